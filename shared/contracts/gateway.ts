@@ -1,0 +1,31 @@
+import { Type } from "@sinclair/typebox";
+import { closed } from "./common.ts";
+import { define } from "./message.ts";
+import { topics } from "./topics.ts";
+
+/**
+ * The public half of the key that signs the store's tokens (RFC 8037 OKP key in JWK form). Whoever must know
+ * who is asking keeps a copy, so that nobody has to call the gateway to check a token.
+ */
+export const SigningKeyPublished = define({
+  type: "store.signing-key.published.v1",
+  kind: "event",
+  topic: topics.gatewayKeys,
+  key: "keyId",
+  data: Type.Object(
+    {
+      keyId: Type.String({ pattern: "^[A-Za-z0-9_-]{1,64}$" }),
+      publicKey: Type.Object(
+        {
+          kty: Type.Literal("OKP"),
+          crv: Type.Literal("Ed25519"),
+          x: Type.String({ pattern: "^[A-Za-z0-9_-]{43}$" }),
+        },
+        closed,
+      ),
+    },
+    closed,
+  ),
+});
+
+export const gatewayMessages = [SigningKeyPublished] as const;

@@ -1,0 +1,6 @@
+export * from "./common.ts";
+export * from "./gateway.ts";
+export * from "./inventory.ts";
+export * from "./message.ts";
+export * from "./orders.ts";
+export * from "./topics.ts";

@@ -1,0 +1,37 @@
+/**
+ * Every topic of the store, and the one place that says how it is kept. The broker is provisioned from this
+ * list, by whichever way it runs; a topic that is not here does not exist.
+ */
+export interface Topic {
+  readonly name: string;
+  /** What its records are keyed by. Records of one key keep their order; a topic promises no more than that. */
+  readonly key: string;
+  readonly partitions: number;
+  /** Kafka topic configuration, as `kafka-configs` spells it. */
+  readonly config: Readonly<Record<string, string>>;
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** Enough for several consumers a group, few enough that a quiet topic does not cost a round trip each. */
+const PARTITIONS = 4;
+
+const commandConfig = { "cleanup.policy": "delete", "retention.ms": String(7 * DAY_MS) };
+/** Events are kept for good: the read models are rebuilt from them. */
+const eventConfig = { "cleanup.policy": "delete", "retention.ms": "-1" };
+const stateConfig = { "cleanup.policy": "compact" };
+
+function topic(name: string, key: string, config: Record<string, string>, partitions = PARTITIONS): Topic {
+  return { name, key, partitions, config };
+}
+
+export const topics = {
+  orderCommands: topic("order.commands", "orderId", commandConfig),
+  orderEvents: topic("order.events", "orderId", eventConfig),
+  inventoryCommands: topic("inventory.commands", "productId", commandConfig),
+  inventoryEvents: topic("inventory.events", "orderId", eventConfig),
+  inventoryStock: topic("inventory.stock", "productId", stateConfig),
+  gatewayKeys: topic("api-gateway.keys", "keyId", stateConfig, 1),
+} as const satisfies Record<string, Topic>;
+
+export const allTopics: readonly Topic[] = Object.values(topics);

@@ -1,0 +1,99 @@
+import { Database } from "bun:sqlite";
+import { createHash } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { type BunSQLiteDatabase, drizzle } from "drizzle-orm/bun-sqlite";
+
+/** One service's SQLite file: `sql` for the kit's own statements, `orm` for the service's tables. */
+export interface ServiceDatabase {
+  readonly sql: Database;
+  readonly orm: BunSQLiteDatabase;
+  readonly path: string;
+  close(): void;
+}
+
+export type Synchronous = "FULL" | "EXTRA" | "NORMAL" | "OFF";
+
+/**
+ * Opens, or creates, a service's database. With `synchronous=FULL` a commit is on disk before it returns
+ * (https://www.sqlite.org/pragma.html#pragma_synchronous); anything less trades that away.
+ *
+ * @param path a file, or `:memory:`
+ * @throws when the file cannot be made or is no database
+ */
+export function openDatabase(path: string, synchronous: Synchronous = "FULL"): ServiceDatabase {
+  if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true });
+  const sql = new Database(path, { create: true, strict: true });
+  sql.run("PRAGMA journal_mode = WAL");
+  sql.run(`PRAGMA synchronous = ${synchronous}`);
+  sql.run("PRAGMA busy_timeout = 5000");
+  sql.run("PRAGMA foreign_keys = ON");
+  return { sql, orm: drizzle(sql), path, close: () => sql.close() };
+}
+
+/** One step of a schema. Once released it never changes: a correction is a step of its own. */
+export interface Migration {
+  readonly name: string;
+  readonly sql: string;
+}
+
+/** A database was made by a newer or by another version of the code. */
+export class MigrationMismatch extends Error {
+  override readonly name = "MigrationMismatch";
+}
+
+/**
+ * Brings a schema up to date, every missing step in one transaction: all or none.
+ *
+ * @param scope whose schema: the kit's and the service's live side by side in one file
+ * @throws MigrationMismatch when an applied step is unknown here or reads differently
+ */
+export function migrate(database: ServiceDatabase, scope: string, migrations: readonly Migration[]): void {
+  const { sql } = database;
+  sql.run(
+    `CREATE TABLE IF NOT EXISTS migrations (
+       scope TEXT NOT NULL, step INTEGER NOT NULL, name TEXT NOT NULL, checksum TEXT NOT NULL,
+       PRIMARY KEY (scope, step)
+     ) WITHOUT ROWID`,
+  );
+  sql
+    .transaction(() => {
+      const applied = sql
+        .query<{ name: string; checksum: string }, [string]>(
+          "SELECT name, checksum FROM migrations WHERE scope = ? ORDER BY step",
+        )
+        .all(scope);
+      for (const [index, row] of applied.entries()) {
+        const known = migrations[index];
+        if (known === undefined || checksum(known) !== row.checksum) {
+          throw new MigrationMismatch(
+            `${database.path}: step ${index + 1} of the ${scope} schema was applied as "${row.name}", ` +
+              `this version has ${known === undefined ? "no such step" : `"${known.name}", which reads differently`}`,
+          );
+        }
+      }
+      for (const [index, migration] of [...migrations.entries()].slice(applied.length)) {
+        sql.run(migration.sql);
+        sql.run("INSERT INTO migrations VALUES (?, ?, ?, ?)", [
+          scope,
+          index + 1,
+          migration.name,
+          checksum(migration),
+        ]);
+      }
+    })
+    .immediate();
+}
+
+function checksum(migration: Migration): string {
+  return createHash("sha256").update(migration.sql).digest("hex").slice(0, 16);
+}
+
+/**
+ * Whether an error says that the disk, not the statement, is at fault. SQLite may then have rolled the whole
+ * transaction back by itself (https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction).
+ */
+export function isStorageFault(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return /^SQLITE_(FULL|IOERR|READONLY|CANTOPEN|NOMEM|BUSY|LOCKED|CORRUPT|NOTADB|PROTOCOL)/.test(code);
+}

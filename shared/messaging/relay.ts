@@ -1,0 +1,123 @@
+import type { Outbox } from "./outbox.ts";
+import { type Backoff, backoffMs, type Log, type Runtime } from "./runtime.ts";
+import type { Publisher } from "./transport.ts";
+import type { UnitOfWork } from "./unit-of-work.ts";
+
+/** Records that go to the broker in one send: cost is by the send, not by the record. */
+const BATCH = 500;
+/** How often to look without having been woken: a backstop that should never find anything. */
+const BACKSTOP_MS = 1_000;
+const BACKOFF: Backoff = { firstMs: 50, mostMs: 5_000 };
+
+/**
+ * Carries the outbox to the broker: in order, one send at a time, each acknowledged before the next begins.
+ * That, and not a cleverer producer, is what keeps the order of a key: two sends under way at once could be
+ * stored the other way round, or one of them dropped by a broker that counts sequence numbers.
+ *
+ * A send that fails is sent again until it succeeds, so a record may be stored more than once; the readers'
+ * inboxes see to that. Nothing leaves the outbox before the broker has acknowledged it.
+ */
+export class Relay {
+  readonly #outbox: Outbox;
+  readonly #unitOfWork: UnitOfWork;
+  readonly #publisher: Publisher;
+  readonly #runtime: Runtime;
+  readonly #log: Log;
+  /** The broker has everything up to here, though some of it may not have been deleted yet. */
+  #acknowledged = 0;
+  #failures = 0;
+  #backingOff = false;
+  /** Something was emitted while the relay was busy with what came before. */
+  #woken = false;
+  #running: Promise<void> | undefined;
+  #stopped = true;
+  #cancelTimer: (() => void) | undefined;
+
+  constructor(options: {
+    outbox: Outbox;
+    unitOfWork: UnitOfWork;
+    publisher: Publisher;
+    runtime: Runtime;
+    log: Log;
+  }) {
+    this.#outbox = options.outbox;
+    this.#unitOfWork = options.unitOfWork;
+    this.#publisher = options.publisher;
+    this.#runtime = options.runtime;
+    this.#log = options.log;
+    this.#unitOfWork.onEmit(() => this.wake());
+  }
+
+  /** Begins with what an earlier run of the process left behind. */
+  start(): void {
+    this.#stopped = false;
+    this.wake();
+  }
+
+  /** Looks for records to send, unless it is sending or waiting after a failure. */
+  wake(): void {
+    if (this.#stopped || this.#backingOff) return;
+    this.#woken = this.#running !== undefined;
+    if (this.#woken) return;
+    this.#cancelTimer?.();
+    this.#running = this.#drain().finally(() => {
+      this.#running = undefined;
+      this.#sleep();
+    });
+  }
+
+  /** Resolves when the send under way, if any, has ended. What is left stays in the outbox for the next start. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelTimer?.();
+    await this.#running;
+  }
+
+  /** Whether the last send went through. */
+  healthy(): boolean {
+    return this.#failures === 0;
+  }
+
+  async #drain(): Promise<void> {
+    while (!this.#stopped) {
+      const rows = this.#outbox.after(this.#acknowledged, BATCH);
+      const last = rows.at(-1);
+      if (last === undefined) return;
+      try {
+        await this.#publisher.publish(rows);
+      } catch (error) {
+        this.#failures += 1;
+        this.#woken = false;
+        this.#log.warn(
+          { err: error, waiting: this.#outbox.depth() },
+          "the broker took no messages, trying again",
+        );
+        return;
+      }
+      this.#failures = 0;
+      this.#acknowledged = last.seq;
+      // Not awaited: the deletion rides in the next group, and is idempotent should it be lost.
+      this.#unitOfWork
+        .run(() => this.#outbox.acknowledge(last.seq))
+        .catch((error: unknown) =>
+          this.#log.warn({ err: error }, "sent messages stay in the outbox until the next send"),
+        );
+    }
+  }
+
+  #sleep(): void {
+    if (this.#stopped) return;
+    if (this.#woken) {
+      this.wake();
+      return;
+    }
+    this.#backingOff = this.#failures > 0;
+    const delayMs = this.#backingOff
+      ? backoffMs(BACKOFF, this.#failures, () => this.#runtime.random())
+      : BACKSTOP_MS;
+    this.#cancelTimer = this.#runtime.after(delayMs, () => {
+      this.#backingOff = false;
+      this.wake();
+    });
+  }
+}

@@ -1,0 +1,171 @@
+import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
+import { Duration, durationToMs } from "./duration.ts";
+
+export { Duration, durationToMs };
+
+/** Settings that are wrong. `problems` has one line for each of them; no line shows a secret. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  constructor(readonly problems: readonly string[]) {
+    super(problems.join("\n"));
+  }
+}
+
+/** A rule over several settings: gives one line for each violation. It sees what could be read, maybe not all. */
+export type ConfigRule = (config: Readonly<Record<string, unknown>>) => readonly string[];
+
+/** Environment variables as `process.env` has them. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Options that a setting's schema may carry beside JSON Schema's own.
+ *
+ * - `expected`: completes "expected …" when the value is wrong
+ * - `secret`: the value is never shown
+ * - `unit: "duration"`: `24h`, `500ms` → milliseconds
+ */
+interface SettingOptions {
+  expected?: string;
+  secret?: boolean;
+  unit?: "duration";
+}
+
+/**
+ * Reads settings from the environment into the types of the schema, whose property names are the variables'
+ * names. An unset or empty variable takes the schema's default. Numbers, booleans ("true", "false"), comma
+ * separated lists and durations (→ milliseconds) are converted.
+ *
+ * @param rules checks over several settings; those of the common settings by default
+ * @throws ConfigError naming every wrong setting at once
+ */
+export function loadConfig<Schema extends TObject>(
+  schema: Schema,
+  env: Environment,
+  appName: string,
+  rules: readonly ConfigRule[] = commonRules,
+): Readonly<Static<Schema>> {
+  const problems: string[] = [];
+  const config: Record<string, unknown> = {};
+  for (const [name, property] of Object.entries<TSchema & SettingOptions>(schema.properties)) {
+    const raw = env[name]?.trim();
+    if (raw === undefined || raw === "") {
+      if (property.default !== undefined) config[name] = structuredClone(property.default);
+      else if (schema.required?.includes(name)) problems.push(`${name}: is not set, ${appName} needs it`);
+      continue;
+    }
+    const value = convert(property, raw);
+    if (Value.Check(property, value)) config[name] = value;
+    else problems.push(`${name}: expected ${expectation(property)}${shown(name, property, raw)}`);
+  }
+  for (const rule of rules) problems.push(...rule(config));
+  if (problems.length > 0) throw new ConfigError(problems);
+  // Every property was checked above by its own schema, which is what Static says.
+  return Object.freeze(config) as Readonly<Static<Schema>>;
+}
+
+/** What the text means for this schema; the text itself when it means nothing, for the check to refuse. */
+function convert(schema: TSchema & SettingOptions, raw: string): unknown {
+  if (schema.unit === "duration") return durationToMs(raw) ?? raw;
+  switch (schema.type) {
+    case "integer":
+    case "number":
+      // Number("") is 0 and Number("0x10") is 16: neither is what somebody meant who wrote a port.
+      return /^[+-]?\d+(\.\d+)?$/.test(raw) ? Number(raw) : raw;
+    case "boolean":
+      return raw === "true" ? true : raw === "false" ? false : raw;
+    case "array":
+      return raw.split(",").map((item) => convert(schema.items, item.trim()));
+    default:
+      return raw;
+  }
+}
+
+function expectation(schema: TSchema & SettingOptions): string {
+  if (schema.expected !== undefined) return schema.expected;
+  if (Array.isArray(schema.anyOf)) return `one of ${schema.anyOf.map((member) => member.const).join(", ")}`;
+  if (schema.type === "boolean") return "true or false";
+  if (schema.type === "integer" || schema.type === "number") {
+    const noun = schema.type === "integer" ? "an integer" : "a number";
+    const { minimum, maximum } = schema;
+    if (minimum !== undefined && maximum !== undefined) return `${noun} from ${minimum} to ${maximum}`;
+    if (minimum !== undefined) return `${noun}, at least ${minimum}`;
+    return maximum === undefined ? noun : `${noun}, at most ${maximum}`;
+  }
+  if (schema.type === "array") return `a comma separated list, each ${expectation(schema.items)}`;
+  return schema.pattern === undefined ? "a text" : `a text that matches ${schema.pattern}`;
+}
+
+const SECRET_NAME = /PASSWORD|SECRET|TOKEN|PRIVATE|CREDENTIAL/;
+
+function shown(name: string, schema: SettingOptions, raw: string): string {
+  if (schema.secret === true || SECRET_NAME.test(name)) return " (the value is not shown)";
+  // A control character in a terminal can hide the rest of the line.
+  const printable = raw.replace(/\p{Cc}/gu, "?");
+  return `, got '${printable.length > 80 ? `${printable.slice(0, 80)}…` : printable}'`;
+}
+
+/** One of a few words. */
+export function oneOf<const Words extends readonly [string, ...string[]]>(
+  words: Words,
+  fallback?: Words[number],
+) {
+  return Type.Unsafe<Words[number]>(
+    Type.Union(
+      words.map((word) => Type.Literal(word)),
+      fallback === undefined ? {} : { default: fallback },
+    ),
+  );
+}
+
+/** A TCP port; 0 lets the system choose a free one. */
+export function Port(fallback: number) {
+  return Type.Integer({ minimum: 0, maximum: 65_535, default: fallback });
+}
+
+const Text = (fallback: string) => Type.String({ minLength: 1, default: fallback });
+
+/** The settings that every service has: spread them into a service's own `Type.Object`. */
+export const commonSettings = {
+  HOST: Type.String({
+    pattern: "^[A-Za-z0-9.:_-]+$",
+    default: "127.0.0.1",
+    expected: "a host name or address",
+  }),
+  DATA_DIR: Text(".data"),
+  LOG_LEVEL: oneOf(["fatal", "error", "warn", "info", "debug", "trace", "silent"], "info"),
+  AUTOMATION_TESTING: Type.Boolean({ default: false }),
+  SQLITE_SYNCHRONOUS: oneOf(["OFF", "NORMAL", "FULL", "EXTRA"], "FULL"),
+  INBOX_RETENTION: Duration("7d", { minimum: 60_000 }),
+  OUTBOX_LIMIT: Type.Integer({ minimum: 1, maximum: 1_000_000_000, default: 100_000 }),
+  KAFKA_BROKERS: Type.Array(
+    Type.String({
+      pattern:
+        "^(\\[[0-9A-Fa-f:]+\\]|[A-Za-z0-9._-]+):(?!0+$)([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$",
+      expected: "host:port",
+    }),
+    { minItems: 1, default: ["localhost:9092"] },
+  ),
+  KAFKA_SSL: Type.Boolean({ default: false }),
+  KAFKA_SASL_MECHANISM: Type.Optional(oneOf(["plain", "scram-sha-256", "scram-sha-512"])),
+  KAFKA_SASL_USERNAME: Type.Optional(Type.String({ minLength: 1 })),
+  KAFKA_SASL_PASSWORD: Type.Optional(Type.String({ minLength: 1, secret: true })),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(
+    // An endpoint may carry credentials before its host.
+    Type.String({ pattern: "^https?://[^\\s/]+(/\\S*)?$", expected: "an http or https URL", secret: true }),
+  ),
+} as const;
+
+const SASL = ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"] as const;
+
+/** Half a set of credentials is a mistake, never an intention. */
+export const saslComplete: ConfigRule = (config) => {
+  const missing = SASL.filter((name) => config[name] === undefined);
+  if (missing.length === 0 || missing.length === SASL.length) return [];
+  const set = SASL.filter((name) => config[name] !== undefined);
+  return missing.map(
+    (name) => `${name}: is not set, but ${set.join(" and ")} ${set.length > 1 ? "are" : "is"}`,
+  );
+};
+
+export const commonRules: readonly ConfigRule[] = [saslComplete];

@@ -1,0 +1,160 @@
+import { join } from "node:path";
+import { allMessages, allTopics } from "@distributed-messaging/contracts";
+import {
+  type Handler,
+  Messaging,
+  type Migration,
+  migrate,
+  openDatabase,
+  type ServiceDatabase,
+  systemRuntime,
+} from "@distributed-messaging/messaging";
+import { type KafkaSettings, kafkaTransport } from "@distributed-messaging/messaging/kafka";
+import { type Static, Type } from "@sinclair/typebox";
+import type { Elysia } from "elysia";
+import { commonSettings } from "./config.ts";
+import { ensureDataDir } from "./data-dir.ts";
+import { oneLine, StartError } from "./errors.ts";
+import type { HealthCheck } from "./health.ts";
+import { createHttpApp, listen } from "./http.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
+import type { Service, Started } from "./run.ts";
+import { createTracer } from "./span-export.ts";
+
+const CommonConfig = Type.Object(commonSettings);
+type CommonConfig = Static<typeof CommonConfig>;
+
+/**
+ * Opens `<DATA_DIR>/<service>.sqlite` with the service's schema in it; closed when the service stops.
+ *
+ * @throws StartError when the file cannot be used
+ */
+export function openStorage(
+  service: Service,
+  config: CommonConfig,
+  migrations: readonly Migration[],
+): ServiceDatabase {
+  ensureDataDir(config.DATA_DIR);
+  try {
+    const database = openDatabase(join(config.DATA_DIR, `${service.name}.sqlite`), config.SQLITE_SYNCHRONOUS);
+    service.lifecycle.add("database", { stop: () => database.close() });
+    migrate(database, service.name, migrations);
+    return database;
+  } catch (error) {
+    throw new StartError(`DATA_DIR: the database in '${config.DATA_DIR}' cannot be used: ${oneLine(error)}`);
+  }
+}
+
+/** Connects a service to the broker and starts it consuming and sending; stopped, and finished, with the service. */
+export function startMessaging(
+  service: Service,
+  config: CommonConfig,
+  database: ServiceDatabase,
+  handlers: readonly Handler[],
+): Messaging {
+  const transport = kafkaTransport(
+    kafkaSettings(service.name, config),
+    allTopics,
+    systemRuntime,
+    service.log,
+  );
+  service.lifecycle.add("broker connection", { stop: () => transport.close() });
+  const messaging = new Messaging({
+    service: service.name,
+    database,
+    transport,
+    definitions: allMessages,
+    handlers,
+    runtime: systemRuntime,
+    log: service.log,
+    inboxRetentionMs: config.INBOX_RETENTION,
+  });
+  service.lifecycle.add("messaging", messaging);
+  messaging.start();
+  return messaging;
+}
+
+/** The broker's address and credentials, as the settings name them. */
+export function kafkaSettings(clientId: string, config: CommonConfig): KafkaSettings {
+  const { KAFKA_SASL_MECHANISM: mechanism, KAFKA_SASL_USERNAME: username } = config;
+  const password = config.KAFKA_SASL_PASSWORD;
+  return {
+    clientId,
+    brokers: config.KAFKA_BROKERS,
+    ssl: config.KAFKA_SSL,
+    ...(mechanism === undefined || username === undefined || password === undefined
+      ? {}
+      : { sasl: { mechanism, username, password } }),
+  };
+}
+
+export interface AppOptions {
+  readonly description: string;
+  readonly config: CommonConfig;
+  readonly database: ServiceDatabase;
+  readonly messaging: Messaging;
+  /** Whether the service is of no use while the broker is away. */
+  readonly brokerRequired: boolean;
+}
+
+/** An HTTP app with the health, the figures and the refusals that every service has. */
+export function createServiceApp(service: Service, options: AppOptions): { app: Elysia; metrics: Metrics } {
+  const { database, messaging, config } = options;
+  const metrics = createMetrics(service.name);
+  addMessagingMetrics(metrics, messaging);
+  const endpoint = config.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const tracer =
+    endpoint === undefined
+      ? undefined
+      : service.lifecycle.add(
+          "tracing",
+          createTracer({ app: service.name, endpoint, log: service.log, metrics }),
+        );
+  const checks: readonly HealthCheck[] = [
+    { name: "database", required: true, check: () => database.sql.query("SELECT 1").get() !== null },
+    { name: "broker", required: options.brokerRequired, check: () => messaging.healthy() },
+  ];
+  const app = createHttpApp({
+    app: service.name,
+    description: options.description,
+    log: service.log,
+    metrics,
+    checks,
+    ...(tracer === undefined ? {} : { tracer }),
+  });
+  return { app, metrics };
+}
+
+/** Serves the app; when the service stops, that is the first thing to end. @throws StartError */
+export async function serve(
+  service: Service,
+  app: Elysia,
+  options: { host: string; port: number; setting: string },
+): Promise<Started> {
+  const listening = await listen(app, options);
+  service.lifecycle.add("http", { stop: (remainingMs) => listening.stop(remainingMs) });
+  return { port: listening.port };
+}
+
+function addMessagingMetrics(metrics: Metrics, messaging: Messaging): void {
+  const { outbox, deadLetters, consumer } = messaging;
+  metrics.gauge("outbox_depth", "Messages that wait to be sent", () => outbox.depth());
+  metrics.gauge("outbox_oldest_age_seconds", "Age of the oldest message that waits to be sent", () => {
+    const oldestAt = outbox.oldestAt();
+    return oldestAt === undefined ? 0 : Math.max(0, Date.now() - oldestAt) / 1000;
+  });
+  metrics.gauge("dead_letters", "Messages that could not be handled", () => deadLetters.count());
+  metrics.gauge("messages_handled_total", "Messages carried out", () => consumer.counts.handled);
+  metrics.gauge(
+    "messages_duplicate_total",
+    "Messages that had been handled before",
+    () => consumer.counts.duplicates,
+  );
+  metrics.gauge("messages_skipped_total", "Messages of no interest here", () => consumer.counts.skipped);
+  metrics.gauge("messages_parked_total", "Messages kept as dead letters", () => consumer.counts.parked);
+  metrics.gauge(
+    "messages_retried_total",
+    "Failed attempts that were tried again",
+    () => consumer.counts.retried,
+  );
+}

@@ -1,0 +1,43 @@
+import pino, { type Logger } from "pino";
+
+export type LogLevel = "fatal" | "error" | "warn" | "info" | "debug" | "trace" | "silent";
+
+/** What the rest of the code asks of a log; pino gives it, and a test can too. */
+export type Log = Pick<
+  Logger,
+  "fatal" | "error" | "warn" | "info" | "debug" | "trace" | "level" | "isLevelEnabled"
+>;
+
+const SECRET_KEYS = ["authorization", "token", "password", "privateJwk", "secret", "cookie"];
+
+/** pino redacts by path, not by name: each name is listed at every depth at which something is logged. */
+const SECRET_PATHS = SECRET_KEYS.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]);
+
+/** Somewhere to write lines to; standard output unless a test wants them. */
+export interface LogDestination {
+  write(line: string): void;
+}
+
+/**
+ * A log of JSON lines, `{"level":"info","time":"2026-01-01T00:00:00.000Z","app":"order","msg":"…"}`, each
+ * written before the call returns: the last line before a crash is the one that is needed.
+ * Values named authorization, token, password and the like are replaced by `[redacted]`.
+ */
+export function createLog(app: string, level: LogLevel = "info", destination?: LogDestination): Log {
+  return pino(
+    {
+      level,
+      base: { app },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: SECRET_PATHS, censor: "[redacted]" },
+    },
+    destination ?? pino.destination({ dest: 1, sync: true }),
+  );
+}
+
+/** The level that LOG_LEVEL names, `info` for anything else: a bad setting is reported elsewhere, in a log. */
+export function logLevelOf(text: string | undefined): LogLevel {
+  const levels: readonly LogLevel[] = ["fatal", "error", "warn", "info", "debug", "trace", "silent"];
+  return levels.find((level) => level === text) ?? "info";
+}

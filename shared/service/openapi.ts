@@ -1,0 +1,85 @@
+import { toOpenAPISchema } from "@elysiajs/openapi";
+import { type AnyElysia, Elysia } from "elysia";
+
+/** What the document says about the service as a whole. */
+export interface ServiceInfo {
+  readonly app: string;
+  readonly description?: string;
+  readonly version?: string;
+}
+
+/** RFC 9457 §3, as the services fill it in. */
+const PROBLEM = {
+  type: "object",
+  required: ["type", "title", "status", "detail"],
+  properties: {
+    type: { type: "string", format: "uri-reference" },
+    title: { type: "string" },
+    status: { type: "integer" },
+    detail: { type: "string" },
+    errors: {
+      type: "array",
+      items: {
+        type: "object",
+        required: ["path", "message"],
+        properties: { path: { type: "string", description: "JSON Pointer" }, message: { type: "string" } },
+      },
+    },
+    requestId: { type: "string" },
+  },
+};
+
+const PROBLEM_ANSWER = {
+  description: "A refusal or a fault",
+  content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
+};
+
+/**
+ * `GET /openapi/json`: the routes that the app has when somebody first asks (OpenAPI 3.1.1). There is no page
+ * for it: that would load its scripts from somebody else's server.
+ */
+export function openApiRoute(app: AnyElysia, info: ServiceInfo) {
+  let document: object | undefined;
+  return new Elysia({ name: "openapi" }).get(
+    "/openapi/json",
+    () => {
+      document ??= documentOf(app, info);
+      return document;
+    },
+    { detail: { hide: true } },
+  );
+}
+
+function documentOf(app: AnyElysia, { app: title, version = "0.1.0", description }: ServiceInfo): object {
+  const document = toOpenAPISchema(app, { methods: ["ws", "options"] });
+  // The plugin's type is that of OpenAPI 3.0 with every reference still possible; what it makes are operations.
+  const paths = document.paths as Record<string, Record<string, Operation> | undefined>;
+  for (const route of app.routes) {
+    const operation = paths[toTemplate(route.path)]?.[route.method.toLowerCase()];
+    if (operation === undefined) continue;
+    operation.responses = { ...operation.responses, default: PROBLEM_ANSWER };
+    // The plugin lists a body only under the parsers that it knows by name, and ours is a function.
+    const schema: unknown = route.hooks?.body;
+    if (schema !== undefined)
+      operation.requestBody = { required: true, content: { "application/json": { schema } } };
+  }
+  return {
+    openapi: "3.1.1",
+    info: { title, version, description: description ?? `The HTTP interface of ${title}` },
+    paths,
+    components: {
+      schemas: { ...document.components.schemas, Problem: PROBLEM },
+      securitySchemes: { bearer: { type: "http", scheme: "bearer", bearerFormat: "JWT" } },
+    },
+  };
+}
+
+interface Operation {
+  responses?: Record<string, unknown>;
+  requestBody?: unknown;
+}
+
+/** `/orders/:orderId` → `/orders/{orderId}` */
+function toTemplate(path: string): string {
+  return path.replace(/:([^/?]+)\??/g, "{$1}");
+}

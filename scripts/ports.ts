@@ -1,0 +1,31 @@
+/**
+ * Where free ports are looked for: below the range from which systems take the ports of outgoing connections.
+ * A port in that range may be gone when a process that was killed wants to listen on it again.
+ */
+const LOWEST_PORT = 20_000;
+const HIGHEST_PORT = 31_999;
+const ATTEMPTS = 200;
+
+/** TCP ports that were free a moment ago, all different. @throws when there are hardly any */
+export function freePorts(count: number, host = "127.0.0.1"): number[] {
+  const found = new Set<number>();
+  for (let attempt = 0; attempt < ATTEMPTS && found.size < count; attempt++) {
+    const port = LOWEST_PORT + Math.floor(Math.random() * (HIGHEST_PORT - LOWEST_PORT + 1));
+    if (whyUnusable(host, port) === undefined) found.add(port);
+  }
+  if (found.size < count) throw new Error(`no free port on ${host} from ${LOWEST_PORT} to ${HIGHEST_PORT}`);
+  return [...found];
+}
+
+/** Why the port cannot be listened on; `undefined` when it can. */
+export function whyUnusable(host: string, port: number): string | undefined {
+  try {
+    Bun.listen({ hostname: host, port, exclusive: true, socket: { data() {} } }).stop(true);
+    return undefined;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : undefined;
+    if (code === "EADDRINUSE") return "is taken by another program";
+    if (code === "EACCES") return "is not this user's to listen on";
+    return `cannot be opened on ${host} (${code ?? String(error)})`;
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * A process for the supervisor's tests, told by its environment what to do:
+ *
+ * - FAKE_PORT: serve `/readiness` there, `/crash` ends it with exit code 7
+ * - FAKE_JOURNAL: append `<FAKE_NAME> started|stopped` to this file
+ * - FAKE_EXIT: end at once with this exit code, after a line on stderr
+ * - FAKE_STUBBORN: do not stop on SIGTERM
+ */
+import { appendFileSync } from "node:fs";
+
+const { FAKE_PORT, FAKE_JOURNAL, FAKE_NAME, FAKE_EXIT, FAKE_STUBBORN } = process.env;
+
+function note(what: string): void {
+  if (FAKE_JOURNAL !== undefined) appendFileSync(FAKE_JOURNAL, `${FAKE_NAME} ${what} ${process.pid}\n`);
+}
+
+if (FAKE_EXIT !== undefined) {
+  process.stderr.write("fake: a setting is wrong\n");
+  process.exit(Number(FAKE_EXIT));
+}
+
+process.on("SIGTERM", () => {
+  if (FAKE_STUBBORN !== undefined) return;
+  note("stopped");
+  process.exit(0);
+});
+
+const server = Bun.serve({
+  hostname: "127.0.0.1",
+  port: Number(FAKE_PORT ?? 0),
+  fetch(request) {
+    if (new URL(request.url).pathname === "/crash") setTimeout(() => process.exit(7), 0);
+    return new Response("yes");
+  },
+});
+
+note("started");
+console.log(
+  JSON.stringify({ level: "info", time: new Date().toISOString(), app: FAKE_NAME, msg: "listening" }),
+);
+console.log(`fake listening on ${server.port}`);

@@ -1,0 +1,38 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { freePorts } from "../ports.ts";
+import type { ProcessSpec } from "../process-spec.ts";
+
+/** Asks until the answer is neither false nor undefined. The test runner's own timeout is the bound. */
+export async function eventually<Answer>(ask: () => Answer | Promise<Answer>): Promise<NonNullable<Answer>> {
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined && answer !== null && answer !== false) return answer;
+    await Bun.sleep(10);
+  }
+}
+
+/** Whether a process exists and has not ended: a zombie, which only waits to be collected, has. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return process.platform !== "linux";
+  }
+}
+
+/** A fake process on a free port; `env` tells it what to do, see fake-process.ts. */
+export function fake(name: string, env: Record<string, string> = {}): ProcessSpec {
+  const port = env.FAKE_PORT ?? String(freePorts(1)[0]);
+  return {
+    name,
+    entry: join(import.meta.dir, "fake-process.ts"),
+    env: { PATH: process.env.PATH ?? "", FAKE_NAME: name, FAKE_PORT: port, ...env },
+    ready: { kind: "http", url: `http://127.0.0.1:${port}/readiness` },
+  };
+}

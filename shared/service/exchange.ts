@@ -59,9 +59,13 @@ export async function serveExchange(
   const { route } = exchange;
   watchers.metrics.request(request.method, route, status, seconds);
   span?.end({
-    "http.request.method": request.method,
-    "http.route": route,
-    "http.response.status_code": status,
+    name: `${request.method} ${route}`,
+    attributes: {
+      "http.request.method": request.method,
+      "http.route": route,
+      "http.response.status_code": status,
+    },
+    ...(status >= 500 ? { error: `answered ${status}` } : {}),
   });
   if (watchers.log.isLevelEnabled("debug")) {
     // The route and not the URL: a query may hold a token.
@@ -82,6 +86,7 @@ async function answer(
 ): Promise<Response | undefined> {
   try {
     refuseStrangeUrl(request);
+    spellUpgrade(request);
     refuseDeclaredLength(request);
     if (request.method !== "HEAD") return await fetch(request);
     return withoutBody(await fetch(asGet(request)));
@@ -96,6 +101,14 @@ async function answer(
 function refuseStrangeUrl(request: Request): void {
   if (!/^https?:\/\/[^/]/.test(request.url)) {
     throw new ServiceError("malformed", "malformed-request", "The Host header is not a host.");
+  }
+}
+
+/** Elysia knows a WebSocket only by the lower-case word; RFC 6455 §4.2.1 leaves the case to the client. */
+function spellUpgrade(request: Request): void {
+  const upgrade = request.headers.get("upgrade");
+  if (upgrade !== null && upgrade !== "websocket" && upgrade.toLowerCase() === "websocket") {
+    request.headers.set("upgrade", "websocket");
   }
 }
 

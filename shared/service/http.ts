@@ -9,9 +9,10 @@ import { openApiRoute } from "./openapi.ts";
 import { explain, explainFault, HttpProblem, type ProblemAnswer, problemResponse } from "./problem.ts";
 import { allowedMethods } from "./routes.ts";
 import type { Tracer } from "./span-export.ts";
-import { invalidInput } from "./validation.ts";
+import { invalidAnswer, invalidInput } from "./validation.ts";
 
 export { MAX_BODY_BYTES } from "./json-body.ts";
+export { IntegerParam } from "./params.ts";
 export { HttpProblem, type Problem } from "./problem.ts";
 export { type Listening, listen } from "./server.ts";
 
@@ -36,7 +37,9 @@ export interface HttpAppOptions {
  *   MAX_BODY_BYTES, 415 what is not JSON, 422 what breaks its schema, each bad field named;
  * - a fault of ours as 500 with a request id and nothing else; the log has the rest under that id.
  *
- * Routes throw `ServiceError`. Schemas must be closed (`additionalProperties: false`) to refuse unknown fields.
+ * Routes throw `ServiceError`. Two things are left to a route's schemas: they must be closed
+ * (`additionalProperties: false`) to refuse unknown fields, and a body must not be `Type.Optional`, because
+ * Elysia lets `{}` pass any optional schema.
  */
 export function createHttpApp(options: HttpAppOptions): Elysia {
   const app = new Elysia({
@@ -77,8 +80,9 @@ interface Failure {
 function answerTo(failure: Failure, app: Elysia, { log }: HttpAppOptions): ProblemAnswer {
   const refusal = refusalOf(failure, app);
   if (refusal !== undefined) return explain(refusal);
+  const error = failure.error instanceof ValidationError ? invalidAnswer(failure.error) : failure.error;
   const { requestId, route } = exchangeOf(failure.request);
-  log.error({ err: failure.error, requestId, method: failure.request.method, route }, oneLine(failure.error));
+  log.error({ err: error, requestId, method: failure.request.method, route }, oneLine(error));
   return explainFault(requestId);
 }
 

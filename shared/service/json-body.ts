@@ -12,23 +12,32 @@ const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;\s*charset="?utf-8"?\s
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Reads a request's body as JSON. It holds at most MAX_BODY_BYTES and one chunk of it in memory, whatever
- * the headers claim.
+ * Reads a request's body as a JSON object; undefined when there is no body. It holds at most MAX_BODY_BYTES
+ * and one chunk of it in memory, whatever the headers claim.
  *
- * @throws ServiceError too-large | unsupported (not declared as JSON) | malformed (empty, not UTF-8, not JSON)
+ * @throws ServiceError too-large | unsupported (not declared as JSON) | malformed (empty, not UTF-8, not JSON,
+ * nested too deeply) | invalid (JSON, but no object)
  */
-export async function readJson(request: Request): Promise<unknown> {
+export async function readJson(request: Request): Promise<object | undefined> {
   refuseDeclaredLength(request);
-  if (request.body === null) throw emptyBody();
+  if (request.body === null) return undefined;
   refuseOtherTypes(request);
   const bytes = await readBounded(request);
-  if (bytes.byteLength === 0) throw emptyBody();
+  if (bytes.byteLength === 0) throw malformed("The body is empty. Send JSON.");
   refuseDeepNesting(bytes);
+  const value = parse(bytes);
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+  // Elysia does not check null, numbers and the like against an optional body's schema.
+  const errors = [{ path: "", message: "expected object" }];
+  throw new ServiceError("invalid", "invalid-input", "The body is invalid: expected object.", { errors });
+}
+
+function parse(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(utf8.decode(bytes));
   } catch {
     // The engine's own words quote the input.
-    throw new ServiceError("malformed", "malformed-body", "The body is not JSON in UTF-8.");
+    throw malformed("The body is not JSON in UTF-8.");
   }
 }
 
@@ -96,8 +105,8 @@ async function readBounded(request: Request): Promise<Uint8Array> {
   return Buffer.concat(chunks, length);
 }
 
-function emptyBody(): ServiceError {
-  return new ServiceError("malformed", "malformed-body", "The body is empty. Send JSON.");
+function malformed(detail: string): ServiceError {
+  return new ServiceError("malformed", "malformed-body", detail);
 }
 
 function tooLarge(): ServiceError {

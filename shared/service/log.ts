@@ -30,10 +30,31 @@ export function createLog(app: string, level: LogLevel = "info", destination?: L
       base: { app },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: (error: unknown) => errorFields(error) },
       redact: { paths: SECRET_PATHS, censor: "[redacted]" },
     },
     destination ?? pino.destination({ dest: 1, sync: true }),
   );
+}
+
+/** How far a chain of causes is followed: an error may be its own cause. */
+const MAX_CAUSES = 5;
+
+/**
+ * What a log keeps of an error. Not all its properties, as pino would: a validation error carries the whole
+ * input, a database error the values of the statement.
+ */
+function errorFields(error: unknown, depth = 0): unknown {
+  if (!(error instanceof Error)) return { message: String(error) };
+  return {
+    type: error.name,
+    message: error.message,
+    ...("code" in error ? { code: String(error.code) } : {}),
+    stack: error.stack,
+    ...(error.cause === undefined || depth === MAX_CAUSES
+      ? {}
+      : { cause: errorFields(error.cause, depth + 1) }),
+  };
 }
 
 /** The level that LOG_LEVEL names, `info` for anything else: a bad setting is reported elsewhere, in a log. */

@@ -10,6 +10,8 @@ export interface Metrics {
   request(method: string, route: string, status: number, seconds: number): void;
   /** A value that is read when somebody asks for it. */
   gauge(name: string, help: string, read: () => number): void;
+  /** A number that only grows and that something else counts: read when somebody asks. */
+  total(name: string, help: string, read: () => number): void;
   /** A number that only grows. */
   counter(name: string, help: string): { add(count?: number): void };
 }
@@ -51,12 +53,18 @@ export function createMetrics(app: string): Metrics {
         help,
         registers,
         collect() {
-          // One figure that cannot be read (a database that is just closing) must not take the others with it.
-          try {
-            this.set(read());
-          } catch {
-            this.set(Number.NaN);
-          }
+          this.set(readOr(Number.NaN, read));
+        },
+      });
+    },
+    total(name, help, read) {
+      new Counter({
+        name,
+        help,
+        registers,
+        collect() {
+          this.reset();
+          this.inc(readOr(0, read));
         },
       });
     },
@@ -67,6 +75,15 @@ export function createMetrics(app: string): Metrics {
   };
   addProcessMetrics(metrics);
   return metrics;
+}
+
+/** One figure that cannot be read (a database that is just closing) must not take the others with it. */
+function readOr(fallback: number, read: () => number): number {
+  try {
+    return read();
+  } catch {
+    return fallback;
+  }
 }
 
 /**
@@ -80,7 +97,7 @@ function addProcessMetrics(metrics: Metrics): void {
     const { user, system } = process.cpuUsage();
     return (user + system) / 1e6;
   };
-  metrics.gauge("process_cpu_seconds_total", "CPU time of the process, in seconds", cpuSeconds);
+  metrics.total("process_cpu_seconds_total", "CPU time of the process, in seconds", cpuSeconds);
   metrics.gauge("process_resident_memory_bytes", "Resident memory in bytes", () => process.memoryUsage.rss());
   metrics.gauge(
     "process_heap_bytes",

@@ -61,6 +61,8 @@ export async function runService(
     // A signal may have come while main ran; then the parts are already stopping.
     if (!lifecycle.stopping) log.info({ ...started }, "ready");
   } catch (error) {
+    // What main stood on may have been stopped under it.
+    if (lifecycle.stopping) return;
     for (const line of linesOf(error)) process.stderr.write(`${name}: ${line}\n`);
     if (!(error instanceof ConfigError)) log.debug({ err: error }, "could not start");
     await end(1);

@@ -9,14 +9,20 @@ const MAX_ERRORS = 50;
  * body are `/items/0/quantity`; parameters of the path and the query are `/orderId`, `/limit`.
  */
 export function invalidInput(error: ValidationError): ServiceError {
-  const fields = fieldErrors(error.all);
+  const errors = fieldErrors(error.all);
   const where = error.type === "params" ? "path" : error.type;
-  const first = fields[0];
-  const detail =
-    first === undefined
-      ? `The ${where} is invalid.`
-      : `The ${where} is invalid: ${first.path || "/"}: ${first.message}.`;
-  return new ServiceError("invalid", "invalid-input", detail, { errors: fields });
+  const detail = `The ${where} is invalid${inWords(errors[0])}.`;
+  return new ServiceError("invalid", "invalid-input", detail, { errors });
+}
+
+/** A fault of ours: an answer that is not what its schema promises. It says where, and not what stood there. */
+export function invalidAnswer(error: ValidationError): Error {
+  return new Error(`the answer breaks its schema${inWords(fieldErrors(error.all)[0])}`);
+}
+
+function inWords(field: FieldError | undefined): string {
+  if (field === undefined) return "";
+  return field.path === "" ? `: ${field.message}` : `: ${field.path}: ${field.message}`;
 }
 
 /** What TypeBox reports, with one entry a path: its first complaint is the one that causes the others. */
@@ -39,5 +45,8 @@ export function fieldErrors(
 function inPlainWords(message: string): string {
   if (message === "Unexpected property") return "is not a known field";
   if (message === "Expected required property") return "is missing";
+  // How `IntegerParam` says its range.
+  const format = /^Expected string to match '(.*)' format$/.exec(message)?.[1];
+  if (format !== undefined) return `expected ${format}`;
   return message.charAt(0).toLowerCase() + message.slice(1);
 }

@@ -1,0 +1,21 @@
+import { FormatRegistry, Type } from "@sinclair/typebox";
+
+/** More digits than any range here has, and few enough for a number to hold them exactly. */
+const DIGITS = /^\d{1,15}$/;
+
+/**
+ * A whole number in a path or a query, where everything is text: `?limit=20` → 20. Elysia turns `Type.Number`
+ * there into a number but not `Type.Integer`, accepts `1e1`, and reports what is out of range without saying
+ * which parameter it was.
+ */
+export function IntegerParam(range: { minimum: number; maximum: number }) {
+  const { minimum, maximum } = range;
+  const format = `an integer from ${minimum} to ${maximum}`;
+  FormatRegistry.Set(
+    format,
+    (text) => DIGITS.test(text) && Number(text) >= minimum && Number(text) <= maximum,
+  );
+  return Type.Transform(Type.String({ format }))
+    .Decode((text) => Number(text))
+    .Encode((value) => String(value));
+}

@@ -1,3 +1,4 @@
+export * from "./all.ts";
 export * from "./common.ts";
 export * from "./gateway.ts";
 export * from "./inventory.ts";

@@ -109,6 +109,7 @@ class MemorySubscription implements Subscription {
   readonly #leave: () => void;
   readonly #handling = new Set<Promise<void>>();
   #readers = new Map<string, Reader & Partition>();
+  #generation = 0;
   #stopped = false;
 
   constructor(broker: MemoryBroker, runtime: Runtime, options: SubscribeOptions, leave: () => void) {
@@ -134,9 +135,11 @@ class MemorySubscription implements Subscription {
     for (const reader of this.#readers.values()) reader.active = false;
     const before = [...this.#handling];
     this.#readers = new Map();
+    this.#generation += 1;
+    const generation = this.#generation;
     // What is being handled under the old assignment is finished before the positions are asked for.
     Promise.all(before).then(() => {
-      if (this.#stopped) return;
+      if (this.#stopped || generation !== this.#generation) return;
       for (const { topic, partition } of partitions) {
         const start = this.options.startAt(topic, partition) ?? 0;
         const end = this.#broker.log(topic, partition).length;

@@ -1,0 +1,47 @@
+import { loadConfig } from "@distributed-messaging/service/config";
+import {
+  createServiceApp,
+  openStorage,
+  serve,
+  startMessaging,
+} from "@distributed-messaging/service/defaults";
+import { runService } from "@distributed-messaging/service/run";
+import { Catalogue } from "./catalogue.ts";
+import { GatewayConfig } from "./config.ts";
+import { gatewayHandlers } from "./handlers.ts";
+import { gatewayRoutes } from "./http.ts";
+import { migrations } from "./migrations/index.ts";
+import { Sessions } from "./sessions.ts";
+import { OrderViews } from "./store.ts";
+
+await runService("api-gateway", async (service) => {
+  const config = loadConfig(GatewayConfig, service.env, service.name);
+  const database = openStorage(service, config, migrations);
+  const views = new OrderViews(database);
+  const catalogue = new Catalogue(database);
+  const messaging = startMessaging(service, config, database, gatewayHandlers(views, catalogue));
+  const sessions = await Sessions.open(database, messaging.unitOfWork);
+  const { app } = createServiceApp(service, {
+    description: "Takes orders and answers every question about them from its own copy",
+    config,
+    database,
+    messaging,
+    // Orders are accepted without a broker; they wait in the outbox.
+    brokerRequired: false,
+  });
+  app.use(
+    gatewayRoutes({
+      views,
+      catalogue,
+      sessions,
+      messaging,
+      demoSignIn: config.DEMO_SIGN_IN,
+      outboxLimit: config.OUTBOX_LIMIT,
+    }),
+  );
+  return serve(service, app, {
+    host: config.HOST,
+    port: config.API_GATEWAY_PORT,
+    setting: "API_GATEWAY_PORT",
+  });
+});

@@ -1,0 +1,4 @@
+import type { Migration } from "@distributed-messaging/messaging";
+import stock from "./0001-stock.sql" with { type: "text" };
+
+export const migrations: readonly Migration[] = [{ name: "stock", sql: stock }];

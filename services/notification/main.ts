@@ -1,0 +1,37 @@
+import { loadConfig } from "@distributed-messaging/service/config";
+import {
+  createServiceApp,
+  openStorage,
+  serve,
+  startMessaging,
+} from "@distributed-messaging/service/defaults";
+import { runService } from "@distributed-messaging/service/run";
+import { NotificationConfig } from "./config.ts";
+import { notificationHandlers } from "./handlers.ts";
+import { notificationRoutes } from "./http.ts";
+import { migrations } from "./migrations/index.ts";
+import { Push } from "./push.ts";
+import { NotificationStore } from "./store.ts";
+
+await runService("notification", async (service) => {
+  const config = loadConfig(NotificationConfig, service.env, service.name);
+  const database = openStorage(service, config, migrations);
+  const store = new NotificationStore(database);
+  const push = new Push((customerId, after, limit) => store.after(customerId, after, limit));
+  const handlers = notificationHandlers(store, (customerId) => push.notify(customerId));
+  const messaging = startMessaging(service, config, database, handlers);
+  const { app, metrics } = createServiceApp(service, {
+    description: "Tells customers what becomes of their orders",
+    config,
+    database,
+    messaging,
+    brokerRequired: true,
+  });
+  metrics.gauge("websockets_open", "Clients that are listening", () => push.size);
+  app.use(notificationRoutes(store, push));
+  return serve(service, app, {
+    host: config.HOST,
+    port: config.NOTIFICATION_PORT,
+    setting: "NOTIFICATION_PORT",
+  });
+});

@@ -1,0 +1,17 @@
+-- AUTOINCREMENT: clients remember how far they have read, so a number is never used twice.
+CREATE TABLE notifications (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  notification_id TEXT NOT NULL UNIQUE,
+  customer_id TEXT NOT NULL,
+  order_id TEXT NOT NULL,
+  type TEXT NOT NULL,
+  message TEXT NOT NULL,
+  at TEXT NOT NULL
+) STRICT;
+CREATE INDEX notifications_by_customer ON notifications (customer_id, seq);
+
+-- The gateway's public keys, by which this service knows who asks.
+CREATE TABLE signing_keys (
+  key_id TEXT PRIMARY KEY,
+  public_key TEXT NOT NULL
+) STRICT, WITHOUT ROWID;

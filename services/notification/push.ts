@@ -1,0 +1,98 @@
+import type { Notification } from "./store.ts";
+
+/** The part of a WebSocket that is needed here. */
+export interface Socket {
+  /** As Bun has it: the bytes sent, 0 when the connection is gone, -1 when the rest waits in its buffer. */
+  send(text: string): number;
+  close(code: number, reason: string): void;
+}
+
+/** Rows read at a time, so that a customer who was away for long does not fill the memory. */
+const PAGE = 100;
+
+/** RFC 6455 §7.4.1: a policy was violated. Here: the token has run out. */
+const POLICY_VIOLATION = 1008;
+
+interface Reader {
+  readonly customerId: string;
+  /** The last notification that was sent. */
+  seq: number;
+  /** Its buffer holds what the client has not taken yet. */
+  full: boolean;
+  cancelExpiry: () => void;
+}
+
+/**
+ * Pushes each customer's notifications to their open sockets. There is no second path for new ones: a socket
+ * only ever reads on from where it stands, so nothing is left out and nothing comes twice, whether it was
+ * stored a year ago or just now.
+ */
+export class Push {
+  readonly #after: (customerId: string, after: number, limit: number) => Notification[];
+  readonly #readers = new Map<Socket, Reader>();
+  readonly #sockets = new Map<string, Set<Socket>>();
+
+  /** @param after reads a customer's notifications behind a number, oldest first */
+  constructor(after: (customerId: string, after: number, limit: number) => Notification[]) {
+    this.#after = after;
+  }
+
+  /**
+   * @param after the last notification that the client has
+   * @param validMs how long its token is good for
+   */
+  open(socket: Socket, customerId: string, after: number, validMs: number): void {
+    const timer = setTimeout(() => socket.close(POLICY_VIOLATION, "the token has expired"), validMs);
+    const reader = { customerId, seq: after, full: false, cancelExpiry: () => clearTimeout(timer) };
+    this.#readers.set(socket, reader);
+    const sockets = this.#sockets.get(customerId) ?? new Set();
+    this.#sockets.set(customerId, sockets.add(socket));
+    this.#send(socket, reader);
+  }
+
+  /** The client has taken what was in the socket's buffer. */
+  drained(socket: Socket): void {
+    const reader = this.#readers.get(socket);
+    if (reader === undefined) return;
+    reader.full = false;
+    this.#send(socket, reader);
+  }
+
+  /** Sends what the socket has not had yet, until its buffer is full. */
+  #send(socket: Socket, reader: Reader): void {
+    let page: Notification[];
+    do {
+      page = this.#after(reader.customerId, reader.seq, PAGE);
+      for (const notification of page) {
+        const sent = socket.send(JSON.stringify(notification));
+        if (sent === 0) return;
+        reader.seq = notification.seq;
+        reader.full = sent === -1;
+        if (reader.full) return;
+      }
+    } while (page.length === PAGE);
+  }
+
+  /** A customer has something new to read. */
+  notify(customerId: string): void {
+    for (const socket of this.#sockets.get(customerId) ?? []) {
+      const reader = this.#readers.get(socket);
+      if (reader !== undefined && !reader.full) this.#send(socket, reader);
+    }
+  }
+
+  close(socket: Socket): void {
+    const reader = this.#readers.get(socket);
+    if (reader === undefined) return;
+    this.#readers.delete(socket);
+    reader.cancelExpiry();
+    const sockets = this.#sockets.get(reader.customerId);
+    sockets?.delete(socket);
+    if (sockets?.size === 0) this.#sockets.delete(reader.customerId);
+  }
+
+  /** How many sockets are open. */
+  get size(): number {
+    return this.#readers.size;
+  }
+}

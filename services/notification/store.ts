@@ -1,0 +1,95 @@
+import type { DataOf, SigningKeyPublished } from "@distributed-messaging/contracts";
+import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
+import { and, eq, gt, sql } from "drizzle-orm";
+import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import type { NotificationType } from "./domain.ts";
+
+const notifications = sqliteTable("notifications", {
+  seq: integer("seq").primaryKey({ autoIncrement: true }),
+  notificationId: text("notification_id").notNull(),
+  customerId: text("customer_id").notNull(),
+  orderId: text("order_id").notNull(),
+  type: text("type").$type<NotificationType>().notNull(),
+  message: text("message").notNull(),
+  at: text("at").notNull(),
+});
+
+type PublicKey = DataOf<typeof SigningKeyPublished>["publicKey"];
+
+const signingKeys = sqliteTable("signing_keys", {
+  keyId: text("key_id").primaryKey(),
+  publicKey: text("public_key", { mode: "json" }).$type<PublicKey>().notNull(),
+});
+
+/** A notification as its customer sees it. */
+export type Notification = Omit<typeof notifications.$inferSelect, "customerId">;
+export type NewNotification = Omit<typeof notifications.$inferSelect, "seq">;
+
+/** Notifications and the keys to know their readers by. Writing takes the transaction that it happens in. */
+export class NotificationStore {
+  readonly #add;
+  readonly #after;
+  readonly #saveKey;
+  readonly #key;
+
+  constructor({ orm }: ServiceDatabase) {
+    this.#add = orm
+      .insert(notifications)
+      .values({
+        notificationId: sql.placeholder("notificationId"),
+        customerId: sql.placeholder("customerId"),
+        orderId: sql.placeholder("orderId"),
+        type: sql.placeholder("type"),
+        message: sql.placeholder("message"),
+        at: sql.placeholder("at"),
+      })
+      .prepare();
+    const shown = {
+      seq: notifications.seq,
+      notificationId: notifications.notificationId,
+      orderId: notifications.orderId,
+      type: notifications.type,
+      message: notifications.message,
+      at: notifications.at,
+    };
+    this.#after = orm
+      .select(shown)
+      .from(notifications)
+      .where(
+        and(
+          eq(notifications.customerId, sql.placeholder("customerId")),
+          gt(notifications.seq, sql.placeholder("after")),
+        ),
+      )
+      .orderBy(notifications.seq)
+      .limit(sql.placeholder("limit"))
+      .prepare();
+    this.#saveKey = orm
+      .insert(signingKeys)
+      .values({ keyId: sql.placeholder("keyId"), publicKey: sql.placeholder("publicKey") })
+      .onConflictDoUpdate({ target: signingKeys.keyId, set: { publicKey: sql`excluded.public_key` } })
+      .prepare();
+    this.#key = orm
+      .select({ publicKey: signingKeys.publicKey })
+      .from(signingKeys)
+      .where(eq(signingKeys.keyId, sql.placeholder("keyId")))
+      .prepare();
+  }
+
+  add(notification: NewNotification, _transaction: Transaction): void {
+    this.#add.run(notification);
+  }
+
+  /** A customer's notifications behind a number, oldest first. */
+  after(customerId: string, after: number, limit: number): Notification[] {
+    return this.#after.all({ customerId, after, limit });
+  }
+
+  saveKey(keyId: string, publicKey: PublicKey, _transaction: Transaction): void {
+    this.#saveKey.run({ keyId, publicKey });
+  }
+
+  key(keyId: string): PublicKey | undefined {
+    return this.#key.get({ keyId })?.publicKey;
+  }
+}

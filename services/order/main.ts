@@ -1,0 +1,30 @@
+import { loadConfig } from "@distributed-messaging/service/config";
+import {
+  createServiceApp,
+  openStorage,
+  serve,
+  startMessaging,
+} from "@distributed-messaging/service/defaults";
+import { runService } from "@distributed-messaging/service/run";
+import { OrderConfig } from "./config.ts";
+import { orderHandlers } from "./handlers.ts";
+import { migrations } from "./migrations/index.ts";
+import { OrderStore } from "./store.ts";
+
+await runService("order", async (service) => {
+  const config = loadConfig(OrderConfig, service.env, service.name);
+  const database = openStorage(service, config, migrations);
+  const store = new OrderStore(database);
+  const messaging = startMessaging(service, config, database, orderHandlers(store));
+  const { app, metrics } = createServiceApp(service, {
+    description: "Decides what becomes of each order",
+    config,
+    database,
+    messaging,
+    brokerRequired: true,
+  });
+  for (const status of ["pending", "backordered", "confirmed", "rejected"] as const) {
+    metrics.gauge(`orders_${status}`, `Orders that are ${status}`, () => store.countByStatus(status));
+  }
+  return serve(service, app, { host: config.HOST, port: config.ORDER_PORT, setting: "ORDER_PORT" });
+});

@@ -1,0 +1,4 @@
+import type { Migration } from "@distributed-messaging/messaging";
+import orders from "./0001-orders.sql" with { type: "text" };
+
+export const migrations: readonly Migration[] = [{ name: "orders", sql: orders }];

@@ -41,6 +41,7 @@ export npm_config_cache="$tools/npm"
 export npm_config_update_notifier=false
 export BUN_INSTALL_CACHE_DIR="$tools/bun-cache"
 export BUN_RUNTIME_TRANSPILER_CACHE_PATH="$tools/transpiled"
+export XDG_CACHE_HOME="$tools/cache"
 export DO_NOT_TRACK=1
 # A Unix socket's path may have about 100 characters, and browsers put one into TMPDIR.
 if [ "${#tools}" -le 55 ]; then

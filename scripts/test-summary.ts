@@ -1,0 +1,36 @@
+export interface TestCounts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+/**
+ * Reads the counts from the end of what `bun test` printed:
+ *
+ *      12 pass
+ *       1 skip
+ *       0 fail
+ *     Ran 13 tests across 2 files. [1.00s]
+ *
+ * A file that could not be loaded is counted by Bun as a failure there, and is missing in its JUnit report.
+ *
+ * @param exitCode a run that did not end well has at least one failure, also when it has no counts
+ */
+export function countTests(output: string, exitCode: number): TestCounts {
+  const lines = Bun.stripANSI(output)
+    .split("\n")
+    .map((line) => line.trim());
+  const end = lines.findLastIndex((line) => /^Ran \d+ tests? across/.test(line));
+  const counts = new Map<string, number>();
+  for (let index = end - 1; index >= 0; index--) {
+    const [, count, what] =
+      /^(\d+) (pass|fail|skip|todo|filtered out|errors?|expect\(\) calls|snapshots?)\b/.exec(
+        lines[index] ?? "",
+      ) ?? [];
+    if (count === undefined || what === undefined) break;
+    counts.set(what, Number(count));
+  }
+  const of = (what: string) => counts.get(what) ?? 0;
+  const failed = Math.max(of("fail"), exitCode === 0 ? 0 : 1);
+  return { passed: of("pass"), failed, skipped: of("skip") + of("todo") };
+}

@@ -2,6 +2,7 @@ import { CustomerId, closed, Identifier, Line, lines, OrderId } from "@distribut
 import type { Messaging } from "@distributed-messaging/messaging";
 import { authenticate } from "@distributed-messaging/service/auth";
 import { ServiceError } from "@distributed-messaging/service/errors";
+import { IntegerParam } from "@distributed-messaging/service/http";
 import { write } from "@distributed-messaging/service/write";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
@@ -29,9 +30,11 @@ const SignIn = Type.Object(
   closed,
 );
 const NewOrder = Type.Object({ orderId: Type.Optional(OrderId), items: lines(Line) }, closed);
+// Elysia types a query by what is sent, a text; IntegerParam has made it a number by then.
+const Limit = Type.Unsafe<number>(IntegerParam({ minimum: 1, maximum: 100 }));
 const Paging = Type.Object(
   {
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 20 })),
+    limit: Type.Optional(Limit),
     after: Type.Optional(Identifier),
   },
   closed,

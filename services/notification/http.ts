@@ -1,5 +1,6 @@
 import { closed } from "@distributed-messaging/contracts";
 import { acceptSubprotocol, authenticate } from "@distributed-messaging/service/auth";
+import { IntegerParam } from "@distributed-messaging/service/http";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import type { Push } from "./push.ts";
@@ -8,7 +9,11 @@ import type { NotificationStore } from "./store.ts";
 /** The most that one answer holds; the next page begins after its last. */
 const PAGE = 500;
 
-const After = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0 });
+/**
+ * The number of the last notification that the reader has; fifteen digits are as many as are always exact.
+ * Elysia types a query by what is sent, a text; IntegerParam has made it a number by then.
+ */
+const After = Type.Unsafe<number>(IntegerParam({ minimum: 0, maximum: 999_999_999_999_999 }));
 
 export function notificationRoutes(store: NotificationStore, push: Push) {
   return new Elysia()

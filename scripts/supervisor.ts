@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { freePorts } from "./ports.ts";
 import { ProcessGroup, type ProcessStatus } from "./process-group.ts";
 import type { ProcessLog, ProcessTimings } from "./process-spec.ts";
@@ -22,8 +23,6 @@ export interface SupervisorOptions {
   readonly brokers?: string;
   readonly onLog?: (log: ProcessLog) => void;
   readonly timings?: Partial<ProcessTimings>;
-  /** Runs once the broker is ready, before the services start: creates the topics. */
-  readonly provision?: (brokers: string) => Promise<void>;
 }
 
 /**
@@ -45,14 +44,17 @@ export class Supervisor {
       ...definedOnly(process.env),
       ...options.env,
       HOST: this.#host,
-      DATA_DIR: options.dataDir,
+      DATA_DIR: resolve(options.dataDir),
       KAFKA_BROKERS: this.brokers,
       ...Object.fromEntries(serviceNames.map((name) => [services[name].setting, String(this.ports[name])])),
     };
-    const onReady = () => options.provision?.(this.brokers) ?? Promise.resolve();
+    const embedded = options.brokers === undefined;
+    const say = (line: string) => options.onLog?.({ process: "broker", source: "supervisor", line });
     this.#group = new ProcessGroup({
       stages: [
-        { processes: options.brokers === undefined ? [brokerProcess(shared)] : [], onReady },
+        ...(embedded
+          ? [{ processes: [brokerProcess(shared)], onReady: () => makeTopics(this.brokers, say) }]
+          : []),
         { processes: serviceNames.map((name) => serviceProcess(name, shared, this.url(name))) },
       ],
       ...(options.onLog === undefined ? {} : { onLog: options.onLog }),
@@ -130,6 +132,13 @@ function choosePorts(host: string, wanted: Partial<Ports>): Ports {
     order: choose("order"),
     notification: choose("notification"),
   };
+}
+
+/** On the broker that is ours alone; on any other, the services make what is missing and touch nothing else. */
+async function makeTopics(brokers: string, say: (line: string) => void): Promise<void> {
+  const { describeProvisioned, provision } = await import("@distributed-messaging/redpanda/provision");
+  const done = await provision({ brokers: [brokers], clientId: "supervisor" });
+  for (const line of describeProvisioned(done)) say(line);
 }
 
 function definedOnly(env: Readonly<Record<string, string | undefined>>): Record<string, string> {

@@ -1,0 +1,151 @@
+import { allTopics, type Topic } from "@distributed-messaging/contracts";
+import { type Log, silentLog } from "@distributed-messaging/messaging";
+import { connectTo, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
+import { Type } from "@sinclair/typebox";
+
+/** What provisioning has done, and what it has found and left as it is. */
+export interface Provisioned {
+  readonly created: readonly string[];
+  /** Topics that got the partitions they lacked. */
+  readonly grown: readonly string[];
+  /** One line for each difference that is left: partitions or settings that somebody changed by hand. */
+  readonly drift: readonly string[];
+}
+
+export interface ProvisionOptions {
+  readonly topics?: readonly Topic[];
+  readonly log?: Log;
+  /** For how long to try again, also while no broker answers. */
+  readonly timeoutMs?: number;
+}
+
+/** No broker made the topics in time. */
+export class ProvisionFailed extends Error {
+  override readonly name = "ProvisionFailed";
+}
+
+type Admin = ReturnType<ReturnType<typeof connectTo>["admin"]>;
+
+const TIMEOUT_MS = 60_000;
+const RETRY_MS = 250;
+/** kafkajs' names for what a broker says that does not know an API, or a part of it. */
+const UNSUPPORTED = /UNSUPPORTED_VERSION|KafkaJSServerDoesNotSupportApiKey|does not support/i;
+
+/**
+ * Brings the cluster's topics to what shared/contracts/topics.ts says: makes the missing ones, adds missing
+ * partitions. Nothing is ever taken away, and no setting of an existing topic is changed: that is reported.
+ * Doing it again, also at the same time from elsewhere, changes nothing.
+ *
+ * @throws ProvisionFailed when no broker did so in time
+ */
+export async function provision(
+  settings: KafkaSettings,
+  options: ProvisionOptions = {},
+): Promise<Provisioned> {
+  const deadline = performance.now() + (options.timeoutMs ?? TIMEOUT_MS);
+  const kafka = connectTo(settings, options.log ?? silentLog);
+  for (;;) {
+    const admin = kafka.admin();
+    try {
+      await admin.connect();
+      return await bringUpToDate(admin, options.topics ?? allTopics);
+    } catch (error) {
+      // A broker that has just started may know no controller yet: whatever failed is asked again.
+      if (performance.now() > deadline) {
+        const reason = error instanceof Error ? error.message : String(error);
+        throw new ProvisionFailed(`no broker at ${settings.brokers.join(", ")} made the topics: ${reason}`);
+      }
+      await Bun.sleep(RETRY_MS);
+    } finally {
+      await admin.disconnect().catch(() => undefined);
+    }
+  }
+}
+
+async function bringUpToDate(admin: Admin, topics: readonly Topic[]): Promise<Provisioned> {
+  const existing = new Set(await admin.listTopics());
+  const created = topics.filter(({ name }) => !existing.has(name));
+  if (created.length > 0) {
+    await admin.createTopics({
+      waitForLeaders: true,
+      topics: created.map(({ name, partitions, config }) => ({
+        topic: name,
+        numPartitions: partitions,
+        configEntries: Object.entries(config).map(([setting, value]) => ({ name: setting, value })),
+      })),
+    });
+  }
+  const { topics: metadata } = await admin.fetchTopicMetadata({ topics: topics.map(({ name }) => name) });
+  const counts = new Map(metadata.map(({ name, partitions }) => [name, partitions.length]));
+  const grown = topics.filter(({ name, partitions }) => (counts.get(name) ?? partitions) < partitions);
+  if (grown.length > 0) {
+    await admin.createPartitions({
+      topicPartitions: grown.map(({ name, partitions }) => ({ topic: name, count: partitions })),
+    });
+  }
+  const tooMany = topics.flatMap(({ name, partitions }) => {
+    const count = counts.get(name) ?? partitions;
+    return count > partitions ? [`${name} has ${count} partitions, not ${partitions}`] : [];
+  });
+  const settings = await settingsThatDiffer(admin, topics);
+  return { created: created.map(nameOf), grown: grown.map(nameOf), drift: [...tooMany, ...settings] };
+}
+
+/** DescribeConfigs resource type of a topic, https://kafka.apache.org/protocol#The_Messages_DescribeConfigs */
+const TOPIC_RESOURCE = 2;
+
+async function settingsThatDiffer(admin: Admin, topics: readonly Topic[]): Promise<string[]> {
+  try {
+    const { resources } = await admin.describeConfigs({
+      includeSynonyms: false,
+      resources: topics.map(({ name, config }) => ({
+        type: TOPIC_RESOURCE,
+        name,
+        configNames: Object.keys(config),
+      })),
+    });
+    return topics.flatMap(({ name, config }) => {
+      const found = resources.find(({ resourceName }) => resourceName === name)?.configEntries ?? [];
+      return Object.entries(config).flatMap(([setting, wanted]) => {
+        const value = found.find(({ configName }) => configName === setting)?.configValue;
+        return value === undefined || value === wanted
+          ? []
+          : [`${name}: ${setting} is ${value}, not ${wanted}`];
+      });
+    });
+  } catch (error) {
+    if (!(error instanceof Error && UNSUPPORTED.test(`${error.name} ${error.message}`))) throw error;
+    return [];
+  }
+}
+
+function nameOf({ name }: Topic): string {
+  return name;
+}
+
+/** One line for each thing that was done or found. */
+export function describeProvisioned({ created, grown, drift }: Provisioned): string[] {
+  return [
+    ...created.map((name) => `made ${name}`),
+    ...grown.map((name) => `added partitions to ${name}`),
+    ...drift.map((line) => `left as it is: ${line}`),
+  ];
+}
+
+async function main(): Promise<number> {
+  // Only a run by itself needs the services' settings; who imports this file is spared the web server.
+  const { commonSettings, ConfigError, loadConfig } = await import("@distributed-messaging/service/config");
+  const { kafkaSettings } = await import("@distributed-messaging/service/defaults");
+  try {
+    const config = loadConfig(Type.Object(commonSettings), process.env, "provision");
+    const done = describeProvisioned(await provision(kafkaSettings("provision", config)));
+    for (const line of done.length === 0 ? ["every topic is as it should be"] : done) console.log(line);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof ProvisionFailed || error instanceof ConfigError)) throw error;
+    for (const line of error.message.split("\n")) console.error(`provision: ${line}`);
+    return 1;
+  }
+}
+
+if (import.meta.main) process.exit(await main());

@@ -17,6 +17,12 @@ export interface Identity {
   readonly role: Role;
 }
 
+/** Who asks, and until when that holds. */
+export interface Verified extends Identity {
+  /** Milliseconds since the epoch; a WebSocket outlives the check at its opening. */
+  readonly expiresAt: number;
+}
+
 /** An Ed25519 public key (RFC 8037 §2). */
 export interface PublicJwk {
   readonly kty: "OKP";
@@ -87,7 +93,7 @@ export async function issueToken(privateKey: PrivateJwk, request: TokenRequest):
  * @param now milliseconds since the epoch
  * @throws ServiceError unauthorized: token-invalid | token-expired
  */
-export async function verifyToken(token: string, keys: KeyLookup, now: number): Promise<Identity> {
+export async function verifyToken(token: string, keys: KeyLookup, now: number): Promise<Verified> {
   if (token.length > MAX_TOKEN_CHARACTERS) throw invalidToken();
   try {
     const { payload } = await jwtVerify(token, ({ kid }) => publicKey(kid, keys), {
@@ -98,10 +104,10 @@ export async function verifyToken(token: string, keys: KeyLookup, now: number): 
       requiredClaims: ["exp", "sub"],
       currentDate: new Date(now),
     });
-    const { sub, role } = payload;
-    if (sub === undefined || !IDENTIFIER.test(sub)) throw invalidToken();
+    const { sub, role, exp } = payload;
+    if (sub === undefined || exp === undefined || !IDENTIFIER.test(sub)) throw invalidToken();
     if (role !== "customer" && role !== "admin") throw invalidToken();
-    return { customerId: sub, role };
+    return { customerId: sub, role, expiresAt: exp * 1000 };
   } catch (error) {
     if (error instanceof errors.JWTExpired) {
       throw new ServiceError("unauthorized", "token-expired", "The token has expired. Sign in again.");
@@ -130,7 +136,7 @@ export async function authenticate(
   request: Request,
   keys: KeyLookup,
   now: number = Date.now(),
-): Promise<Identity> {
+): Promise<Verified> {
   const token = bearerToken(request);
   if (token === undefined) {
     throw new ServiceError(

@@ -12,7 +12,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** A rule over several settings: gives one line for each violation. It sees what could be read, maybe not all. */
+/** A rule over several settings: gives one line for each violation. It sees also values that are wrong. */
 export type ConfigRule = (config: Readonly<Record<string, unknown>>) => readonly string[];
 
 /** Environment variables as `process.env` has them. */
@@ -55,12 +55,13 @@ export function loadConfig<Schema extends TObject>(
       continue;
     }
     const value = convert(property, raw);
-    if (Value.Check(property, value)) config[name] = value;
-    else problems.push(`${name}: expected ${expectation(property)}${shown(name, property, raw)}`);
+    config[name] = value;
+    if (!Value.Check(property, value))
+      problems.push(`${name}: expected ${expectation(property)}${shown(name, property, raw)}`);
   }
   for (const rule of rules) problems.push(...rule(config));
   if (problems.length > 0) throw new ConfigError(problems);
-  // Every property was checked above by its own schema, which is what Static says.
+  // Nothing was found wrong: every property passed its own schema, which is what Static says.
   return Object.freeze(config) as Readonly<Static<Schema>>;
 }
 

@@ -86,7 +86,7 @@ async function answer(
 ): Promise<Response | undefined> {
   try {
     refuseStrangeUrl(request);
-    spellUpgrade(request);
+    prepareUpgrade(request);
     refuseDeclaredLength(request);
     if (request.method !== "HEAD") return await fetch(request);
     return withoutBody(await fetch(asGet(request)));
@@ -104,12 +104,19 @@ function refuseStrangeUrl(request: Request): void {
   }
 }
 
-/** Elysia knows a WebSocket only by the lower-case word; RFC 6455 §4.2.1 leaves the case to the client. */
-function spellUpgrade(request: Request): void {
+/** RFC 6455 §4.2.1: sixteen bytes in base64. */
+const SOCKET_KEY = /^[A-Za-z0-9+/]{22}==$/;
+
+/** Makes sure that what asks to become a WebSocket can, and that Elysia sees that it does. */
+function prepareUpgrade(request: Request): void {
   const upgrade = request.headers.get("upgrade");
-  if (upgrade !== null && upgrade !== "websocket" && upgrade.toLowerCase() === "websocket") {
-    request.headers.set("upgrade", "websocket");
+  if (upgrade?.toLowerCase() !== "websocket") return;
+  // Bun would neither upgrade nor answer, and keep the connection until it is idle for too long.
+  if (!SOCKET_KEY.test(request.headers.get("sec-websocket-key") ?? "")) {
+    throw new ServiceError("malformed", "malformed-handshake", "Sec-WebSocket-Key is not a key.");
   }
+  // Elysia knows the word in lower case only; the RFC leaves the case to the client.
+  if (upgrade !== "websocket") request.headers.set("upgrade", "websocket");
 }
 
 /** A HEAD is answered as a GET without its body (RFC 9110 §9.3.2). */

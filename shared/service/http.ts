@@ -107,6 +107,10 @@ function refusalOf(
 function nothingAt(request: Request, path: string, app: Elysia): HttpProblem {
   const allowed = allowedMethods(app.routes, path);
   if (allowed.length === 0) return new HttpProblem(404, "not-found", "There is nothing at this path.");
+  if (allowed.includes(request.method)) {
+    const headers = { upgrade: "websocket", connection: "Upgrade" };
+    return new HttpProblem(426, "upgrade-required", "This path is a WebSocket.", headers);
+  }
   const allow = allowed.join(", ");
   return new HttpProblem(405, "method-not-allowed", `This path takes ${allow}, not ${request.method}.`, {
     allow,

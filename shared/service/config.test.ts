@@ -1,0 +1,167 @@
+import { describe, expect, test } from "bun:test";
+import { type TObject, Type } from "@sinclair/typebox";
+import { ConfigError, commonSettings, Duration, durationToMs, loadConfig, oneOf, Port } from "./config.ts";
+
+const Common = Type.Object(commonSettings);
+
+function problemsOf(env: Record<string, string>, schema: TObject = Common): readonly string[] {
+  try {
+    loadConfig(schema, env, "test");
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+describe("loadConfig", () => {
+  test("gives every common setting its default", () => {
+    expect(loadConfig(Common, {}, "test")).toEqual({
+      HOST: "127.0.0.1",
+      DATA_DIR: ".data",
+      LOG_LEVEL: "info",
+      AUTOMATION_TESTING: false,
+      SQLITE_SYNCHRONOUS: "FULL",
+      INBOX_RETENTION: 7 * 24 * 3_600_000,
+      OUTBOX_LIMIT: 100_000,
+      KAFKA_BROKERS: ["localhost:9092"],
+      KAFKA_SSL: false,
+    });
+  });
+
+  test("reads numbers, booleans, words, lists and durations", () => {
+    const config = loadConfig(
+      Type.Object({ ...commonSettings, ORDER_PORT: Port(8902), BACKORDER_TTL: Duration("24h") }),
+      {
+        ORDER_PORT: "0",
+        BACKORDER_TTL: "500ms",
+        AUTOMATION_TESTING: "true",
+        SQLITE_SYNCHRONOUS: "NORMAL",
+        KAFKA_BROKERS: "a.example:9092, [::1]:19092",
+        KAFKA_SASL_MECHANISM: "scram-sha-256",
+        KAFKA_SASL_USERNAME: "user",
+        KAFKA_SASL_PASSWORD: "p,w = x",
+        OTEL_EXPORTER_OTLP_ENDPOINT: "http://localhost:4318",
+      },
+      "test",
+    );
+    expect(config).toMatchObject({
+      ORDER_PORT: 0,
+      BACKORDER_TTL: 500,
+      AUTOMATION_TESTING: true,
+      SQLITE_SYNCHRONOUS: "NORMAL",
+      KAFKA_BROKERS: ["a.example:9092", "[::1]:19092"],
+      KAFKA_SASL_PASSWORD: "p,w = x",
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://localhost:4318",
+    });
+  });
+
+  test("takes an empty variable for one that is not set", () => {
+    expect(loadConfig(Common, { HOST: "", KAFKA_SASL_USERNAME: "  " }, "test").HOST).toBe("127.0.0.1");
+  });
+
+  test("keeps defaults apart from what a caller does to them", () => {
+    const first = loadConfig(Common, {}, "test");
+    first.KAFKA_BROKERS.push("other:1");
+    expect(loadConfig(Common, {}, "test").KAFKA_BROKERS).toEqual(["localhost:9092"]);
+  });
+
+  test("reports every bad setting at once, one line each", () => {
+    const schema = Type.Object({ ...commonSettings, INVENTORY_PORT: Port(8901), NEEDED: Type.String() });
+    const env = {
+      INVENTORY_PORT: "abc",
+      AUTOMATION_TESTING: "yes",
+      INBOX_RETENTION: "a week",
+      LOG_LEVEL: "loud",
+      OUTBOX_LIMIT: "-1",
+      KAFKA_BROKERS: "localhost",
+    };
+    expect(problemsOf(env, schema)).toEqual([
+      "LOG_LEVEL: expected one of fatal, error, warn, info, debug, trace, silent, got 'loud'",
+      "AUTOMATION_TESTING: expected true or false, got 'yes'",
+      "INBOX_RETENTION: expected a duration from 1m to 36525d, such as 500ms, 30s, 15m, 24h or 7d, got 'a week'",
+      "OUTBOX_LIMIT: expected an integer from 1 to 1000000000, got '-1'",
+      "KAFKA_BROKERS: expected a comma separated list, each host:port, got 'localhost'",
+      "INVENTORY_PORT: expected an integer from 0 to 65535, got 'abc'",
+      "NEEDED: is not set, test needs it",
+    ]);
+  });
+
+  test.each(["65536", "-1", "1.5", "0x10", "1e3", "8 901", "NaN", "Infinity", "８９"])(
+    "refuses port %p",
+    (port) => {
+      expect(problemsOf({ P: port }, Type.Object({ ...commonSettings, P: Port(1) }))).toHaveLength(1);
+    },
+  );
+
+  test.each(["localhost:0", "localhost:65536", ":9092", "a b:1", "a:1,,b:2", "http://a:1", "a:1;b:2"])(
+    "refuses broker list %p",
+    (brokers) => expect(problemsOf({ KAFKA_BROKERS: brokers })).toHaveLength(1),
+  );
+
+  test("asks for all of the credentials or none of them", () => {
+    expect(problemsOf({ KAFKA_SASL_USERNAME: "u" })).toEqual([
+      "KAFKA_SASL_MECHANISM: is not set, but KAFKA_SASL_USERNAME is",
+      "KAFKA_SASL_PASSWORD: is not set, but KAFKA_SASL_USERNAME is",
+    ]);
+    expect(problemsOf({ KAFKA_SASL_MECHANISM: "plain", KAFKA_SASL_PASSWORD: "p" })).toEqual([
+      "KAFKA_SASL_USERNAME: is not set, but KAFKA_SASL_MECHANISM and KAFKA_SASL_PASSWORD are",
+    ]);
+    expect(
+      problemsOf({ KAFKA_SASL_MECHANISM: "gssapi", KAFKA_SASL_USERNAME: "u", KAFKA_SASL_PASSWORD: "p" }),
+    ).toEqual(["KAFKA_SASL_MECHANISM: expected one of plain, scram-sha-256, scram-sha-512, got 'gssapi'"]);
+  });
+
+  test("never shows a secret", () => {
+    const schema = Type.Object({
+      ...commonSettings,
+      API_TOKEN: Type.String({ pattern: "^ok$" }),
+      PASSPHRASE: Type.String({ pattern: "^ok$", secret: true }),
+    });
+    const env = {
+      API_TOKEN: "hunter2",
+      PASSPHRASE: "hunter2",
+      OTEL_EXPORTER_OTLP_ENDPOINT: "ftp://u:hunter2@h",
+    };
+    const problems = problemsOf(env, schema);
+    expect(problems).toHaveLength(3);
+    expect(problems.join("\n")).not.toContain("hunter2");
+  });
+
+  test("keeps each problem on one short line whatever the value is", () => {
+    const [problem = ""] = problemsOf({ HOST: `a\n\u001b[2J${"x".repeat(1000)}` });
+    expect(problem).toStartWith("HOST: expected a host name or address, got 'a??[2Jxxx");
+    expect(problem.length).toBeLessThan(200);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: their absence is what is tested
+    expect(problem).not.toMatch(/[\u0000-\u001f]/);
+  });
+
+  test("a setting of a few words without a default is required", () => {
+    const schema = Type.Object({ ...commonSettings, MODE: oneOf(["a", "b"]) });
+    expect(problemsOf({}, schema)).toEqual(["MODE: is not set, test needs it"]);
+    expect(problemsOf({ MODE: "b" }, schema)).toEqual([]);
+  });
+});
+
+describe("durations", () => {
+  test.each([
+    ["0ms", 0],
+    ["500ms", 500],
+    ["30s", 30_000],
+    ["1.5m", 90_000],
+    ["24h", 86_400_000],
+    ["7d", 604_800_000],
+  ])("%s is %d ms", (text, ms) => expect(durationToMs(text)).toBe(ms));
+
+  test.each(["", "5", "s", "-1s", "1 s", "1w", "1e3s", "1s2s", ".5s", "9999999999999s", "constructor"])(
+    "%p is none",
+    (text) => expect(durationToMs(text)).toBeUndefined(),
+  );
+
+  test("one that is out of bounds is refused", () => {
+    const schema = Type.Object({ ...commonSettings, T: Duration("2s", { minimum: 1000, maximum: 5000 }) });
+    expect(problemsOf({ T: "6s" }, schema)).toEqual([
+      "T: expected a duration from 1s to 5s, such as 500ms, 30s, 15m, 24h or 7d, got '6s'",
+    ]);
+  });
+});

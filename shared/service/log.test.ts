@@ -1,0 +1,65 @@
+import { describe, expect, test } from "bun:test";
+import { logLevelOf } from "./log.ts";
+import { captureLog } from "./testing.ts";
+
+describe("log", () => {
+  test("writes one JSON object a line", () => {
+    const { log, lines } = captureLog("order");
+    log.info({ port: 1 }, "ready");
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toEndWith("}\n");
+    expect(JSON.parse(lines[0] ?? "")).toEqual({
+      level: "info",
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+      app: "order",
+      port: 1,
+      msg: "ready",
+    });
+  });
+
+  test("hides tokens and passwords wherever they stand", () => {
+    const { log, lines } = captureLog();
+    log.info({
+      token: "hunter2",
+      headers: { authorization: "Bearer hunter2" },
+      config: { kafka: { password: "hunter2" } },
+    });
+    expect(lines.join("")).not.toContain("hunter2");
+    expect(lines.join("")).toContain("[redacted]");
+  });
+
+  test("keeps of an error what helps, and not what it carries", () => {
+    const { log, lines } = captureLog();
+    const cause = new Error("disk is full");
+    const error = Object.assign(new Error("cannot save", { cause }), { code: "E1", params: ["hunter2"] });
+    log.error({ err: error }, "failed");
+    const { err } = JSON.parse(lines[0] ?? "");
+    expect(err).toMatchObject({
+      type: "Error",
+      message: "cannot save",
+      code: "E1",
+      cause: { message: "disk is full" },
+    });
+    expect(err.stack).toContain("log.test.ts");
+    expect(lines.join("")).not.toContain("hunter2");
+  });
+
+  test("survives an error that is its own cause, and a thrown text", () => {
+    const { log, lines } = captureLog();
+    const error = new Error("loop");
+    error.cause = error;
+    log.error({ err: error });
+    log.error({ err: "text" });
+    expect(lines).toHaveLength(2);
+  });
+
+  test("keeps quiet below its level", () => {
+    const { log, lines } = captureLog("order", "warn");
+    log.info("no");
+    log.warn("yes");
+    expect(lines).toHaveLength(1);
+    expect(logLevelOf("debug")).toBe("debug");
+    expect(logLevelOf("loud")).toBe("info");
+    expect(logLevelOf(undefined)).toBe("info");
+  });
+});

@@ -1,0 +1,56 @@
+import { connect } from "node:net";
+import { createHttpApp, type HttpAppOptions, type Listening, listen } from "./http.ts";
+import { createLog, type Log, type LogLevel } from "./log.ts";
+import { createMetrics } from "./metrics.ts";
+
+/** A log whose lines a test can read. */
+export interface CapturedLog {
+  readonly log: Log;
+  readonly lines: string[];
+}
+
+/** Makes a log that keeps its lines instead of printing them. */
+export function captureLog(app = "test", level: LogLevel = "trace"): CapturedLog {
+  const lines: string[] = [];
+  return { log: createLog(app, level, { write: (line) => lines.push(line) }), lines };
+}
+
+/** A listening app for one test. `await using` stops it. */
+export interface TestServer extends AsyncDisposable {
+  readonly listening: Listening;
+  readonly url: string;
+  readonly lines: string[];
+}
+
+/** Serves an app with the given routes at a free port of the loopback. */
+export async function serveForTest(
+  addRoutes: (app: ReturnType<typeof createHttpApp>) => void,
+  options: Partial<HttpAppOptions> = {},
+): Promise<TestServer> {
+  const { log, lines } = captureLog();
+  const app = createHttpApp({ app: "test", log, metrics: createMetrics("test"), ...options });
+  addRoutes(app);
+  const listening = await listen(app, { host: "127.0.0.1", port: 0 });
+  return { listening, url: listening.url, lines, [Symbol.asyncDispose]: () => listening.stop(1000) };
+}
+
+/**
+ * Sends bytes that no HTTP client would send and gives what comes back until the server closes the connection
+ * or `until` occurs in it.
+ */
+export function rawRequest(port: number, bytes: string | Uint8Array, until?: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, "127.0.0.1");
+    let answer = "";
+    socket.on("data", (data) => {
+      answer += data.toString("latin1");
+      if (until !== undefined && answer.includes(until)) socket.destroy();
+    });
+    socket.on("close", () => resolve(answer));
+    // A server that refuses may close before everything is written: what it said until then is the answer.
+    socket.on("error", (error) =>
+      "code" in error && error.code === "ECONNREFUSED" ? reject(error) : undefined,
+    );
+    socket.write(bytes);
+  });
+}

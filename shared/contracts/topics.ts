@@ -25,6 +25,14 @@ function topic(name: string, key: string, config: Record<string, string>, partit
   return { name, key, partitions, config };
 }
 
+/** Copies of what could not be handled: looked at, never consumed. The originals are in the service's database. */
+const deadLetterConfig = { "cleanup.policy": "delete", "retention.ms": String(30 * DAY_MS) };
+
+/** Where a service puts copies of its dead letters. */
+export function deadLetterTopic(service: string): string {
+  return `${service}.dead-letters`;
+}
+
 export const topics = {
   orderCommands: topic("order.commands", "orderId", commandConfig),
   orderEvents: topic("order.events", "orderId", eventConfig),
@@ -34,4 +42,10 @@ export const topics = {
   gatewayKeys: topic("api-gateway.keys", "keyId", stateConfig, 1),
 } as const satisfies Record<string, Topic>;
 
-export const allTopics: readonly Topic[] = Object.values(topics);
+/** Every service that takes messages. */
+export const services = ["api-gateway", "order", "inventory", "notification"] as const;
+
+export const allTopics: readonly Topic[] = [
+  ...Object.values(topics),
+  ...services.map((service) => topic(deadLetterTopic(service), "as it came", deadLetterConfig, 1)),
+];

@@ -1,33 +1,22 @@
-import { decode, type Message, type MessageDefinition } from "@distributed-messaging/contracts";
+import { type Attempts, MAX_CRASHES } from "./attempts.ts";
 import type { DeadLetters, Failure } from "./dead-letters.ts";
-import { DomainError, StorageError } from "./errors.ts";
-import type { Handler } from "./handlers.ts";
-import type { Inbox } from "./inbox.ts";
+import { DeadLettersFull, StorageError } from "./errors.ts";
 import { fingerprint, type Offsets } from "./offsets.ts";
-import { type Backoff, backoffMs, type Log, type Runtime } from "./runtime.ts";
+import type { Processor } from "./processor.ts";
+import { defaultRetryPolicy, judge, type RetryPolicy } from "./retry.ts";
+import type { Log, Runtime } from "./runtime.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Batch, IncomingRecord, Progress, Subscriber, Subscription } from "./transport.ts";
 import type { UnitOfWork } from "./unit-of-work.ts";
 
-/** How a message that failed is tried again. */
-export interface RetryPolicy {
-  readonly backoff: Backoff;
-  /** Tries, the first included, before the message is parked. */
-  readonly attempts: number;
-}
-
-export const defaultRetryPolicy: RetryPolicy = { backoff: { firstMs: 100, mostMs: 30_000 }, attempts: 10 };
-
-/** The disk refuses: not the message's fault, so it does not count against it. */
+/** There is no room, on the disk or among the dead letters: not the message's fault. */
 const STORAGE_PAUSE_MS = 1_000;
-
-/** What to do with a message whose handler threw. */
-export type Verdict = { readonly retryAfterMs: number } | { readonly park: Failure };
 
 /** Since the start of the process. */
 export interface ConsumerCounts {
   handled: number;
-  duplicates: number;
+  /** Handled before: nothing happened this time. */
+  duplicate: number;
   /** Known to the contracts, but of no interest to this service. */
   skipped: number;
   parked: number;
@@ -35,17 +24,14 @@ export interface ConsumerCounts {
 }
 
 export interface ConsumerOptions {
-  /** The consumer group, and the name that claims in the inbox are made under. */
+  /** The consumer group. */
   readonly name: string;
-  readonly handlers: readonly Handler[];
-  /** Every kind of message there is; one that is not among them is unknown. */
-  readonly definitions: readonly MessageDefinition[];
-  /** More topics than those of the handlers: read so that nothing undecodable on them goes unnoticed. */
+  readonly processor: Processor;
   readonly subscriber: Subscriber;
   readonly unitOfWork: UnitOfWork;
-  readonly inbox: Inbox;
   readonly offsets: Offsets;
   readonly deadLetters: DeadLetters;
+  readonly attempts: Attempts;
   readonly runtime: Runtime;
   readonly log: Log;
   readonly retry?: RetryPolicy;
@@ -56,13 +42,13 @@ export interface ConsumerOptions {
  * commit together, so whatever happens between two commits, the next start finds one consistent state.
  */
 export class Consumer {
-  readonly counts: ConsumerCounts = { handled: 0, duplicates: 0, skipped: 0, parked: 0, retried: 0 };
+  readonly counts: ConsumerCounts = { handled: 0, duplicate: 0, skipped: 0, parked: 0, retried: 0 };
   readonly #options: ConsumerOptions;
   readonly #retry: RetryPolicy;
-  readonly #known: ReadonlyMap<string, MessageDefinition>;
-  readonly #handlers: ReadonlyMap<string, Handler>;
   /** Partitions whose log has been seen to be the one that the stored offset belongs to. */
   readonly #recognised = new Set<string>();
+  /** Partitions that are past the messages which the last process may have died with. */
+  readonly #trusted = new Set<string>();
   /** The message that each partition is stuck at, and how often it has failed. */
   readonly #failing = new Map<string, { offset: number; failures: number }>();
   #subscription: Subscription | undefined;
@@ -70,19 +56,12 @@ export class Consumer {
   constructor(options: ConsumerOptions) {
     this.#options = options;
     this.#retry = options.retry ?? defaultRetryPolicy;
-    this.#known = new Map(options.definitions.map((definition) => [definition.type, definition]));
-    this.#handlers = new Map(options.handlers.map((handler) => [handler.definition.type, handler]));
-  }
-
-  /** The topics that the handlers' messages travel on. */
-  get topics(): string[] {
-    return [...new Set(this.#options.handlers.map((handler) => handler.definition.topic.name))];
   }
 
   start(): void {
     this.#subscription ??= this.#options.subscriber.subscribe({
       group: this.#options.name,
-      topics: this.topics,
+      topics: this.#options.processor.topics,
       startAt: (topic, partition) => this.#startAt(topic, partition),
       handle: (batch) => this.#handle(batch),
     });
@@ -107,105 +86,130 @@ export class Consumer {
 
   async #handle(batch: Batch): Promise<Progress> {
     if (!(await this.#recognise(batch))) return { next: 0 };
-    const { records } = batch;
-    const partition = `${batch.topic}/${batch.partition}`;
-    let done = 0;
-    let most = records.length;
-    while (done < records.length) {
-      const attempt = new Attempt(records.slice(done, done + most));
+    const name = `${batch.topic}/${batch.partition}`;
+    const oneByOne = this.#options.attempts.afterCrash && !this.#trusted.has(name);
+    let left = batch.records;
+    let most = oneByOne ? 1 : left.length;
+    while (left.length > 0) {
+      const step = new Step(left.slice(0, most));
       try {
-        done += await this.#options.unitOfWork.run((transaction) => this.#apply(attempt, transaction));
-        most = records.length;
-        this.#failing.delete(partition);
+        if (oneByOne) await this.#beginAlone(step.first);
+        left = left.slice(await this.#options.unitOfWork.run((transaction) => this.#take(step, transaction)));
+        most = oneByOne ? 1 : left.length;
       } catch (error) {
-        if (error instanceof StorageError) {
-          return { next: (records[done] as IncomingRecord).offset, pauseMs: STORAGE_PAUSE_MS };
+        if (error instanceof StorageError || error instanceof DeadLettersFull) {
+          this.#options.log.warn(
+            { topic: batch.topic, partition: batch.partition, error: String(error) },
+            "no room",
+          );
+          return { next: step.first.offset, pauseMs: STORAGE_PAUSE_MS };
         }
-        if (attempt.passed > 0) {
-          // Those before the one that failed are fine: they go first, in a work of their own.
-          most = attempt.passed;
-          continue;
+        // Those before the one that failed are fine: they go first, in a unit of work of their own.
+        if (step.passed > 0) most = step.passed;
+        else {
+          const pauseMs = await this.#failed(name, step.first, error);
+          if (pauseMs !== undefined) return { next: step.first.offset, pauseMs };
+          left = left.slice(1);
+          most = oneByOne ? 1 : left.length;
         }
-        const record = attempt.records[0] as IncomingRecord;
-        const verdict = this.#judge(partition, record, error);
-        if ("retryAfterMs" in verdict) return { next: record.offset, pauseMs: verdict.retryAfterMs };
-        await this.#options.unitOfWork.run((transaction) => this.#park(record, verdict.park, transaction));
-        this.#failing.delete(partition);
-        done += 1;
       }
     }
-    return { next: (records.at(-1) as IncomingRecord).offset + 1 };
+    this.#trusted.add(name);
+    this.#failing.delete(name);
+    return { next: (batch.records.at(-1) as IncomingRecord).offset + 1 };
   }
 
   /** Handles records until the budget is used up. @returns how many */
-  #apply(attempt: Attempt, transaction: Transaction): number {
-    attempt.passed = 0;
-    const first = attempt.records[0] as IncomingRecord;
-    const next = this.#options.offsets.get(first.topic, first.partition)?.next ?? 0;
-    for (const record of attempt.records) {
-      if (attempt.passed > 0 && transaction.overBudget()) break;
-      if (record.offset >= next) this.#applyOne(record, transaction);
-      attempt.passed += 1;
+  #take(step: Step, transaction: Transaction): number {
+    step.passed = 0;
+    const { offsets, attempts } = this.#options;
+    const { topic, partition } = step.first;
+    const next = offsets.get(topic, partition)?.next ?? 0;
+    let last: IncomingRecord | undefined;
+    for (const record of step.records) {
+      if (step.passed > 0 && transaction.overBudget()) break;
+      if (record.offset >= next) {
+        this.#takeOne(record, transaction);
+        last = record;
+      }
+      step.passed += 1;
     }
-    const last = attempt.records[attempt.passed - 1] as IncomingRecord;
-    if (last.offset >= next) this.#options.offsets.passed(last);
-    return attempt.passed;
+    if (last !== undefined) {
+      offsets.passed(last);
+      if (attempts.afterCrash) attempts.end(last);
+    }
+    return step.passed;
   }
 
-  #applyOne(record: IncomingRecord, transaction: Transaction): void {
-    const { inbox, name, log } = this.#options;
-    const decoded = decode(this.#known, record.value);
-    if (decoded.status === "rejected") {
-      this.#park(record, { reason: decoded.reason, error: decoded.detail, attempts: 1 }, transaction);
+  #takeOne(record: IncomingRecord, transaction: Transaction): void {
+    const { deadLetters, processor, log } = this.#options;
+    if (deadLetters.holds(record.topic, record.key)) {
+      this.#park(
+        record,
+        { reason: "behind", error: "an earlier message of its key is parked", attempts: 0 },
+        transaction,
+      );
       return;
     }
-    const { message } = decoded;
-    const handler = this.#handlers.get(message.type);
-    if (handler === undefined) {
-      transaction.afterCommit(() => this.#count("skipped"));
+    const outcome = processor.process(record.value, transaction);
+    if (outcome.status === "rejected") {
+      this.#park(record, { reason: outcome.reason, error: outcome.detail, attempts: 1 }, transaction);
       return;
     }
-    if (!inbox.claim(name, message.id, transaction.now)) {
-      transaction.afterCommit(() => this.#count("duplicates"));
-      return;
-    }
-    handler.handle(message, transaction.causedBy(causeOf(message)));
+    const { status, message } = outcome;
     transaction.afterCommit(() => {
-      this.#count("handled");
-      log.debug({ type: message.type, id: message.id, key: message.subject }, "message handled");
+      this.counts[status] += 1;
+      log.debug({ status, type: message.type, id: message.id, key: message.subject }, "message");
     });
   }
 
-  /** The one place that decides whether a failed message is tried again. */
-  #judge(partition: string, record: IncomingRecord, error: unknown): Verdict {
-    const before = this.#failing.get(partition);
+  /** @returns for how long the partition is to wait before the message is tried again; undefined: it is parked */
+  async #failed(name: string, record: IncomingRecord, error: unknown): Promise<number | undefined> {
+    const { unitOfWork, runtime, log } = this.#options;
+    const before = this.#failing.get(name);
     const failures = before?.offset === record.offset ? before.failures + 1 : 1;
-    this.#failing.set(partition, { offset: record.offset, failures });
-    const what = describe(error);
-    if (error instanceof DomainError) return { park: { reason: "domain", ...what, attempts: failures } };
-    if (failures >= this.#retry.attempts) {
-      return { park: { reason: "retries-exhausted", ...what, attempts: failures } };
+    this.#failing.set(name, { offset: record.offset, failures });
+    const verdict = judge(error, failures, this.#retry, () => runtime.random());
+    if ("retryAfterMs" in verdict) {
+      this.counts.retried += 1;
+      log.warn(
+        { err: error, ...where(record), failures, ...verdict },
+        "a message failed, its partition waits",
+      );
+      return verdict.retryAfterMs;
     }
-    const { runtime, log } = this.#options;
-    const retryAfterMs = backoffMs(this.#retry.backoff, failures, () => runtime.random());
-    this.#count("retried");
-    log.warn(
-      { err: error, ...where(record), failures, retryAfterMs },
-      "a message failed, its partition waits",
+    await unitOfWork.run((transaction) => this.#parkAlone(record, verdict.park, transaction));
+    return undefined;
+  }
+
+  /** Writes down that a message begins, or parks it when too many processes have died with it. */
+  async #beginAlone(record: IncomingRecord): Promise<void> {
+    const { attempts, unitOfWork } = this.#options;
+    const crashes = attempts.crashes(record);
+    if (crashes < MAX_CRASHES) {
+      await unitOfWork.run(() => attempts.begin(record));
+      return;
+    }
+    const error = `it took the process down with it ${crashes} times`;
+    await unitOfWork.run((transaction) =>
+      this.#parkAlone(record, { reason: "crash", error, attempts: crashes }, transaction),
     );
-    return { retryAfterMs };
+  }
+
+  #parkAlone(record: IncomingRecord, failure: Failure, transaction: Transaction): void {
+    const { offsets, attempts } = this.#options;
+    this.#park(record, failure, transaction);
+    offsets.passed(record);
+    attempts.end(record);
   }
 
   #park(record: IncomingRecord, failure: Failure, transaction: Transaction): void {
-    const { deadLetters, offsets, log } = this.#options;
-    deadLetters.park(record, failure, transaction.now);
-    offsets.passed(record);
+    const { deadLetters, log } = this.#options;
+    deadLetters.park(record, failure, transaction);
     transaction.afterCommit(() => {
-      this.#count("parked");
-      log.error(
-        { ...where(record), reason: failure.reason, error: failure.error, attempts: failure.attempts },
-        "a message could not be handled and is kept as a dead letter",
-      );
+      this.counts.parked += 1;
+      const { reason, error, attempts } = failure;
+      log.error({ ...where(record), reason, error, attempts }, "a message is parked as a dead letter");
     });
   }
 
@@ -215,57 +219,43 @@ export class Consumer {
    * position is forgotten, and the inbox drops what is read twice.
    */
   async #recognise(batch: Batch): Promise<boolean> {
-    const partition = `${batch.topic}/${batch.partition}`;
-    if (this.#recognised.has(partition)) return true;
+    const { topic, partition } = batch;
+    const name = `${topic}/${partition}`;
+    if (this.#recognised.has(name)) return true;
     const { offsets, unitOfWork, log } = this.#options;
-    const position = offsets.get(batch.topic, batch.partition);
+    const position = offsets.get(topic, partition);
     const first = batch.records[0];
     const isSame =
       position === undefined ||
       (batch.end >= position.next &&
-        (first === undefined ||
-          first.offset !== position.next - 1 ||
-          position.lastRecord === null ||
-          fingerprint(first) === position.lastRecord));
+        (first?.offset !== position.next - 1 || fingerprint(first) === position.lastRecord));
     if (!isSame) {
+      const { next } = position;
       log.warn(
-        { topic: batch.topic, partition: batch.partition, next: position.next, end: batch.end },
-        "the log is not the one that was read before: reading it from the beginning",
+        { topic, partition, next, end: batch.end },
+        "this log is not the one read before: reading it from the start",
       );
-      await unitOfWork.run(() => offsets.forget(batch.topic, batch.partition));
+      await unitOfWork.run(() => offsets.forget(topic, partition));
     }
-    this.#recognised.add(partition);
+    this.#recognised.add(name);
     return isSame;
-  }
-
-  #count(what: keyof ConsumerCounts): void {
-    this.counts[what] += 1;
   }
 }
 
 /** Records that are handled in one transaction, and how many of them went well before it ended. */
-class Attempt {
+class Step {
   passed = 0;
   readonly records: readonly IncomingRecord[];
 
   constructor(records: readonly IncomingRecord[]) {
     this.records = records;
   }
-}
 
-function causeOf(message: Message) {
-  return {
-    correlationId: message.correlationid,
-    causationId: message.id,
-    ...(message.traceparent === undefined ? {} : { traceparent: message.traceparent }),
-  };
+  get first(): IncomingRecord {
+    return this.records[0] as IncomingRecord;
+  }
 }
 
 function where(record: IncomingRecord) {
   return { topic: record.topic, partition: record.partition, offset: record.offset, key: record.key };
-}
-
-function describe(error: unknown): { error: string; stack?: string } {
-  if (!(error instanceof Error)) return { error: String(error) };
-  return { error: error.message, ...(error.stack === undefined ? {} : { stack: error.stack }) };
 }

@@ -11,7 +11,7 @@ export class StorageError extends Error {
   override readonly name = "StorageError";
 }
 
-/** The outbox holds as much as it may. Nothing of the transaction took effect. */
-export class OutboxFull extends Error {
-  override readonly name = "OutboxFull";
+/** As many dead letters are kept as may be; somebody has to look at them before more can be parked. */
+export class DeadLettersFull extends Error {
+  override readonly name = "DeadLettersFull";
 }

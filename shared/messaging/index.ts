@@ -1,4 +1,4 @@
-export { type ConsumerCounts, defaultRetryPolicy, type RetryPolicy } from "./consumer.ts";
+export type { ConsumerCounts } from "./consumer.ts";
 export {
   isStorageFault,
   type Migration,
@@ -8,10 +8,24 @@ export {
   type ServiceDatabase,
   type Synchronous,
 } from "./database.ts";
-export { DomainError, OutboxFull, StorageError } from "./errors.ts";
+export {
+  type DeadLetterDesk,
+  type DeadLetterDetails,
+  DeadLetterRefusal,
+  MAX_BULK,
+  MAX_REPLAYS,
+  type ReplayResult,
+} from "./dead-letter-desk.ts";
+export type { RecordedAction } from "./dead-letter-log.ts";
+export type { DeadLetterFilter } from "./dead-letter-queries.ts";
+export type { DeadLetter, Reason } from "./dead-letters.ts";
+export { DeadLettersFull, DomainError, StorageError } from "./errors.ts";
 export { type Handle, type Handler, on } from "./handlers.ts";
 export { Messaging, type MessagingOptions } from "./messaging.ts";
+export { defaultRetryPolicy, type RetryPolicy } from "./retry.ts";
 export { type Log, type Runtime, silentLog, systemRuntime } from "./runtime.ts";
+export type { Timer } from "./timer-store.ts";
+export type { TimerHandler } from "./timers.ts";
 export type { Cause, Transaction } from "./transaction.ts";
 export type { OutgoingRecord, Publisher, Subscriber } from "./transport.ts";
 export type { UnitOfWork, Work } from "./unit-of-work.ts";

@@ -1,15 +1,21 @@
 import type { MessageDefinition } from "@distributed-messaging/contracts";
-import { Consumer, type RetryPolicy } from "./consumer.ts";
+import { Attempts } from "./attempts.ts";
+import { Consumer } from "./consumer.ts";
 import { migrate, type ServiceDatabase } from "./database.ts";
+import { DeadLetterDesk } from "./dead-letter-desk.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import type { Handler } from "./handlers.ts";
 import { Inbox } from "./inbox.ts";
 import { Offsets } from "./offsets.ts";
 import { Outbox } from "./outbox.ts";
+import { Processor } from "./processor.ts";
 import { Relay } from "./relay.ts";
+import { Releaser } from "./releaser.ts";
+import { defaultRetryPolicy, type RetryPolicy } from "./retry.ts";
 import type { Log, Runtime } from "./runtime.ts";
 import { kitMigrations } from "./schema.ts";
-import type { Transaction } from "./transaction.ts";
+import { TimerStore } from "./timer-store.ts";
+import { type TimerHandler, Timers } from "./timers.ts";
 import type { Publisher, Subscriber } from "./transport.ts";
 import { UnitOfWork } from "./unit-of-work.ts";
 
@@ -22,6 +28,10 @@ export interface MessagingOptions {
   readonly definitions: readonly MessageDefinition[];
   /** What this service does with those that it takes. */
   readonly handlers: readonly Handler[];
+  /** What it does when its deadlines come. */
+  readonly timers?: readonly TimerHandler[];
+  /** Where copies of dead letters go, for people who look at topics. */
+  readonly deadLetterTopic: string;
   readonly runtime: Runtime;
   readonly log: Log;
   readonly inboxRetentionMs?: number;
@@ -33,86 +43,149 @@ const PRUNE_EVERY_MS = 60_000;
 
 /**
  * Everything that a service needs to take part: one writer, an inbox, an outbox and its relay, a consumer, dead
- * letters. The service adds handlers, and writes through `unitOfWork`.
+ * letters, deadlines. The service adds handlers, and writes through `unitOfWork`.
  */
 export class Messaging {
   readonly unitOfWork: UnitOfWork;
   readonly outbox: Outbox;
   readonly deadLetters: DeadLetters;
+  readonly deadLetterDesk: DeadLetterDesk;
+  readonly timerStore: TimerStore;
   readonly consumer: Consumer;
-  readonly relay: Relay;
+  readonly #relay: Relay;
+  readonly #timers: Timers;
+  readonly #releaser: Releaser;
   readonly #inbox: Inbox;
   readonly #offsets: Offsets;
+  readonly #attempts: Attempts;
   readonly #options: MessagingOptions;
   #cancelPruning: () => void = () => {};
+  #stopped: Promise<void> | undefined;
 
   /** @throws MigrationMismatch when the database was made by another version */
   constructor(options: MessagingOptions) {
-    const { database, service, transport, runtime, log } = options;
+    const { database, service, transport, runtime, log, retry = defaultRetryPolicy } = options;
     migrate(database, "messaging", kitMigrations);
     this.#options = options;
     this.#inbox = new Inbox(database);
     this.#offsets = new Offsets(database);
+    this.#attempts = new Attempts(database);
     this.outbox = new Outbox(database);
-    this.deadLetters = new DeadLetters(database);
-    this.unitOfWork = new UnitOfWork({ database, outbox: this.outbox, source: service, runtime });
-    this.relay = new Relay({
+    this.timerStore = new TimerStore(database);
+    this.deadLetters = new DeadLetters(database, options.deadLetterTopic);
+    const unitOfWork = new UnitOfWork({
+      database,
       outbox: this.outbox,
-      unitOfWork: this.unitOfWork,
-      publisher: transport,
+      timers: this.timerStore,
+      source: service,
+      runtime,
+    });
+    this.unitOfWork = unitOfWork;
+    const processor = new Processor({
+      consumer: service,
+      inbox: this.#inbox,
+      definitions: options.definitions,
+      handlers: options.handlers,
+    });
+    this.#relay = new Relay({ outbox: this.outbox, unitOfWork, publisher: transport, runtime, log });
+    this.#timers = new Timers({
+      store: this.timerStore,
+      unitOfWork,
+      handlers: options.timers ?? [],
       runtime,
       log,
+    });
+    const letters = this.deadLetters;
+    this.#releaser = new Releaser({ letters, processor, unitOfWork, retry, runtime, log });
+    this.deadLetterDesk = new DeadLetterDesk({
+      database,
+      letters,
+      processor,
+      unitOfWork,
+      releaser: this.#releaser,
+      runtime,
     });
     this.consumer = new Consumer({
       name: service,
-      handlers: options.handlers,
-      definitions: options.definitions,
+      processor,
       subscriber: transport,
-      unitOfWork: this.unitOfWork,
-      inbox: this.#inbox,
+      unitOfWork,
       offsets: this.#offsets,
-      deadLetters: this.deadLetters,
+      deadLetters: letters,
+      attempts: this.#attempts,
       runtime,
       log,
-      ...(options.retry === undefined ? {} : { retry: options.retry }),
+      retry,
     });
   }
 
-  /** Sends what waits, and begins to consume. Returns at once: the broker may be away. */
+  /** Sends what waits, carries out what came due, and begins to consume. Returns at once: the broker may be away. */
   start(): void {
-    this.relay.start();
+    const { log } = this.#options;
+    const failed = (error: unknown) => log.warn({ err: error }, "the start was not written down");
+    this.unitOfWork.run(() => this.#attempts.setRunning(true)).catch(failed);
+    this.#relay.start();
+    this.#timers.start();
+    this.#releaser.release().catch(failed);
     this.consumer.start();
     this.#schedulePruning(PRUNE_EVERY_MS);
   }
 
   /** Whether messages flow, both ways. */
   healthy(): boolean {
-    return this.relay.healthy() && this.consumer.healthy();
+    return this.#relay.healthy() && this.consumer.healthy();
   }
 
   /**
    * Takes nothing new, finishes what is under way, writes what is queued. What has not been sent stays in the
    * outbox. The database itself is left open: whoever opened it closes it, afterwards.
    */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
     this.#cancelPruning();
     await this.consumer.stop();
-    await this.relay.stop();
+    await this.#releaser.stop();
+    await this.#timers.stop();
+    await this.#relay.stop();
+    // Last: what is queued before it is written in the same group, or before.
+    const stopped = this.unitOfWork.run(() => this.#attempts.setRunning(false));
     this.unitOfWork.close();
-    for (const part of [this.outbox, this.#inbox, this.#offsets, this.deadLetters]) part.close();
+    await stopped.catch((error: unknown) =>
+      this.#options.log.warn({ err: error }, "the stop was not written down"),
+    );
+    const { outbox, timerStore, deadLetters, deadLetterDesk } = this;
+    for (const part of [
+      outbox,
+      timerStore,
+      deadLetters,
+      deadLetterDesk,
+      this.#inbox,
+      this.#offsets,
+      this.#attempts,
+    ]) {
+      part.close();
+    }
   }
 
   #schedulePruning(delayMs: number): void {
     const { runtime, log, inboxRetentionMs = 7 * DAY_MS } = this.#options;
-    const prune = (transaction: Transaction) => this.#inbox.prune(transaction.now - inboxRetentionMs);
     this.#cancelPruning = runtime.after(delayMs, () => {
-      this.unitOfWork.run(prune).then(
-        ({ more }) => this.#schedulePruning(more ? 0 : PRUNE_EVERY_MS),
-        (error: unknown) => {
-          log.warn({ err: error }, "the inbox was not pruned");
-          this.#schedulePruning(PRUNE_EVERY_MS);
-        },
-      );
+      this.unitOfWork
+        .run((transaction) => {
+          this.deadLetters.prune();
+          return this.#inbox.prune(transaction.now - inboxRetentionMs);
+        })
+        .then(
+          ({ more }) => this.#schedulePruning(more ? 0 : PRUNE_EVERY_MS),
+          (error: unknown) => {
+            log.warn({ err: error }, "nothing was pruned");
+            this.#schedulePruning(PRUNE_EVERY_MS);
+          },
+        );
     });
   }
 }

@@ -46,11 +46,19 @@ export class Outbox {
     this.#insert.run(record.topic, record.key, value, JSON.stringify(record.headers), nowMs);
   }
 
-  /** Up to `limit` records behind `seq`, oldest first. */
-  after(seq: number, limit: number): OutboxRow[] {
-    return this.#after
-      .all(seq, limit)
-      .map((row) => ({ ...row, headers: JSON.parse(row.headers) as Record<string, string> }));
+  /**
+   * Records behind `seq`, oldest first: up to `limit` of them and `maxBytes` of values, but at least one if
+   * there is any.
+   */
+  after(seq: number, limit: number, maxBytes: number): OutboxRow[] {
+    const rows: OutboxRow[] = [];
+    let bytes = 0;
+    for (const row of this.#after.iterate(seq, limit)) {
+      bytes += row.value?.byteLength ?? 0;
+      if (rows.length > 0 && bytes > maxBytes) break;
+      rows.push({ ...row, headers: JSON.parse(row.headers) as Record<string, string> });
+    }
+    return rows;
   }
 
   /** Drops what the broker has acknowledged: everything up to and including `seq`. Only inside a transaction. */

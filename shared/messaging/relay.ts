@@ -5,6 +5,8 @@ import type { UnitOfWork } from "./unit-of-work.ts";
 
 /** Records that go to the broker in one send: cost is by the send, not by the record. */
 const BATCH = 500;
+/** Below the million bytes that brokers take in one batch of a partition, should all go to the same one. */
+const BATCH_BYTES = 768 * 1024;
 /** How often to look without having been woken: a backstop that should never find anything. */
 const BACKSTOP_MS = 1_000;
 const BACKOFF: Backoff = { firstMs: 50, mostMs: 5_000 };
@@ -80,20 +82,18 @@ export class Relay {
 
   async #drain(): Promise<void> {
     while (!this.#stopped) {
-      const rows = this.#outbox.after(this.#acknowledged, BATCH);
+      const rows = this.#outbox.after(this.#acknowledged, BATCH, BATCH_BYTES);
       const last = rows.at(-1);
       if (last === undefined) return;
       try {
         await this.#publisher.publish(rows);
       } catch (error) {
-        this.#failures += 1;
         this.#woken = false;
-        this.#log.warn(
-          { err: error, waiting: this.#outbox.depth() },
-          "the broker took no messages, trying again",
-        );
+        this.#failures += 1;
+        this.#reportFailure(error);
         return;
       }
+      if (this.#failures > 0) this.#log.info({ failures: this.#failures }, "messages are being sent again");
       this.#failures = 0;
       this.#acknowledged = last.seq;
       // Not awaited: the deletion rides in the next group, and is idempotent should it be lost.
@@ -103,6 +103,14 @@ export class Relay {
           this.#log.warn({ err: error }, "sent messages stay in the outbox until the next send"),
         );
     }
+  }
+
+  /** Said once: the broker may be away for a day, and the log is not the place to count its seconds. */
+  #reportFailure(error: unknown): void {
+    const fields = { error: String(error), failures: this.#failures, waiting: this.#outbox.depth() };
+    if (this.#failures === 1)
+      this.#log.warn(fields, "messages cannot be sent: they wait, and are tried again");
+    else this.#log.debug(fields, "messages still cannot be sent");
   }
 
   #sleep(): void {

@@ -3,7 +3,7 @@ import type { Migration } from "./database.ts";
 /** The kit's own tables, in every service's file. */
 export const kitMigrations: readonly Migration[] = [
   {
-    name: "inbox, outbox, offsets, dead letters",
+    name: "inbox, outbox, offsets, dead letters, timers",
     sql: `
       -- What has been handled. Rows stand in the order of handling, so the oldest are pruned from the front.
       CREATE TABLE inbox (
@@ -34,7 +34,8 @@ export const kitMigrations: readonly Migration[] = [
         PRIMARY KEY (topic, partition)
       ) STRICT, WITHOUT ROWID;
 
-      -- What could not be handled, byte for byte as it came.
+      -- What could not be handled, byte for byte as it came, and what waits behind it. Ids grow in the order of
+      -- parking, which for one topic and key is the order of the log.
       CREATE TABLE dead_letters (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         topic TEXT NOT NULL,
@@ -42,13 +43,54 @@ export const kitMigrations: readonly Migration[] = [
         offset INTEGER NOT NULL,
         key TEXT,
         value BLOB,
+        edited BLOB,
         headers TEXT NOT NULL,
         reason TEXT NOT NULL,
         error TEXT NOT NULL,
         stack TEXT,
         attempts INTEGER NOT NULL,
+        replays INTEGER NOT NULL DEFAULT 0,
         parked_at INTEGER NOT NULL
       ) STRICT;
+      -- The lines: a message of unknown type concerns nobody here, so it holds nobody up.
+      CREATE INDEX dead_letter_lines ON dead_letters (topic, key, id)
+        WHERE key IS NOT NULL AND reason <> 'unknown-type';
+
+      -- What was done to dead letters, by whom and why.
+      CREATE TABLE dead_letter_actions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        letter_id INTEGER NOT NULL,
+        action TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        at INTEGER NOT NULL
+      ) STRICT;
+
+      -- Messages that were begun alone, after an unclean stop, and are not known to have ended.
+      CREATE TABLE attempts (
+        topic TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        offset INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (topic, partition, offset)
+      ) STRICT, WITHOUT ROWID;
+
+      -- Whether a process is at work on this file, or died while it was.
+      CREATE TABLE process (singleton INTEGER PRIMARY KEY CHECK (singleton = 1), running INTEGER NOT NULL) STRICT;
+      INSERT INTO process VALUES (1, 0);
+
+      -- Deadlines. One for each name and key; a null due_at is one that failed too often.
+      CREATE TABLE timers (
+        name TEXT NOT NULL,
+        key TEXT NOT NULL,
+        due_at INTEGER,
+        data TEXT NOT NULL,
+        correlation_id TEXT NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        error TEXT,
+        PRIMARY KEY (name, key)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX timers_due ON timers (due_at) WHERE due_at IS NOT NULL;
     `,
   },
 ];

@@ -7,6 +7,7 @@ import {
 } from "@distributed-messaging/contracts";
 import type { Outbox } from "./outbox.ts";
 import type { Runtime } from "./runtime.ts";
+import type { Timer, TimerStore } from "./timer-store.ts";
 import type { OutgoingRecord } from "./transport.ts";
 
 /** What made this work necessary: carried into every message that it emits. */
@@ -24,6 +25,10 @@ export interface Transaction {
   emit<Definition extends MessageDefinition>(definition: Definition, data: DataOf<Definition>): void;
   /** Sends a record as it is, without an envelope. */
   emitRaw(record: OutgoingRecord): void;
+  /** Sets a deadline, in place of one of the same name and key: it comes if, and only if, this commits. */
+  setTimer(timer: Timer): void;
+  /** Forgets a deadline; one that is not there is no error. */
+  cancelTimer(name: string, key: string): void;
   /** Called once the work is on disk, and not at all if it never is. */
   afterCommit(callback: () => void): void;
   /** The same transaction, with what it emits put down to another cause. */
@@ -40,13 +45,16 @@ export class TransactionGroup {
   readonly now: number;
   callbacks: (() => void)[] = [];
   emitted = false;
+  timed = false;
   readonly #outbox: Outbox;
+  readonly #timers: TimerStore;
   readonly #source: string;
   readonly #runtime: Runtime;
   readonly #startedMs: number;
 
-  constructor(outbox: Outbox, source: string, runtime: Runtime) {
+  constructor(outbox: Outbox, timers: TimerStore, source: string, runtime: Runtime) {
     this.#outbox = outbox;
+    this.#timers = timers;
     this.#source = source;
     this.#runtime = runtime;
     this.now = runtime.now();
@@ -82,6 +90,11 @@ export class TransactionGroup {
         this.#outbox.enqueue(record, this.now);
         this.emitted = true;
       },
+      setTimer: (timer) => {
+        this.#timers.set(timer, cause?.correlationId ?? this.#runtime.newId());
+        this.timed = true;
+      },
+      cancelTimer: (name, key) => this.#timers.remove(name, key),
       afterCommit: (callback) => {
         this.callbacks.push(callback);
       },

@@ -2,6 +2,7 @@ import { isStorageFault, type ServiceDatabase } from "./database.ts";
 import { StorageError } from "./errors.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Runtime } from "./runtime.ts";
+import type { TimerStore } from "./timer-store.ts";
 import { type Cause, type Transaction, TransactionGroup } from "./transaction.ts";
 
 /**
@@ -30,16 +31,25 @@ type Outcome = { readonly value: unknown } | { readonly error: unknown };
 export class UnitOfWork {
   readonly #database: ServiceDatabase;
   readonly #outbox: Outbox;
+  readonly #timers: TimerStore;
   readonly #source: string;
   readonly #runtime: Runtime;
-  readonly #listeners: (() => void)[] = [];
+  readonly #emitListeners: (() => void)[] = [];
+  readonly #timerListeners: (() => void)[] = [];
   #queue: Entry[] = [];
   #scheduled = false;
   #closed = false;
 
-  constructor(options: { database: ServiceDatabase; outbox: Outbox; source: string; runtime: Runtime }) {
+  constructor(options: {
+    database: ServiceDatabase;
+    outbox: Outbox;
+    timers: TimerStore;
+    source: string;
+    runtime: Runtime;
+  }) {
     this.#database = options.database;
     this.#outbox = options.outbox;
+    this.#timers = options.timers;
     this.#source = options.source;
     this.#runtime = options.runtime;
   }
@@ -60,7 +70,12 @@ export class UnitOfWork {
 
   /** Called after every commit that put something into the outbox. */
   onEmit(listener: () => void): void {
-    this.#listeners.push(listener);
+    this.#emitListeners.push(listener);
+  }
+
+  /** Called after every commit that set a deadline. */
+  onTimer(listener: () => void): void {
+    this.#timerListeners.push(listener);
   }
 
   /** Writes what is queued, then refuses all further work. */
@@ -81,7 +96,7 @@ export class UnitOfWork {
   #flush(): void {
     const group = this.#queue;
     this.#queue = [];
-    const context = new TransactionGroup(this.#outbox, this.#source, this.#runtime);
+    const context = new TransactionGroup(this.#outbox, this.#timers, this.#source, this.#runtime);
     let outcomes: Outcome[];
     try {
       outcomes = this.#commit(group, context);
@@ -101,7 +116,8 @@ export class UnitOfWork {
       else group[index]?.resolve(outcome.value);
     }
     for (const callback of context.callbacks) callback();
-    if (context.emitted) for (const listener of this.#listeners) listener();
+    if (context.emitted) for (const listener of this.#emitListeners) listener();
+    if (context.timed) for (const listener of this.#timerListeners) listener();
   }
 
   /** The outcome of each entry that ran, from the front; the rest is for the next group. */

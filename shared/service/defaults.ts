@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { allMessages, allTopics } from "@distributed-messaging/contracts";
+import { allMessages, allTopics, deadLetterTopic } from "@distributed-messaging/contracts";
 import {
   type Handler,
   Messaging,
@@ -65,6 +65,7 @@ export function startMessaging(
     transport,
     definitions: allMessages,
     handlers,
+    deadLetterTopic: deadLetterTopic(service.name),
     runtime: systemRuntime,
     log: service.log,
     inboxRetentionMs: config.INBOX_RETENTION,
@@ -148,7 +149,7 @@ function addMessagingMetrics(metrics: Metrics, messaging: Messaging): void {
   metrics.gauge(
     "messages_duplicate_total",
     "Messages that had been handled before",
-    () => consumer.counts.duplicates,
+    () => consumer.counts.duplicate,
   );
   metrics.gauge("messages_skipped_total", "Messages of no interest here", () => consumer.counts.skipped);
   metrics.gauge("messages_parked_total", "Messages kept as dead letters", () => consumer.counts.parked);

@@ -1,0 +1,108 @@
+import type { DeadLetter, DeadLetters } from "./dead-letters.ts";
+import { StorageError } from "./errors.ts";
+import type { Processor } from "./processor.ts";
+import { judge, type RetryPolicy } from "./retry.ts";
+import type { Log, Runtime } from "./runtime.ts";
+import type { UnitOfWork } from "./unit-of-work.ts";
+
+const STORAGE_PAUSE_MS = 1_000;
+
+/**
+ * Sends on those that waited behind a dead letter once it is gone: in their order, each through the inbox and
+ * as one effect. A line is free again for messages from the broker in the very transaction that handles its
+ * last one. One that fails on the way is parked in its turn, and those behind it go on waiting.
+ */
+export class Releaser {
+  readonly #letters: DeadLetters;
+  readonly #processor: Processor;
+  readonly #unitOfWork: UnitOfWork;
+  readonly #retry: RetryPolicy;
+  readonly #runtime: Runtime;
+  readonly #log: Log;
+  #running: Promise<void> | undefined;
+  #cancelPause: () => void = () => {};
+  #stopped = false;
+
+  constructor(options: {
+    letters: DeadLetters;
+    processor: Processor;
+    unitOfWork: UnitOfWork;
+    retry: RetryPolicy;
+    runtime: Runtime;
+    log: Log;
+  }) {
+    this.#letters = options.letters;
+    this.#processor = options.processor;
+    this.#unitOfWork = options.unitOfWork;
+    this.#retry = options.retry;
+    this.#runtime = options.runtime;
+    this.#log = options.log;
+  }
+
+  /** Resolves when nobody is waiting behind a letter that is gone. Also called at the start: a process may have
+   * died in the middle of it. */
+  async release(): Promise<void> {
+    // One at a time; who comes while it runs waits for a run of their own.
+    while (this.#running !== undefined) await this.#running;
+    this.#running = this.#releaseAll().finally(() => {
+      this.#running = undefined;
+    });
+    await this.#running;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelPause();
+    await this.#running;
+  }
+
+  async #releaseAll(): Promise<void> {
+    let failures = 0;
+    while (!this.#stopped) {
+      const letter = this.#letters.firstReleased();
+      if (letter === undefined) return;
+      try {
+        await this.#unitOfWork.run((transaction) => {
+          const outcome = this.#processor.process(letter.edited ?? letter.value, transaction);
+          if (outcome.status === "rejected") {
+            this.#letters.fail(letter.id, { reason: outcome.reason, error: outcome.detail, attempts: 1 });
+          } else this.#letters.remove(letter.id);
+        });
+        failures = 0;
+      } catch (error) {
+        if (error instanceof StorageError) await this.#pause(STORAGE_PAUSE_MS);
+        else {
+          failures += 1;
+          const paused = await this.#failed(letter, failures, error);
+          if (!paused) failures = 0;
+        }
+      }
+    }
+  }
+
+  /** @returns whether it waited, for the letter to be tried again */
+  async #failed(letter: DeadLetter, failures: number, error: unknown): Promise<boolean> {
+    const verdict = judge(error, failures, this.#retry, () => this.#runtime.random());
+    this.#log.warn(
+      { err: error, id: letter.id, topic: letter.topic, key: letter.key, failures },
+      "a released message failed",
+    );
+    if ("retryAfterMs" in verdict) {
+      await this.#pause(verdict.retryAfterMs);
+      return true;
+    }
+    await this.#unitOfWork.run(() => this.#letters.fail(letter.id, verdict.park));
+    return false;
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#runtime.after(delayMs, resolve);
+      this.#cancelPause = () => {
+        cancel();
+        resolve();
+      };
+      if (this.#stopped) this.#cancelPause();
+    });
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * Fetch (1), versions 4 to 18. A fetch that finds less than it asks for waits, and is answered by the append that
+ * brings enough, or when its time is up.
+ * Source: https://kafka.apache.org/protocol.html#The_Messages_Fetch; KIP-74 (size limits), KIP-516 (topic ids, v13).
+ *
+ * Left out: fetch sessions (KIP-227; each fetch is a full one, as the protocol allows), replica fetches, leader epochs
+ * (there is one), preferred replicas. read_committed is the same as read_uncommitted, there being no transactions.
+ */
+import { defineApi } from "../api.ts";
+import type { Broker } from "../broker.ts";
+import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
+import type { PartitionLog } from "../log.ts";
+import { readTopic, type TopicRef, writeTopic } from "../topic-ref.ts";
+import type { Reader } from "../wire-reader.ts";
+
+interface PartitionRequest {
+  readonly index: number;
+  readonly offset: number;
+  readonly maxBytes: number;
+}
+
+interface FetchRequest {
+  readonly maxWaitMs: number;
+  readonly minBytes: number;
+  readonly maxBytes: number;
+  readonly sessionEpoch: number;
+  readonly topics: readonly (TopicRef & { readonly partitions: readonly PartitionRequest[] })[];
+}
+
+interface PartitionResult {
+  readonly index: number;
+  readonly code: ErrorCode;
+  readonly highWatermark: number;
+  readonly startOffset: number;
+  readonly records: Buffer;
+}
+
+interface FetchResponse {
+  readonly code: ErrorCode;
+  readonly topics: readonly (TopicRef & { readonly partitions: readonly PartitionResult[] })[];
+}
+
+const TOPIC_IDS_FROM = 13;
+
+export const fetch = defineApi<FetchRequest, FetchResponse>({
+  key: 1,
+  name: "Fetch",
+  minVersion: 4,
+  maxVersion: 18,
+  flexibleFrom: 12,
+
+  decode,
+
+  async handle(request, broker, { gone }) {
+    if (request.sessionEpoch > 0) return { code: ErrorCode.FETCH_SESSION_ID_NOT_FOUND, topics: [] };
+    await enoughToRead(request, broker, gone);
+    let budget = Math.min(request.maxBytes, broker.options.maxFetchBytes);
+    let isFirst = true;
+    const topics = [];
+    for (const topic of request.topics) {
+      const partitions = [];
+      for (const partition of topic.partitions) {
+        const result = await read(broker, topic, partition, budget, isFirst);
+        budget = Math.max(0, budget - result.records.length);
+        isFirst &&= result.records.length === 0;
+        partitions.push(result);
+      }
+      topics.push({ ...topic, partitions });
+    }
+    return { code: ErrorCode.NONE, topics };
+  },
+
+  refuse: (request, code) => ({
+    code: ErrorCode.NONE,
+    topics: request.topics.map((topic) => ({
+      ...topic,
+      partitions: topic.partitions.map(({ index }) => refused(index, code)),
+    })),
+  }),
+
+  encode(writer, response, version) {
+    writer.int32(0);
+    const noSession = 0;
+    if (version >= 7) writer.int16(response.code).int32(noSession);
+    writer.structs(response.topics, (topic) => {
+      writeTopic(writer, topic, version >= TOPIC_IDS_FROM);
+      writer.structs(topic.partitions, ({ index, code, highWatermark, startOffset, records }) => {
+        writer.int32(index).int16(code).int64(highWatermark);
+        const lastStableOffset = highWatermark;
+        writer.int64(lastStableOffset);
+        if (version >= 5) writer.int64(startOffset);
+        const abortedTransactions: never[] = [];
+        writer.structs(abortedTransactions, () => {});
+        const noPreferredReplica = -1;
+        if (version >= 11) writer.int32(noPreferredReplica);
+        writer.bytes(records);
+      });
+    });
+  },
+
+  sizeHint: ({ topics }) =>
+    topics.reduce(
+      (sum, { name, partitions }) =>
+        partitions.reduce(
+          (bytes, { records }) => bytes + records.length + 64,
+          sum + (name?.length ?? 0) + 32,
+        ),
+      32,
+    ),
+});
+
+function decode(reader: Reader, version: number): FetchRequest {
+  if (version <= 14) reader.int32(); // the replica id, -1 for clients
+  const maxWaitMs = reader.int32();
+  const minBytes = reader.int32();
+  const maxBytes = reader.int32();
+  reader.int8(); // the isolation level
+  if (version >= 7) reader.int32(); // the session id: with an epoch of 0 or -1 it means a full fetch all the same
+  const sessionEpoch = version >= 7 ? reader.int32() : -1;
+  const topics = reader.structs(() => ({
+    ...readTopic(reader, version >= TOPIC_IDS_FROM),
+    partitions: reader.structs(() => {
+      const index = reader.int32();
+      if (version >= 9) reader.int32(); // the leader epoch that the client knows
+      const offset = reader.int64();
+      if (version >= 12) reader.int32(); // the epoch of the last record that it has
+      if (version >= 5) reader.int64(); // a follower's log start
+      return { index, offset, maxBytes: Math.max(0, reader.int32()) };
+    }),
+  }));
+  return { maxWaitMs, minBytes, maxBytes: Math.max(0, maxBytes), sessionEpoch, topics };
+}
+
+/** Resolves when there is enough to answer with: data, an error, the end of the wait, or nobody who still listens. */
+function enoughToRead(request: FetchRequest, broker: Broker, gone: AbortSignal): Promise<void> {
+  const logs: PartitionLog[] = [];
+  let missing = request.minBytes;
+  try {
+    for (const topic of request.topics) {
+      for (const { index, offset, maxBytes } of topic.partitions) {
+        const log = broker.topics.log(topic, index);
+        missing -= Math.min(log.bytesFrom(offset), maxBytes);
+        logs.push(log);
+      }
+    }
+  } catch (error) {
+    // What is wrong with a partition is said at once; `read` finds it again.
+    if (error instanceof KafkaError) return Promise.resolve();
+    throw error;
+  }
+  if (missing <= 0 || request.maxWaitMs <= 0 || gone.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      gone.removeEventListener("abort", done);
+      for (const unsubscribe of subscriptions) unsubscribe();
+      resolve();
+    };
+    const timer = setTimeout(done, request.maxWaitMs);
+    gone.addEventListener("abort", done);
+    const subscriptions = logs.map((log) =>
+      log.onReadable((bytes) => {
+        missing -= bytes;
+        if (missing <= 0 || bytes === 0) done();
+      }),
+    );
+  });
+}
+
+async function read(
+  broker: Broker,
+  topic: TopicRef,
+  { index, offset, maxBytes }: PartitionRequest,
+  budget: number,
+  isFirst: boolean,
+): Promise<PartitionResult> {
+  try {
+    const log = broker.topics.log(topic, index);
+    const records = await log.read(offset, Math.min(maxBytes, budget), isFirst);
+    const { highWatermark, startOffset } = log;
+    return { index, code: ErrorCode.NONE, highWatermark, startOffset, records };
+  } catch (error) {
+    if (!(error instanceof KafkaError)) throw error;
+    return refused(index, errorCodeOf(error));
+  }
+}
+
+function refused(index: number, code: ErrorCode): PartitionResult {
+  return { index, code, highWatermark: -1, startOffset: -1, records: Buffer.alloc(0) };
+}

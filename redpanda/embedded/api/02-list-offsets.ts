@@ -1,0 +1,110 @@
+/**
+ * ListOffsets (2), versions 1 to 10: the offset that belongs to a timestamp, or to one of the special ones.
+ * Source: https://kafka.apache.org/protocol.html#The_Messages_ListOffsets; KIP-734 (-3), KIP-405 (-4), KIP-1005 (-5).
+ *
+ * Left out: leader epochs and tiered storage (-4 is the same as -2, -5 finds nothing).
+ */
+import { defineApi } from "../api.ts";
+import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
+import { LEADER_EPOCH, type PartitionLog } from "../log.ts";
+import { findByTimestamp, findMaxTimestamp, type TimestampedOffset } from "../timestamps.ts";
+
+interface ListOffsetsRequest {
+  readonly topics: readonly {
+    readonly name: string;
+    readonly partitions: readonly { readonly index: number; readonly timestamp: number }[];
+  }[];
+}
+
+interface PartitionResult extends TimestampedOffset {
+  readonly index: number;
+  readonly code: ErrorCode;
+}
+
+interface ListOffsetsResponse {
+  readonly topics: readonly { readonly name: string; readonly partitions: readonly PartitionResult[] }[];
+}
+
+const LATEST = -1;
+const EARLIEST = -2;
+const MAX_TIMESTAMP = -3;
+const EARLIEST_LOCAL = -4;
+const LATEST_TIERED = -5;
+
+export const listOffsets = defineApi<ListOffsetsRequest, ListOffsetsResponse>({
+  key: 2,
+  name: "ListOffsets",
+  minVersion: 1,
+  maxVersion: 10,
+  flexibleFrom: 6,
+
+  decode(reader, version) {
+    reader.int32(); // the replica id, -1 for clients
+    if (version >= 2) reader.int8(); // the isolation level
+    return {
+      topics: reader.structs(() => ({
+        name: reader.string(),
+        partitions: reader.structs(() => {
+          const index = reader.int32();
+          if (version >= 4) reader.int32(); // the leader epoch that the client knows
+          return { index, timestamp: reader.int64() };
+        }),
+      })),
+    };
+  },
+
+  async handle({ topics }, broker) {
+    const results = topics.map(async ({ name, partitions }) => ({
+      name,
+      partitions: await Promise.all(
+        partitions.map(async ({ index, timestamp }): Promise<PartitionResult> => {
+          try {
+            const log = broker.topics.log({ name, id: null }, index);
+            return { index, code: ErrorCode.NONE, ...(await find(log, timestamp)) };
+          } catch (error) {
+            if (!(error instanceof KafkaError)) throw error;
+            return refused(index, errorCodeOf(error));
+          }
+        }),
+      ),
+    }));
+    return { topics: await Promise.all(results) };
+  },
+
+  refuse: ({ topics }, code) => ({
+    topics: topics.map(({ name, partitions }) => ({
+      name,
+      partitions: partitions.map(({ index }) => refused(index, code)),
+    })),
+  }),
+
+  encode(writer, { topics }, version) {
+    if (version >= 2) writer.int32(0);
+    writer.structs(topics, ({ name, partitions }) => {
+      writer.string(name).structs(partitions, ({ index, code, timestamp, offset }) => {
+        writer.int32(index).int16(code).int64(timestamp).int64(offset);
+        if (version >= 4) writer.int32(offset < 0 ? -1 : LEADER_EPOCH);
+      });
+    });
+  },
+});
+
+async function find(log: PartitionLog, timestamp: number): Promise<TimestampedOffset> {
+  switch (timestamp) {
+    case LATEST:
+      return { timestamp: -1, offset: log.highWatermark };
+    case EARLIEST:
+    case EARLIEST_LOCAL:
+      return { timestamp: -1, offset: log.startOffset };
+    case MAX_TIMESTAMP:
+      return findMaxTimestamp(log);
+    case LATEST_TIERED:
+      return { timestamp: -1, offset: -1 };
+    default:
+      return findByTimestamp(log, timestamp);
+  }
+}
+
+function refused(index: number, code: ErrorCode): PartitionResult {
+  return { index, code, timestamp: -1, offset: -1 };
+}

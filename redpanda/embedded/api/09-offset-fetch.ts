@@ -1,0 +1,114 @@
+/**
+ * OffsetFetch (9), versions 1 to 9: what a group has committed; of several groups at once from version 8 on (KIP-709).
+ * Source: https://kafka.apache.org/protocol.html#The_Messages_OffsetFetch
+ *
+ * "Require stable" (v7) is always met: without transactions every committed offset is stable. Left out: KIP-848.
+ */
+import { defineApi } from "../api.ts";
+import type { Broker } from "../broker.ts";
+import { ErrorCode } from "../errors.ts";
+import type { Committed } from "../offsets.ts";
+import type { Reader } from "../wire-reader.ts";
+import type { Writer } from "../wire-writer.ts";
+
+interface GroupRequest {
+  readonly groupId: string;
+  /** Null: all for which the group has committed. */
+  readonly topics: readonly { readonly name: string; readonly partitions: readonly number[] }[] | null;
+}
+
+interface PartitionResult extends Committed {
+  readonly partition: number;
+}
+
+interface GroupResult {
+  readonly groupId: string;
+  readonly code: ErrorCode;
+  readonly topics: readonly { readonly name: string; readonly partitions: readonly PartitionResult[] }[];
+}
+
+interface OffsetFetchRequest {
+  readonly groups: readonly GroupRequest[];
+}
+
+interface OffsetFetchResponse {
+  readonly groups: readonly GroupResult[];
+}
+
+const BATCHED_FROM = 8;
+const NOT_COMMITTED: Committed = { offset: -1, leaderEpoch: -1, metadata: "" };
+
+export const offsetFetch = defineApi<OffsetFetchRequest, OffsetFetchResponse>({
+  key: 9,
+  name: "OffsetFetch",
+  minVersion: 1,
+  maxVersion: 9,
+  flexibleFrom: 6,
+
+  decode(reader, version) {
+    if (version < BATCHED_FROM) return { groups: [{ groupId: reader.string(), topics: readTopics(reader) }] };
+    const groups = reader.structs(() => {
+      const groupId = reader.string();
+      if (version >= 9) {
+        reader.nullableString(); // member id and epoch of the KIP-848 protocol
+        reader.int32();
+      }
+      return { groupId, topics: readTopics(reader) };
+    });
+    return { groups };
+  },
+
+  handle: ({ groups }, broker) => ({ groups: groups.map((group) => fetchGroup(broker, group)) }),
+
+  refuse: ({ groups }, code) => ({ groups: groups.map(({ groupId }) => ({ groupId, code, topics: [] })) }),
+
+  encode(writer, { groups }, version) {
+    if (version >= 3) writer.int32(0);
+    if (version >= BATCHED_FROM) {
+      writer.structs(groups, (group) => {
+        writer.string(group.groupId);
+        writeTopics(writer, group, version);
+        writer.int16(group.code);
+      });
+      return;
+    }
+    for (const group of groups) {
+      writeTopics(writer, group, version);
+      if (version >= 2) writer.int16(group.code);
+    }
+  },
+});
+
+function readTopics(reader: Reader): GroupRequest["topics"] {
+  return reader.nullableStructs(() => ({
+    name: reader.string(),
+    partitions: reader.array(() => reader.int32()),
+  }));
+}
+
+function fetchGroup({ groups: { offsets } }: Broker, { groupId, topics }: GroupRequest): GroupResult {
+  const asked = topics ?? byTopic(offsets.partitions(groupId));
+  const results = asked.map(({ name, partitions }) => ({
+    name,
+    partitions: partitions.map((partition) => ({
+      partition,
+      ...(offsets.get(groupId, { topic: name, partition }) ?? NOT_COMMITTED),
+    })),
+  }));
+  return { groupId, code: ErrorCode.NONE, topics: results };
+}
+
+function byTopic(all: readonly { topic: string; partition: number }[]) {
+  const grouped = Map.groupBy(all, ({ topic }) => topic);
+  return [...grouped].map(([name, refs]) => ({ name, partitions: refs.map(({ partition }) => partition) }));
+}
+
+function writeTopics(writer: Writer, { topics, code }: GroupResult, version: number): void {
+  writer.structs(topics, ({ name, partitions }) => {
+    writer.string(name).structs(partitions, ({ partition, offset, leaderEpoch, metadata }) => {
+      writer.int32(partition).int64(offset);
+      if (version >= 5) writer.int32(leaderEpoch);
+      writer.nullableString(metadata).int16(code);
+    });
+  });
+}

@@ -1,0 +1,62 @@
+/** The table of all APIs that this broker speaks: a file each under `api/`. UNSUPPORTED.md lists the others. */
+
+import { produce } from "./api/00-produce.ts";
+import { fetch } from "./api/01-fetch.ts";
+import { listOffsets } from "./api/02-list-offsets.ts";
+import { metadata } from "./api/03-metadata.ts";
+import { offsetCommit } from "./api/08-offset-commit.ts";
+import { offsetFetch } from "./api/09-offset-fetch.ts";
+import { findCoordinator } from "./api/10-find-coordinator.ts";
+import { joinGroup } from "./api/11-join-group.ts";
+import { heartbeat } from "./api/12-heartbeat.ts";
+import { leaveGroup } from "./api/13-leave-group.ts";
+import { syncGroup } from "./api/14-sync-group.ts";
+import { apiVersions } from "./api/18-api-versions.ts";
+import { createTopics } from "./api/19-create-topics.ts";
+import { deleteTopics } from "./api/20-delete-topics.ts";
+import type { Api } from "./api.ts";
+
+/** Numbers of the APIs. Source: https://kafka.apache.org/protocol.html#protocol_api_keys */
+export const ApiKey = {
+  Produce: 0,
+  Fetch: 1,
+  ListOffsets: 2,
+  Metadata: 3,
+  OffsetCommit: 8,
+  OffsetFetch: 9,
+  FindCoordinator: 10,
+  JoinGroup: 11,
+  Heartbeat: 12,
+  LeaveGroup: 13,
+  SyncGroup: 14,
+  DescribeGroups: 15,
+  ListGroups: 16,
+  ApiVersions: 18,
+  CreateTopics: 19,
+  DeleteTopics: 20,
+  DeleteRecords: 21,
+  InitProducerId: 22,
+  DescribeConfigs: 32,
+  CreatePartitions: 37,
+  DeleteGroups: 42,
+  DescribeCluster: 60,
+} as const;
+
+const all: readonly Api[] = [
+  produce,
+  fetch,
+  listOffsets,
+  metadata,
+  offsetCommit,
+  offsetFetch,
+  findCoordinator,
+  joinGroup,
+  heartbeat,
+  leaveGroup,
+  syncGroup,
+  apiVersions,
+  createTopics,
+  deleteTopics,
+];
+
+export const apis: ReadonlyMap<number, Api> = new Map(all.map((api) => [api.key, api]));

@@ -1,0 +1,95 @@
+/**
+ * From a request frame to a response frame: header, table, fault injection, handler.
+ * Source: https://kafka.apache.org/protocol.html#protocol_messages (header versions: KIP-482; ApiVersions: KIP-511).
+ */
+import type { Api, Call, Caller, Encode } from "./api.ts";
+import { ApiKey, apis } from "./apis.ts";
+import type { Broker } from "./broker.ts";
+import { ErrorCode, KafkaError } from "./errors.ts";
+import { messageOf } from "./logger.ts";
+import { Reader } from "./wire-reader.ts";
+import { Writer } from "./wire-writer.ts";
+
+/** The client speaks what this broker does not; the connection is closed on it, as Apache Kafka does. */
+export class UnsupportedRequest extends Error {
+  override readonly name = "UnsupportedRequest";
+}
+
+/** Thrown by injected faults. */
+export class ConnectionCut extends Error {
+  override readonly name = "ConnectionCut";
+}
+
+/** Where a request came from. */
+export interface Peer {
+  readonly host: string;
+  readonly gone: AbortSignal;
+}
+
+/**
+ * Resolves with the whole response, its length first, or undefined when there is none. Up to its first wait the request
+ * is handled before this returns, so requests take effect in the order of the calls.
+ * @throws WireError, UnsupportedRequest or ConnectionCut: the connection is to be closed.
+ */
+export async function dispatch(frame: Buffer, broker: Broker, peer: Peer): Promise<Buffer | undefined> {
+  const header = new Reader(frame);
+  const key = header.int16();
+  const version = header.int16();
+  const correlationId = header.int32();
+  const clientId = header.nullableString() ?? "";
+  const api = apis.get(key);
+  if (!api) throw new UnsupportedRequest(`API ${key} version ${version} of client ${clientId}`);
+  const respond = (encode: Encode | undefined, as = version) =>
+    encode && withLength(encode((sizeHint) => beginResponse(api, as, correlationId, sizeHint)));
+  if (version < api.minVersion || version > api.maxVersion) {
+    if (key !== ApiKey.ApiVersions)
+      throw new UnsupportedRequest(`${api.name} version ${version} of ${clientId}`);
+    // KIP-511: a client newer than the broker learns the versions from an answer of version 0.
+    return respond(api.decode(new Reader(Buffer.alloc(0)), 0).refuse(ErrorCode.UNSUPPORTED_VERSION, ""), 0);
+  }
+  const flexible = version >= api.flexibleFrom;
+  const body = header.rest(flexible);
+  body.skipTags();
+  const call = api.decode(body, version);
+  const { host, gone } = peer;
+  const encode = await answer(api, call, broker, { version, clientId, host, gone });
+  return respond(encode);
+}
+
+async function answer(api: Api, call: Call, broker: Broker, caller: Caller): Promise<Encode | undefined> {
+  const fault = broker.control.take({ apiKey: api.key, request: call.request, ...caller });
+  if (fault) {
+    await fault.before();
+    if (fault.code !== undefined) return call.refuse(fault.code, "injected by a test");
+  }
+  const encode = await run(api, call, broker, caller);
+  fault?.after();
+  return encode;
+}
+
+async function run(api: Api, call: Call, broker: Broker, caller: Caller): Promise<Encode | undefined> {
+  try {
+    return await call.run(broker, caller);
+  } catch (error) {
+    if (error instanceof KafkaError) return call.refuse(error.code, error.message);
+    broker.logger.error("request failed", {
+      api: api.name,
+      version: caller.version,
+      error: messageOf(error),
+    });
+    return call.refuse(ErrorCode.UNKNOWN_SERVER_ERROR, "internal error");
+  }
+}
+
+/** Room for the length, correlation id, and tagged fields in flexible versions, but never in ApiVersions. */
+function beginResponse(api: Api, version: number, correlationId: number, sizeHint: number): Writer {
+  const flexible = version >= api.flexibleFrom;
+  const writer = new Writer(flexible, sizeHint + 16);
+  writer.int32(0).int32(correlationId);
+  return api.key === ApiKey.ApiVersions ? writer : writer.noTags();
+}
+
+function withLength(response: Buffer): Buffer {
+  response.writeInt32BE(response.length - 4, 0);
+  return response;
+}

@@ -1,0 +1,144 @@
+/**
+ * A small durable map from string to JSON: topics, committed offsets and the like. Changes are appended to one file,
+ * synced in groups; when most of the file is overwritten entries, it is replaced by the present state in one step.
+ *
+ * A line is eight hexadecimal digits of CRC-32C, a space, and `["key",value]`; `null` removes the key.
+ * Memory and, within a factor of four, disk are bounded by the live entries.
+ */
+import { readFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { crc32c } from "./crc32c.ts";
+import type { Disk, DiskFile } from "./disk.ts";
+import { ErrorCode, KafkaError } from "./errors.ts";
+import { GroupCommit } from "./group-commit.ts";
+import { messageOf } from "./logger.ts";
+
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
+export type Change = readonly [key: string, value: Json];
+
+/** Below this size a rewrite is not worth its fsyncs. */
+const REWRITE_MIN_BYTES = 1024 * 1024;
+const REWRITE_FACTOR = 4;
+
+export class Journal {
+  readonly #entries = new Map<string, Json>();
+  readonly #commits = new GroupCommit<readonly Change[]>((group) => this.#commit(group.flat()));
+  #size = 0;
+  /** The size after the last rewrite, hence about that of the live entries. */
+  #sizeRewritten = 0;
+  #tailIsTorn = false;
+
+  private constructor(
+    private readonly disk: Disk,
+    private readonly path: string,
+    private file: DiskFile,
+  ) {}
+
+  /** Opens or makes the journal. The first line that a crash tore ends it. */
+  static async open(disk: Disk, path: string): Promise<Journal> {
+    const content = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined;
+      throw error;
+    });
+    const file = await disk.open(path, content ? "existing" : "create");
+    const journal = new Journal(disk, path, file);
+    for (const { change, end } of readLines(content ?? Buffer.alloc(0))) {
+      journal.#apply(change);
+      journal.#size = end;
+    }
+    if (content && journal.#size < content.length) await file.truncate(journal.#size);
+    journal.#sizeRewritten = journal.#size;
+    return journal;
+  }
+
+  get(key: string): Json | undefined {
+    return this.#entries.get(key);
+  }
+
+  /** The entries whose key begins with `prefix`. */
+  *entries(prefix: string): Generator<[key: string, value: Json]> {
+    for (const entry of this.#entries) if (entry[0].startsWith(prefix)) yield entry;
+  }
+
+  /**
+   * Makes the changes, all together; they can be read once they are durable, which is when this resolves.
+   * @throws KafkaError KAFKA_STORAGE_ERROR; then none of them was made.
+   */
+  write(changes: readonly Change[]): Promise<void> {
+    return this.#commits.add(changes);
+  }
+
+  async close(): Promise<void> {
+    await this.#commits.idle();
+    await this.file.close();
+  }
+
+  async #commit(changes: readonly Change[]): Promise<void> {
+    const bytes = Buffer.from(changes.map(line).join(""));
+    try {
+      if (this.#tailIsTorn) await this.#repair();
+      if (this.#size > Math.max(REWRITE_MIN_BYTES, this.#sizeRewritten * REWRITE_FACTOR))
+        await this.#rewrite();
+      await this.file.write(bytes, this.#size);
+      await this.file.sync();
+    } catch (error) {
+      this.#tailIsTorn = true;
+      await this.#repair().catch(() => {});
+      throw new KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, messageOf(error));
+    }
+    this.#size += bytes.length;
+    for (const change of changes) this.#apply(change);
+  }
+
+  /** Puts a file with the live entries alone in the place of the old one. */
+  async #rewrite(): Promise<void> {
+    const bytes = Buffer.from([...this.#entries].map(line).join(""));
+    const temporary = `${this.path}.new`;
+    const file = await this.disk.open(temporary, "create");
+    try {
+      await file.write(bytes, 0);
+      await file.sync();
+      await this.disk.rename(temporary, this.path);
+    } catch {
+      // A disk too full for a second file may still have room for a line, and the old file has everything.
+      this.#sizeRewritten = this.#size;
+      return file.close();
+    }
+    const old = this.file;
+    this.file = file;
+    this.#size = bytes.length;
+    this.#sizeRewritten = bytes.length;
+    await old.close();
+    await this.disk.syncDirectory(dirname(this.path));
+  }
+
+  async #repair(): Promise<void> {
+    await this.file.truncate(this.#size);
+    this.#tailIsTorn = false;
+  }
+
+  #apply([key, value]: Change): void {
+    if (value === null) this.#entries.delete(key);
+    else this.#entries.set(key, value);
+  }
+}
+
+function line(change: Change): string {
+  const text = JSON.stringify(change);
+  return `${checksum(Buffer.from(text))} ${text}\n`;
+}
+
+function checksum(bytes: Uint8Array): string {
+  return crc32c(bytes).toString(16).padStart(8, "0");
+}
+
+function* readLines(content: Buffer): Generator<{ change: Change; end: number }> {
+  let at = 0;
+  for (let end = content.indexOf(10, at); end >= 0; end = content.indexOf(10, at)) {
+    const text = content.subarray(at + 9, end);
+    if (content.toString("latin1", at, at + 8) !== checksum(text)) return;
+    // The checksum says that these are the bytes that `line` made.
+    yield { change: JSON.parse(text.toString()) as Change, end: end + 1 };
+    at = end + 1;
+  }
+}

@@ -1,0 +1,24 @@
+/** The broker as a process: settings from the environment, one line when it listens, a clean end on a signal. */
+import { startBroker } from "./broker.ts";
+import { createLogger, messageOf } from "./logger.ts";
+import { readSettings } from "./settings.ts";
+
+async function main(): Promise<void> {
+  const settings = readSettings(process.env);
+  const logger = createLogger(settings.logLevel);
+  const broker = await startBroker({ ...settings, logger });
+  logger.info("listening", { host: broker.host, port: broker.port, pid: process.pid });
+  const stop = async (signal: string) => {
+    logger.info("stopping", { signal });
+    await broker.stop();
+    logger.info("stopped");
+    process.exit(0);
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`broker: ${messageOf(error)}\n`);
+  process.exit(1);
+});

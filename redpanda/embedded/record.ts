@@ -1,0 +1,64 @@
+/**
+ * The single records inside a batch. Most of the broker never looks at them; timestamps and compaction have to.
+ * Source: https://kafka.apache.org/documentation/#record
+ *
+ * gzip and zstd are decompressed with what Bun has. snappy and lz4 are not: such batches stay as they are.
+ */
+import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { Codec, type RecordBatch } from "./records.ts";
+import { Reader } from "./wire-reader.ts";
+
+export interface LogRecord {
+  readonly offset: number;
+  readonly timestamp: number;
+  readonly key: Buffer | null;
+  /** Without a value the record is a tombstone: on a compacted topic it deletes its key. */
+  readonly isTombstone: boolean;
+  /** The record as it stands in the batch, with its length. */
+  readonly raw: Buffer;
+}
+
+/** A batch that claims to hold more than this is not unpacked: small input must not take all memory. */
+const MAX_PLAIN_BYTES = 64 * 1024 * 1024;
+
+/** The records of a batch in order, or undefined when they cannot be read: another codec, or not what it says it is. */
+export function recordsOf(batch: RecordBatch): LogRecord[] | undefined {
+  try {
+    const payload = decompress(batch.codec, batch.payload);
+    return payload && [...parse(batch, payload)];
+  } catch {
+    return undefined;
+  }
+}
+
+/** Joins records to the payload of a batch with that codec. */
+export function payloadOf(codec: number, records: readonly LogRecord[]): Buffer {
+  const plain = Buffer.concat(records.map(({ raw }) => raw));
+  if (codec === Codec.gzip) return gzipSync(plain);
+  return codec === Codec.zstd ? zstdCompressSync(plain) : plain;
+}
+
+function decompress(codec: number, payload: Buffer): Buffer | undefined {
+  const limits = { maxOutputLength: MAX_PLAIN_BYTES };
+  if (codec === Codec.none) return payload;
+  if (codec === Codec.gzip) return gunzipSync(payload, limits);
+  return codec === Codec.zstd ? zstdDecompressSync(payload, limits) : undefined;
+}
+
+function* parse(batch: RecordBatch, payload: Buffer): Generator<LogRecord> {
+  const { baseOffset, baseTimestamp } = batch;
+  const reader = new Reader(payload);
+  while (reader.remaining > 0) {
+    const start = reader.position;
+    const length = reader.varint();
+    const end = reader.position + length;
+    reader.int8(); // attributes, unused so far
+    const timestamp = baseTimestamp + reader.varlong();
+    const offset = baseOffset + reader.varint();
+    const keyLength = reader.varint();
+    const key = keyLength < 0 ? null : reader.raw(keyLength);
+    const isTombstone = reader.varint() < 0;
+    reader.raw(end - reader.position);
+    yield { offset, timestamp, key, isTombstone, raw: payload.subarray(start, end) };
+  }
+}

@@ -1,0 +1,45 @@
+/** Opening a partition's directory: what a crash left half done is undone, what was acknowledged is found again. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Disk } from "./disk.ts";
+import type { Logger } from "./logger.ts";
+import { ProducerStates } from "./producers.ts";
+import { Segment, segmentPath } from "./segment.ts";
+
+const SEGMENT_NAME = /^\d{20}\.log$/;
+
+export interface Recovered {
+  /** Oldest first. */
+  readonly segments: [Segment, ...Segment[]];
+  readonly producers: ProducerStates;
+}
+
+/** Reads the partition in `directory`, or makes an empty one. */
+export async function recover(disk: Disk, directory: string, logger: Logger): Promise<Recovered> {
+  await disk.makeDirectory(directory);
+  const files = (await readdir(directory)).sort();
+  const bases = files.filter((name) => SEGMENT_NAME.test(name)).map((name) => Number.parseInt(name, 10));
+  // Anything else is a compaction that was interrupted before its result took effect.
+  for (const name of files) if (!SEGMENT_NAME.test(name)) await disk.remove(join(directory, name));
+  const producers = new ProducerStates();
+  const segments: Segment[] = [];
+  for (const base of bases) {
+    const path = segmentPath(directory, base);
+    const before = segments.at(-1);
+    if (before && base <= before.lastOffset) {
+      // Compaction had merged this one into the one before it, which thus holds all that this one was to keep.
+      await disk.remove(path);
+      continue;
+    }
+    const tail = base === bases.at(-1);
+    const { segment, invalidBytes } = await Segment.load(disk, path, base, {
+      tail,
+      visit: (batch) => producers.record(batch, Number.POSITIVE_INFINITY),
+    });
+    if (invalidBytes > 0)
+      logger.warn("bytes that are no valid batch", { path, bytes: invalidBytes, cutOff: tail });
+    segments.push(segment);
+  }
+  const [first = await Segment.create(disk, segmentPath(directory, 0), 0), ...others] = segments;
+  return { segments: [first, ...others], producers };
+}

@@ -1,0 +1,201 @@
+/**
+ * One segment of a partition: a file of record batches, back to back, named after its first offset. What `size` covers
+ * is on disk and valid; bytes after it belong to a write that is under way or failed, and are never read.
+ *
+ * Memory: one index entry (three numbers) for each INDEX_INTERVAL bytes of the file, and one file descriptor.
+ */
+import { join } from "node:path";
+import type { Disk, DiskFile } from "./disk.ts";
+import { batchSizeAt, HEADER_SIZE, RecordBatch } from "./records.ts";
+import { scanBatches } from "./scan.ts";
+
+/** A batch without an index entry of its own begins less than this after the entry before it. */
+const INDEX_INTERVAL = 4096;
+
+interface IndexEntry {
+  readonly offset: number;
+  readonly position: number;
+  /** The largest timestamp of all batches before this position. */
+  readonly maxTimestampBefore: number;
+}
+
+export class Segment {
+  size = 0;
+  /** The last offset stored; below `baseOffset` while empty. */
+  lastOffset: number;
+  maxTimestamp = -1;
+  /** When the first batch came, by this machine's clock; a restart begins anew. For segment.ms. */
+  filledSince = Date.now();
+  readonly #index: IndexEntry[] = [];
+  #readers = 0;
+  #retired = false;
+
+  private constructor(
+    private readonly file: DiskFile,
+    readonly baseOffset: number,
+  ) {
+    this.lastOffset = baseOffset - 1;
+  }
+
+  static async create(disk: Disk, path: string, baseOffset: number): Promise<Segment> {
+    return new Segment(await disk.open(path, "create"), baseOffset);
+  }
+
+  /**
+   * Opens an existing file and rebuilds the index from it.
+   * @param tail the last segment may end in a torn write: checksums are verified and what is invalid is cut off.
+   * @returns also the number of bytes at the end that are no valid batch.
+   */
+  static async load(
+    disk: Disk,
+    path: string,
+    baseOffset: number,
+    options: { tail: boolean; visit: (batch: RecordBatch) => void },
+  ): Promise<{ segment: Segment; invalidBytes: number }> {
+    const file = await disk.open(path, "existing");
+    const segment = new Segment(file, baseOffset);
+    const fileSize = await file.size();
+    for await (const batches of scanBatches(file, 0, fileSize, { checksums: options.tail })) {
+      for (const batch of batches) {
+        segment.#add(batch);
+        options.visit(batch);
+      }
+    }
+    const invalidBytes = fileSize - segment.size;
+    if (invalidBytes > 0 && options.tail) await segment.dropTail();
+    return { segment, invalidBytes };
+  }
+
+  get path(): string {
+    return this.file.path;
+  }
+
+  get isEmpty(): boolean {
+    return this.size === 0;
+  }
+
+  /** Writes and syncs; only then do the batches become visible. On a failure nothing has changed but the file's tail. */
+  async append(batches: readonly RecordBatch[]): Promise<void> {
+    const [first] = batches;
+    if (!first) return;
+    const bytes = batches.length === 1 ? first.bytes : Buffer.concat(batches.map((batch) => batch.bytes));
+    await this.file.write(bytes, this.size);
+    await this.file.sync();
+    for (const batch of batches) this.#add(batch);
+  }
+
+  /** Cuts off what a failed write left behind. */
+  async dropTail(): Promise<void> {
+    await this.file.truncate(this.size);
+  }
+
+  /**
+   * Whole batches up to `maxBytes`, beginning with the first that ends at or after `offset`.
+   * @param atLeastOne a first batch larger than `maxBytes` is returned all the same, so that a reader gets on (KIP-74).
+   * @returns undefined when there is no such batch: compaction may have taken all that stood here.
+   */
+  async read(offset: number, maxBytes: number, atLeastOne: boolean): Promise<Buffer | undefined> {
+    return this.#whileOpen(async () => {
+      const start = this.#positionBefore(offset);
+      const length = Math.min(INDEX_INTERVAL + HEADER_SIZE + maxBytes, this.size - start);
+      const buffer = await this.file.read(start, length);
+      const from = firstBatchEndingAt(buffer, offset);
+      const size = batchSizeAt(buffer, from);
+      if (size === undefined) return undefined;
+      if (size > maxBytes) return atLeastOne ? this.file.read(start + from, size) : Buffer.alloc(0);
+      return buffer.subarray(from, wholeBatchesEnd(buffer, from, Math.min(buffer.length, from + maxBytes)));
+    });
+  }
+
+  /** The bytes stored from `offset` on, rounded up to an index interval. */
+  bytesFrom(offset: number): number {
+    return this.size - this.#positionBefore(offset);
+  }
+
+  /** All batches, in groups as they were read. @param timestamp leaves out a beginning in which all are older. */
+  async *batches(timestamp = Number.NEGATIVE_INFINITY): AsyncGenerator<RecordBatch[]> {
+    const from = this.#lastEntry((entry) => entry.maxTimestampBefore < timestamp)?.position ?? 0;
+    this.#readers += 1;
+    try {
+      yield* scanBatches(this.file, from, this.size, { checksums: false });
+    } finally {
+      await this.#release();
+    }
+  }
+
+  /** Closes the file once the last reader is done. The caller may remove the file itself before that. */
+  async retire(): Promise<void> {
+    this.#readers += 1;
+    this.#retired = true;
+    await this.#release();
+  }
+
+  #add(batch: RecordBatch): void {
+    if (this.size - (this.#index.at(-1)?.position ?? 0) >= INDEX_INTERVAL) {
+      this.#index.push({
+        offset: batch.baseOffset,
+        position: this.size,
+        maxTimestampBefore: this.maxTimestamp,
+      });
+    }
+    if (this.size === 0) this.filledSince = Date.now();
+    this.size += batch.bytes.length;
+    this.lastOffset = batch.lastOffset;
+    this.maxTimestamp = Math.max(this.maxTimestamp, batch.maxTimestamp);
+  }
+
+  #positionBefore(offset: number): number {
+    return this.#lastEntry((entry) => entry.offset <= offset)?.position ?? 0;
+  }
+
+  /** Binary search: the last entry for which `holds`, which is true up to some entry and false after it. */
+  #lastEntry(holds: (entry: IndexEntry) => boolean): IndexEntry | undefined {
+    let low = 0;
+    let high = this.#index.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const entry = this.#index[middle];
+      if (entry && holds(entry)) low = middle + 1;
+      else high = middle;
+    }
+    return this.#index[low - 1];
+  }
+
+  async #whileOpen<T>(use: () => Promise<T>): Promise<T> {
+    this.#readers += 1;
+    try {
+      return await use();
+    } finally {
+      await this.#release();
+    }
+  }
+
+  async #release(): Promise<void> {
+    this.#readers -= 1;
+    if (this.#retired && this.#readers === 0) await this.file.close();
+  }
+}
+
+/** Twenty digits, as Apache Kafka names them, so that names sort as offsets do. */
+export function segmentPath(directory: string, baseOffset: number): string {
+  return join(directory, `${String(baseOffset).padStart(20, "0")}.log`);
+}
+
+/** The position in `buffer` of the first batch whose last offset is `offset` or later. */
+function firstBatchEndingAt(buffer: Buffer, offset: number): number {
+  let at = 0;
+  for (let size = batchSizeAt(buffer, at); size !== undefined; size = batchSizeAt(buffer, at)) {
+    if (buffer.length - at < HEADER_SIZE || new RecordBatch(buffer.subarray(at)).lastOffset >= offset) break;
+    at += size;
+  }
+  return Math.min(at, buffer.length);
+}
+
+function wholeBatchesEnd(buffer: Buffer, from: number, limit: number): number {
+  let end = from;
+  for (;;) {
+    const size = batchSizeAt(buffer, end);
+    if (size === undefined || end + size > limit) return end;
+    end += size;
+  }
+}

@@ -1,0 +1,46 @@
+/** Finding offsets by the timestamps of records, for ListOffsets. */
+import type { PartitionLog } from "./log.ts";
+import { recordsOf } from "./record.ts";
+import type { RecordBatch } from "./records.ts";
+
+export interface TimestampedOffset {
+  readonly timestamp: number;
+  readonly offset: number;
+}
+
+const NOTHING: TimestampedOffset = { timestamp: -1, offset: -1 };
+
+/** The first record with this timestamp or a later one; -1 and -1 when there is none. */
+export async function findByTimestamp(log: PartitionLog, timestamp: number): Promise<TimestampedOffset> {
+  for (const segment of log.segments) {
+    if (segment.maxTimestamp < timestamp) continue;
+    for await (const batches of segment.batches(timestamp)) {
+      for (const batch of batches) {
+        if (batch.maxTimestamp < timestamp || batch.lastOffset < log.startOffset) continue;
+        const record = firstIn(
+          batch,
+          (candidate) => candidate.timestamp >= timestamp && candidate.offset >= log.startOffset,
+        );
+        if (record) return record;
+      }
+    }
+  }
+  return NOTHING;
+}
+
+/** The first record with the largest timestamp of the log (KIP-734). */
+export async function findMaxTimestamp(log: PartitionLog): Promise<TimestampedOffset> {
+  const largest = Math.max(...log.segments.map((segment) => segment.maxTimestamp));
+  return largest < 0 ? NOTHING : findByTimestamp(log, largest);
+}
+
+/** In a batch that this broker cannot decompress, the batch's first record stands for all. */
+function firstIn(
+  batch: RecordBatch,
+  fits: (record: TimestampedOffset) => boolean,
+): TimestampedOffset | undefined {
+  const records = recordsOf(batch);
+  if (!records) return { timestamp: batch.maxTimestamp, offset: batch.baseOffset };
+  for (const { offset, timestamp } of records) if (fits({ offset, timestamp })) return { offset, timestamp };
+  return undefined;
+}

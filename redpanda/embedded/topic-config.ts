@@ -1,0 +1,125 @@
+/**
+ * Topic configurations: their names, defaults and checks.
+ * Source: https://kafka.apache.org/documentation/#topicconfigs; where a default differs, the entry says so.
+ */
+import { ErrorCode, KafkaError } from "./errors.ts";
+
+/** The settings as the broker uses them. */
+export interface TopicConfig {
+  readonly compact: boolean;
+  readonly delete: boolean;
+  /** -1: no limit; so for the next. */
+  readonly retentionMs: number;
+  readonly retentionBytes: number;
+  readonly segmentBytes: number;
+  readonly segmentMs: number;
+  readonly maxMessageBytes: number;
+  readonly minCompactionLagMs: number;
+  readonly minCleanableDirtyRatio: number;
+  readonly deleteRetentionMs: number;
+}
+
+/** The type codes of DescribeConfigs responses. */
+export const ConfigType = { boolean: 1, string: 2, int: 3, long: 5, double: 6, list: 7 } as const;
+
+interface Definition {
+  readonly type: (typeof ConfigType)[keyof typeof ConfigType];
+  readonly default: string;
+  /** Whether the value is allowed, beyond being of the type. */
+  readonly allows: (value: string) => boolean;
+}
+
+const HOUR_MS = 60 * 60 * 1000;
+const WEEK_MS = 7 * 24 * HOUR_MS;
+
+const long = (value: number, min: number): Definition => ({
+  type: ConfigType.long,
+  default: String(value),
+  allows: (text) => /^-?\d+$/.test(text) && Number(text) >= min,
+});
+const oneOf = (...values: [string, ...string[]]): Definition => ({
+  type: ConfigType.string,
+  default: values[0],
+  allows: (text) => values.includes(text),
+});
+
+const definitions: Readonly<Record<string, Definition>> = {
+  "cleanup.policy": {
+    type: ConfigType.list,
+    default: "delete",
+    allows: (text) => text.split(",").every((policy) => /^\s*(delete|compact)\s*$/.test(policy)),
+  },
+  "retention.ms": long(WEEK_MS, -1),
+  "retention.bytes": long(-1, -1),
+  // Kafka: 1 GiB. Smaller here, because the last segment is verified byte by byte at each start.
+  "segment.bytes": long(64 * 1024 * 1024, 14),
+  "segment.ms": long(WEEK_MS, 1),
+  "max.message.bytes": long(1024 * 1024 + 12, 0),
+  "min.compaction.lag.ms": long(0, 0),
+  "min.cleanable.dirty.ratio": {
+    type: ConfigType.double,
+    default: "0.5",
+    allows: (text) => /^\d+(\.\d+)?$/.test(text) && Number(text) <= 1,
+  },
+  "delete.retention.ms": long(24 * HOUR_MS, 0),
+  // What these could be set to beyond their default is not supported, and refusing it is better than ignoring it.
+  "compression.type": oneOf("producer"),
+  "message.timestamp.type": oneOf("CreateTime"),
+  // Accepted without effect: there is one replica, each append is flushed, and files have no such tuning.
+  "min.insync.replicas": long(1, 1),
+  "flush.messages": long(1, 0),
+  "flush.ms": long(0, 0),
+  "file.delete.delay.ms": long(0, 0),
+  "index.interval.bytes": long(4096, 0),
+  "segment.index.bytes": long(0, 0),
+  "segment.jitter.ms": long(0, 0),
+  "max.compaction.lag.ms": long(Number.MAX_SAFE_INTEGER, 1),
+  preallocate: oneOf("false", "true"),
+  "unclean.leader.election.enable": oneOf("false", "true"),
+};
+
+/** @throws KafkaError INVALID_CONFIG for an unknown name or a value that is not allowed. */
+export function parseTopicConfig(overrides: Readonly<Record<string, string>>): TopicConfig {
+  for (const [name, value] of Object.entries(overrides)) {
+    const definition = Object.hasOwn(definitions, name) ? definitions[name] : undefined;
+    if (!definition) throw new KafkaError(ErrorCode.INVALID_CONFIG, `unknown topic config ${name}`);
+    if (!definition.allows(value))
+      throw new KafkaError(ErrorCode.INVALID_CONFIG, `${name} cannot be ${value}`);
+  }
+  const value = (name: string) => overrides[name] ?? definitions[name]?.default ?? "";
+  const policies = value("cleanup.policy")
+    .split(",")
+    .map((policy) => policy.trim());
+  return {
+    compact: policies.includes("compact"),
+    delete: policies.includes("delete"),
+    retentionMs: Number(value("retention.ms")),
+    retentionBytes: Number(value("retention.bytes")),
+    segmentBytes: Number(value("segment.bytes")),
+    segmentMs: Number(value("segment.ms")),
+    maxMessageBytes: Number(value("max.message.bytes")),
+    minCompactionLagMs: Number(value("min.compaction.lag.ms")),
+    minCleanableDirtyRatio: Number(value("min.cleanable.dirty.ratio")),
+    deleteRetentionMs: Number(value("delete.retention.ms")),
+  };
+}
+
+export interface ConfigEntry {
+  readonly name: string;
+  readonly value: string;
+  readonly source: number;
+  readonly type: number;
+}
+
+/** The source codes of DescribeConfigs responses. */
+export const ConfigSource = { topic: 1, default: 5 } as const;
+
+/** Every configuration with its value in force, for DescribeConfigs. */
+export function describeTopicConfig(overrides: Readonly<Record<string, string>>): ConfigEntry[] {
+  return Object.entries(definitions).map(([name, definition]) => ({
+    name,
+    value: overrides[name] ?? definition.default,
+    source: Object.hasOwn(overrides, name) ? ConfigSource.topic : ConfigSource.default,
+    type: definition.type,
+  }));
+}

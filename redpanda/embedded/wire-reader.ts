@@ -1,0 +1,162 @@
+/**
+ * Reads the primitive types of the Kafka protocol from one request frame.
+ * Source: https://kafka.apache.org/protocol.html#protocol_types; compact types and tagged fields: KIP-482.
+ *
+ * The same call reads both encodings: in a "flexible" version of an API strings, bytes and arrays carry an unsigned
+ * varint length plus one, and every structure ends in tagged fields. So a handler is written once for all versions.
+ */
+
+/** The frame is not what its header says: truncated, or a length that cannot be. The connection is closed on it. */
+export class WireError extends Error {
+  override readonly name = "WireError";
+}
+
+export class Reader {
+  #at = 0;
+
+  constructor(
+    private readonly buffer: Buffer,
+    private readonly flexible = false,
+  ) {}
+
+  get remaining(): number {
+    return this.buffer.length - this.#at;
+  }
+
+  get position(): number {
+    return this.#at;
+  }
+
+  /** The same bytes from here on, read with the other encoding; a request header and its body may differ in it. */
+  rest(flexible: boolean): Reader {
+    return new Reader(this.buffer.subarray(this.#at), flexible);
+  }
+
+  boolean(): boolean {
+    return this.int8() !== 0;
+  }
+
+  int8(): number {
+    return this.buffer.readInt8(this.#take(1));
+  }
+
+  int16(): number {
+    return this.buffer.readInt16BE(this.#take(2));
+  }
+
+  int32(): number {
+    return this.buffer.readInt32BE(this.#take(4));
+  }
+
+  /** As a number: exact up to 2^53, which no offset, timestamp or producer id of this broker comes near. */
+  int64(): number {
+    const at = this.#take(8);
+    return this.buffer.readInt32BE(at) * 2 ** 32 + this.buffer.readUInt32BE(at + 4);
+  }
+
+  unsignedVarint(): number {
+    let value = 0;
+    for (let shift = 0; shift < 35; shift += 7) {
+      const byte = this.buffer.readUInt8(this.#take(1));
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value;
+    }
+    throw new WireError("a varint is longer than five bytes");
+  }
+
+  /** A zigzag varint, as records use it. */
+  varint(): number {
+    const raw = this.unsignedVarint();
+    return raw % 2 === 0 ? raw / 2 : -(raw + 1) / 2;
+  }
+
+  /** A zigzag varlong: the deltas of timestamps. Exact up to 2^53, see `int64`. */
+  varlong(): number {
+    let value = 0;
+    for (let shift = 0; shift < 70; shift += 7) {
+      const byte = this.buffer.readUInt8(this.#take(1));
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+    }
+    throw new WireError("a varlong is longer than ten bytes");
+  }
+
+  /** A topic id, as 32 hexadecimal digits. */
+  uuid(): string {
+    const at = this.#take(16);
+    return this.buffer.toString("hex", at, at + 16);
+  }
+
+  string(): string {
+    const value = this.nullableString();
+    if (value === null) throw new WireError("a string that must not be null is null");
+    return value;
+  }
+
+  nullableString(): string | null {
+    const length = this.flexible ? this.unsignedVarint() - 1 : this.int16();
+    if (length < 0) return null;
+    const at = this.#take(length);
+    return this.buffer.toString("utf8", at, at + length);
+  }
+
+  /** A view into the frame, not a copy. */
+  bytes(): Buffer {
+    return this.nullableBytes() ?? Buffer.alloc(0);
+  }
+
+  nullableBytes(): Buffer | null {
+    const length = this.flexible ? this.unsignedVarint() - 1 : this.int32();
+    return length < 0 ? null : this.raw(length);
+  }
+
+  raw(length: number): Buffer {
+    const at = this.#take(length);
+    return this.buffer.subarray(at, at + length);
+  }
+
+  array<T>(read: (reader: this) => T): T[] {
+    return this.nullableArray(read) ?? [];
+  }
+
+  nullableArray<T>(read: (reader: this) => T): T[] | null {
+    const length = this.flexible ? this.unsignedVarint() - 1 : this.int32();
+    if (length < 0) return null;
+    // Every element takes at least a byte, so a longer count is a lie that would only reserve memory.
+    if (length > this.remaining) throw new WireError(`an array of ${length} in ${this.remaining} bytes`);
+    const items: T[] = [];
+    for (let i = 0; i < length; i++) items.push(read(this));
+    return items;
+  }
+
+  /** An array of structures, each of which ends in tagged fields when the version is flexible. */
+  structs<T>(read: (reader: this) => T): T[] {
+    return this.nullableStructs(read) ?? [];
+  }
+
+  nullableStructs<T>(read: (reader: this) => T): T[] | null {
+    return this.nullableArray(() => {
+      const item = read(this);
+      this.skipTags();
+      return item;
+    });
+  }
+
+  /** Tagged fields are optional by definition (KIP-482); this broker needs none of them. */
+  skipTags(): void {
+    if (!this.flexible) return;
+    for (let count = this.unsignedVarint(); count > 0; count--) {
+      this.unsignedVarint();
+      this.#take(this.unsignedVarint());
+    }
+  }
+
+  #take(length: number): number {
+    const at = this.#at;
+    if (length < 0 || length > this.buffer.length - at) {
+      throw new WireError(`${length} bytes wanted at ${at}, the frame has ${this.buffer.length}`);
+    }
+    this.#at = at + length;
+    return at;
+  }
+}

@@ -1,0 +1,115 @@
+import { type Static, Type } from "@sinclair/typebox";
+import { Accepted, type Answer, ask, Notification, Order, read, Session, type Status } from "./answers.ts";
+import { eventually } from "./eventually.ts";
+import { Listener } from "./listener.ts";
+
+export interface OrderRequest {
+  readonly orderId?: string;
+  readonly items: readonly { readonly productId: string; readonly quantity: number }[];
+}
+
+/** The addresses of the two services that customers talk to. */
+export interface Addresses {
+  readonly gateway: string;
+  readonly notification: string;
+}
+
+/** Somebody who signed in, and all that they can do. */
+export class Customer {
+  private constructor(
+    readonly session: Static<typeof Session>,
+    private readonly at: Addresses,
+  ) {}
+
+  static async signIn(at: Addresses, customerId: string): Promise<Customer> {
+    const init = { method: "POST", ...jsonBody({ customerId }) };
+    return new Customer(read(Session, await ask(`${at.gateway}/sessions`, init), 201), at);
+  }
+
+  get id(): string {
+    return this.session.customerId;
+  }
+
+  get authorization(): Record<string, string> {
+    return { authorization: `Bearer ${this.session.token}` };
+  }
+
+  /** Sends whatever is asked for, as a body that is JSON. */
+  tryToPlace(order: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+    const body = jsonBody(order, { ...this.authorization, ...headers });
+    return ask(`${this.at.gateway}/orders`, { method: "POST", ...body });
+  }
+
+  /** Places an order. @throws unless it is accepted */
+  async place(order: OrderRequest, headers: Record<string, string> = {}): Promise<Static<typeof Accepted>> {
+    return read(Accepted, await this.tryToPlace(order, headers), 202);
+  }
+
+  /** Places an order as a careful client does: while nothing is there to answer, it asks again. */
+  async placeSurely(order: OrderRequest & { readonly orderId: string }): Promise<void> {
+    await eventually(`the gateway to accept ${order.orderId}`, () => this.place(order));
+  }
+
+  askForOrder(orderId: string): Promise<Answer> {
+    return ask(`${this.at.gateway}/orders/${orderId}`, { headers: this.authorization });
+  }
+
+  async order(orderId: string): Promise<Order> {
+    return read(Order, await this.askForOrder(orderId));
+  }
+
+  /** A page of orders, newest first. @param query `?limit=2&after=…` */
+  async orders(query = ""): Promise<Order[]> {
+    const answer = await ask(`${this.at.gateway}/orders${query}`, { headers: this.authorization });
+    return read(Type.Array(Order), answer);
+  }
+
+  /** Every order, newest first, page by page. */
+  async allOrders(): Promise<Order[]> {
+    const all: Order[] = [];
+    for (;;) {
+      const last = all.at(-1);
+      const page = await this.orders(`?limit=100${last === undefined ? "" : `&after=${last.orderId}`}`);
+      all.push(...page);
+      if (page.length < 100) return all;
+    }
+  }
+
+  /** Waits until the order has one of the statuses. */
+  async until(orderId: string, ...statuses: readonly Status[]): Promise<Order> {
+    return eventually(`${orderId} to be ${statuses.join(" or ")}`, async () => {
+      const order = await this.order(orderId);
+      if (!statuses.includes(order.status)) throw new Error(`it is ${order.status}`);
+      return order;
+    });
+  }
+
+  /** Every notification behind a number, oldest first, page by page. */
+  async notifications(after = 0): Promise<Notification[]> {
+    const all: Notification[] = [];
+    for (let seq = after; ; ) {
+      const url = `${this.at.notification}/notifications?after=${seq}`;
+      const page = read(Type.Array(Notification), await ask(url, { headers: this.authorization }));
+      all.push(...page);
+      const last = page.at(-1);
+      if (last === undefined) return all;
+      seq = last.seq;
+    }
+  }
+
+  /** The types of an order's notifications, oldest first. */
+  async told(orderId: string): Promise<string[]> {
+    const all = await this.notifications();
+    return all.filter((notification) => notification.orderId === orderId).map(({ type }) => type);
+  }
+
+  /** Listens for notifications behind a number. */
+  listen(after = 0): Listener {
+    const url = `${this.at.notification.replace(/^http/, "ws")}/notifications?after=${after}`;
+    return new Listener(url, ["bearer", this.session.token]);
+  }
+}
+
+function jsonBody(body: unknown, headers: Record<string, string> = {}) {
+  return { body: JSON.stringify(body), headers: { "content-type": "application/json", ...headers } };
+}

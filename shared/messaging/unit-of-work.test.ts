@@ -1,0 +1,150 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { openDatabase, type ServiceDatabase } from "./database.ts";
+import { StorageError } from "./errors.ts";
+import { Answer, failureOf, TestService } from "./testing/kit.ts";
+
+let service: TestService;
+let sql: ServiceDatabase["sql"];
+
+beforeEach(() => {
+  service = new TestService();
+  sql = service.database.sql;
+  sql.run("CREATE TABLE notes (text TEXT UNIQUE)");
+});
+afterEach(() => service.stop());
+
+const add = (text: string) => () => {
+  sql.run("INSERT INTO notes VALUES (?)", [text]);
+  return text;
+};
+const notes = () =>
+  sql
+    .query<{ text: string }, []>("SELECT text FROM notes ORDER BY rowid")
+    .all()
+    .map((row) => row.text);
+
+test("what is queued at once is one transaction, and each caller gets the result of its own work", async () => {
+  let begins = 0;
+  const run = sql.run.bind(sql);
+  sql.run = (statement: string, ...rest: never[]) => {
+    if (statement.startsWith("BEGIN")) begins += 1;
+    return run(statement, ...rest);
+  };
+  const results = await Promise.all(["a", "b", "c"].map((text) => service.kit.unitOfWork.run(add(text))));
+  expect(results).toEqual(["a", "b", "c"]);
+  expect(notes()).toEqual(["a", "b", "c"]);
+  expect(begins).toBe(1);
+});
+
+test("a work that throws is undone alone; the others of its group take effect once", async () => {
+  const { unitOfWork } = service.kit;
+  const half = () => {
+    sql.run("INSERT INTO notes VALUES ('half')");
+    throw new RangeError("half way");
+  };
+  const [first, second, third] = await Promise.allSettled([
+    unitOfWork.run(add("first")),
+    unitOfWork.run(half),
+    unitOfWork.run(add("third")),
+  ]);
+  expect(first).toEqual({ status: "fulfilled", value: "first" });
+  expect(second).toMatchObject({ status: "rejected", reason: new RangeError("half way") });
+  expect(third).toEqual({ status: "fulfilled", value: "third" });
+  expect(notes()).toEqual(["first", "third"]);
+});
+
+test("a message is in the outbox if, and only if, its work took effect", async () => {
+  const { unitOfWork, outbox } = service.kit;
+  const fails = unitOfWork.run((transaction) => {
+    transaction.emit(Answer, { name: "a", text: "never" });
+    throw new Error("no");
+  });
+  const succeeds = unitOfWork.run((transaction) => transaction.emit(Answer, { name: "a", text: "yes" }));
+  await Promise.allSettled([fails, succeeds]);
+  expect(
+    outbox.after(0, 10, 1e6).map((row) => JSON.parse(Buffer.from(row.value ?? "").toString()).data.text),
+  ).toEqual(["yes"]);
+});
+
+test("callbacks of a work that was undone are not called, those of the others once", async () => {
+  const calls: string[] = [];
+  const work = (name: string, fails: boolean) =>
+    service.kit.unitOfWork.run((transaction) => {
+      transaction.afterCommit(() => calls.push(name));
+      if (fails) throw new Error(name);
+    });
+  await Promise.allSettled([work("a", false), work("b", true), work("c", false)]);
+  expect(calls).toEqual(["a", "c"]);
+});
+
+test("a caller is answered after the commit: a second connection sees what it did", async () => {
+  const path = `${process.env.TMPDIR ?? "/tmp"}/uow-${crypto.randomUUID()}.sqlite`;
+  const database = openDatabase(path);
+  try {
+    database.sql.run("CREATE TABLE notes (text TEXT)");
+    const other = openDatabase(path);
+    const onFile = new TestService(undefined, { database });
+    await onFile.kit.unitOfWork.run(() => {
+      database.sql.run("INSERT INTO notes VALUES ('seen')");
+    });
+    expect(other.sql.query("SELECT text FROM notes").get()).toEqual({ text: "seen" });
+    other.close();
+    await onFile.stop();
+  } finally {
+    database.close();
+    for (const suffix of ["", "-wal", "-shm"])
+      await Bun.file(path + suffix)
+        .delete()
+        .catch(() => {});
+  }
+});
+
+test("work that returns a promise is refused, and undone", async () => {
+  // A cast, as the type already refuses it.
+  const work = (async () => {
+    sql.run("INSERT INTO notes VALUES ('async')");
+  }) as unknown as () => void;
+  expect(await failureOf(service.kit.unitOfWork.run(work))).toMatch("synchronous");
+  await service.kit.unitOfWork.run(() => {});
+  expect(notes()).toEqual([]);
+});
+
+test("when the disk refuses, every caller is told, nothing took effect, and the next group works", async () => {
+  const { unitOfWork } = service.kit;
+  const full = () => {
+    sql.run("INSERT INTO notes VALUES ('x')");
+    throw Object.assign(new Error("database or disk is full"), { code: "SQLITE_FULL" });
+  };
+  const results = await Promise.allSettled([
+    unitOfWork.run(add("a")),
+    unitOfWork.run(full),
+    unitOfWork.run(add("b")),
+  ]);
+  for (const result of results) {
+    expect(result.status === "rejected" && result.reason).toBeInstanceOf(StorageError);
+  }
+  expect(notes()).toEqual([]);
+  await unitOfWork.run(add("later"));
+  expect(notes()).toEqual(["later"]);
+});
+
+test("a group that takes too long is cut: the rest comes in the next one, in order", async () => {
+  const { unitOfWork } = service.kit;
+  const slow = (text: string) => () => {
+    Bun.sleepSync(25);
+    return add(text)();
+  };
+  expect(
+    await Promise.all([unitOfWork.run(slow("1")), unitOfWork.run(slow("2")), unitOfWork.run(add("3"))]),
+  ).toEqual(["1", "2", "3"]);
+  expect(notes()).toEqual(["1", "2", "3"]);
+});
+
+test("close writes what is queued and refuses what comes after", async () => {
+  const { unitOfWork } = service.kit;
+  const queued = unitOfWork.run(add("queued"));
+  unitOfWork.close();
+  expect(await queued).toBe("queued");
+  expect(await failureOf(unitOfWork.run(add("late")))).toMatch("StorageError");
+  expect(notes()).toEqual(["queued"]);
+});

@@ -1,7 +1,7 @@
 import { allTopics, type Topic } from "@distributed-messaging/contracts";
 import { type Log, silentLog } from "@distributed-messaging/messaging";
 import { connectTo, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
-import { Type } from "@sinclair/typebox";
+import { type TProperties, Type } from "@sinclair/typebox";
 
 /** What provisioning has done, and what it has found and left as it is. */
 export interface Provisioned {
@@ -15,7 +15,9 @@ export interface Provisioned {
 export interface ProvisionOptions {
   readonly topics?: readonly Topic[];
   readonly log?: Log;
-  /** For how long to try again, also while no broker answers. */
+  /** On how many brokers each record is kept; the broker's own default if it is not given. */
+  readonly replication?: number;
+  /** For how long to try again: while no broker answers, or fewer than `replication` do. */
   readonly timeoutMs?: number;
 }
 
@@ -48,7 +50,7 @@ export async function provision(
     const admin = kafka.admin();
     try {
       await admin.connect();
-      return await bringUpToDate(admin, options.topics ?? allTopics);
+      return await bringUpToDate(admin, options.topics ?? allTopics, options.replication);
     } catch (error) {
       // A broker that has just started may know no controller yet: whatever failed is asked again.
       if (performance.now() > deadline) {
@@ -62,7 +64,13 @@ export async function provision(
   }
 }
 
-async function bringUpToDate(admin: Admin, topics: readonly Topic[]): Promise<Provisioned> {
+async function bringUpToDate(
+  admin: Admin,
+  topics: readonly Topic[],
+  replication: number | undefined,
+): Promise<Provisioned> {
+  const { brokers } = await admin.describeCluster();
+  if (brokers.length < (replication ?? 1)) throw new Error(`only ${brokers.length} brokers are there yet`);
   const existing = new Set(await admin.listTopics());
   const created = topics.filter(({ name }) => !existing.has(name));
   if (created.length > 0) {
@@ -71,6 +79,7 @@ async function bringUpToDate(admin: Admin, topics: readonly Topic[]): Promise<Pr
       topics: created.map(({ name, partitions, config }) => ({
         topic: name,
         numPartitions: partitions,
+        ...(replication === undefined ? {} : { replicationFactor: replication }),
         configEntries: Object.entries(config).map(([setting, value]) => ({ name: setting, value })),
       })),
     });
@@ -83,12 +92,26 @@ async function bringUpToDate(admin: Admin, topics: readonly Topic[]): Promise<Pr
       topicPartitions: grown.map(({ name, partitions }) => ({ topic: name, count: partitions })),
     });
   }
-  const tooMany = topics.flatMap(({ name, partitions }) => {
-    const count = counts.get(name) ?? partitions;
-    return count > partitions ? [`${name} has ${count} partitions, not ${partitions}`] : [];
-  });
-  const settings = await settingsThatDiffer(admin, topics);
-  return { created: created.map(nameOf), grown: grown.map(nameOf), drift: [...tooMany, ...settings] };
+  const found = [
+    ...metadata.flatMap((topic) => shapeThatDiffers(topic, topics, replication)),
+    ...(await settingsThatDiffer(admin, topics)),
+  ];
+  return { created: created.map(nameOf), grown: grown.map(nameOf), drift: found };
+}
+
+type TopicMetadata = Awaited<ReturnType<Admin["fetchTopicMetadata"]>>["topics"][number];
+
+function shapeThatDiffers(
+  { name, partitions }: TopicMetadata,
+  topics: readonly Topic[],
+  replication: number | undefined,
+): string[] {
+  const wanted = topics.find((topic) => topic.name === name)?.partitions ?? 0;
+  const replicas = Math.min(...partitions.map((partition) => partition.replicas.length));
+  return [
+    ...(partitions.length > wanted ? [`${name} has ${partitions.length} partitions, not ${wanted}`] : []),
+    ...(replicas < (replication ?? 1) ? [`${name} is kept ${replicas} times, not ${replication}`] : []),
+  ];
 }
 
 /** DescribeConfigs resource type of a topic, https://kafka.apache.org/protocol#The_Messages_DescribeConfigs */
@@ -132,13 +155,22 @@ export function describeProvisioned({ created, grown, drift }: Provisioned): str
   ];
 }
 
+function ProvisionConfig<Common extends TProperties>(common: Common) {
+  return Type.Object({
+    ...common,
+    TOPIC_REPLICATION: Type.Optional(Type.Integer({ minimum: 1, maximum: 9 })),
+  });
+}
+
 async function main(): Promise<number> {
   // Only a run by itself needs the services' settings; who imports this file is spared the web server.
   const { commonSettings, ConfigError, loadConfig } = await import("@distributed-messaging/service/config");
   const { kafkaSettings } = await import("@distributed-messaging/service/defaults");
   try {
-    const config = loadConfig(Type.Object(commonSettings), process.env, "provision");
-    const done = describeProvisioned(await provision(kafkaSettings("provision", config)));
+    const config = loadConfig(ProvisionConfig(commonSettings), process.env, "provision");
+    const replication = config.TOPIC_REPLICATION;
+    const options = replication === undefined ? {} : { replication };
+    const done = describeProvisioned(await provision(kafkaSettings("provision", config), options));
     for (const line of done.length === 0 ? ["every topic is as it should be"] : done) console.log(line);
     return 0;
   } catch (error) {

@@ -28,8 +28,12 @@ export async function requireDocker(what: string): Promise<void> {
 }
 
 /** Runs `docker compose` with the project's file, its output shown. Resolves to its exit code. */
-export function compose(...args: readonly string[]): Promise<number> {
+export function compose(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<number> {
   return Bun.spawn(["docker", "compose", "--file", COMPOSE_FILE, ...args], {
+    env: { ...process.env, ...env },
     stdin: "ignore",
     stdout: "inherit",
     stderr: "inherit",

@@ -18,7 +18,7 @@ const levelNames: Readonly<Record<string, string>> = {
 };
 
 /** What every line of a service says again, and the prefix says already. */
-const KNOWN = new Set(["level", "time", "msg", "app", "pid", "hostname", "name"]);
+const KNOWN = new Set(["level", "time", "msg", "app", "process", "pid", "hostname", "name"]);
 
 /**
  * Turns what processes print into lines for people: `12:00:00.123 order        info  relay caught up rows=3`.

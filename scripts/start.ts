@@ -4,6 +4,7 @@ import { claimDataDir, wipeDataDir } from "./data-dir.ts";
 import { COMPOSE_BROKERS, compose, requireDocker } from "./docker.ts";
 import { logFormat } from "./log-format.ts";
 import { whyUnusable } from "./ports.ts";
+import { seedCatalogue } from "./seed.ts";
 import { readSettings, type StartSettings, settingOf, UsageError } from "./settings.ts";
 import { serviceNames } from "./store.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -77,13 +78,6 @@ function stopRequested(onSecond: () => void): Promise<void> {
   });
 }
 
-/** Fills in the demo catalogue; what is there already stays as it is. @throws UsageError */
-async function seed(inventory: string): Promise<void> {
-  const response = await fetch(`${inventory}/automation-testing/seed`, { method: "POST" });
-  if (!response.ok)
-    throw new UsageError(`the demo catalogue could not be made: inventory says ${response.status}`);
-}
-
 function readyText(supervisor: Supervisor, brokerKind: string): string {
   const gateway = supervisor.url("api-gateway");
   const rows = serviceNames.map((name) => `  ${name.padEnd(13)} ${supervisor.url(name)}`);
@@ -120,7 +114,7 @@ async function main(): Promise<number> {
   if (options.fresh) wipeDataDir(settings.dataDir);
   if (options.redpanda) {
     await requireDocker("--broker redpanda");
-    if ((await compose("up", "--detach", "--wait", "redpanda")) !== 0) {
+    if ((await compose(["up", "--detach", "--wait", "redpanda"])) !== 0) {
       throw new UsageError("--broker redpanda: the container did not start, see above");
     }
   }
@@ -133,7 +127,7 @@ async function main(): Promise<number> {
     return await runStore(settings, brokerKind);
   } finally {
     release();
-    if (options.redpanda) await compose("stop", "redpanda");
+    if (options.redpanda) await compose(["stop", "redpanda"]);
   }
 }
 
@@ -158,7 +152,7 @@ async function runStore(settings: StartSettings, brokerKind: string): Promise<nu
   });
   try {
     await supervisor.startAll();
-    if (testing === "true") await seed(supervisor.url("inventory"));
+    if (testing === "true") await seedCatalogue(supervisor.url("inventory"));
     write(readyText(supervisor, brokerKind));
   } catch (error) {
     // Whoever stops the store before it is ready wants no report of what was not ready.

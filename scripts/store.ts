@@ -21,12 +21,13 @@ export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 export type Ports = Readonly<Record<ServiceName | "broker", number>>;
 
 /** How to run the embedded broker. `shared` is the environment that all processes of the store have in common. */
-export function brokerProcess(shared: Readonly<Record<string, string>>): ProcessSpec {
+export function brokerProcess(shared: Readonly<Record<string, string>>, port: number): ProcessSpec {
   return {
     name: "broker",
     entry: join(ROOT, "redpanda/embedded/main.ts"),
     env: shared,
-    ready: { kind: "line", pattern: /broker listening/ },
+    // Its line that says so depends on LOG_LEVEL.
+    ready: { kind: "port", host: "127.0.0.1", port },
   };
 }
 

@@ -53,7 +53,12 @@ export class Supervisor {
     this.#group = new ProcessGroup({
       stages: [
         ...(embedded
-          ? [{ processes: [brokerProcess(shared)], onReady: () => makeTopics(this.brokers, say) }]
+          ? [
+              {
+                processes: [brokerProcess(shared, this.ports.broker)],
+                onReady: () => makeTopics(this.brokers, say),
+              },
+            ]
           : []),
         { processes: serviceNames.map((name) => serviceProcess(name, shared, this.url(name))) },
       ],

@@ -1,0 +1,63 @@
+import { mkdirSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import {
+  type Migration,
+  migrate,
+  openDatabase,
+  type ServiceDatabase,
+} from "@distributed-messaging/messaging";
+import { kitMigrations } from "@distributed-messaging/messaging/schema";
+import { runCommand } from "./command.ts";
+import { readSettings, UsageError } from "./settings.ts";
+import { ROOT, type ServiceName, serviceNames } from "./store.ts";
+
+/**
+ * `bun run start-persistence`: gets the databases ready. There is no database server to start: each service keeps
+ * one SQLite file in DATA_DIR. This makes the missing ones, brings their schemas up to date (as each service does
+ * by itself), and checks them. Harmless while the store runs. Exit code 1 if a database is damaged.
+ */
+async function main(): Promise<number> {
+  const dataDir = resolve(readSettings(process.env).dataDir);
+  try {
+    mkdirSync(dataDir, { recursive: true });
+  } catch (error) {
+    throw new UsageError(`DATA_DIR: '${dataDir}' cannot be made: ${messageOf(error)}`);
+  }
+  let sound = true;
+  for (const name of serviceNames) {
+    const path = join(dataDir, `${name}.sqlite`);
+    const problem = await prepare(name, path);
+    sound &&= problem === undefined;
+    console.log(`${name.padEnd(13)} ${problem ?? `ok, ${sizeOf(path)}`}  ${path}`);
+  }
+  return sound ? 0 : 1;
+}
+
+/** @returns what is wrong with the database; `undefined` when nothing is */
+async function prepare(name: ServiceName, path: string): Promise<string | undefined> {
+  const { migrations }: { migrations: readonly Migration[] } = await import(
+    join(ROOT, "services", name, "migrations/index.ts")
+  );
+  let database: ServiceDatabase | undefined;
+  try {
+    database = openDatabase(path);
+    migrate(database, "messaging", kitMigrations);
+    migrate(database, name, migrations);
+    const row = database.sql.query<{ integrity_check: string }, []>("PRAGMA integrity_check(1)").get();
+    return row?.integrity_check === "ok" ? undefined : `DAMAGED: ${row?.integrity_check}`;
+  } catch (error) {
+    return `cannot be used: ${messageOf(error)}`;
+  } finally {
+    database?.close();
+  }
+}
+
+function sizeOf(path: string): string {
+  return `${(statSync(path).size / 1024).toFixed(0)} KiB`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+await runCommand("start-persistence", main);

@@ -153,7 +153,8 @@ describe("a running service", () => {
 
   test("exits at once on a second signal", async () => {
     const { child, out, result } = run(
-      `lifecycle.add("relay", { stop: () => { log.info("hanging"); return new Promise(() => {}); } }); return {};`,
+      `${SERVE} lifecycle.add("relay", { stop: () => { log.info("hanging"); return new Promise(() => {}); } });
+       return { port: server.port };`,
       {},
       "{ stopDeadlineMs: 1_000_000 }",
     );

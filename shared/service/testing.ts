@@ -22,9 +22,11 @@ export interface TestServer extends AsyncDisposable {
   readonly lines: string[];
 }
 
+export type AddRoutes = (app: ReturnType<typeof createHttpApp>) => void;
+
 /** Serves an app with the given routes at a free port of the loopback. */
 export async function serveForTest(
-  addRoutes: (app: ReturnType<typeof createHttpApp>) => void,
+  addRoutes: AddRoutes,
   options: Partial<HttpAppOptions> = {},
 ): Promise<TestServer> {
   const { log, lines } = captureLog();
@@ -32,6 +34,17 @@ export async function serveForTest(
   addRoutes(app);
   const listening = await listen(app, { host: "127.0.0.1", port: 0 });
   return { listening, url: listening.url, lines, [Symbol.asyncDispose]: () => listening.stop(1000) };
+}
+
+/** Asks a server of its own one thing; gives the answer, its body parsed if it is JSON, and the log. */
+export async function askOnce(addRoutes: AddRoutes, path: string, init?: RequestInit) {
+  await using server = await serveForTest(addRoutes);
+  const response = await fetch(server.url + path, init);
+  const text = await response.text();
+  const type = response.headers.get("content-type") ?? "";
+  // Tests compare what was parsed with expected values as a whole.
+  const body = type.includes("json") && text !== "" ? (JSON.parse(text) as Record<string, unknown>) : text;
+  return { status: response.status, type, headers: response.headers, body, lines: server.lines };
 }
 
 /**

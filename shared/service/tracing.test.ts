@@ -41,6 +41,17 @@ describe("traceparent", () => {
     expect(parseTraceparent(formatTraceparent(childOf(undefined)))).toBeDefined();
   });
 
+  test("ids do not repeat", () => {
+    const ids = Array.from({ length: 2000 }, () => newTrace()).flatMap(({ traceId, spanId }) => [
+      traceId,
+      spanId,
+    ]);
+    expect(new Set(ids).size).toBe(4000);
+    expect(ids.every((id, index) => (index % 2 === 0 ? /^[0-9a-f]{32}$/ : /^[0-9a-f]{16}$/).test(id))).toBe(
+      true,
+    );
+  });
+
   test("a request keeps one span however often it is asked for", () => {
     const request = new Request("http://h", { headers: { traceparent: `00-${traceId}-${spanId}-01` } });
     const context = traceOf(request);

@@ -1,5 +1,3 @@
-import { randomBytes } from "node:crypto";
-
 /**
  * Where a piece of work stands in a trace: W3C Trace Context, level 1.
  * https://www.w3.org/TR/trace-context/#traceparent-header
@@ -42,8 +40,17 @@ export function childOf(parent: TraceContext | undefined): TraceContext {
   return { traceId: parent.traceId, spanId: randomHex(8), sampled: parent.sampled };
 }
 
+/** Randomness fetched in advance: asking for it eight bytes at a time was a seventh of a request's cost. */
+const pool = Buffer.alloc(4096);
+let used = pool.length;
+
 function randomHex(bytes: number): string {
-  const hex = randomBytes(bytes).toString("hex");
+  if (used + bytes > pool.length) {
+    crypto.getRandomValues(pool);
+    used = 0;
+  }
+  const hex = pool.toString("hex", used, used + bytes);
+  used += bytes;
   // All zeroes is not an id (§3.2.2.3), and a random source may give it.
   return /^0+$/.test(hex) ? randomHex(bytes) : hex;
 }

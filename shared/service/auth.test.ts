@@ -59,6 +59,15 @@ describe("verifyToken", () => {
     expect((await verifyToken(admin, keys, now)).role).toBe("admin");
   });
 
+  test("looks at the key and the time again for a token that it has seen", async () => {
+    const seen = await issueToken(key.privateJwk, { ...alice, keyId: key.keyId, now, ttlS: 60 });
+    expect(await codeOf(verifyToken(seen, keys, now))).toBe("accepted");
+    expect(await codeOf(verifyToken(seen, () => undefined, now))).toBe("token-invalid");
+    expect(await codeOf(verifyToken(seen, () => other.publicJwk, now))).toBe("token-invalid");
+    expect(await codeOf(verifyToken(seen, keys, now + 70_000))).toBe("token-expired");
+    expect(await codeOf(verifyToken(seen, keys, now))).toBe("accepted");
+  });
+
   test("is lenient with clocks by seconds, not by minutes", async () => {
     expect(await codeOf(verifyToken(token, keys, now + 3_602_000))).toBe("accepted");
     expect(await codeOf(verifyToken(token, keys, now + 3_610_000))).toBe("token-expired");

@@ -9,7 +9,7 @@ import { serviceNames, services } from "./store.ts";
  * project's file: `bun run compose-all down`.
  */
 async function main(): Promise<number> {
-  await requireDocker("compose-all");
+  await requireDocker();
   const args = process.argv.slice(2);
   const cluster = args[0] === "--cluster";
   const profile = cluster ? ["--profile", "cluster"] : [];

@@ -13,17 +13,16 @@ export const COMPOSE_BROKERS = "localhost:9092";
  * @param what is asked for, the beginning of the message
  * @throws UsageError naming the part that is missing
  */
-export async function requireDocker(what: string): Promise<void> {
+export async function requireDocker(what = ""): Promise<void> {
+  const needs = `${what} needs`.trim();
   if (Bun.which("docker") === null) {
-    throw new UsageError(`${what} needs Docker, and there is no docker command on PATH`);
+    throw new UsageError(`${needs} Docker, and there is no docker command on PATH`);
   }
   if ((await exitCode(["docker", "compose", "version"])) !== 0) {
-    throw new UsageError(`${what} needs Docker Compose 2, and this docker has no compose command`);
+    throw new UsageError(`${needs} Docker Compose 2, and this docker has no compose command`);
   }
   if ((await exitCode(["docker", "info"])) !== 0) {
-    throw new UsageError(
-      `${what} needs a Docker engine, and none answers (is it running, may this user use it?)`,
-    );
+    throw new UsageError(`${needs} a Docker engine, and none answers (is it running, may this user use it?)`);
   }
 }
 

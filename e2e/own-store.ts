@@ -1,5 +1,5 @@
 import { Database, type SQLQueryBindings } from "bun:sqlite";
-import { afterAll, beforeAll } from "bun:test";
+import { afterAll, beforeAll, describe } from "bun:test";
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -118,7 +118,10 @@ export function useStore(options: OwnStoreOptions = {}): Store {
   return isRunningElsewhere ? Store.running() : useOwnStore(options);
 }
 
-/** For tests that stop processes or look into their files: to be called in a `describeOwn`, or skipped alike. */
+/** Tests that stop processes or look into their files are left out where the store runs elsewhere. */
+export const describeOwn: typeof describe = isRunningElsewhere ? describe.skip : describe;
+
+/** A store of its own for a `describeOwn`. */
 export function useOwnStore(options: OwnStoreOptions = {}): OwnStore {
   const store = new OwnStore(options);
   beforeAll(() => store.startAll(), START_LIMIT_MS);

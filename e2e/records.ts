@@ -22,12 +22,7 @@ export class Records {
 
   /** Everything that a topic held when it was asked for, partition by partition. */
   async read(topic: string): Promise<RawRecord[]> {
-    const left = new Map<number, number>();
-    await this.#asAdmin(async (admin) => {
-      for (const { partition, low, high } of await admin.fetchTopicOffsets(topic)) {
-        if (Number(high) > Number(low)) left.set(partition, Number(high));
-      }
-    });
+    const left = new Map(Object.entries(await this.ends(topic)));
     if (left.size === 0) return [];
     const records: RawRecord[] = [];
     const consumer = this.#kafka.consumer({ groupId: `e2e-${crypto.randomUUID()}`, maxWaitTimeInMs: 50 });
@@ -39,13 +34,14 @@ export class Records {
       await consumer.run({
         autoCommit: false,
         eachBatch: async ({ batch }) => {
-          const high = left.get(batch.partition);
-          if (high === undefined) return;
+          const name = `${topic}/${batch.partition}`;
+          const end = left.get(name);
+          if (end === undefined) return;
           for (const { offset, key, value, headers = {} } of batch.messages) {
-            if (Number(offset) < high)
+            if (Number(offset) < end)
               records.push({ topic, partition: batch.partition, key, value, headers });
           }
-          if (Number(batch.lastOffset()) >= high - 1) left.delete(batch.partition);
+          if (Number(batch.lastOffset()) >= end - 1) left.delete(name);
           if (left.size === 0) done.resolve();
         },
       });
@@ -54,6 +50,17 @@ export class Records {
       await consumer.disconnect();
     }
     return records;
+  }
+
+  /** One past the last offset of each partition that has anything in it, by `topic/partition`. */
+  ends(topic: string): Promise<Record<string, number>> {
+    return this.#asAdmin(async (admin) => {
+      const offsets = await admin.fetchTopicOffsets(topic);
+      const filled = offsets.filter(({ low, high }) => Number(high) > Number(low));
+      return Object.fromEntries(
+        filled.map(({ partition, high }) => [`${topic}/${partition}`, Number(high)] as const),
+      );
+    });
   }
 
   /** Writes records, in the order of the array. Resolves when the broker has them. */

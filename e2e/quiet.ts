@@ -1,0 +1,50 @@
+import { expect } from "bun:test";
+import { eventually } from "./eventually.ts";
+import type { OwnStore } from "./own-store.ts";
+import { type ServiceName, serviceNames } from "./store.ts";
+
+/** Which topics each service reads. */
+export const readers = {
+  order: ["order.commands", "inventory.events"],
+  inventory: ["order.events"],
+  notification: ["order.events", "api-gateway.keys"],
+  "api-gateway": ["order.events", "inventory.stock"],
+} as const satisfies Record<ServiceName, readonly string[]>;
+
+/**
+ * Waits until nothing is on its way any more: whatever was emitted has been sent, and whatever was sent has been
+ * read by all who read it. What has not happened by then never will.
+ */
+export async function untilQuiet(store: OwnStore): Promise<void> {
+  await eventually("the store to come to rest", async () => {
+    const before = emitted(store);
+    for (const name of serviceNames)
+      expect({ name, unsent: unsent(store, name) }).toEqual({ name, unsent: 0 });
+    for (const name of serviceNames) {
+      const ends: Record<string, number> = {};
+      for (const topic of readers[name]) Object.assign(ends, await store.records.ends(topic));
+      expect({ name, read: positions(store, name) }).toEqual({ name, read: ends });
+    }
+    // Everything that was emitted has been read, and reading it made nobody emit anything more.
+    return Bun.deepEquals(emitted(store), before);
+  });
+}
+
+function emitted(store: OwnStore): number[] {
+  return serviceNames.map((name) => store.emitted(name));
+}
+
+function unsent(store: OwnStore, name: ServiceName): number {
+  return store.rows<{ count: number }>(name, "SELECT count(*) AS count FROM outbox")[0]?.count ?? 0;
+}
+
+/** How far a service has read each partition that has anything in it: `topic/partition` → the next offset. */
+function positions(store: OwnStore, name: ServiceName): Record<string, number> {
+  const rows = store.rows<{ topic: string; partition: number; next_offset: number }>(
+    name,
+    "SELECT topic, partition, next_offset FROM consumer_offsets",
+  );
+  return Object.fromEntries(
+    rows.map(({ topic, partition, next_offset }) => [`${topic}/${partition}`, next_offset]),
+  );
+}

@@ -11,9 +11,17 @@ import { joinGroup } from "./api/11-join-group.ts";
 import { heartbeat } from "./api/12-heartbeat.ts";
 import { leaveGroup } from "./api/13-leave-group.ts";
 import { syncGroup } from "./api/14-sync-group.ts";
+import { describeGroups } from "./api/15-describe-groups.ts";
+import { listGroups } from "./api/16-list-groups.ts";
 import { apiVersions } from "./api/18-api-versions.ts";
 import { createTopics } from "./api/19-create-topics.ts";
 import { deleteTopics } from "./api/20-delete-topics.ts";
+import { deleteRecords } from "./api/21-delete-records.ts";
+import { initProducerId } from "./api/22-init-producer-id.ts";
+import { describeConfigs } from "./api/32-describe-configs.ts";
+import { createPartitions } from "./api/37-create-partitions.ts";
+import { deleteGroups } from "./api/42-delete-groups.ts";
+import { describeCluster } from "./api/60-describe-cluster.ts";
 import type { Api } from "./api.ts";
 
 /** Numbers of the APIs. Source: https://kafka.apache.org/protocol.html#protocol_api_keys */
@@ -54,9 +62,17 @@ const all: readonly Api[] = [
   heartbeat,
   leaveGroup,
   syncGroup,
+  describeGroups,
+  listGroups,
   apiVersions,
   createTopics,
   deleteTopics,
+  deleteRecords,
+  initProducerId,
+  describeConfigs,
+  createPartitions,
+  deleteGroups,
+  describeCluster,
 ];
 
 export const apis: ReadonlyMap<number, Api> = new Map(all.map((api) => [api.key, api]));

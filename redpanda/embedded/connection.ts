@@ -116,7 +116,7 @@ export class Connection {
   /** Resolves when the kernel has taken all bytes, or when there is nobody left to take them. */
   async #write(bytes: Buffer): Promise<void> {
     for (let sent = 0; !this.#closed; ) {
-      sent += Math.max(0, this.socket.write(bytes, sent));
+      sent += Math.max(0, this.socket.write(bytes.subarray(sent)));
       if (sent >= bytes.length) return;
       await new Promise<void>((resolve) => {
         this.#resumeWriting = resolve;

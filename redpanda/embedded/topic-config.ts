@@ -107,18 +107,21 @@ export function parseTopicConfig(overrides: Readonly<Record<string, string>>): T
 export interface ConfigEntry {
   readonly name: string;
   readonly value: string;
+  readonly isReadOnly: boolean;
   readonly source: number;
   readonly type: number;
 }
 
 /** The source codes of DescribeConfigs responses. */
-export const ConfigSource = { topic: 1, default: 5 } as const;
+export const ConfigSource = { topic: 1, broker: 4, default: 5 } as const;
 
 /** Every configuration with its value in force, for DescribeConfigs. */
 export function describeTopicConfig(overrides: Readonly<Record<string, string>>): ConfigEntry[] {
   return Object.entries(definitions).map(([name, definition]) => ({
     name,
     value: overrides[name] ?? definition.default,
+    // They are set when a topic is created, and stay.
+    isReadOnly: true,
     source: Object.hasOwn(overrides, name) ? ConfigSource.topic : ConfigSource.default,
     type: definition.type,
   }));

@@ -81,12 +81,11 @@ export const createTopics = defineApi<CreateTopicsRequest, CreateTopicsResponse>
       const replicationFactor = code === ErrorCode.NONE ? 1 : -1;
       writer.int32(partitions).int16(replicationFactor);
       writer.structs(configs, (config) => {
-        const readOnly = false;
         const sensitive = false;
         writer
           .string(config.name)
           .nullableString(config.value)
-          .boolean(readOnly)
+          .boolean(config.isReadOnly)
           .int8(config.source)
           .boolean(sensitive);
       });

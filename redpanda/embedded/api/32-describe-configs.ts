@@ -1,0 +1,100 @@
+/**
+ * DescribeConfigs (32), versions 1 to 4: the configuration of topics, and of the broker what clients look for.
+ * Source: https://kafka.apache.org/protocol.html#The_Messages_DescribeConfigs; KIP-226 (v1), KIP-569 (types, v3).
+ *
+ * Left out: synonyms and documentation, other kinds of resources.
+ */
+import { defineApi } from "../api.ts";
+import type { Broker } from "../broker.ts";
+import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
+import { messageOf } from "../logger.ts";
+import { type ConfigEntry, ConfigSource, ConfigType, describeTopicConfig } from "../topic-config.ts";
+
+interface Resource {
+  readonly type: number;
+  readonly name: string;
+  /** Null: all. */
+  readonly keys: readonly string[] | null;
+}
+
+interface ResourceResult extends Resource {
+  readonly code: ErrorCode;
+  readonly message: string | null;
+  readonly configs: readonly ConfigEntry[];
+}
+
+const ResourceType = { topic: 2, broker: 4 } as const;
+
+export const describeConfigs = defineApi<{ resources: Resource[] }, { results: readonly ResourceResult[] }>({
+  key: 32,
+  name: "DescribeConfigs",
+  minVersion: 1,
+  maxVersion: 4,
+  flexibleFrom: 4,
+
+  decode: (reader) => ({
+    resources: reader.structs(() => ({
+      type: reader.int8(),
+      name: reader.string(),
+      keys: reader.nullableArray(() => reader.string()),
+    })),
+  }),
+
+  handle: ({ resources }, broker) => ({ results: resources.map((resource) => describe(broker, resource)) }),
+
+  refuse: ({ resources }, code, message) => ({
+    results: resources.map((resource) => ({ ...resource, code, message, configs: [] })),
+  }),
+
+  encode(writer, { results }, version) {
+    writer.int32(0).structs(results, ({ code, message, type, name, configs }) => {
+      writer.int16(code).nullableString(message).int8(type).string(name);
+      writer.structs(configs, (config) => {
+        const sensitive = false;
+        const synonyms: never[] = [];
+        writer
+          .string(config.name)
+          .nullableString(config.value)
+          .boolean(config.isReadOnly)
+          .int8(config.source);
+        writer.boolean(sensitive).structs(synonyms, () => {});
+        const documentation = null;
+        if (version >= 3) writer.int8(config.type).nullableString(documentation);
+      });
+    });
+  },
+});
+
+function describe(broker: Broker, resource: Resource): ResourceResult {
+  try {
+    const { keys } = resource;
+    const configs = configsOf(broker, resource).filter(({ name }) => keys === null || keys.includes(name));
+    return { ...resource, code: ErrorCode.NONE, message: null, configs };
+  } catch (error) {
+    if (!(error instanceof KafkaError)) throw error;
+    return { ...resource, code: errorCodeOf(error), message: messageOf(error), configs: [] };
+  }
+}
+
+function configsOf(broker: Broker, { type, name }: Resource): ConfigEntry[] {
+  if (type === ResourceType.topic)
+    return describeTopicConfig(broker.topics.resolve({ name, id: null }).overrides);
+  if (type !== ResourceType.broker || (name !== "" && name !== String(broker.nodeId))) {
+    throw new KafkaError(ErrorCode.INVALID_REQUEST, "there are topics and one broker to be described");
+  }
+  const { autoCreateTopics, defaultPartitions, maxFrameBytes, maxFetchBytes } = broker.options;
+  const values = {
+    "auto.create.topics.enable": autoCreateTopics,
+    "num.partitions": defaultPartitions,
+    "default.replication.factor": 1,
+    "socket.request.max.bytes": maxFrameBytes,
+    "fetch.max.bytes": maxFetchBytes,
+  };
+  return Object.entries(values).map(([config, value]) => ({
+    name: config,
+    value: String(value),
+    isReadOnly: true,
+    source: ConfigSource.broker,
+    type: typeof value === "boolean" ? ConfigType.boolean : ConfigType.int,
+  }));
+}

@@ -52,6 +52,11 @@ export class OwnStore extends Store {
     return this.#supervisor.stopAll();
   }
 
+  /** SIGKILL to everything at once; it stays down until startAll(). */
+  killAll(): Promise<void> {
+    return this.#supervisor.killAll();
+  }
+
   /** Stops everything and leaves no file behind. */
   async dispose(): Promise<void> {
     await this.#supervisor.stopAll();

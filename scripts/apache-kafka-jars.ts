@@ -86,7 +86,7 @@ async function run(command: string[], timeout: number, env: Record<string, strin
     timeout,
     env: { ...process.env, ...env },
   });
-  const output = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  const output = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   return { exitCode: await child.exited, output: output.join("\n") };
 }
 

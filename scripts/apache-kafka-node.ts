@@ -64,8 +64,8 @@ export class ApacheKafkaNode {
       stderr: "pipe",
     });
     const [output, errors, exitCode] = await Promise.all([
-      tool.stdout.text(),
-      tool.stderr.text(),
+      new Response(tool.stdout).text(),
+      new Response(tool.stderr).text(),
       tool.exited,
     ]);
     if (exitCode !== 0) throw new Error(`Apache Kafka's storage was not formatted: ${output}${errors}`);

@@ -21,8 +21,8 @@ export class Customer {
     private readonly at: Addresses,
   ) {}
 
-  static async signIn(at: Addresses, customerId: string): Promise<Customer> {
-    const init = { method: "POST", ...jsonBody({ customerId }) };
+  static async signIn(at: Addresses, customerId: string, role?: "customer" | "admin"): Promise<Customer> {
+    const init = { method: "POST", ...jsonBody({ customerId, role }) };
     return new Customer(read(Session, await ask(`${at.gateway}/sessions`, init), 201), at);
   }
 

@@ -55,9 +55,9 @@ export class Store {
     return ask(`${this.url(name)}${path}`, init);
   }
 
-  signIn(customerId: string): Promise<Customer> {
+  signIn(customerId: string, role?: "customer" | "admin"): Promise<Customer> {
     const at = { gateway: this.url("api-gateway"), notification: this.url("notification") };
-    return Customer.signIn(at, this.id(customerId));
+    return Customer.signIn(at, this.id(customerId), role);
   }
 
   /** The demo catalogue with all that it has on hand, as if nothing had ever been sold. */

@@ -26,6 +26,7 @@ await runService("api-gateway", async (service) => {
     config,
     database,
     messaging,
+    keys: sessions.keys,
     // Orders are accepted without a broker; they wait in the outbox.
     brokerRequired: false,
   });

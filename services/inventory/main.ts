@@ -6,6 +6,7 @@ import {
   startMessaging,
 } from "@distributed-messaging/service/defaults";
 import { runService } from "@distributed-messaging/service/run";
+import { SigningKeys } from "@distributed-messaging/service/signing-keys";
 import { InventoryConfig } from "./config.ts";
 import { inventoryHandlers } from "./handlers.ts";
 import { inventoryRoutes } from "./http.ts";
@@ -16,12 +17,14 @@ await runService("inventory", async (service) => {
   const config = loadConfig(InventoryConfig, service.env, service.name);
   const database = openStorage(service, config, migrations);
   const store = new InventoryStore(database);
-  const messaging = startMessaging(service, config, database, inventoryHandlers(store));
+  const keys = new SigningKeys(database);
+  const messaging = startMessaging(service, config, database, [...inventoryHandlers(store), keys.handler]);
   const { app } = createServiceApp(service, {
     description: "Keeps the stock and sets it aside for orders",
     config,
     database,
     messaging,
+    keys: keys.find,
     brokerRequired: true,
   });
   app.use(

@@ -3,7 +3,6 @@ import {
   OrderConfirmed,
   OrderPlaced,
   OrderRejected,
-  SigningKeyPublished,
 } from "@distributed-messaging/contracts";
 import { type Handler, on, type Transaction } from "@distributed-messaging/messaging";
 import { type OrderEvent, wordingOf } from "./domain.ts";
@@ -30,8 +29,5 @@ export function notificationHandlers(
     on(OrderBackordered, notify),
     on(OrderConfirmed, notify),
     on(OrderRejected, notify),
-    on(SigningKeyPublished, ({ data }, transaction) =>
-      store.saveKey(data.keyId, data.publicKey, transaction),
-    ),
   ];
 }

@@ -1,5 +1,5 @@
 import { closed } from "@distributed-messaging/contracts";
-import { acceptSubprotocol, authenticate } from "@distributed-messaging/service/auth";
+import { acceptSubprotocol, authenticate, type KeyLookup } from "@distributed-messaging/service/auth";
 import { IntegerParam } from "@distributed-messaging/service/http";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
@@ -15,10 +15,10 @@ const PAGE = 500;
  */
 const After = Type.Unsafe<number>(IntegerParam({ minimum: 0, maximum: 999_999_999_999_999 }));
 
-export function notificationRoutes(store: NotificationStore, push: Push) {
+export function notificationRoutes(store: NotificationStore, push: Push, keys: KeyLookup) {
   return new Elysia()
     .derive(async ({ request }) => ({
-      identity: await authenticate(request, (keyId) => store.key(keyId)),
+      identity: await authenticate(request, keys),
     }))
     .get(
       "/notifications",

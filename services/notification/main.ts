@@ -6,6 +6,7 @@ import {
   startMessaging,
 } from "@distributed-messaging/service/defaults";
 import { runService } from "@distributed-messaging/service/run";
+import { SigningKeys } from "@distributed-messaging/service/signing-keys";
 import { NotificationConfig } from "./config.ts";
 import { notificationHandlers } from "./handlers.ts";
 import { notificationRoutes } from "./http.ts";
@@ -18,17 +19,19 @@ await runService("notification", async (service) => {
   const database = openStorage(service, config, migrations);
   const store = new NotificationStore(database);
   const push = new Push((customerId, after, limit) => store.after(customerId, after, limit));
+  const keys = new SigningKeys(database);
   const handlers = notificationHandlers(store, (customerId) => push.notify(customerId));
-  const messaging = startMessaging(service, config, database, handlers);
+  const messaging = startMessaging(service, config, database, [...handlers, keys.handler]);
   const { app, metrics } = createServiceApp(service, {
     description: "Tells customers what becomes of their orders",
     config,
     database,
     messaging,
+    keys: keys.find,
     brokerRequired: true,
   });
   metrics.gauge("websockets_open", "Clients that are listening", () => push.size);
-  app.use(notificationRoutes(store, push));
+  app.use(notificationRoutes(store, push, keys.find));
   return serve(service, app, {
     host: config.HOST,
     port: config.NOTIFICATION_PORT,

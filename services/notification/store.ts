@@ -1,4 +1,3 @@
-import type { DataOf, SigningKeyPublished } from "@distributed-messaging/contracts";
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
 import { and, eq, gt, sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
@@ -14,23 +13,14 @@ const notifications = sqliteTable("notifications", {
   at: text("at").notNull(),
 });
 
-type PublicKey = DataOf<typeof SigningKeyPublished>["publicKey"];
-
-const signingKeys = sqliteTable("signing_keys", {
-  keyId: text("key_id").primaryKey(),
-  publicKey: text("public_key", { mode: "json" }).$type<PublicKey>().notNull(),
-});
-
 /** A notification as its customer sees it. */
 export type Notification = Omit<typeof notifications.$inferSelect, "customerId">;
 export type NewNotification = Omit<typeof notifications.$inferSelect, "seq">;
 
-/** Notifications and the keys to know their readers by. Writing takes the transaction that it happens in. */
+/** Customers' notifications. Writing takes the transaction that it happens in. */
 export class NotificationStore {
   readonly #add;
   readonly #after;
-  readonly #saveKey;
-  readonly #key;
 
   constructor({ orm }: ServiceDatabase) {
     this.#add = orm
@@ -64,16 +54,6 @@ export class NotificationStore {
       .orderBy(notifications.seq)
       .limit(sql.placeholder("limit"))
       .prepare();
-    this.#saveKey = orm
-      .insert(signingKeys)
-      .values({ keyId: sql.placeholder("keyId"), publicKey: sql.placeholder("publicKey") })
-      .onConflictDoUpdate({ target: signingKeys.keyId, set: { publicKey: sql`excluded.public_key` } })
-      .prepare();
-    this.#key = orm
-      .select({ publicKey: signingKeys.publicKey })
-      .from(signingKeys)
-      .where(eq(signingKeys.keyId, sql.placeholder("keyId")))
-      .prepare();
   }
 
   add(notification: NewNotification, _transaction: Transaction): void {
@@ -83,13 +63,5 @@ export class NotificationStore {
   /** A customer's notifications behind a number, oldest first. */
   after(customerId: string, after: number, limit: number): Notification[] {
     return this.#after.all({ customerId, after, limit });
-  }
-
-  saveKey(keyId: string, publicKey: PublicKey, _transaction: Transaction): void {
-    this.#saveKey.run({ keyId, publicKey });
-  }
-
-  key(keyId: string): PublicKey | undefined {
-    return this.#key.get({ keyId })?.publicKey;
   }
 }

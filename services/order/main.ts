@@ -6,6 +6,7 @@ import {
   startMessaging,
 } from "@distributed-messaging/service/defaults";
 import { runService } from "@distributed-messaging/service/run";
+import { SigningKeys } from "@distributed-messaging/service/signing-keys";
 import { OrderConfig } from "./config.ts";
 import { orderHandlers } from "./handlers.ts";
 import { migrations } from "./migrations/index.ts";
@@ -15,12 +16,14 @@ await runService("order", async (service) => {
   const config = loadConfig(OrderConfig, service.env, service.name);
   const database = openStorage(service, config, migrations);
   const store = new OrderStore(database);
-  const messaging = startMessaging(service, config, database, orderHandlers(store));
+  const keys = new SigningKeys(database);
+  const messaging = startMessaging(service, config, database, [...orderHandlers(store), keys.handler]);
   const { app, metrics } = createServiceApp(service, {
     description: "Decides what becomes of each order",
     config,
     database,
     messaging,
+    keys: keys.find,
     brokerRequired: true,
   });
   for (const status of ["pending", "backordered", "confirmed", "rejected"] as const) {

@@ -20,6 +20,7 @@ import { createHttpApp, listen } from "./http.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import type { Service, Started } from "./run.ts";
 import { createTracer } from "./span-export.ts";
+import type { KeyLookup } from "./tokens.ts";
 
 const CommonConfig = Type.Object(commonSettings);
 type CommonConfig = Static<typeof CommonConfig>;
@@ -94,6 +95,8 @@ export interface AppOptions {
   readonly config: CommonConfig;
   readonly database: ServiceDatabase;
   readonly messaging: Messaging;
+  /** The public keys by which the service knows who asks. */
+  readonly keys: KeyLookup;
   /** Whether the service is of no use while the broker is away. */
   readonly brokerRequired: boolean;
 }

@@ -9,9 +9,3 @@ CREATE TABLE notifications (
   at TEXT NOT NULL
 ) STRICT;
 CREATE INDEX notifications_by_customer ON notifications (customer_id, seq);
-
--- The gateway's public keys, by which this service knows who asks.
-CREATE TABLE signing_keys (
-  key_id TEXT PRIMARY KEY,
-  public_key TEXT NOT NULL
-) STRICT, WITHOUT ROWID;

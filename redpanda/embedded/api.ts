@@ -4,8 +4,7 @@
  */
 import type { Broker } from "./broker.ts";
 import type { ErrorCode } from "./errors.ts";
-import type { Reader } from "./wire-reader.ts";
-import type { Writer } from "./wire-writer.ts";
+import type { Reader, Writer } from "./wire.ts";
 
 /** Who asks, and how. */
 export interface Caller {

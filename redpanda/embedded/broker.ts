@@ -10,15 +10,15 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { Cleaner } from "./cleaner.ts";
 import { Control } from "./control.ts";
-import { Disk } from "./disk.ts";
 import { dispatch } from "./dispatch.ts";
+import { Offsets } from "./groups/offsets.ts";
 import { GroupCoordinator } from "./groups.ts";
-import { Journal } from "./journal.ts";
-import { acquireLock } from "./lock.ts";
 import { createLogger, type Logger, messageOf } from "./logger.ts";
-import { Offsets } from "./offsets.ts";
 import { ProducerIds } from "./producer-ids.ts";
 import { listen, type Server } from "./server.ts";
+import { Disk } from "./storage/disk.ts";
+import { Journal } from "./storage/journal.ts";
+import { acquireLock } from "./storage/lock.ts";
 import { Topics } from "./topics.ts";
 
 export interface BrokerOptions {
@@ -78,8 +78,9 @@ export class Broker {
     private readonly release: () => Promise<void>,
   ) {}
 
+  /** Where clients are told to connect. */
   get host(): string {
-    return this.options.host;
+    return isWildcard(this.options.host) ? "localhost" : this.options.host;
   }
 
   /** The port that is listened on, also when any was asked for. */
@@ -115,6 +116,11 @@ export class Broker {
     await this.#server?.stop(STOP_GRACE_MS);
     await this.release();
   }
+}
+
+/** Listening on every address is no address that a client could connect to. */
+function isWildcard(host: string): boolean {
+  return host === "0.0.0.0" || host === "::";
 }
 
 /** Resolves when clients can connect. @throws when the directory or the port cannot be used. */

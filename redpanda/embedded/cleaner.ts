@@ -1,13 +1,62 @@
-/** Runs retention and compaction from time to time. */
-import type { Logger } from "./logger.ts";
+/** Runs retention and compaction over all logs from time to time, one log after the other. */
+
+import { compact } from "./log/compaction.ts";
+import { applyRetention } from "./log/retention.ts";
+import type { PartitionLog } from "./log.ts";
+import { type Logger, messageOf } from "./logger.ts";
 import type { Topics } from "./topics.ts";
 
 export class Cleaner {
-  constructor(
-    readonly topics: Topics,
-    readonly intervalMs: number,
-    readonly logger: Logger,
-  ) {}
+  #timer: Timer | undefined;
+  #running: Promise<void> | undefined;
+  #stopped = false;
 
-  stop(): void {}
+  constructor(
+    private readonly topics: Topics,
+    private readonly intervalMs: number,
+    private readonly logger: Logger,
+  ) {
+    this.#schedule();
+  }
+
+  /** One pass, or the one that is under way. */
+  run(): Promise<void> {
+    this.#running ??= this.#cleanAll().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  /** Begins nothing more. What is under way ends when its log closes. */
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #schedule(): void {
+    this.#timer = setTimeout(async () => {
+      await this.run();
+      if (!this.#stopped) this.#schedule();
+    }, this.intervalMs);
+  }
+
+  async #cleanAll(): Promise<void> {
+    for (const topic of this.topics.all()) {
+      for (const log of topic.partitions) if (!this.#stopped) await this.#clean(log);
+    }
+  }
+
+  /** What fails here is tried again the next time; nothing but space is lost by it. */
+  async #clean(log: PartitionLog): Promise<void> {
+    try {
+      await log.maintain(async () => {
+        log.producers.expire();
+        await applyRetention(log);
+        if (log.options.config.compact) await compact(log);
+      });
+    } catch (error) {
+      if (!log.isClosed)
+        this.logger.warn("cleaning failed", { log: log.options.directory, error: messageOf(error) });
+    }
+  }
 }

@@ -6,7 +6,6 @@
  *   broker.control.on(ApiKey.Fetch, { fault: "fail", code: ErrorCode.NOT_LEADER_OR_FOLLOWER, times: 3 });
  */
 import type { Caller } from "./api.ts";
-import { ConnectionCut } from "./dispatch.ts";
 import type { ErrorCode } from "./errors.ts";
 
 /** A request as a rule may look at it; `request` is what the API's `decode` returned. */
@@ -45,6 +44,15 @@ export interface Injection {
   readonly code: ErrorCode | undefined;
   before(): Promise<void>;
   after(): void;
+}
+
+/** What `dispatch` throws on, so that the connection is closed. */
+class ConnectionCut extends Error {
+  override readonly name = "ConnectionCut";
+
+  constructor() {
+    super("cut by a test");
+  }
 }
 
 class ActiveRule implements RuleHandle {

@@ -7,17 +7,11 @@ import { ApiKey, apis } from "./apis.ts";
 import type { Broker } from "./broker.ts";
 import { ErrorCode, KafkaError } from "./errors.ts";
 import { messageOf } from "./logger.ts";
-import { Reader } from "./wire-reader.ts";
-import { Writer } from "./wire-writer.ts";
+import { Reader, Writer } from "./wire.ts";
 
 /** The client speaks what this broker does not; the connection is closed on it, as Apache Kafka does. */
 export class UnsupportedRequest extends Error {
   override readonly name = "UnsupportedRequest";
-}
-
-/** Thrown by injected faults. */
-export class ConnectionCut extends Error {
-  override readonly name = "ConnectionCut";
 }
 
 /** Where a request came from. */

@@ -3,9 +3,9 @@
  * members hear UNKNOWN_MEMBER_ID, join again, and go on from what they had committed.
  */
 import { ErrorCode, KafkaError } from "./errors.ts";
-import { Group, type JoinRequest, type MemberIdentity } from "./group.ts";
-import type { JoinResult, Member } from "./group-member.ts";
-import type { Committed, Offsets, PartitionRef } from "./offsets.ts";
+import { Group, type JoinRequest, type MemberIdentity } from "./groups/group.ts";
+import type { JoinResult, Member } from "./groups/member.ts";
+import type { Committed, Offsets, PartitionRef } from "./groups/offsets.ts";
 
 export interface GroupOptions {
   readonly minSessionTimeoutMs: number;

@@ -1,22 +1,20 @@
 /**
  * The log of one partition: segments on disk, appended to in groups, each group synced before anyone sees it.
  *
- *   append → offset assigned (`nextOffset`) → group written and fdatasynced → `highWatermark` moves → answered, read
+ *   append → offset assigned → group written and fdatasynced → `highWatermark` moves → answered, read
  *
  * The promise behind it: what is acknowledged or read is on disk. A crash can lose only what was neither.
  */
-import type { Disk } from "./disk.ts";
-import { ErrorCode, KafkaError } from "./errors.ts";
-import { GroupCommit } from "./group-commit.ts";
-import { type Logger, messageOf } from "./logger.ts";
-import type { ProducerStates } from "./producers.ts";
-import { RecordBatch } from "./records.ts";
-import { type Recovered, recover } from "./recovery.ts";
-import { Segment, segmentPath } from "./segment.ts";
-import type { TopicConfig } from "./topic-config.ts";
 
-/** One leader since ever: nothing is replicated. */
-export const LEADER_EPOCH = 0;
+import { ErrorCode, KafkaError } from "./errors.ts";
+import type { RecordBatch } from "./log/batch.ts";
+import type { ProducerStates } from "./log/producers.ts";
+import { type Recovered, recover } from "./log/recovery.ts";
+import { Segments } from "./log/segments.ts";
+import { type Appended, LogWriter, type Work } from "./log/writer.ts";
+import type { Logger } from "./logger.ts";
+import type { Disk } from "./storage/disk.ts";
+import type { TopicConfig } from "./topics/config.ts";
 
 export interface LogOptions {
   readonly directory: string;
@@ -25,27 +23,15 @@ export interface LogOptions {
   readonly logger: Logger;
 }
 
-export interface Appended {
-  readonly baseOffset: number;
-  /** Resolves when the batch is on disk; rejects with KAFKA_STORAGE_ERROR when it could not be stored. */
-  readonly durable: Promise<void>;
-}
-
-type Work = () => Promise<void>;
-
 export class PartitionLog {
-  /** Oldest first; the last one is appended to. */
-  segments: [Segment, ...Segment[]];
-  /** Readers below this are told OFFSET_OUT_OF_RANGE. */
-  startOffset: number;
-  /** The offset that the next record gets; from `highWatermark` up to here nothing is certain yet. */
-  nextOffset: number;
-  /** The end of what is on disk, which is what readers see. */
-  highWatermark: number;
+  readonly segments: Segments;
   readonly producers: ProducerStates;
-  readonly #commits = new GroupCommit<RecordBatch | Work>((group) => this.#commit(group));
+  /** Below this offset compaction has done its work; a restart begins anew. */
+  compactedTo = 0;
+  readonly #writer: LogWriter;
   readonly #listeners = new Set<(bytes: number) => void>();
-  #tailIsTorn = false;
+  #startOffset: number;
+  #maintenance: Promise<void> = Promise.resolve();
   #closed = false;
 
   private constructor(
@@ -53,11 +39,10 @@ export class PartitionLog {
     { segments, producers }: Recovered,
     startOffset: number,
   ) {
-    this.segments = segments;
+    this.segments = new Segments(segments);
     this.producers = producers;
-    this.startOffset = Math.max(startOffset, segments[0].baseOffset);
-    this.nextOffset = this.active.lastOffset + 1;
-    this.highWatermark = this.nextOffset;
+    this.#writer = new LogWriter(options, this.segments, producers, (bytes) => this.#wake(bytes));
+    this.#startOffset = Math.min(startOffset, this.highWatermark);
   }
 
   /** Opens the log in its directory, or makes it. @param startOffset the lowest offset to be read, see DeleteRecords. */
@@ -69,24 +54,24 @@ export class PartitionLog {
     );
   }
 
-  get active(): Segment {
-    return this.segments.at(-1) ?? this.segments[0];
+  /** Readers below this are told OFFSET_OUT_OF_RANGE. */
+  get startOffset(): number {
+    return Math.max(this.#startOffset, this.segments.first.baseOffset);
   }
 
-  /**
-   * Gives the batch its offsets and queues it. Synchronous up to the queue: the order of calls is the order of offsets.
-   * @throws KafkaError when an idempotent producer's epoch or sequence does not fit.
-   */
+  /** The end of what is on disk, which is what readers see. */
+  get highWatermark(): number {
+    return this.#writer.highWatermark;
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** As `LogWriter.append`. @throws KafkaError */
   append(batch: RecordBatch): Appended {
-    this.#checkOpen();
-    const stored = batch.producerId < 0 ? undefined : this.producers.findDuplicate(batch);
-    // The original may still be under way: an empty item rides behind it and shares its fate.
-    if (stored !== undefined) return { baseOffset: stored, durable: this.exclusive(async () => {}) };
-    const baseOffset = this.nextOffset;
-    batch.assign(baseOffset, LEADER_EPOCH);
-    this.nextOffset = baseOffset + batch.count;
-    this.producers.record(batch, this.highWatermark);
-    return { baseOffset, durable: this.#commits.add(batch) };
+    this.checkOpen();
+    return this.#writer.append(batch);
   }
 
   /**
@@ -95,32 +80,15 @@ export class PartitionLog {
    * @throws KafkaError OFFSET_OUT_OF_RANGE
    */
   async read(offset: number, maxBytes: number, atLeastOne: boolean): Promise<Buffer> {
-    this.checkRange(offset);
-    let at = offset;
-    while (at < this.highWatermark) {
-      // Looked up anew after every wait, because compaction and retention replace segments meanwhile.
-      const index = this.#segmentIndex(at);
-      const found = await this.segments[index]?.read(at, maxBytes, atLeastOne);
-      if (found) return found;
-      const next = this.segments.find((segment) => segment.baseOffset > at);
-      if (!next) break;
-      at = next.baseOffset;
-    }
-    return Buffer.alloc(0);
+    this.#checkRange(offset);
+    if (offset === this.highWatermark) return Buffer.alloc(0);
+    return this.segments.read(offset, maxBytes, atLeastOne);
   }
 
   /** How many bytes a read from `offset` could get, rounded up to an index interval. Throws as `read` does. */
   bytesFrom(offset: number): number {
-    this.checkRange(offset);
-    if (offset === this.highWatermark) return 0;
-    const index = this.#segmentIndex(offset);
-    return this.segments.slice(index).reduce((sum, segment) => sum + segment.bytesFrom(offset), 0);
-  }
-
-  checkRange(offset: number): void {
-    this.#checkOpen();
-    if (offset < this.startOffset || offset > this.highWatermark)
-      throw new KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE);
+    this.#checkRange(offset);
+    return offset === this.highWatermark ? 0 : this.segments.bytesFrom(offset);
   }
 
   /** Calls `listener` with the bytes of each group that became readable, and with 0 when the log closes. */
@@ -129,92 +97,50 @@ export class PartitionLog {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Runs `work` in its turn among the appends, with none under way: for what changes the list of segments. */
+  /** Hides what is below `offset`; retention removes the files. */
+  raiseStartOffset(offset: number): void {
+    this.#startOffset = Math.max(this.#startOffset, offset);
+  }
+
+  /** As `LogWriter.exclusive`. */
   exclusive(work: Work): Promise<void> {
-    return this.#commits.add(work);
+    return this.#writer.exclusive(work);
   }
 
-  /** Begins a new segment, so that the one before it can be compacted or deleted. Only within `exclusive`. */
-  async roll(): Promise<void> {
-    if (this.active.isEmpty) return;
-    const baseOffset = this.active.lastOffset + 1;
-    const path = segmentPath(this.options.directory, baseOffset);
-    this.segments.push(await Segment.create(this.options.disk, path, baseOffset));
+  /** Closes the active segment, so that it can be compacted or deleted. */
+  roll(): Promise<void> {
+    return this.exclusive(() => this.#writer.roll());
   }
 
-  /** Accepts no more, stores what was accepted, wakes those who wait. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    await this.#commits.idle();
-    this.#notify(0);
-    for (const segment of this.segments) await segment.retire();
+  /** Runs retention or compaction, one at a time; `close` waits for it. */
+  maintain(work: Work): Promise<void> {
+    const done = this.#maintenance.then(work);
+    this.#maintenance = done.catch(() => {});
+    return done;
   }
 
-  async #commit(group: (RecordBatch | Work)[]): Promise<void> {
-    try {
-      if (this.#tailIsTorn) await this.#repair();
-      let run: RecordBatch[] = [];
-      let size = this.active.size;
-      for (const item of group) {
-        const full = item instanceof RecordBatch && size > 0 && size + item.bytes.length > this.segmentBytes;
-        if (full || !(item instanceof RecordBatch)) {
-          await this.#store(run);
-          await (item instanceof RecordBatch ? this.roll() : item());
-          run = [];
-          size = this.active.size;
-        }
-        if (!(item instanceof RecordBatch)) continue;
-        run.push(item);
-        size += item.bytes.length;
-      }
-      await this.#store(run);
-    } catch (error) {
-      throw await this.#undo(error);
-    }
-  }
-
-  async #store(batches: RecordBatch[]): Promise<void> {
-    if (batches.length === 0) return;
-    await this.active.append(batches);
-    this.highWatermark = this.active.lastOffset + 1;
-    this.#notify(batches.reduce((sum, batch) => sum + batch.bytes.length, 0));
-  }
-
-  /** Takes back everything that is not on disk: the log goes on from the high watermark as if it had never come. */
-  async #undo(cause: unknown): Promise<KafkaError> {
-    this.options.logger.error("append failed", { path: this.active.path, error: messageOf(cause) });
-    const error = new KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, messageOf(cause));
-    this.nextOffset = this.highWatermark;
-    this.producers.undoFrom(this.highWatermark);
-    this.#commits.rejectWaiting(error);
-    this.#tailIsTorn = true;
-    // When this fails too, the next append tries again before it writes.
-    await this.#repair().catch(() => {});
-    return error;
-  }
-
-  async #repair(): Promise<void> {
-    await this.active.dropTail();
-    this.#tailIsTorn = false;
-  }
-
-  private get segmentBytes(): number {
-    return this.options.config.segmentBytes;
-  }
-
-  #checkOpen(): void {
+  /** @throws KafkaError when the topic is gone or the broker stops. */
+  checkOpen(): void {
     if (this.#closed) throw new KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
   }
 
-  #notify(bytes: number): void {
-    for (const listener of this.#listeners) listener(bytes);
+  /** Accepts no more, wakes those who wait to read, stores what was accepted. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#wake(0);
+    await this.#maintenance;
+    await this.#writer.idle();
+    for (const segment of this.segments.all) await segment.retire();
   }
 
-  /** The last segment that begins at or before `offset`. */
-  #segmentIndex(offset: number): number {
-    return Math.max(
-      0,
-      this.segments.findLastIndex((segment) => segment.baseOffset <= offset),
-    );
+  #checkRange(offset: number): void {
+    this.checkOpen();
+    if (offset < this.startOffset || offset > this.highWatermark) {
+      throw new KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE);
+    }
+  }
+
+  #wake(bytes: number): void {
+    for (const listener of this.#listeners) listener(bytes);
   }
 }

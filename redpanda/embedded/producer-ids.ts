@@ -1,5 +1,5 @@
 /** Hands out the ids of idempotent producers, each once in the life of the data directory. */
-import type { Journal } from "./journal.ts";
+import type { Journal } from "./storage/journal.ts";
 
 /** Ids are reserved durably in blocks, so that most requests need no fsync; a restart skips the rest of a block. */
 const BLOCK = 1000;

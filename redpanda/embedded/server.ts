@@ -1,6 +1,6 @@
 /** The TCP side: listens, makes a `Connection` of each socket, and at the end lets them finish. */
 import type { TCPSocketListener } from "bun";
-import { Connection, type ConnectionOptions } from "./connection.ts";
+import { Connection, type ConnectionOptions } from "./server/connection.ts";
 
 export interface ServerOptions extends ConnectionOptions {
   readonly host: string;

@@ -1,38 +1,30 @@
 /**
  * The topics and their logs. What exists is what the journal says; a directory without a journal entry is a creation or
- * a deletion that a crash interrupted, and is removed at the next start.
+ * a deletion that failed or was interrupted, and is removed at the next start.
  */
 import { randomBytes } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Disk } from "./disk.ts";
 import { ErrorCode, KafkaError } from "./errors.ts";
-import type { Journal, Json } from "./journal.ts";
 import { PartitionLog } from "./log.ts";
 import type { Logger } from "./logger.ts";
-import { parseTopicConfig, type TopicConfig } from "./topic-config.ts";
-import { NO_TOPIC_ID, type TopicRef } from "./topic-ref.ts";
+import type { Disk } from "./storage/disk.ts";
+import type { Change, Journal } from "./storage/journal.ts";
+import { parseTopicConfig, type TopicConfig } from "./topics/config.ts";
+import {
+  checkPartitionCount,
+  checkTopicName,
+  readTopicEntries,
+  type TopicEntry,
+  topicKey,
+} from "./topics/entry.ts";
+import { NO_TOPIC_ID, type TopicRef } from "./topics/ref.ts";
 
-/** Each partition holds a file open; a request for more is a slip of the keyboard. */
-export const MAX_PARTITIONS = 10_000;
-
-export interface Topic {
+export interface Topic extends Pick<TopicEntry, "id" | "overrides"> {
   readonly name: string;
-  /** 32 hexadecimal digits; a topic that is deleted and made again gets another one (KIP-516). */
-  readonly id: string;
-  readonly overrides: Readonly<Record<string, string>>;
   readonly config: TopicConfig;
   readonly partitions: PartitionLog[];
 }
-
-interface TopicEntry {
-  readonly id: string;
-  readonly partitions: number;
-  readonly overrides: Record<string, string>;
-}
-
-const TOPIC = "topic/";
-const START = "start/";
 
 export class Topics {
   readonly #byName = new Map<string, Topic>();
@@ -50,17 +42,21 @@ export class Topics {
   /** Opens every log. To be called once, before anything else. */
   async load(): Promise<void> {
     await this.disk.makeDirectory(this.root);
-    for (const [key, value] of this.journal.entries(TOPIC)) {
-      const entry = value as Json & TopicEntry;
-      this.#add(await this.#open(key.slice(TOPIC.length), entry));
+    for (const { name, entry } of readTopicEntries((prefix) => this.journal.entries(prefix))) {
+      this.#add(await this.#open(name, entry));
     }
-    const known = new Set([...this.#byName.values()].map(directoryName));
-    for (const name of await readdir(this.root))
+    const known = new Set(this.all().map(directoryName));
+    for (const name of await readdir(this.root)) {
       if (!known.has(name)) await this.disk.remove(join(this.root, name));
+    }
   }
 
   find({ name, id }: TopicRef): Topic | undefined {
     return name === null ? this.#byId.get(id ?? NO_TOPIC_ID) : this.#byName.get(name);
+  }
+
+  all(): Topic[] {
+    return [...this.#byName.values()];
   }
 
   /** @throws KafkaError UNKNOWN_TOPIC_OR_PARTITION, or UNKNOWN_TOPIC_ID when asked by id. */
@@ -71,10 +67,6 @@ export class Topics {
     return topic;
   }
 
-  all(): Topic[] {
-    return [...this.#byName.values()];
-  }
-
   /** @throws KafkaError as `resolve` does. */
   log(ref: TopicRef, partition: number): PartitionLog {
     const log = this.resolve(ref).partitions[partition];
@@ -83,7 +75,7 @@ export class Topics {
   }
 
   /** Checks everything that `create` would refuse. @throws KafkaError */
-  checkNew(name: string, partitions: number, overrides: Readonly<Record<string, string>>): void {
+  checkNew(name: string, partitions: number, overrides: TopicEntry["overrides"]): void {
     checkTopicName(name);
     if (this.#byName.has(name) || this.#changing.has(name)) {
       throw new KafkaError(ErrorCode.TOPIC_ALREADY_EXISTS, `topic ${name} already exists`);
@@ -98,7 +90,7 @@ export class Topics {
     return this.#exclusively(name, async () => {
       const entry = { id: randomBytes(16).toString("hex"), partitions, overrides };
       const topic = await this.#open(name, entry);
-      await this.journal.write([[TOPIC + name, entry]]);
+      await this.#record(name, entry, topic.partitions);
       this.#add(topic);
       return topic;
     });
@@ -106,28 +98,28 @@ export class Topics {
 
   /** @throws KafkaError INVALID_PARTITIONS when `count` is not more than there are. */
   async grow(topic: Topic, count: number, validateOnly: boolean): Promise<void> {
+    const { name, id, overrides, partitions } = topic;
     checkPartitionCount(count);
-    if (count <= topic.partitions.length) {
-      const message = `topic ${topic.name} has ${topic.partitions.length} partitions already`;
+    if (count <= partitions.length) {
+      const message = `topic ${name} has ${partitions.length} partitions already`;
       throw new KafkaError(ErrorCode.INVALID_PARTITIONS, message);
     }
     if (validateOnly) return;
-    await this.#exclusively(topic.name, async () => {
-      const { id, overrides, config } = topic;
-      const added: PartitionLog[] = [];
-      for (let i = topic.partitions.length; i < count; i++) added.push(await this.#openLog(topic, i, config));
-      await this.journal.write([[TOPIC + topic.name, { id, partitions: count, overrides }]]);
-      topic.partitions.push(...added);
+    await this.#exclusively(name, async () => {
+      const added = await this.#openLogs(topic, partitions.length, count);
+      await this.#record(name, { id, partitions: count, overrides }, added);
+      partitions.push(...added);
     });
   }
 
-  async delete(topic: Topic): Promise<void> {
+  /** @param also further changes that belong to the deletion: all of them are made, or none. */
+  async delete(topic: Topic, also: readonly Change[]): Promise<void> {
     await this.#exclusively(topic.name, async () => {
-      const starts = topic.partitions.map((_, index) => [startKey(topic, index), null] as const);
-      await this.journal.write([[TOPIC + topic.name, null], ...starts]);
+      const starts = topic.partitions.map((_, index): Change => [startKey(topic, index), null]);
+      await this.journal.write([[topicKey(topic.name), null], ...starts, ...also]);
       this.#byName.delete(topic.name);
       this.#byId.delete(topic.id);
-      for (const log of topic.partitions) await log.close();
+      await closeAll(topic.partitions);
       await this.disk.remove(join(this.root, directoryName(topic)));
     });
   }
@@ -137,11 +129,11 @@ export class Topics {
     const log = this.log(topic, partition);
     if (offset <= log.startOffset) return;
     await this.journal.write([[startKey(topic, partition), offset]]);
-    log.startOffset = Math.max(log.startOffset, offset);
+    log.raiseStartOffset(offset);
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.all().flatMap((topic) => topic.partitions.map((log) => log.close())));
+    await closeAll(this.all().flatMap((topic) => topic.partitions));
   }
 
   #add(topic: Topic): void {
@@ -149,25 +141,47 @@ export class Topics {
     this.#byId.set(topic.id, topic);
   }
 
-  async #open(name: string, entry: TopicEntry): Promise<Topic> {
-    const { id, overrides } = entry;
-    const config = parseTopicConfig(overrides);
-    const indexes = Array.from({ length: entry.partitions }, (_, index) => index);
-    const partitions = await Promise.all(indexes.map((index) => this.#openLog({ name, id }, index, config)));
-    return { name, id, overrides, config, partitions };
+  async #open(name: string, { id, partitions, overrides }: TopicEntry): Promise<Topic> {
+    const topic = { name, id, overrides, config: parseTopicConfig(overrides) };
+    return { ...topic, partitions: await this.#openLogs(topic, 0, partitions) };
   }
 
-  #openLog(topic: Pick<Topic, "name" | "id">, partition: number, config: TopicConfig): Promise<PartitionLog> {
-    const directory = join(this.root, directoryName(topic), String(partition));
-    const start = this.journal.get(startKey(topic, partition));
-    const options = { directory, disk: this.disk, config, logger: this.logger };
-    return PartitionLog.open(options, typeof start === "number" ? start : 0);
+  /** Opens the partitions `from` up to, without, `to`; all or none. */
+  async #openLogs(topic: Omit<Topic, "partitions">, from: number, to: number): Promise<PartitionLog[]> {
+    const opened: PartitionLog[] = [];
+    try {
+      for (let partition = from; partition < to; partition++) {
+        const directory = join(this.root, directoryName(topic), String(partition));
+        const start = Number(this.journal.get(startKey(topic, partition)) ?? 0);
+        const options = { directory, disk: this.disk, config: topic.config, logger: this.logger };
+        opened.push(await PartitionLog.open(options, start));
+      }
+      return opened;
+    } catch (error) {
+      await closeAll(opened);
+      throw error;
+    }
+  }
+
+  /** From here on the topic is as the entry says. @param opened logs to be closed again when that fails. */
+  async #record(
+    name: string,
+    { id, partitions, overrides }: TopicEntry,
+    opened: PartitionLog[],
+  ): Promise<void> {
+    try {
+      await this.journal.write([[topicKey(name), { id, partitions, overrides }]]);
+    } catch (error) {
+      await closeAll(opened);
+      throw error;
+    }
   }
 
   /** Two changes of one topic do not overlap; the later one is told to come again. */
   async #exclusively<T>(name: string, change: () => Promise<T>): Promise<T> {
-    if (this.#changing.has(name))
+    if (this.#changing.has(name)) {
       throw new KafkaError(ErrorCode.REQUEST_TIMED_OUT, `topic ${name} is being changed`);
+    }
     this.#changing.add(name);
     try {
       return await change();
@@ -177,24 +191,16 @@ export class Topics {
   }
 }
 
-/** The id keeps apart topics that differ only in case on file systems that do not; 233 characters at most. */
+async function closeAll(logs: readonly PartitionLog[]): Promise<void> {
+  await Promise.all(logs.map((log) => log.close()));
+}
+
+/** The id keeps apart topics that differ only in case, on file systems that do not; 233 characters at most. */
 function directoryName({ name, id }: Pick<Topic, "name" | "id">): string {
   return `${name.slice(0, 200)}.${id}`;
 }
 
+/** Where DeleteRecords keeps the first offset that may be read. */
 function startKey({ id }: Pick<Topic, "id">, partition: number): string {
-  return `${START}${id}/${partition}`;
-}
-
-/** Source: Apache Kafka, org.apache.kafka.common.internals.Topic. @throws KafkaError INVALID_TOPIC_EXCEPTION */
-export function checkTopicName(name: string): void {
-  if (!/^[a-zA-Z0-9._-]{1,249}$/.test(name) || name === "." || name === "..") {
-    throw new KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, "a topic name is 1 to 249 of a-z A-Z 0-9 . _ -");
-  }
-}
-
-function checkPartitionCount(count: number): void {
-  if (!(count >= 1 && count <= MAX_PARTITIONS)) {
-    throw new KafkaError(ErrorCode.INVALID_PARTITIONS, `a topic has 1 to ${MAX_PARTITIONS} partitions`);
-  }
+  return `start/${id}/${partition}`;
 }

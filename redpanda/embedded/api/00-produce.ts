@@ -8,9 +8,10 @@
 import { defineApi } from "../api.ts";
 import type { Broker } from "../broker.ts";
 import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
+import { parseProduced, type RecordBatch } from "../log/batch.ts";
+import { recordsOf } from "../log/records.ts";
 import { messageOf } from "../logger.ts";
-import { parseProduced } from "../records.ts";
-import { readTopic, type TopicRef, writeTopic } from "../topic-ref.ts";
+import { readTopic, type TopicRef, writeTopic } from "../topics/ref.ts";
 
 interface PartitionData {
   readonly index: number;
@@ -106,12 +107,21 @@ async function append(
     const { config, partitions } = broker.topics.resolve(topicRef);
     const log = partitions[index];
     if (!log) throw new KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
-    const { baseOffset, durable } = log.append(parseProduced(records, config.maxMessageBytes, version));
+    const batch = parseProduced(records, config.maxMessageBytes, version);
+    if (config.compact) checkKeys(batch);
+    const { baseOffset, durable } = log.append(batch);
     await durable;
     return { index, code: ErrorCode.NONE, message: null, baseOffset, logStartOffset: log.startOffset };
   } catch (error) {
     if (!(error instanceof KafkaError)) throw error;
     return refused(index, errorCodeOf(error), messageOf(error));
+  }
+}
+
+/** Without a key a record of a compacted topic has no last value. Batches that cannot be read are let through. */
+function checkKeys(batch: RecordBatch): void {
+  if (recordsOf(batch)?.some(({ key }) => key === null)) {
+    throw new KafkaError(ErrorCode.INVALID_RECORD, "a record of a compacted topic needs a key");
   }
 }
 

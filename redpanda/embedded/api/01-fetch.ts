@@ -10,8 +10,8 @@ import { defineApi } from "../api.ts";
 import type { Broker } from "../broker.ts";
 import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
 import type { PartitionLog } from "../log.ts";
-import { readTopic, type TopicRef, writeTopic } from "../topic-ref.ts";
-import type { Reader } from "../wire-reader.ts";
+import { readTopic, type TopicRef, writeTopic } from "../topics/ref.ts";
+import type { Reader } from "../wire.ts";
 
 interface PartitionRequest {
   readonly index: number;

@@ -6,8 +6,9 @@
  */
 import { defineApi } from "../api.ts";
 import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
-import { LEADER_EPOCH, type PartitionLog } from "../log.ts";
-import { findByTimestamp, findMaxTimestamp, type TimestampedOffset } from "../timestamps.ts";
+import { LEADER_EPOCH } from "../log/batch.ts";
+import { findByTimestamp, findMaxTimestamp, type TimestampedOffset } from "../log/timestamps.ts";
+import type { PartitionLog } from "../log.ts";
 
 interface ListOffsetsRequest {
   readonly topics: readonly {

@@ -8,9 +8,10 @@
 import { defineApi } from "../api.ts";
 import type { Broker } from "../broker.ts";
 import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
-import { LEADER_EPOCH } from "../log.ts";
-import { NO_TOPIC_ID, type TopicRef } from "../topic-ref.ts";
-import { checkTopicName, type Topic } from "../topics.ts";
+import { LEADER_EPOCH } from "../log/batch.ts";
+import { checkTopicName } from "../topics/entry.ts";
+import { NO_TOPIC_ID, type TopicRef } from "../topics/ref.ts";
+import type { Topic } from "../topics.ts";
 
 interface MetadataRequest {
   /** Null: all. */

@@ -6,7 +6,7 @@
  */
 import { defineApi } from "../api.ts";
 import { ErrorCode } from "../errors.ts";
-import type { Committed, PartitionRef } from "../offsets.ts";
+import type { Committed, PartitionRef } from "../groups/offsets.ts";
 
 interface OffsetCommitRequest {
   readonly groupId: string;

@@ -7,9 +7,8 @@
 import { defineApi } from "../api.ts";
 import type { Broker } from "../broker.ts";
 import { ErrorCode } from "../errors.ts";
-import type { Committed } from "../offsets.ts";
-import type { Reader } from "../wire-reader.ts";
-import type { Writer } from "../wire-writer.ts";
+import type { Committed } from "../groups/offsets.ts";
+import type { Reader, Writer } from "../wire.ts";
 
 interface GroupRequest {
   readonly groupId: string;

@@ -6,8 +6,8 @@
  */
 import { defineApi } from "../api.ts";
 import { ErrorCode } from "../errors.ts";
-import { MemberIdRequired } from "../group.ts";
-import type { JoinResult, Protocol } from "../group-member.ts";
+import { MemberIdRequired } from "../groups/group.ts";
+import type { JoinResult, Protocol } from "../groups/member.ts";
 
 interface JoinGroupRequest {
   readonly groupId: string;

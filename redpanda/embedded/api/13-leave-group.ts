@@ -5,7 +5,7 @@
 import { defineApi } from "../api.ts";
 import type { Broker } from "../broker.ts";
 import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
-import type { MemberIdentity } from "../group.ts";
+import type { MemberIdentity } from "../groups/group.ts";
 
 interface LeaveGroupRequest {
   readonly groupId: string;

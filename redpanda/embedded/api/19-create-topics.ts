@@ -9,8 +9,8 @@ import { defineApi } from "../api.ts";
 import type { Broker } from "../broker.ts";
 import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
 import { messageOf } from "../logger.ts";
-import { type ConfigEntry, describeTopicConfig } from "../topic-config.ts";
-import { NO_TOPIC_ID } from "../topic-ref.ts";
+import { type ConfigEntry, describeTopicConfig } from "../topics/config.ts";
+import { NO_TOPIC_ID } from "../topics/ref.ts";
 
 interface NewTopic {
   readonly name: string;

@@ -6,7 +6,7 @@ import { defineApi } from "../api.ts";
 import type { Broker } from "../broker.ts";
 import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
 import { messageOf } from "../logger.ts";
-import { NO_TOPIC_ID, type TopicRef } from "../topic-ref.ts";
+import { NO_TOPIC_ID, type TopicRef } from "../topics/ref.ts";
 
 interface DeleteTopicsRequest {
   readonly topics: readonly TopicRef[];
@@ -51,8 +51,7 @@ export const deleteTopics = defineApi<DeleteTopicsRequest, { topics: readonly To
 async function remove(broker: Broker, ref: TopicRef): Promise<TopicResult> {
   try {
     const topic = broker.topics.resolve(ref);
-    await broker.topics.delete(topic);
-    await broker.groups.offsets.deleteTopic(topic.name);
+    await broker.topics.delete(topic, broker.groups.offsets.changesToForget(topic.name));
     return { name: topic.name, id: topic.id, code: ErrorCode.NONE, message: null };
   } catch (error) {
     if (!(error instanceof KafkaError)) throw error;

@@ -8,7 +8,7 @@ import { defineApi } from "../api.ts";
 import type { Broker } from "../broker.ts";
 import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
 import { messageOf } from "../logger.ts";
-import { type ConfigEntry, ConfigSource, ConfigType, describeTopicConfig } from "../topic-config.ts";
+import { type ConfigEntry, ConfigSource, ConfigType, describeTopicConfig } from "../topics/config.ts";
 
 interface Resource {
   readonly type: number;

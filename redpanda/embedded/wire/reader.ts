@@ -6,6 +6,8 @@
  * varint length plus one, and every structure ends in tagged fields. So a handler is written once for all versions.
  */
 
+import { readInt64 } from "./int64.ts";
+
 /** The frame is not what its header says: truncated, or a length that cannot be. The connection is closed on it. */
 export class WireError extends Error {
   override readonly name = "WireError";
@@ -48,10 +50,9 @@ export class Reader {
     return this.buffer.readInt32BE(this.#take(4));
   }
 
-  /** As a number: exact up to 2^53, which no offset, timestamp or producer id of this broker comes near. */
+  /** Exact up to 2^53, see `int64.ts`. */
   int64(): number {
-    const at = this.#take(8);
-    return this.buffer.readInt32BE(at) * 2 ** 32 + this.buffer.readUInt32BE(at + 4);
+    return readInt64(this.buffer, this.#take(8));
   }
 
   unsignedVarint(): number {
@@ -70,7 +71,7 @@ export class Reader {
     return raw % 2 === 0 ? raw / 2 : -(raw + 1) / 2;
   }
 
-  /** A zigzag varlong: the deltas of timestamps. Exact up to 2^53, see `int64`. */
+  /** A zigzag varlong: the deltas of timestamps. Exact up to 2^53. */
   varlong(): number {
     let value = 0;
     for (let shift = 0; shift < 70; shift += 7) {

@@ -4,6 +4,8 @@
  *
  * The counterpart of `Reader`: one call for both encodings, chosen by whether the version is flexible.
  */
+import { writeInt64 } from "./int64.ts";
+
 export class Writer {
   #buffer: Buffer;
   #length = 0;
@@ -138,15 +140,4 @@ export class Writer {
     this.#length = at + bytes;
     return at;
   }
-}
-
-/** Big-endian 64 bits from a number; exact up to 2^53, negative values included. */
-export function writeInt64(buffer: Buffer, value: number, at: number): void {
-  buffer.writeInt32BE(Math.floor(value / 2 ** 32), at);
-  buffer.writeUInt32BE(value - Math.floor(value / 2 ** 32) * 2 ** 32, at + 4);
-}
-
-/** The counterpart of `writeInt64`. */
-export function readInt64(buffer: Buffer, at: number): number {
-  return buffer.readInt32BE(at) * 2 ** 32 + buffer.readUInt32BE(at + 4);
 }

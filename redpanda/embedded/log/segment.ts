@@ -5,8 +5,8 @@
  * Memory: one index entry (three numbers) for each INDEX_INTERVAL bytes of the file, and one file descriptor.
  */
 import { join } from "node:path";
-import type { Disk, DiskFile } from "./disk.ts";
-import { batchSizeAt, HEADER_SIZE, RecordBatch } from "./records.ts";
+import type { Disk, DiskFile } from "../storage/disk.ts";
+import { batchSizeAt, HEADER_SIZE, RecordBatch } from "./batch.ts";
 import { scanBatches } from "./scan.ts";
 
 /** A batch without an index entry of its own begins less than this after the entry before it. */
@@ -33,12 +33,14 @@ export class Segment {
   private constructor(
     private readonly file: DiskFile,
     readonly baseOffset: number,
+    /** Changes when the file is renamed. */
+    public path: string,
   ) {
     this.lastOffset = baseOffset - 1;
   }
 
   static async create(disk: Disk, path: string, baseOffset: number): Promise<Segment> {
-    return new Segment(await disk.open(path, "create"), baseOffset);
+    return new Segment(await disk.open(path, "create"), baseOffset, path);
   }
 
   /**
@@ -53,7 +55,7 @@ export class Segment {
     options: { tail: boolean; visit: (batch: RecordBatch) => void },
   ): Promise<{ segment: Segment; invalidBytes: number }> {
     const file = await disk.open(path, "existing");
-    const segment = new Segment(file, baseOffset);
+    const segment = new Segment(file, baseOffset, path);
     const fileSize = await file.size();
     for await (const batches of scanBatches(file, 0, fileSize, { checksums: options.tail })) {
       for (const batch of batches) {
@@ -64,10 +66,6 @@ export class Segment {
     const invalidBytes = fileSize - segment.size;
     if (invalidBytes > 0 && options.tail) await segment.dropTail();
     return { segment, invalidBytes };
-  }
-
-  get path(): string {
-    return this.file.path;
   }
 
   get isEmpty(): boolean {

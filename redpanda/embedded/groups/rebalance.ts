@@ -6,8 +6,8 @@
  *                        ▲                                               │                                  │
  *                        └──────────────── a member joins, leaves or falls silent ─────────────────────────┘
  */
-import { ErrorCode, KafkaError } from "./errors.ts";
-import type { JoinResult, Member } from "./group-member.ts";
+import { ErrorCode, KafkaError } from "../errors.ts";
+import type { JoinResult, Member } from "./member.ts";
 
 export type GroupState = "Empty" | "PreparingRebalance" | "CompletingRebalance" | "Stable" | "Dead";
 

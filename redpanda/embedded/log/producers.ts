@@ -4,8 +4,8 @@
  *
  * Memory: about five batches for each producer that wrote within PRODUCER_EXPIRY_MS.
  */
-import { ErrorCode, KafkaError } from "./errors.ts";
-import type { RecordBatch } from "./records.ts";
+import { ErrorCode, KafkaError } from "../errors.ts";
+import type { RecordBatch } from "./batch.ts";
 
 /** A client has at most five requests in flight, so a resent batch is among the last five. */
 const REMEMBERED = 5;

@@ -3,9 +3,13 @@
  * made it, compressed or not; the broker sets only the base offset and the leader epoch, which the checksum leaves out.
  * Source: https://kafka.apache.org/documentation/#recordbatch
  */
+
+import { ErrorCode, KafkaError } from "../errors.ts";
+import { readInt64, writeInt64 } from "../wire/int64.ts";
 import { crc32c } from "./crc32c.ts";
-import { ErrorCode, KafkaError } from "./errors.ts";
-import { readInt64, writeInt64 } from "./wire-writer.ts";
+
+/** The epoch of the one leader there ever is: nothing is replicated. */
+export const LEADER_EPOCH = 0;
 
 /** Byte positions in a batch. */
 const AT = {
@@ -30,6 +34,8 @@ export const HEADER_SIZE = 61;
 
 export const Codec = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const;
 
+/** Bits of the attributes. */
+const CODEC = 0x07;
 const TRANSACTIONAL = 0x10;
 const CONTROL = 0x20;
 
@@ -59,7 +65,7 @@ export class RecordBatch {
   }
 
   get codec(): number {
-    return this.attributes & 0x07;
+    return this.attributes & CODEC;
   }
 
   get isTransactional(): boolean {
@@ -104,16 +110,17 @@ export class RecordBatch {
   }
 
   /** Gives the batch its place in the log. */
-  assign(baseOffset: number, leaderEpoch: number): void {
+  assign(baseOffset: number): void {
     writeInt64(this.bytes, baseOffset, AT.baseOffset);
-    this.bytes.writeInt32BE(leaderEpoch, AT.leaderEpoch);
+    this.bytes.writeInt32BE(LEADER_EPOCH, AT.leaderEpoch);
   }
 
   /** The same batch with other records: for compaction, which keeps offsets, timestamps and the producer's sequence. */
-  withRecords(payload: Buffer, count: number): RecordBatch {
+  withRecords(payload: Buffer, count: number, codec: number): RecordBatch {
     const bytes = Buffer.concat([this.bytes.subarray(0, HEADER_SIZE), payload]);
     bytes.writeInt32BE(bytes.length - LENGTH_PREFIX, AT.length);
     bytes.writeInt32BE(count, AT.count);
+    bytes.writeInt16BE((this.attributes & ~CODEC) | codec, AT.attributes);
     bytes.writeUInt32BE(crc32c(bytes, AT.attributes), AT.crc);
     return new RecordBatch(bytes);
   }

@@ -2,7 +2,7 @@
  * Topic configurations: their names, defaults and checks.
  * Source: https://kafka.apache.org/documentation/#topicconfigs; where a default differs, the entry says so.
  */
-import { ErrorCode, KafkaError } from "./errors.ts";
+import { ErrorCode, KafkaError } from "../errors.ts";
 
 /** The settings as the broker uses them. */
 export interface TopicConfig {

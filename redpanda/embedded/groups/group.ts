@@ -6,8 +6,8 @@
  * Kafka spares it; and one that does not come back in time for a rebalance is out, like any other.
  */
 import { randomUUID } from "node:crypto";
-import { ErrorCode, KafkaError } from "./errors.ts";
-import { type JoinResult, Member, type MemberProfile } from "./group-member.ts";
+import { ErrorCode, KafkaError } from "../errors.ts";
+import { type JoinResult, Member, type MemberProfile } from "./member.ts";
 import { Rebalance } from "./rebalance.ts";
 
 /** Of members and of ids given out, each: a bound, far above what one machine runs. */

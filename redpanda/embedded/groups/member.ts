@@ -1,5 +1,5 @@
 /** One member of a consumer group: what it told at joining, its session timer, and the answers that it waits for. */
-import { ErrorCode, KafkaError } from "./errors.ts";
+import { ErrorCode, KafkaError } from "../errors.ts";
 
 export interface Protocol {
   readonly name: string;

@@ -1,8 +1,8 @@
 /** Opening a partition's directory: what a crash left half done is undone, what was acknowledged is found again. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Disk } from "./disk.ts";
-import type { Logger } from "./logger.ts";
+import type { Logger } from "../logger.ts";
+import type { Disk } from "../storage/disk.ts";
 import { ProducerStates } from "./producers.ts";
 import { Segment, segmentPath } from "./segment.ts";
 

@@ -1,5 +1,5 @@
 /** The offsets that consumer groups commit, durable in the journal. They stay until the group or the topic is deleted. */
-import type { Change, Journal, Json } from "./journal.ts";
+import type { Change, Journal, Json } from "../storage/journal.ts";
 
 export interface Committed {
   readonly offset: number;
@@ -59,12 +59,10 @@ export class Offsets {
     await this.journal.write([GROUP + group, ...keys].map((key) => [key, null]));
   }
 
-  /** A topic made anew under the same name begins without the old one's offsets. */
-  async deleteTopic(topic: string): Promise<void> {
-    const keys = [...this.journal.entries(OFFSET)]
-      .map(([key]) => key)
-      .filter((key) => partitionOf(key).topic === topic);
-    if (keys.length > 0) await this.journal.write(keys.map((key) => [key, null]));
+  /** What forgets the offsets for a topic: one made anew under the same name begins without them. */
+  changesToForget(topic: string): Change[] {
+    const keys = [...this.journal.entries(OFFSET)].map(([key]) => key);
+    return keys.filter((key) => partitionOf(key).topic === topic).map((key) => [key, null]);
   }
 }
 

@@ -1,6 +1,6 @@
 /** Walks over the batches of a segment file with bounded memory: one chunk, or one batch where that is larger. */
-import type { DiskFile } from "./disk.ts";
-import { batchSizeAt, RecordBatch } from "./records.ts";
+import type { DiskFile } from "../storage/disk.ts";
+import { batchSizeAt, RecordBatch } from "./batch.ts";
 
 const CHUNK = 256 * 1024;
 

@@ -1,7 +1,7 @@
 /** Finding offsets by the timestamps of records, for ListOffsets. */
-import type { PartitionLog } from "./log.ts";
-import { recordsOf } from "./record.ts";
-import type { RecordBatch } from "./records.ts";
+import type { PartitionLog } from "../log.ts";
+import type { RecordBatch } from "./batch.ts";
+import { recordsOf } from "./records.ts";
 
 export interface TimestampedOffset {
   readonly timestamp: number;
@@ -12,7 +12,7 @@ const NOTHING: TimestampedOffset = { timestamp: -1, offset: -1 };
 
 /** The first record with this timestamp or a later one; -1 and -1 when there is none. */
 export async function findByTimestamp(log: PartitionLog, timestamp: number): Promise<TimestampedOffset> {
-  for (const segment of log.segments) {
+  for (const segment of log.segments.all) {
     if (segment.maxTimestamp < timestamp) continue;
     for await (const batches of segment.batches(timestamp)) {
       for (const batch of batches) {
@@ -30,7 +30,7 @@ export async function findByTimestamp(log: PartitionLog, timestamp: number): Pro
 
 /** The first record with the largest timestamp of the log (KIP-734). */
 export async function findMaxTimestamp(log: PartitionLog): Promise<TimestampedOffset> {
-  const largest = Math.max(...log.segments.map((segment) => segment.maxTimestamp));
+  const largest = Math.max(...log.segments.all.map((segment) => segment.maxTimestamp));
   return largest < 0 ? NOTHING : findByTimestamp(log, largest);
 }
 

@@ -5,8 +5,8 @@
  * gzip and zstd are decompressed with what Bun has. snappy and lz4 are not: such batches stay as they are.
  */
 import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { Codec, type RecordBatch } from "./records.ts";
-import { Reader } from "./wire-reader.ts";
+import { Reader } from "../wire.ts";
+import { Codec, type RecordBatch } from "./batch.ts";
 
 export interface LogRecord {
   readonly offset: number;

@@ -7,11 +7,11 @@
  */
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { crc32c } from "./crc32c.ts";
+import { ErrorCode, KafkaError } from "../errors.ts";
+import { crc32c } from "../log/crc32c.ts";
+import { messageOf } from "../logger.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-import { ErrorCode, KafkaError } from "./errors.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { messageOf } from "./logger.ts";
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 export type Change = readonly [key: string, value: Json];

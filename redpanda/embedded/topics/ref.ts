@@ -1,6 +1,5 @@
 /** How requests name a topic: by name, or by id from some version of an API on (KIP-516). */
-import type { Reader } from "./wire-reader.ts";
-import type { Writer } from "./wire-writer.ts";
+import type { Reader, Writer } from "../wire.ts";
 
 /** One of the two is set, the other null. */
 export interface TopicRef {

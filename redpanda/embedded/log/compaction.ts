@@ -1,0 +1,155 @@
+/**
+ * Compaction: of the closed segments of a topic with cleanup.policy=compact the last record of each key is kept, at its
+ * offset. Source: https://kafka.apache.org/documentation/#compaction; Apache Kafka's LogCleaner.
+ *
+ * First a map from key to last offset is made of what came since the last time, then all closed segments are written
+ * anew without what the map shows to be superseded, small ones merged. Memory: MAX_KEYS keys with their offsets, and
+ * WRITE_BYTES; what has more keys is compacted in several passes.
+ *
+ * Unlike Kafka (KIP-534), a tombstone's age counts from its own timestamp. Batches that cannot be read (snappy, lz4)
+ * are kept whole and supersede nothing.
+ */
+import type { PartitionLog } from "../log.ts";
+import { Codec, type RecordBatch } from "./batch.ts";
+import { type LogRecord, payloadOf, recordsOf } from "./records.ts";
+import { Segment, segmentPath } from "./segment.ts";
+
+const MAX_KEYS = 500_000;
+const WRITE_BYTES = 1024 * 1024;
+
+/** The last offset of each key, for the offsets below `end`. */
+interface KeyMap {
+  readonly lastOffsets: ReadonlyMap<string, number>;
+  readonly end: number;
+}
+
+/** Resolves when the log is compacted, or at once when too little is new. */
+export async function compact(log: PartitionLog, now = Date.now()): Promise<void> {
+  const { minCompactionLagMs, minCleanableDirtyRatio } = log.options.config;
+  const { closed } = log.segments;
+  const tooYoung = closed.findIndex((segment) => now - segment.maxTimestamp < minCompactionLagMs);
+  const cleanable = tooYoung < 0 ? closed : closed.slice(0, tooYoung);
+  const dirty = cleanable.filter((segment) => segment.lastOffset >= log.compactedTo);
+  const dirtyBytes = bytesOf(dirty);
+  if (dirtyBytes === 0 || dirtyBytes < bytesOf(cleanable) * minCleanableDirtyRatio) return;
+  const keys = await mapKeys(dirty, log);
+  await rewrite(cleanable, keys, log, now);
+  log.compactedTo = keys.end;
+}
+
+async function mapKeys(dirty: readonly Segment[], log: PartitionLog): Promise<KeyMap> {
+  const lastOffsets = new Map<string, number>();
+  let end = log.compactedTo;
+  for (const segment of dirty) {
+    for await (const batches of segment.batches()) {
+      for (const batch of batches) {
+        if (lastOffsets.size >= MAX_KEYS) return { lastOffsets, end };
+        for (const { key, offset } of recordsOf(batch) ?? []) if (key) lastOffsets.set(nameOf(key), offset);
+        end = batch.lastOffset + 1;
+      }
+    }
+  }
+  return { lastOffsets, end };
+}
+
+/** Writes the segments anew, as few as their size allows, each in the place of those that it was made of. */
+async function rewrite(
+  segments: readonly Segment[],
+  keys: KeyMap,
+  log: PartitionLog,
+  now: number,
+): Promise<void> {
+  let sources: Segment[] = [];
+  let output: Segment | undefined;
+  for (const segment of segments) {
+    if (output && output.size + segment.size > log.options.config.segmentBytes) {
+      await replace(sources, output, log);
+      sources = [];
+      output = undefined;
+    }
+    output ??= await createOutput(segment.baseOffset, log);
+    sources.push(segment);
+    try {
+      await copyKept(segment, output, (batch) => filter(batch, keys, log, now), log);
+    } catch (error) {
+      await output.retire();
+      await log.options.disk.remove(output.path);
+      throw error;
+    }
+  }
+  if (output) await replace(sources, output, log);
+}
+
+/** The suffix makes a start after a crash discard the file as long as it has not taken its place. */
+function createOutput(baseOffset: number, log: PartitionLog): Promise<Segment> {
+  const { disk, directory } = log.options;
+  return Segment.create(disk, `${segmentPath(directory, baseOffset)}.compacted`, baseOffset);
+}
+
+async function copyKept(
+  from: Segment,
+  to: Segment,
+  keep: (batch: RecordBatch) => RecordBatch | undefined,
+  log: PartitionLog,
+): Promise<void> {
+  let kept: RecordBatch[] = [];
+  let bytes = 0;
+  for await (const batches of from.batches()) {
+    log.checkOpen();
+    for (const batch of batches) {
+      const remaining = keep(batch);
+      if (!remaining) continue;
+      kept.push(remaining);
+      bytes += remaining.bytes.length;
+    }
+    if (bytes < WRITE_BYTES) continue;
+    await to.append(kept);
+    kept = [];
+    bytes = 0;
+  }
+  await to.append(kept);
+}
+
+/** What stays of a batch: itself, itself with fewer records, or nothing. */
+function filter(batch: RecordBatch, keys: KeyMap, log: PartitionLog, now: number): RecordBatch | undefined {
+  const records = recordsOf(batch);
+  if (!records) return batch;
+  const { deleteRetentionMs } = log.options.config;
+  const kept = records.filter((record) => {
+    const isExpired = record.isTombstone && now - record.timestamp > deleteRetentionMs;
+    return !isSuperseded(record, keys) && !(isExpired && record.offset < keys.end);
+  });
+  if (kept.length === records.length && kept.length > 0) return batch;
+  if (kept.length > 0) return batch.withRecords(payloadOf(batch.codec, kept), kept.length, batch.codec);
+  // The header alone holds the sequence of an idempotent producer, by which a resent batch is recognised.
+  return log.producers.isNewest(batch) ? batch.withRecords(Buffer.alloc(0), 0, Codec.none) : undefined;
+}
+
+function isSuperseded({ key, offset }: LogRecord, { lastOffsets }: KeyMap): boolean {
+  return key !== null && (lastOffsets.get(nameOf(key)) ?? offset) > offset;
+}
+
+/** The first source's file is replaced in one step, which is when the change takes effect; see `recover`. */
+async function replace(sources: Segment[], output: Segment, log: PartitionLog): Promise<void> {
+  const { disk, directory } = log.options;
+  await log.exclusive(async () => {
+    await disk.rename(output.path, segmentPath(directory, output.baseOffset));
+    output.path = segmentPath(directory, output.baseOffset);
+    log.segments.replace(sources, [output]);
+    await disk.syncDirectory(directory);
+  });
+  for (const source of sources) {
+    await source.retire();
+    // Oldest first: should a crash come, a value never outlives the tombstone that follows it.
+    if (source.baseOffset !== output.baseOffset) await disk.remove(source.path);
+  }
+}
+
+/** A key as a string of its bytes: maps compare strings by content. */
+function nameOf(key: Buffer): string {
+  return key.toString("latin1");
+}
+
+function bytesOf(segments: readonly Segment[]): number {
+  return segments.reduce((sum, { size }) => sum + size, 0);
+}

@@ -14,6 +14,7 @@ COPY services/api-gateway/package.json services/api-gateway/
 COPY services/inventory/package.json services/inventory/
 COPY services/notification/package.json services/notification/
 COPY services/order/package.json services/order/
+COPY services/web/package.json services/web/
 COPY redpanda/package.json redpanda/
 COPY e2e/package.json e2e/
 COPY scripts/package.json scripts/

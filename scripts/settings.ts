@@ -1,4 +1,4 @@
-import { broker, type Ports, type ServiceName, serviceNames, services } from "./store.ts";
+import { broker, type Ports, type ServiceName, serviceNames, services, supervisor } from "./store.ts";
 
 /** Something the user asked for cannot be done. The message has one line for each reason. */
 export class UsageError extends Error {
@@ -13,6 +13,8 @@ export interface StartSettings {
   readonly dataDir: string;
   /** 0 stands for a free port. */
   readonly ports: Ports;
+  /** 0 stands for a free port. */
+  readonly supervisorPort: number;
   /** KAFKA_BROKERS, if it is set: the store then uses that broker and runs none. */
   readonly brokers: string | undefined;
 }
@@ -36,18 +38,28 @@ export function readSettings(env: Environment): StartSettings {
     order: of("order"),
     notification: of("notification"),
   };
-  problems.push(...givenTwice(ports));
+  const supervisorPort = port(supervisor.setting, supervisor.port);
+  problems.push(...givenTwice({ ...ports, supervisor: supervisorPort }));
   if (problems.length > 0) throw new UsageError(problems.join("\n"));
-  return { host: env.HOST?.trim() || "127.0.0.1", dataDir: env.DATA_DIR?.trim() || ".data", ports, brokers };
+  return {
+    host: env.HOST?.trim() || "127.0.0.1",
+    dataDir: env.DATA_DIR?.trim() || ".data",
+    ports,
+    supervisorPort,
+    brokers,
+  };
 }
 
+type Listener = keyof Ports | "supervisor";
+
 /** The setting that names the port of a process. */
-export function settingOf(name: keyof Ports): string {
+export function settingOf(name: Listener): string {
+  if (name === "supervisor") return supervisor.setting;
   return name === "broker" ? broker.setting : services[name].setting;
 }
 
-function givenTwice(ports: Ports): string[] {
-  const names = (["broker", ...serviceNames] as const).filter((name) => ports[name] !== 0);
+function givenTwice(ports: Readonly<Record<Listener, number>>): string[] {
+  const names = (["broker", ...serviceNames, "supervisor"] as const).filter((name) => ports[name] !== 0);
   return [...Map.groupBy(names, (name) => ports[name])]
     .filter(([, sharing]) => sharing.length > 1)
     .map(([port, sharing]) => `port ${port} is given to ${sharing.map(settingOf).join(" and ")}`);

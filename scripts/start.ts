@@ -3,11 +3,12 @@ import { runCommand } from "./command.ts";
 import { claimDataDir, wipeDataDir } from "./data-dir.ts";
 import { COMPOSE_BROKERS, compose, requireDocker } from "./docker.ts";
 import { logFormat } from "./log-format.ts";
-import { whyUnusable } from "./ports.ts";
+import { freePorts, whyUnusable } from "./ports.ts";
 import { seedCatalogue } from "./seed.ts";
 import { readSettings, type StartSettings, settingOf, UsageError } from "./settings.ts";
 import { serviceNames } from "./store.ts";
 import { Supervisor } from "./supervisor.ts";
+import { serveSupervisor } from "./supervisor-http.ts";
 
 const USAGE = `npm start -- [--fresh] [--broker embedded|redpanda]
 
@@ -48,13 +49,15 @@ function readOptions(args: string[]): Options {
 }
 
 /** @throws UsageError naming every port that is taken, and its setting */
-function requireFreePorts({ host, ports, brokers }: StartSettings): void {
+function requireFreePorts({ host, ports, supervisorPort, brokers }: StartSettings): void {
   const listening = brokers === undefined ? (["broker", ...serviceNames] as const) : serviceNames;
-  const problems = listening.flatMap((name) => {
-    const reason = ports[name] === 0 ? undefined : whyUnusable(host, ports[name]);
-    return reason === undefined
-      ? []
-      : [`port ${ports[name]} ${reason}; ${name} takes it from ${settingOf(name)}`];
+  const wanted = [
+    ...listening.map((name) => ({ name, host, port: ports[name] })),
+    { name: "supervisor" as const, host: "127.0.0.1", port: supervisorPort },
+  ];
+  const problems = wanted.flatMap(({ name, host, port }) => {
+    const reason = port === 0 ? undefined : whyUnusable(host, port);
+    return reason === undefined ? [] : [`port ${port} ${reason}; ${name} takes it from ${settingOf(name)}`];
   });
   if (problems.length > 0) throw new UsageError(problems.join("\n"));
 }
@@ -134,11 +137,17 @@ async function main(): Promise<number> {
 async function runStore(settings: StartSettings, brokerKind: string): Promise<number> {
   const format = logFormat(colours);
   const testing = process.env.AUTOMATION_TESTING?.trim() || "true";
+  const supervisorPort = settings.supervisorPort || (freePorts(1)[0] ?? 0);
   const supervisor = new Supervisor({
     dataDir: settings.dataDir,
     ports: settings.ports,
     ...(settings.brokers === undefined ? {} : { brokers: settings.brokers }),
-    env: { AUTOMATION_TESTING: testing, DEMO_SIGN_IN: process.env.DEMO_SIGN_IN?.trim() || "true" },
+    env: {
+      AUTOMATION_TESTING: testing,
+      DEMO_SIGN_IN: process.env.DEMO_SIGN_IN?.trim() || "true",
+      // What the page is told, so that it can look behind the counter.
+      SUPERVISOR_PORT: String(supervisorPort),
+    },
     onLog: (log) => write(format(log)),
   });
   let stopping = false;
@@ -152,6 +161,11 @@ async function runStore(settings: StartSettings, brokerKind: string): Promise<nu
   });
   try {
     await supervisor.startAll();
+    await serveSupervisor({
+      processes: supervisor,
+      port: supervisorPort,
+      pagePort: supervisor.ports["api-gateway"],
+    });
     if (testing === "true") await seedCatalogue(supervisor.url("inventory"));
     write(readyText(supervisor, brokerKind));
   } catch (error) {

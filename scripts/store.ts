@@ -15,6 +15,9 @@ export const serviceNames = Object.keys(services) as readonly ServiceName[];
 /** The port of the embedded broker that `npm start` runs; KAFKA_BROKERS names a broker that runs elsewhere. */
 export const broker = { setting: "BROKER_PORT", port: 9092 } as const;
 
+/** Where `npm start` lets the page stop and start processes. Always on the loopback address. */
+export const supervisor = { setting: "SUPERVISOR_PORT", port: 8909 } as const;
+
 export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 /** A process of the store, and everything by itself that a port is needed for. */

@@ -17,7 +17,7 @@ export class StoreSettings {
   readonly #folder = mkdtempSync(join(tmpdir(), "store-"));
 
   constructor(env: Readonly<Record<string, string>> = {}) {
-    const [broker, gateway, inventory, order, notification] = freePorts(5).map(String);
+    const [broker, gateway, inventory, order, notification, supervisor] = freePorts(6).map(String);
     this.env = {
       PATH: process.env.PATH ?? "",
       TMPDIR: tmpdir(),
@@ -28,6 +28,7 @@ export class StoreSettings {
       INVENTORY_PORT: inventory ?? "",
       ORDER_PORT: order ?? "",
       NOTIFICATION_PORT: notification ?? "",
+      SUPERVISOR_PORT: supervisor ?? "",
       ...env,
     };
   }
@@ -55,7 +56,7 @@ export class StoreSettings {
 
   /** Runs `start.ts` until it is told to stop. */
   start(args: readonly string[] = []): StoreProcess {
-    return new StoreProcess([process.execPath, join(ROOT, "scripts/start.ts"), ...args], this.env);
+    return new StoreProcess([process.execPath, join(ROOT, "scripts/start.ts"), ...args], ROOT, this.env);
   }
 
   url(port: "API_GATEWAY_PORT" | "INVENTORY_PORT" | "ORDER_PORT" | "NOTIFICATION_PORT"): string {
@@ -74,9 +75,9 @@ export class StoreProcess {
   readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
   readonly #watchers = new Set<() => void>();
 
-  constructor(command: readonly string[], env: Readonly<Record<string, string>>) {
+  constructor(command: readonly string[], cwd: string, env: Readonly<Record<string, string>>) {
     this.#child = Bun.spawn([...command], {
-      cwd: ROOT,
+      cwd,
       env: { ...env },
       stdin: "ignore",
       stdout: "pipe",

@@ -1,6 +1,7 @@
+import type { MessageDefinition } from "./definition.ts";
 import { gatewayMessages } from "./gateway.ts";
 import { inventoryMessages } from "./inventory.ts";
-import type { DataOf, MessageDefinition } from "./message.ts";
+import type { DataOf } from "./message.ts";
 import { orderMessages } from "./orders.ts";
 
 /** Every kind of message that travels between the services. */

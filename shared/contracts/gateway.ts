@@ -1,6 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import { closed } from "./common.ts";
-import { define } from "./message.ts";
+import { define } from "./definition.ts";
 import { topics } from "./topics.ts";
 
 /**

@@ -1,5 +1,7 @@
 export * from "./all.ts";
 export * from "./common.ts";
+export * from "./decode.ts";
+export * from "./definition.ts";
 export * from "./gateway.ts";
 export * from "./inventory.ts";
 export * from "./message.ts";

@@ -1,6 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import { closed, Line, lines, MAX_STOCK, OrderId, ProductId, Reason, Shortage, UnitPrice } from "./common.ts";
-import { define } from "./message.ts";
+import { define } from "./definition.ts";
 import { topics } from "./topics.ts";
 
 /** Every line of the order is set aside for it. */

@@ -1,6 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import { CustomerId, closed, lines, Money, OrderId, PricedLine, Reason, Shortage } from "./common.ts";
-import { define } from "./message.ts";
+import { define } from "./definition.ts";
 import { topics } from "./topics.ts";
 
 /** The gateway asks for an order at the prices that its customer saw. */

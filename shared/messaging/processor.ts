@@ -1,4 +1,5 @@
 import {
+  byType,
   decode,
   type Message,
   type MessageDefinition,
@@ -33,7 +34,7 @@ export class Processor {
   }) {
     this.#consumer = options.consumer;
     this.#inbox = options.inbox;
-    this.#known = new Map(options.definitions.map((definition) => [definition.type, definition]));
+    this.#known = byType(options.definitions);
     this.#handlers = new Map(options.handlers.map((handler) => [handler.definition.type, handler]));
     this.topics = [...new Set(options.handlers.map((handler) => handler.definition.topic.name))];
   }

@@ -80,8 +80,11 @@ async function filesAreWhole(store: OwnStore): Promise<string[]> {
   for (const name of serviceNames) {
     const [row] = store.rows<{ integrity_check: string }>(name, "PRAGMA integrity_check");
     if (row?.integrity_check !== "ok") wrong.push(`${name}: integrity_check says ${row?.integrity_check}`);
-    const letters = await store.metric(name, "dead_letters");
-    if (letters !== 0) wrong.push(`${name}: ${letters} dead letters`);
+    const letters = store.rows<{ reason: string; error: string }>(
+      name,
+      "SELECT reason, error FROM dead_letters",
+    );
+    for (const { reason, error } of letters) wrong.push(`${name}: a dead letter, ${reason}: ${error}`);
   }
   return wrong;
 }

@@ -1,4 +1,4 @@
-import { Kafka, type KafkaMessage, logLevel, Partitioners } from "kafkajs";
+import { AssignerProtocol, Kafka, type KafkaMessage, logLevel, Partitioners } from "kafkajs";
 
 /** A record as it lies in its topic, byte for byte. */
 export interface RawRecord {
@@ -79,6 +79,17 @@ export class Records {
     } finally {
       await producer.disconnect();
     }
+  }
+
+  /** The topics that a consumer group reads just now. */
+  readBy(group: string): Promise<string[]> {
+    return this.#asAdmin(async (admin) => {
+      const { groups } = await admin.describeGroups([group]);
+      const assignments = groups.flatMap(({ members }) =>
+        members.map(({ memberAssignment }) => AssignerProtocol.MemberAssignment.decode(memberAssignment)),
+      );
+      return assignments.flatMap((assigned) => Object.keys(assigned?.assignment ?? {}));
+    });
   }
 
   topics(): Promise<string[]> {

@@ -4,6 +4,7 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Supervisor } from "@distributed-messaging/scripts/supervisor";
+import { eventually } from "./eventually.ts";
 import { isRunningElsewhere, type ServiceName, Store, serviceNames } from "./store.ts";
 
 export type ProcessName = ServiceName | "broker";
@@ -43,9 +44,14 @@ export class OwnStore extends Store {
     this.#lines = lines;
   }
 
-  /** Starts everything that does not run; resolves when all of it is ready. */
-  startAll(): Promise<void> {
-    return this.#supervisor.startAll();
+  /** Starts everything that does not run; resolves when all of it is ready, and customers can be served. */
+  async startAll(): Promise<void> {
+    await this.#supervisor.startAll();
+    // The first token may be older than what the others know of the key that signed it.
+    await eventually("the gateway's key to be known", async () => {
+      const customer = await this.signIn("CUSTOMER_first");
+      return customer.notifications();
+    });
   }
 
   stopAll(): Promise<void> {

@@ -1,30 +1,21 @@
 import type { Message } from "@distributed-messaging/contracts";
 import type { ServiceDatabase } from "./database.ts";
+import type { DeadLetter } from "./dead-letter.ts";
 import { DeadLetterLog, type RecordedAction } from "./dead-letter-log.ts";
-import { type DeadLetterFilter, DeadLetterQueries } from "./dead-letter-queries.ts";
-import type { DeadLetter, DeadLetters } from "./dead-letters.ts";
-import { DomainError } from "./errors.ts";
+import { type DeadLetterFilter, DeadLetterQueries, type DeadLetterSummary } from "./dead-letter-queries.ts";
+import { DeadLetterReplays, type ReplayResult } from "./dead-letter-replays.ts";
+import type { DeadLetters } from "./dead-letters.ts";
+import { DeadLetterRefusal } from "./errors.ts";
 import type { Processor } from "./processor.ts";
 import type { Releaser } from "./releaser.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Transaction } from "./transaction.ts";
 import type { UnitOfWork } from "./unit-of-work.ts";
 
-/** A message that was replayed so often needs an edit in the code, not another replay. */
-export const MAX_REPLAYS = 10;
+export { MAX_REPLAYS, type ReplayResult } from "./dead-letter-replays.ts";
+export { DeadLetterRefusal } from "./errors.ts";
+
 /** Letters that one request replays. */
 export const MAX_BULK = 1_000;
-
-/** What an operator asked for cannot be done; the text says why. Nothing changed. */
-export class DeadLetterRefusal extends Error {
-  override readonly name = "DeadLetterRefusal";
-  readonly code: "not-found" | "waits-behind" | "replayed-too-often" | "edit-invalid";
-
-  constructor(code: DeadLetterRefusal["code"], text: string) {
-    super(text);
-    this.code = code;
-  }
-}
 
 /** A letter with all that is known of it. */
 export interface DeadLetterDetails extends DeadLetter {
@@ -35,18 +26,12 @@ export interface DeadLetterDetails extends DeadLetter {
   readonly actions: readonly RecordedAction[];
 }
 
-/** What a replay did, or would do. */
-export interface ReplayResult {
-  readonly id: number;
-  readonly outcome: "handled" | "duplicate" | "skipped" | "failed" | "refused" | "would-replay";
-  readonly detail?: string;
-}
-
 /** What operators do with dead letters: look at them, mend them, send them on their way or throw them away. */
 export class DeadLetterDesk {
   readonly #letters: DeadLetters;
   readonly #queries: DeadLetterQueries;
   readonly #log: DeadLetterLog;
+  readonly #replays: DeadLetterReplays;
   readonly #processor: Processor;
   readonly #unitOfWork: UnitOfWork;
   readonly #releaser: Releaser;
@@ -63,6 +48,7 @@ export class DeadLetterDesk {
     this.#letters = options.letters;
     this.#queries = new DeadLetterQueries(options.database);
     this.#log = new DeadLetterLog(options.database);
+    this.#replays = new DeadLetterReplays({ ...options, log: this.#log });
     this.#processor = options.processor;
     this.#unitOfWork = options.unitOfWork;
     this.#releaser = options.releaser;
@@ -74,9 +60,24 @@ export class DeadLetterDesk {
     return this.#queries.list(filter, this.#runtime.now());
   }
 
+  /** The same without their bytes. */
+  summaries(filter: DeadLetterFilter): DeadLetterSummary[] {
+    return this.#queries.summaries(filter, this.#runtime.now());
+  }
+
+  /**
+   * Which letters to replay when all that match shall be: the oldest of those that something is wrong with.
+   * Those that only wait behind others follow these by themselves; they are meant only where the filter says so.
+   *
+   * @returns up to `filter.limit` ids, and how many more there are
+   */
+  candidates(filter: DeadLetterFilter): { readonly ids: number[]; readonly left: number } {
+    return this.#queries.candidates(filter, this.#runtime.now());
+  }
+
   /** @throws DeadLetterRefusal not-found */
   show(id: number): DeadLetterDetails {
-    const letter = this.#existing(id);
+    const letter = this.#letters.existing(id);
     const decoded = this.#processor.decode(letter.edited ?? letter.value);
     return {
       ...letter,
@@ -94,7 +95,7 @@ export class DeadLetterDesk {
    */
   edit(id: number, value: Uint8Array, actor: string): Promise<void> {
     return this.#unitOfWork.run((transaction) => {
-      const letter = this.#existing(id);
+      const letter = this.#letters.existing(id);
       const decoded = this.#processor.decode(value);
       if (decoded.status === "rejected") throw new DeadLetterRefusal("edit-invalid", decoded.detail);
       if (letter.key !== null && decoded.message.subject !== letter.key) {
@@ -111,108 +112,39 @@ export class DeadLetterDesk {
     });
   }
 
-  /** Throws a letter away; those behind it go on. @throws DeadLetterRefusal not-found */
+  /** Throws a letter away; those behind it go on right afterwards. @throws DeadLetterRefusal not-found */
   async discard(id: number, reason: string, actor: string): Promise<void> {
     await this.#unitOfWork.run((transaction) => {
-      const { topic, partition, offset, key } = this.#existing(id);
+      const { topic, partition, offset, key } = this.#letters.existing(id);
       this.#letters.remove(id);
       const what = `${topic}/${partition}/${offset} key ${key ?? "(none)"}`;
       this.#log.add(id, "discard", actor, `${reason} [${what}]`, transaction);
     });
-    await this.#releaser.release();
+    this.#releaser.wake();
   }
 
   /**
-   * Replays letters, each through the inbox and as one effect, and lets those behind them follow in order.
-   * One refusal or failure does not keep the others from being tried.
+   * Replays letters, each through the inbox and as one effect. One refusal or failure does not keep the others
+   * from being tried. Those behind them follow in order, right afterwards: there may be many, so nobody is made
+   * to wait for them here.
    *
+   * @param ids the first MAX_BULK of them are replayed
    * @param dryRun says what would be tried, and changes nothing
+   * @throws StorageError when the disk refuses; what was replayed until then stays replayed
    */
   async replay(ids: readonly number[], actor: string, dryRun = false): Promise<ReplayResult[]> {
     const results: ReplayResult[] = [];
-    for (const id of ids.slice(0, MAX_BULK)) {
-      results.push(dryRun ? this.#wouldReplay(id) : await this.#replayOne(id, actor));
+    try {
+      for (const id of ids.slice(0, MAX_BULK)) {
+        results.push(dryRun ? this.#replays.wouldReplay(id) : await this.#replays.replay(id, actor));
+      }
+    } finally {
+      if (!dryRun) this.#releaser.wake();
     }
-    if (!dryRun) await this.#releaser.release();
     return results;
   }
 
   close(): void {
     this.#log.close();
-  }
-
-  async #replayOne(id: number, actor: string): Promise<ReplayResult> {
-    try {
-      return await this.#unitOfWork.run((transaction) => this.#attempt(id, actor, transaction));
-    } catch (error) {
-      if (error instanceof DeadLetterRefusal) return { id, outcome: "refused", detail: error.message };
-      // What the handler began was undone, and the count of the replay with it: both are written down now.
-      await this.#unitOfWork.run((transaction) => {
-        const letter = this.#existing(id);
-        this.#letters.countReplay(id);
-        const reason = error instanceof DomainError ? "domain" : "retries-exhausted";
-        this.#fail(letter, reason, error, actor, transaction);
-      });
-      return { id, outcome: "failed", detail: error instanceof Error ? error.message : String(error) };
-    }
-  }
-
-  #attempt(id: number, actor: string, transaction: Transaction): ReplayResult {
-    const letter = this.#replayable(id);
-    this.#letters.countReplay(id);
-    const outcome = this.#processor.process(letter.edited ?? letter.value, transaction);
-    if (outcome.status === "rejected") {
-      this.#fail(letter, outcome.reason, outcome.detail, actor, transaction);
-      return { id, outcome: "failed", detail: outcome.detail };
-    }
-    this.#letters.remove(id);
-    this.#log.add(id, "replay", actor, outcome.status, transaction);
-    return { id, outcome: outcome.status };
-  }
-
-  #fail(
-    letter: DeadLetter,
-    reason: DeadLetter["reason"],
-    error: unknown,
-    actor: string,
-    transaction: Transaction,
-  ): void {
-    const text = error instanceof Error ? error.message : String(error);
-    const stack = error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {};
-    this.#letters.fail(letter.id, { reason, error: text, ...stack, attempts: letter.attempts + 1 });
-    this.#log.add(letter.id, "replay", actor, `failed: ${text}`, transaction);
-  }
-
-  #wouldReplay(id: number): ReplayResult {
-    try {
-      const letter = this.#replayable(id);
-      const decoded = this.#processor.decode(letter.edited ?? letter.value);
-      if (decoded.status === "rejected") return { id, outcome: "failed", detail: decoded.detail };
-      const { type } = decoded.message;
-      return {
-        id,
-        outcome: "would-replay",
-        detail: `${type}, ${this.#letters.lineLength(letter)} in its line`,
-      };
-    } catch (error) {
-      if (!(error instanceof DeadLetterRefusal)) throw error;
-      return { id, outcome: "refused", detail: error.message };
-    }
-  }
-
-  #replayable(id: number): DeadLetter {
-    const letter = this.#existing(id);
-    const head = this.#letters.headOf(letter);
-    if (head !== id) throw new DeadLetterRefusal("waits-behind", `${id} waits behind ${head}`);
-    if (letter.replays >= MAX_REPLAYS) {
-      throw new DeadLetterRefusal("replayed-too-often", `${id} was replayed ${letter.replays} times`);
-    }
-    return letter;
-  }
-
-  #existing(id: number): DeadLetter {
-    const letter = this.#letters.find(id);
-    if (letter === undefined) throw new DeadLetterRefusal("not-found", `there is no dead letter ${id}`);
-    return letter;
   }
 }

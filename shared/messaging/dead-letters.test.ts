@@ -60,7 +60,7 @@ test("one that waits behind another is not replayed before it", async () => {
   await withLine("1");
   const [head, second = 0] = ids();
   expect(await desk().replay([second], "operator")).toEqual([
-    { id: second, outcome: "refused", detail: `${second} waits behind ${head}` },
+    { id: second, outcome: "refused", detail: `${second} waits behind ${head}`, refusal: "waits-behind" },
   ]);
   expect(service.applied()).toEqual([]);
 });
@@ -106,6 +106,7 @@ test("an edit is checked against the schema and the key; what came is kept besid
   expect(desk().show(head).decoded).toMatchObject({ message: { data: { text: "mended" } } });
   expect(JSON.parse(Buffer.from(desk().show(head).value ?? []).toString())).toEqual(broken);
   await desk().replay([head], "operator");
+  await eventually(() => service.applied().length === 2);
   expect(service.applied()).toEqual(["a:mended", "a:after"]);
 });
 
@@ -113,6 +114,7 @@ test("discarding takes a reason, and those behind it go on", async () => {
   await withLine("1", "2");
   const [head = 0] = ids();
   await desk().discard(head, "sent by mistake", "operator");
+  await eventually(() => service.applied().length === 2);
   expect(service.applied()).toEqual(["a:1", "a:2"]);
   expect(service.database.sql.query("SELECT action, actor, detail FROM dead_letter_actions").all()).toEqual([
     { action: "discard", actor: "operator", detail: expect.stringContaining("sent by mistake") },
@@ -126,6 +128,7 @@ test("one that fails on its way out is parked, and those behind it go on waiting
   refused.add("second poison");
   const [head = 0] = ids();
   await desk().replay([head], "operator");
+  await eventually(() => desk().list({ limit: 1, reason: "domain" }).length === 1);
   expect(service.applied()).toEqual(["a:poison", "a:1"]);
   expect(
     desk()
@@ -170,4 +173,22 @@ test("letters are found by topic, key, reason, error and age", async () => {
   expect(found({ olderThanMs: 3_600_000 })).toBe(0);
   expect(found({ after: ids()[0] })).toBe(1);
   expect(desk().list({ limit: 1 })).toHaveLength(1);
+});
+
+test("a page of letters comes without their bytes; what is to be replayed are those that something is wrong with", async () => {
+  await withLine("1", "2");
+  const [head = 0, second = 0] = ids();
+  expect(desk().summaries({ limit: 2 })).toMatchObject([
+    { id: head, key: "a", reason: "domain", edited: false, bytes: expect.any(Number) },
+    { id: second, reason: "behind" },
+  ]);
+  expect(desk().summaries({ limit: 1 })[0]).not.toContainKeys(["value", "stack", "headers"]);
+  expect(desk().candidates({ limit: 10 })).toEqual({ ids: [head], left: 0 });
+  expect(desk().candidates({ limit: 1, reason: "behind" })).toEqual({ ids: [second], left: 1 });
+  expect(service.kit.deadLetters.countByReason()).toEqual(
+    new Map([
+      ["behind", 2],
+      ["domain", 1],
+    ]),
+  );
 });

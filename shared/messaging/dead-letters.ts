@@ -1,39 +1,18 @@
-import { MAX_MESSAGE_BYTES, type RejectionReason } from "@distributed-messaging/contracts";
+import { MAX_MESSAGE_BYTES } from "@distributed-messaging/contracts";
 import type { ServiceDatabase } from "./database.ts";
-import { DeadLettersFull } from "./errors.ts";
+import {
+  COLUMNS,
+  type DeadLetter,
+  type DeadLetterRow,
+  type Failure,
+  type Reason,
+  toLetter,
+} from "./dead-letter.ts";
+import { DeadLetterRefusal, DeadLettersFull } from "./errors.ts";
 import type { Transaction } from "./transaction.ts";
 import type { IncomingRecord } from "./transport.ts";
 
-/**
- * Why a message is parked. `domain`: its handler says never. `retries-exhausted`: it failed as often as it may.
- * `crash`: it took the process down with it. `behind`: nothing is wrong with it, it waits for one that is.
- */
-export type Reason = RejectionReason | "domain" | "retries-exhausted" | "crash" | "behind";
-
-export interface Failure {
-  readonly reason: Reason;
-  /** In words that an operator can act on. */
-  readonly error: string;
-  readonly stack?: string;
-  /** How often it was tried. */
-  readonly attempts: number;
-}
-
-export interface DeadLetter extends Failure {
-  readonly id: number;
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: number;
-  readonly key: string | null;
-  /** As it came. */
-  readonly value: Uint8Array | null;
-  /** What an operator put in its place. */
-  readonly edited: Uint8Array | null;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly replays: number;
-  /** Milliseconds since the epoch. */
-  readonly parkedAt: number;
-}
+export type { DeadLetter, Failure, Reason } from "./dead-letter.ts";
 
 /** Longer texts are cut: a dead letter explains, it does not archive. */
 const MAX_ERROR_CHARACTERS = 2_000;
@@ -42,11 +21,7 @@ const MAX_LETTERS = 100_000;
 /** Messages of unknown type are kept to be looked at, not to be replayed: the newest of them suffice. */
 const MAX_UNKNOWN = 10_000;
 
-export const COLUMNS = `id, topic, partition, offset, key, value, edited, headers, reason, error, stack, attempts, replays,
-  parked_at AS parkedAt`;
 const IN_LINE = "key IS NOT NULL AND reason <> 'unknown-type'";
-
-export type DeadLetterRow = Omit<DeadLetter, "headers" | "stack"> & { headers: string; stack: string | null };
 
 /**
  * What could not be handled, kept as it came: bytes, headers, where it stood, and why.
@@ -70,6 +45,9 @@ export class DeadLetters {
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ),
       count: sql.prepare<{ count: number }, []>("SELECT count(*) AS count FROM dead_letters"),
+      countByReason: sql.prepare<{ reason: Reason; count: number }, []>(
+        "SELECT reason, count(*) AS count FROM dead_letters GROUP BY reason",
+      ),
       head: sql.prepare<{ id: number }, [string, string]>(
         `SELECT id FROM dead_letters WHERE topic = ? AND key = ? AND ${IN_LINE} ORDER BY id LIMIT 1`,
       ),
@@ -146,6 +124,13 @@ export class DeadLetters {
     return row === null ? undefined : toLetter(row);
   }
 
+  /** @throws DeadLetterRefusal not-found */
+  existing(id: number): DeadLetter {
+    const letter = this.find(id);
+    if (letter === undefined) throw new DeadLetterRefusal("not-found", `there is no dead letter ${id}`);
+    return letter;
+  }
+
   /** The oldest letter that waits for nobody any more: those before it in its line are gone. */
   firstReleased(): DeadLetter | undefined {
     if (this.#atMost === 0) return undefined;
@@ -179,17 +164,14 @@ export class DeadLetters {
     return this.#statements.count.get()?.count ?? 0;
   }
 
+  /** How many there are for each reason that there are any for. */
+  countByReason(): Map<Reason, number> {
+    return new Map(this.#statements.countByReason.all().map(({ reason, count }) => [reason, count]));
+  }
+
   close(): void {
     for (const statement of Object.values(this.#statements)) statement.finalize();
   }
-}
-
-export function toLetter({ headers, stack, ...row }: DeadLetterRow): DeadLetter {
-  return {
-    ...row,
-    headers: JSON.parse(headers) as Record<string, string>,
-    ...(stack === null ? {} : { stack }),
-  };
 }
 
 function shortened({ error, stack }: Failure): [string, string | null] {

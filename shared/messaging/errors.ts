@@ -15,3 +15,14 @@ export class StorageError extends Error {
 export class DeadLettersFull extends Error {
   override readonly name = "DeadLettersFull";
 }
+
+/** What an operator asked for cannot be done; the text says why. Nothing changed. */
+export class DeadLetterRefusal extends Error {
+  override readonly name = "DeadLetterRefusal";
+  readonly code: "not-found" | "waits-behind" | "replayed-too-often" | "edit-invalid";
+
+  constructor(code: DeadLetterRefusal["code"], text: string) {
+    super(text);
+    this.code = code;
+  }
+}

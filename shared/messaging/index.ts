@@ -8,18 +8,16 @@ export {
   type ServiceDatabase,
   type Synchronous,
 } from "./database.ts";
+export { type DeadLetter, deadLetterReasons, type Reason } from "./dead-letter.ts";
 export {
   type DeadLetterDesk,
   type DeadLetterDetails,
-  DeadLetterRefusal,
   MAX_BULK,
-  MAX_REPLAYS,
-  type ReplayResult,
 } from "./dead-letter-desk.ts";
 export type { RecordedAction } from "./dead-letter-log.ts";
-export type { DeadLetterFilter } from "./dead-letter-queries.ts";
-export type { DeadLetter, Reason } from "./dead-letters.ts";
-export { DeadLettersFull, DomainError, StorageError } from "./errors.ts";
+export type { DeadLetterFilter, DeadLetterSummary } from "./dead-letter-queries.ts";
+export { MAX_REPLAYS, type ReplayResult } from "./dead-letter-replays.ts";
+export { DeadLetterRefusal, DeadLettersFull, DomainError, StorageError } from "./errors.ts";
 export { type Handle, type Handler, on } from "./handlers.ts";
 export { Messaging, type MessagingOptions } from "./messaging.ts";
 export { defaultRetryPolicy, type RetryPolicy } from "./retry.ts";

@@ -126,7 +126,7 @@ export class Messaging {
     this.unitOfWork.run(() => this.#attempts.setRunning(true)).catch(failed);
     this.#relay.start();
     this.#timers.start();
-    this.#releaser.release().catch(failed);
+    this.#releaser.wake();
     this.consumer.start();
     this.#schedulePruning(PRUNE_EVERY_MS);
   }

@@ -39,6 +39,13 @@ export class Releaser {
     this.#log = options.log;
   }
 
+  /** Sets `release` going; what goes wrong is logged, and tried again at the next release. */
+  wake(): void {
+    this.release().catch((error: unknown) =>
+      this.#log.warn({ err: error }, "messages go on waiting behind dead letters that are gone"),
+    );
+  }
+
   /** Resolves when nobody is waiting behind a letter that is gone. Also called at the start: a process may have
    * died in the middle of it. */
   async release(): Promise<void> {

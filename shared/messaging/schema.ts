@@ -93,4 +93,11 @@ export const kitMigrations: readonly Migration[] = [
       CREATE INDEX timers_due ON timers (due_at) WHERE due_at IS NOT NULL;
     `,
   },
+  {
+    name: "dead letters by reason",
+    sql: `
+      -- Counting them must not read the messages themselves.
+      CREATE INDEX dead_letters_by_reason ON dead_letters (reason);
+    `,
+  },
 ];

@@ -1,4 +1,4 @@
-import type { Outbox } from "./outbox.ts";
+import type { Outbox, OutboxRow } from "./outbox.ts";
 import { type Backoff, backoffMs, type Log, type Runtime } from "./runtime.ts";
 import type { Publisher } from "./transport.ts";
 import type { UnitOfWork } from "./unit-of-work.ts";
@@ -27,6 +27,8 @@ export class Relay {
   readonly #log: Log;
   /** The broker has everything up to here, though some of it may not have been deleted yet. */
   #acknowledged = 0;
+  /** Up to here the outbox has been asked to delete it. */
+  #deleted = 0;
   #failures = 0;
   #backingOff = false;
   /** Something was emitted while the relay was busy with what came before. */
@@ -82,11 +84,11 @@ export class Relay {
 
   async #drain(): Promise<void> {
     while (!this.#stopped) {
-      const rows = this.#outbox.after(this.#acknowledged, BATCH, BATCH_BYTES);
-      const last = rows.at(-1);
-      if (last === undefined) return;
+      let last: OutboxRow | undefined;
       try {
-        await this.#publisher.publish(rows);
+        const rows = this.#outbox.after(this.#acknowledged, BATCH, BATCH_BYTES);
+        last = rows.at(-1);
+        if (last !== undefined) await this.#publisher.publish(rows);
       } catch (error) {
         this.#woken = false;
         this.#failures += 1;
@@ -95,19 +97,28 @@ export class Relay {
       }
       if (this.#failures > 0) this.#log.info({ failures: this.#failures }, "messages are being sent again");
       this.#failures = 0;
-      this.#acknowledged = last.seq;
-      // Not awaited: the deletion rides in the next group, and is idempotent should it be lost.
-      this.#unitOfWork
-        .run(() => this.#outbox.acknowledge(last.seq))
-        .catch((error: unknown) =>
-          this.#log.warn({ err: error }, "sent messages stay in the outbox until the next send"),
-        );
+      if (last !== undefined) this.#acknowledged = last.seq;
+      this.#delete();
+      if (last === undefined) return;
     }
+  }
+
+  /** Not awaited: it rides in the next group. Should it be lost, the next one or the backstop makes up for it. */
+  #delete(): void {
+    const seq = this.#acknowledged;
+    if (this.#deleted === seq) return;
+    this.#deleted = seq;
+    this.#unitOfWork
+      .run(() => this.#outbox.acknowledge(seq))
+      .catch((error: unknown) => {
+        if (this.#deleted === seq) this.#deleted = 0;
+        this.#log.warn({ err: error }, "sent messages stay in the outbox for now");
+      });
   }
 
   /** Said once: the broker may be away for a day, and the log is not the place to count its seconds. */
   #reportFailure(error: unknown): void {
-    const fields = { error: String(error), failures: this.#failures, waiting: this.#outbox.depth() };
+    const fields = { error: String(error), failures: this.#failures };
     if (this.#failures === 1)
       this.#log.warn(fields, "messages cannot be sent: they wait, and are tried again");
     else this.#log.debug(fields, "messages still cannot be sent");

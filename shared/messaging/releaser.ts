@@ -66,39 +66,45 @@ export class Releaser {
   async #releaseAll(): Promise<void> {
     let failures = 0;
     while (!this.#stopped) {
-      const letter = this.#letters.firstReleased();
-      if (letter === undefined) return;
       try {
-        await this.#unitOfWork.run((transaction) => {
-          const outcome = this.#processor.process(letter.edited ?? letter.value, transaction);
-          if (outcome.status === "rejected") {
-            this.#letters.fail(letter.id, { reason: outcome.reason, error: outcome.detail, attempts: 1 });
-          } else this.#letters.remove(letter.id);
-        });
-        failures = 0;
+        const letter = this.#letters.firstReleased();
+        if (letter === undefined) return;
+        failures = await this.#release(letter, failures);
       } catch (error) {
-        if (error instanceof StorageError) await this.#pause(STORAGE_PAUSE_MS);
-        else {
-          failures += 1;
-          const paused = await this.#failed(letter, failures, error);
-          if (!paused) failures = 0;
-        }
+        this.#log.warn({ err: error }, "dead letters wait: the disk refuses");
+        await this.#pause(STORAGE_PAUSE_MS);
       }
     }
   }
 
+  /** @returns how often the letter has failed in a row by now. @throws when the disk refuses */
+  async #release({ id }: DeadLetter, failures: number): Promise<number> {
+    try {
+      await this.#unitOfWork.run((transaction) => {
+        // Looked up again: meanwhile somebody may have edited it, or thrown it away.
+        const letter = this.#letters.find(id);
+        if (letter?.reason !== "behind") return;
+        const outcome = this.#processor.process(letter.edited ?? letter.value, transaction);
+        if (outcome.status === "rejected") {
+          this.#letters.fail(id, { reason: outcome.reason, error: outcome.detail, attempts: 1 });
+        } else this.#letters.remove(id);
+      });
+      return 0;
+    } catch (error) {
+      if (error instanceof StorageError) throw error;
+      return (await this.#failed(id, failures + 1, error)) ? failures + 1 : 0;
+    }
+  }
+
   /** @returns whether it waited, for the letter to be tried again */
-  async #failed(letter: DeadLetter, failures: number, error: unknown): Promise<boolean> {
+  async #failed(id: number, failures: number, error: unknown): Promise<boolean> {
     const verdict = judge(error, failures, this.#retry, () => this.#runtime.random());
-    this.#log.warn(
-      { err: error, id: letter.id, topic: letter.topic, key: letter.key, failures },
-      "a released message failed",
-    );
+    this.#log.warn({ err: error, id, failures }, "a released message failed");
     if ("retryAfterMs" in verdict) {
       await this.#pause(verdict.retryAfterMs);
       return true;
     }
-    await this.#unitOfWork.run(() => this.#letters.fail(letter.id, verdict.park));
+    await this.#unitOfWork.run(() => this.#letters.fail(id, verdict.park));
     return false;
   }
 

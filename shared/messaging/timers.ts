@@ -72,15 +72,25 @@ export class Timers {
   }
 
   #sleep(atLeastMs: number): void {
-    const next = this.#store.nextDueAt();
+    const next = this.#nextDueAt();
     if (this.#stopped || next === undefined) return;
     const delayMs = Math.min(LONGEST_SLEEP_MS, Math.max(atLeastMs, next - this.#runtime.now()));
     this.#cancelSleep = this.#runtime.after(delayMs, () => this.#wake());
   }
 
+  /** When there is something to do next: also when the disk would not say. */
+  #nextDueAt(): number | undefined {
+    try {
+      return this.#store.nextDueAt();
+    } catch (error) {
+      this.#log.warn({ err: error }, "deadlines wait: nothing can be read");
+      return this.#runtime.now() + STORAGE_PAUSE_MS;
+    }
+  }
+
   /** @returns for how long not to try again, in milliseconds */
   async #fireDue(): Promise<number> {
-    while (!this.#stopped && (this.#store.nextDueAt() ?? Number.POSITIVE_INFINITY) <= this.#runtime.now()) {
+    while (!this.#stopped && (this.#nextDueAt() ?? Number.POSITIVE_INFINITY) <= this.#runtime.now()) {
       const slice: { at?: TimerRow } = {};
       try {
         await this.#unitOfWork.run((transaction) => this.#fireSlice(slice, transaction));

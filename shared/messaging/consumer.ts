@@ -85,10 +85,13 @@ export class Consumer {
   }
 
   async #handle(batch: Batch): Promise<Progress> {
-    if (!(await this.#recognise(batch))) return { next: 0 };
+    const elsewhere = await this.#recognise(batch);
+    if (elsewhere !== undefined) return elsewhere;
     const name = `${batch.topic}/${batch.partition}`;
     const oneByOne = this.#options.attempts.afterCrash && !this.#trusted.has(name);
-    let left = batch.records;
+    // What has been handled may come again, if only the one record by which the log is recognised.
+    const from = this.#options.offsets.get(batch.topic, batch.partition)?.next ?? 0;
+    let left = batch.records.filter(({ offset }) => offset >= from);
     let most = oneByOne ? 1 : left.length;
     while (left.length > 0) {
       const step = new Step(left.slice(0, most));
@@ -217,28 +220,36 @@ export class Consumer {
    * Whether this is the log that the stored offset was taken from. A topic that was deleted and made anew, or a
    * broker that lost its disk, begins again at 0: to go on at the old offset would skip messages. Then the
    * position is forgotten, and the inbox drops what is read twice.
+   *
+   * @returns undefined when it is, or else where to read in its place
    */
-  async #recognise(batch: Batch): Promise<boolean> {
+  async #recognise(batch: Batch): Promise<Progress | undefined> {
     const { topic, partition } = batch;
     const name = `${topic}/${partition}`;
-    if (this.#recognised.has(name)) return true;
-    const { offsets, unitOfWork, log } = this.#options;
-    const position = offsets.get(topic, partition);
-    const first = batch.records[0];
-    const isSame =
-      position === undefined ||
-      (batch.end >= position.next &&
-        (first?.offset !== position.next - 1 || fingerprint(first) === position.lastRecord));
-    if (!isSame) {
-      const { next } = position;
-      log.warn(
-        { topic, partition, next, end: batch.end },
-        "this log is not the one read before: reading it from the start",
-      );
-      await unitOfWork.run(() => offsets.forget(topic, partition));
+    if (this.#recognised.has(name)) return undefined;
+    const position = this.#options.offsets.get(topic, partition);
+    if (position !== undefined) {
+      const { next, lastRecord } = position;
+      const last = batch.records.find(({ offset }) => offset >= next - 1);
+      // It begins further back and does not come to the record to compare: that one is asked for.
+      if (last === undefined && batch.end >= next) return { next: next - 1 };
+      if (batch.end < next || (last?.offset === next - 1 && fingerprint(last) !== lastRecord)) {
+        return this.#beginAgain(batch, next);
+      }
     }
     this.#recognised.add(name);
-    return isSame;
+    return undefined;
+  }
+
+  async #beginAgain({ topic, partition, end }: Batch, next: number): Promise<Progress> {
+    const { offsets, unitOfWork, log } = this.#options;
+    log.warn(
+      { topic, partition, next, end },
+      "this log is not the one read before: reading it from the start",
+    );
+    await unitOfWork.run(() => offsets.forget(topic, partition));
+    this.#recognised.add(`${topic}/${partition}`);
+    return { next: 0 };
   }
 }
 

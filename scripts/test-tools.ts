@@ -66,9 +66,11 @@ export async function provideTools(
   const missing = found.filter(({ path }) => path === undefined).map(({ tool }) => tool);
   if (missing.length === 0) return found;
   let aptProblem: string | undefined;
-  if (Bun.which("apt-get", path(env)) !== null && process.getuid?.() === 0) {
+  const aptGet = Bun.which("apt-get", path(env));
+  if (aptGet !== null && process.getuid?.() === 0) {
     say(`installing ${missing.map(({ title }) => title).join(" and ")} (Debian packages)`);
-    aptProblem = await aptInstall(missing.map(({ debianPackage }) => debianPackage));
+    const packages = missing.map(({ debianPackage }) => debianPackage);
+    aptProblem = await aptInstall(aptGet, packages);
   }
   return Promise.all(
     found.map(async (tool) => (tool.path === undefined ? provideOne(tool.tool, env, say, aptProblem) : tool)),
@@ -110,8 +112,8 @@ async function provideOne(
 }
 
 /** @returns why it failed; `undefined` when it did not */
-async function aptInstall(packages: readonly string[]): Promise<string | undefined> {
-  const apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=1"];
+async function aptInstall(aptGet: string, packages: readonly string[]): Promise<string | undefined> {
+  const apt = [aptGet, "-q", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=1"];
   const env = { DEBIAN_FRONTEND: "noninteractive" };
   // A list that could not be brought up to date may still do: the installation says whether it does.
   await run([...apt, "update"], INSTALL_TIMEOUT_MS, env);

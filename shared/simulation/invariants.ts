@@ -1,0 +1,69 @@
+import {
+  deadlinesComeOnce,
+  deliveredInOrder,
+  ledgerMatchesInbox,
+  outboxesAreEmpty,
+  parkedForAReason,
+} from "./kit-invariants.ts";
+import type { Process } from "./process.ts";
+import {
+  acceptedIsKept,
+  catalogueMatchesStock,
+  everybodyAgrees,
+  historyIsCausal,
+  notifiedOnce,
+  reservedIsWhatOrdersHold,
+  stockAddsUp,
+  totalsAreRight,
+} from "./store-invariants.ts";
+import type { World } from "./world.ts";
+
+/** Something that has to be true. Gives what is not, in words. */
+export interface Invariant<Subject> {
+  readonly name: string;
+  check(subject: Subject): Iterable<string>;
+}
+
+/** True after every single COMMIT of the service that they name. */
+const atCommit: readonly (Invariant<World> & { service: string })[] = [
+  { name: "stock adds up", service: "inventory", check: stockAddsUp },
+];
+
+/** True when nothing goes wrong any more and everything has come to rest. */
+const atTheEnd: readonly Invariant<World>[] = [
+  { name: "every message is handled once by each reader, in order", check: deliveredInOrder },
+  { name: "the inbox knows what was handled", check: ledgerMatchesInbox },
+  { name: "outboxes are empty", check: outboxesAreEmpty },
+  { name: "what is parked is parked for a reason", check: parkedForAReason },
+  { name: "deadlines come once", check: deadlinesComeOnce },
+  { name: "accepted is kept", check: acceptedIsKept },
+  { name: "all services agree on every order", check: everybodyAgrees },
+  { name: "the history of an order is what happened to it", check: historyIsCausal },
+  { name: "stock adds up", check: stockAddsUp },
+  { name: "reserved is what confirmed orders hold", check: reservedIsWhatOrdersHold },
+  { name: "the catalogue shows what is in stock", check: catalogueMatchesStock },
+  { name: "customers are told once of every step", check: notifiedOnce },
+  { name: "totals are right", check: totalsAreRight },
+];
+
+/** How many breaches of one invariant are told. */
+const MOST_TOLD = 3;
+
+export function checkAtCommit(world: World, process: Process<unknown>): void {
+  for (const invariant of atCommit) {
+    if (invariant.service === process.name) check(world, invariant);
+  }
+}
+
+export function checkAtTheEnd(world: World): void {
+  for (const invariant of atTheEnd) check(world, invariant);
+}
+
+function check(world: World, { name, check }: Invariant<World>): void {
+  let told = 0;
+  for (const breach of check(world)) {
+    told += 1;
+    if (told > MOST_TOLD) break;
+    world.violation(`${name}: ${breach}`);
+  }
+}

@@ -1,0 +1,103 @@
+import type { Migration, ServiceDatabase } from "@distributed-messaging/messaging";
+
+/**
+ * What the simulation writes down in each service's own file, in the service's own transactions: so it says
+ * what took effect, and nothing of what was rolled back or died before its COMMIT.
+ */
+export const ledgerMigrations: readonly Migration[] = [
+  {
+    name: "ledger",
+    sql: `
+      CREATE TABLE simulation_handled (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        topic TEXT NOT NULL,
+        key TEXT NOT NULL,
+        message_id TEXT NOT NULL
+      ) STRICT;
+      CREATE TABLE simulation_emitted (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        topic TEXT NOT NULL,
+        key TEXT,
+        value BLOB
+      ) STRICT;
+      CREATE TABLE simulation_parked (
+        topic TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        offset INTEGER NOT NULL,
+        key TEXT,
+        value BLOB,
+        headers TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        error TEXT NOT NULL
+      ) STRICT;
+      CREATE TABLE simulation_timers (key TEXT PRIMARY KEY, fired INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    `,
+  },
+];
+
+/** Has everything written down that is emitted or parked. Once the kit's tables are there. */
+export function watchTables({ sql }: ServiceDatabase): void {
+  sql.run(`
+    CREATE TRIGGER simulation_outbox AFTER INSERT ON outbox BEGIN
+      INSERT INTO simulation_emitted (topic, key, value) VALUES (new.topic, new.key, new.value);
+    END`);
+  sql.run(`
+    CREATE TRIGGER simulation_dead_letters AFTER INSERT ON dead_letters BEGIN
+      INSERT INTO simulation_parked (topic, partition, offset, key, value, headers, reason, error)
+      VALUES (new.topic, new.partition, new.offset, new.key, new.value, new.headers, new.reason, new.error);
+    END`);
+}
+
+export interface Handled {
+  readonly topic: string;
+  readonly key: string;
+  readonly messageId: string;
+}
+
+/** What a service has handled, in the order in which it did. */
+export function handledBy({ sql }: ServiceDatabase): Handled[] {
+  return sql
+    .query<Handled, []>("SELECT topic, key, message_id AS messageId FROM simulation_handled ORDER BY seq")
+    .all();
+}
+
+export interface Parked {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly key: string | null;
+  readonly value: Uint8Array | null;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly reason: string;
+  readonly error: string;
+}
+
+/** Everything that a service has ever parked, in the order in which it did. */
+export function parkedBy({ sql }: ServiceDatabase): Parked[] {
+  return sql
+    .query<Parked & { headers: string }, []>("SELECT * FROM simulation_parked ORDER BY rowid")
+    .all()
+    .map((row) => ({ ...row, headers: JSON.parse(row.headers) as Record<string, string> }));
+}
+
+export interface Emitted {
+  readonly topic: string;
+  readonly key: string | null;
+  readonly id: string;
+  readonly type: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+/** The messages that a service has emitted, in the order in which it did. */
+export function emittedBy({ sql }: ServiceDatabase): Emitted[] {
+  return sql
+    .query<{ topic: string; key: string | null; value: Uint8Array }, []>(
+      `SELECT topic, key, value FROM simulation_emitted WHERE topic NOT LIKE '%.dead-letters' ORDER BY seq`,
+    )
+    .all()
+    .map(({ topic, key, value }) => ({
+      ...(JSON.parse(Buffer.from(value).toString()) as Emitted),
+      topic,
+      key,
+    }));
+}

@@ -1,0 +1,68 @@
+/**
+ * A stream of numbers that is the same for the same seed, on every machine: sfc32
+ * (https://pracrand.sourceforge.net/RNG_engines.txt), seeded through xxHash64. Everything in a simulation that
+ * is left to chance comes from here.
+ */
+export class Prng {
+  readonly #seed: string;
+  #a: number;
+  #b: number;
+  #c: number;
+  #counter = 1;
+
+  constructor(seed: string) {
+    this.#seed = seed;
+    const first = Bun.hash.xxHash64(seed);
+    const second = Bun.hash.xxHash64(seed, first);
+    this.#a = Number(first & 0xffffffffn) | 0;
+    this.#b = Number(first >> 32n) | 0;
+    this.#c = Number(second & 0xffffffffn) | 0;
+    for (let round = 0; round < 12; round += 1) this.#next();
+  }
+
+  /** A stream of its own under the same seed: what is drawn from it does not shift what others draw. */
+  fork(label: string): Prng {
+    return new Prng(`${this.#seed}/${label}`);
+  }
+
+  /** From 0 up to, not including, 1. */
+  float(): number {
+    return (this.#next() >>> 0) / 2 ** 32;
+  }
+
+  /** From `least` to `most`, both included. */
+  between(least: number, most: number): number {
+    return least + Math.floor(this.float() * (most - least + 1));
+  }
+
+  /** True about `probability` of the time. */
+  chance(probability: number): boolean {
+    return this.float() < probability;
+  }
+
+  /** Positive, `mean` on average, mostly smaller, now and then much larger: at most 20 times the mean. */
+  exponential(mean: number): number {
+    return Math.min(-Math.log(1 - this.float()), 20) * mean;
+  }
+
+  /** @throws RangeError when there is nothing to pick from */
+  pick<Item>(items: readonly Item[]): Item {
+    const item = items[Math.floor(this.float() * items.length)];
+    if (item === undefined) throw new RangeError("nothing to pick from");
+    return item;
+  }
+
+  /** A number of 32 bits. */
+  bits(): number {
+    return this.#next() >>> 0;
+  }
+
+  #next(): number {
+    const sum = (((this.#a + this.#b) | 0) + this.#counter) | 0;
+    this.#counter = (this.#counter + 1) | 0;
+    this.#a = this.#b ^ (this.#b >>> 9);
+    this.#b = (this.#c + (this.#c << 3)) | 0;
+    this.#c = (((this.#c << 21) | (this.#c >>> 11)) + sum) | 0;
+    return sum;
+  }
+}

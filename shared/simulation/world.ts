@@ -1,0 +1,147 @@
+import { drainMicrotasks } from "bun:jsc";
+import { allTopics } from "@distributed-messaging/contracts";
+import type { OutgoingRecord } from "@distributed-messaging/messaging/transport";
+import { BrokerLog } from "./broker-log.ts";
+import { unleash } from "./chaos.ts";
+import { type FaultName, Faults } from "./faults.ts";
+import { Crashed, Incarnation } from "./incarnation.ts";
+import { checkAtCommit, checkAtTheEnd } from "./invariants.ts";
+import type { Mutation } from "./mutation.ts";
+import { Network } from "./network.ts";
+import { isHead, tend } from "./operator.ts";
+import { Prng } from "./prng.ts";
+import { Process, type ServiceDefinition, type Surroundings } from "./process.ts";
+import { unfinished } from "./quiescence.ts";
+import { Scheduler } from "./scheduler.ts";
+import * as services from "./services.ts";
+import { Trace } from "./trace.ts";
+import { drawProducts, Workload } from "./workload.ts";
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly orders: number;
+  /** Faults that never strike in this run. */
+  readonly without?: ReadonlySet<FaultName>;
+  /** A kit with one protection less. */
+  readonly mutation?: Mutation;
+  /** Takes every line of the trace. */
+  readonly tell?: (line: string) => void;
+}
+
+/** How long things go on going wrong after the last order was placed. */
+const STORM_AFTER_MS = 5_000;
+/** How long everything may take to come to rest once nothing goes wrong any more. */
+const REST_DEADLINE_MS = 15 * 60_000;
+const LOOK_EVERY_MS = 500;
+
+const CLOCKS_AFTER_MS = 3 * 24 * 60 * 60 * 1000;
+
+/** The whole store, the broker, the customers and the weather. */
+export class World implements Surroundings {
+  readonly scheduler = new Scheduler();
+  readonly trace: Trace;
+  readonly prng: Prng;
+  readonly faults: Faults;
+  readonly network: Network;
+  readonly products: readonly services.StockedProduct[];
+  readonly gateway: Process<services.GatewayParts>;
+  readonly order: Process<services.OrderParts>;
+  readonly inventory: Process<services.InventoryParts>;
+  readonly notification: Process<services.NotificationParts>;
+  readonly processes: readonly Process<unknown>[];
+  readonly workload: Workload;
+  /** What was put into the topics that does not belong there. */
+  readonly poisons: OutgoingRecord[] = [];
+  /** Topics that have lost records that were superseded. */
+  readonly compacted = new Set<string>();
+  readonly violations: string[] = [];
+  readonly violation = (text: string): void => {
+    this.trace.note("VIOLATION", text);
+    this.violations.push(text);
+  };
+  readonly committed = (service: Process<unknown>): void => checkAtCommit(this, service);
+  #over = false;
+
+  constructor(options: WorldOptions) {
+    const prng = new Prng(`simulation ${options.seed}`);
+    this.prng = prng.fork("chaos");
+    this.trace = new Trace(() => this.scheduler.nowMs, options.tell);
+    this.faults = new Faults(prng.fork("faults"), options.without ?? new Set());
+    this.network = new Network({
+      log: new BrokerLog(allTopics),
+      scheduler: this.scheduler,
+      faults: this.faults,
+      prng: prng.fork("network"),
+      trace: this.trace,
+    });
+    this.products = drawProducts(prng.fork("products"), options.orders);
+    const make = <Parts>(definition: ServiceDefinition<Parts>) =>
+      new Process(
+        definition,
+        { ...this, prng: prng.fork(definition.name) },
+        options.mutation?.create(definition.name) ?? {},
+      );
+    this.gateway = make(services.gateway);
+    this.order = make(services.order);
+    this.inventory = make(services.inventory(this.products));
+    this.notification = make(services.notification);
+    this.processes = [this.gateway, this.order, this.inventory, this.notification];
+    this.workload = new Workload(options.orders, this.products, this.gateway, this, prng.fork("workload"));
+  }
+
+  /** Runs to the end, or to the first violation. */
+  run(): void {
+    try {
+      for (const service of this.processes) service.start();
+      this.faults.enabled = true;
+      unleash(this);
+      this.scheduler.after(this.workload.lastsMs + STORM_AFTER_MS, () => this.#heal());
+      while (!this.#over && this.violations.length === 0) this.#step();
+      if (this.violations.length === 0) checkAtTheEnd(this);
+    } finally {
+      drainMicrotasks();
+      for (const service of this.processes) service.close();
+    }
+  }
+
+  /** Whether every service that reads a topic has handled all of it. */
+  everybodyHasRead(topic: string): boolean {
+    return this.processes.every((service) => service.hasRead(this.network.log.partitionsOf(topic)));
+  }
+
+  #step(): void {
+    try {
+      if (!this.scheduler.step()) this.violation("nothing will ever happen again");
+    } catch (error) {
+      if (error instanceof Crashed) return;
+      const { current } = this.scheduler;
+      const where = current instanceof Incarnation ? current.process : "the simulation";
+      this.violation(`uncaught in ${where}: ${error instanceof Error ? error.stack : String(error)}`);
+    }
+  }
+
+  #heal(): void {
+    this.faults.enabled = false;
+    this.trace.note("world", "nothing goes wrong any more");
+    if (!this.network.up) this.network.comeBack();
+    const restart = this.prng.chance(0.5);
+    for (const service of this.processes) {
+      service.handlerWatch.mend();
+      // Ahead of whatever they showed in the storm: every deadline that was set then has come.
+      service.clock.offsetMs = CLOCKS_AFTER_MS;
+      if (restart) service.restart(0);
+      if (service.running === undefined) service.start();
+    }
+    this.#watch(this.scheduler.nowMs + REST_DEADLINE_MS, 0);
+  }
+
+  #watch(deadlineMs: number, restingFor: number): void {
+    this.scheduler.after(LOOK_EVERY_MS, () => {
+      for (const service of this.processes) tend(this, service, (letters) => letters.find(isHead));
+      const left = unfinished(this);
+      if (left === undefined && restingFor > 2) this.#over = true;
+      else if (left !== undefined && this.scheduler.nowMs > deadlineMs) this.violation(`no rest: ${left}`);
+      else this.#watch(deadlineMs, left === undefined ? restingFor + 1 : 0);
+    });
+  }
+}

@@ -14,6 +14,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
 import { commonSettings } from "./config.ts";
 import { ensureDataDir } from "./data-dir.ts";
+import { deadLetterRoutes } from "./dead-letters.ts";
 import { oneLine, StartError } from "./errors.ts";
 import type { HealthCheck } from "./health.ts";
 import { createHttpApp, listen } from "./http.ts";
@@ -101,7 +102,7 @@ export interface AppOptions {
   readonly brokerRequired: boolean;
 }
 
-/** An HTTP app with the health, the figures and the refusals that every service has. */
+/** An HTTP app with the health, the figures, the dead letters and the refusals that every service has. */
 export function createServiceApp(service: Service, options: AppOptions): { app: Elysia; metrics: Metrics } {
   const { database, messaging, config } = options;
   const metrics = createMetrics(service.name);
@@ -126,6 +127,7 @@ export function createServiceApp(service: Service, options: AppOptions): { app: 
     checks,
     ...(tracer === undefined ? {} : { tracer }),
   });
+  app.use(deadLetterRoutes(messaging.deadLetterDesk, options.keys));
   return { app, metrics };
 }
 

@@ -1,4 +1,5 @@
 import { FormatRegistry, Type } from "@sinclair/typebox";
+import { durationToMs } from "./duration.ts";
 
 /** More digits than any range here has, and few enough for a number to hold them exactly. */
 const DIGITS = /^\d{1,15}$/;
@@ -19,3 +20,9 @@ export function IntegerParam(range: { minimum: number; maximum: number }) {
     .Decode((text) => Number(text))
     .Encode((value) => String(value));
 }
+
+const DURATION = "a duration such as 30s, 15m, 1h or 7d";
+FormatRegistry.Set(DURATION, (text) => durationToMs(text) !== undefined);
+
+/** A length of time as people write it, in a query or a body: read it with `durationToMs`. */
+export const DurationText = Type.String({ format: DURATION });

@@ -10,15 +10,20 @@ const RETRY_AFTER_S = 5;
  *
  * @throws ServiceError unavailable when the disk refuses, with nothing changed; whatever the work throws
  */
-export async function write<T>(unitOfWork: UnitOfWork, request: Request, work: Work<T>): Promise<T> {
+export function write<T>(unitOfWork: UnitOfWork, request: Request, work: Work<T>): Promise<T> {
   const trace = traceOf(request);
   const cause: Cause = {
     correlationId: trace.traceId,
     causationId: trace.traceId,
     traceparent: formatTraceparent(trace),
   };
+  return storing(unitOfWork.run(work, cause));
+}
+
+/** What came of something that is being stored. @throws ServiceError unavailable when the disk refuses it */
+export async function storing<T>(stored: Promise<T>): Promise<T> {
   try {
-    return await unitOfWork.run(work, cause);
+    return await stored;
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
     throw new ServiceError("unavailable", "storage-unavailable", "Nothing can be stored right now.", {

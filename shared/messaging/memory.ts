@@ -1,4 +1,5 @@
 import type { Topic } from "@distributed-messaging/contracts";
+import { MemorySubscription, type Partition } from "./memory-subscription.ts";
 import type { Runtime } from "./runtime.ts";
 import type {
   IncomingRecord,
@@ -9,9 +10,6 @@ import type {
   Subscription,
 } from "./transport.ts";
 
-/** Records in one delivery. */
-const BATCH = 100;
-
 /** A broker in this process: the transport's promises and nothing else. Nothing survives the process. */
 export class MemoryBroker implements Publisher, Subscriber {
   readonly #logs = new Map<string, IncomingRecord[][]>();
@@ -21,17 +19,29 @@ export class MemoryBroker implements Publisher, Subscriber {
 
   constructor(topics: readonly Topic[], runtime: Runtime) {
     this.#runtime = runtime;
-    for (const topic of topics) {
+    this.createTopics(topics);
+  }
+
+  /** Makes those of the topics that are missing. */
+  createTopics(topics: readonly Topic[]): void {
+    const missing = topics.filter((topic) => !this.#logs.has(topic.name));
+    for (const { name, partitions } of missing) {
       this.#logs.set(
-        topic.name,
-        Array.from({ length: topic.partitions }, () => []),
+        name,
+        Array.from({ length: partitions }, () => []),
       );
+    }
+    for (const group of this.#groups.values()) {
+      const isConcerned = [...group].some(({ options }) =>
+        missing.some(({ name }) => options.topics.includes(name)),
+      );
+      if (isConcerned) this.#assign(group);
     }
   }
 
+  /** @throws when a topic does not exist; then none of the records is stored */
   async publish(records: readonly OutgoingRecord[]): Promise<void> {
-    for (const record of records)
-      if (!this.#logs.has(record.topic)) throw new Error(`no topic ${record.topic}`);
+    for (const { topic } of records) if (!this.#logs.has(topic)) throw new Error(`no topic ${topic}`);
     for (const record of records) this.#append(record);
     for (const group of this.#groups.values()) for (const subscription of group) subscription.wake();
   }
@@ -39,9 +49,14 @@ export class MemoryBroker implements Publisher, Subscriber {
   subscribe(options: SubscribeOptions): Subscription {
     const group = this.#groups.get(options.group) ?? new Set();
     this.#groups.set(options.group, group);
-    const subscription = new MemorySubscription(this, this.#runtime, options, () => {
-      group.delete(subscription);
-      this.#assign(group);
+    const subscription = new MemorySubscription(options, {
+      runtime: this.#runtime,
+      log: (topic, partition) => this.log(topic, partition),
+      leave: () => {
+        group.delete(subscription);
+        if (group.size === 0) this.#groups.delete(options.group);
+        this.#assign(group);
+      },
     });
     group.add(subscription);
     this.#assign(group);
@@ -58,137 +73,33 @@ export class MemoryBroker implements Publisher, Subscriber {
     return (this.#logs.get(topic) ?? []).flat();
   }
 
-  /** Deals the partitions out among the members of a group. */
+  /** Deals the partitions out among the members of a group: each goes to one of those that read its topic. */
   #assign(group: ReadonlySet<MemorySubscription>): void {
-    const members = [...group];
-    for (const [index, member] of members.entries()) {
-      const assigned = member.options.topics.flatMap((topic) =>
-        (this.#logs.get(topic) ?? []).map((_, partition) => ({ topic, partition })),
-      );
-      member.assign(assigned.filter((_, position) => position % members.length === index));
+    const shares = new Map<MemorySubscription, Partition[]>([...group].map((member) => [member, []]));
+    const topics = new Set([...group].flatMap((member) => member.options.topics));
+    for (const topic of topics) {
+      const readers = [...group].filter((member) => member.options.topics.includes(topic));
+      for (const partition of (this.#logs.get(topic) ?? []).keys()) {
+        const reader = readers[partition % readers.length];
+        if (reader !== undefined) shares.get(reader)?.push({ topic, partition });
+      }
     }
+    for (const [member, partitions] of shares) member.assign(partitions);
   }
 
-  #append(record: OutgoingRecord): void {
-    const partitions = this.#logs.get(record.topic) ?? [];
-    const hash = record.key === null ? this.#roundRobin++ : Number(Bun.hash.xxHash32(record.key));
+  #append({ topic, key, value, headers }: OutgoingRecord): void {
+    const partitions = this.#logs.get(topic) ?? [];
+    const hash = key === null ? this.#roundRobin++ : Number(Bun.hash.xxHash32(key));
     const partition = hash % partitions.length;
-    const log = partitions[partition] ?? [];
-    log.push({
-      topic: record.topic,
+    const log = partitions[partition];
+    log?.push({
+      topic,
       partition,
       offset: log.length,
-      key: record.key,
-      value: typeof record.value === "string" ? Buffer.from(record.value) : record.value,
-      headers: record.headers,
-    });
-  }
-}
-
-interface Partition {
-  readonly topic: string;
-  readonly partition: number;
-}
-
-/** Where one partition's reader stands. */
-class Reader {
-  next: number;
-  busy = false;
-  paused = false;
-  active = true;
-
-  constructor(next: number) {
-    this.next = next;
-  }
-}
-
-class MemorySubscription implements Subscription {
-  readonly options: SubscribeOptions;
-  readonly #broker: MemoryBroker;
-  readonly #runtime: Runtime;
-  readonly #leave: () => void;
-  readonly #handling = new Set<Promise<void>>();
-  #readers = new Map<string, Reader & Partition>();
-  #generation = 0;
-  #stopped = false;
-
-  constructor(broker: MemoryBroker, runtime: Runtime, options: SubscribeOptions, leave: () => void) {
-    this.#broker = broker;
-    this.#runtime = runtime;
-    this.options = options;
-    this.#leave = leave;
-  }
-
-  healthy(): boolean {
-    return !this.#stopped;
-  }
-
-  async stop(): Promise<void> {
-    if (this.#stopped) return;
-    this.#stopped = true;
-    for (const reader of this.#readers.values()) reader.active = false;
-    await Promise.all(this.#handling);
-    this.#leave();
-  }
-
-  assign(partitions: readonly Partition[]): void {
-    for (const reader of this.#readers.values()) reader.active = false;
-    const before = [...this.#handling];
-    this.#readers = new Map();
-    this.#generation += 1;
-    const generation = this.#generation;
-    // What is being handled under the old assignment is finished before the positions are asked for.
-    Promise.all(before).then(() => {
-      if (this.#stopped || generation !== this.#generation) return;
-      for (const { topic, partition } of partitions) {
-        const start = this.options.startAt(topic, partition) ?? 0;
-        const end = this.#broker.log(topic, partition).length;
-        const reader = Object.assign(new Reader(start > end ? 0 : start), { topic, partition });
-        this.#readers.set(`${topic}/${partition}`, reader);
-      }
-      this.wake();
-    });
-  }
-
-  wake(): void {
-    for (const reader of this.#readers.values()) this.#deliver(reader);
-  }
-
-  #deliver(reader: Reader & Partition): void {
-    if (reader.busy || reader.paused || !reader.active) return;
-    const log = this.#broker.log(reader.topic, reader.partition);
-    if (reader.next >= log.length) return;
-    reader.busy = true;
-    const work = new Promise<void>((resolve) => {
-      this.#runtime.soon(() => this.#handleNext(reader, log).then(resolve));
-    });
-    this.#handling.add(work);
-    work.finally(() => {
-      this.#handling.delete(work);
-      this.#deliver(reader);
-    });
-  }
-
-  async #handleNext(reader: Reader & Partition, log: readonly IncomingRecord[]): Promise<void> {
-    const { topic, partition } = reader;
-    try {
-      if (!reader.active) return;
-      const records = log.slice(reader.next, reader.next + BATCH);
-      const progress = await this.options.handle({ topic, partition, records, end: log.length });
-      reader.next = progress.next;
-      if (progress.pauseMs !== undefined) this.#pause(reader, progress.pauseMs);
-    } catch {
-      this.#pause(reader, 1_000);
-    } finally {
-      reader.busy = false;
-    }
-  }
-
-  #pause(reader: Reader & Partition, pauseMs: number): void {
-    reader.paused = true;
-    this.#runtime.after(pauseMs, () => {
-      reader.paused = false;
-      this.#deliver(reader);
+      key,
+      // Copies: what the sender does with its own afterwards does not change the log.
+      value: value === null ? null : Buffer.from(value),
+      headers: { ...headers },
     });
   }
 }

@@ -1,0 +1,38 @@
+import type { Admin } from "kafkajs";
+import type { BrokerAdministration, BrokerOutage, BrokerUnderTest } from "./conformance-broker.ts";
+import { connectTo, type KafkaSettings, kafkaTransport } from "./kafka.ts";
+import { SESSION_TIMEOUT_MS } from "./kafka-consumer-settings.ts";
+import { silentLog, systemRuntime } from "./runtime.ts";
+
+/** A broker that speaks the Kafka protocol, whichever it is. */
+export function kafkaBroker(
+  brokers: readonly string[],
+  control: { stop: () => Promise<void>; outage?: BrokerOutage },
+): BrokerUnderTest {
+  const settings: KafkaSettings = { brokers, clientId: "conformance" };
+  return {
+    ...control,
+    connect: (topics) => kafkaTransport(settings, topics, systemRuntime, silentLog),
+    sessionTimeoutMs: SESSION_TIMEOUT_MS,
+    administration: administration(settings),
+  };
+}
+
+function administration(settings: KafkaSettings): BrokerAdministration {
+  const withAdmin = async (work: (admin: Admin) => Promise<unknown>): Promise<void> => {
+    const admin = connectTo(settings, silentLog).admin();
+    await admin.connect();
+    await work(admin).finally(() => admin.disconnect());
+  };
+  return {
+    addPartitions: ({ name: topic }, count) =>
+      withAdmin((admin) => admin.createPartitions({ topicPartitions: [{ topic, count }] })),
+    deleteRecords: ({ name: topic }, partition, before) =>
+      withAdmin(async (admin) => {
+        // Without this kafkajs does not know the partition's leader.
+        await admin.fetchTopicOffsets(topic);
+        await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(before) }] });
+      }),
+    deleteTopic: ({ name: topic }) => withAdmin((admin) => admin.deleteTopics({ topics: [topic] })),
+  };
+}

@@ -1,0 +1,89 @@
+import type { Topic } from "@distributed-messaging/contracts";
+import { Partitioners, type Producer } from "kafkajs";
+import { atMost, FAREWELL_MS, KafkaClient, type KafkaSettings, within } from "./kafka-client.ts";
+import { byTopic, sendable } from "./kafka-records.ts";
+import { createMissingTopics } from "./kafka-topics.ts";
+import type { Log } from "./runtime.ts";
+import type { OutgoingRecord, Publisher } from "./transport.ts";
+
+/** kafkajs tries each request again and again. Whoever waits for the answer wants one sooner. */
+const SEND_TIMEOUT_MS = 15_000;
+
+/** Connects at the first publish, and anew after one that failed. */
+export class KafkaPublisher implements Publisher {
+  readonly #connect: () => Connection;
+  #connection: Connection | undefined;
+  #closed = false;
+
+  constructor(settings: KafkaSettings, topics: readonly Topic[], log: Log) {
+    this.#connect = () => new Connection(new KafkaClient(settings, log), topics);
+  }
+
+  async publish(records: readonly OutgoingRecord[]): Promise<void> {
+    if (this.#closed) throw new Error("the publisher is closed");
+    for (const part of sendable(records)) await this.#send(part);
+  }
+
+  /** Says goodbye to the broker, if it is there, and lets go. What is under way may fail. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const connection = this.#connection;
+    this.#connection = undefined;
+    await connection?.close();
+  }
+
+  async #send(records: readonly OutgoingRecord[]): Promise<void> {
+    this.#connection ??= this.#connect();
+    const connection = this.#connection;
+    try {
+      await within(SEND_TIMEOUT_MS, "sending to the broker", connection.send(records));
+    } catch (error) {
+      // Whatever went wrong, the next attempt begins with a fresh connection and looks for its topics.
+      if (this.#connection === connection) this.#connection = undefined;
+      connection.abandon();
+      throw error;
+    }
+  }
+}
+
+class Connection {
+  readonly #client: KafkaClient;
+  readonly #ready: Promise<Producer>;
+
+  constructor(client: KafkaClient, topics: readonly Topic[]) {
+    this.#client = client;
+    this.#ready = this.#open(topics);
+    this.#ready.catch(() => {});
+  }
+
+  async send(records: readonly OutgoingRecord[]): Promise<void> {
+    const producer = await this.#ready;
+    await producer.sendBatch({ acks: -1, timeout: SEND_TIMEOUT_MS, topicMessages: byTopic(records) });
+  }
+
+  async close(): Promise<void> {
+    await atMost(
+      FAREWELL_MS,
+      this.#ready.then((producer) => producer.disconnect()),
+    );
+    this.abandon();
+  }
+
+  abandon(): void {
+    this.#client.abandon();
+  }
+
+  async #open(topics: readonly Topic[]): Promise<Producer> {
+    const { kafka } = this.#client;
+    await createMissingTopics(kafka, topics);
+    const producer = kafka.producer({
+      allowAutoTopicCreation: false,
+      // Not idempotent, see docs/decisions: kafkajs reuses sequence numbers after a lost response.
+      idempotent: false,
+      maxInFlightRequests: 1,
+      createPartitioner: Partitioners.DefaultPartitioner,
+    });
+    await producer.connect();
+    return producer;
+  }
+}

@@ -18,6 +18,7 @@ import { deadLetterRoutes } from "./dead-letters.ts";
 import { oneLine, StartError } from "./errors.ts";
 import type { HealthCheck } from "./health.ts";
 import { createHttpApp, listen } from "./http.ts";
+import { addMessagingMetrics } from "./messaging-metrics.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import type { Service, Started } from "./run.ts";
 import { createTracer } from "./span-export.ts";
@@ -140,27 +141,4 @@ export async function serve(
   const listening = await listen(app, options);
   service.lifecycle.add("http", { stop: (remainingMs) => listening.stop(remainingMs) });
   return { port: listening.port };
-}
-
-function addMessagingMetrics(metrics: Metrics, messaging: Messaging): void {
-  const { outbox, deadLetters, consumer } = messaging;
-  metrics.gauge("outbox_depth", "Messages that wait to be sent", () => outbox.depth());
-  metrics.gauge("outbox_oldest_age_seconds", "Age of the oldest message that waits to be sent", () => {
-    const oldestAt = outbox.oldestAt();
-    return oldestAt === undefined ? 0 : Math.max(0, Date.now() - oldestAt) / 1000;
-  });
-  metrics.gauge("dead_letters", "Messages that could not be handled", () => deadLetters.count());
-  metrics.gauge("messages_handled_total", "Messages carried out", () => consumer.counts.handled);
-  metrics.gauge(
-    "messages_duplicate_total",
-    "Messages that had been handled before",
-    () => consumer.counts.duplicate,
-  );
-  metrics.gauge("messages_skipped_total", "Messages of no interest here", () => consumer.counts.skipped);
-  metrics.gauge("messages_parked_total", "Messages kept as dead letters", () => consumer.counts.parked);
-  metrics.gauge(
-    "messages_retried_total",
-    "Failed attempts that were tried again",
-    () => consumer.counts.retried,
-  );
 }

@@ -27,17 +27,24 @@ describe("metrics", () => {
     metrics.gauge("outbox_depth", "Waiting", () => depth);
     metrics.total("handled_total", "Handled", () => depth * 10);
     metrics.counter("skipped_total", "Skipped").add(4);
+    metrics.gauges("parked", "Parked", "reason", () => new Map([["domain", depth]]));
     expect(await metrics.registry.metrics()).toContain('outbox_depth{app="order"} 1');
     depth = 7;
     const text = await metrics.registry.metrics();
     expect(text).toContain('outbox_depth{app="order"} 7');
     expect(text).toContain('handled_total{app="order"} 70');
     expect(text).toContain('skipped_total{app="order"} 4');
+    expect(text).toContain('parked{reason="domain",app="order"} 7');
+    expect(text).toContain("# TYPE handled_total counter");
+    expect(text).toContain("# TYPE outbox_depth gauge");
   });
 
   test("a figure that cannot be read does not take the others with it", async () => {
     const metrics = createMetrics("order");
     metrics.gauge("broken", "Broken", () => {
+      throw new Error("the database is closed");
+    });
+    metrics.gauges("broken_too", "Broken", "what", () => {
       throw new Error("the database is closed");
     });
     const text = await metrics.registry.metrics();

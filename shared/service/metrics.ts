@@ -10,6 +10,8 @@ export interface Metrics {
   request(method: string, route: string, status: number, seconds: number): void;
   /** A value that is read when somebody asks for it. */
   gauge(name: string, help: string, read: () => number): void;
+  /** The same for each value of a label; what is not in the map is not shown. */
+  gauges(name: string, help: string, label: string, read: () => ReadonlyMap<string, number>): void;
   /** A number that only grows and that something else counts: read when somebody asks. */
   total(name: string, help: string, read: () => number): void;
   /** A number that only grows. */
@@ -57,6 +59,19 @@ export function createMetrics(app: string): Metrics {
         },
       });
     },
+    gauges(name, help, label, read) {
+      new Gauge({
+        name,
+        help,
+        labelNames: [label],
+        registers,
+        collect() {
+          this.reset();
+          for (const [value, count] of readOr(new Map<string, number>(), read))
+            this.set({ [label]: value }, count);
+        },
+      });
+    },
     total(name, help, read) {
       new Counter({
         name,
@@ -78,7 +93,7 @@ export function createMetrics(app: string): Metrics {
 }
 
 /** One figure that cannot be read (a database that is just closing) must not take the others with it. */
-function readOr(fallback: number, read: () => number): number {
+function readOr<T>(fallback: T, read: () => T): T {
   try {
     return read();
   } catch {

@@ -116,7 +116,7 @@ function filter(batch: RecordBatch, keys: KeyMap, log: PartitionLog, now: number
   if (!records) return batch;
   const { deleteRetentionMs } = log.options.config;
   const kept = records.filter((record) => {
-    const isExpired = record.isTombstone && now - record.timestamp > deleteRetentionMs;
+    const isExpired = record.value === null && now - record.timestamp > deleteRetentionMs;
     return !isSuperseded(record, keys) && !(isExpired && record.offset < keys.end);
   });
   if (kept.length === records.length && kept.length > 0) return batch;

@@ -12,8 +12,8 @@ export interface LogRecord {
   readonly offset: number;
   readonly timestamp: number;
   readonly key: Buffer | null;
-  /** Without a value the record is a tombstone: on a compacted topic it deletes its key. */
-  readonly isTombstone: boolean;
+  /** Null makes the record a tombstone: on a compacted topic it deletes its key. */
+  readonly value: Buffer | null;
   /** The record as it stands in the batch, with its length. */
   readonly raw: Buffer;
 }
@@ -55,10 +55,14 @@ function* parse(batch: RecordBatch, payload: Buffer): Generator<LogRecord> {
     reader.int8(); // attributes, unused so far
     const timestamp = baseTimestamp + reader.varlong();
     const offset = baseOffset + reader.varint();
-    const keyLength = reader.varint();
-    const key = keyLength < 0 ? null : reader.raw(keyLength);
-    const isTombstone = reader.varint() < 0;
-    reader.raw(end - reader.position);
-    yield { offset, timestamp, key, isTombstone, raw: payload.subarray(start, end) };
+    const key = readField(reader);
+    const value = readField(reader);
+    reader.raw(end - reader.position); // the headers
+    yield { offset, timestamp, key, value, raw: payload.subarray(start, end) };
   }
+}
+
+function readField(reader: Reader): Buffer | null {
+  const length = reader.varint();
+  return length < 0 ? null : reader.raw(length);
 }

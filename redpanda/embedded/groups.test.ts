@@ -1,0 +1,331 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { ErrorCode } from "./errors.ts";
+import { type JoinRequest, MemberIdRequired } from "./groups/group.ts";
+import type { JoinResult } from "./groups/member.ts";
+import { Offsets } from "./groups/offsets.ts";
+import { GroupCoordinator } from "./groups.ts";
+import { Disk } from "./storage/disk.ts";
+import { Journal } from "./storage/journal.ts";
+import { cleanUp, temporaryDirectory } from "./testing/temporary.ts";
+
+/** Longer than any test: what is to happen happens by itself, not because time passed. */
+const LONG = 60_000;
+/** So short that a test can wait for it to pass. */
+const SHORT = 20;
+
+async function coordinator(directory?: string): Promise<GroupCoordinator> {
+  const journal = await Journal.open(new Disk(), join(directory ?? (await temporaryDirectory()), "journal"));
+  const groups = new GroupCoordinator(new Offsets(journal), {
+    minSessionTimeoutMs: 1,
+    maxSessionTimeoutMs: LONG,
+    initialRebalanceDelayMs: 0,
+  });
+  cleanUp(async () => {
+    groups.close();
+    await journal.close();
+  });
+  return groups;
+}
+
+function profile(request: Partial<JoinRequest> = {}): JoinRequest {
+  return {
+    memberId: "",
+    instanceId: null,
+    clientId: "client",
+    clientHost: "127.0.0.1",
+    sessionTimeoutMs: LONG,
+    rebalanceTimeoutMs: LONG,
+    protocolType: "consumer",
+    protocols: [{ name: "range", metadata: Buffer.from("topics") }],
+    mustKnowId: false,
+    ...request,
+  };
+}
+
+/** Hands in the assignment if it leads, and resolves with its part. */
+async function sync(groups: GroupCoordinator, joined: JoinResult, assignments: Record<string, string> = {}) {
+  const { assignment } = await groups.sync("g", {
+    memberId: joined.memberId,
+    instanceId: null,
+    generation: joined.generation,
+    protocolType: null,
+    protocol: null,
+    assignments: new Map(Object.entries(assignments).map(([id, part]) => [id, Buffer.from(part)])),
+  });
+  return assignment.toString();
+}
+
+/** A group in which these members, the first of them the leader, have their parts: "part 0", "part 1"… */
+async function stableGroup(
+  groups: GroupCoordinator,
+  ...members: Partial<JoinRequest>[]
+): Promise<JoinResult[]> {
+  let joined: JoinResult[] = [];
+  for (const member of members) {
+    // The newcomer starts a rebalance, in which the others join again.
+    const newcomer = groups.join("g", profile(member));
+    const others = joined.map(({ memberId }, index) =>
+      groups.join("g", profile({ ...members[index], memberId })),
+    );
+    joined = [...(await Promise.all(others)), await newcomer];
+    const parts = Object.fromEntries(joined.map(({ memberId }, index) => [memberId, `part ${index}`]));
+    await Promise.all(joined.map((each) => sync(groups, each, parts)));
+  }
+  return joined;
+}
+
+const identity = ({ memberId }: JoinResult) => ({ memberId, instanceId: null });
+const codeOf = (code: ErrorCode) => expect.objectContaining({ code });
+
+test("the first member leads, assigns, and everyone gets their part", async () => {
+  const groups = await coordinator();
+  const [a, b, c] = await Promise.all([1, 2, 3].map(() => groups.join("g", profile())));
+  if (!a || !b || !c) throw new Error("three joined");
+  expect([a.leader, b.leader, c.leader]).toEqual([a.memberId, a.memberId, a.memberId]);
+  expect(a.members.map(({ id }) => id).sort()).toEqual([a, b, c].map(({ memberId }) => memberId).sort());
+  expect([b.members, c.members]).toEqual([[], []]);
+  expect(groups.describe("g")?.state).toBe("CompletingRebalance");
+  const parts = [sync(groups, b), sync(groups, c), sync(groups, a, { [a.memberId]: "A", [b.memberId]: "B" })];
+  expect(await Promise.all(parts)).toEqual(["B", "", "A"]);
+  expect(groups.describe("g")).toMatchObject({
+    state: "Stable",
+    protocol: "range",
+    protocolType: "consumer",
+  });
+});
+
+test("a second member makes the first join again, in the next generation", async () => {
+  const groups = await coordinator();
+  const [a] = await stableGroup(groups, {});
+  if (!a) throw new Error("joined");
+  groups.heartbeat("g", identity(a), a.generation);
+  const joining = groups.join("g", profile());
+  expect(() => groups.heartbeat("g", identity(a), a.generation)).toThrow(
+    codeOf(ErrorCode.REBALANCE_IN_PROGRESS),
+  );
+  const again = await groups.join("g", profile({ memberId: a.memberId }));
+  const b = await joining;
+  expect([again.generation, b.generation]).toEqual([a.generation + 1, a.generation + 1]);
+  expect(again.members).toHaveLength(2);
+  expect(() => groups.heartbeat("g", identity(a), a.generation)).toThrow(
+    codeOf(ErrorCode.ILLEGAL_GENERATION),
+  );
+});
+
+test("who does not come back in time is out", async () => {
+  const groups = await coordinator();
+  const [a] = await stableGroup(groups, { rebalanceTimeoutMs: SHORT });
+  if (!a) throw new Error("joined");
+  const b = await groups.join("g", profile({ rebalanceTimeoutMs: SHORT }));
+  expect(b.members.map(({ id }) => id)).toEqual([b.memberId]);
+  expect(() => groups.heartbeat("g", identity(a), a.generation)).toThrow(codeOf(ErrorCode.UNKNOWN_MEMBER_ID));
+});
+
+test("who is silent for its session timeout is out, and its part goes to the others", async () => {
+  const groups = await coordinator();
+  const [a, b] = await stableGroup(groups, {}, { sessionTimeoutMs: SHORT });
+  if (!a || !b) throw new Error("joined");
+  while (groups.describe("g")?.state === "Stable") await Bun.sleep(1);
+  const again = await groups.join("g", profile({ memberId: a.memberId }));
+  expect(again.members.map(({ id }) => id)).toEqual([a.memberId]);
+  await expect(groups.join("g", profile({ memberId: b.memberId }))).rejects.toMatchObject({
+    code: ErrorCode.UNKNOWN_MEMBER_ID,
+  });
+});
+
+test("a leader that leaves is followed by another member", async () => {
+  const groups = await coordinator();
+  const [a, b] = await stableGroup(groups, {}, {});
+  if (!a || !b) throw new Error("joined");
+  groups.leave("g", identity(a));
+  const again = await groups.join("g", profile({ memberId: b.memberId }));
+  expect(again.leader).toBe(b.memberId);
+  expect(() => groups.leave("g", identity(a))).toThrow(codeOf(ErrorCode.UNKNOWN_MEMBER_ID));
+});
+
+test("a leader that leaves before it has assigned does not leave the others waiting", async () => {
+  const groups = await coordinator();
+  const [a, b] = await Promise.all([groups.join("g", profile()), groups.join("g", profile())]);
+  const waiting = sync(groups, b);
+  groups.leave("g", identity(a));
+  await expect(waiting).rejects.toMatchObject({ code: ErrorCode.REBALANCE_IN_PROGRESS });
+});
+
+test("a leader that never assigns is out after the rebalance timeout", async () => {
+  const groups = await coordinator();
+  const request = profile({ rebalanceTimeoutMs: SHORT });
+  const [a, b] = await Promise.all([groups.join("g", request), groups.join("g", request)]);
+  await expect(sync(groups, b)).rejects.toMatchObject({ code: ErrorCode.REBALANCE_IN_PROGRESS });
+  expect(() => groups.heartbeat("g", identity(a), a.generation)).toThrow(codeOf(ErrorCode.UNKNOWN_MEMBER_ID));
+});
+
+test("the last one to leave leaves nothing behind", async () => {
+  const groups = await coordinator();
+  const [a] = await stableGroup(groups, {});
+  if (!a) throw new Error("joined");
+  groups.leave("g", identity(a));
+  expect(groups.describe("g")).toBeUndefined();
+  expect(groups.list()).toEqual([]);
+});
+
+test("a follower that joins again unchanged keeps its place; a leader, or new metadata, makes a rebalance", async () => {
+  const groups = await coordinator();
+  const [a, b] = await stableGroup(groups, {}, {});
+  if (!a || !b) throw new Error("joined");
+  const same = await groups.join("g", profile({ memberId: b.memberId }));
+  expect([same.generation, groups.describe("g")?.state]).toEqual([b.generation, "Stable"]);
+  const protocols = [{ name: "range", metadata: Buffer.from("more topics") }];
+  const changed = groups.join("g", profile({ memberId: b.memberId, protocols }));
+  expect(groups.describe("g")?.state).toBe("PreparingRebalance");
+  const leader = await groups.join("g", profile({ memberId: a.memberId }));
+  expect((await changed).generation).toBe(leader.generation);
+  expect(leader.members.find(({ id }) => id === b.memberId)?.metadata.toString()).toBe("more topics");
+});
+
+test("a join that is sent again, its answer lost, gets the same answer", async () => {
+  const groups = await coordinator();
+  const a = await groups.join("g", profile());
+  expect(await groups.join("g", profile({ memberId: a.memberId }))).toEqual(a);
+});
+
+test("a sync that is sent again gets the same part", async () => {
+  const groups = await coordinator();
+  const [a, b] = await stableGroup(groups, {}, {});
+  if (!a || !b) throw new Error("joined");
+  expect([await sync(groups, a), await sync(groups, b)]).toEqual(["part 0", "part 1"]);
+});
+
+test("the protocol is one that all support, the one that most prefer", async () => {
+  const groups = await coordinator();
+  const protocols = (...names: string[]) => names.map((name) => ({ name, metadata: Buffer.from(name) }));
+  const joined = await Promise.all([
+    groups.join("g", profile({ protocols: protocols("sticky", "range", "robin") })),
+    groups.join("g", profile({ protocols: protocols("robin", "range") })),
+    groups.join("g", profile({ protocols: protocols("range", "robin") })),
+  ]);
+  expect(joined.map(({ protocol }) => protocol)).toEqual(["range", "range", "range"]);
+});
+
+test("a member that shares no protocol, or is of another type, is refused", async () => {
+  const groups = await coordinator();
+  await stableGroup(groups, {});
+  const refused = { code: ErrorCode.INCONSISTENT_GROUP_PROTOCOL };
+  const other = [{ name: "other", metadata: Buffer.alloc(0) }];
+  await expect(groups.join("g", profile({ protocols: other }))).rejects.toMatchObject(refused);
+  await expect(groups.join("g", profile({ protocolType: "connect" }))).rejects.toMatchObject(refused);
+  await expect(groups.join("h", profile({ protocols: [] }))).rejects.toMatchObject(refused);
+  expect(groups.list()).toEqual(["g"]);
+});
+
+test("a new member is told its id first (KIP-394), and the id is withdrawn when it is not used", async () => {
+  const groups = await coordinator();
+  const join = groups.join("g", profile({ mustKnowId: true, sessionTimeoutMs: SHORT }));
+  const { memberId } = await join.then(
+    () => ({ memberId: "" }),
+    (error: unknown) => (error instanceof MemberIdRequired ? error : { memberId: "" }),
+  );
+  expect(memberId).toStartWith("client-");
+  expect(groups.describe("g")?.members).toEqual([]);
+  const joined = await groups.join("g", profile({ memberId, mustKnowId: true }));
+  expect(joined.memberId).toBe(memberId);
+  await expect(groups.join("h", profile({ mustKnowId: true, sessionTimeoutMs: 1 }))).rejects.toThrow();
+  while (groups.list().includes("h")) await Bun.sleep(1);
+  await expect(groups.join("h", profile({ memberId: "made up" }))).rejects.toMatchObject({
+    code: ErrorCode.UNKNOWN_MEMBER_ID,
+  });
+});
+
+test("a static member that comes back fences off its former self", async () => {
+  const groups = await coordinator();
+  const instance = profile({ instanceId: "i" });
+  const former = await groups.join("g", instance);
+  const waiting = groups.join("g", { ...instance, memberId: former.memberId });
+  const back = await groups.join("g", instance);
+  expect(back.memberId).not.toBe(former.memberId);
+  await waiting.catch(() => {});
+  const old = { memberId: former.memberId, instanceId: "i" };
+  expect(() => groups.heartbeat("g", old, back.generation)).toThrow(codeOf(ErrorCode.FENCED_INSTANCE_ID));
+  groups.heartbeat("g", { memberId: back.memberId, instanceId: "i" }, back.generation);
+  groups.leave("g", { memberId: "", instanceId: "i" });
+  expect(groups.describe("g")).toBeUndefined();
+});
+
+test("session timeouts have bounds, group ids are not empty", async () => {
+  const groups = await coordinator();
+  const refused = { code: ErrorCode.INVALID_SESSION_TIMEOUT };
+  await expect(groups.join("g", profile({ sessionTimeoutMs: 0 }))).rejects.toMatchObject(refused);
+  await expect(groups.join("g", profile({ sessionTimeoutMs: LONG + 1 }))).rejects.toMatchObject(refused);
+  await expect(groups.join("", profile())).rejects.toMatchObject({ code: ErrorCode.INVALID_GROUP_ID });
+});
+
+const offset = (value: number) => [
+  { topic: "t", partition: 0, offset: value, leaderEpoch: -1, metadata: "note" },
+];
+
+test("only a member of the present generation commits", async () => {
+  const groups = await coordinator();
+  const [a] = await stableGroup(groups, {});
+  if (!a) throw new Error("joined");
+  const commit = (memberId: string, generation: number) =>
+    groups.commit("g", { memberId, instanceId: null }, generation, offset(generation));
+  await commit(a.memberId, a.generation);
+  const refusals = [
+    [commit(a.memberId, a.generation - 1), ErrorCode.ILLEGAL_GENERATION],
+    [commit("somebody", a.generation), ErrorCode.UNKNOWN_MEMBER_ID],
+    [commit("", -1), ErrorCode.UNKNOWN_MEMBER_ID],
+    [groups.commit("h", identity(a), 1, offset(1)), ErrorCode.ILLEGAL_GENERATION],
+  ] as const;
+  for (const [refused, code] of refusals) await expect(refused).rejects.toMatchObject({ code });
+  expect(groups.offsets.get("g", { topic: "t", partition: 0 })?.offset).toBe(a.generation);
+});
+
+test("nobody commits between the join and the sync of a generation", async () => {
+  const groups = await coordinator();
+  const a = await groups.join("g", profile());
+  await expect(groups.commit("g", identity(a), a.generation, offset(1))).rejects.toMatchObject({
+    code: ErrorCode.REBALANCE_IN_PROGRESS,
+  });
+});
+
+test("offsets of a group without members are set from outside, survive a restart, and are deleted with it", async () => {
+  const directory = await temporaryDirectory();
+  const groups = await coordinator(directory);
+  await groups.commit("g", { memberId: "", instanceId: null }, -1, offset(41));
+  const again = await coordinator(directory);
+  expect(again.offsets.get("g", { topic: "t", partition: 0 })).toEqual({
+    offset: 41,
+    leaderEpoch: -1,
+    metadata: "note",
+  });
+  expect([again.list(), again.describe("g")?.state]).toEqual([["g"], "Empty"]);
+  await again.delete("g");
+  expect([again.list(), again.offsets.partitions("g")]).toEqual([[], []]);
+  await expect(again.delete("g")).rejects.toMatchObject({ code: ErrorCode.GROUP_ID_NOT_FOUND });
+});
+
+test("a group with members is not deleted", async () => {
+  const groups = await coordinator();
+  await stableGroup(groups, {});
+  await expect(groups.delete("g")).rejects.toMatchObject({ code: ErrorCode.NON_EMPTY_GROUP });
+});
+
+test("after a restart members are unknown, so that they join again, and their offsets are there", async () => {
+  const directory = await temporaryDirectory();
+  const groups = await coordinator(directory);
+  const [a] = await stableGroup(groups, {});
+  if (!a) throw new Error("joined");
+  await groups.commit("g", identity(a), a.generation, offset(7));
+  const again = await coordinator(directory);
+  expect(() => again.heartbeat("g", identity(a), a.generation)).toThrow(codeOf(ErrorCode.UNKNOWN_MEMBER_ID));
+  expect(again.describe("g")).toMatchObject({ state: "Empty", protocolType: "consumer" });
+  expect(again.offsets.get("g", { topic: "t", partition: 0 })?.offset).toBe(7);
+});
+
+test("whoever waits when the broker stops is told so", async () => {
+  const groups = await coordinator();
+  await stableGroup(groups, {});
+  const waiting = groups.join("g", profile());
+  groups.close();
+  await expect(waiting).rejects.toMatchObject({ code: ErrorCode.NOT_COORDINATOR });
+});

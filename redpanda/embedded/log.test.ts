@@ -1,0 +1,251 @@
+import { expect, test } from "bun:test";
+import { appendFile, readdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ErrorCode, KafkaError } from "./errors.ts";
+import { Codec, type RecordBatch } from "./log/batch.ts";
+import { findByTimestamp, findMaxTimestamp } from "./log/timestamps.ts";
+import { PartitionLog } from "./log.ts";
+import { createLogger } from "./logger.ts";
+import { Disk, type DiskOperation } from "./storage/disk.ts";
+import { batchesIn, batchOf, textsIn } from "./testing/batches.ts";
+import { cleanUp, temporaryDirectory } from "./testing/temporary.ts";
+import { parseTopicConfig } from "./topics/config.ts";
+
+const ALL = 2 ** 30;
+
+async function openLog(directory: string, configs: Record<string, string> = {}, disk = new Disk()) {
+  const config = parseTopicConfig(configs);
+  const log = await PartitionLog.open({ directory, disk, config, logger: createLogger("silent") });
+  cleanUp(() => (log.isClosed ? undefined : log.close()));
+  return log;
+}
+
+async function append(log: PartitionLog, ...batches: RecordBatch[]): Promise<number[]> {
+  const appended = batches.map((batch) => log.append(batch));
+  await Promise.all(appended.map(({ durable }) => durable));
+  return appended.map(({ baseOffset }) => baseOffset);
+}
+
+async function refusalOf(durable: Promise<void>): Promise<unknown> {
+  return durable.then(
+    () => undefined,
+    (error: unknown) => (error instanceof KafkaError ? error.code : error),
+  );
+}
+
+/** The same directory opened again. */
+async function reopen(log: PartitionLog, configs: Record<string, string> = {}): Promise<PartitionLog> {
+  await log.close();
+  return openLog(log.options.directory, configs);
+}
+
+test("offsets follow each other, and are read from the batch that holds them", async () => {
+  const log = await openLog(await temporaryDirectory());
+  expect(await append(log, batchOf(["a", "b"]), batchOf(["c"]), batchOf(["d", "e"]))).toEqual([0, 2, 3]);
+  expect(textsIn(await log.read(0, ALL, true))).toEqual(["0:=a", "1:=b", "2:=c", "3:=d", "4:=e"]);
+  expect(textsIn(await log.read(4, ALL, true))).toEqual(["3:=d", "4:=e"]);
+  expect(await log.read(5, ALL, true)).toBeEmpty();
+  await expect(log.read(6, ALL, true)).rejects.toMatchObject({ code: ErrorCode.OFFSET_OUT_OF_RANGE });
+  await expect(log.read(-1, ALL, true)).rejects.toMatchObject({ code: ErrorCode.OFFSET_OUT_OF_RANGE });
+});
+
+test("a read is limited in bytes, but for the first batch when the reader must get on", async () => {
+  const log = await openLog(await temporaryDirectory());
+  const large = batchOf(["x".repeat(10_000)]);
+  await append(log, large, batchOf(["b"]), batchOf(["c"]));
+  expect(batchesIn(await log.read(0, 100, true))).toHaveLength(1);
+  expect(await log.read(0, 100, false)).toBeEmpty();
+  expect(batchesIn(await log.read(1, 100, false))).toHaveLength(1);
+  expect(batchesIn(await log.read(0, large.bytes.length + 10, true))).toHaveLength(1);
+});
+
+test("every offset of a long log with many segments is found", async () => {
+  const log = await openLog(await temporaryDirectory(), { "segment.bytes": "20000" });
+  for (let i = 0; i < 300; i++) await append(log, batchOf([`first ${i}`.padEnd(i * 3), `second ${i}`]));
+  expect(log.segments.all.length).toBeGreaterThan(5);
+  const check = async (opened: PartitionLog) => {
+    for (let offset = 0; offset < 600; offset++) {
+      const [batch] = batchesIn(await opened.read(offset, 200, true));
+      expect(batch?.baseOffset).toBe(offset - (offset % 2));
+    }
+  };
+  await check(log);
+  await check(await reopen(log));
+});
+
+test("nothing is seen before it is on disk, and then all at once", async () => {
+  const disk = new Disk();
+  const log = await openLog(await temporaryDirectory(), {}, disk);
+  const seen: number[] = [];
+  disk.fault = (operation) => {
+    if (operation === "sync") seen.push(log.highWatermark);
+  };
+  log.onReadable(() => seen.push(log.highWatermark));
+  await append(log, batchOf(["a"]), batchOf(["b", "c"]));
+  expect(seen).toEqual([0, 3]);
+});
+
+test("what arrives while one sync runs shares the next", async () => {
+  const disk = new Disk();
+  const log = await openLog(await temporaryDirectory(), {}, disk);
+  let syncs = 0;
+  const late: Promise<void>[] = [];
+  disk.fault = (operation) => {
+    if (operation !== "sync") return;
+    syncs += 1;
+    if (syncs === 1) for (let i = 0; i < 50; i++) late.push(log.append(batchOf([`late ${i}`])).durable);
+  };
+  await append(log, batchOf(["first"]));
+  await Promise.all(late);
+  expect(late).toHaveLength(50);
+  expect(syncs).toBe(2);
+});
+
+test("a reader that waits is woken by the append", async () => {
+  const log = await openLog(await temporaryDirectory());
+  const woken = new Promise((resolve) => log.onReadable(resolve));
+  const batch = batchOf(["a"]);
+  await append(log, batch);
+  expect(await woken).toBe(batch.bytes.length);
+});
+
+test.each([
+  ["a write that was cut short", (bytes: Buffer) => bytes.subarray(0, bytes.length - 5)],
+  ["a header that was cut short", (bytes: Buffer) => bytes.subarray(0, 20)],
+  [
+    "a page that was never written",
+    (bytes: Buffer) => Buffer.concat([bytes.subarray(0, 64), Buffer.alloc(bytes.length - 64)]),
+  ],
+  [
+    "a length beyond all bounds",
+    () => Buffer.concat([Buffer.alloc(8), Buffer.from([0x7f, 0xff, 0xff, 0xff])]),
+  ],
+  ["zeros, as a power cut leaves them", () => Buffer.alloc(5_000)],
+])("after a crash the tail is cut off where it is %s", async (_what, tear) => {
+  const log = await openLog(await temporaryDirectory());
+  await append(log, batchOf(["a"]), batchOf(["b"]));
+  const { path } = log.segments.active;
+  const intact = await readFile(path);
+  const torn = batchOf(["torn ".repeat(100)]);
+  torn.assign(2);
+  await appendFile(path, tear(torn.bytes));
+  const again = await reopen(log);
+  expect(again.highWatermark).toBe(2);
+  expect(await readFile(path)).toEqual(intact);
+  expect(await append(again, batchOf(["c"]))).toEqual([2]);
+  expect(textsIn(await (await reopen(again)).read(0, ALL, true))).toEqual(["0:=a", "1:=b", "2:=c"]);
+});
+
+test("damage in the middle of a closed segment hides what follows in it, and removes nothing", async () => {
+  const log = await openLog(await temporaryDirectory(), { "segment.bytes": "150" });
+  for (const text of ["a", "b", "c", "d", "e"]) await append(log, batchOf([text]));
+  const [first] = log.segments.all;
+  const bytes = await readFile(first?.path ?? "");
+  await writeFile(first?.path ?? "", bytes.fill(0, batchOf(["a"]).bytes.length));
+  const again = await reopen(log);
+  expect(textsIn(await again.read(0, ALL, true))).toEqual(["0:=a"]);
+  expect(textsIn(await again.read(1, ALL, true))).toEqual(["2:=c", "3:=d"]);
+  expect((await readFile(first?.path ?? "")).length).toBe(bytes.length);
+});
+
+test.each<DiskOperation>(["write", "sync"])(
+  "when %s fails, what is not on disk is refused, and all is well after",
+  async (broken) => {
+    const disk = new Disk();
+    const log = await openLog(await temporaryDirectory(), {}, disk);
+    const idempotent = (sequence: number) => batchOf([`${sequence}`], { producerId: 1, epoch: 0, sequence });
+    await append(log, idempotent(0));
+    const before = await readFile(log.segments.active.path);
+    disk.fault = (operation) => {
+      if (operation === broken) throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+    };
+    const refused = [idempotent(1), idempotent(2)].map((batch) => refusalOf(log.append(batch).durable));
+    expect(await Promise.all(refused)).toEqual([
+      ErrorCode.KAFKA_STORAGE_ERROR,
+      ErrorCode.KAFKA_STORAGE_ERROR,
+    ]);
+    expect(log.highWatermark).toBe(1);
+    expect(await readFile(log.segments.active.path)).toEqual(before);
+    disk.fault = undefined;
+    expect(await append(log, idempotent(1), idempotent(2))).toEqual([1, 2]);
+    expect(textsIn(await (await reopen(log)).read(0, ALL, true))).toEqual(["0:=0", "1:=1", "2:=2"]);
+  },
+);
+
+test("what a failed write left behind is cut off before the next one, when it could not be at once", async () => {
+  const disk = new Disk();
+  const log = await openLog(await temporaryDirectory(), {}, disk);
+  disk.fault = (operation) => {
+    if (operation === "sync" || operation === "truncate") throw new Error("the disk is gone");
+  };
+  await expect(log.append(batchOf(["lost ".repeat(50)])).durable).rejects.toThrow();
+  disk.fault = undefined;
+  await append(log, batchOf(["a"]));
+  expect(textsIn(await readFile(log.segments.active.path))).toEqual(["0:=a"]);
+});
+
+test("a duplicate of a batch that is under way shares its fate", async () => {
+  const disk = new Disk();
+  const log = await openLog(await temporaryDirectory(), {}, disk);
+  const make = () => batchOf(["a"], { producerId: 1, epoch: 0, sequence: 0 });
+  disk.fault = (operation) => {
+    if (operation === "sync") throw new Error("broken");
+  };
+  const refused = [log.append(make()), log.append(make())].map(({ durable }) => refusalOf(durable));
+  expect(await Promise.all(refused)).toEqual([ErrorCode.KAFKA_STORAGE_ERROR, ErrorCode.KAFKA_STORAGE_ERROR]);
+  disk.fault = undefined;
+  expect(await append(log, make(), make())).toEqual([0, 0]);
+  expect(log.highWatermark).toBe(1);
+});
+
+test("a producer's sequence survives a restart", async () => {
+  const log = await openLog(await temporaryDirectory());
+  const make = (sequence: number) => batchOf(["a"], { producerId: 1, epoch: 3, sequence });
+  await append(log, make(0), make(1));
+  const again = await reopen(log);
+  expect(await append(again, make(1), make(2))).toEqual([1, 2]);
+  expect(() => again.append(make(7))).toThrow();
+});
+
+test("offsets by timestamp", async () => {
+  const log = await openLog(await temporaryDirectory(), { "segment.bytes": "300" });
+  const at = (...timestamps: number[]) => batchOf(timestamps.map((timestamp) => ({ value: "x", timestamp })));
+  await append(log, at(10, 20), at(15), at(40, 30), at(35), at(50));
+  const find = async (timestamp: number) => (await findByTimestamp(log, timestamp)).offset;
+  expect(await Promise.all([0, 10, 11, 21, 36, 41, 51].map(find))).toEqual([0, 0, 1, 3, 3, 6, -1]);
+  expect(await findMaxTimestamp(log)).toEqual({ timestamp: 50, offset: 6 });
+  const gzipped = batchOf([{ timestamp: 60 }, { timestamp: 70 }], { codec: Codec.gzip });
+  await append(log, gzipped);
+  expect(await find(65)).toBe(8);
+});
+
+test("a log that closes stores what it accepted, and accepts no more", async () => {
+  const log = await openLog(await temporaryDirectory());
+  const { durable } = log.append(batchOf(["a"]));
+  await log.close();
+  await durable;
+  expect(() => log.append(batchOf(["b"]))).toThrow();
+  expect(textsIn(await (await openLog(log.options.directory)).read(0, ALL, true))).toEqual(["0:=a"]);
+});
+
+test("an empty file, left by a roll before a crash, is appended to", async () => {
+  const log = await openLog(await temporaryDirectory());
+  await append(log, batchOf(["a"]));
+  await log.roll();
+  const again = await reopen(log);
+  expect(await append(again, batchOf(["b"]))).toEqual([1]);
+  expect((await readdir(log.options.directory)).sort()).toEqual([
+    "00000000000000000000.log",
+    "00000000000000000001.log",
+  ]);
+});
+
+test("what is no segment does not stop a start", async () => {
+  const log = await openLog(await temporaryDirectory());
+  await append(log, batchOf(["a"]));
+  await writeFile(join(log.options.directory, "00000000000000000000.log.compacted"), "half a file");
+  await truncate(log.segments.active.path, (await readFile(log.segments.active.path)).length);
+  const again = await reopen(log);
+  expect(again.highWatermark).toBe(1);
+  expect(await readdir(log.options.directory)).toEqual(["00000000000000000000.log"]);
+});

@@ -1,0 +1,231 @@
+import { expect, test } from "bun:test";
+import { copyFile, readdir } from "node:fs/promises";
+import { ErrorCode } from "../errors.ts";
+import { PartitionLog } from "../log.ts";
+import { createLogger } from "../logger.ts";
+import { Disk } from "../storage/disk.ts";
+import { type BatchSpec, batchesIn, batchOf, type RecordSpec, textsIn } from "../testing/batches.ts";
+import { cleanUp, temporaryDirectory } from "../testing/temporary.ts";
+import { parseTopicConfig } from "../topics/config.ts";
+import { Codec } from "./batch.ts";
+import { compact } from "./compaction.ts";
+import { applyRetention } from "./retention.ts";
+
+const ALL = 2 ** 30;
+const NOW = 1_000_000_000;
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** Each segment takes one batch, and is closed by the next. */
+const TINY = { "segment.bytes": "14" };
+const COMPACT = { "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0" };
+
+async function openLog(
+  configs: Record<string, string>,
+  directory?: string,
+  disk = new Disk(),
+): Promise<PartitionLog> {
+  const log = await PartitionLog.open({
+    directory: directory ?? (await temporaryDirectory()),
+    disk,
+    config: parseTopicConfig(configs),
+    logger: createLogger("silent"),
+  });
+  cleanUp(() => (log.isClosed ? undefined : log.close()));
+  return log;
+}
+
+async function append(log: PartitionLog, records: (string | RecordSpec)[], spec?: BatchSpec): Promise<void> {
+  await log.append(batchOf(records, spec)).durable;
+}
+
+/** `key=value` pairs become records; without a value they are tombstones. */
+async function put(log: PartitionLog, pairs: string, spec?: BatchSpec): Promise<void> {
+  const records = pairs.split(" ").map((pair) => {
+    const [key = "", value] = pair.split("=");
+    return { key, value: value ?? null, timestamp: NOW };
+  });
+  await append(log, records, spec);
+}
+
+async function contents(log: PartitionLog): Promise<string> {
+  const found: string[] = [];
+  for (let offset = log.startOffset; offset < log.highWatermark; ) {
+    const read = await log.read(offset, ALL, true);
+    const last = batchesIn(read).at(-1);
+    if (!last) break;
+    found.push(...textsIn(read));
+    offset = last.lastOffset + 1;
+  }
+  return found.join(" ");
+}
+
+test("segments go when all their records are too old", async () => {
+  const log = await openLog({ ...TINY, "retention.ms": "1000" });
+  for (const age of [5000, 3000, 500]) await append(log, [{ value: `${age}`, timestamp: NOW - age }]);
+  await applyRetention(log, NOW);
+  expect(await contents(log)).toBe("2:=500");
+  await expect(log.read(1, ALL, true)).rejects.toMatchObject({ code: ErrorCode.OFFSET_OUT_OF_RANGE });
+});
+
+test("the last segment goes too when its time has come, and offsets go on", async () => {
+  const log = await openLog({ "retention.ms": "1000" });
+  await append(log, [{ value: "old", timestamp: NOW - 5000 }]);
+  await applyRetention(log, NOW);
+  expect([log.startOffset, log.highWatermark]).toEqual([1, 1]);
+  await log.close();
+  const again = await openLog({}, log.options.directory);
+  await append(again, ["new"]);
+  expect(await contents(again)).toBe("1:=new");
+});
+
+test("the oldest segments go when the log is too large", async () => {
+  const size = batchOf(["a"]).bytes.length;
+  const log = await openLog({ ...TINY, "retention.bytes": String(size * 2), "retention.ms": "-1" });
+  for (const text of ["a", "b", "c", "d"]) await append(log, [text]);
+  await applyRetention(log, NOW);
+  expect(await contents(log)).toBe("2:=c 3:=d");
+  expect(await readdir(log.options.directory)).toHaveLength(2);
+});
+
+test("records that were deleted are not read, and their segments go", async () => {
+  const log = await openLog({ ...TINY, "retention.ms": "-1" });
+  for (const text of ["a", "b", "c"]) await append(log, [text]);
+  log.raiseStartOffset(2);
+  await expect(log.read(1, ALL, true)).rejects.toMatchObject({ code: ErrorCode.OFFSET_OUT_OF_RANGE });
+  await applyRetention(log, NOW);
+  expect(await readdir(log.options.directory)).toEqual(["00000000000000000002.log"]);
+  expect(await contents(log)).toBe("2:=c");
+});
+
+test("a reader that is at a segment when it goes reads on to the end", async () => {
+  const log = await openLog({ ...TINY, "retention.ms": "1000" });
+  for (let i = 0; i < 3; i++) await append(log, [{ value: `${i}`, timestamp: NOW - 5000 }]);
+  const batches = log.segments.first.batches();
+  const reading = batches.next();
+  await applyRetention(log, NOW);
+  const { value } = await reading;
+  expect(value).toHaveLength(1);
+  await batches.return(undefined);
+});
+
+test("compaction keeps the last value of each key at its offset", async () => {
+  const log = await openLog({ ...TINY, ...COMPACT });
+  for (const pairs of ["a=1 b=1", "a=2", "c=1 b=2 a=3", "d=1", "a=4"]) await put(log, pairs);
+  await compact(log, NOW);
+  expect(await contents(log)).toBe("3:c=1 4:b=2 5:a=3 6:d=1 7:a=4");
+  expect(log.startOffset).toBe(0);
+  expect(textsIn(await log.read(0, ALL, true))).toContain("3:c=1");
+});
+
+test("compaction merges small segments, and a restart finds the same", async () => {
+  const log = await openLog({ ...COMPACT, "segment.bytes": "200" });
+  for (let i = 0; i < 50; i++) await put(log, `key${i % 5}=${i}`);
+  const before = log.segments.all.length;
+  await compact(log, NOW);
+  expect(log.segments.all.length).toBeLessThan(before / 3);
+  const expected = await contents(log);
+  expect(expected.split(" ").length).toBeLessThan(10);
+  await log.close();
+  const again = await openLog(COMPACT, log.options.directory);
+  expect(await contents(again)).toBe(expected);
+  expect(again.highWatermark).toBe(50);
+});
+
+test("a crash between the merge and the removal of what was merged brings nothing back", async () => {
+  const log = await openLog({ ...TINY, ...COMPACT, "segment.bytes": "250" });
+  for (let i = 0; i < 12; i++) await put(log, `key${i % 4}=${i}`);
+  const leftover = log.segments.closed[1];
+  const path = leftover?.path ?? "";
+  await copyFile(path, `${path}.kept`);
+  await compact(log, NOW);
+  const expected = await contents(log);
+  await log.close();
+  await copyFile(`${path}.kept`, path);
+  const again = await openLog(COMPACT, log.options.directory);
+  expect(await contents(again)).toBe(expected);
+  expect(again.segments.all.map(({ baseOffset }) => baseOffset)).not.toContain(leftover?.baseOffset);
+});
+
+test("a tombstone removes its key, and goes itself when it is old enough", async () => {
+  const log = await openLog({ ...TINY, ...COMPACT, "delete.retention.ms": String(DAY_MS) });
+  for (const pairs of ["a=1 b=1", "a", "c=1", "d=1"]) await put(log, pairs);
+  await compact(log, NOW);
+  expect(await contents(log)).toBe("1:b=1 2:a= 3:c=1 4:d=1");
+  await put(log, "e=1");
+  await compact(log, NOW + DAY_MS + 1);
+  expect(await contents(log)).toBe("1:b=1 3:c=1 4:d=1 5:e=1");
+});
+
+test("records younger than min.compaction.lag.ms are left alone", async () => {
+  const log = await openLog({ ...TINY, ...COMPACT, "min.compaction.lag.ms": "1000" });
+  for (const pairs of ["a=1", "a=2", "a=3"]) await put(log, pairs);
+  await compact(log, NOW + 999);
+  expect(await contents(log)).toBe("0:a=1 1:a=2 2:a=3");
+  await compact(log, NOW + 1000);
+  expect(await contents(log)).toBe("1:a=2 2:a=3");
+});
+
+test("nothing is written anew while too little is new", async () => {
+  const log = await openLog({ ...TINY, "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.5" });
+  for (const pairs of ["a=1", "b=1", "c=1", "d=1", "e=1"]) await put(log, pairs);
+  await compact(log, NOW);
+  const [first] = log.segments.all;
+  await put(log, "a=2");
+  await compact(log, NOW);
+  expect(log.segments.first).toBe(first as typeof log.segments.first);
+});
+
+test("gzip is compacted like any other; what cannot be read stays whole", async () => {
+  const log = await openLog({ ...TINY, ...COMPACT });
+  await put(log, "a=1 b=1", { codec: Codec.gzip });
+  await put(log, "a=1", { codec: Codec.lz4 });
+  for (const pairs of ["a=2", "z=1"]) await put(log, pairs);
+  await compact(log, NOW);
+  expect(await contents(log)).toBe("1:b=1 3:a=2 4:z=1");
+  for (const [offset, codec] of [
+    [1, Codec.gzip],
+    [2, Codec.lz4],
+  ] as const) {
+    expect(batchesIn(await log.read(offset, ALL, true))[0]?.codec).toBe(codec);
+  }
+});
+
+test("the sequence of an idempotent producer outlives its records", async () => {
+  const log = await openLog({ ...TINY, ...COMPACT });
+  const spec = { producerId: 9, epoch: 0 };
+  await put(log, "a=1", { ...spec, sequence: 0 });
+  await put(log, "a=2", { ...spec, sequence: 1 });
+  for (const pairs of ["a=3", "b=1"]) await put(log, pairs);
+  await compact(log, NOW);
+  await log.close();
+  const again = await openLog(COMPACT, log.options.directory);
+  expect(await contents(again)).toBe("2:a=3 3:b=1");
+  expect(again.append(batchOf(["x"], { ...spec, sequence: 1 })).baseOffset).toBe(1);
+});
+
+test("appends and reads go on while a log is compacted", async () => {
+  const log = await openLog({ ...COMPACT, "segment.bytes": "2000" });
+  for (let i = 0; i < 200; i++) await put(log, `key${i % 10}=${i}`);
+  const compaction = compact(log, NOW);
+  for (let i = 200; i < 300; i++) {
+    await put(log, `key${i % 10}=${i}`);
+    expect(await log.read(i, ALL, true)).not.toBeEmpty();
+  }
+  await compaction;
+  const last = (await contents(log)).split(" ").slice(-10);
+  expect(last).toEqual(Array.from({ length: 10 }, (_, index) => `${290 + index}:key${index}=${290 + index}`));
+});
+
+test("a compaction that fails leaves what it did not get to as it was", async () => {
+  const disk = new Disk();
+  const log = await openLog({ ...TINY, ...COMPACT }, undefined, disk);
+  for (const pairs of ["a=1", "a=2", "a=3"]) await put(log, pairs);
+  disk.fault = (operation, path) => {
+    if (operation === "write" && path.endsWith(".compacted")) throw new Error("no space left on device");
+  };
+  await expect(compact(log, NOW)).rejects.toThrow("no space");
+  disk.fault = undefined;
+  await put(log, "a=4");
+  expect(await contents(log)).toBe("1:a=2 2:a=3 3:a=4");
+  expect((await readdir(log.options.directory)).filter((name) => !name.endsWith(".log"))).toEqual([]);
+});

@@ -1,0 +1,80 @@
+import { expect, test } from "bun:test";
+import { ErrorCode } from "../errors.ts";
+import { batchOf } from "../testing/batches.ts";
+import type { RecordBatch } from "./batch.ts";
+import { ProducerStates } from "./producers.ts";
+
+const EVERYTHING = Number.POSITIVE_INFINITY;
+
+function batch(sequence: number, { records = 1, epoch = 0, offset = sequence } = {}): RecordBatch {
+  const made = batchOf(Array<string>(records).fill("x"), { producerId: 7, epoch, sequence });
+  made.assign(offset);
+  return made;
+}
+
+function remembering(...batches: RecordBatch[]): ProducerStates {
+  const states = new ProducerStates();
+  for (const each of batches) states.record(each, EVERYTHING);
+  return states;
+}
+
+test("each of the last five batches, sent again, is found where it is stored", () => {
+  const batches = [0, 2, 4, 6, 8, 10].map((sequence) =>
+    batch(sequence, { records: 2, offset: 100 + sequence }),
+  );
+  const states = remembering(...batches);
+  expect(batches.slice(1).map((each) => states.findDuplicate(each))).toEqual([102, 104, 106, 108, 110]);
+});
+
+test("a batch older than that is out of order, not a duplicate", () => {
+  const states = remembering(...[0, 1, 2, 3, 4, 5].map((sequence) => batch(sequence)));
+  expect(() => states.findDuplicate(batch(0))).toThrow(code(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER));
+});
+
+test("the next sequence is accepted, a gap is not", () => {
+  const states = remembering(batch(0, { records: 3 }));
+  expect(states.findDuplicate(batch(3))).toBeUndefined();
+  expect(() => states.findDuplicate(batch(4))).toThrow(code(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER));
+  expect(() => states.findDuplicate(batch(0, { records: 2 }))).toThrow(
+    code(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER),
+  );
+});
+
+test("sequences begin again at 0 after 2^31 - 1, also within a batch", () => {
+  const last = batch(2 ** 31 - 2, { records: 3, offset: 50 });
+  const states = remembering(last);
+  expect(states.findDuplicate(last)).toBe(50);
+  expect(states.findDuplicate(batch(1))).toBeUndefined();
+});
+
+test("a later epoch begins at 0, an earlier one is fenced off", () => {
+  const states = remembering(batch(0, { epoch: 1 }));
+  expect(states.findDuplicate(batch(0, { epoch: 2 }))).toBeUndefined();
+  expect(() => states.findDuplicate(batch(1, { epoch: 2 }))).toThrow(
+    code(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER),
+  );
+  expect(() => states.findDuplicate(batch(1, { epoch: 0 }))).toThrow(code(ErrorCode.INVALID_PRODUCER_EPOCH));
+});
+
+test("a producer that is not known may begin anywhere", () => {
+  expect(new ProducerStates().findDuplicate(batch(41))).toBeUndefined();
+});
+
+test("what was undone is no duplicate, and what came before it is still known", () => {
+  const states = new ProducerStates();
+  for (let sequence = 0; sequence < 20; sequence++) states.record(batch(sequence), Math.min(sequence, 5));
+  states.undoFrom(5);
+  expect(states.findDuplicate(batch(4))).toBe(4);
+  expect(states.findDuplicate(batch(5))).toBeUndefined();
+});
+
+test("a producer that has been silent for a day is forgotten", () => {
+  const states = new ProducerStates();
+  states.record(batch(0), EVERYTHING, 1_000);
+  states.expire(1_000 + 24 * 60 * 60 * 1000 + 1);
+  expect(states.findDuplicate(batch(41))).toBeUndefined();
+});
+
+function code(expected: ErrorCode) {
+  return expect.objectContaining({ code: expected });
+}

@@ -1,0 +1,81 @@
+/** Record batches as a client makes them. */
+import { gzipSync } from "node:zlib";
+import { Codec, RecordBatch } from "../log/batch.ts";
+import { crc32c } from "../log/crc32c.ts";
+import { recordsOf } from "../log/records.ts";
+import { Writer } from "../wire.ts";
+
+export interface RecordSpec {
+  readonly key?: string | null;
+  readonly value?: string | null;
+  readonly timestamp?: number;
+}
+
+export interface BatchSpec {
+  readonly producerId?: number;
+  readonly epoch?: number;
+  readonly sequence?: number;
+  readonly codec?: number;
+}
+
+/** A batch of these records; a string stands for a value without a key. */
+export function batchOf(records: readonly (string | RecordSpec)[], spec: BatchSpec = {}): RecordBatch {
+  const specs = records.map((record) => (typeof record === "string" ? { value: record } : record));
+  const base = specs[0]?.timestamp ?? 1_000;
+  const payload = Buffer.concat(specs.map((record, index) => encode(record, index, base)));
+  const stored = spec.codec === Codec.gzip ? gzipSync(payload) : payload;
+  const timestamps = specs.map(({ timestamp }) => timestamp ?? base);
+  const tail = new Writer(false)
+    .int16(spec.codec ?? Codec.none)
+    .int32(specs.length - 1)
+    .int64(base)
+    .int64(Math.max(...timestamps))
+    .int64(spec.producerId ?? -1)
+    .int16(spec.epoch ?? -1)
+    .int32(spec.sequence ?? -1)
+    .int32(specs.length)
+    .raw(stored)
+    .finish();
+  const crc = crc32c(tail);
+  const head = new Writer(false)
+    .int64(0)
+    .int32(9 + tail.length)
+    .int32(-1)
+    .int8(2)
+    .int32(crc | 0);
+  return new RecordBatch(Buffer.concat([head.finish(), tail]));
+}
+
+/** `offset:key=value` of every record in a buffer of whole batches. */
+export function textsIn(buffer: Buffer): string[] {
+  const texts: string[] = [];
+  for (const batch of batchesIn(buffer)) {
+    for (const { offset, key, value } of recordsOf(batch) ?? [])
+      texts.push(`${offset}:${key ?? ""}=${value ?? ""}`);
+  }
+  return texts;
+}
+
+export function batchesIn(buffer: Buffer): RecordBatch[] {
+  const batches: RecordBatch[] = [];
+  for (let at = 0; at < buffer.length; ) {
+    const size = 12 + buffer.readInt32BE(at + 8);
+    batches.push(new RecordBatch(buffer.subarray(at, at + size)));
+    at += size;
+  }
+  return batches;
+}
+
+function encode({ key = null, value = null, timestamp }: RecordSpec, index: number, base: number): Buffer {
+  const body = new Writer(false)
+    .int8(0)
+    .varint((timestamp ?? base) - base)
+    .varint(index);
+  for (const field of [key, value]) {
+    if (field === null) body.varint(-1);
+    else body.varint(Buffer.byteLength(field)).raw(Buffer.from(field));
+  }
+  body.varint(0); // no headers
+  const record = body.finish();
+  return new Writer(false).varint(record.length).raw(record).finish();
+}

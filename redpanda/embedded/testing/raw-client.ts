@@ -1,0 +1,108 @@
+/** A client that can say what real clients never would, and each API in each version. */
+import type { Socket } from "bun";
+import { apis } from "../apis.ts";
+import type { Broker } from "../broker.ts";
+import { Frames } from "../server/frames.ts";
+import { Reader, Writer } from "../wire.ts";
+import { cleanUp } from "./temporary.ts";
+
+export class RawClient {
+  /** Resolves when the broker has closed the connection. */
+  readonly closed: Promise<void>;
+  readonly #close: () => void;
+  readonly #frames = new Frames(2 ** 30);
+  readonly #responses: Buffer[] = [];
+  readonly #waiting: ((frame: Buffer) => void)[] = [];
+  #socket: Socket | undefined;
+  #correlationId = 0;
+
+  private constructor() {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.closed = promise;
+    this.#close = resolve;
+  }
+
+  static async connect(broker: Broker): Promise<RawClient> {
+    const client = new RawClient();
+    client.#socket = await Bun.connect({
+      hostname: "127.0.0.1",
+      port: broker.port,
+      socket: {
+        data: (_socket, chunk) => client.#receive(chunk),
+        close: () => client.#close(),
+        error: () => {},
+      },
+    });
+    cleanUp(() => client.#socket?.terminate());
+    return client;
+  }
+
+  /** Sends a request and resolves with its response, behind the header. */
+  async request(apiKey: number, version: number, body: (writer: Writer) => void = () => {}): Promise<Reader> {
+    this.send(apiKey, version, body);
+    return this.response(apiKey, version);
+  }
+
+  send(apiKey: number, version: number, body: (writer: Writer) => void = () => {}): void {
+    const flexible = version >= (apis.get(apiKey)?.flexibleFrom ?? Number.POSITIVE_INFINITY);
+    const header = new Writer(false)
+      .int16(apiKey)
+      .int16(version)
+      .int32(this.#correlationId++)
+      .nullableString("raw");
+    const rest = new Writer(flexible).noTags();
+    body(rest);
+    rest.noTags();
+    this.sendFrame(Buffer.concat([header.finish(), rest.finish()]));
+  }
+
+  /** The next response, read as one of that API and version. */
+  async response(apiKey: number, version: number): Promise<Reader> {
+    const flexible = version >= (apis.get(apiKey)?.flexibleFrom ?? Number.POSITIVE_INFINITY);
+    const frame = new Reader(await this.nextFrame());
+    frame.int32();
+    const body = frame.rest(flexible);
+    if (apiKey !== 18) body.skipTags();
+    return body;
+  }
+
+  sendFrame(frame: Uint8Array): void {
+    this.sendBytes(Buffer.concat([new Writer().int32(frame.length).finish(), frame]));
+  }
+
+  /** Bytes as they are; tests keep them small enough for the socket's buffer. */
+  sendBytes(bytes: Uint8Array): void {
+    this.#socket?.write(bytes);
+  }
+
+  nextFrame(): Promise<Buffer> {
+    const frame = this.#responses.shift();
+    if (frame) return Promise.resolve(frame);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push(resolve);
+      void this.closed.then(() => reject(new Error("the broker closed the connection")));
+    });
+  }
+
+  /** Stops reading, as a client does that is stuck. */
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    this.#socket?.resume();
+  }
+
+  end(): void {
+    this.#socket?.end();
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#frames.push(chunk);
+    for (let frame = this.#frames.next(); frame; frame = this.#frames.next()) {
+      const waiting = this.#waiting.shift();
+      if (waiting) waiting(frame);
+      else this.#responses.push(frame);
+    }
+  }
+}

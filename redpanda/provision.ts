@@ -70,7 +70,8 @@ async function bringUpToDate(
   replication: number | undefined,
 ): Promise<Provisioned> {
   const { brokers } = await admin.describeCluster();
-  if (brokers.length < (replication ?? 1)) throw new Error(`${brokers.length} of ${replication} brokers are there yet`);
+  if (brokers.length < (replication ?? 1))
+    throw new Error(`${brokers.length} of ${replication} brokers are there yet`);
   const existing = new Set(await admin.listTopics());
   const created = topics.filter(({ name }) => !existing.has(name));
   if (created.length > 0) {

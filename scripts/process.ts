@@ -71,7 +71,7 @@ export class ManagedProcess {
     clearTimeout(this.#restartTimer);
     const child = this.#child;
     if (child === undefined) {
-      this.#stopped(`${this.spec.name} was stopped`);
+      this.#settle("stopped", `${this.spec.name} was stopped`);
       return;
     }
     if (this.#state !== "stopping") {
@@ -161,9 +161,9 @@ export class ManagedProcess {
   #onEnd(how: string): void {
     this.#child = undefined;
     const because = this.#lastLine === "" ? "" : `: ${this.#lastLine}`;
-    if (this.#state === "stopping") this.#stopped(`${this.spec.name} was stopped`);
+    if (this.#state === "stopping") this.#settle("stopped", `${this.spec.name} was stopped`);
     else if (this.#everReady) this.#restartLater(how);
-    else this.#stopped(`${this.spec.name} did not start (${how})${because}`);
+    else this.#settle("stopped", `${this.spec.name} did not start (${how})${because}`);
   }
 
   #restartLater(how: string): void {
@@ -185,18 +185,14 @@ export class ManagedProcess {
     }, delayMs);
   }
 
-  #stopped(reason: string): void {
-    this.#settle("stopped", new StartFailed(reason));
-  }
-
   /** Goes to a state in which nobody needs to wait any longer. */
-  #settle(state: "ready" | "stopped", error?: Error): void {
+  #settle(state: "ready" | "stopped", reason?: string): void {
     this.#state = state;
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const { resolve, reject } of waiting) {
-      if (error === undefined) resolve();
-      else reject(error);
+      if (reason === undefined) resolve();
+      else reject(new StartFailed(reason));
     }
   }
 

@@ -28,10 +28,16 @@ export function brokerProcess(shared: Readonly<Record<string, string>>, port: nu
   return {
     name: "broker",
     entry: join(ROOT, "redpanda/embedded/main.ts"),
-    env: shared,
+    env: { ...shared, ...brokerLogLevel(shared.LOG_LEVEL) },
     // Its line that says so depends on LOG_LEVEL.
     ready: { kind: "port", host: "127.0.0.1", port },
   };
+}
+
+/** The broker has fewer levels than the services: the nearest one. */
+function brokerLogLevel(level: string | undefined): Record<string, string> {
+  if (level === "trace") return { LOG_LEVEL: "debug" };
+  return level === "fatal" ? { LOG_LEVEL: "error" } : {};
 }
 
 /** How to run a service. */

@@ -5,4 +5,7 @@ export const GatewayConfig = Type.Object({
   ...commonSettings,
   API_GATEWAY_PORT: Port(8900),
   DEMO_SIGN_IN: Type.Boolean({ default: false }),
+  // Where the page finds the notifications; and, only where there is one, the supervisor.
+  NOTIFICATION_PORT: Port(8903),
+  SUPERVISOR_PORT: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
 });

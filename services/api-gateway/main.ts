@@ -11,6 +11,7 @@ import { GatewayConfig } from "./config.ts";
 import { gatewayHandlers } from "./handlers.ts";
 import { gatewayRoutes } from "./http.ts";
 import { migrations } from "./migrations/index.ts";
+import { pageRoutes } from "./page.ts";
 import { Sessions } from "./sessions.ts";
 import { OrderViews } from "./store.ts";
 
@@ -38,6 +39,14 @@ await runService("api-gateway", async (service) => {
       messaging,
       demoSignIn: config.DEMO_SIGN_IN,
       outboxLimit: config.OUTBOX_LIMIT,
+    }),
+  );
+  const { NOTIFICATION_PORT: notificationPort, SUPERVISOR_PORT: supervisorPort } = config;
+  app.use(
+    pageRoutes({
+      notificationPort,
+      ...(supervisorPort === undefined ? {} : { supervisorPort }),
+      demoSignIn: config.DEMO_SIGN_IN,
     }),
   );
   return serve(service, app, {

@@ -1,0 +1,48 @@
+/** What the page is told by whoever serves it. */
+export interface PageSettings {
+  /** Where the notification service listens, on the host that the page came from. */
+  readonly notificationPort: number;
+  /** Where the supervisor listens, if there is one: then the page can look behind the counter. */
+  readonly supervisorPort?: number;
+  /** Whether anybody may sign in as anybody. */
+  readonly demoSignIn: boolean;
+}
+
+/** Names of the files that the document needs. */
+export interface PageFiles {
+  readonly script: string;
+  readonly style: string;
+  readonly icon: string;
+}
+
+const DESCRIPTION =
+  "An online store that stays open when its parts fail: order, break things, watch them recover.";
+
+/** The document. The settings stand in it as data: a policy that forbids inline scripts lets data be. */
+export function pageHtml(settings: PageSettings, files: PageFiles): string {
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="theme-color" content="#f4efe4" media="(prefers-color-scheme: light)">
+<meta name="theme-color" content="#151a17" media="(prefers-color-scheme: dark)">
+<meta name="description" content="${DESCRIPTION}">
+<meta name="store-settings" content="${escapeAttribute(JSON.stringify(settings))}">
+<title>Still Open</title>
+<link rel="icon" href="/assets/${files.icon}" type="image/svg+xml">
+<link rel="stylesheet" href="/assets/${files.style}">
+<script type="module" src="/assets/${files.script}"></script>
+</head>
+<body>
+<div id="page"></div>
+<noscript>This page needs JavaScript. The store does not: see its HTTP interface at /openapi/json.</noscript>
+</body>
+</html>
+`;
+}
+
+function escapeAttribute(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
+}

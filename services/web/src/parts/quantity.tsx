@@ -1,0 +1,37 @@
+import { MAX_QUANTITY } from "../state/basket.ts";
+
+interface QuantityProps {
+  /** What is counted: "Espresso cup". */
+  readonly name: string;
+  readonly value: number;
+  readonly onChange: (value: number) => void;
+}
+
+/** One less, a number to type, one more. */
+export function Quantity({ name, value, onChange }: QuantityProps) {
+  return (
+    <fieldset class="quantity">
+      <legend class="visually-hidden">How many of {name}</legend>
+      <button type="button" aria-label={`One ${name} less`} onClick={() => onChange(value - 1)}>
+        −
+      </button>
+      <input
+        type="number"
+        inputmode="numeric"
+        min={0}
+        max={MAX_QUANTITY}
+        value={value}
+        aria-label={`Number of ${name}`}
+        onChange={({ currentTarget }) => onChange(currentTarget.valueAsNumber)}
+      />
+      <button
+        type="button"
+        aria-label={`One ${name} more`}
+        disabled={value >= MAX_QUANTITY}
+        onClick={() => onChange(value + 1)}
+      >
+        +
+      </button>
+    </fieldset>
+  );
+}

@@ -1,0 +1,123 @@
+import type { Line } from "../api/types.ts";
+import { money, plural } from "../parts/format.ts";
+import { Quantity } from "../parts/quantity.tsx";
+import { basket, itemCount, setQuantity } from "../state/basket.ts";
+import { checkOut, refusal, sending } from "../state/checkout.ts";
+import { productsById } from "../state/products.ts";
+import { goTo, hrefOf } from "../state/router.ts";
+import { session } from "../state/session.ts";
+import { SignInForm } from "./sign-in.tsx";
+
+/** The basket as a view of its own: what a phone shows. */
+export function BasketView() {
+  return (
+    <section class="column" aria-labelledby="basket-title">
+      <h1 id="basket-title" tabIndex={-1}>
+        Basket
+      </h1>
+      <BasketPanel id="view" />
+    </section>
+  );
+}
+
+/** What is in the basket, on a till receipt, and the button that orders it. @param id unique in the page */
+export function BasketPanel({ id }: { id: string }) {
+  const { lines } = basket.value;
+  return (
+    <div class="receipt">
+      <p class="receipt-head" aria-hidden="true">
+        Still Open
+      </p>
+      {lines.length === 0 ? <EmptyBasket /> : <Lines lines={lines} />}
+      {refusal.value !== undefined && (
+        <p class="refusal" role="alert">
+          The order was not taken. {refusal}
+        </p>
+      )}
+      {lines.length > 0 && <CheckOut id={id} />}
+    </div>
+  );
+}
+
+function EmptyBasket() {
+  const under = sending.value.length;
+  return (
+    <div class="empty">
+      <p>The basket is empty.</p>
+      {under > 0 && (
+        <p>
+          {plural(under, "order is", "orders are")} on the way to the store.{" "}
+          <a href={hrefOf.orders}>See it go</a>
+        </p>
+      )}
+    </div>
+  );
+}
+
+function Lines({ lines }: { lines: readonly Line[] }) {
+  const known = productsById.value;
+  const priced = lines.map((line) => ({ ...line, product: known.get(line.productId) }));
+  const total = priced.reduce(
+    (sum, { quantity, product }) => sum + quantity * (product?.price.amount ?? 0),
+    0,
+  );
+  const currency = priced[0]?.product?.price.currency;
+  const short = priced.filter(
+    ({ quantity, product }) => product !== undefined && quantity > product.available,
+  );
+  return (
+    <>
+      <ul class="receipt-lines">
+        {priced.map(({ productId, quantity, product }) => (
+          <li key={productId}>
+            <span class="receipt-name">{product?.name ?? productId}</span>
+            <span class="receipt-amount">
+              {product === undefined
+                ? "…"
+                : money({ amount: quantity * product.price.amount, currency: product.price.currency })}
+            </span>
+            <Quantity
+              name={product?.name ?? productId}
+              value={quantity}
+              onChange={(value) => setQuantity(productId, value)}
+            />
+          </li>
+        ))}
+      </ul>
+      <p class="receipt-total">
+        <span>Total</span>
+        <span data-total>{currency === undefined ? "…" : money({ amount: total, currency })}</span>
+      </p>
+      {short.length > 0 && (
+        <p class="hint">
+          Not enough of {short.map(({ product }) => product?.name).join(", ")} just now: the order will wait
+          for it.
+        </p>
+      )}
+    </>
+  );
+}
+
+function CheckOut({ id }: { id: string }) {
+  if (session.value === null) return <SignInForm id={id} />;
+  const place = () => {
+    const orderId = checkOut();
+    // Nothing to order: another tab was quicker, and its order is in the list.
+    goTo(orderId === undefined ? hrefOf.orders : hrefOf.order(orderId));
+  };
+  return (
+    <button type="button" class="primary" onClick={place}>
+      Place the order
+    </button>
+  );
+}
+
+/** On a phone, what is in the basket stays in sight below the shelves. */
+export function BasketBar() {
+  return (
+    <a class="basket-bar" href={hrefOf.basket} data-empty={itemCount.value === 0}>
+      <span>{itemCount.value === 0 ? "The basket is empty" : plural(itemCount.value, "thing")}</span>
+      <span>To the basket</span>
+    </a>
+  );
+}

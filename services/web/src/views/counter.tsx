@@ -1,0 +1,3 @@
+export function CounterView() {
+  return <section class="column" />;
+}

@@ -1,0 +1,3 @@
+export function FiguresView() {
+  return <section class="column" />;
+}

@@ -1,0 +1,66 @@
+import { hasSupervisor } from "../api/supervisor.ts";
+import { Sign } from "../parts/pictures.tsx";
+import { itemCount } from "../state/basket.ts";
+import { feed } from "../state/feed.ts";
+import { hrefOf, type Route } from "../state/router.ts";
+import { SignInMenu } from "./sign-in.tsx";
+
+const links: readonly (readonly [view: Route["view"], href: string, text: string])[] = [
+  ["shop", hrefOf.shop, "Shop"],
+  ["orders", hrefOf.orders, "Orders"],
+  ...(hasSupervisor
+    ? ([
+        ["counter", hrefOf.counter, "Behind the counter"],
+        ["figures", hrefOf.figures, "Figures"],
+        ["tour", hrefOf.tour, "Tour"],
+      ] as const)
+    : ([["figures", hrefOf.figures, "Figures"]] as const)),
+];
+
+export function Header({ view }: { view: Route["view"] }) {
+  const here = view === "order" ? "orders" : view;
+  return (
+    <header class="top">
+      <a class="brand" href={hrefOf.shop} aria-label="Still Open, to the shop">
+        <Sign />
+        <span aria-hidden="true">Still Open</span>
+      </a>
+      <nav aria-label="Main">
+        <ul>
+          {links.map(([name, href, text]) => (
+            <li key={name}>
+              <a href={href} aria-current={name === here ? "page" : undefined}>
+                {text}
+              </a>
+            </li>
+          ))}
+        </ul>
+      </nav>
+      <div class="top-right">
+        <a class="basket-link" href={hrefOf.basket} aria-current={view === "basket" ? "page" : undefined}>
+          Basket <span class="pill">{itemCount}</span>
+        </a>
+        <SignInMenu />
+      </div>
+    </header>
+  );
+}
+
+const feedWords: Readonly<Record<typeof feed.value, string>> = {
+  off: "News of orders comes when somebody is signed in.",
+  connecting: "Connecting to the news of your orders.",
+  live: "News of your orders comes live, over a WebSocket.",
+  polling: "The live connection is down: this page asks the gateway instead, and resumes without a gap.",
+};
+
+export function Footer() {
+  return (
+    <footer class="foot">
+      <p class="feed" data-feed={feed}>
+        <span class="dot" aria-hidden="true" />
+        {feedWords[feed.value]}
+      </p>
+      <p>A demonstration: nothing is charged, nothing is shipped.</p>
+    </footer>
+  );
+}

@@ -1,0 +1,145 @@
+import { useSignal } from "@preact/signals";
+import { cancelOrder } from "../api/gateway.ts";
+import { wordsFor } from "../api/request.ts";
+import { canCancel, type Order } from "../api/types.ts";
+import { money, plural, time } from "../parts/format.ts";
+import { StatusBadge, statusWords } from "../parts/status.tsx";
+import { sending } from "../state/checkout.ts";
+import { nameOf } from "../state/products.ts";
+import { hrefOf } from "../state/router.ts";
+import { token } from "../state/session.ts";
+import { useOrder, type Watched } from "../state/watch.ts";
+import { SignInForm } from "./sign-in.tsx";
+import { Timeline } from "./timeline.tsx";
+import { waitsFor } from "./waiting.ts";
+
+export function OrderView({ orderId }: { orderId: string }) {
+  const watched = useOrder(orderId);
+  if (token.value === undefined) {
+    return (
+      <section class="column">
+        <h1 tabIndex={-1}>Order {orderId}</h1>
+        <p>Sign in as its customer to see it.</p>
+        <SignInForm id="order" />
+      </section>
+    );
+  }
+  const onItsWay = sending.value.find((order) => order.orderId === orderId);
+  const { order } = watched.value;
+  return (
+    <div class="order">
+      <section class="order-facts" aria-labelledby="order-title">
+        <p class="crumb">
+          <a href={hrefOf.orders}>Your orders</a>
+        </p>
+        <h1 id="order-title" tabIndex={-1}>
+          Order <span class="order-number">{orderId}</span>
+        </h1>
+        {order === undefined ? (
+          <Unknown watched={watched.value} failures={onItsWay?.failures} />
+        ) : (
+          <Facts order={order} answered={watched.value.answered} />
+        )}
+      </section>
+      <section class="order-way" aria-labelledby="way-title">
+        <h2 id="way-title">Its way through the store</h2>
+        <Timeline orderId={orderId} order={order} />
+      </section>
+    </div>
+  );
+}
+
+interface UnknownProps {
+  readonly watched: Watched;
+  /** How often it was sent in vain; undefined when it is not on its way. */
+  readonly failures: number | undefined;
+}
+
+function Unknown({ watched, failures }: UnknownProps) {
+  if (failures !== undefined) {
+    return (
+      <div class="status-card" data-status="sending">
+        <p class="status-line">
+          <StatusBadge status="sending" />
+        </p>
+        <p>
+          {failures === 0
+            ? "On its way to the store."
+            : `The store did not answer (${plural(failures, "time")}). The order is kept here, over a reload too, and sent again until the store has it. It will be placed once.`}
+        </p>
+      </div>
+    );
+  }
+  if (watched.missing) return <p>You have no order of this number.</p>;
+  return (
+    <p aria-busy="true">{watched.answered ? "Looking for it." : "The store does not answer just now."}</p>
+  );
+}
+
+function Facts({ order, answered }: { order: Order; answered: boolean }) {
+  const { tone } = statusWords[order.status];
+  return (
+    <>
+      <div class={`status-card status-${tone}`} data-status={order.status}>
+        <p class="status-line">
+          <StatusBadge status={order.status} />
+          <span>{time(Date.parse(order.updatedAt))}</span>
+        </p>
+        <p class="status-text">{waitsFor(order)}</p>
+        {canCancel(order.status) && <CancelButton orderId={order.orderId} />}
+      </div>
+      {!answered && <p class="hint">The store does not answer just now: this is how it was.</p>}
+      <Items order={order} />
+    </>
+  );
+}
+
+function Items({ order }: { order: Order }) {
+  return (
+    <div class="receipt">
+      <p class="receipt-head">Placed {time(Date.parse(order.placedAt))}</p>
+      <ul class="receipt-lines">
+        {order.items.map(({ productId, quantity, unitPrice }) => (
+          <li key={productId}>
+            <span class="receipt-name">
+              {quantity} × {nameOf(productId)}
+            </span>
+            <span class="receipt-amount">
+              {money({ amount: quantity * unitPrice.amount, currency: unitPrice.currency })}
+            </span>
+          </li>
+        ))}
+      </ul>
+      <p class="receipt-total">
+        <span>Total</span>
+        <span>{money(order.total)}</span>
+      </p>
+    </div>
+  );
+}
+
+/** Asks for the order to be called off; that it is, is news like any other. */
+function CancelButton({ orderId }: { orderId: string }) {
+  const asked = useSignal(false);
+  const error = useSignal<string | undefined>(undefined);
+  const cancel = async () => {
+    const by = token.peek();
+    if (by === undefined) return;
+    asked.value = true;
+    error.value = undefined;
+    try {
+      await cancelOrder(by, orderId);
+    } catch (reason) {
+      asked.value = false;
+      error.value = wordsFor(reason);
+    }
+  };
+  return (
+    <>
+      <button type="button" class="danger" disabled={asked} onClick={cancel}>
+        {asked.value ? "Asked to cancel…" : "Cancel this order"}
+      </button>
+      {error.value !== undefined && <p role="alert">{error}</p>}
+    </>
+  );
+}

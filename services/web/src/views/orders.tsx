@@ -1,0 +1,96 @@
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { wordsFor } from "../api/request.ts";
+import { money, plural, time } from "../parts/format.ts";
+import { StatusBadge } from "../parts/status.tsx";
+import { WindowedList } from "../parts/windowed-list.tsx";
+import { type ListedOrder, loadOrders, moreOrders, orders } from "../state/orders.ts";
+import { hrefOf } from "../state/router.ts";
+import { customerId } from "../state/session.ts";
+import { SignInForm } from "./sign-in.tsx";
+
+const ROW_HEIGHT = 64;
+
+export function OrdersView() {
+  const customer = customerId.value;
+  return (
+    <section class="column wide" aria-labelledby="orders-title">
+      <h1 id="orders-title" tabIndex={-1}>
+        Your orders
+      </h1>
+      {customer === undefined ? (
+        <>
+          <p>Whose orders? Sign in to see them.</p>
+          <SignInForm id="orders" />
+        </>
+      ) : (
+        <OrderList key={customer} />
+      )}
+    </section>
+  );
+}
+
+function OrderList() {
+  const busy = useSignal(true);
+  const error = useSignal<string | undefined>(undefined);
+  const load = async (older: boolean) => {
+    busy.value = true;
+    error.value = undefined;
+    try {
+      await loadOrders(older);
+    } catch (reason) {
+      error.value = wordsFor(reason);
+    } finally {
+      busy.value = false;
+    }
+  };
+  useEffect(() => void load(false), []);
+  const list = orders.value;
+  return (
+    <>
+      <Summary list={list} />
+      {list.length === 0 && !busy.value && <p class="empty">No orders yet.</p>}
+      <WindowedList
+        items={list}
+        keyOf={({ orderId }) => orderId}
+        row={(order) => <Row order={order} />}
+        rowHeight={ROW_HEIGHT}
+        label="Orders, newest first"
+      />
+      {error.value !== undefined && <p role="alert">The older ones cannot be shown just now: {error}</p>}
+      {moreOrders.value && list.length > 0 && (
+        <button type="button" disabled={busy} onClick={() => load(true)}>
+          Show older orders
+        </button>
+      )}
+    </>
+  );
+}
+
+function Summary({ list }: { list: readonly ListedOrder[] }) {
+  const by = Map.groupBy(list, ({ status }) => status);
+  const parts = [...by].map(([status, { length }]) => (
+    <li key={status}>
+      <StatusBadge status={status} /> {length}
+    </li>
+  ));
+  return (
+    <ul class="summary" aria-label={plural(list.length, "order")}>
+      {parts}
+    </ul>
+  );
+}
+
+function Row({ order }: { order: ListedOrder }) {
+  return (
+    <a class="order-row" href={hrefOf.order(order.orderId)}>
+      <span class="order-id">{order.orderId}</span>
+      <StatusBadge status={order.status} />
+      <span class="order-when">
+        {time(order.placedAt)}
+        {order.count !== undefined && `, ${plural(order.count, "thing")}`}
+      </span>
+      <span class="order-total">{order.total === undefined ? "" : money(order.total)}</span>
+    </a>
+  );
+}

@@ -1,0 +1,102 @@
+import type { Product } from "../api/types.ts";
+import { money, plural } from "../parts/format.ts";
+import { Picture } from "../parts/pictures.tsx";
+import { Quantity } from "../parts/quantity.tsx";
+import { announce } from "../state/announcer.ts";
+import { quantityOf, setQuantity } from "../state/basket.ts";
+import { gatewayAnswers, products } from "../state/products.ts";
+import { BasketPanel } from "./basket.tsx";
+
+/** As many as the demo store has, so that nothing moves when they come. */
+const PLACEHOLDERS = Array.from({ length: 12 }, (_, index) => `placeholder-${index}`);
+/** From here on down it is said how few there are. */
+const FEW = 3;
+
+export function ShopView() {
+  return (
+    <div class="shop">
+      <section class="shelves" aria-labelledby="shop-title">
+        <h1 id="shop-title" tabIndex={-1}>
+          Good coffee things
+        </h1>
+        <p class="lead">
+          The shop stays open when its parts fail. Sold out? Order anyway: it waits in line and is served
+          first.
+        </p>
+        <Shelves />
+      </section>
+      <aside class="shop-side" aria-label="Basket">
+        <BasketPanel id="side" />
+      </aside>
+    </div>
+  );
+}
+
+function Shelves() {
+  const list = products.value;
+  if (list === undefined) {
+    return (
+      <ul class="products" aria-busy="true" aria-label="The products are on their way">
+        {PLACEHOLDERS.map((key) => (
+          <li key={key} class="product product-blank" />
+        ))}
+      </ul>
+    );
+  }
+  if (list.length === 0) return <p class="empty">Nothing is sold here yet.</p>;
+  return (
+    <>
+      <ul class="products">
+        {list.map((product) => (
+          <ProductCard key={product.productId} product={product} />
+        ))}
+      </ul>
+      {!gatewayAnswers.value && (
+        <p class="hint">Prices and stock are as they were when the store last answered.</p>
+      )}
+    </>
+  );
+}
+
+function ProductCard({ product }: { product: Product }) {
+  const { productId, name, price } = product;
+  const quantity = quantityOf(productId);
+  const add = () => {
+    setQuantity(productId, 1);
+    announce(`${name} is in the basket.`);
+  };
+  return (
+    <li class="product" data-product={productId}>
+      <div class="product-picture">
+        <Picture name={name} />
+      </div>
+      <h2>{name}</h2>
+      <p class="product-price">{money(price)}</p>
+      <Availability available={product.available} />
+      <div class="product-action">
+        {quantity === 0 ? (
+          <button type="button" class="add" onClick={add} aria-label={`Add ${name} to the basket`}>
+            {product.available === 0 ? "Order and wait" : "Add"}
+          </button>
+        ) : (
+          <Quantity name={name} value={quantity} onChange={(value) => setQuantity(productId, value)} />
+        )}
+      </div>
+    </li>
+  );
+}
+
+function Availability({ available }: { available: number }) {
+  const tone = available === 0 ? "none" : available <= FEW ? "few" : "some";
+  const text =
+    available === 0
+      ? "Sold out"
+      : available <= FEW
+        ? `Only ${available} left`
+        : plural(available, "in stock", "in stock");
+  return (
+    <p class={`stock stock-${tone}`} data-available={available}>
+      {text}
+    </p>
+  );
+}

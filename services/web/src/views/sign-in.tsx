@@ -1,0 +1,122 @@
+import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { wordsFor } from "../api/request.ts";
+import { canSignIn } from "../settings.ts";
+import { expiredCustomer, session, signIn, signOut } from "../state/session.ts";
+
+const demoCustomers = ["CUSTOMER_001", "CUSTOMER_002", "CUSTOMER_003"] as const;
+const ID_PATTERN = "[A-Za-z0-9_\\-]{1,64}";
+
+/** Who is signed in; or the way to be somebody. */
+export function SignInMenu() {
+  const menu = useRef<HTMLDetailsElement>(null);
+  const current = session.value;
+  useEffect(() => closeFromOutside(menu), []);
+  if (current !== null) {
+    return (
+      <div class="who">
+        <span class="who-name" title={current.customerId}>
+          {current.customerId}
+        </span>
+        <button type="button" class="quiet" onClick={signOut}>
+          Sign out
+        </button>
+      </div>
+    );
+  }
+  if (!canSignIn) return null;
+  return (
+    <details class="menu" ref={menu}>
+      <summary>Sign in</summary>
+      <div class="menu-panel">
+        <SignInForm id="menu" />
+      </div>
+    </details>
+  );
+}
+
+function closeFromOutside(menu: { current: HTMLDetailsElement | null }) {
+  const close = (event: Event) => {
+    const inside = event.target instanceof Node && menu.current?.contains(event.target);
+    const escaped = event instanceof KeyboardEvent && event.key === "Escape";
+    if (menu.current?.open !== true || (event instanceof KeyboardEvent ? !escaped : inside)) return;
+    menu.current.open = false;
+    if (escaped) menu.current.querySelector("summary")?.focus();
+  };
+  document.addEventListener("pointerdown", close);
+  document.addEventListener("keydown", close);
+  return () => {
+    document.removeEventListener("pointerdown", close);
+    document.removeEventListener("keydown", close);
+  };
+}
+
+/** The demo's sign-in: one of a few customers, or any other name. @param id unique in the page */
+export function SignInForm({ id }: { id: string }) {
+  const error = useSignal<string | undefined>(undefined);
+  const busy = useSignal(false);
+  const enter = async (customerId: string) => {
+    busy.value = true;
+    error.value = undefined;
+    try {
+      await signIn(customerId);
+    } catch (reason) {
+      error.value = wordsFor(reason);
+    } finally {
+      busy.value = false;
+    }
+  };
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault();
+    if (!(event.currentTarget instanceof HTMLFormElement)) return;
+    const name = new FormData(event.currentTarget).get("customerId");
+    if (typeof name === "string") void enter(name.trim());
+  };
+  return (
+    <form class="sign-in" onSubmit={submit}>
+      <fieldset disabled={busy}>
+        <legend>Sign in as</legend>
+        <div class="choices">
+          {demoCustomers.map((name) => (
+            <button type="button" key={name} onClick={() => enter(name)}>
+              {name}
+            </button>
+          ))}
+        </div>
+        <label for={`${id}-customer`}>or as somebody new</label>
+        <div class="row">
+          <input
+            id={`${id}-customer`}
+            name="customerId"
+            required
+            pattern={ID_PATTERN}
+            autocomplete="off"
+            placeholder="ALEX_7"
+            title="Letters, digits, _ and -, up to 64 of them"
+          />
+          <button type="submit">Sign in</button>
+        </div>
+      </fieldset>
+      <p class="hint">A demo: anybody may be anybody.</p>
+      {error.value !== undefined && <p role="alert">{error}</p>}
+    </form>
+  );
+}
+
+/** Says that a session ran out, and whose it was. */
+export function SignInNotice() {
+  const customer = expiredCustomer.value;
+  if (customer === null || session.value !== null) return null;
+  return (
+    <section class="notice" role="alert">
+      <p>
+        The session of <strong>{customer}</strong> has ended. What was in the basket or on its way is kept.
+      </p>
+      {canSignIn && (
+        <button type="button" onClick={() => void signIn(customer).catch(() => {})}>
+          Sign in again as {customer}
+        </button>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,3 @@
+export function TourView() {
+  return <section class="column" />;
+}

@@ -18,7 +18,7 @@ import { ProducerIds } from "./producer-ids.ts";
 import { listen, type Server } from "./server.ts";
 import { Disk } from "./storage/disk.ts";
 import { Journal } from "./storage/journal.ts";
-import { acquireLock } from "./storage/lock.ts";
+import { acquireLock, type Lock } from "./storage/lock.ts";
 import { Topics } from "./topics.ts";
 
 export interface BrokerOptions {
@@ -127,8 +127,7 @@ function isWildcard(host: string): boolean {
 export async function startBroker(given: BrokerOptions): Promise<Broker> {
   const options = { ...defaults, logger: createLogger("silent"), ...given };
   const disk = new Disk();
-  await disk.makeDirectory(options.dataDir);
-  const lock = acquireLock(join(options.dataDir, "broker.lock"));
+  const lock = await lockDirectory(disk, options.dataDir);
   const closers: (() => Promise<void> | void)[] = [() => lock.release()];
   const release = async () => {
     for (const close of closers.reverse()) await close();
@@ -154,6 +153,15 @@ export async function startBroker(given: BrokerOptions): Promise<Broker> {
   } catch (error) {
     await release();
     throw error;
+  }
+}
+
+async function lockDirectory(disk: Disk, path: string): Promise<Lock> {
+  try {
+    await disk.makeDirectory(path);
+    return acquireLock(join(path, "broker.lock"));
+  } catch (error) {
+    throw new Error(`the data directory cannot be used: ${messageOf(error)}`);
   }
 }
 

@@ -19,7 +19,7 @@ export interface Logger {
 
 export function createLogger(
   threshold: LogLevel,
-  write = (line: string) => void process.stdout.write(line),
+  write: (line: string) => void = (line) => process.stdout.write(line),
 ): Logger {
   const at = (level: LogLevel) => (msg: string, fields?: Fields) => {
     if (levels.indexOf(level) < levels.indexOf(threshold)) return;

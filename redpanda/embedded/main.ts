@@ -3,11 +3,13 @@ import { startBroker } from "./broker.ts";
 import { createLogger, messageOf } from "./logger.ts";
 import { readSettings } from "./settings.ts";
 
-async function main(): Promise<void> {
+// Whoever read the log may be gone; a broker does not stop for that.
+process.stdout.on("error", () => {});
+
+try {
   const settings = readSettings(process.env);
   const logger = createLogger(settings.logLevel);
   const broker = await startBroker({ ...settings, logger });
-  logger.info("listening", { host: broker.host, port: broker.port, pid: process.pid });
   const stop = async (signal: string) => {
     logger.info("stopping", { signal });
     await broker.stop();
@@ -16,9 +18,8 @@ async function main(): Promise<void> {
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
-}
-
-main().catch((error: unknown) => {
+  logger.info("listening", { host: broker.host, port: broker.port, pid: process.pid });
+} catch (error) {
   process.stderr.write(`broker: ${messageOf(error)}\n`);
   process.exit(1);
-});
+}

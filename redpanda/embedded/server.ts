@@ -1,5 +1,5 @@
 /** The TCP side: listens, makes a `Connection` of each socket, and at the end lets them finish. */
-import type { TCPSocketListener } from "bun";
+import type { SocketHandler, TCPSocketListener } from "bun";
 import { Connection, type ConnectionOptions } from "./server/connection.ts";
 
 export interface ServerOptions extends ConnectionOptions {
@@ -17,7 +17,7 @@ export interface Server {
 /** How often another free port is tried when the one found is taken on the second address. */
 const PORT_ATTEMPTS = 20;
 
-/** @throws when the address cannot be listened on; `code` is that of the system call. */
+/** @throws Error that says why the address cannot be listened on. */
 export function listen(options: ServerOptions): Server {
   const connections = new Set<Connection>();
   const listeners = listenAll(options, connections);
@@ -46,7 +46,7 @@ function listenAll(options: ServerOptions, connections: Set<Connection>): Listen
     try {
       return [first, listenOn("::1", first.port, options, connections)];
     } catch (error) {
-      if (codeOf(error) !== "EADDRINUSE") return [first];
+      if (!(error instanceof AddressInUse)) return [first];
       first.stop(true);
       if (options.port !== 0 || attempt === PORT_ATTEMPTS) throw error;
     }
@@ -59,26 +59,33 @@ function listenOn(
   options: ServerOptions,
   connections: Set<Connection>,
 ): Listener {
-  return Bun.listen<Connection>({
-    hostname,
-    port,
-    socket: {
-      open(socket) {
-        socket.data = new Connection(socket, options);
-        connections.add(socket.data);
-      },
-      data: (socket, chunk) => socket.data.onData(chunk),
-      drain: (socket) => socket.data.onWritable(),
-      close(socket) {
-        connections.delete(socket.data);
-        socket.data.onClose();
-      },
-      // A reset by the peer: `close` follows.
-      error: () => {},
-    },
-  });
+  try {
+    return Bun.listen<Connection>({ hostname, port, socket: handlers(options, connections) });
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "EADDRINUSE")
+      throw new AddressInUse(`port ${port} of ${hostname} is in use by another process`);
+    throw new Error(`cannot listen on ${hostname}:${port}${code ? ` (${code})` : ""}`);
+  }
 }
 
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
+function handlers(options: ConnectionOptions, connections: Set<Connection>): SocketHandler<Connection> {
+  return {
+    open(socket) {
+      socket.data = new Connection(socket, options);
+      connections.add(socket.data);
+    },
+    data: (socket, chunk) => socket.data.onData(chunk),
+    drain: (socket) => socket.data.onWritable(),
+    close(socket) {
+      connections.delete(socket.data);
+      socket.data.onClose();
+    },
+    // A reset by the peer: `close` follows.
+    error: () => {},
+  };
+}
+
+class AddressInUse extends Error {
+  override readonly name = "AddressInUse";
 }

@@ -5,6 +5,7 @@
  * could be stale or name another process by now. Bun brings SQLite; the database itself stays empty.
  */
 import { Database } from "bun:sqlite";
+import { dirname } from "node:path";
 
 export interface Lock {
   release(): void;
@@ -18,7 +19,12 @@ export function acquireLock(path: string): Lock {
     database.exec("BEGIN EXCLUSIVE");
   } catch (error) {
     database.close();
-    throw error;
+    if (!isLocked(error)) throw error;
+    throw new Error(`${dirname(path)} is in use by another broker`);
   }
   return { release: () => database.close() };
+}
+
+function isLocked(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "SQLITE_BUSY";
 }

@@ -1,0 +1,299 @@
+import { describe, expect, test } from "bun:test";
+import { ApiKey } from "./apis.ts";
+import { startBroker } from "./broker.ts";
+import { ErrorCode } from "./errors.ts";
+import { createLogger } from "./logger.ts";
+import { batchOf, textsIn } from "./testing/batches.ts";
+import { RawClient } from "./testing/raw-client.ts";
+import {
+  createTopic,
+  FETCH,
+  fetchBody,
+  fetched,
+  PRODUCE,
+  produceBody,
+  produced,
+} from "./testing/requests.ts";
+import { cleanUp, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
+import { Writer } from "./wire.ts";
+
+/** A broker whose log lines are kept, and a client that behaves. */
+async function setUp(options: Parameters<typeof temporaryBroker>[0] = {}) {
+  const lines: string[] = [];
+  const broker = await temporaryBroker({
+    ...options,
+    logger: createLogger("info", (line) => lines.push(line)),
+  });
+  const client = await RawClient.connect(broker);
+  return { broker, client, lines };
+}
+
+const header = (key: number, version: number) =>
+  new Writer().int16(key).int16(version).int32(1).nullableString("x");
+
+describe("a client that breaks the protocol is cut off with one line in the log, and the others go on", () => {
+  const hostile: [what: string, send: (client: RawClient) => void][] = [
+    ["a negative frame size", (client) => client.sendBytes(new Writer().int32(-1).finish())],
+    ["a frame beyond the limit", (client) => client.sendBytes(new Writer().int32(2 ** 31 - 1).finish())],
+    ["HTTP", (client) => client.sendBytes(Buffer.from("GET / HTTP/1.1\r\nHost: broker\r\n\r\n"))],
+    ["TLS", (client) => client.sendBytes(Buffer.from("16030100c8010000c40303", "hex"))],
+    ["an empty frame", (client) => client.sendFrame(Buffer.alloc(0))],
+    ["half a header", (client) => client.sendFrame(Buffer.from([0, 3, 0]))],
+    ["an API that does not exist", (client) => client.send(999, 0)],
+    ["a version that is too new", (client) => client.send(ApiKey.Metadata, 99)],
+    ["a version that is too old", (client) => client.send(ApiKey.Produce, 2)],
+    ["a body that is cut short", (client) => client.sendFrame(header(ApiKey.Fetch, 11).int32(0).finish())],
+    [
+      "an array of two billion",
+      (client) =>
+        client.sendFrame(
+          header(ApiKey.Metadata, 1)
+            .int32(2 ** 31 - 1)
+            .finish(),
+        ),
+    ],
+  ];
+
+  test.each(hostile)("%s", async (_what, send) => {
+    const { broker, client, lines } = await setUp();
+    const bad = await RawClient.connect(broker);
+    send(bad);
+    await bad.closed;
+    expect(lines).toHaveLength(1);
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({
+      level: "warn",
+      msg: "connection closed",
+      client: "127.0.0.1",
+    });
+    await createTopic(client, "t");
+  });
+
+  test("random bytes in well-formed frames", async () => {
+    const { broker, client } = await setUp();
+    let state = 7;
+    const random = () => {
+      state = (state * 48271) % (2 ** 31 - 1);
+      return state;
+    };
+    for (let round = 0; round < 300; round++) {
+      const bad = await RawClient.connect(broker);
+      const body = Buffer.from(Array.from({ length: random() % 64 }, () => random() % 256));
+      bad.sendFrame(Buffer.concat([header(random() % 61, random() % 12).finish(), body]));
+      bad.end();
+      await bad.closed;
+    }
+    await createTopic(client, "t");
+  });
+});
+
+test("frames may arrive in any pieces", async () => {
+  const { client } = await setUp();
+  const frame = header(ApiKey.ApiVersions, 0).finish();
+  const bytes = Buffer.concat([new Writer().int32(frame.length).finish(), frame]);
+  for (const byte of bytes) {
+    client.sendBytes(Buffer.from([byte]));
+    await Bun.sleep(0);
+  }
+  client.sendBytes(Buffer.concat([bytes, bytes, bytes.subarray(0, 3)]));
+  client.sendBytes(bytes.subarray(3));
+  for (let i = 0; i < 4; i++) expect((await client.nextFrame()).length).toBeGreaterThan(50);
+});
+
+test("a version of ApiVersions that is not known is answered in version 0 (KIP-511)", async () => {
+  const { client } = await setUp();
+  client.sendFrame(header(ApiKey.ApiVersions, 50).finish());
+  const frame = await client.nextFrame();
+  expect(frame.readInt16BE(4)).toBe(ErrorCode.UNSUPPORTED_VERSION);
+  expect(frame.readInt32BE(6)).toBeGreaterThan(20);
+});
+
+test("what ApiVersions promises is kept: librdkafka's Produce 0 is advertised, but not spoken", async () => {
+  const { client } = await setUp();
+  const response = await client.request(ApiKey.ApiVersions, 3, (writer) => writer.string("x").string("1"));
+  expect(response.int16()).toBe(ErrorCode.NONE);
+  const ranges = response.structs(() => [response.int16(), response.int16(), response.int16()]);
+  expect(ranges).toContainEqual([ApiKey.Produce, 0, 13]);
+  expect(ranges).toContainEqual([ApiKey.Fetch, 4, 18]);
+  expect(new Set(ranges.map(([key]) => key))).toEqual(new Set(Object.values(ApiKey)));
+});
+
+test("answers come in the order of the requests, also when a later one is done first", async () => {
+  const { broker, client } = await setUp();
+  await createTopic(client, "t");
+  const release = Promise.withResolvers<void>();
+  broker.control.on(ApiKey.Metadata, { fault: "delay", until: release.promise });
+  client.send(ApiKey.Metadata, 1, (writer) => writer.array([], () => {}));
+  client.send(PRODUCE_KEY, PRODUCE, produceBody("t", batchOf(["a"])));
+  const other = await RawClient.connect(broker);
+  const seen = await other.request(ApiKey.Fetch, FETCH, fetchBody("t", { maxWaitMs: 30_000 }));
+  expect(textsIn(fetched(seen).records)).toEqual(["0:=a"]);
+  release.resolve();
+  const first = await client.response(ApiKey.Metadata, 1);
+  expect(
+    first.structs(() => [first.int32(), first.string(), first.int32(), first.nullableString()]),
+  ).toHaveLength(1);
+  expect(produced(await client.response(PRODUCE_KEY, PRODUCE))).toEqual({ code: 0, baseOffset: 0 });
+});
+
+const PRODUCE_KEY = ApiKey.Produce;
+
+test("requests sent together keep their order and share their syncs", async () => {
+  const { broker, client } = await setUp();
+  await createTopic(client, "t");
+  let syncs = 0;
+  broker.disk.fault = (operation) => {
+    if (operation === "sync") syncs += 1;
+  };
+  for (let i = 0; i < 60; i++) client.send(PRODUCE_KEY, PRODUCE, produceBody("t", batchOf([`${i}`])));
+  for (let i = 0; i < 60; i++) {
+    expect(produced(await client.response(PRODUCE_KEY, PRODUCE))).toEqual({ code: 0, baseOffset: i });
+  }
+  expect(syncs).toBeLessThan(30);
+});
+
+test("a fetch that waits is answered by the append, not by the clock", async () => {
+  const { broker, client } = await setUp();
+  await createTopic(client, "t");
+  const waiting = await RawClient.connect(broker);
+  const answer = waiting.request(ApiKey.Fetch, FETCH, fetchBody("t", { maxWaitMs: 2 ** 31 - 1 }));
+  await client.request(PRODUCE_KEY, PRODUCE, produceBody("t", batchOf(["a"])));
+  expect(textsIn(fetched(await answer).records)).toEqual(["0:=a"]);
+});
+
+test("it waits for as many bytes as it asked for", async () => {
+  const { broker, client } = await setUp();
+  await createTopic(client, "t");
+  const waiting = await RawClient.connect(broker);
+  const size = batchOf(["a"]).bytes.length;
+  const spec = { maxWaitMs: 2 ** 31 - 1, minBytes: size * 3 };
+  const answer = waiting.request(ApiKey.Fetch, FETCH, fetchBody("t", spec));
+  for (const text of ["a", "b", "c"])
+    await client.request(PRODUCE_KEY, PRODUCE, produceBody("t", batchOf([text])));
+  expect(textsIn(fetched(await answer).records)).toEqual(["0:=a", "1:=b", "2:=c"]);
+});
+
+test("it is answered with nothing when its time is up", async () => {
+  const { client } = await setUp();
+  await createTopic(client, "t");
+  const { code, records } = fetched(
+    await client.request(ApiKey.Fetch, FETCH, fetchBody("t", { maxWaitMs: 5 })),
+  );
+  expect([code, records.length]).toEqual([ErrorCode.NONE, 0]);
+});
+
+test("it is answered with an error when its topic is deleted", async () => {
+  const { broker, client } = await setUp();
+  await createTopic(client, "t");
+  const waiting = await RawClient.connect(broker);
+  const answer = waiting.request(ApiKey.Fetch, FETCH, fetchBody("t", { maxWaitMs: 2 ** 31 - 1 }));
+  await client.request(ApiKey.DeleteTopics, 1, (writer) => {
+    writer.array(["t"], (name) => writer.string(name)).int32(1000);
+  });
+  expect(fetched(await answer).code).toBe(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+});
+
+test("fetches that are wrong are answered at once, with the reason", async () => {
+  const { client } = await setUp();
+  await createTopic(client, "t");
+  const fetch = async (topic: string, spec = {}) =>
+    fetched(await client.request(ApiKey.Fetch, FETCH, fetchBody(topic, { maxWaitMs: 2 ** 31 - 1, ...spec })))
+      .code;
+  expect(await fetch("nothing")).toBe(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+  expect(await fetch("t", { offset: 1 })).toBe(ErrorCode.OFFSET_OUT_OF_RANGE);
+  expect(await fetch("t", { sessionEpoch: 5 })).toBe(ErrorCode.FETCH_SESSION_ID_NOT_FOUND);
+});
+
+test("a client that does not read its answers is waited for; it gets them whole, and nobody else waits", async () => {
+  const { broker, client } = await setUp();
+  await createTopic(client, "t");
+  const text = "x".repeat(900_000);
+  for (let i = 0; i < 8; i++)
+    await client.request(PRODUCE_KEY, PRODUCE, produceBody("t", batchOf([`${i}${text}`])));
+  const slow = await RawClient.connect(broker);
+  slow.pause();
+  for (let i = 0; i < 10; i++) slow.send(ApiKey.Fetch, FETCH, fetchBody("t"));
+  expect(fetched(await client.request(ApiKey.Fetch, FETCH, fetchBody("t"))).highWatermark).toBe(8);
+  slow.resume();
+  for (let i = 0; i < 10; i++) {
+    expect(textsIn(fetched(await slow.response(ApiKey.Fetch, FETCH)).records)).toHaveLength(8);
+  }
+});
+
+test("a client that leaves while it waits is forgotten", async () => {
+  const { broker, client } = await setUp();
+  await createTopic(client, "t");
+  const leaving = await RawClient.connect(broker);
+  leaving.send(ApiKey.Fetch, FETCH, fetchBody("t", { maxWaitMs: 2 ** 31 - 1 }));
+  leaving.end();
+  await leaving.closed;
+  await createTopic(client, "u");
+});
+
+test("acks=0 is stored and gets no answer", async () => {
+  const { client } = await setUp();
+  await createTopic(client, "t");
+  client.send(PRODUCE_KEY, PRODUCE, produceBody("t", batchOf(["a"]), 0));
+  expect(
+    produced(await client.request(PRODUCE_KEY, PRODUCE, produceBody("t", batchOf(["b"])))).baseOffset,
+  ).toBe(1);
+});
+
+test("a thousand connections", async () => {
+  const { broker } = await setUp();
+  const clients = await Promise.all(Array.from({ length: 1000 }, () => RawClient.connect(broker)));
+  const answers = await Promise.all(clients.map((client) => client.request(ApiKey.ApiVersions, 0)));
+  expect(answers.map((answer) => answer.int16())).toEqual(Array<number>(1000).fill(0));
+});
+
+test("localhost is both 127.0.0.1 and ::1, where there is IPv6", async () => {
+  const { broker, client } = await setUp();
+  await createTopic(client, "t");
+  const canListen = (() => {
+    try {
+      Bun.listen({ hostname: "::1", port: 0, socket: { data() {} } }).stop(true);
+      return true;
+    } catch {
+      return false;
+    }
+  })();
+  const connected = await Bun.connect({ hostname: "::1", port: broker.port, socket: { data() {} } }).then(
+    (socket) => {
+      socket.end();
+      return true;
+    },
+    () => false,
+  );
+  expect(connected).toBe(canListen);
+});
+
+test("a stop answers what is in flight: what was stored is acknowledged, who waits gets what there is", async () => {
+  const dataDir = await temporaryDirectory();
+  const { broker, client } = await setUp({ dataDir });
+  await createTopic(client, "t");
+  const waiting = await RawClient.connect(broker);
+  waiting.send(ApiKey.Fetch, FETCH, fetchBody("t", { offset: 1, maxWaitMs: 2 ** 31 - 1 }));
+  for (let i = 0; i < 20; i++) client.send(PRODUCE_KEY, PRODUCE, produceBody("t", batchOf([`${i}`])));
+  await client.response(PRODUCE_KEY, PRODUCE);
+  await Promise.all([broker.stop(), broker.stop()]);
+  expect(fetched(await waiting.response(ApiKey.Fetch, FETCH)).code).toBeDefined();
+  let acknowledged = 1;
+  try {
+    for (;;) {
+      produced(await client.response(PRODUCE_KEY, PRODUCE));
+      acknowledged += 1;
+    }
+  } catch {
+    // The connection is closed after the last answer.
+  }
+  const again = await temporaryBroker({ dataDir });
+  expect(again.topics.log({ name: "t", id: null }, 0).highWatermark).toBeGreaterThanOrEqual(acknowledged);
+});
+
+test("two brokers do not share a directory, nor a port", async () => {
+  const { broker } = await setUp();
+  await expect(startBroker({ dataDir: broker.options.dataDir, port: 0 })).rejects.toThrow("in use");
+  const dataDir = await temporaryDirectory();
+  await expect(startBroker({ dataDir, port: broker.port })).rejects.toThrow("in use");
+  const next = await startBroker({ dataDir, port: 0 });
+  cleanUp(() => next.stop());
+});

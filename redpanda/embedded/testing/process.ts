@@ -1,0 +1,74 @@
+/** The broker as a process of its own, to be signalled and killed. */
+import { join } from "node:path";
+import { cleanUp } from "./temporary.ts";
+
+const MAIN = join(import.meta.dir, "..", "main.ts");
+
+export interface End {
+  readonly code: number | null;
+  readonly stderr: string;
+}
+
+type Child = Bun.Subprocess<"ignore", "pipe", "pipe">;
+
+export class BrokerProcess {
+  private constructor(
+    private readonly child: Child,
+    private readonly output: ReadableStreamDefaultReader<Uint8Array>,
+    /** The line that it logged when it could be connected to. */
+    readonly listening: Readonly<Record<string, unknown>>,
+  ) {}
+
+  /** On a free port, unless one is given. */
+  static async start(dataDir: string, port = 0): Promise<BrokerProcess> {
+    const child = spawn({ KAFKA_BROKERS: `localhost:${port}`, DATA_DIR: dataDir });
+    const output = child.stdout.getReader();
+    const decoder = new TextDecoder();
+    let text = "";
+    for (let read = await output.read(); !read.done; read = await output.read()) {
+      text += decoder.decode(read.value);
+      const line = text.split("\n").find((candidate) => candidate.includes('"listening"'));
+      if (line) return new BrokerProcess(child, output, JSON.parse(line));
+    }
+    throw new Error(`the broker did not start: ${await new Response(child.stderr).text()}`);
+  }
+
+  /** As when a pipe's reader ends. */
+  async closeOutput(): Promise<void> {
+    await this.output.cancel();
+  }
+
+  get port(): number {
+    return Number(this.listening.port);
+  }
+
+  async end(signal: "SIGTERM" | "SIGINT" | "SIGKILL"): Promise<End> {
+    this.child.kill(signal);
+    return endOf(this.child);
+  }
+}
+
+/** Runs the broker with settings at which it is to fail. */
+export function runToEnd(env: Record<string, string>): Promise<End> {
+  return endOf(spawn(env));
+}
+
+function spawn(env: Record<string, string>): Child {
+  const child = Bun.spawn([process.execPath, MAIN], {
+    env: { ...process.env, ...env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  cleanUp(async () => {
+    child.kill("SIGKILL");
+    await child.exited;
+  });
+  return child;
+}
+
+async function endOf(child: Child): Promise<End> {
+  const stderr = await new Response(child.stderr).text();
+  await child.exited;
+  return { code: child.exitCode, stderr };
+}

@@ -88,5 +88,5 @@ test("what the gateway refuses is told in its words", async () => {
 test("something else on the gateway's port is one line too", async () => {
   const sessions = () => new Response("<html>", { status: 201 });
   const { stderr } = await post(gateway({ sessions }));
-  expect(stderr).toMatch(/^post-order: \S+ does not answer as the store's gateway does\n$/);
+  expect(stderr).toMatch(/^post-order: \S+ does not answer as the store's services do\n$/);
 });

@@ -9,9 +9,9 @@ import { serveForTest, type TestServer } from "./testing.ts";
 const key: SigningKey = await generateSigningKey();
 
 /** @param signedWith the key of the store, unless a test has another */
-export function tokenOf(role: Role, signedWith: SigningKey = key): Promise<string> {
+export function tokenOf(role: Role, customerId = "alice", signedWith: SigningKey = key): Promise<string> {
   const { privateJwk, keyId } = signedWith;
-  return issueToken(privateJwk, { customerId: "alice", role, keyId, now: Date.now(), ttlS: 60 });
+  return issueToken(privateJwk, { customerId, role, keyId, now: Date.now(), ttlS: 60 });
 }
 
 const admin = await tokenOf("admin");

@@ -20,7 +20,7 @@ describe("who may ask", () => {
   ] as const;
 
   test("nobody without a token, or with one of a key that is not the store's", async () => {
-    const foreign = await tokenOf("admin", await generateSigningKey());
+    const foreign = await tokenOf("admin", "alice", await generateSigningKey());
     for (const [method, path, body] of requests) {
       expect((await fetch(bench.url + path, { method })).status).toBe(401);
       expect((await bench.ask(method, path, body, foreign)).status).toBe(401);

@@ -1,0 +1,149 @@
+import { runCommand } from "./command.ts";
+import { type Command, readArguments, usage } from "./dead-letters-args.ts";
+import { DeadLettersClient, type Details, type Filter } from "./dead-letters-client.ts";
+import { type Listed, listing, outcomes, portrait, type Replayed } from "./dead-letters-output.ts";
+import { GatewayClient } from "./gateway-client.ts";
+import { readSettings, type StartSettings, UsageError } from "./settings.ts";
+import { urlOf } from "./store.ts";
+
+/**
+ * `bun run dead-letters`: what the services could not handle, to look at, mend, replay or throw away. Without
+ * arguments it says how. The exit code is 1 when something could not be done, was refused or failed again.
+ */
+
+/** Who the demo sign-in lets in, and who the services write down. */
+const OPERATOR = "operator";
+
+async function main(): Promise<number> {
+  const args = process.argv.slice(2);
+  if (args.length === 0 || args.includes("--help")) {
+    console.log(usage);
+    return args.length === 0 ? 1 : 0;
+  }
+  const request = readArguments(args);
+  const settings = readSettings(process.env);
+  const token = request.token ?? (process.env.TOKEN?.trim() || (await demoToken(settings)));
+  const clients = request.services.map(
+    (service) => new DeadLettersClient(service, urlOf(settings.host, settings.ports[service]), token),
+  );
+  const output = new Output(request.json);
+  const { command } = request;
+  if (command.name === "list") return list(clients, command.filter, output);
+  if (command.name === "replay-matching") {
+    return replay(clients, { filter: command.filter }, command.dryRun, output);
+  }
+  const [client] = clients;
+  if (client === undefined) throw new TypeError("an id belongs to one service");
+  return carryOut(client, command, output);
+}
+
+/** @throws UsageError when the gateway does not sign anybody in */
+function demoToken({ host, ports }: StartSettings): Promise<string> {
+  return new GatewayClient(urlOf(host, ports["api-gateway"])).signIn(OPERATOR, "admin");
+}
+
+class Output {
+  constructor(readonly json: boolean) {}
+
+  print(value: unknown, text: string): void {
+    console.log(this.json ? JSON.stringify(value, null, 2) : text);
+  }
+}
+
+/**
+ * Asks every service; one that does not answer does not keep the others from being asked.
+ *
+ * @throws UsageError when none of them answers
+ */
+async function eachOf<T>(
+  clients: readonly DeadLettersClient[],
+  askOne: (client: DeadLettersClient) => Promise<T>,
+): Promise<{ answers: T[]; isComplete: boolean }> {
+  const answers: T[] = [];
+  const problems: string[] = [];
+  for (const client of clients) {
+    try {
+      answers.push(await askOne(client));
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      problems.push(`${client.service}: ${error.message}`);
+    }
+  }
+  if (answers.length === 0) throw new UsageError(problems.join("\n"));
+  for (const problem of problems) process.stderr.write(`dead-letters: ${problem}\n`);
+  return { answers, isComplete: problems.length === 0 };
+}
+
+async function list(clients: readonly DeadLettersClient[], filter: Filter, output: Output): Promise<number> {
+  const { answers, isComplete } = await eachOf(clients, async (client): Promise<Listed[]> => {
+    const letters = await client.list(filter);
+    return letters.map((letter) => ({ service: client.service, ...letter }));
+  });
+  const letters = answers.flat();
+  output.print(letters, listing(letters, Date.now()));
+  return isComplete ? 0 : 1;
+}
+
+async function replay(
+  clients: readonly DeadLettersClient[],
+  which: Parameters<DeadLettersClient["replay"]>[0],
+  dryRun: boolean,
+  output: Output,
+): Promise<number> {
+  const { answers, isComplete } = await eachOf(clients, async (client): Promise<Replayed> => {
+    return { service: client.service, ...(await client.replay(which, dryRun)) };
+  });
+  output.print(answers, outcomes(answers));
+  const results = answers.flatMap((answer) => answer.results);
+  const isDone = results.every(({ outcome }) => outcome !== "failed" && outcome !== "refused");
+  return isComplete && isDone ? 0 : 1;
+}
+
+async function carryOut(
+  client: DeadLettersClient,
+  command: Exclude<Command, { name: "list" | "replay-matching" }>,
+  output: Output,
+): Promise<number> {
+  switch (command.name) {
+    case "show": {
+      const letter = await client.show(command.id);
+      if (command.raw) process.stdout.write(rawOf(letter));
+      else output.print(letter, portrait(letter));
+      return 0;
+    }
+    case "edit": {
+      const letter = await client.edit(command.id, await messageIn(command.file));
+      output.print(letter, `${command.id} is mended; replay it to have it handled`);
+      return 0;
+    }
+    case "discard":
+      await client.discard(command.id, command.reason);
+      output.print({ id: command.id, discarded: true }, `${command.id} is thrown away`);
+      return 0;
+    case "replay":
+      return replay([client], { ids: command.ids }, command.dryRun, output);
+    default:
+      return command satisfies never;
+  }
+}
+
+/** The message as it stands now, byte for byte. */
+function rawOf({ raw, edited }: Details): Uint8Array {
+  return Buffer.from((edited ?? raw)?.base64 ?? "", "base64");
+}
+
+/** @throws UsageError when the file cannot be read or has no JSON object in it */
+async function messageIn(file: string): Promise<object> {
+  const text = await (file === "-" ? Bun.stdin : Bun.file(file)).text().catch(() => {
+    throw new UsageError(`cannot read ${file}`);
+  });
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+  } catch {
+    // Said below, together with JSON that is no object.
+  }
+  throw new UsageError(`${file} is not a JSON object`);
+}
+
+await runCommand("dead-letters", main);

@@ -10,7 +10,7 @@ import type {
 } from "./transport.ts";
 
 /** What a condition may take on a machine that does much else at the time. */
-const PATIENCE_MS = 45_000;
+const PATIENCE_MS = 60_000;
 const POLL_MS = 5;
 
 export const PARTITIONS = 4;
@@ -121,6 +121,15 @@ export class Reader {
     return this.records.map(textOf);
   }
 
+  /** Records that were delivered more than once: not stored twice, but given twice. */
+  get redelivered(): IncomingRecord[] {
+    const seen = new Set<string>();
+    return this.records.filter(({ topic, partition, offset }) => {
+      const place = `${topic}/${partition}/${offset}`;
+      return seen.has(place) || !seen.add(place);
+    });
+  }
+
   /** Those that came from one partition, or with one key. */
   valuesOf(which: { readonly partition?: number; readonly key?: string }): string[] {
     return this.records
@@ -142,8 +151,11 @@ export class Reader {
     await eventually(`records arrive: ${values.slice(0, 5).join(", ")}…`, () => this.has(...values));
   }
 
-  async hasCount(key: string, count: number): Promise<void> {
-    await eventually(`${count} records of ${key} arrive`, () => this.valuesOf({ key }).length >= count);
+  async hasAllOf(key: string, values: readonly string[]): Promise<void> {
+    await eventually(`all records of ${key} arrive`, () => {
+      const seen = new Set(this.valuesOf({ key }));
+      return values.every((value) => seen.has(value));
+    });
   }
 
   async isHealthy(): Promise<void> {
@@ -157,6 +169,13 @@ export function after(batch: Batch): number {
 
 export function textOf(incoming: IncomingRecord): string {
   return incoming.value === null ? "(null)" : Buffer.from(incoming.value).toString();
+}
+
+/**
+ * In the order in which each came first: a send whose answer was lost is sent again, and may be stored twice.
+ */
+export function firsts(values: readonly string[]): string[] {
+  return [...new Set(values)];
 }
 
 export function numbered(prefix: string, count: number): string[] {

@@ -34,7 +34,7 @@ export interface BrokerOutage {
 }
 
 /** Starting a broker, or waiting as long as a reader may take. */
-export const PATIENT_MS = 90_000;
+export const PATIENT_MS = 120_000;
 
 /** @throws when a broker cannot do what its tests were told that it can */
 export function needed<T>(ability: T | undefined): T {

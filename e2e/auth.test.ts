@@ -17,6 +17,10 @@ const doors: readonly (readonly [ServiceName, string, RequestInit])[] = [
     { method: "POST", body: '{"items":[]}', headers: { "content-type": "application/json" } },
   ],
   ["notification", "/notifications", {}],
+  ["api-gateway", "/dead-letters", {}],
+  ["inventory", "/dead-letters", {}],
+  ["order", "/dead-letters/1", {}],
+  ["notification", "/dead-letters/1/replay", { method: "POST" }],
 ];
 
 const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");

@@ -2,10 +2,11 @@ import { describe, expect, test } from "bun:test";
 import { generateSigningKey, issueToken, type PrivateJwk } from "@distributed-messaging/service/auth";
 import { type Answer, problemIn } from "./answers.ts";
 import { Listener } from "./listener.ts";
-import { describeOwn, OwnStore, useStore } from "./own-store.ts";
+import { describeOwn, OwnStore, processNames, useStore } from "./own-store.ts";
 import type { ServiceName } from "./store.ts";
 
-const store = useStore();
+// At the level that writes the most, so that what is never logged can be seen not to be.
+const store = useStore({ env: { LOG_LEVEL: "trace" } });
 
 /** Everything that is somebody's own. */
 const doors: readonly (readonly [ServiceName, string, RequestInit])[] = [
@@ -133,11 +134,15 @@ describe("nothing of another customer is to be seen", () => {
   });
 });
 
-describeOwn("a token's time", () => {
+describeOwn("a token", () => {
+  const own = (): OwnStore => {
+    if (store instanceof OwnStore) return store;
+    throw new Error("these tests look into the files and logs of a store of our own");
+  };
+
   /** A token of the gateway's own making, for as long as the test wants. */
   function tokenFor(ttlS: number, now = Date.now()): Promise<string> {
-    if (!(store instanceof OwnStore)) throw new Error("only the files of a store of our own can be read");
-    const [key] = store.rows<{ key_id: string; private_key: string }>(
+    const [key] = own().rows<{ key_id: string; private_key: string }>(
       "api-gateway",
       "SELECT * FROM signing_key",
     );
@@ -151,7 +156,7 @@ describeOwn("a token's time", () => {
     return issueToken(JSON.parse(key?.private_key ?? "") as PrivateJwk, request);
   }
 
-  test("runs out", async () => {
+  test("runs out with its time", async () => {
     const token = await tokenFor(60, Date.now() - 120_000);
     await expectNoEntry({ authorization: `Bearer ${token}` }, token);
     const { body } = await store.ask("api-gateway", "/orders", {
@@ -160,10 +165,31 @@ describeOwn("a token's time", () => {
     expect(body).toMatchObject({ type: "urn:problem-type:token-expired" });
   });
 
-  test("ends the WebSocket that it opened", async () => {
+  test("ends the WebSocket that it opened when it does", async () => {
     const url = `${store.url("notification").replace(/^http/, "ws")}/notifications`;
     const listener = new Listener(url, ["bearer", await tokenFor(2)]);
     expect(await listener.opened()).toBe(true);
     expect(await listener.closed).toBe(1008);
+  });
+
+  test("is nobody else's: no log has it", async () => {
+    const customer = await store.signIn("CUSTOMER_discreet");
+    const { token } = customer.session;
+    const url = `${store.url("notification").replace(/^http/, "ws")}/notifications?token=${token}`;
+    for (const listener of [customer.listen(), new Listener(url)]) {
+      expect(await listener.opened()).toBe(true);
+      await listener.cut();
+    }
+    await customer.orders();
+    await store.ask("api-gateway", `/orders?token=${token}`);
+    for (const name of processNames) {
+      const lines = own().log(name);
+      expect(lines.filter((line) => line.includes(token))).toEqual([]);
+    }
+    expect(
+      own()
+        .log("api-gateway")
+        .filter((line) => line.includes('"request"')).length,
+    ).toBeGreaterThan(0);
   });
 });

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { demoOrders } from "./demo.ts";
 import { eventually } from "./eventually.ts";
 import { describeOwn, useOwnStore } from "./own-store.ts";
+import { untilQuiet } from "./quiet.ts";
 
 /**
  * What an order does not need in order to be accepted, how far it gets without it, and how many of two orders
@@ -21,7 +22,7 @@ describeOwn("while a part is away", () => {
 
   describe.each(parts)("$away", ({ away, meanwhile, unsent }) => {
     test(
-      `orders are accepted and ${meanwhile}; when it is back they are confirmed`,
+      `away, orders are taken and get as far as ${meanwhile}; when it is back they are confirmed`,
       async () => {
         await store.seed();
         const customer = await store.signIn(`CUSTOMER_${away}`);
@@ -102,10 +103,39 @@ describeOwn("while a part is away", () => {
       expect(await customer.orders()).toHaveLength(1);
       expect(await store.products()).toHaveLength(12);
 
+      // The worst order of all: the services are there first and wait for the broker.
       await store.stop("api-gateway");
-      for (const name of others.toReversed()) await store.start(name);
-      await store.start("api-gateway");
+      const services = [...others.filter((name) => name !== "broker"), "api-gateway"] as const;
+      const started = services.map((name) => store.start(name));
+      await eventually("the gateway to be there again", () => customer.order(orderId));
+      await store.start("broker");
+      await Promise.all(started);
       await customer.until(orderId, "confirmed");
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "a product that is withdrawn while an order for it waits: the order is rejected, and nothing is kept for it",
+    async () => {
+      await store.seed();
+      const customer = await store.signIn("CUSTOMER_late");
+      await store.stop("order");
+      const items = [
+        { productId: "PRODUCT_001", quantity: 1 },
+        { productId: "PRODUCT_002", quantity: 1 },
+      ];
+      const { orderId } = await customer.place({ items });
+      await store.ask("inventory", "/automation-testing/all", { method: "DELETE" });
+      await eventually("the gateway to sell nothing", async () => (await store.products()).length === 0);
+      expect((await customer.tryToPlace({ items })).status).toBe(422);
+      await store.start("order");
+      const order = await customer.until(orderId, "rejected");
+      expect(order.reason).toBe("unknown product PRODUCT_001");
+      await untilQuiet(store);
+      expect(await customer.told(orderId)).toEqual(["order.received", "order.rejected"]);
+      await store.seed();
+      expect(await store.stock("PRODUCT_001")).toMatchObject({ reserved: 0 });
     },
     LIMIT_MS,
   );

@@ -132,3 +132,21 @@ describe("the same request again", () => {
     expect(await store.stock("PRODUCT_006")).toMatchObject({ reserved: 1 });
   });
 });
+
+test("a customer's orders come newest first, page by page", async () => {
+  await store.seed();
+  const customer = await store.signIn(`CUSTOMER_${crypto.randomUUID()}`);
+  const placed: string[] = [];
+  for (let count = 0; count < 25; count++) {
+    placed.unshift((await customer.place({ items: [{ productId: "PRODUCT_006", quantity: 1 }] })).orderId);
+  }
+  const pages: string[][] = [];
+  for (let after = ""; ; after = `&after=${pages.at(-1)?.at(-1)}`) {
+    const page = await customer.orders(`?limit=10${after}`);
+    if (page.length === 0) break;
+    pages.push(page.map(({ orderId }) => orderId));
+  }
+  expect(pages.map((page) => page.length)).toEqual([10, 10, 5]);
+  expect(pages.flat()).toEqual(placed);
+  expect(await customer.orders(), "a page has twenty unless asked otherwise").toHaveLength(20);
+});

@@ -8,7 +8,7 @@ import { seedCatalogue } from "./seed.ts";
 import { readSettings, type StartSettings, settingOf, UsageError } from "./settings.ts";
 import { serviceNames } from "./store.ts";
 import { Supervisor } from "./supervisor.ts";
-import { serveSupervisor } from "./supervisor-http.ts";
+import { openCounter } from "./supervisor-counter.ts";
 
 const USAGE = `npm start -- [--fresh] [--broker embedded|redpanda]
 
@@ -161,11 +161,7 @@ async function runStore(settings: StartSettings, brokerKind: string): Promise<nu
   });
   try {
     await supervisor.startAll();
-    await serveSupervisor({
-      processes: supervisor,
-      port: supervisorPort,
-      pagePort: supervisor.ports["api-gateway"],
-    });
+    await openCounter(supervisor, supervisorPort);
     if (testing === "true") await seedCatalogue(supervisor.url("inventory"));
     write(readyText(supervisor, brokerKind));
   } catch (error) {

@@ -6,7 +6,7 @@ import { serveSupervisor } from "./supervisor-http.ts";
 import { eventually, fake, isAlive } from "./testing/processes.ts";
 
 const PAGE_PORT = 8900;
-const [port = 0] = freePorts(1);
+const [port = 0, nowhere = 0] = freePorts(2);
 const group = new ProcessGroup({
   stages: [{ processes: [fake("alpha"), fake("beta")] }],
   timings: { backoffMs: 1 },
@@ -24,6 +24,8 @@ beforeAll(async () => {
       pause: (name) => group.process(name).pause(),
       resume: (name) => group.process(name).resume(),
     },
+    urlOf: () => `http://127.0.0.1:${nowhere}`,
+    kafka: { brokers: [`127.0.0.1:${nowhere}`], clientId: "test" },
     port,
     pagePort: PAGE_PORT,
   });

@@ -1,3 +1,7 @@
+import { allTopics, services } from "@distributed-messaging/contracts";
+import { silentLog } from "@distributed-messaging/messaging";
+import type { KafkaSettings } from "@distributed-messaging/messaging/kafka";
+import { KafkaInspector } from "@distributed-messaging/messaging/kafka-inspect";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import { createHttpApp, type Listening, listen } from "@distributed-messaging/service/http";
 import { createLog } from "@distributed-messaging/service/log";
@@ -5,18 +9,29 @@ import { createMetrics } from "@distributed-messaging/service/metrics";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { UnknownProcess, WrongState } from "./process-spec.ts";
+import type { ServiceName } from "./store.ts";
 import type { Supervisor } from "./supervisor.ts";
 import { type ProcessAction, type ProcessReport, processActions } from "./supervisor-api.ts";
+import { brokerRoutes } from "./supervisor-broker.ts";
+import { askedOnce } from "./supervisor-cache.ts";
+import { readFigures } from "./supervisor-figures.ts";
 import { corsHeaders, type Guard, preflightHeaders, refuseForeign } from "./supervisor-guard.ts";
+import { promiseRoutes } from "./supervisor-promises.ts";
+import { serviceRoutes } from "./supervisor-services.ts";
 
 /** A start that waits for a broker, or a stop that waits for its deadline, is answered before it is done. */
 const ACTION_ANSWER_MS = 5_000;
+/** However many pages look, the services are asked no more often. */
+const FIGURES_AGE_MS = 500;
 
 /** What is shown and stopped: the store's processes, or those of a test. */
 export type Processes = Pick<Supervisor, "processes" | ProcessAction>;
 
 export interface SupervisorHttpOptions {
   readonly processes: Processes;
+  /** The address of a service. */
+  readonly urlOf: (name: ServiceName) => string;
+  readonly kafka: KafkaSettings;
   readonly port: number;
   /** Where the page is served whose scripts may ask. */
   readonly pagePort: number;
@@ -43,8 +58,28 @@ export async function serveSupervisor(options: SupervisorHttpOptions): Promise<L
     if (request.method !== "OPTIONS") return;
     return new Response(null, { status: 204, headers: preflightHeaders });
   });
+  const inspector = new KafkaInspector(options.kafka, allTopics, services, silentLog);
+  const figures = askedOnce(() => readFigures(options.urlOf, () => inspector.topics()), FIGURES_AGE_MS);
   app.use(processRoutes(options.processes));
-  return listen(app, { host: "127.0.0.1", port, setting: "SUPERVISOR_PORT" });
+  app.use(
+    brokerRoutes(
+      inspector,
+      allTopics.map(({ name }) => name),
+    ),
+  );
+  app.use(serviceRoutes(options.urlOf));
+  app.use(promiseRoutes());
+  app.get("/figures", () => figures(), {
+    detail: { summary: "Outboxes, dead letters and lag of every service" },
+  });
+  const listening = await listen(app, { host: "127.0.0.1", port, setting: "SUPERVISOR_PORT" });
+  return {
+    ...listening,
+    stop: async (deadlineMs) => {
+      await listening.stop(deadlineMs);
+      await inspector.close();
+    },
+  };
 }
 
 function processRoutes(processes: Processes) {

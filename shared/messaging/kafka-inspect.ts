@@ -1,0 +1,193 @@
+import type { Topic } from "@distributed-messaging/contracts";
+import { type Admin, Partitioners } from "kafkajs";
+import { atMost, FAREWELL_MS, KafkaClient, type KafkaSettings, within } from "./kafka-client.ts";
+import { KafkaPublisher } from "./kafka-publisher.ts";
+import { KafkaReader, type StoredRecord } from "./kafka-reader.ts";
+import type { Log } from "./runtime.ts";
+import type { OutgoingRecord } from "./transport.ts";
+
+export type { StoredRecord } from "./kafka-reader.ts";
+
+export interface PartitionState {
+  readonly partition: number;
+  readonly earliest: number;
+  /** One past the last record. */
+  readonly latest: number;
+}
+
+export interface TopicState {
+  readonly name: string;
+  readonly partitions: readonly PartitionState[];
+  /** How many records each group that reads the topic has still to read. */
+  readonly groups: readonly { readonly group: string; readonly lag: number }[];
+}
+
+const ANSWER_TIMEOUT_MS = 4_000;
+/** How far back in a partition the records of a key are looked for. */
+const SEARCH_DEPTH = 20_000;
+
+/**
+ * Looks into a cluster for people: how far topics and groups are, what stands in a topic, which records a key has.
+ * It reads what others wrote; `publish` is there to write it once more. Everything it does has a bound.
+ */
+export class KafkaInspector {
+  readonly #settings: KafkaSettings;
+  readonly #topics: readonly Topic[];
+  readonly #groups: readonly string[];
+  readonly #log: Log;
+  readonly #reader: KafkaReader;
+  readonly #publisher: KafkaPublisher;
+  #admin: AdminLife | undefined;
+
+  /** @param groups the consumer groups whose lag is of interest */
+  constructor(settings: KafkaSettings, topics: readonly Topic[], groups: readonly string[], log: Log) {
+    this.#settings = settings;
+    this.#topics = topics;
+    this.#groups = groups;
+    this.#log = log;
+    const names = topics.map(({ name }) => name);
+    this.#reader = new KafkaReader(settings, names, log);
+    this.#publisher = new KafkaPublisher(settings, topics, log);
+  }
+
+  /** Every topic with its offsets, and how far behind each group is. @throws when the broker does not answer */
+  topics(): Promise<TopicState[]> {
+    return this.#ask(async (admin) => {
+      const names = this.#topics.map(({ name }) => name);
+      const [partitions, ...committed] = await Promise.all([
+        Promise.all(names.map((name) => partitionsOf(admin, name))),
+        ...this.#groups.map((groupId) => admin.fetchOffsets({ groupId, topics: names })),
+      ]);
+      return names.map((name, index) => {
+        const states = partitions[index] ?? [];
+        const groups = this.#groups.flatMap((group, at) => {
+          const offsets = committed[at]?.find(({ topic }) => topic === name)?.partitions ?? [];
+          const lag = lagOf(states, offsets);
+          return lag === undefined ? [] : [{ group, lag }];
+        });
+        return { name, partitions: states, groups };
+      });
+    });
+  }
+
+  /** The last records of a topic, newest first. @throws when the broker does not answer */
+  async latest(topic: string, count: number): Promise<StoredRecord[]> {
+    const partitions = await this.#ask((admin) => partitionsOf(admin, topic));
+    const records = await this.#reader.read(
+      partitions.map(({ partition, earliest, latest }) => ({
+        topic,
+        partition,
+        from: Math.max(earliest, latest - count),
+        to: latest,
+      })),
+    );
+    return records.sort((one, other) => other.at - one.at || other.offset - one.offset).slice(0, count);
+  }
+
+  /**
+   * The records of a key in some topics, among the last SEARCH_DEPTH of its partition in each, in the order in which
+   * they were written.
+   *
+   * @throws when the broker does not answer
+   */
+  async ofKey(key: string, topics: readonly string[]): Promise<StoredRecord[]> {
+    const partitions = await this.#ask((admin) =>
+      Promise.all(topics.map(async (topic) => ({ topic, partitions: await partitionsOf(admin, topic) }))),
+    );
+    const records = await this.#reader.read(
+      partitions.flatMap(({ topic, partitions }) => {
+        const home = partitions.find(
+          ({ partition }) => partition === partitionOf(topic, key, partitions.length),
+        );
+        if (home === undefined) return [];
+        const { partition, earliest, latest } = home;
+        return [{ topic, partition, from: Math.max(earliest, latest - SEARCH_DEPTH), to: latest }];
+      }),
+    );
+    return records
+      .filter((record) => record.key === key)
+      .sort((one, other) => one.at - other.at || one.offset - other.offset);
+  }
+
+  /** Resolves when the broker has the records. @throws when it has not, or when nobody knows */
+  publish(records: readonly OutgoingRecord[]): Promise<void> {
+    return this.#publisher.publish(records);
+  }
+
+  async close(): Promise<void> {
+    const admin = this.#admin;
+    this.#admin = undefined;
+    await Promise.all([this.#reader.close(), this.#publisher.close(), admin?.end()]);
+  }
+
+  async #ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
+    this.#admin ??= new AdminLife(new KafkaClient(this.#settings, this.#log));
+    const life = this.#admin;
+    try {
+      return await within(ANSWER_TIMEOUT_MS, "asking the broker", life.ready.then(question));
+    } catch (error) {
+      // The next question begins with a fresh connection.
+      if (this.#admin === life) this.#admin = undefined;
+      life.abandon();
+      throw error;
+    }
+  }
+}
+
+class AdminLife {
+  readonly ready: Promise<Admin>;
+  readonly #client: KafkaClient;
+
+  constructor(client: KafkaClient) {
+    this.#client = client;
+    const admin = client.kafka.admin();
+    this.ready = admin.connect().then(() => admin);
+    this.ready.catch(() => {});
+  }
+
+  async end(): Promise<void> {
+    await atMost(
+      FAREWELL_MS,
+      this.ready.then((admin) => admin.disconnect()),
+    );
+    this.abandon();
+  }
+
+  abandon(): void {
+    this.#client.abandon();
+  }
+}
+
+async function partitionsOf(admin: Admin, topic: string): Promise<PartitionState[]> {
+  const offsets = await admin.fetchTopicOffsets(topic);
+  return offsets
+    .map(({ partition, low, high }) => ({ partition, earliest: Number(low), latest: Number(high) }))
+    .sort((one, other) => one.partition - other.partition);
+}
+
+/** What a group has still to read; undefined when it has never read anything of the topic. */
+function lagOf(
+  states: readonly PartitionState[],
+  committed: readonly { readonly partition: number; readonly offset: string }[],
+): number | undefined {
+  const known = new Map(committed.map(({ partition, offset }) => [partition, Number(offset)]));
+  if (![...known.values()].some((offset) => offset >= 0)) return undefined;
+  return states.reduce((sum, { partition, earliest, latest }) => {
+    const offset = Math.max(known.get(partition) ?? earliest, earliest);
+    return sum + Math.max(0, latest - offset);
+  }, 0);
+}
+
+const partitioner = Partitioners.DefaultPartitioner();
+
+/** Where the records of a key are: computed as every producer of the kit does. */
+function partitionOf(topic: string, key: string, partitions: number): number {
+  const partitionMetadata = Array.from({ length: partitions }, (_, partitionId) => ({
+    partitionId,
+    partitionErrorCode: 0,
+    leader: 0,
+    replicas: [],
+    isr: [],
+  }));
+  return partitioner({ topic, partitionMetadata, message: { key, value: null } });
+}

@@ -1,0 +1,12 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ASYNCAPI_FILE, asyncApiText } from "./asyncapi-document.ts";
+import { runCommand } from "./command.ts";
+import { ROOT } from "./store.ts";
+
+/** `bun run asyncapi`: writes docs/asyncapi.json anew, which a test holds true. */
+await runCommand("asyncapi", async () => {
+  writeFileSync(join(ROOT, ASYNCAPI_FILE), asyncApiText());
+  console.log(`wrote ${ASYNCAPI_FILE}`);
+  return 0;
+});

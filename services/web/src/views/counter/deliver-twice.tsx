@@ -1,0 +1,64 @@
+import { useSignal } from "@preact/signals";
+import { deliverAgain } from "../../api/supervisor.ts";
+import { ActionButton } from "../../parts/action-button.tsx";
+import { plural } from "../../parts/format.ts";
+import { StatusBadge } from "../../parts/status.tsx";
+import { orders } from "../../state/orders.ts";
+import { hrefOf } from "../../state/router.ts";
+
+const SHOWN = 6;
+
+/** Publishes an order's messages once more, as a broker may at any time: nothing must come of it. */
+export function DeliverTwice() {
+  const orderId = useSignal("");
+  const again = async (id: string) => {
+    const { records } = await deliverAgain(id);
+    const total = Object.values(records).reduce((sum, one) => sum + one, 0);
+    return `${plural(total, "message")} published again. The inboxes drop them: see “duplicates” below.`;
+  };
+  const latest = orders.value.filter(({ status }) => status !== "sending").slice(0, SHOWN);
+  return (
+    <section class="panel" aria-labelledby="twice-title">
+      <h2 id="twice-title">Deliver twice</h2>
+      <p class="hint">
+        Publishes every message of an order once more. Its status, the stock and its news stay as they are.
+      </p>
+      <form
+        class="row"
+        onSubmit={(event) => {
+          event.preventDefault();
+        }}
+      >
+        <label class="visually-hidden" for="twice-order">
+          Number of the order
+        </label>
+        <input
+          id="twice-order"
+          value={orderId}
+          placeholder="Number of an order"
+          autocomplete="off"
+          onInput={({ currentTarget }) => {
+            orderId.value = currentTarget.value.trim();
+          }}
+        />
+        <ActionButton onAct={() => again(orderId.peek())} disabled={!/^[\w-]{1,64}$/.test(orderId.value)}>
+          Deliver twice
+        </ActionButton>
+      </form>
+      {latest.length === 0 && <p class="empty">Your own orders are listed here once you have some.</p>}
+      <ul class="latest">
+        {latest.map((order) => (
+          <li key={order.orderId} data-order={order.orderId}>
+            <a class="order-id" href={hrefOf.order(order.orderId)}>
+              {order.orderId}
+            </a>
+            <StatusBadge status={order.status} />
+            <ActionButton label={`Deliver ${order.orderId} twice`} onAct={() => again(order.orderId)}>
+              Twice
+            </ActionButton>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}

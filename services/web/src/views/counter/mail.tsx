@@ -1,0 +1,71 @@
+import type { FiguresReport } from "../../api/supervisor.ts";
+import { count, duration } from "../../parts/format.ts";
+import { Scroll } from "../../parts/scroll.tsx";
+import { figures } from "../../state/figures.ts";
+
+/** What each service has still to send and to read. */
+export function Mail() {
+  const report = figures.value;
+  return (
+    <section class="panel" aria-labelledby="mail-title">
+      <h2 id="mail-title">Outboxes and inboxes</h2>
+      <Scroll label="Outboxes and inboxes, by service">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Service</th>
+              <Heading title="In the outbox" />
+              <Heading title="Oldest there" />
+              <Heading title="Still to read" />
+              <Heading title="Handled" />
+              <Heading title="Duplicates dropped" />
+              <Heading title="Dead letters" />
+            </tr>
+          </thead>
+          <tbody>
+            {(report?.services ?? []).map((service) => (
+              <Row key={service.name} service={service} lag={report?.lag?.[service.name]} />
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+      {report === undefined && <p class="empty">The figures are on their way.</p>}
+    </section>
+  );
+}
+
+function Heading({ title }: { title: string }) {
+  return (
+    <th scope="col" class="number">
+      {title}
+    </th>
+  );
+}
+
+interface RowProps {
+  readonly service: FiguresReport["services"][number];
+  /** Undefined while the broker does not answer, or for a service that has read nothing yet. */
+  readonly lag: number | undefined;
+}
+
+function Row({ service, lag }: RowProps) {
+  const { name, outboxDepth, outboxOldestAgeS, handled, duplicates, deadLetters } = service;
+  const age = outboxOldestAgeS === null ? null : outboxOldestAgeS * 1000;
+  return (
+    <tr data-mail={name}>
+      <th scope="row">{name}</th>
+      <Cell value={outboxDepth} alarming={outboxDepth !== 0} />
+      <td class="number">{age === null ? "no answer" : age === 0 ? "–" : duration(age)}</td>
+      <Cell value={lag ?? null} alarming={lag !== 0} />
+      <Cell value={handled} />
+      <Cell value={duplicates} />
+      <Cell value={deadLetters} alarming={deadLetters !== 0} />
+    </tr>
+  );
+}
+
+function Cell({ value, alarming = false }: { value: number | null; alarming?: boolean }) {
+  return (
+    <td class={`number ${alarming ? "alarming" : ""}`}>{value === null ? "no answer" : count(value)}</td>
+  );
+}

@@ -1,0 +1,75 @@
+import { useSignal } from "@preact/signals";
+import { restock } from "../../api/gateway.ts";
+import type { Product } from "../../api/types.ts";
+import { ActionButton } from "../../parts/action-button.tsx";
+import { count } from "../../parts/format.ts";
+import { Scroll } from "../../parts/scroll.tsx";
+import { MAX_QUANTITY } from "../../state/basket.ts";
+import { products, refreshProducts } from "../../state/products.ts";
+import { adminToken } from "../../state/session.ts";
+
+const USUAL = 10;
+
+/** What there is of each product, and more of it. */
+export function Stock() {
+  return (
+    <section class="panel" aria-labelledby="stock-title">
+      <h2 id="stock-title">Stock</h2>
+      <p class="hint">New stock goes to the orders that wait first, in the order in which they came.</p>
+      <Scroll label="Stock, by product">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Product</th>
+              <th scope="col" class="number">
+                Available
+              </th>
+              <th scope="col">Restock</th>
+            </tr>
+          </thead>
+          <tbody>
+            {(products.value ?? []).map((product) => (
+              <Row key={product.productId} product={product} />
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+    </section>
+  );
+}
+
+function Row({ product: { productId, name, available } }: { product: Product }) {
+  const quantity = useSignal(USUAL);
+  const add = async () => {
+    await restock(await adminToken(), productId, quantity.peek());
+    refreshProducts();
+    return `${count(quantity.peek())} more asked for.`;
+  };
+  return (
+    <tr data-stock={productId}>
+      <th scope="row">{name}</th>
+      <td class="number">{count(available)}</td>
+      <td>
+        <div class="row">
+          <input
+            class="short"
+            type="number"
+            min={1}
+            max={MAX_QUANTITY}
+            value={quantity}
+            aria-label={`How many more of ${name}`}
+            onChange={({ currentTarget }) => {
+              quantity.value = Math.min(
+                MAX_QUANTITY,
+                Math.max(1, Math.trunc(currentTarget.valueAsNumber) || 1),
+              );
+            }}
+          />
+          <ActionButton label={`Restock ${name}`} onAct={add}>
+            Restock
+          </ActionButton>
+        </div>
+      </td>
+    </tr>
+  );
+}

@@ -1,0 +1,125 @@
+import { useSignal } from "@preact/signals";
+import { wordsFor } from "../../api/request.ts";
+import { fetchLatest, fetchTopics, type RecordReport, type TopicReport } from "../../api/supervisor.ts";
+import { count, exactTime } from "../../parts/format.ts";
+import { messageWords } from "../../parts/messages.ts";
+import { usePoll } from "../../state/poll.ts";
+import { isRecord } from "../../state/storage.ts";
+
+const POLL_MS = 2_000;
+
+/** Every topic of the broker: how much is in it, who is how far behind, what came last. */
+export function Topics() {
+  const topics = useSignal<readonly TopicReport[] | undefined>(undefined);
+  const error = useSignal<string | undefined>(undefined);
+  usePoll(async () => {
+    try {
+      topics.value = await fetchTopics();
+      error.value = undefined;
+    } catch (reason) {
+      error.value = wordsFor(reason);
+    }
+  }, POLL_MS);
+  return (
+    <section class="panel" aria-labelledby="topics-title">
+      <h2 id="topics-title">Topics</h2>
+      {error.value !== undefined && <p class="hint">{error} What is shown is what it said last.</p>}
+      {topics.value === undefined && error.value === undefined && <p class="empty">Asking the broker.</p>}
+      <ul class="topics">
+        {(topics.value ?? []).map((topic) => (
+          <TopicRow key={topic.name} topic={topic} />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function TopicRow({ topic: { name, partitions, groups } }: { topic: TopicReport }) {
+  const open = useSignal(false);
+  const records = partitions.reduce((sum, { earliest, latest }) => sum + latest - earliest, 0);
+  return (
+    <li data-topic={name}>
+      <details
+        onToggle={({ currentTarget }) => {
+          open.value = currentTarget.open;
+        }}
+      >
+        <summary>
+          <code>{name}</code>
+          <span>{count(records)} records</span>
+          <span class="lags">
+            {groups.map(({ group, lag }) => (
+              <span key={group} class={lag > 0 ? "alarming" : ""}>
+                {group} {lag === 0 ? "has read all" : `is ${count(lag)} behind`}
+              </span>
+            ))}
+          </span>
+        </summary>
+        <p class="offsets">
+          {partitions
+            .map(({ partition, earliest, latest }) => `${partition}: ${earliest}–${latest}`)
+            .join("   ")}
+        </p>
+        {open.value && <Latest topic={name} />}
+      </details>
+    </li>
+  );
+}
+
+function Latest({ topic }: { topic: string }) {
+  const records = useSignal<readonly RecordReport[] | undefined>(undefined);
+  const error = useSignal<string | undefined>(undefined);
+  usePoll(
+    async () => {
+      try {
+        records.value = await fetchLatest(topic);
+        error.value = undefined;
+      } catch (reason) {
+        error.value = wordsFor(reason);
+      }
+    },
+    POLL_MS,
+    [topic],
+  );
+  if (records.value === undefined)
+    return <p class="empty">{error.value ?? "Reading the latest messages."}</p>;
+  if (records.value.length === 0) return <p class="empty">Nothing in it.</p>;
+  return (
+    <ol class="records" aria-label={`Latest messages of ${topic}`}>
+      {records.value.map((record) => (
+        <li key={`${record.partition}/${record.offset}`}>
+          <details>
+            <summary>
+              <time>{exactTime(record.at)}</time>
+              <strong>{nameIn(record)}</strong>
+              <code>{record.key ?? "no key"}</code>
+              <span class="hint">
+                {record.partition}/{record.offset}
+              </span>
+            </summary>
+            <pre>{pretty(record.value)}</pre>
+          </details>
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function nameIn({ value }: RecordReport): string {
+  const message = parsed(value);
+  if (!isRecord(message) || typeof message.type !== "string") return "unreadable";
+  return messageWords[message.type]?.name ?? message.type;
+}
+
+function pretty(value: string | null): string {
+  const message = parsed(value);
+  return message === undefined ? (value ?? "no value") : JSON.stringify(message, null, 2);
+}
+
+function parsed(value: string | null): unknown {
+  try {
+    return JSON.parse(value ?? "");
+  } catch {
+    return undefined;
+  }
+}

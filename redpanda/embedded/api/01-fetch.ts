@@ -148,7 +148,7 @@ function enoughToRead(request: FetchRequest, broker: Broker, gone: AbortSignal):
     if (error instanceof KafkaError) return Promise.resolve();
     throw error;
   }
-  if (missing <= 0 || request.maxWaitMs <= 0 || gone.aborted) return Promise.resolve();
+  if (missing <= 0 || logs.length === 0 || request.maxWaitMs <= 0 || gone.aborted) return Promise.resolve();
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);

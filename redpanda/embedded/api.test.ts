@@ -1,0 +1,46 @@
+import { expect, test } from "bun:test";
+import { ApiKey, apis } from "./apis.ts";
+import { ErrorCode } from "./errors.ts";
+import { RawClient } from "./testing/raw-client.ts";
+import { createTopic } from "./testing/requests.ts";
+import { temporaryBroker } from "./testing/temporary.ts";
+import { Reader, Writer } from "./wire.ts";
+
+const versions = [...apis.values()].flatMap((api) =>
+  Array.from({ length: api.maxVersion - api.minVersion + 1 }, (_, index) => {
+    const version = api.minVersion + index;
+    return { api, version, flexible: version >= api.flexibleFrom, label: `${api.name} ${version}` };
+  }),
+);
+
+/** What every API reads as a request of nothing, or nearly: an empty string or array is 0, in compact form 1. */
+function nothing(flexible: boolean): Buffer {
+  return Buffer.alloc(64, flexible ? 1 : 0);
+}
+
+/** In a request of nothing to Produce acks is 0, which asks for no answer; in flexible versions it is an error. */
+function isAnswered(label: string): boolean {
+  return !/^Produce [3-8]$/.test(label);
+}
+
+test("the table of APIs is in order, and complete", () => {
+  expect([...apis.keys()]).toEqual([...apis.keys()].sort((a, b) => a - b));
+  expect(Object.entries<number>(ApiKey)).toEqual([...apis.values()].map(({ name, key }) => [name, key]));
+});
+
+test.each(versions)("$label can be refused", ({ api, version, flexible, label }) => {
+  const call = api.decode(new Reader(nothing(flexible), flexible), version);
+  const refusal = call.refuse(ErrorCode.POLICY_VIOLATION, "no");
+  expect(refusal !== undefined).toBe(isAnswered(label));
+  expect(refusal?.(() => new Writer(flexible)).length).not.toBe(0);
+});
+
+test("on the wire every API answers in every version, and the connection stays", async () => {
+  const broker = await temporaryBroker();
+  const client = await RawClient.connect(broker);
+  for (const { api, version, flexible, label } of versions) {
+    client.send(api.key, version, (writer) => writer.raw(nothing(flexible)));
+    if (isAnswered(label)) await client.response(api.key, version);
+  }
+  await createTopic(client, "t");
+});

@@ -1,6 +1,7 @@
 import { render } from "preact";
 import { resumeSending } from "./state/checkout.ts";
 import { followNews } from "./state/feed.ts";
+import { keepTime } from "./state/meter.ts";
 import { resetOrders } from "./state/orders.ts";
 import { followProcesses } from "./state/processes.ts";
 import { followProducts } from "./state/products.ts";
@@ -11,6 +12,7 @@ resumeSending();
 followProducts();
 followNews();
 followProcesses();
+keepTime();
 
 const root = document.getElementById("page");
 if (root !== null) render(<Page />, root);

@@ -52,9 +52,15 @@ async function asAdmin<Body>(service: string, path: string, options: RequestOpti
   }
 }
 
-/** Oldest first. */
-export const listDeadLetters = (service: string, limit: number) =>
-  asAdmin<readonly DeadLetterSummary[]>(service, `/dead-letters?limit=${limit}`);
+/** Oldest first. @param key only those of this key */
+export function listDeadLetters(
+  service: string,
+  limit: number,
+  key?: string,
+): Promise<readonly DeadLetterSummary[]> {
+  const query = new URLSearchParams({ limit: String(limit), ...(key === undefined ? {} : { key }) });
+  return asAdmin(service, `/dead-letters?${query}`);
+}
 
 export const showDeadLetter = (service: string, id: number) =>
   asAdmin<DeadLetterDetails>(service, `/dead-letters/${id}`);

@@ -10,6 +10,9 @@ const MAX_TIMES = 1_000;
 export interface Second {
   readonly accepted: number;
   readonly confirmed: number;
+  /** Of the times to confirmation known at its end; undefined without any. */
+  readonly p50Ms?: number | undefined;
+  readonly p99Ms?: number | undefined;
 }
 
 /** Figures of the orders that this page has placed and heard of. */
@@ -56,22 +59,26 @@ export function countConfirmed(orderId: string): void {
   if (times.length > MAX_TIMES) times.shift();
 }
 
-/** Ends a second: called once each second while somebody may be looking. */
-export function endSecond(): void {
-  seconds.push(current);
+function endSecond(): void {
+  const { p50Ms, p99Ms } = percentiles();
+  seconds.push({ ...current, p50Ms, p99Ms });
   seconds.shift();
   current = { accepted: 0, confirmed: 0 };
   readings.value = summary();
 }
 
+/** Ends a second every second, as long as the page lives. */
+export function keepTime(): void {
+  setInterval(endSecond, 1_000);
+}
+
 function summary(): Readings {
+  return { seconds: [...seconds], ...totals, ...percentiles() };
+}
+
+function percentiles() {
   const sorted = times.toSorted((one, other) => one - other);
-  return {
-    seconds: [...seconds],
-    ...totals,
-    p50Ms: percentile(sorted, 0.5),
-    p99Ms: percentile(sorted, 0.99),
-  };
+  return { p50Ms: percentile(sorted, 0.5), p99Ms: percentile(sorted, 0.99) };
 }
 
 /** The nearest-rank percentile. @param sorted ascending */

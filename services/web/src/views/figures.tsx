@@ -1,3 +1,170 @@
+import { useSignal } from "@preact/signals";
+import { hasSupervisor } from "../api/supervisor.ts";
+import { Chart } from "../parts/chart.tsx";
+import { count, duration, plural } from "../parts/format.ts";
+import { StatusBadge } from "../parts/status.tsx";
+import { backlog, readFigures } from "../state/figures.ts";
+import { load, loadError, placeMany } from "../state/load.ts";
+import { readings, WINDOW_S } from "../state/meter.ts";
+import { orders } from "../state/orders.ts";
+import { usePoll } from "../state/poll.ts";
+import { hrefOf } from "../state/router.ts";
+import { token } from "../state/session.ts";
+import { SignInForm } from "./sign-in.tsx";
+
+const EVERY_MS = 1_000;
+
+/** What the store does, as it does it. */
 export function FiguresView() {
-  return <section class="column" />;
+  return (
+    <div class="figures">
+      <header>
+        <h1 tabIndex={-1}>Live figures</h1>
+        <p class="lead">
+          Orders of this page, from the click to the news that they are confirmed; and what waits in the store
+          meanwhile.
+        </p>
+      </header>
+      <LoadPanel />
+      <div class="charts">
+        <OrderCharts />
+        {hasSupervisor && <BacklogCharts />}
+      </div>
+      <Latest />
+    </div>
+  );
+}
+
+/** Places one order, fifty, or five hundred. */
+function LoadPanel() {
+  const stockUp = useSignal(hasSupervisor);
+  const running = load.value;
+  if (token.value === undefined) {
+    return (
+      <section class="panel" aria-label="Place many orders">
+        <p>Sign in to place orders by the hundred.</p>
+        <SignInForm id="figures" />
+      </section>
+    );
+  }
+  return (
+    <section class="panel load" aria-label="Place many orders">
+      <div class="row wrap">
+        {[1, 50, 500].map((size) => (
+          <button
+            type="button"
+            key={size}
+            class="primary"
+            disabled={running !== undefined}
+            onClick={() => void placeMany(size, stockUp.peek())}
+          >
+            Place {plural(size, "order")}
+          </button>
+        ))}
+        {hasSupervisor && (
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={stockUp}
+              onChange={({ currentTarget }) => {
+                stockUp.value = currentTarget.checked;
+              }}
+            />{" "}
+            restock for them first
+          </label>
+        )}
+      </div>
+      <progress value={running?.placed ?? 0} max={running?.of ?? 1} aria-label="Orders placed" />
+      <p class="hint" data-load={running === undefined ? "idle" : "running"}>
+        {running === undefined
+          ? "One thing each."
+          : `${count(running.placed)} of ${count(running.of)} placed.`}
+      </p>
+      {loadError.value !== undefined && <p role="alert">{loadError}</p>}
+    </section>
+  );
+}
+
+function OrderCharts() {
+  const { seconds, accepted, confirmed, p50Ms, p99Ms } = readings.value;
+  return (
+    <>
+      <Chart
+        title="Orders a second"
+        length={WINDOW_S}
+        least={5}
+        write={count}
+        series={[
+          { name: "accepted", tone: "copper", values: seconds.map((second) => second.accepted) },
+          { name: "confirmed", tone: "green", values: seconds.map((second) => second.confirmed) },
+        ]}
+      />
+      <Chart
+        title="Time to confirmation"
+        length={WINDOW_S}
+        least={100}
+        write={duration}
+        series={[
+          {
+            name: "half of them within",
+            tone: "green",
+            values: seconds.map((second) => second.p50Ms ?? null),
+          },
+          { name: "99 of 100 within", tone: "copper", values: seconds.map((second) => second.p99Ms ?? null) },
+        ]}
+      />
+      <p class="visually-hidden" data-totals>
+        {plural(accepted, "order")} accepted, {count(confirmed)} confirmed
+        {p50Ms !== undefined &&
+          p99Ms !== undefined &&
+          `, half of them within ${duration(p50Ms)}, 99 of 100 within ${duration(p99Ms)}`}
+      </p>
+    </>
+  );
+}
+
+function BacklogCharts() {
+  usePoll(readFigures, EVERY_MS);
+  const known = backlog.value;
+  const age = known.map(({ oldestAgeS }) => (oldestAgeS === null ? null : oldestAgeS * 1000));
+  return (
+    <>
+      <Chart
+        title="Oldest message in an outbox"
+        length={WINDOW_S}
+        least={1000}
+        write={duration}
+        series={[{ name: "has waited", tone: "copper", values: age }]}
+      />
+      <Chart
+        title="Messages still to read"
+        length={WINDOW_S}
+        least={10}
+        write={count}
+        series={[{ name: "all groups", tone: "green", values: known.map(({ lag }) => lag) }]}
+      />
+    </>
+  );
+}
+
+/** The newest orders, so that their coming and going is seen beside the lines. */
+function Latest() {
+  if (token.value === undefined) return null;
+  return (
+    <section class="panel" aria-labelledby="latest-title">
+      <h2 id="latest-title">
+        Latest of <a href={hrefOf.orders}>{plural(orders.value.length, "order")}</a>
+      </h2>
+      <ul class="latest latest-wide">
+        {orders.value.slice(0, 8).map(({ orderId, status }) => (
+          <li key={orderId}>
+            <a class="order-id" href={hrefOf.order(orderId)}>
+              {orderId}
+            </a>
+            <StatusBadge status={status} />
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
 }

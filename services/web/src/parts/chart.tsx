@@ -1,0 +1,73 @@
+interface Series {
+  readonly name: string;
+  /** Oldest first; `null` where nothing is known. */
+  readonly values: readonly (number | null)[];
+  readonly tone: "green" | "copper";
+}
+
+interface ChartProps {
+  readonly title: string;
+  readonly series: readonly Series[];
+  /** How a value is written. */
+  readonly write: (value: number) => string;
+  /** What fits into the field: so many values, and at least up to this one. */
+  readonly length: number;
+  readonly least: number;
+}
+
+const WIDTH = 300;
+const HEIGHT = 96;
+
+/** A small line chart. Its latest and highest values stand in words above it, for those who cannot see the lines. */
+export function Chart({ title, series, write, length, least }: ChartProps) {
+  const known = series.flatMap(({ values }) => values.filter((value) => value !== null));
+  const top = Math.max(least, ...known);
+  return (
+    <figure class="chart">
+      <figcaption>{title}</figcaption>
+      <dl>
+        {series.map(({ name, values, tone }) => (
+          <div key={name} class={`chart-key chart-${tone}`}>
+            <dt>{name}</dt>
+            <dd data-figure={name}>{latest(values, write)}</dd>
+          </div>
+        ))}
+      </dl>
+      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true" focusable="false">
+        <path class="chart-grid" d={`M0 ${HEIGHT / 2}H${WIDTH}M0 1H${WIDTH}M0 ${HEIGHT - 1}H${WIDTH}`} />
+        {series.map(({ name, values, tone }) => (
+          <path key={name} class={`chart-line chart-${tone}`} d={pathOf(values, length, top)} />
+        ))}
+      </svg>
+      <p class="chart-scale">
+        <span>{length} s ago</span>
+        <span>top of the field: {write(top)}</span>
+        <span>now</span>
+      </p>
+    </figure>
+  );
+}
+
+function latest(values: readonly (number | null)[], write: (value: number) => string): string {
+  const last = values.at(-1);
+  return last === undefined ? "–" : last === null ? "no answer" : write(last);
+}
+
+/** A line through what is known, with gaps where nothing is; the last value stands at the right edge. */
+export function pathOf(values: readonly (number | null)[], length: number, top: number): string {
+  const step = WIDTH / Math.max(1, length - 1);
+  const offset = length - values.length;
+  let path = "";
+  let pen = "M";
+  for (const [index, value] of values.entries()) {
+    if (value === null) {
+      pen = "M";
+      continue;
+    }
+    const x = ((offset + index) * step).toFixed(1);
+    const y = (HEIGHT - 2 - (value / top) * (HEIGHT - 4)).toFixed(1);
+    path += `${pen}${x} ${y}`;
+    pen = "L";
+  }
+  return path;
+}

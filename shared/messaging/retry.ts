@@ -9,7 +9,7 @@ export interface RetryPolicy {
   readonly attempts: number;
 }
 
-/** Ten tries over some two minutes. */
+/** Ten tries within a minute: the waits between them add up to 26 to 51 seconds. */
 export const defaultRetryPolicy: RetryPolicy = { backoff: { firstMs: 100, mostMs: 30_000 }, attempts: 10 };
 
 /** What to do with a message whose handler threw. */

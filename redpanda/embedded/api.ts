@@ -13,6 +13,8 @@ export interface Caller {
   readonly host: string;
   /** Aborted when the connection closes or the broker stops: whoever waits for the client's sake may give up. */
   readonly gone: AbortSignal;
+  /** Resolves when all earlier requests of the connection are answered: for what takes much memory until it is sent. */
+  readonly turn: Promise<void>;
 }
 
 export interface ApiSpec<Request, Response extends object> {

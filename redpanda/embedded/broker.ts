@@ -98,7 +98,7 @@ export class Broker {
       host,
       port,
       maxFrameBytes,
-      handle: (frame, connection) => dispatch(frame, this, connection),
+      handle: (frame, peer) => dispatch(frame, this, peer),
       onError: (error, { host: client }) =>
         logger.warn("connection closed", { client, reason: messageOf(error) }),
     });

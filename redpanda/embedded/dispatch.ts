@@ -15,10 +15,7 @@ export class UnsupportedRequest extends Error {
 }
 
 /** Where a request came from. */
-export interface Peer {
-  readonly host: string;
-  readonly gone: AbortSignal;
-}
+export type Peer = Pick<Caller, "host" | "gone" | "turn">;
 
 /**
  * Resolves with the whole response, its length first, or undefined when there is none. Up to its first wait the request
@@ -45,8 +42,7 @@ export async function dispatch(frame: Buffer, broker: Broker, peer: Peer): Promi
   const body = header.rest(flexible);
   body.skipTags();
   const call = api.decode(body, version);
-  const { host, gone } = peer;
-  const encode = await answer(api, call, broker, { version, clientId, host, gone });
+  const encode = await answer(api, call, broker, { version, clientId, ...peer });
   return respond(encode);
 }
 

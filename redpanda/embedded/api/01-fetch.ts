@@ -51,9 +51,11 @@ export const fetch = defineApi<FetchRequest, FetchResponse>({
 
   decode,
 
-  async handle(request, broker, { gone }) {
+  async handle(request, broker, { gone, turn }) {
     if (request.sessionEpoch > 0) return { code: ErrorCode.FETCH_SESSION_ID_NOT_FOUND, topics: [] };
     await enoughToRead(request, broker, gone);
+    // Nothing is read before it can be sent, so that a slow client holds one response in memory and no more.
+    await turn;
     let budget = Math.min(request.maxBytes, broker.options.maxFetchBytes);
     let isFirst = true;
     const topics = [];

@@ -7,6 +7,7 @@
  * its answers, nothing more is read from the socket.
  */
 import type { Socket } from "bun";
+import type { Peer } from "../dispatch.ts";
 import { Frames } from "./frames.ts";
 
 /** Clients keep to a handful; this is for those that do not. */
@@ -16,7 +17,7 @@ const MAX_IN_FLIGHT_BYTES = 32 * 1024 * 1024;
 export interface ConnectionOptions {
   readonly maxFrameBytes: number;
   /** Resolves with the response frame, or undefined for none; what it throws closes the connection. */
-  readonly handle: (frame: Buffer, connection: Connection) => Promise<Buffer | undefined>;
+  readonly handle: (frame: Buffer, peer: Peer) => Promise<Buffer | undefined>;
   /** Told once, when it is this side that closes. */
   readonly onError: (error: unknown, connection: Connection) => void;
 }
@@ -25,6 +26,7 @@ export class Connection {
   /** Where the client is. */
   readonly host: string;
   readonly #frames: Frames;
+  /** Aborted when the client is gone, or when it shall be told at once what there is, because the broker stops. */
   readonly #gone = new AbortController();
   /** Each answer waits for the one before it. */
   #answers: Promise<void> = Promise.resolve();
@@ -43,11 +45,6 @@ export class Connection {
     this.#frames = new Frames(options.maxFrameBytes);
     // An answer is written in one piece; waiting to fill a packet would only delay it.
     socket.setNoDelay(true);
-  }
-
-  /** Aborted when the client is gone, or when it shall be told at once what there is, because the broker stops. */
-  get gone(): AbortSignal {
-    return this.#gone.signal;
   }
 
   onData(chunk: Buffer): void {
@@ -97,7 +94,8 @@ export class Connection {
   #accept(frame: Buffer): void {
     this.#inFlight += 1;
     this.#inFlightBytes += frame.length;
-    const response = this.options.handle(frame, this);
+    const { host } = this;
+    const response = this.options.handle(frame, { host, gone: this.#gone.signal, turn: this.#answers });
     // It is looked at when its turn comes; until then a failure is not an unhandled one.
     response.catch(() => {});
     this.#answers = this.#answers.then(async () => {

@@ -4,6 +4,7 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Supervisor } from "@distributed-messaging/scripts/supervisor";
+import { openCounter } from "@distributed-messaging/scripts/supervisor-counter";
 import { eventually } from "./eventually.ts";
 import { isRunningElsewhere, type ServiceName, Store, serviceNames } from "./store.ts";
 
@@ -94,6 +95,12 @@ export class OwnStore extends Store {
 
   resume(name: ProcessName): void {
     this.#supervisor.resume(name);
+  }
+
+  /** Lets the page look behind the counter. @param port what the processes were told as SUPERVISOR_PORT */
+  async openCounter(port: number): Promise<() => Promise<void>> {
+    const listening = await openCounter(this.#supervisor, port);
+    return () => listening.stop(0);
   }
 
   ready(name: ProcessName): Promise<void> {

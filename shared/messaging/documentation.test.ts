@@ -102,7 +102,7 @@ describe("bounds", () => {
     s: 1_000,
     days: 24 * 60 * 60 * 1_000,
   };
-  const rows = [...page.matchAll(/^\| [^|]+ \| (\d+) ?(\w*) \| `(\S+)` `(\w+)` \|/gm)];
+  const rows = [...page.matchAll(/^\| [^|]+ \| (\d+) ?(\w*) +\| `(\S+)` `(\w+)` +\|/gm)];
 
   test("are all of the table", () => {
     const table = /^### Bounds$.*?^(\| what .*?)\n\n/ms.exec(page)?.[1] ?? "";

@@ -9,14 +9,7 @@ import {
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { authenticate, requireAdmin } from "./auth.ts";
-import {
-  DetailsSchema,
-  ResultSchema,
-  SummarySchema,
-  shownDetails,
-  shownResult,
-  shownSummary,
-} from "./dead-letter-views.ts";
+import * as views from "./dead-letter-views.ts";
 import { durationToMs } from "./duration.ts";
 import { ServiceError } from "./errors.ts";
 import { DurationText, IntegerParam } from "./params.ts";
@@ -84,30 +77,30 @@ export function deadLetterRoutes(desk: DeadLetterDesk, keys: KeyLookup) {
       requireAdmin(identity);
       return { actor: identity.customerId };
     })
-    .get("", ({ query }) => desk.summaries(filterOf(query, PAGE)).map(shownSummary), {
+    .get("", ({ query }) => desk.summaries(filterOf(query, PAGE)).map(views.shownSummary), {
       query: Query,
-      detail: described("Dead letters, oldest first", 200, Type.Array(SummarySchema)),
+      detail: described("Dead letters, oldest first", 200, Type.Array(views.SummarySchema)),
     })
-    .get("/:id", ({ params: { id } }) => shownDetails(known(() => desk.show(id))), {
+    .get("/:id", ({ params: { id } }) => views.shownDetails(known(() => desk.show(id))), {
       ...byId,
-      detail: described("All that is known of a dead letter", 200, DetailsSchema),
+      detail: described("All that is known of a dead letter", 200, views.DetailsSchema),
     })
     .put(
       "/:id/message",
       async ({ params: { id }, body, actor }) => {
         await refusing(desk.edit(id, Buffer.from(JSON.stringify(body)), actor));
-        return shownDetails(known(() => desk.show(id)));
+        return views.shownDetails(known(() => desk.show(id)));
       },
       {
         ...byId,
         body: AnyMessage,
-        detail: described("Put a mended message in the place of the one that came", 200, DetailsSchema),
+        detail: described("Put a mended message in the place of the one that came", 200, views.DetailsSchema),
       },
     )
     .post(
       "/:id/replay",
       ({ params: { id }, body, actor }) => replayOne(desk, id, actor, body?.dryRun ?? false),
-      { ...byId, body: One, detail: described("Handle it again", 200, ResultSchema) },
+      { ...byId, body: One, detail: described("Handle it again", 200, views.ResultSchema) },
     )
     .post("/replay", ({ body, actor }) => replayMany(desk, body, actor), {
       body: Bulk,
@@ -124,7 +117,7 @@ export function deadLetterRoutes(desk: DeadLetterDesk, keys: KeyLookup) {
 }
 
 const BulkSchema = Type.Object({
-  results: Type.Array(ResultSchema),
+  results: Type.Array(views.ResultSchema),
   left: Type.Integer({ description: "Letters that match and were not tried" }),
 });
 
@@ -134,7 +127,7 @@ async function replayOne(desk: DeadLetterDesk, id: number, actor: string, isDryR
   if (result.refusal !== undefined) {
     throw refusalOf(new DeadLetterRefusal(result.refusal, result.detail ?? result.refusal));
   }
-  return shownResult(result);
+  return views.shownResult(result);
 }
 
 async function replayMany(desk: DeadLetterDesk, body: Static<typeof Bulk>, actor: string) {
@@ -145,7 +138,7 @@ async function replayMany(desk: DeadLetterDesk, body: Static<typeof Bulk>, actor
   const chosen =
     filter === undefined ? { ids: ids ?? [], left: 0 } : desk.candidates(filterOf(filter, MAX_BULK));
   const results = await refusing(desk.replay(chosen.ids, actor, body.dryRun ?? false));
-  return { results: results.map(shownResult), left: chosen.left };
+  return { results: results.map(views.shownResult), left: chosen.left };
 }
 
 function filterOf(

@@ -51,8 +51,6 @@ export class Complaints {
 /** What Chromium says, by itself, of requests to a process that is not there. */
 export const LOST_CONNECTIONS = /^error: (Failed to load resource: net::ERR_|WebSocket connection to )/;
 
-export type Scheme = "light" | "dark";
-
 /** A visitor's browser: with nothing stored, at home in English, in a window of this width. */
 export function visitor(browser: Browser, options: BrowserContextOptions = {}): Promise<BrowserContext> {
   return browser.newContext({

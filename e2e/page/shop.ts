@@ -57,7 +57,7 @@ export class Shop {
 
   async add(productId: string, quantity = 1): Promise<this> {
     const product = this.product(productId);
-    await product.getByRole("button", { name: /^Add / }).click();
+    await product.getByRole("button", { name: /^(Add|Order and wait): / }).click();
     if (quantity > 1) {
       const field = product.getByRole("spinbutton");
       await field.fill(String(quantity));
@@ -100,4 +100,18 @@ export class Shop {
   lamp(process: string, state: string): Locator {
     return this.page.locator(`.lamp[data-process="${process}"][data-state="${state}"]`);
   }
+}
+
+/** Has the page believe that it was served where there is no supervisor, as in production. */
+export function withoutSupervisor(page: Page): Promise<unknown> {
+  return page.addInitScript(() => {
+    const observer = new MutationObserver(() => {
+      const meta = document.querySelector('meta[name="store-settings"]');
+      if (meta === null) return;
+      observer.disconnect();
+      const { supervisorPort: _, ...settings } = JSON.parse(meta.getAttribute("content") ?? "{}");
+      meta.setAttribute("content", JSON.stringify(settings));
+    });
+    observer.observe(document, { childList: true, subtree: true });
+  });
 }

@@ -61,6 +61,7 @@ function Shelves() {
 function ProductCard({ product }: { product: Product }) {
   const { productId, name, price } = product;
   const quantity = quantityOf(productId);
+  const word = product.available === 0 ? "Order and wait" : "Add";
   const add = () => {
     setQuantity(productId, 1);
     announce(`${name} is in the basket.`);
@@ -75,8 +76,8 @@ function ProductCard({ product }: { product: Product }) {
       <Availability available={product.available} />
       <div class="product-action">
         {quantity === 0 ? (
-          <button type="button" class="add" onClick={add} aria-label={`Add ${name} to the basket`}>
-            {product.available === 0 ? "Order and wait" : "Add"}
+          <button type="button" class="add" onClick={add} aria-label={`${word}: ${name}`}>
+            {word}
           </button>
         ) : (
           <Quantity name={name} value={quantity} onChange={(value) => setQuantity(productId, value)} />

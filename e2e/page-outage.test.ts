@@ -1,0 +1,120 @@
+import { expect, test } from "bun:test";
+import { eventually } from "./eventually.ts";
+import { describePage, TEST_LIMIT_MS, useBench } from "./page/bench.ts";
+import { LOST_CONNECTIONS } from "./page/browser.ts";
+import type { Shop } from "./page/shop.ts";
+
+describePage("the page while parts of the store are down", () => {
+  const bench = useBench();
+  const { store } = bench;
+  let visitors = 0;
+
+  async function newCustomer(): Promise<{ shop: Shop; id: string }> {
+    const id = `PATIENT_${++visitors}`;
+    const shop = await (await bench.visit()).open();
+    return { shop: await shop.signIn(id), id };
+  }
+  const ordersOf = async (id: string) => (await store.signIn(id)).orders();
+
+  test(
+    "inventory stopped: pending, and the page says why; started: confirmed, without a reload",
+    async () => {
+      const { shop } = await newCustomer();
+      await store.stop("inventory");
+      await shop.lamp("inventory", "stopped").waitFor();
+      await shop.add("PRODUCT_006");
+      await shop.checkOut();
+      await shop.reaches("pending");
+      await shop.page.locator(".status-text", { hasText: "inventory does not run just now" }).waitFor();
+      expect(await shop.page.locator(".lamps-text").textContent()).toContain("stay “pending”");
+      await store.start("inventory");
+      await shop.reaches("confirmed");
+      await shop.lamp("inventory", "ready").waitFor();
+      expect(shop.complaints.list()).toEqual([]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "broker killed while the order is being placed: accepted, and confirmed once it is back",
+    async () => {
+      const { shop, id } = await newCustomer();
+      await shop.page.route(
+        "**/orders",
+        async (route) => {
+          await store.kill("broker");
+          await route.continue();
+        },
+        { times: 1 },
+      );
+      await shop.add("PRODUCT_006", 2);
+      const orderId = await shop.checkOut();
+      await shop.reaches("confirmed");
+      expect(await ordersOf(id)).toMatchObject([{ orderId, status: "confirmed" }]);
+      expect(store.restarts("broker")).toBe(1);
+      await store.ready("broker");
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "gateway down: the page keeps the order, says so, and places it once when the gateway is back",
+    async () => {
+      const { shop, id } = await newCustomer();
+      await shop.add("PRODUCT_006");
+      await store.stop("api-gateway");
+      const orderId = await shop.checkOut();
+      await shop.reaches("sending");
+      await shop.page.getByText("The store did not answer").waitFor();
+      await shop.lamp("api-gateway", "stopped").waitFor();
+      await store.start("api-gateway");
+      await shop.reaches("confirmed");
+      expect(await ordersOf(id)).toMatchObject([{ orderId, status: "confirmed" }]);
+      expect(shop.complaints.list(LOST_CONNECTIONS)).toEqual([]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "WebSocket cut: the page asks instead, and resumes behind what it has",
+    async () => {
+      const { shop, id } = await newCustomer();
+      const sockets: string[] = [];
+      shop.page.on("websocket", (socket) => sockets.push(socket.url()));
+      await shop.feed("live");
+      await shop.add("PRODUCT_006");
+      await shop.checkOut();
+      await shop.reaches("confirmed");
+      const customer = await store.signIn(id);
+      const last = await eventually("two notifications", async () => {
+        const seqs = (await customer.notifications()).map(({ seq }) => seq);
+        return seqs.length === 2 && seqs.at(-1);
+      });
+
+      await store.stop("notification");
+      await shop.feed("polling");
+      await (await shop.goTo("")).add("PRODUCT_006", 2);
+      await shop.checkOut();
+      await shop.reaches("confirmed");
+
+      await store.start("notification");
+      await shop.feed("live");
+      expect(sockets.at(-1)).toEndWith(`/notifications?after=${last}`);
+      const missed = (await customer.notifications(last)).length;
+      const key = `store.seq.${id}.`;
+      await eventually("the page to have what it missed", async () => {
+        const stored = await shop.page.evaluate((prefix) => {
+          const name = Object.keys(localStorage).find((one) => one.startsWith(prefix)) ?? "";
+          return Number(localStorage.getItem(name));
+        }, key);
+        return stored === last + missed;
+      });
+      expect(shop.complaints.list(LOST_CONNECTIONS)).toEqual([]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+});

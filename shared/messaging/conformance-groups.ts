@@ -60,6 +60,7 @@ export function groups(broker: () => BrokerUnderTest): void {
       const client = bench.connect(topic);
       const events: string[] = [];
       const release = Promise.withResolvers<void>();
+      using _ = { [Symbol.dispose]: () => release.resolve() };
       const reader = bench.read(client, {
         topics: [topic],
         handle: async () => {

@@ -92,7 +92,8 @@ export class Broker {
     return this.options.logger;
   }
 
-  listen(): void {
+  /** @throws Error when the address cannot be listened on. */
+  start(): void {
     const { host, port, maxFrameBytes, logger } = this.options;
     this.#server = listen({
       host,
@@ -102,6 +103,7 @@ export class Broker {
       onError: (error, { host: client }) =>
         logger.warn("connection closed", { client, reason: messageOf(error) }),
     });
+    this.cleaner.start();
   }
 
   /** Answers what is in flight, syncs, closes. Again: the same promise. */
@@ -148,7 +150,7 @@ export async function startBroker(given: BrokerOptions): Promise<Broker> {
       new Cleaner(topics, options.cleanIntervalMs, options.logger),
       release,
     );
-    broker.listen();
+    broker.start();
     return broker;
   } catch (error) {
     await release();

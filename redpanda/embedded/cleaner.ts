@@ -15,8 +15,13 @@ export class Cleaner {
     private readonly topics: Topics,
     private readonly intervalMs: number,
     private readonly logger: Logger,
-  ) {
-    this.#schedule();
+  ) {}
+
+  start(): void {
+    this.#timer = setTimeout(async () => {
+      await this.run();
+      if (!this.#stopped) this.start();
+    }, this.intervalMs);
   }
 
   /** One pass, or the one that is under way. */
@@ -31,13 +36,6 @@ export class Cleaner {
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
-  }
-
-  #schedule(): void {
-    this.#timer = setTimeout(async () => {
-      await this.run();
-      if (!this.#stopped) this.#schedule();
-    }, this.intervalMs);
   }
 
   async #cleanAll(): Promise<void> {

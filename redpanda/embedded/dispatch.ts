@@ -12,6 +12,10 @@ import { Reader, Writer } from "./wire.ts";
 /** The client speaks what this broker does not; the connection is closed on it, as Apache Kafka does. */
 export class UnsupportedRequest extends Error {
   override readonly name = "UnsupportedRequest";
+
+  constructor(api: string, version: number, clientId: string) {
+    super(`${api} version ${version} is not supported; asked by ${JSON.stringify(clientId.slice(0, 100))}`);
+  }
 }
 
 /** Where a request came from. */
@@ -29,12 +33,11 @@ export async function dispatch(frame: Buffer, broker: Broker, peer: Peer): Promi
   const correlationId = header.int32();
   const clientId = header.nullableString() ?? "";
   const api = apis.get(key);
-  if (!api) throw new UnsupportedRequest(`API ${key} version ${version} of client ${clientId}`);
+  if (!api) throw new UnsupportedRequest(`API ${key}`, version, clientId);
   const respond = (encode: Encode | undefined, as = version) =>
     encode && withLength(encode((sizeHint) => beginResponse(api, as, correlationId, sizeHint)));
   if (version < api.minVersion || version > api.maxVersion) {
-    if (key !== ApiKey.ApiVersions)
-      throw new UnsupportedRequest(`${api.name} version ${version} of ${clientId}`);
+    if (key !== ApiKey.ApiVersions) throw new UnsupportedRequest(api.name, version, clientId);
     // KIP-511: a client newer than the broker learns the versions from an answer of version 0.
     return respond(api.decode(new Reader(Buffer.alloc(0)), 0).refuse(ErrorCode.UNSUPPORTED_VERSION, ""), 0);
   }

@@ -126,6 +126,30 @@ test("offsets are committed, fetched and sought", async () => {
   expect(running.values.slice(6)).toEqual(numbers(1, 10));
 });
 
+test("of a compacted topic the last value of each key is received", async () => {
+  const { broker, kafka, admin, producer } = await setUp();
+  const configEntries = Object.entries({
+    "cleanup.policy": "compact",
+    "segment.bytes": "2000",
+    "min.cleanable.dirty.ratio": "0",
+  }).map(([name, value]) => ({ name, value }));
+  await admin.createTopics({ topics: [{ topic: "c", configEntries }] });
+  for (const compression of [CompressionTypes.None, CompressionTypes.GZIP]) {
+    for (let round = 0; round < 20; round++) {
+      const values = numbers(0, 30).map((key) => ({ key, value: `${key}:${compression}:${round}` }));
+      await producer.send({ topic: "c", compression, messages: values.slice(round) });
+    }
+  }
+  await broker.cleaner.run();
+  await producer.send({ topic: "c", messages: [{ key: "end", value: "end" }] });
+  const running = await RunningConsumer.start(kafka, "c", { groupId: "g" });
+  await running.until((received) => received.some(({ value }) => value === "end"));
+  const last = new Map(running.values.map((value) => [value.split(":")[0], value]));
+  expect(running.values.length).toBeLessThan(200);
+  for (const key of numbers(0, 30)) expect(last.get(key)).toBe(`${key}:1:${Math.min(Number(key), 19)}`);
+  await expect(producer.send({ topic: "c", messages: [{ value: "no key" }] })).rejects.toThrow();
+});
+
 test("topics are administered", async () => {
   const { admin, producer } = await setUp();
   expect(await admin.createTopics({ topics: [{ topic: "t" }] })).toBe(false);

@@ -26,11 +26,15 @@ export function listen(options: ServerOptions): Server {
     port: first?.port ?? options.port,
     async stop(graceMs) {
       for (const listener of listeners) listener.stop();
-      const drained = Promise.all([...connections].map((connection) => connection.drain()));
-      await Promise.race([drained, Bun.sleep(graceMs)]);
-      for (const connection of connections) connection.terminate();
+      const impatience = setTimeout(() => terminateAll(connections), graceMs);
+      await Promise.all([...connections].map((connection) => connection.drain()));
+      clearTimeout(impatience);
     },
   };
+}
+
+function terminateAll(connections: Iterable<Connection>): void {
+  for (const connection of connections) connection.terminate();
 }
 
 type Listener = TCPSocketListener<Connection>;
@@ -63,8 +67,8 @@ function listenOn(
     return Bun.listen<Connection>({ hostname, port, socket: handlers(options, connections) });
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "EADDRINUSE")
-      throw new AddressInUse(`port ${port} of ${hostname} is in use by another process`);
+    const inUse = code === "EADDRINUSE";
+    if (inUse) throw new AddressInUse(`port ${port} of ${hostname} is in use by another process`);
     throw new Error(`cannot listen on ${hostname}:${port}${code ? ` (${code})` : ""}`);
   }
 }

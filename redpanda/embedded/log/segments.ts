@@ -28,11 +28,16 @@ export class Segments {
   /** As `Segment.read`, over as many segments as it takes to find something; empty at the end. */
   async read(offset: number, maxBytes: number, atLeastOne: boolean): Promise<Buffer> {
     // Looked up anew after every wait, because compaction and retention replace segments meanwhile.
-    for (let at: number | undefined = offset; at !== undefined; at = this.#nextBase(at)) {
-      const found = await this.#all[this.#indexOf(at)]?.read(at, maxBytes, atLeastOne);
+    for (let segment = this.#all[this.#indexOf(offset)]; segment; segment = this.after(segment)) {
+      const found = await segment.read(offset, maxBytes, atLeastOne);
       if (found) return found;
     }
     return Buffer.alloc(0);
+  }
+
+  /** The next one by now; `segment` itself may be gone. */
+  after({ baseOffset }: Segment): Segment | undefined {
+    return this.#all.find((segment) => segment.baseOffset > baseOffset);
   }
 
   /** The bytes stored from `offset` on, rounded up to an index interval. */
@@ -60,9 +65,5 @@ export class Segments {
       0,
       this.#all.findLastIndex((segment) => segment.baseOffset <= offset),
     );
-  }
-
-  #nextBase(offset: number): number | undefined {
-    return this.#all.find((segment) => segment.baseOffset > offset)?.baseOffset;
   }
 }

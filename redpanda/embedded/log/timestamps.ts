@@ -2,6 +2,7 @@
 import type { PartitionLog } from "../log.ts";
 import type { RecordBatch } from "./batch.ts";
 import { recordsOf } from "./records.ts";
+import type { Segment } from "./segment.ts";
 
 export interface TimestampedOffset {
   readonly timestamp: number;
@@ -12,7 +13,11 @@ const NOTHING: TimestampedOffset = { timestamp: -1, offset: -1 };
 
 /** The first record with this timestamp or a later one; -1 and -1 when there is none. */
 export async function findByTimestamp(log: PartitionLog, timestamp: number): Promise<TimestampedOffset> {
-  for (const segment of log.segments.all) {
+  for (
+    let segment: Segment | undefined = log.segments.first;
+    segment;
+    segment = log.segments.after(segment)
+  ) {
     if (segment.maxTimestamp < timestamp) continue;
     for await (const batches of segment.batches(timestamp)) {
       for (const batch of batches) {

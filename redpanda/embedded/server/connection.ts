@@ -36,6 +36,7 @@ export class Connection {
   #accepting = true;
   #closed = false;
   #resumeWriting: (() => void) | undefined;
+  readonly #end = Promise.withResolvers<void>();
 
   constructor(
     private readonly socket: Socket<Connection>,
@@ -63,13 +64,14 @@ export class Connection {
     this.#frames.clear();
     this.#gone.abort();
     this.#resumeWriting?.();
+    this.#end.resolve();
   }
 
-  /** Takes no more requests, answers those in flight, closes. */
+  /** Takes no more requests, answers those in flight, closes; resolves also when it is closed before that. */
   async drain(): Promise<void> {
     this.#accepting = false;
     this.#gone.abort();
-    await this.#answers;
+    await Promise.race([this.#answers, this.#end.promise]);
     if (!this.#closed) this.socket.end();
   }
 

@@ -3,7 +3,7 @@
  * loop, and each open to injected faults: a test sets `fault` and sees what a full or broken disk would do.
  */
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 
 export type DiskOperation = "open" | "read" | "write" | "sync" | "truncate" | "rename";
 
@@ -19,12 +19,14 @@ export class Disk {
     return new DiskFile(this, handle, path);
   }
 
-  /** Makes a directory and its parents below `root`, durable: every level's entry is synced. */
+  /** Makes a directory and the missing ones above it, durable: the entry of each is synced. */
   async makeDirectory(path: string): Promise<void> {
-    const firstMade = await mkdir(path, { recursive: true });
-    if (firstMade === undefined) return;
-    for (let level = path; level !== dirname(firstMade); level = dirname(level))
-      await this.syncDirectory(dirname(level));
+    const last = resolve(path);
+    const first = await mkdir(last, { recursive: true });
+    if (first === undefined) return;
+    for (let made = last; made.length >= first.length; made = dirname(made)) {
+      await this.syncDirectory(dirname(made));
+    }
   }
 
   /** Puts `from` in the place of `to` in one step that a crash cannot split; durable after `syncDirectory`. */

@@ -26,7 +26,11 @@ function administration(settings: KafkaSettings): BrokerAdministration {
   };
   return {
     addPartitions: ({ name: topic }, count) =>
-      withAdmin((admin) => admin.createPartitions({ topicPartitions: [{ topic, count }] })),
+      withAdmin(async (admin) => {
+        await admin.createPartitions({ topicPartitions: [{ topic, count }] });
+        // The broker that answered may hear of them later than the one that made them.
+        while ((await partitionsOf(admin, topic)) < count) await Bun.sleep(10);
+      }),
     deleteRecords: ({ name: topic }, partition, before) =>
       withAdmin(async (admin) => {
         // Without this kafkajs does not know the partition's leader.
@@ -35,4 +39,9 @@ function administration(settings: KafkaSettings): BrokerAdministration {
       }),
     deleteTopic: ({ name: topic }) => withAdmin((admin) => admin.deleteTopics({ topics: [topic] })),
   };
+}
+
+async function partitionsOf(admin: Admin, topic: string): Promise<number> {
+  const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+  return topics[0]?.partitions.length ?? 0;
 }

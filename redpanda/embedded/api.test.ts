@@ -1,10 +1,12 @@
-import { expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import { ApiKey, apis } from "./apis.ts";
 import { ErrorCode } from "./errors.ts";
 import { RawClient } from "./testing/raw-client.ts";
 import { createTopic } from "./testing/requests.ts";
-import { temporaryBroker } from "./testing/temporary.ts";
+import { cleanAll, temporaryBroker } from "./testing/temporary.ts";
 import { Reader, Writer } from "./wire.ts";
+
+afterEach(cleanAll);
 
 const versions = [...apis.values()].flatMap((api) =>
   Array.from({ length: api.maxVersion - api.minVersion + 1 }, (_, index) => {

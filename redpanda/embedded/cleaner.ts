@@ -53,8 +53,9 @@ export class Cleaner {
         if (log.options.config.compact) await compact(log);
       });
     } catch (error) {
-      if (!log.isClosed)
+      if (!log.isClosed) {
         this.logger.warn("cleaning failed", { log: log.options.directory, error: messageOf(error) });
+      }
     }
   }
 }

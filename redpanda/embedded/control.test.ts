@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import { ApiKey } from "./apis.ts";
 import { ErrorCode } from "./errors.ts";
 import { batchOf, textsIn } from "./testing/batches.ts";
@@ -13,7 +13,9 @@ import {
   produceBody,
   produced,
 } from "./testing/requests.ts";
-import { temporaryBroker } from "./testing/temporary.ts";
+import { cleanAll, temporaryBroker } from "./testing/temporary.ts";
+
+afterEach(cleanAll);
 
 async function setUp() {
   const broker = await temporaryBroker();

@@ -112,8 +112,9 @@ function injectionOf(fault: Fault): Injection {
     code: fault.fault === "fail" ? fault.code : undefined,
     async before() {
       if (fault.fault === "cut") throw new ConnectionCut();
-      if (fault.fault === "delay")
+      if (fault.fault === "delay") {
         await (typeof fault.until === "number" ? Bun.sleep(fault.until) : fault.until);
+      }
     },
     after() {
       if (fault.fault === "drop-response") throw new ConnectionCut();

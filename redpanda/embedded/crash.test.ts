@@ -1,10 +1,12 @@
 /** The promise of durability, against `kill -9` of a real process under load. */
-import { expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import { recordsOf } from "./log/records.ts";
 import { batchesIn } from "./testing/batches.ts";
 import { adminFor, kafkaFor } from "./testing/kafkajs.ts";
 import { BrokerProcess } from "./testing/process.ts";
-import { cleanUp, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
+import { cleanAll, cleanUp, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
+
+afterEach(cleanAll);
 
 const SENDERS = 4;
 const ROUNDS = 3;

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import { join } from "node:path";
 import { ErrorCode } from "./errors.ts";
 import { type JoinRequest, MemberIdRequired } from "./groups/group.ts";
@@ -7,7 +7,9 @@ import { Offsets } from "./groups/offsets.ts";
 import { GroupCoordinator } from "./groups.ts";
 import { Disk } from "./storage/disk.ts";
 import { Journal } from "./storage/journal.ts";
-import { cleanUp, temporaryDirectory } from "./testing/temporary.ts";
+import { cleanAll, cleanUp, temporaryDirectory } from "./testing/temporary.ts";
+
+afterEach(cleanAll);
 
 /** Longer than any test: what is to happen happens by itself, not because time passed. */
 const LONG = 60_000;

@@ -107,8 +107,9 @@ export class GroupCoordinator {
     if (generation >= 0) {
       if (!group) throw new KafkaError(ErrorCode.ILLEGAL_GENERATION);
       group.member(identity, generation);
-      if (group.rebalance.state === "CompletingRebalance")
+      if (group.rebalance.state === "CompletingRebalance") {
         throw new KafkaError(ErrorCode.REBALANCE_IN_PROGRESS);
+      }
     } else if (group && !group.isEmpty) {
       throw new KafkaError(ErrorCode.UNKNOWN_MEMBER_ID);
     }

@@ -1,9 +1,11 @@
 /** The project's own client against the broker, through nothing but the protocol. */
-import { expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import { AssignerProtocol, CompressionTypes } from "kafkajs";
 import { ErrorCode } from "./errors.ts";
 import { adminFor, kafkaFor, producerFor, type Received, RunningConsumer } from "./testing/kafkajs.ts";
-import { temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
+import { cleanAll, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
+
+afterEach(cleanAll);
 
 const numbers = (from: number, to: number) =>
   Array.from({ length: to - from }, (_, index) => String(from + index));

@@ -1,7 +1,9 @@
 /** librdkafka by way of kcat, where that is installed. */
-import { expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import type { Broker } from "./broker.ts";
-import { temporaryBroker } from "./testing/temporary.ts";
+import { cleanAll, temporaryBroker } from "./testing/temporary.ts";
+
+afterEach(cleanAll);
 
 const kcat = Bun.which("kcat") ?? Bun.which("kafkacat");
 if (!kcat) console.warn("kcat is not installed: the tests with it are skipped");

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import { appendFile, readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ErrorCode, KafkaError } from "./errors.ts";
@@ -8,8 +8,10 @@ import { PartitionLog } from "./log.ts";
 import { createLogger } from "./logger.ts";
 import { Disk, type DiskOperation } from "./storage/disk.ts";
 import { batchesIn, batchOf, textsIn } from "./testing/batches.ts";
-import { cleanUp, temporaryDirectory } from "./testing/temporary.ts";
+import { cleanAll, cleanUp, temporaryDirectory } from "./testing/temporary.ts";
 import { parseTopicConfig } from "./topics/config.ts";
+
+afterEach(cleanAll);
 
 const ALL = 2 ** 30;
 

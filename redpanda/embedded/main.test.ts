@@ -1,9 +1,11 @@
-import { expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readSettings } from "./settings.ts";
 import { BrokerProcess, runToEnd } from "./testing/process.ts";
-import { temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
+import { cleanAll, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
+
+afterEach(cleanAll);
 
 test("settings have defaults, and the first broker named is the one", () => {
   expect(readSettings({})).toEqual({

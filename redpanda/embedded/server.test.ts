@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
 import { ApiKey } from "./apis.ts";
 import { startBroker } from "./broker.ts";
 import { ErrorCode } from "./errors.ts";
@@ -14,8 +14,10 @@ import {
   produceBody,
   produced,
 } from "./testing/requests.ts";
-import { cleanUp, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
+import { cleanAll, cleanUp, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
 import { Writer } from "./wire.ts";
+
+afterEach(cleanAll);
 
 /** A broker whose log lines are kept, and a client that behaves. */
 async function setUp(options: Parameters<typeof temporaryBroker>[0] = {}) {
@@ -167,8 +169,9 @@ test("it waits for as many bytes as it asked for", async () => {
   const size = batchOf(["a"]).bytes.length;
   const spec = { maxWaitMs: 2 ** 31 - 1, minBytes: size * 3 };
   const answer = waiting.request(ApiKey.Fetch, FETCH, fetchBody("t", spec));
-  for (const text of ["a", "b", "c"])
+  for (const text of ["a", "b", "c"]) {
     await client.request(PRODUCE_KEY, PRODUCE, produceBody("t", batchOf([text])));
+  }
   expect(textsIn(fetched(await answer).records)).toEqual(["0:=a", "1:=b", "2:=c"]);
 });
 
@@ -207,8 +210,9 @@ test("a client that does not read its answers is waited for; it gets them whole,
   const { broker, client } = await setUp();
   await createTopic(client, "t");
   const text = "x".repeat(900_000);
-  for (let i = 0; i < 8; i++)
+  for (let i = 0; i < 8; i++) {
     await client.request(PRODUCE_KEY, PRODUCE, produceBody("t", batchOf([`${i}${text}`])));
+  }
   const slow = await RawClient.connect(broker);
   slow.pause();
   for (let i = 0; i < 10; i++) slow.send(ApiKey.Fetch, FETCH, fetchBody("t"));

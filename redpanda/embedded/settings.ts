@@ -24,8 +24,9 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   const { host, port } = parseAddress(address) ?? { host: "", port: -1 };
   if (host === "") problems.push(`KAFKA_BROKERS: "${address}" is not host:port`);
   const logLevel = env.LOG_LEVEL || "info";
-  if (!isLogLevel(logLevel))
+  if (!isLogLevel(logLevel)) {
     problems.push(`LOG_LEVEL: "${logLevel}" is not debug, info, warn, error or silent`);
+  }
   const autoCreate = env.AUTO_CREATE_TOPICS || "false";
   if (autoCreate !== "true" && autoCreate !== "false") {
     problems.push(`AUTO_CREATE_TOPICS: "${autoCreate}" is not true or false`);

@@ -61,8 +61,9 @@ export const produce = defineApi<ProduceRequest, ProduceResponse>({
   async handle(request, broker, { version }) {
     const { acks, transactionalId } = request;
     if (acks !== -1 && acks !== 0 && acks !== 1) throw new KafkaError(ErrorCode.INVALID_REQUIRED_ACKS);
-    if (transactionalId !== null)
+    if (transactionalId !== null) {
       throw new KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not supported");
+    }
     // All are appended before the first wait, so that requests of one connection keep their order.
     const appended = request.topics.map((topic) => ({
       ...topic,

@@ -41,8 +41,9 @@ export const findCoordinator = defineApi<FindCoordinatorRequest, FindCoordinator
   },
 
   handle({ keys, keyType }, broker) {
-    if (keyType !== GROUP_KEY)
+    if (keyType !== GROUP_KEY) {
       return refused(keys, ErrorCode.INVALID_REQUEST, "transactions are not supported");
+    }
     return { broker, coordinators: keys.map((key) => ({ key, code: ErrorCode.NONE, message: null })) };
   },
 

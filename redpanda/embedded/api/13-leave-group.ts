@@ -28,8 +28,9 @@ export const leaveGroup = defineApi<LeaveGroupRequest, LeaveGroupResponse>({
 
   decode(reader, version) {
     const groupId = reader.string();
-    if (version < BATCHED_FROM)
+    if (version < BATCHED_FROM) {
       return { groupId, members: [{ memberId: reader.string(), instanceId: null }] };
+    }
     const members = reader.structs(() => {
       const member = { memberId: reader.string(), instanceId: reader.nullableString() };
       if (version >= 5) reader.nullableString(); // the reason

@@ -27,8 +27,9 @@ export const deleteTopics = defineApi<DeleteTopicsRequest, { topics: readonly To
   flexibleFrom: 4,
 
   decode(reader, version) {
-    if (version < TOPIC_IDS_FROM)
+    if (version < TOPIC_IDS_FROM) {
       return { topics: reader.array(() => ({ name: reader.string(), id: null })) };
+    }
     return { topics: reader.structs(() => ({ name: reader.nullableString(), id: reader.uuid() })) };
   },
 

@@ -77,8 +77,9 @@ function describe(broker: Broker, resource: Resource): ResourceResult {
 }
 
 function configsOf(broker: Broker, { type, name }: Resource): ConfigEntry[] {
-  if (type === ResourceType.topic)
+  if (type === ResourceType.topic) {
     return describeTopicConfig(broker.topics.resolve({ name, id: null }).overrides);
+  }
   if (type !== ResourceType.broker || (name !== "" && name !== String(broker.nodeId))) {
     throw new KafkaError(ErrorCode.INVALID_REQUEST, "there are topics and one broker to be described");
   }

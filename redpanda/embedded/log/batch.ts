@@ -159,10 +159,12 @@ export function parseProduced(bytes: Buffer | null, maxBytes: number, produceVer
       `${batch.count} records up to offset +${batch.lastOffsetDelta}`,
     );
   }
-  if (batch.isControl)
+  if (batch.isControl) {
     throw new KafkaError(ErrorCode.INVALID_RECORD, "control batches are written by brokers only");
-  if (batch.isTransactional)
+  }
+  if (batch.isTransactional) {
     throw new KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not supported");
+  }
   if (batch.codec > Codec.zstd || (batch.codec === Codec.zstd && produceVersion < 7)) {
     throw new KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE);
   }

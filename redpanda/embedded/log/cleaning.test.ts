@@ -1,15 +1,17 @@
-import { expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import { copyFile, readdir } from "node:fs/promises";
 import { ErrorCode } from "../errors.ts";
 import { PartitionLog } from "../log.ts";
 import { createLogger } from "../logger.ts";
 import { Disk } from "../storage/disk.ts";
 import { type BatchSpec, batchesIn, batchOf, type RecordSpec, textsIn } from "../testing/batches.ts";
-import { cleanUp, temporaryDirectory } from "../testing/temporary.ts";
+import { cleanAll, cleanUp, temporaryDirectory } from "../testing/temporary.ts";
 import { parseTopicConfig } from "../topics/config.ts";
 import { Codec } from "./batch.ts";
 import { compact } from "./compaction.ts";
 import { applyRetention } from "./retention.ts";
+
+afterEach(cleanAll);
 
 const ALL = 2 ** 30;
 const NOW = 1_000_000_000;

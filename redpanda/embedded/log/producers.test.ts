@@ -68,6 +68,14 @@ test("what was undone is no duplicate, and what came before it is still known", 
   expect(states.findDuplicate(batch(5))).toBeUndefined();
 });
 
+test("what comes after a batch that was undone has to wait until that is sent again", () => {
+  const states = new ProducerStates();
+  for (const sequence of [0, 1]) states.record(batch(sequence), 0);
+  states.undoFrom(0);
+  expect(() => states.findDuplicate(batch(2))).toThrow(code(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER));
+  expect(states.findDuplicate(batch(0))).toBeUndefined();
+});
+
 test("a producer that has been silent for a day is forgotten", () => {
   const states = new ProducerStates();
   states.record(batch(0), EVERYTHING, 1_000);

@@ -22,6 +22,8 @@ interface StoredBatch {
 interface Producer {
   epoch: number;
   seenAt: number;
+  /** The sequence that the next batch has to begin with. */
+  next: number;
   /** Oldest first. */
   batches: StoredBatch[];
 }
@@ -48,9 +50,7 @@ export class ProducerStates {
       (known) => known.firstSequence === first && known.lastSequence === last,
     );
     if (stored) return stored.baseOffset;
-    const newest = producer.batches.at(-1);
-    const expected = newest ? nextSequence(newest.lastSequence) : first;
-    if (first !== expected) throw outOfOrder(first, expected);
+    if (first !== producer.next) throw outOfOrder(first, producer.next);
     return undefined;
   }
 
@@ -62,21 +62,25 @@ export class ProducerStates {
     if (batch.producerId < 0) return;
     let producer = this.#producers.get(batch.producerId);
     if (!producer || producer.epoch !== batch.producerEpoch) {
-      producer = { epoch: batch.producerEpoch, seenAt: now, batches: [] };
+      producer = { epoch: batch.producerEpoch, seenAt: now, next: 0, batches: [] };
       this.#producers.set(batch.producerId, producer);
     }
     producer.seenAt = now;
     const { baseOffset, lastOffset, baseSequence: firstSequence } = batch;
-    producer.batches.push({ firstSequence, lastSequence: lastSequenceOf(batch), baseOffset, lastOffset });
+    const lastSequence = lastSequenceOf(batch);
+    producer.next = lastSequence === MAX_SEQUENCE ? 0 : lastSequence + 1;
+    producer.batches.push({ firstSequence, lastSequence, baseOffset, lastOffset });
     const durable = producer.batches.filter((stored) => stored.lastOffset < durableEnd).length;
     if (durable > REMEMBERED) producer.batches.splice(0, durable - REMEMBERED);
   }
 
   /** Forgets the batches from `offset` on: they were never stored, so sending them again is no duplicate. */
   undoFrom(offset: number): void {
-    for (const [id, producer] of this.#producers) {
-      producer.batches = producer.batches.filter((stored) => stored.baseOffset < offset);
-      if (producer.batches.length === 0) this.#producers.delete(id);
+    for (const producer of this.#producers.values()) {
+      const undone = producer.batches.findIndex((batch) => batch.baseOffset >= offset);
+      if (undone < 0) continue;
+      producer.next = producer.batches[undone]?.firstSequence ?? producer.next;
+      producer.batches.splice(undone);
     }
   }
 
@@ -95,10 +99,6 @@ export class ProducerStates {
 function lastSequenceOf(batch: RecordBatch): number {
   const last = batch.baseSequence + batch.lastOffsetDelta;
   return last > MAX_SEQUENCE ? last - MAX_SEQUENCE - 1 : last;
-}
-
-function nextSequence(sequence: number): number {
-  return sequence === MAX_SEQUENCE ? 0 : sequence + 1;
 }
 
 function outOfOrder(got: number, expected: number): KafkaError {

@@ -36,8 +36,9 @@ export async function recover(disk: Disk, directory: string, logger: Logger): Pr
       tail,
       visit: (batch) => producers.record(batch, Number.POSITIVE_INFINITY),
     });
-    if (invalidBytes > 0)
+    if (invalidBytes > 0) {
       logger.warn("bytes that are no valid batch", { path, bytes: invalidBytes, cutOff: tail });
+    }
     segments.push(segment);
   }
   const [first = await Segment.create(disk, segmentPath(directory, 0), 0), ...others] = segments;

@@ -1,9 +1,11 @@
-import { expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import { appendFile, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { cleanUp, temporaryDirectory } from "../testing/temporary.ts";
+import { cleanAll, cleanUp, temporaryDirectory } from "../testing/temporary.ts";
 import { Disk } from "./disk.ts";
 import { Journal } from "./journal.ts";
+
+afterEach(cleanAll);
 
 async function openJournal(path: string, disk = new Disk()): Promise<Journal> {
   const journal = await Journal.open(disk, path);

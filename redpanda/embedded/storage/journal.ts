@@ -77,8 +77,9 @@ export class Journal {
     const bytes = Buffer.from(changes.map(line).join(""));
     try {
       if (this.#tailIsTorn) await this.#repair();
-      if (this.#size > Math.max(REWRITE_MIN_BYTES, this.#sizeRewritten * REWRITE_FACTOR))
+      if (this.#size > Math.max(REWRITE_MIN_BYTES, this.#sizeRewritten * REWRITE_FACTOR)) {
         await this.#rewrite();
+      }
       await this.file.write(bytes, this.#size);
       await this.file.sync();
     } catch (error) {

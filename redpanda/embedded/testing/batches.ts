@@ -50,8 +50,9 @@ export function batchOf(records: readonly (string | RecordSpec)[], spec: BatchSp
 export function textsIn(buffer: Buffer): string[] {
   const texts: string[] = [];
   for (const batch of batchesIn(buffer)) {
-    for (const { offset, key, value } of recordsOf(batch) ?? [])
+    for (const { offset, key, value } of recordsOf(batch) ?? []) {
       texts.push(`${offset}:${key ?? ""}=${value ?? ""}`);
+    }
   }
   return texts;
 }

@@ -28,8 +28,9 @@ export async function createTopic(
     code: response.int16(),
     text: response.nullableString(),
   }));
-  if (result?.code !== ErrorCode.NONE)
+  if (result?.code !== ErrorCode.NONE) {
     throw new Error(`${name} was not created: ${result?.code} ${result?.text}`);
+  }
 }
 
 /** Produce 7. */

@@ -1,5 +1,7 @@
-/** What tests make and what has to be gone after each: directories, brokers, connections. */
-import { afterEach } from "bun:test";
+/**
+ * What tests make and what has to be gone after each: directories, brokers, connections. Each file that uses this says
+ * `afterEach(cleanAll)`: a hook that is set here would be that of the first file only.
+ */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,9 +10,9 @@ import { type Broker, type BrokerOptions, startBroker } from "../broker.ts";
 const cleanups: (() => unknown)[] = [];
 
 /** Last made, first cleaned: clients before their broker, the broker before its directory. */
-afterEach(async () => {
+export async function cleanAll(): Promise<void> {
   for (let clean = cleanups.pop(); clean; clean = cleanups.pop()) await clean();
-});
+}
 
 /** Runs after the test, also when it fails. */
 export function cleanUp(clean: () => unknown): void {

@@ -83,8 +83,9 @@ export function parseTopicConfig(overrides: Readonly<Record<string, string>>): T
   for (const [name, value] of Object.entries(overrides)) {
     const definition = Object.hasOwn(definitions, name) ? definitions[name] : undefined;
     if (!definition) throw new KafkaError(ErrorCode.INVALID_CONFIG, `unknown topic config ${name}`);
-    if (!definition.allows(value))
+    if (!definition.allows(value)) {
       throw new KafkaError(ErrorCode.INVALID_CONFIG, `${name} cannot be ${value}`);
+    }
   }
   const value = (name: string) => overrides[name] ?? definitions[name]?.default ?? "";
   const policies = value("cleanup.policy")

@@ -20,6 +20,13 @@ export { MAX_REPLAYS, type ReplayResult } from "./dead-letter-replays.ts";
 export { DeadLetterRefusal, DeadLettersFull, DomainError, StorageError } from "./errors.ts";
 export { type Handle, type Handler, on } from "./handlers.ts";
 export { Messaging, type MessagingOptions } from "./messaging.ts";
+export {
+  Rebuild,
+  type RebuildOptions,
+  type RebuildPhase,
+  type RebuildStatus,
+  rebuildMigration,
+} from "./rebuild.ts";
 export { defaultRetryPolicy, type RetryPolicy } from "./retry.ts";
 export { type Log, type Runtime, silentLog, systemRuntime } from "./runtime.ts";
 export type { Timer } from "./timer-store.ts";

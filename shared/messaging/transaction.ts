@@ -21,8 +21,8 @@ export interface Cause {
 export interface Transaction {
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** Emits a message: it is sent if, and only if, the transaction commits. */
-  emit<Definition extends MessageDefinition>(definition: Definition, data: DataOf<Definition>): void;
+  /** Emits a message: it is sent if, and only if, the transaction commits. @returns its id */
+  emit<Definition extends MessageDefinition>(definition: Definition, data: DataOf<Definition>): string;
   /** Sends a record as it is, without an envelope. */
   emitRaw(record: OutgoingRecord): void;
   /** Sets a deadline, in place of one of the same name and key: it comes if, and only if, this commits. */
@@ -103,7 +103,7 @@ export class TransactionGroup {
     };
   }
 
-  #emit(definition: MessageDefinition, data: unknown, cause: Cause | undefined): void {
+  #emit(definition: MessageDefinition, data: unknown, cause: Cause | undefined): string {
     const id = this.#runtime.newId();
     const envelope: Message = message(definition, data, {
       id,
@@ -115,5 +115,6 @@ export class TransactionGroup {
     });
     this.#outbox.enqueue(encode(definition, envelope), this.now);
     this.emitted = true;
+    return id;
   }
 }

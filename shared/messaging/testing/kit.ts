@@ -69,7 +69,9 @@ export class TestService {
 
   /** Emits a letter as the service itself would. */
   send(name: string, text: string): Promise<void> {
-    return this.kit.unitOfWork.run((transaction) => transaction.emit(Letter, { name, text }));
+    return this.kit.unitOfWork.run((transaction) => {
+      transaction.emit(Letter, { name, text });
+    });
   }
 
   async stop(): Promise<void> {

@@ -21,7 +21,7 @@ export const Session = Type.Object(
 
 export const Accepted = Type.Object({ orderId: Type.String(), status: Type.Literal("accepted") }, closed);
 
-const statuses = ["accepted", "pending", "backordered", "confirmed", "rejected"] as const;
+const statuses = ["accepted", "pending", "backordered", "confirmed", "rejected", "cancelled"] as const;
 export type Status = (typeof statuses)[number];
 const Step = Type.Object({ at: Time, type: Type.String(), service: Type.String() }, closed);
 

@@ -32,11 +32,16 @@ describe("the walk-through", () => {
     ];
     expect(first.total).toEqual({ amount: 4000, currency: "EUR" });
     expect(second.total).toEqual({ amount: 2000, currency: "EUR" });
-    expect(first.history.map(({ type, service }) => `${service}: ${type}`)).toEqual([
-      "api-gateway: store.order.place.v1",
-      "order: store.order.placed.v1",
-      "order: store.order.confirmed.v1",
-    ]);
+    await eventually("the gateway to hear from all who had to do with it", async () => {
+      const { history } = await customer.order(order1.orderId);
+      expect(history.map(({ type, service }) => `${service}: ${type}`)).toEqual([
+        "api-gateway: store.order.place.v1",
+        "order: store.order.placed.v1",
+        "inventory: store.stock.reserved.v1",
+        "order: store.order.confirmed.v1",
+      ]);
+      return true;
+    });
     expect(await store.stock("PRODUCT_001")).toMatchObject({ onHand: 10, reserved: 5, available: 5 });
     expect(await store.stock("PRODUCT_002")).toMatchObject({ onHand: 15, reserved: 2, available: 13 });
 

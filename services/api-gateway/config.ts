@@ -1,10 +1,12 @@
-import { commonSettings, Port } from "@distributed-messaging/service/config";
+import { commonSettings, Duration, Port } from "@distributed-messaging/service/config";
 import { Type } from "@sinclair/typebox";
 
 export const GatewayConfig = Type.Object({
   ...commonSettings,
   API_GATEWAY_PORT: Port(8900),
   DEMO_SIGN_IN: Type.Boolean({ default: false }),
+  /** For how long an Idempotency-Key is good, at least. */
+  IDEMPOTENCY_RETENTION: Duration("7d", { minimum: 60_000 }),
   // Where the page finds the notifications; and, only where there is one, the supervisor.
   NOTIFICATION_PORT: Port(8903),
   SUPERVISOR_PORT: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),

@@ -1,94 +1,153 @@
-import type { DataOf } from "@distributed-messaging/contracts";
 import {
-  type Line,
+  CancelOrder,
   type Money,
   OrderBackordered,
+  OrderCancelled,
   OrderConfirmed,
   OrderPlaced,
   OrderRejected,
+  PlaceOrder,
   type PricedLine,
   type Shortage,
+  StockRejected,
+  StockReleased,
+  StockReserved,
+  StockShort,
 } from "@distributed-messaging/contracts";
-import { DomainError } from "@distributed-messaging/messaging/errors";
-import type { FieldError } from "@distributed-messaging/service/errors";
 
-/** An order as its customer sees it. */
-export interface OrderView {
+/** What never changes about an order. */
+export interface PlacedOrder {
   readonly orderId: string;
   readonly customerId: string;
-  readonly status: "accepted" | "pending" | "backordered" | "confirmed" | "rejected";
   readonly items: readonly PricedLine[];
   readonly total: Money;
+  /** Milliseconds since the epoch. */
+  readonly placedAt: number;
+}
+
+export type Status = "accepted" | "pending" | "backordered" | "confirmed" | "rejected" | "cancelled";
+
+/** A message that told something of an order. */
+export type Step = {
+  /** The message's own id, and the id of what caused it. */
+  readonly id: string;
+  readonly cause: string;
+  /** When it was emitted, in milliseconds since the epoch, by the clock of the service that did. */
+  readonly at: number;
+  readonly service: string;
+} & (
+  | {
+      readonly type:
+        | typeof PlaceOrder.type
+        | typeof CancelOrder.type
+        | typeof OrderPlaced.type
+        | typeof OrderConfirmed.type
+        | typeof StockReserved.type
+        | typeof StockRejected.type
+        | typeof StockReleased.type;
+    }
+  | { readonly type: typeof StockShort.type; readonly revision: number }
+  | {
+      readonly type: typeof OrderBackordered.type;
+      readonly shortages: readonly Shortage[];
+      readonly revision: number;
+    }
+  | { readonly type: typeof OrderRejected.type | typeof OrderCancelled.type; readonly reason: string }
+);
+
+/** An order as its customer sees it. */
+export interface OrderView extends PlacedOrder {
+  readonly status: Status;
+  /** When the last thing that is known of it happened. */
+  readonly updatedAt: number;
   /** What a waiting order lacks. */
   readonly shortages?: readonly Shortage[];
   /** Why an order came to nothing. */
   readonly reason?: string;
 }
 
-/** Prices a customer's lines, or says what is wrong with each of them. */
-export type Pricing =
-  | { readonly items: readonly PricedLine[]; readonly total: Money }
-  | { readonly errors: readonly FieldError[] };
-
-/** A customer never sends a price: this is where an order gets it, and it keeps it. */
-export function price(lines: readonly Line[], priceOf: (productId: string) => Money | undefined): Pricing {
-  const errors: FieldError[] = [];
-  const items: PricedLine[] = [];
-  const seen = new Set<string>();
-  for (const [index, { productId, quantity }] of lines.entries()) {
-    const path = `/items/${index}/productId`;
-    const unitPrice = priceOf(productId);
-    if (seen.has(productId)) errors.push({ path, message: "is in the order more than once" });
-    else if (unitPrice === undefined) errors.push({ path, message: "is not a product of this store" });
-    else if (unitPrice.currency !== (items[0]?.unitPrice ?? unitPrice).currency) {
-      errors.push({ path, message: "is sold in another currency than the lines before it" });
-    } else items.push({ productId, quantity, unitPrice });
-    seen.add(productId);
-  }
-  const [first] = items;
-  if (errors.length > 0 || first === undefined) return { errors };
-  const amount = items.reduce((sum, line) => sum + line.quantity * line.unitPrice.amount, 0);
-  return { items, total: { amount, currency: first.unitPrice.currency } };
-}
-
-/** Whether two requests ask for the same: the order of the lines does not matter. */
-export function sameContent(some: readonly Line[], others: readonly Line[]): boolean {
-  const canonical = (lines: readonly Line[]) =>
-    lines
-      .map(({ productId, quantity }) => `${productId}:${quantity}`)
-      .sort()
-      .join(",");
-  return canonical(some) === canonical(others);
-}
-
-/** What the order service tells of an order. */
-export type OrderEvent =
-  | { readonly type: typeof OrderPlaced.type; readonly data: DataOf<typeof OrderPlaced> }
-  | { readonly type: typeof OrderBackordered.type; readonly data: DataOf<typeof OrderBackordered> }
-  | { readonly type: typeof OrderConfirmed.type; readonly data: DataOf<typeof OrderConfirmed> }
-  | { readonly type: typeof OrderRejected.type; readonly data: DataOf<typeof OrderRejected> };
+/**
+ * How far along each status is. The life of an order only ever leads to a higher one, so the highest that was told is
+ * the latest, whatever came when.
+ */
+const PROGRESS: Readonly<Record<Status, number>> = {
+  accepted: 0,
+  pending: 1,
+  backordered: 2,
+  confirmed: 3,
+  rejected: 3,
+  cancelled: 4,
+};
 
 /**
- * The view of an order after an event.
- *
- * @param view as it was; undefined when this gateway has not seen the order (its copy is being made anew)
- * @throws DomainError when the event tells of an order whose beginning is unknown
+ * How an order stands. It depends on which steps are known and on nothing else: not on the order in which they came,
+ * nor on how often. More steps never lead back to an earlier status.
  */
-export function project(view: OrderView | undefined, event: OrderEvent): OrderView {
-  if (event.type === OrderPlaced.type) {
-    return view !== undefined && view.status !== "accepted" ? view : { ...event.data, status: "pending" };
+export function viewOf(order: PlacedOrder, steps: readonly Step[]): OrderView {
+  let status: Status = "accepted";
+  let last: Step | undefined;
+  let updatedAt = order.placedAt;
+  for (const step of steps) {
+    updatedAt = Math.max(updatedAt, step.at);
+    const next = statusAfter(step);
+    if (next === undefined || PROGRESS[next] < PROGRESS[status]) continue;
+    // An order may be told more than once what it waits for.
+    if (next === status && revisionOf(step) < revisionOf(last)) continue;
+    status = next;
+    last = step;
   }
-  if (view === undefined) throw new DomainError(`nothing is known of order ${event.data.orderId}`);
-  const { orderId, customerId, items, total } = view;
-  const order = { orderId, customerId, items, total };
-  switch (event.type) {
+  return { ...order, status, updatedAt, ...detailsOf(last) };
+}
+
+/** The status that a step tells; undefined when it tells none, because its service does not decide on orders. */
+function statusAfter({ type }: Step): Status | undefined {
+  switch (type) {
+    case PlaceOrder.type:
+      return "accepted";
+    case OrderPlaced.type:
+      return "pending";
     case OrderBackordered.type:
-      return { ...order, status: "backordered", shortages: event.data.shortages };
+      return "backordered";
     case OrderConfirmed.type:
-      return { ...order, status: "confirmed" };
+      return "confirmed";
     case OrderRejected.type:
-      return { ...order, status: "rejected", reason: event.data.reason };
+      return "rejected";
+    case OrderCancelled.type:
+      return "cancelled";
+    case CancelOrder.type:
+    case StockReserved.type:
+    case StockShort.type:
+    case StockRejected.type:
+    case StockReleased.type:
+      return undefined;
     default:
-      return event satisfies never;
+      return type satisfies never;
+  }
+}
+
+function detailsOf(step: Step | undefined): Pick<OrderView, "shortages" | "reason"> {
+  if (step === undefined) return {};
+  if ("shortages" in step) return { shortages: step.shortages };
+  return "reason" in step ? { reason: step.reason } : {};
+}
+
+/** Of steps that an order may see more than once, which of them it is; 0 for all others. */
+export function revisionOf(step: Step | undefined): number {
+  return step !== undefined && "revision" in step ? step.revision : 0;
+}
+
+/** Whether nothing more will become of it. A confirmed order can still be cancelled. */
+export function isFinal(status: Status): boolean {
+  switch (status) {
+    case "rejected":
+    case "cancelled":
+      return true;
+    case "accepted":
+    case "pending":
+    case "backordered":
+    case "confirmed":
+      return false;
+    default:
+      return status satisfies never;
   }
 }

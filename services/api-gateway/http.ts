@@ -1,15 +1,26 @@
-import { CustomerId, closed, Identifier, Line, lines, OrderId } from "@distributed-messaging/contracts";
-import type { Messaging } from "@distributed-messaging/messaging";
-import { authenticate } from "@distributed-messaging/service/auth";
+import {
+  CustomerId,
+  closed,
+  Identifier,
+  Line,
+  lines,
+  OrderId,
+  ProductId,
+  Quantity,
+} from "@distributed-messaging/contracts";
+import type { Messaging, Work } from "@distributed-messaging/messaging";
+import { authenticate, requireAdmin } from "@distributed-messaging/service/auth";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import { IntegerParam } from "@distributed-messaging/service/http";
 import { write } from "@distributed-messaging/service/write";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
+import { cancelOrder, orderNotFound } from "./cancel-order.ts";
 import type { Catalogue } from "./catalogue.ts";
-import { type Accepted, type OrderRequest, placeOrder } from "./place-order.ts";
+import { placeOrder } from "./place-order.ts";
+import { restock } from "./restock.ts";
 import type { Sessions } from "./sessions.ts";
-import type { OrderViews, Step, StoredOrder } from "./store.ts";
+import type { OrderViews, OrderWithHistory } from "./store.ts";
 
 export interface GatewayRoutes {
   readonly views: OrderViews;
@@ -39,6 +50,7 @@ const Paging = Type.Object(
   },
   closed,
 );
+const OrderParams = Type.Object({ orderId: OrderId });
 const bearer = { security: [{ bearer: [] }] };
 
 export function gatewayRoutes(parts: GatewayRoutes) {
@@ -46,7 +58,7 @@ export function gatewayRoutes(parts: GatewayRoutes) {
   const open = new Elysia().get("/products", () => catalogue.all(), {
     detail: { summary: "What the store sells" },
   });
-  const app = new Elysia().use(open).use(orderRoutes(parts));
+  const app = new Elysia().use(open).use(orderRoutes(parts)).use(adminRoutes(parts));
   if (!demoSignIn) return app;
   return app.post(
     "/sessions",
@@ -58,58 +70,104 @@ export function gatewayRoutes(parts: GatewayRoutes) {
   );
 }
 
-/** What only somebody who signed in may see, and only as far as it is theirs. */
+/** What only somebody who signed in may see and do, and only as far as it is theirs. */
 function orderRoutes(parts: GatewayRoutes) {
-  const { views, sessions } = parts;
+  const { views, catalogue, sessions } = parts;
   return new Elysia()
     .derive(async ({ request }) => ({ identity: await authenticate(request, sessions.keys) }))
     .post(
       "/orders",
       async ({ body, request, set, identity: { customerId } }) => {
         const order = { ...body, orderId: body.orderId, customerId, key: idempotencyKey(request) };
-        const accepted = await acceptOrder(parts, request, order);
-        set.status = 202;
-        set.headers.location = `/orders/${accepted.orderId}`;
-        if (accepted.replayed) set.headers["idempotent-replayed"] = "true";
-        return { orderId: accepted.orderId, status: "accepted" };
+        const { orderId, replayed } = await accept(parts, request, (transaction) =>
+          placeOrder(order, views, catalogue, newId, transaction),
+        );
+        answerAccepted(set, replayed);
+        set.headers.location = `/orders/${orderId}`;
+        return { orderId, status: "accepted" };
       },
       { body: NewOrder, detail: { summary: "Place an order", ...bearer } },
     )
     .get(
       "/orders",
       ({ query: { limit = 20, after }, identity: { customerId } }) =>
-        views.page(customerId, limit, after).map((order) => shown(order, views.history(order.orderId))),
+        views.page(customerId, limit, after).map(shown),
       { query: Paging, detail: { summary: "Your orders, newest first", ...bearer } },
     )
     .get(
       "/orders/:orderId",
       ({ params: { orderId }, identity: { customerId } }) => {
-        const order = views.find(orderId);
-        if (order?.customerId !== customerId) {
-          throw new ServiceError("not-found", "order-not-found", `You have no order ${orderId}.`);
-        }
-        return shown(order, views.history(orderId));
+        const order = views.placed(orderId);
+        if (order?.customerId !== customerId) throw orderNotFound(orderId);
+        return shown(views.withHistory(order));
       },
-      { params: Type.Object({ orderId: OrderId }), detail: { summary: "One of your orders", ...bearer } },
+      { params: OrderParams, detail: { summary: "One of your orders", ...bearer } },
+    )
+    .post(
+      "/orders/:orderId/cancel",
+      async ({ params: { orderId }, request, set, identity: { customerId } }) => {
+        const wish = { orderId, customerId, key: idempotencyKey(request) };
+        const { replayed, ...answer } = await accept(parts, request, (transaction) =>
+          cancelOrder(wish, views, transaction),
+        );
+        answerAccepted(set, replayed);
+        return answer;
+      },
+      { params: OrderParams, detail: { summary: "Cancel one of your orders", ...bearer } },
     );
 }
+
+function adminRoutes(parts: GatewayRoutes) {
+  const { views, catalogue, sessions } = parts;
+  return new Elysia()
+    .derive(async ({ request }) => {
+      const identity = await authenticate(request, sessions.keys);
+      requireAdmin(identity);
+      return { identity };
+    })
+    .post(
+      "/products/:productId/restock",
+      async ({ params, body, request, set, identity: { customerId } }) => {
+        const delivery = { ...params, ...body, customerId, key: idempotencyKey(request) };
+        const { replayed, ...answer } = await accept(parts, request, (transaction) =>
+          restock(delivery, views.keys, catalogue, newId, transaction),
+        );
+        answerAccepted(set, replayed);
+        return answer;
+      },
+      {
+        params: Type.Object({ productId: ProductId }),
+        body: Type.Object({ quantity: Quantity }, closed),
+        detail: { summary: "More of a product has come in (admin)", ...bearer },
+      },
+    );
+}
+
+const newId = () => Bun.randomUUIDv7();
 
 /** How long a client is asked to wait when too much is waiting to be sent. */
 const BACKLOG_RETRY_AFTER_S = 10;
 
-async function acceptOrder(
-  { views, catalogue, messaging, outboxLimit }: GatewayRoutes,
+/** Takes on something that is to be passed on to another service: on disk when it resolves. */
+async function accept<T>(
+  { messaging, outboxLimit }: GatewayRoutes,
   request: Request,
-  order: OrderRequest,
-): Promise<Accepted> {
+  work: Work<T>,
+): Promise<T> {
   if (messaging.outbox.depth() >= outboxLimit) {
     throw new ServiceError("unavailable", "backlog", "Too many orders are waiting to be passed on.", {
       retryAfterS: BACKLOG_RETRY_AFTER_S,
     });
   }
-  return write(messaging.unitOfWork, request, (transaction) =>
-    placeOrder(order, views, catalogue, () => Bun.randomUUIDv7(), transaction),
-  );
+  return write(messaging.unitOfWork, request, work);
+}
+
+function answerAccepted(
+  set: { status?: number | string; headers: Record<string, string | number> },
+  replayed: boolean,
+): void {
+  set.status = 202;
+  if (replayed) set.headers["idempotent-replayed"] = "true";
 }
 
 /** draft-ietf-httpapi-idempotency-key-header: any text of the client's, here up to 255 visible characters. */
@@ -125,11 +183,11 @@ function idempotencyKey(request: Request): string | undefined {
   return key;
 }
 
-function shown({ placedAt, updatedAt, ...order }: StoredOrder, history: readonly Step[]) {
+function shown({ placedAt, updatedAt, history, ...order }: OrderWithHistory) {
   return {
     ...order,
     placedAt: new Date(placedAt).toISOString(),
     updatedAt: new Date(updatedAt).toISOString(),
-    history: history.map(({ at, type, service }) => ({ at: new Date(at).toISOString(), type, service })),
+    history: history.map((step) => ({ ...step, at: new Date(step.at).toISOString() })),
   };
 }

@@ -18,7 +18,7 @@ import { OrderViews } from "./store.ts";
 await runService("api-gateway", async (service) => {
   const config = loadConfig(GatewayConfig, service.env, service.name);
   const database = openStorage(service, config, migrations);
-  const views = new OrderViews(database);
+  const views = new OrderViews(database, config.IDEMPOTENCY_RETENTION);
   const catalogue = new Catalogue(database);
   const messaging = startMessaging(service, config, database, gatewayHandlers(views, catalogue));
   const sessions = await Sessions.open(database, messaging.unitOfWork);

@@ -2,7 +2,9 @@ import { type Line, PlaceOrder } from "@distributed-messaging/contracts";
 import type { Transaction } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import type { Catalogue } from "./catalogue.ts";
-import { price, sameContent } from "./domain.ts";
+import { type KeyedRequest, keyConflict } from "./idempotency.ts";
+import { contentOf, price } from "./pricing.ts";
+import { ownStep } from "./steps.ts";
 import type { OrderViews } from "./store.ts";
 
 export interface OrderRequest {
@@ -34,58 +36,51 @@ export function placeOrder(
   newId: () => string,
   transaction: Transaction,
 ): Accepted {
-  const earlier = findEarlier(request, views);
-  if (earlier !== undefined) {
-    if (request.key !== undefined && views.keyed(request.customerId, request.key) === undefined) {
-      views.rememberKey(request.customerId, request.key, earlier, transaction);
-    }
-    return { orderId: earlier, replayed: true };
+  const { customerId, key, items } = request;
+  const keyed: KeyedRequest = { customerId, key, operation: "place-order", content: contentOf(items) };
+  const replayed = views.keys.find(keyed)?.target;
+  if (replayed !== undefined) {
+    if (request.orderId !== undefined && request.orderId !== replayed) throw keyConflict();
+    return { orderId: replayed, replayed: true };
   }
-  const priced = price(request.items, (productId) => catalogue.priceOf(productId));
+  const orderId = request.orderId ?? newId();
+  const isPlaced = request.orderId !== undefined && wasPlaced(orderId, keyed, views);
+  if (!isPlaced) accept(orderId, request, views, catalogue, transaction);
+  views.keys.remember(keyed, { target: orderId, answer: "" }, transaction);
+  return { orderId, replayed: isPlaced };
+}
+
+/** Whether this very order was placed before. @throws ServiceError when the id was given to another one */
+function wasPlaced(orderId: string, { customerId, content }: KeyedRequest, views: OrderViews): boolean {
+  const order = views.placed(orderId);
+  if (order === undefined) return false;
+  // Also when it is somebody else's: which ids others use is nobody's business.
+  if (order.customerId === customerId && contentOf(order.items) === content) return true;
+  throw new ServiceError(
+    "invalid",
+    "order-conflict",
+    "This orderId is taken by an order with other content.",
+    {
+      errors: [{ path: "/orderId", message: "is taken" }],
+    },
+  );
+}
+
+function accept(
+  orderId: string,
+  { customerId, items }: OrderRequest,
+  views: OrderViews,
+  catalogue: Catalogue,
+  transaction: Transaction,
+): void {
+  const priced = price(items, (productId) => catalogue.priceOf(productId));
   if ("errors" in priced) {
     throw new ServiceError("invalid", "invalid-input", "The order cannot be placed as it is.", {
       errors: priced.errors,
     });
   }
-  const { customerId } = request;
-  const orderId = request.orderId ?? newId();
   const order = { orderId, customerId, items: [...priced.items], total: priced.total };
-  const step = { at: transaction.now, type: PlaceOrder.type, service: "api-gateway" };
-  views.save({ ...order, status: "accepted" }, step, transaction);
-  if (request.key !== undefined) views.rememberKey(customerId, request.key, orderId, transaction);
-  transaction.emit(PlaceOrder, order);
-  return { orderId, replayed: false };
-}
-
-/** The order that this very request made before. @throws ServiceError when it asked for something else then */
-function findEarlier(request: OrderRequest, views: OrderViews): string | undefined {
-  const { customerId, key, items } = request;
-  const keyed = key === undefined ? undefined : views.keyed(customerId, key);
-  if (keyed !== undefined) {
-    const order = views.find(keyed);
-    const same =
-      order !== undefined &&
-      sameContent(order.items, items) &&
-      (request.orderId === undefined || request.orderId === keyed);
-    if (same) return keyed;
-    throw new ServiceError(
-      "invalid",
-      "key-conflict",
-      "This Idempotency-Key came with another request before.",
-    );
-  }
-  const order = request.orderId === undefined ? undefined : views.find(request.orderId);
-  if (order === undefined) return undefined;
-  // Also when it is somebody else's: which ids others use is nobody's business.
-  if (order.customerId !== customerId || !sameContent(order.items, items)) {
-    throw new ServiceError(
-      "invalid",
-      "order-conflict",
-      "This orderId is taken by an order with other content.",
-      {
-        errors: [{ path: "/orderId", message: "is taken" }],
-      },
-    );
-  }
-  return order.orderId;
+  const id = transaction.emit(PlaceOrder, order);
+  const step = ownStep(PlaceOrder.type, id, transaction);
+  views.accept({ ...order, placedAt: transaction.now }, step, transaction);
 }

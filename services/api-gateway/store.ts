@@ -1,99 +1,38 @@
+import type { DataOf, OrderPlaced } from "@distributed-messaging/contracts";
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
 import { and, desc, eq, lt, sql } from "drizzle-orm";
-import type { OrderView } from "./domain.ts";
-import { idempotencyKeys, orderHistory, orders } from "./tables.ts";
+import { type OrderView, type PlacedOrder, type Step, viewOf } from "./domain.ts";
+import { type HistoryEntry, historyOf } from "./history.ts";
+import { IdempotencyKeys } from "./idempotency.ts";
+import { orderSteps, orders } from "./tables.ts";
 
-type OrderRow = typeof orders.$inferSelect;
+/** An order as its customer sees it, with all that happened to it. */
+export type OrderWithHistory = OrderView & { readonly history: readonly HistoryEntry[] };
 
-/** A view of an order, and when it came to be so. Times in milliseconds since the epoch. */
-export type StoredOrder = OrderView & { readonly placedAt: number; readonly updatedAt: number };
-
-export interface Step {
-  readonly at: number;
-  readonly type: string;
-  readonly service: string;
-}
+/** The generation that is written now, of `rebuildMigration`. */
+const GENERATION = sql`(SELECT generation FROM rebuild)`;
 
 /** The gateway's own copy of the orders. Writing takes the transaction that it happens in. */
 export class OrderViews {
-  readonly #find;
-  readonly #seqOf;
-  readonly #page;
-  readonly #save;
-  readonly #history;
-  readonly #addStep;
-  readonly #keyed;
-  readonly #rememberKey;
+  /** Which requests have been accepted. */
+  readonly keys: IdempotencyKeys;
+  readonly #statements;
 
-  constructor({ orm }: ServiceDatabase) {
-    const orderId = sql.placeholder("orderId");
-    const customerId = sql.placeholder("customerId");
-    this.#find = orm.select().from(orders).where(eq(orders.orderId, orderId)).prepare();
-    this.#seqOf = orm
-      .select({ seq: orders.seq })
-      .from(orders)
-      .where(and(eq(orders.orderId, orderId), eq(orders.customerId, customerId)))
-      .prepare();
-    this.#page = orm
-      .select()
-      .from(orders)
-      .where(and(eq(orders.customerId, customerId), lt(orders.seq, sql.placeholder("before"))))
-      .orderBy(desc(orders.seq))
-      .limit(sql.placeholder("limit"))
-      .prepare();
-    this.#save = orm
-      .insert(orders)
-      .values({
-        orderId,
-        customerId,
-        status: sql.placeholder("status"),
-        items: sql.placeholder("items"),
-        total: sql.placeholder("total"),
-        shortages: sql.placeholder("shortages"),
-        reason: sql.placeholder("reason"),
-        placedAt: sql.placeholder("at"),
-        updatedAt: sql.placeholder("at"),
-      })
-      .onConflictDoUpdate({
-        target: orders.orderId,
-        set: {
-          status: sql`excluded.status`,
-          shortages: sql`excluded.shortages`,
-          reason: sql`excluded.reason`,
-          updatedAt: sql`max(updated_at, excluded.updated_at)`,
-        },
-      })
-      .prepare();
-    this.#history = orm
-      .select({ at: orderHistory.at, type: orderHistory.type, service: orderHistory.service })
-      .from(orderHistory)
-      .where(eq(orderHistory.orderId, orderId))
-      .orderBy(orderHistory.seq)
-      .prepare();
-    this.#addStep = orm
-      .insert(orderHistory)
-      .values({
-        orderId,
-        at: sql.placeholder("at"),
-        type: sql.placeholder("type"),
-        service: sql.placeholder("service"),
-      })
-      .prepare();
-    const key = sql.placeholder("key");
-    this.#keyed = orm
-      .select({ orderId: idempotencyKeys.orderId })
-      .from(idempotencyKeys)
-      .where(and(eq(idempotencyKeys.customerId, customerId), eq(idempotencyKeys.key, key)))
-      .prepare();
-    this.#rememberKey = orm
-      .insert(idempotencyKeys)
-      .values({ customerId, key, orderId, createdAt: sql.placeholder("createdAt") })
-      .prepare();
+  /** @param keyRetentionMs for how long an Idempotency-Key is good, at least; in milliseconds */
+  constructor(database: ServiceDatabase, keyRetentionMs?: number) {
+    this.keys = new IdempotencyKeys(database, keyRetentionMs);
+    this.#statements = prepare(database);
   }
 
-  find(orderId: string): StoredOrder | undefined {
-    const row = this.#find.get({ orderId });
-    return row === undefined ? undefined : toView(row);
+  /** What never changes about an order. */
+  placed(orderId: string): PlacedOrder | undefined {
+    const row = this.#statements.order.get({ orderId });
+    return row === undefined ? undefined : toPlaced(row);
+  }
+
+  find(orderId: string): OrderView | undefined {
+    const order = this.placed(orderId);
+    return order === undefined ? undefined : viewOf(order, this.steps(orderId));
   }
 
   /**
@@ -101,39 +40,149 @@ export class OrderViews {
    *
    * @param after the last order of the page before; one that is not theirs gives nothing
    */
-  page(customerId: string, limit: number, after: string | undefined): StoredOrder[] {
+  page(customerId: string, limit: number, after: string | undefined): OrderWithHistory[] {
     const before =
       after === undefined
         ? Number.MAX_SAFE_INTEGER
-        : (this.#seqOf.get({ orderId: after, customerId })?.seq ?? 0);
-    return this.#page.all({ customerId, before, limit }).map(toView);
+        : (this.#statements.seqOf.get({ orderId: after, customerId })?.seq ?? 0);
+    return this.#statements.page
+      .all({ customerId, before, limit })
+      .map((row) => this.withHistory(toPlaced(row)));
   }
 
-  /** Saves a view and the step that led to it. */
-  save(view: OrderView, step: Step, _transaction: Transaction): void {
-    const { shortages = null, reason = null, ...order } = view;
-    this.#save.run({ ...order, shortages, reason, at: step.at });
-    this.#addStep.run({ orderId: view.orderId, ...step });
+  withHistory(order: PlacedOrder): OrderWithHistory {
+    const steps = this.steps(order.orderId);
+    return { ...viewOf(order, steps), history: historyOf(steps) };
   }
 
-  history(orderId: string): Step[] {
-    return this.#history.all({ orderId });
+  history(orderId: string): HistoryEntry[] {
+    return historyOf(this.steps(orderId));
   }
 
-  /** The order that a customer's request with this key made. */
-  keyed(customerId: string, key: string): string | undefined {
-    return this.#keyed.get({ customerId, key })?.orderId;
+  steps(orderId: string): Step[] {
+    return this.#statements.steps.all({ orderId }).map(toStep);
   }
 
-  rememberKey(customerId: string, key: string, orderId: string, { now }: Transaction): void {
-    this.#rememberKey.run({ customerId, key, orderId, createdAt: now });
+  /** Writes down an order that this gateway accepts, and the command that it sends for it. */
+  accept(order: PlacedOrder, step: Step, transaction: Transaction): void {
+    this.#statements.accept.run({ ...order });
+    this.addOwnStep(order.orderId, step, transaction);
+  }
+
+  /** Writes down a command that this gateway sends: nobody else can tell of it. */
+  addOwnStep(orderId: string, step: Step, _transaction: Transaction): void {
+    this.#statements.addOwnStep.run(valuesOf(orderId, step));
+  }
+
+  /** Learns of an order from the order service; one that this gateway has accepted, it knows already. */
+  learn(order: DataOf<typeof OrderPlaced>, placedAt: number, _transaction: Transaction): void {
+    this.#statements.learn.run({ ...order, placedAt });
+  }
+
+  /** Learns of a step of an order; told again, it changes nothing. */
+  learnStep(orderId: string, step: Step, _transaction: Transaction): void {
+    this.#statements.learnStep.run(valuesOf(orderId, step));
   }
 }
 
-function toView({ seq: _, shortages, reason, ...order }: OrderRow): StoredOrder {
+function valuesOf(orderId: string, step: Step) {
   return {
-    ...order,
+    ...step,
+    orderId,
+    shortages: "shortages" in step ? JSON.stringify(step.shortages) : null,
+    revision: "revision" in step ? step.revision : null,
+    reason: "reason" in step ? step.reason : null,
+  };
+}
+
+function toPlaced(row: typeof orders.$inferSelect): PlacedOrder {
+  const { orderId, customerId, items, total, placedAt } = row;
+  return { orderId, customerId, items, total, placedAt };
+}
+
+/** Sound: a row is what `valuesOf` made of a step. */
+function toStep(row: typeof orderSteps.$inferSelect): Step {
+  const { id, cause, at, service, type, shortages, revision, reason } = row;
+  return {
+    ...{ id, cause, at, service, type },
     ...(shortages === null ? {} : { shortages }),
+    ...(revision === null ? {} : { revision }),
     ...(reason === null ? {} : { reason }),
+  } as Step;
+}
+
+function prepare({ orm }: ServiceDatabase) {
+  const orderId = sql.placeholder("orderId");
+  const customerId = sql.placeholder("customerId");
+  const order = {
+    orderId,
+    customerId,
+    items: sql.placeholder("items"),
+    total: sql.placeholder("total"),
+    placedAt: sql.placeholder("placedAt"),
+  };
+  const step = {
+    orderId,
+    id: sql.placeholder("id"),
+    cause: sql.placeholder("cause"),
+    at: sql.placeholder("at"),
+    type: sql.placeholder("type"),
+    service: sql.placeholder("service"),
+    // As SQL, so that null stays null: drizzle would make it the JSON text of null.
+    shortages: sql`${sql.placeholder("shortages")}`,
+    revision: sql.placeholder("revision"),
+    reason: sql.placeholder("reason"),
+  };
+  return {
+    order: orm.select().from(orders).where(eq(orders.orderId, orderId)).prepare(),
+    seqOf: orm
+      .select({ seq: orders.seq })
+      .from(orders)
+      .where(and(eq(orders.orderId, orderId), eq(orders.customerId, customerId)))
+      .prepare(),
+    page: orm
+      .select()
+      .from(orders)
+      .where(and(eq(orders.customerId, customerId), lt(orders.seq, sql.placeholder("before"))))
+      .orderBy(desc(orders.seq))
+      .limit(sql.placeholder("limit"))
+      .prepare(),
+    steps: orm.select().from(orderSteps).where(eq(orderSteps.orderId, orderId)).prepare(),
+    accept: orm.insert(orders).values(order).prepare(),
+    addOwnStep: orm.insert(orderSteps).values(step).prepare(),
+    // A copy is overwritten when it is made anew: by the first message of the new generation that tells of it.
+    learn: orm
+      .insert(orders)
+      .values({ ...order, generation: GENERATION })
+      .onConflictDoUpdate({
+        target: orders.orderId,
+        set: {
+          customerId: sql`excluded.customer_id`,
+          items: sql`excluded.items`,
+          total: sql`excluded.total`,
+          placedAt: sql`excluded.placed_at`,
+          generation: sql`excluded.generation`,
+        },
+        setWhere: sql`orders.generation < excluded.generation`,
+      })
+      .prepare(),
+    learnStep: orm
+      .insert(orderSteps)
+      .values({ ...step, generation: GENERATION })
+      .onConflictDoUpdate({
+        target: [orderSteps.orderId, orderSteps.id],
+        set: {
+          cause: sql`excluded.cause_id`,
+          at: sql`excluded.at`,
+          type: sql`excluded.type`,
+          service: sql`excluded.service`,
+          shortages: sql`excluded.shortages`,
+          revision: sql`excluded.revision`,
+          reason: sql`excluded.reason`,
+          generation: sql`excluded.generation`,
+        },
+        setWhere: sql`order_steps.generation < excluded.generation`,
+      })
+      .prepare(),
   };
 }

@@ -1,43 +1,59 @@
 import type { Money, PricedLine, Shortage } from "@distributed-messaging/contracts";
 import type { PrivateJwk } from "@distributed-messaging/service/auth";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
-import type { OrderView } from "./domain.ts";
+import type { Step } from "./domain.ts";
 
 export const orders = sqliteTable("orders", {
   seq: integer("seq").primaryKey({ autoIncrement: true }),
   orderId: text("order_id").notNull(),
   customerId: text("customer_id").notNull(),
-  status: text("status").$type<OrderView["status"]>().notNull(),
   items: text("items", { mode: "json" }).$type<readonly PricedLine[]>().notNull(),
   total: text("total", { mode: "json" }).$type<Money>().notNull(),
-  shortages: text("shortages", { mode: "json" }).$type<readonly Shortage[]>(),
-  reason: text("reason"),
   placedAt: integer("placed_at").notNull(),
-  updatedAt: integer("updated_at").notNull(),
+  generation: integer("generation"),
 });
 
-export const orderHistory = sqliteTable("order_history", {
+export const orderSteps = sqliteTable("order_steps", {
   seq: integer("seq").primaryKey(),
   orderId: text("order_id").notNull(),
+  id: text("message_id").notNull(),
+  cause: text("cause_id").notNull(),
   at: integer("at").notNull(),
-  type: text("type").notNull(),
+  type: text("type").$type<Step["type"]>().notNull(),
   service: text("service").notNull(),
+  shortages: text("shortages", { mode: "json" }).$type<readonly Shortage[]>(),
+  revision: integer("revision"),
+  reason: text("reason"),
+  generation: integer("generation"),
 });
 
 export const idempotencyKeys = sqliteTable("idempotency_keys", {
   customerId: text("customer_id").notNull(),
   key: text("key").notNull(),
-  orderId: text("order_id").notNull(),
+  operation: text("operation").$type<Operation>().notNull(),
+  content: text("content").notNull(),
+  target: text("target").notNull(),
+  answer: text("answer").notNull(),
   createdAt: integer("created_at").notNull(),
 });
 
+/** What a key may have been given to. */
+export type Operation = "place-order" | "cancel-order" | "restock";
+
 export const products = sqliteTable("products", {
-  productId: text("product_id").primaryKey(),
+  generation: integer("generation").notNull(),
+  productId: text("product_id").notNull(),
   name: text("name").notNull(),
   price: text("price", { mode: "json" }).$type<Money>().notNull(),
   available: integer("available").notNull(),
   version: integer("version").notNull(),
   withdrawn: integer("withdrawn", { mode: "boolean" }).notNull(),
+});
+
+/** Of `rebuildMigration`: the generation that is written, and the one that is whole. */
+export const rebuild = sqliteTable("rebuild", {
+  generation: integer("generation").notNull(),
+  complete: integer("complete").notNull(),
 });
 
 export const signingKey = sqliteTable("signing_key", {

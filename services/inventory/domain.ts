@@ -1,40 +1,113 @@
-import type { Line, Shortage } from "@distributed-messaging/contracts";
+import {
+  type Emission,
+  emission,
+  type Line,
+  MAX_STOCK,
+  StockRejected,
+  StockReleased,
+} from "@distributed-messaging/contracts";
+import { DomainError } from "@distributed-messaging/messaging/errors";
+import { Allocation } from "./allocation.ts";
+import type { Books, Restocking, Stock } from "./books.ts";
 
-/** What is there of a product. At every commit: onHand = available + reserved, and none is negative. */
-export interface Stock {
-  readonly productId: string;
-  readonly onHand: number;
-  readonly reserved: number;
-}
+export { availableOf, type Books, type Reservation, type Restocking, type Stock } from "./books.ts";
 
-/** What an order is given: all of its lines, or nothing. */
-export type Reservation =
-  | { readonly outcome: "reserved"; readonly stock: readonly Stock[] }
-  | { readonly outcome: "short"; readonly shortages: readonly Shortage[] }
-  | { readonly outcome: "rejected"; readonly reason: string };
+/** What happened, or is asked for. */
+export type Input =
+  | { readonly kind: "place"; readonly orderId: string; readonly lines: readonly Line[] }
+  | { readonly kind: "cancel"; readonly orderId: string }
+  | ({ readonly kind: "restock" } & Restocking);
 
-export function availableOf(stock: Stock): number {
-  return stock.onHand - stock.reserved;
+export interface Decision {
+  readonly messages: readonly Emission[];
+  /** Each product whose stock is different now. */
+  readonly changed: readonly Stock[];
 }
 
 /**
- * Tries to set all lines of an order aside.
+ * Decides, and writes what becomes of orders and of the line into the books; the changed stock is for the caller to
+ * save. Afterwards no waiting order could be served from what is available, if none could before.
  *
- * @param stockOf the stock of a product as it stands; undefined when there is no such product
- * @returns the stock afterwards, of the products that it names; or what is missing; or why it can never be served
+ * @throws DomainError when this can never be done; the books may have been changed by then
  */
-export function reserve(
-  lines: readonly Line[],
-  stockOf: (productId: string) => Stock | undefined,
-): Reservation {
-  const stock: Stock[] = [];
-  const shortages: Shortage[] = [];
-  for (const { productId, quantity } of lines) {
-    const before = stockOf(productId);
-    if (before === undefined) return { outcome: "rejected", reason: `unknown product ${productId}` };
-    const missing = quantity - availableOf(before);
-    if (missing > 0) shortages.push({ productId, missing });
-    stock.push({ ...before, reserved: before.reserved + quantity });
+export function decide(input: Input, books: Books): Decision {
+  const allocation = new Allocation(books);
+  switch (input.kind) {
+    case "place":
+      place(input, books, allocation);
+      break;
+    case "cancel":
+      cancel(input, books, allocation);
+      break;
+    case "restock":
+      restock(input, books, allocation);
+      break;
+    default:
+      return input satisfies never;
   }
-  return shortages.length > 0 ? { outcome: "short", shortages } : { outcome: "reserved", stock };
+  return { messages: allocation.messages, changed: allocation.changed() };
+}
+
+type PlaceInput = Extract<Input, { kind: "place" }>;
+type CancelInput = Extract<Input, { kind: "cancel" }>;
+
+/** A new order goes to the end of the line, and is served at once if nobody before it is in its way. */
+function place({ orderId, lines }: PlaceInput, books: Books, allocation: Allocation): void {
+  // An order is placed once. One that is cancelled already was told of in the wrong order: it stays cancelled.
+  if (books.reservation(orderId) !== undefined) return;
+  if (new Set(lines.map(({ productId }) => productId)).size < lines.length) {
+    throw new DomainError(`order ${orderId} names a product twice`);
+  }
+  const unknown = lines.find(({ productId }) => books.stock(productId) === undefined);
+  if (unknown !== undefined) {
+    books.settle({ status: "rejected", orderId });
+    allocation.say(emission(StockRejected, { orderId, reason: `unknown product ${unknown.productId}` }));
+    return;
+  }
+  allocation.take(orderId, lines);
+}
+
+/** What was set aside goes to those who wait; a place in line that is given up may let others go. */
+function cancel({ orderId }: CancelInput, books: Books, allocation: Allocation): void {
+  const reservation = books.reservation(orderId);
+  switch (reservation?.status) {
+    case undefined:
+      books.settle({ status: "cancelled", orderId });
+      return;
+    case "waiting":
+      books.leave(reservation);
+      books.settle({ status: "cancelled", orderId });
+      allocation.serve(reservation.lines.map(({ productId }) => productId));
+      return;
+    case "reserved":
+      books.settle({ status: "cancelled", orderId });
+      for (const line of reservation.lines) allocation.change(line.productId, { reserved: -line.quantity });
+      allocation.say(emission(StockReleased, { orderId, lines: [...reservation.lines] }));
+      allocation.serve(reservation.lines.map(({ productId }) => productId));
+      return;
+    case "rejected":
+    case "cancelled":
+      return;
+    default:
+      reservation satisfies never;
+  }
+}
+
+function restock(input: Restocking, books: Books, allocation: Allocation): void {
+  const { restockId, productId, quantity } = input;
+  const before = books.restocking(restockId);
+  if (before !== undefined) {
+    if (before.productId === productId && before.quantity === quantity) return;
+    throw new DomainError(`restock ${restockId} came before with other content`);
+  }
+  const stock = books.stock(productId);
+  if (stock === undefined) throw new DomainError(`restock ${restockId}: there is no product ${productId}`);
+  if (stock.onHand + quantity > MAX_STOCK) {
+    throw new DomainError(
+      `restock ${restockId}: ${stock.onHand} + ${quantity} of ${productId} is more than ${MAX_STOCK}`,
+    );
+  }
+  books.addRestocking({ restockId, productId, quantity });
+  allocation.change(productId, { onHand: quantity });
+  allocation.serve([productId]);
 }

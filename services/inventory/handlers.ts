@@ -1,48 +1,27 @@
-import {
-  OrderPlaced,
-  StockChanged,
-  StockRejected,
-  StockReserved,
-  StockShort,
-} from "@distributed-messaging/contracts";
+import { OrderCancelled, OrderPlaced, Restock, StockChanged } from "@distributed-messaging/contracts";
 import { type Handler, on, type Transaction } from "@distributed-messaging/messaging";
-import { availableOf, reserve } from "./domain.ts";
+import { availableOf, decide, type Input } from "./domain.ts";
 import type { InventoryStore, Product } from "./store.ts";
 
-/** Which messages the inventory takes. */
+/** Which messages the inventory takes, and that each of them is one decision. */
 export function inventoryHandlers(store: InventoryStore): readonly Handler[] {
+  const carryOut = (input: Input, transaction: Transaction) => {
+    const { messages, changed } = decide(input, store.books(transaction));
+    for (const { definition, data } of messages) transaction.emit(definition, data);
+    for (const { productId, onHand, reserved } of changed) {
+      const product = store.product(productId);
+      if (product !== undefined) changeProduct(store, { ...product, onHand, reserved }, transaction);
+    }
+  };
   return [
     on(OrderPlaced, ({ data: { orderId, items } }, transaction) => {
-      // An order is placed once; a second telling of it under another id changes nothing.
-      if (store.reservationStatus(orderId) !== undefined) return;
       const lines = items.map(({ productId, quantity }) => ({ productId, quantity }));
-      const products = new Map<string, Product>();
-      const result = reserve(lines, (productId) => {
-        const product = store.product(productId);
-        if (product !== undefined) products.set(productId, product);
-        return product;
-      });
-      switch (result.outcome) {
-        case "reserved":
-          store.saveReservation(orderId, "reserved", lines, transaction);
-          for (const stock of result.stock) {
-            const product = products.get(stock.productId);
-            if (product !== undefined) changeProduct(store, { ...product, ...stock }, transaction);
-          }
-          transaction.emit(StockReserved, { orderId, lines });
-          return;
-        case "short":
-          store.saveReservation(orderId, "waiting", lines, transaction);
-          transaction.emit(StockShort, { orderId, shortages: [...result.shortages] });
-          return;
-        case "rejected":
-          store.saveReservation(orderId, "rejected", lines, transaction);
-          transaction.emit(StockRejected, { orderId, reason: result.reason });
-          return;
-        default:
-          result satisfies never;
-      }
+      carryOut({ kind: "place", orderId, lines }, transaction);
     }),
+    on(OrderCancelled, ({ data: { orderId } }, transaction) =>
+      carryOut({ kind: "cancel", orderId }, transaction),
+    ),
+    on(Restock, ({ data }, transaction) => carryOut({ kind: "restock", ...data }, transaction)),
   ];
 }
 

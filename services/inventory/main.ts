@@ -19,7 +19,7 @@ await runService("inventory", async (service) => {
   const store = new InventoryStore(database);
   const keys = new SigningKeys(database);
   const messaging = startMessaging(service, config, database, [...inventoryHandlers(store), keys.handler]);
-  const { app } = createServiceApp(service, {
+  const { app, metrics } = createServiceApp(service, {
     description: "Keeps the stock and sets it aside for orders",
     config,
     database,
@@ -27,6 +27,7 @@ await runService("inventory", async (service) => {
     keys: keys.find,
     brokerRequired: true,
   });
+  metrics.gauge("orders_waiting", "Orders that stand in line for stock", () => store.waiting());
   app.use(
     inventoryRoutes({
       store,

@@ -1,19 +1,27 @@
 import {
+  type CancelReason,
   type DataOf,
   OrderBackordered,
+  OrderCancelled,
   OrderConfirmed,
   OrderPlaced,
   OrderRejected,
 } from "@distributed-messaging/contracts";
 
-export type NotificationType = "order.received" | "order.waiting" | "order.confirmed" | "order.rejected";
+export type NotificationType =
+  | "order.received"
+  | "order.waiting"
+  | "order.confirmed"
+  | "order.rejected"
+  | "order.cancelled";
 
 /** The events that customers are told of. */
 export type OrderEvent =
   | { readonly type: typeof OrderPlaced.type; readonly data: DataOf<typeof OrderPlaced> }
   | { readonly type: typeof OrderBackordered.type; readonly data: DataOf<typeof OrderBackordered> }
   | { readonly type: typeof OrderConfirmed.type; readonly data: DataOf<typeof OrderConfirmed> }
-  | { readonly type: typeof OrderRejected.type; readonly data: DataOf<typeof OrderRejected> };
+  | { readonly type: typeof OrderRejected.type; readonly data: DataOf<typeof OrderRejected> }
+  | { readonly type: typeof OrderCancelled.type; readonly data: DataOf<typeof OrderCancelled> };
 
 export interface Wording {
   readonly type: NotificationType;
@@ -22,32 +30,57 @@ export interface Wording {
 
 /** What to tell a customer of an event, in words that they would want to read. */
 export function wordingOf({ type, data }: OrderEvent): Wording {
+  const order = `Your order ${data.orderId}`;
   switch (type) {
-    case OrderPlaced.type:
+    case OrderPlaced.type: {
+      const items = data.items.map(({ productId, quantity }) => `${quantity} × ${productId}`);
       return {
         type: "order.received",
-        message: `We have received your order ${data.orderId} over ${amountOf(data.total)}.`,
+        message: `We have received your order ${data.orderId}: ${listOf(items)}, ${amountOf(data.total)} in all.`,
       };
-    case OrderBackordered.type:
+    }
+    case OrderBackordered.type: {
+      const missing = data.shortages.map((shortage) => `${shortage.missing} × ${shortage.productId}`);
       return {
         type: "order.waiting",
-        message: `Your order ${data.orderId} waits: we are out of ${data.shortages
-          .map(({ productId, missing }) => `${missing} × ${productId}`)
-          .join(", ")}. It goes on by itself as soon as they are back.`,
+        message: `${order} waits: we are short of ${listOf(missing)}. It goes on by itself as soon as we have enough, in the order in which orders came in.`,
       };
+    }
     case OrderConfirmed.type:
       return {
         type: "order.confirmed",
-        message: `Your order ${data.orderId} is confirmed: everything in it is set aside for you.`,
+        message: `${order} is confirmed: everything in it is set aside for you.`,
       };
     case OrderRejected.type:
       return {
         type: "order.rejected",
         message: `We cannot fulfil your order ${data.orderId}: ${data.reason}.`,
       };
+    case OrderCancelled.type:
+      return { type: "order.cancelled", message: `${order} is cancelled${because(data.reason)}.` };
     default:
       return type satisfies never;
   }
+}
+
+function because(reason: CancelReason): string {
+  switch (reason) {
+    case "customer_request":
+      return ", as you asked";
+    case "backorder_expired":
+      return ": we are sorry, what it waited for has not come in in time";
+    default:
+      return reason satisfies never;
+  }
+}
+
+/** A text message is no delivery note. */
+const MOST_LISTED = 5;
+
+function listOf(things: readonly string[]): string {
+  const more = things.length - MOST_LISTED;
+  if (more <= 1) return things.join(", ");
+  return `${things.slice(0, MOST_LISTED).join(", ")} and ${more} more products`;
 }
 
 /** `40.00 EUR`: minor units of every currency that the store takes are hundredths. */

@@ -1,5 +1,6 @@
 import {
   OrderBackordered,
+  OrderCancelled,
   OrderConfirmed,
   OrderPlaced,
   OrderRejected,
@@ -9,7 +10,8 @@ import { type OrderEvent, wordingOf } from "./domain.ts";
 import type { NotificationStore } from "./store.ts";
 
 /**
- * Which messages the notification service takes.
+ * Which messages the notification service takes. What they write is the same whatever comes first and however often
+ * it comes.
  *
  * @param stored told, once it is on disk, that a customer has something new to read
  */
@@ -26,8 +28,12 @@ export function notificationHandlers(
   };
   return [
     on(OrderPlaced, notify),
-    on(OrderBackordered, notify),
+    on(OrderBackordered, (event, transaction) => {
+      // An order that lacks something else after a while waits as before, and its customer knows that.
+      if (event.data.revision === 1) notify(event, transaction);
+    }),
     on(OrderConfirmed, notify),
     on(OrderRejected, notify),
+    on(OrderCancelled, notify),
   ];
 }

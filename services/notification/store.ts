@@ -11,11 +11,12 @@ const notifications = sqliteTable("notifications", {
   type: text("type").$type<NotificationType>().notNull(),
   message: text("message").notNull(),
   at: text("at").notNull(),
+  generation: integer("generation").notNull(),
 });
 
 /** A notification as its customer sees it. */
-export type Notification = Omit<typeof notifications.$inferSelect, "customerId">;
-export type NewNotification = Omit<typeof notifications.$inferSelect, "seq">;
+export type Notification = Omit<typeof notifications.$inferSelect, "customerId" | "generation">;
+export type NewNotification = Omit<typeof notifications.$inferSelect, "seq" | "generation">;
 
 /** Customers' notifications. Writing takes the transaction that it happens in. */
 export class NotificationStore {
@@ -32,6 +33,20 @@ export class NotificationStore {
         type: sql.placeholder("type"),
         message: sql.placeholder("message"),
         at: sql.placeholder("at"),
+        generation: sql`(SELECT generation FROM rebuild)`,
+      })
+      // Told again, it is the same one. When the table is made anew, the new generation says what is right.
+      .onConflictDoUpdate({
+        target: notifications.notificationId,
+        set: {
+          customerId: sql`excluded.customer_id`,
+          orderId: sql`excluded.order_id`,
+          type: sql`excluded.type`,
+          message: sql`excluded.message`,
+          at: sql`excluded.at`,
+          generation: sql`excluded.generation`,
+        },
+        setWhere: sql`notifications.generation < excluded.generation`,
       })
       .prepare();
     const shown = {

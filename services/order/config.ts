@@ -1,4 +1,12 @@
-import { commonSettings, Port } from "@distributed-messaging/service/config";
+import { commonSettings, Duration, Port } from "@distributed-messaging/service/config";
 import { Type } from "@sinclair/typebox";
 
-export const OrderConfig = Type.Object({ ...commonSettings, ORDER_PORT: Port(8902) });
+const SECOND_MS = 1_000;
+const YEAR_MS = 365 * 24 * 60 * 60 * SECOND_MS;
+
+export const OrderConfig = Type.Object({
+  ...commonSettings,
+  ORDER_PORT: Port(8902),
+  /** For how long an order may wait for stock. */
+  BACKORDER_TTL: Duration("24h", { minimum: SECOND_MS, maximum: YEAR_MS }),
+});

@@ -1,93 +1,63 @@
 import {
+  type CancelReason,
   type DataOf,
-  type Emission,
   emission,
-  type Money,
   OrderBackordered,
+  OrderCancelled,
   OrderConfirmed,
   OrderPlaced,
   OrderRejected,
   type PlaceOrder,
-  type PricedLine,
-  type Shortage,
-  type StockRejected,
-  type StockReserved,
   type StockShort,
 } from "@distributed-messaging/contracts";
 import { DomainError } from "@distributed-messaging/messaging/errors";
+import type { Backordered, Confirmed, Decision, Details, Input, Moment, Order, Pending } from "./state.ts";
 
-interface Details {
-  readonly orderId: string;
-  readonly customerId: string;
-  readonly items: readonly PricedLine[];
-  readonly total: Money;
-}
-
-/** Its stock is being reserved. */
-export interface Pending extends Details {
-  readonly status: "pending";
-}
-
-/** It waits for stock. */
-export interface Backordered extends Details {
-  readonly status: "backordered";
-  readonly shortages: readonly Shortage[];
-}
-
-export interface Confirmed extends Details {
-  readonly status: "confirmed";
-}
-
-export interface Rejected extends Details {
-  readonly status: "rejected";
-  readonly reason: string;
-}
-
-export type Order = Pending | Backordered | Confirmed | Rejected;
-
-/** What happened, or is asked for, and what it says. */
-export type Input =
-  | { readonly kind: "place"; readonly data: DataOf<typeof PlaceOrder> }
-  | { readonly kind: "reserved"; readonly data: DataOf<typeof StockReserved> }
-  | { readonly kind: "short"; readonly data: DataOf<typeof StockShort> }
-  | { readonly kind: "stock-rejected"; readonly data: DataOf<typeof StockRejected> };
-
-export interface Decision {
-  readonly state: Order;
-  readonly messages: readonly Emission[];
-}
+export type * from "./state.ts";
 
 /**
- * What becomes of an order.
+ * What becomes of an order. An order that has waited for as long as it may is cancelled first, whatever it is that
+ * comes: so only this clock decides between a deadline and the stock that arrives at about the same time.
  *
  * @param order as it stands; undefined when there is none yet
  * @throws DomainError when this can never happen to such an order
  */
-export function decide(order: Order | undefined, input: Input): Decision {
+export function decide(order: Order | undefined, input: Input, moment: Moment): Decision {
+  if (order?.status !== "backordered" || moment.now < order.expiresAt) return react(order, input, moment);
+  const expired = cancel(order, "backorder_expired");
+  const { state, messages } = react(expired.state, input, moment);
+  return { state, messages: [...expired.messages, ...messages] };
+}
+
+function react(order: Order | undefined, input: Input, moment: Moment): Decision {
   switch (input.kind) {
     case "place":
-      return place(order, input.data);
+      return order === undefined ? place(input.data) : placeAgain(order, input.data);
+    case "cancel":
+      return cancelAsAsked(existing(order, input), input);
     case "reserved":
-      return confirm(existing(order, input.data.orderId));
+      return confirm(existing(order, input), input);
     case "short":
-      return backorder(existing(order, input.data.orderId), input.data.shortages);
+      return backorder(existing(order, input), input, moment);
     case "stock-rejected":
-      return reject(existing(order, input.data.orderId), input.data.reason);
+      return reject(existing(order, input), input);
+    case "released":
+    case "expire":
+      return acknowledge(existing(order, input), input);
     default:
       return input satisfies never;
   }
 }
 
-function place(order: Order | undefined, data: DataOf<typeof PlaceOrder>): Decision {
-  if (order !== undefined) {
-    if (!Bun.deepEquals(detailsOf(order), data)) {
-      throw new DomainError(`order ${data.orderId} was placed before with other content`);
-    }
-    return unchanged(order);
-  }
+function place(data: DataOf<typeof PlaceOrder>): Decision {
   const fault = faultOf(data);
   if (fault !== undefined) throw new DomainError(`order ${data.orderId}: ${fault}`);
   return { state: { status: "pending", ...data }, messages: [emission(OrderPlaced, data)] };
+}
+
+function placeAgain(order: Order, data: DataOf<typeof PlaceOrder>): Decision {
+  if (Bun.deepEquals(detailsOf(order), data)) return unchanged(order);
+  throw new DomainError(`order ${data.orderId} was placed before with other content`);
 }
 
 /** What the schema cannot say about an order. */
@@ -98,32 +68,103 @@ function faultOf({ items, total }: DataOf<typeof PlaceOrder>): string | undefine
   return sum === total.amount ? undefined : `its lines come to ${sum}, not ${total.amount}`;
 }
 
-function confirm(order: Order): Decision {
-  if (order.status !== "pending" && order.status !== "backordered") throw impossible(order, "confirmed");
+/** A wish that comes too late changes nothing: to be told so is what the gateway's copy is for. */
+function cancelAsAsked(order: Order, { data: { reason } }: Extract<Input, { kind: "cancel" }>): Decision {
+  switch (order.status) {
+    case "pending":
+    case "backordered":
+    case "confirmed":
+      return cancel(order, reason);
+    case "rejected":
+    case "cancelled":
+      return unchanged(order);
+    default:
+      return order satisfies never;
+  }
+}
+
+function cancel(order: Pending | Backordered | Confirmed, reason: CancelReason): Decision {
   return {
-    state: { status: "confirmed", ...detailsOf(order) },
-    messages: [emission(OrderConfirmed, idsOf(order))],
+    state: { status: "cancelled", ...detailsOf(order), reason },
+    messages: [emission(OrderCancelled, { ...idsOf(order), reason })],
   };
 }
 
-function backorder(order: Order, shortages: readonly Shortage[]): Decision {
-  if (order.status !== "pending" && order.status !== "backordered") throw impossible(order, "backordered");
+function confirm(order: Order, input: Input): Decision {
+  switch (order.status) {
+    case "pending":
+    case "backordered":
+      return {
+        state: { status: "confirmed", ...detailsOf(order) },
+        messages: [emission(OrderConfirmed, idsOf(order))],
+      };
+    case "cancelled":
+      // The two crossed. The inventory hears of the cancellation, and gives the stock back.
+      return unchanged(order);
+    case "confirmed":
+    case "rejected":
+      throw impossible(order, input);
+    default:
+      return order satisfies never;
+  }
+}
+
+function backorder(order: Order, input: Extract<Input, { kind: "short" }>, moment: Moment): Decision {
+  switch (order.status) {
+    case "pending":
+      return waitFor(order, input.data, moment.now + moment.backorderTtlMs);
+    case "backordered":
+      if (input.data.revision <= order.revision) return unchanged(order);
+      return waitFor(order, input.data, order.expiresAt);
+    case "cancelled":
+      return unchanged(order);
+    case "confirmed":
+    case "rejected":
+      throw impossible(order, input);
+    default:
+      return order satisfies never;
+  }
+}
+
+function waitFor(
+  order: Pending | Backordered,
+  { shortages, revision }: DataOf<typeof StockShort>,
+  expiresAt: number,
+): Decision {
   return {
-    state: { status: "backordered", ...detailsOf(order), shortages },
-    messages: [emission(OrderBackordered, { ...idsOf(order), shortages: [...shortages] })],
+    state: { status: "backordered", ...detailsOf(order), shortages, revision, expiresAt },
+    messages: [emission(OrderBackordered, { ...idsOf(order), shortages, revision })],
   };
 }
 
-function reject(order: Order, reason: string): Decision {
-  if (order.status !== "pending") throw impossible(order, "rejected");
-  return {
-    state: { status: "rejected", ...detailsOf(order), reason },
-    messages: [emission(OrderRejected, { ...idsOf(order), reason })],
-  };
+function reject(order: Order, input: Extract<Input, { kind: "stock-rejected" }>): Decision {
+  const { reason } = input.data;
+  switch (order.status) {
+    case "pending":
+      return {
+        state: { status: "rejected", ...detailsOf(order), reason },
+        messages: [emission(OrderRejected, { ...idsOf(order), reason })],
+      };
+    case "cancelled":
+      return unchanged(order);
+    case "backordered":
+    case "confirmed":
+    case "rejected":
+      throw impossible(order, input);
+    default:
+      return order satisfies never;
+  }
 }
 
-function existing(order: Order | undefined, orderId: string): Order {
-  if (order === undefined) throw new DomainError(`there is no order ${orderId}`);
+/** What can only follow a cancellation: the stock that was given back, the deadline that led to it. */
+function acknowledge(order: Order, input: Input): Decision {
+  if (order.status === "cancelled") return unchanged(order);
+  throw impossible(order, input);
+}
+
+function existing(order: Order | undefined, { kind, data }: Input): Order {
+  if (order === undefined)
+    throw new DomainError(`there is no order ${data.orderId} that could be told: ${kind}`);
   return order;
 }
 
@@ -131,8 +172,8 @@ function unchanged(order: Order): Decision {
   return { state: order, messages: [] };
 }
 
-function impossible(order: Order, becomes: string): DomainError {
-  return new DomainError(`order ${order.orderId} is ${order.status} and cannot become ${becomes}`);
+function impossible({ orderId, status }: Order, { kind }: Input): DomainError {
+  return new DomainError(`order ${orderId} is ${status}: ${kind} can never happen to it`);
 }
 
 function detailsOf({ orderId, customerId, items, total }: Order): Details {

@@ -8,7 +8,7 @@ import {
 import { runService } from "@distributed-messaging/service/run";
 import { SigningKeys } from "@distributed-messaging/service/signing-keys";
 import { OrderConfig } from "./config.ts";
-import { orderHandlers } from "./handlers.ts";
+import { orderHandlers, orderTimers } from "./handlers.ts";
 import { migrations } from "./migrations/index.ts";
 import { OrderStore } from "./store.ts";
 
@@ -17,7 +17,9 @@ await runService("order", async (service) => {
   const database = openStorage(service, config, migrations);
   const store = new OrderStore(database);
   const keys = new SigningKeys(database);
-  const messaging = startMessaging(service, config, database, [...orderHandlers(store), keys.handler]);
+  const handlers = [...orderHandlers(store, config.BACKORDER_TTL), keys.handler];
+  const timers = orderTimers(store, config.BACKORDER_TTL);
+  const messaging = startMessaging(service, config, database, handlers, timers);
   const { app, metrics } = createServiceApp(service, {
     description: "Decides what becomes of each order",
     config,
@@ -26,7 +28,7 @@ await runService("order", async (service) => {
     keys: keys.find,
     brokerRequired: true,
   });
-  for (const status of ["pending", "backordered", "confirmed", "rejected"] as const) {
+  for (const status of ["pending", "backordered", "confirmed", "rejected", "cancelled"] as const) {
     metrics.gauge(`orders_${status}`, `Orders that are ${status}`, () => store.countByStatus(status));
   }
   return serve(service, app, { host: config.HOST, port: config.ORDER_PORT, setting: "ORDER_PORT" });

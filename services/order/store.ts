@@ -12,6 +12,8 @@ const orders = sqliteTable("orders", {
   total: text("total", { mode: "json" }).$type<Money>().notNull(),
   shortages: text("shortages", { mode: "json" }).$type<readonly Shortage[]>(),
   reason: text("reason"),
+  revision: integer("revision"),
+  expiresAt: integer("expires_at"),
   placedAt: integer("placed_at").notNull(),
   updatedAt: integer("updated_at").notNull(),
 });
@@ -36,8 +38,11 @@ export class OrderStore {
         status: sql.placeholder("status"),
         items: sql.placeholder("items"),
         total: sql.placeholder("total"),
-        shortages: sql.placeholder("shortages"),
+        // As SQL, so that null stays null: drizzle would make it the JSON text of null.
+        shortages: sql`${sql.placeholder("shortages")}`,
         reason: sql.placeholder("reason"),
+        revision: sql.placeholder("revision"),
+        expiresAt: sql.placeholder("expiresAt"),
         placedAt: sql.placeholder("now"),
         updatedAt: sql.placeholder("now"),
       })
@@ -47,6 +52,8 @@ export class OrderStore {
           status: sql`excluded.status`,
           shortages: sql`excluded.shortages`,
           reason: sql`excluded.reason`,
+          revision: sql`excluded.revision`,
+          expiresAt: sql`excluded.expires_at`,
           updatedAt: sql`excluded.updated_at`,
         },
       })
@@ -66,8 +73,10 @@ export class OrderStore {
   save(order: Order, { now }: Transaction): void {
     this.#save.run({
       ...order,
-      shortages: order.status === "backordered" ? order.shortages : null,
-      reason: order.status === "rejected" ? order.reason : null,
+      shortages: order.status === "backordered" ? JSON.stringify(order.shortages) : null,
+      revision: order.status === "backordered" ? order.revision : null,
+      expiresAt: order.status === "backordered" ? order.expiresAt : null,
+      reason: order.status === "rejected" || order.status === "cancelled" ? order.reason : null,
       now,
     });
   }
@@ -78,17 +87,26 @@ export class OrderStore {
 }
 
 function toOrder(row: typeof orders.$inferSelect): Order {
-  const { orderId, customerId, items, total } = row;
+  const { orderId, customerId, items, total, status, shortages, revision, expiresAt, reason } = row;
   const details = { orderId, customerId, items, total };
-  switch (row.status) {
+  switch (status) {
     case "backordered":
-      return { status: row.status, ...details, shortages: row.shortages ?? [] };
+      // None of these is null then: the table says so.
+      return {
+        status,
+        ...details,
+        shortages: shortages ?? [],
+        revision: revision ?? 0,
+        expiresAt: expiresAt ?? 0,
+      };
     case "rejected":
-      return { status: row.status, ...details, reason: row.reason ?? "" };
+      return { status, ...details, reason: reason ?? "" };
+    case "cancelled":
+      return { status, ...details, reason: reason === "backorder_expired" ? reason : "customer_request" };
     case "pending":
     case "confirmed":
-      return { status: row.status, ...details };
+      return { status, ...details };
     default:
-      return row.status satisfies never;
+      return status satisfies never;
   }
 }

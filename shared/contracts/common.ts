@@ -58,6 +58,12 @@ export const Shortage = Type.Object(
 );
 export type Shortage = Static<typeof Shortage>;
 
+/**
+ * How often an order that waits has been told what it lacks, this time included: a later one replaces an earlier one,
+ * whichever comes first.
+ */
+export const Revision = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+
 export const Reason = Type.String({ minLength: 1, maxLength: 200 });
 
 /** 1 to 100 of something; that each product occurs once is a rule that JSON Schema cannot say. */

@@ -1,7 +1,29 @@
 import { Type } from "@sinclair/typebox";
-import { closed, Line, lines, MAX_STOCK, OrderId, ProductId, Reason, Shortage, UnitPrice } from "./common.ts";
+import {
+  closed,
+  Identifier,
+  Line,
+  lines,
+  MAX_STOCK,
+  OrderId,
+  ProductId,
+  Quantity,
+  Reason,
+  Revision,
+  Shortage,
+  UnitPrice,
+} from "./common.ts";
 import { define } from "./definition.ts";
 import { topics } from "./topics.ts";
+
+/** More of a product has come in. `restockId` is its own: told twice, it has come in once. */
+export const Restock = define({
+  type: "store.stock.restock.v1",
+  kind: "command",
+  topic: topics.inventoryCommands,
+  key: "productId",
+  data: Type.Object({ restockId: Identifier, productId: ProductId, quantity: Quantity }, closed),
+});
 
 /** Every line of the order is set aside for it. */
 export const StockReserved = define({
@@ -12,13 +34,17 @@ export const StockReserved = define({
   data: Type.Object({ orderId: OrderId, lines: lines(Line) }, closed),
 });
 
-/** Nothing is set aside: some of it is missing, and the order waits in line. */
+/**
+ * Nothing is set aside: some of it is missing, and the order waits in line. `missing` is what there is too little
+ * of for this order: of a product that an earlier order waits for, all that it asks for. Told again when the order
+ * is looked at again and lacks something else by then.
+ */
 export const StockShort = define({
   type: "store.stock.short.v1",
   kind: "event",
   topic: topics.inventoryEvents,
   key: "orderId",
-  data: Type.Object({ orderId: OrderId, shortages: lines(Shortage) }, closed),
+  data: Type.Object({ orderId: OrderId, shortages: lines(Shortage), revision: Revision }, closed),
 });
 
 /** The order names a product that there is not. */
@@ -28,6 +54,15 @@ export const StockRejected = define({
   topic: topics.inventoryEvents,
   key: "orderId",
   data: Type.Object({ orderId: OrderId, reason: Reason }, closed),
+});
+
+/** What was set aside for the order is free again, because it was cancelled. */
+export const StockReleased = define({
+  type: "store.stock.released.v1",
+  kind: "event",
+  topic: topics.inventoryEvents,
+  key: "orderId",
+  data: Type.Object({ orderId: OrderId, lines: lines(Line) }, closed),
 });
 
 const Version = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
@@ -61,9 +96,11 @@ export const ProductWithdrawn = define({
 });
 
 export const inventoryMessages = [
+  Restock,
   StockReserved,
   StockShort,
   StockRejected,
+  StockReleased,
   StockChanged,
   ProductWithdrawn,
 ] as const;

@@ -1,5 +1,15 @@
-import { Type } from "@sinclair/typebox";
-import { CustomerId, closed, lines, Money, OrderId, PricedLine, Reason, Shortage } from "./common.ts";
+import { type Static, Type } from "@sinclair/typebox";
+import {
+  CustomerId,
+  closed,
+  lines,
+  Money,
+  OrderId,
+  PricedLine,
+  Reason,
+  Revision,
+  Shortage,
+} from "./common.ts";
 import { define } from "./definition.ts";
 import { topics } from "./topics.ts";
 
@@ -27,13 +37,16 @@ export const OrderPlaced = define({
   ),
 });
 
-/** Stock is short: the order waits. */
+/** Stock is short: the order waits. Told again when what it lacks has changed. */
 export const OrderBackordered = define({
   type: "store.order.backordered.v1",
   kind: "event",
   topic: topics.orderEvents,
   key: "orderId",
-  data: Type.Object({ orderId: OrderId, customerId: CustomerId, shortages: lines(Shortage) }, closed),
+  data: Type.Object(
+    { orderId: OrderId, customerId: CustomerId, shortages: lines(Shortage), revision: Revision },
+    closed,
+  ),
 });
 
 /** All lines are reserved. */
@@ -54,10 +67,34 @@ export const OrderRejected = define({
   data: Type.Object({ orderId: OrderId, customerId: CustomerId, reason: Reason }, closed),
 });
 
+/** The customer's wish, passed on by the gateway. What becomes of it is the order service's decision. */
+export const CancelOrder = define({
+  type: "store.order.cancel.v1",
+  kind: "command",
+  topic: topics.orderCommands,
+  key: "orderId",
+  data: Type.Object({ orderId: OrderId, reason: Type.Literal("customer_request") }, closed),
+});
+
+/** `customer_request`: its customer asked for it. `backorder_expired`: it waited for as long as it may. */
+export const CancelReason = Type.Union([Type.Literal("customer_request"), Type.Literal("backorder_expired")]);
+export type CancelReason = Static<typeof CancelReason>;
+
+/** The order has come to nothing: what is set aside for it is free again, its place in line is given up. */
+export const OrderCancelled = define({
+  type: "store.order.cancelled.v1",
+  kind: "event",
+  topic: topics.orderEvents,
+  key: "orderId",
+  data: Type.Object({ orderId: OrderId, customerId: CustomerId, reason: CancelReason }, closed),
+});
+
 export const orderMessages = [
   PlaceOrder,
+  CancelOrder,
   OrderPlaced,
   OrderBackordered,
   OrderConfirmed,
   OrderRejected,
+  OrderCancelled,
 ] as const;

@@ -8,6 +8,7 @@ import {
   openDatabase,
   type ServiceDatabase,
   systemRuntime,
+  type TimerHandler,
 } from "@distributed-messaging/messaging";
 import { type KafkaSettings, kafkaTransport } from "@distributed-messaging/messaging/kafka";
 import { type Static, Type } from "@sinclair/typebox";
@@ -54,6 +55,7 @@ export function startMessaging(
   config: CommonConfig,
   database: ServiceDatabase,
   handlers: readonly Handler[],
+  timers: readonly TimerHandler[] = [],
 ): Messaging {
   const transport = kafkaTransport(
     kafkaSettings(service.name, config),
@@ -68,6 +70,7 @@ export function startMessaging(
     transport,
     definitions: allMessages,
     handlers,
+    timers,
     deadLetterTopic: deadLetterTopic(service.name),
     runtime: systemRuntime,
     log: service.log,

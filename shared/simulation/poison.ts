@@ -1,4 +1,4 @@
-import { allMessages, PlaceOrder, StockRejected } from "@distributed-messaging/contracts";
+import { allMessages, PlaceOrder } from "@distributed-messaging/contracts";
 import type { OutgoingRecord } from "@distributed-messaging/messaging/transport";
 import type { BrokerLog } from "./broker-log.ts";
 import type { Prng } from "./prng.ts";
@@ -38,7 +38,7 @@ function drawValue(prng: Prng, topic: string, subject: string, number: number): 
     data: { nothing: "of use" },
   };
   const price = { amount: 1, currency: "EUR" };
-  // Valid to look at, and refused by the order service: the total is wrong, or there is no such order.
+  // Valid to look at, and refused by all who take it: the total is wrong.
   const refused: Readonly<Record<string, object>> = {
     "order.commands": {
       ...envelope,
@@ -49,12 +49,6 @@ function drawValue(prng: Prng, topic: string, subject: string, number: number): 
         items: [{ productId: "PRODUCT_1", quantity: 1, unitPrice: price }],
         total: { ...price, amount: 2 },
       },
-    },
-    "inventory.events": {
-      ...envelope,
-      type: StockRejected.type,
-      subject: `NOBODY_${number}`,
-      data: { orderId: `NOBODY_${number}`, reason: "none" },
     },
   };
   return prng.pick([

@@ -9,6 +9,7 @@ import {
   openDatabase,
   type RetryPolicy,
   type ServiceDatabase,
+  type TimerHandler,
 } from "@distributed-messaging/messaging";
 import { kitMigrations } from "@distributed-messaging/messaging/schema";
 import type { PartitionLog } from "./broker-log.ts";
@@ -28,7 +29,11 @@ import type { Trace } from "./trace.ts";
 export interface ServiceDefinition<Parts> {
   readonly name: string;
   readonly migrations: readonly Migration[];
-  build(database: ServiceDatabase): { readonly parts: Parts; readonly handlers: readonly Handler[] };
+  build(database: ServiceDatabase): {
+    readonly parts: Parts;
+    readonly handlers: readonly Handler[];
+    readonly timers?: readonly TimerHandler[];
+  };
   /** What main does once messages flow. A rejection ends the process, as it ends main. */
   started(running: Running<Parts>): Promise<unknown>;
 }
@@ -114,7 +119,7 @@ export class Process<Parts> {
         committed: () => committed(this),
         writtenAlone: (sql) => violation(`${this.name} writes outside of a transaction: ${sql}`),
       });
-      const { parts, handlers } = this.#definition.build(database);
+      const { parts, handlers, timers = [] } = this.#definition.build(database);
       for (const { definition } of handlers) {
         this.topics.add(definition.topic.name);
         this.types.add(definition.type);
@@ -127,7 +132,7 @@ export class Process<Parts> {
         transport: { publish: publisher.publish, subscribe: connection.subscribe },
         definitions: allMessages,
         handlers: this.handlerWatch.watch(handlers, database, incarnation),
-        timers: this.handlerWatch.timers(database),
+        timers: [...timers, ...this.handlerWatch.timers(database)],
         deadLetterTopic: deadLetterTopic(this.name),
         runtime,
         log: this.#log(),

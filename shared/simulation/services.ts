@@ -9,7 +9,7 @@ import { InventoryStore } from "../../services/inventory/store.ts";
 import { notificationHandlers } from "../../services/notification/handlers.ts";
 import { migrations as notificationMigrations } from "../../services/notification/migrations/index.ts";
 import { NotificationStore } from "../../services/notification/store.ts";
-import { orderHandlers } from "../../services/order/handlers.ts";
+import { orderHandlers, orderTimers } from "../../services/order/handlers.ts";
 import { migrations as orderMigrations } from "../../services/order/migrations/index.ts";
 import { OrderStore } from "../../services/order/store.ts";
 import type { ServiceDefinition } from "./process.ts";
@@ -61,7 +61,7 @@ export const order: ServiceDefinition<OrderParts> = {
   migrations: orderMigrations,
   build(database) {
     const parts = { store: new OrderStore(database) };
-    return { parts, handlers: orderHandlers(parts.store) };
+    return { parts, handlers: orderHandlers(parts.store), timers: orderTimers(parts.store) };
   },
   started: () => Promise.resolve(),
 };

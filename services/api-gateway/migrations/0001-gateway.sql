@@ -1,46 +1,61 @@
--- Orders as their customers see them. `seq` is the order in which this gateway came to know them.
+-- Orders, and what never changes about them. `seq` is the order in which this gateway came to know them. Without a
+-- generation, the gateway has accepted the order itself, and nobody else can tell of it; with one, the row is a copy
+-- of what the order service told.
 CREATE TABLE orders (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
   order_id TEXT NOT NULL UNIQUE,
   customer_id TEXT NOT NULL,
-  status TEXT NOT NULL,
   items TEXT NOT NULL,
   total TEXT NOT NULL,
-  shortages TEXT,
-  reason TEXT,
   placed_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL
+  generation INTEGER
 ) STRICT;
 CREATE INDEX orders_by_customer ON orders (customer_id, seq);
 
-CREATE TABLE order_history (
+-- Everything that was told of an order, each message once. How an order stands is read off from its steps, in
+-- whichever order they came in. Without a generation: the gateway's own.
+CREATE TABLE order_steps (
   seq INTEGER PRIMARY KEY,
   order_id TEXT NOT NULL,
+  message_id TEXT NOT NULL,
+  cause_id TEXT NOT NULL,
   at INTEGER NOT NULL,
   type TEXT NOT NULL,
-  service TEXT NOT NULL
+  service TEXT NOT NULL,
+  shortages TEXT,
+  revision INTEGER,
+  reason TEXT,
+  generation INTEGER,
+  UNIQUE (order_id, message_id)
 ) STRICT;
-CREATE INDEX history_by_order ON order_history (order_id, seq);
 
--- Requests that may be repeated, by the key that their client gave them.
+-- Requests that may be repeated, by the key that their client gave them: what was asked for, what it was done to, and
+-- what was answered.
 CREATE TABLE idempotency_keys (
   customer_id TEXT NOT NULL,
   key TEXT NOT NULL,
-  order_id TEXT NOT NULL,
+  operation TEXT NOT NULL,
+  content TEXT NOT NULL,
+  target TEXT NOT NULL,
+  answer TEXT NOT NULL,
   created_at INTEGER NOT NULL,
   PRIMARY KEY (customer_id, key)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
 -- The catalogue, as the inventory last told it. A withdrawn product keeps its row, so that nothing older than
--- the withdrawal can bring it back.
+-- the withdrawal can bring it back. While the copy is made anew, there are two generations of it.
 CREATE TABLE products (
-  product_id TEXT PRIMARY KEY,
+  seq INTEGER PRIMARY KEY,
+  generation INTEGER NOT NULL,
+  product_id TEXT NOT NULL,
   name TEXT NOT NULL,
   price TEXT NOT NULL,
   available INTEGER NOT NULL,
   version INTEGER NOT NULL,
-  withdrawn INTEGER NOT NULL DEFAULT 0
-) STRICT, WITHOUT ROWID;
+  withdrawn INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (generation, product_id)
+) STRICT;
 
 -- The key that signs the store's tokens: made once, here and nowhere else.
 CREATE TABLE signing_key (

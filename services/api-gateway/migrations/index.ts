@@ -1,4 +1,4 @@
-import type { Migration } from "@distributed-messaging/messaging";
+import { type Migration, rebuildMigration } from "@distributed-messaging/messaging";
 import gateway from "./0001-gateway.sql" with { type: "text" };
 
-export const migrations: readonly Migration[] = [{ name: "gateway", sql: gateway }];
+export const migrations: readonly Migration[] = [rebuildMigration, { name: "gateway", sql: gateway }];

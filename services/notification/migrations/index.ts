@@ -1,4 +1,7 @@
-import type { Migration } from "@distributed-messaging/messaging";
+import { type Migration, rebuildMigration } from "@distributed-messaging/messaging";
 import notifications from "./0001-notifications.sql" with { type: "text" };
 
-export const migrations: readonly Migration[] = [{ name: "notifications", sql: notifications }];
+export const migrations: readonly Migration[] = [
+  rebuildMigration,
+  { name: "notifications", sql: notifications },
+];

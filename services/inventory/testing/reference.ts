@@ -1,0 +1,78 @@
+import type { Line } from "@distributed-messaging/contracts";
+import type { Input } from "../domain.ts";
+
+interface Order {
+  readonly orderId: string;
+  readonly lines: readonly Line[];
+}
+
+/**
+ * The stock rules as they are written down, with no thought of how long it takes: after everything that happens, all
+ * that wait are gone through in order of arrival, and each is held against all that came before it.
+ */
+export class Reference {
+  readonly onHand: Map<string, number>;
+  readonly reserved = new Map<string, Order>();
+  readonly #seen = new Set<string>();
+  readonly #restocks = new Set<string>();
+  #waiting: Order[] = [];
+
+  constructor(onHand: Readonly<Record<string, number>>) {
+    this.onHand = new Map(Object.entries(onHand));
+  }
+
+  get waiting(): readonly Order[] {
+    return this.#waiting;
+  }
+
+  /** @returns the orders that are served by it, in order */
+  apply(input: Input): string[] {
+    switch (input.kind) {
+      case "place":
+        if (this.#seen.has(input.orderId)) return [];
+        this.#seen.add(input.orderId);
+        if (input.lines.every(({ productId }) => this.onHand.has(productId))) this.#waiting.push(input);
+        break;
+      case "cancel":
+        this.#seen.add(input.orderId);
+        this.reserved.delete(input.orderId);
+        this.#waiting = this.#waiting.filter(({ orderId }) => orderId !== input.orderId);
+        break;
+      case "restock":
+        if (this.#restocks.has(input.restockId)) return [];
+        this.#restocks.add(input.restockId);
+        this.onHand.set(input.productId, (this.onHand.get(input.productId) ?? 0) + input.quantity);
+        break;
+    }
+    return this.#serve();
+  }
+
+  available(productId: string): number {
+    let held = 0;
+    for (const { lines } of this.reserved.values()) held += quantityOf(lines, productId);
+    return (this.onHand.get(productId) ?? 0) - held;
+  }
+
+  /** Whether an order may take all that it wants: of no product is it, or one that came before it, short. */
+  mayTake(order: Order): boolean {
+    const before = this.#waiting.slice(0, this.#waiting.indexOf(order));
+    return order.lines.every(({ productId }) =>
+      [...before, order].every(({ lines }) => quantityOf(lines, productId) <= this.available(productId)),
+    );
+  }
+
+  #serve(): string[] {
+    const served: string[] = [];
+    for (const order of [...this.#waiting]) {
+      if (!this.mayTake(order)) continue;
+      this.#waiting = this.#waiting.filter((other) => other !== order);
+      this.reserved.set(order.orderId, order);
+      served.push(order.orderId);
+    }
+    return served;
+  }
+}
+
+function quantityOf(lines: readonly Line[], productId: string): number {
+  return lines.find((line) => line.productId === productId)?.quantity ?? 0;
+}

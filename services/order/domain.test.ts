@@ -1,0 +1,254 @@
+import { describe, expect, test } from "bun:test";
+import {
+  type DataOf,
+  MAX_LINES,
+  MAX_QUANTITY,
+  MAX_UNIT_PRICE,
+  OrderBackordered,
+  OrderCancelled,
+  OrderConfirmed,
+  OrderPlaced,
+  OrderRejected,
+  PlaceOrder,
+} from "@distributed-messaging/contracts";
+import { type Decision, decide, type Input, type Moment, type Order } from "./domain.ts";
+
+const ids = { orderId: "ORDER_1", customerId: "CUSTOMER_1" };
+const unitPrice = { amount: 250, currency: "EUR" };
+const placed: DataOf<typeof PlaceOrder> = {
+  ...ids,
+  items: [{ productId: "P", quantity: 4, unitPrice }],
+  total: { amount: 1000, currency: "EUR" },
+};
+const TTL_MS = 5_000;
+const NOW = 1_000_000;
+const moment: Moment = { now: NOW, backorderTtlMs: TTL_MS };
+const shortages = [{ productId: "P", missing: 2 }];
+const fewer = [{ productId: "P", missing: 1 }];
+
+const pending: Order = { status: "pending", ...placed };
+const backordered: Order = { status: "backordered", ...placed, shortages, revision: 1, expiresAt: NOW + 1 };
+const overdue: Order = { ...backordered, expiresAt: NOW };
+const confirmed: Order = { status: "confirmed", ...placed };
+const rejected: Order = { status: "rejected", ...placed, reason: "unknown product P" };
+const cancelled: Order = { status: "cancelled", ...placed, reason: "customer_request" };
+const expired: Order = { status: "cancelled", ...placed, reason: "backorder_expired" };
+
+const orders = { none: undefined, pending, backordered, overdue, confirmed, rejected, cancelled };
+
+const lines = [{ productId: "P", quantity: 4 }];
+const inputs = {
+  place: { kind: "place", data: placed },
+  "place otherwise": { kind: "place", data: { ...placed, customerId: "CUSTOMER_2" } },
+  cancel: { kind: "cancel", data: { orderId: "ORDER_1", reason: "customer_request" } },
+  reserved: { kind: "reserved", data: { orderId: "ORDER_1", lines } },
+  short: { kind: "short", data: { orderId: "ORDER_1", shortages, revision: 1 } },
+  "short of less": { kind: "short", data: { orderId: "ORDER_1", shortages: fewer, revision: 2 } },
+  "stock-rejected": { kind: "stock-rejected", data: { orderId: "ORDER_1", reason: "unknown product P" } },
+  released: { kind: "released", data: { orderId: "ORDER_1", lines } },
+  expire: { kind: "expire", data: { orderId: "ORDER_1" } },
+} as const satisfies Record<string, Input>;
+
+type Outcome = "never" | { readonly becomes: Order; readonly says: readonly string[] };
+
+const same = (order: Order): Outcome => ({ becomes: order, says: [] });
+const to = (becomes: Order, ...says: { readonly type: string }[]): Outcome => ({
+  becomes,
+  says: says.map(({ type }) => type),
+});
+const waiting = (was: typeof shortages, revision: number, expiresAt: number): Order => ({
+  status: "backordered",
+  ...placed,
+  shortages: was,
+  revision,
+  expiresAt,
+});
+const expires = to(expired, OrderCancelled);
+
+/** What becomes of each order on each input: all of them, so that nothing is left to chance. */
+const table: Readonly<Record<keyof typeof orders, Readonly<Record<keyof typeof inputs, Outcome>>>> = {
+  none: {
+    place: to(pending, OrderPlaced),
+    "place otherwise": to({ ...pending, customerId: "CUSTOMER_2" }, OrderPlaced),
+    cancel: "never",
+    reserved: "never",
+    short: "never",
+    "short of less": "never",
+    "stock-rejected": "never",
+    released: "never",
+    expire: "never",
+  },
+  pending: {
+    place: same(pending),
+    "place otherwise": "never",
+    cancel: to(cancelled, OrderCancelled),
+    reserved: to(confirmed, OrderConfirmed),
+    short: to(waiting(shortages, 1, NOW + TTL_MS), OrderBackordered),
+    "short of less": to(waiting(fewer, 2, NOW + TTL_MS), OrderBackordered),
+    "stock-rejected": to(rejected, OrderRejected),
+    released: "never",
+    expire: "never",
+  },
+  backordered: {
+    place: same(backordered),
+    "place otherwise": "never",
+    cancel: to(cancelled, OrderCancelled),
+    reserved: to(confirmed, OrderConfirmed),
+    short: same(backordered),
+    "short of less": to(waiting(fewer, 2, NOW + 1), OrderBackordered),
+    "stock-rejected": "never",
+    released: "never",
+    expire: "never",
+  },
+  // Whatever comes, it is too late: the deadline is decided by this clock alone.
+  overdue: {
+    place: expires,
+    "place otherwise": "never",
+    cancel: expires,
+    reserved: expires,
+    short: expires,
+    "short of less": expires,
+    "stock-rejected": expires,
+    released: expires,
+    expire: expires,
+  },
+  confirmed: {
+    place: same(confirmed),
+    "place otherwise": "never",
+    cancel: to(cancelled, OrderCancelled),
+    reserved: "never",
+    short: "never",
+    "short of less": "never",
+    "stock-rejected": "never",
+    released: "never",
+    expire: "never",
+  },
+  rejected: {
+    place: same(rejected),
+    "place otherwise": "never",
+    // The wish and the rejection crossed.
+    cancel: same(rejected),
+    reserved: "never",
+    short: "never",
+    "short of less": "never",
+    "stock-rejected": "never",
+    released: "never",
+    expire: "never",
+  },
+  // What the inventory said before it heard of the cancellation, and its answer to it.
+  cancelled: {
+    place: same(cancelled),
+    "place otherwise": "never",
+    cancel: same(cancelled),
+    reserved: same(cancelled),
+    short: same(cancelled),
+    "short of less": same(cancelled),
+    "stock-rejected": same(cancelled),
+    released: same(cancelled),
+    expire: same(cancelled),
+  },
+};
+
+describe("every order × every input", () => {
+  for (const [state, order] of Object.entries(orders) as [keyof typeof orders, Order | undefined][]) {
+    test.each(Object.entries(table[state]))(`given ${state}, when %s`, (name, outcome) => {
+      const input = inputs[name as keyof typeof inputs];
+      if (outcome === "never") {
+        expect(() => decide(order, input, moment)).toThrow(/ORDER_1/);
+        return;
+      }
+      const { state: becomes, messages } = decide(order, input, moment);
+      expect(becomes).toEqual(outcome.becomes);
+      expect(messages.map(({ definition }) => definition.type)).toEqual([...outcome.says]);
+      // What is said keeps to its contract.
+      for (const { definition, data } of messages) expect(definition.check.Check(data)).toBe(true);
+    });
+  }
+});
+
+/** What an order has become and all that was said on the way. */
+function story(inputsAt: readonly (readonly [number, Input])[]): { states: string[]; said: string[] } {
+  let order: Order | undefined;
+  const states: string[] = [];
+  const said: string[] = [];
+  for (const [now, input] of inputsAt) {
+    const decision: Decision = decide(order, input, { now, backorderTtlMs: TTL_MS });
+    order = decision.state;
+    states.push(order.status);
+    said.push(...decision.messages.map(({ definition }) => definition.type));
+  }
+  return { states, said };
+}
+
+describe("the deadline of an order that waits", () => {
+  const place = [0, inputs.place] as const;
+
+  test("given it waits since 100, when stock comes one millisecond before 100 + TTL, then it is confirmed", () => {
+    const { states } = story([place, [100, inputs.short], [100 + TTL_MS - 1, inputs.reserved]]);
+    expect(states).toEqual(["pending", "backordered", "confirmed"]);
+  });
+
+  test("given it waits since 100, when stock comes at 100 + TTL, then it is cancelled, timer or no timer", () => {
+    const { states, said } = story([place, [100, inputs.short], [100 + TTL_MS, inputs.reserved]]);
+    expect(states).toEqual(["pending", "backordered", "cancelled"]);
+    expect(said.at(-1)).toBe(OrderCancelled.type);
+  });
+
+  test("given it lacks something else by now, then it still waits from the first time on", () => {
+    const late = 100 + TTL_MS - 1;
+    const { states } = story([
+      place,
+      [100, inputs.short],
+      [late, inputs["short of less"]],
+      [late + 1, inputs.reserved],
+    ]);
+    expect(states).toEqual(["pending", "backordered", "backordered", "cancelled"]);
+  });
+
+  test("given it was cancelled by its deadline, then everything that was on its way changes nothing more", () => {
+    const { states, said } = story([
+      place,
+      [100, inputs.short],
+      [100 + TTL_MS, inputs.expire],
+      [100 + TTL_MS, inputs.reserved],
+      [100 + TTL_MS, inputs.cancel],
+      [100 + TTL_MS, inputs.released],
+    ]);
+    expect(states.slice(2)).toEqual(Array(4).fill("cancelled"));
+    expect(said.filter((type) => type === OrderCancelled.type)).toHaveLength(1);
+  });
+});
+
+describe("what the schema cannot say about an order", () => {
+  const line = { productId: "P", quantity: 4, unitPrice };
+  const refusals = {
+    "a total that its lines do not come to": { total: { amount: 999, currency: "EUR" } },
+    "a product twice": { items: [line, line], total: { amount: 2000, currency: "EUR" } },
+    "two currencies": {
+      items: [line, { ...line, productId: "Q", unitPrice: { amount: 0, currency: "USD" } }],
+    },
+    "a total in another currency": { total: { amount: 1000, currency: "USD" } },
+  };
+  test.each(Object.entries(refusals))("%s is refused", (_, change) => {
+    const input: Input = { kind: "place", data: { ...placed, ...change } };
+    expect(() => decide(undefined, input, moment)).toThrow(/ORDER_1/);
+  });
+
+  test("the largest order there can be is exact, and one cent more or less is refused", () => {
+    const items = Array.from({ length: MAX_LINES }, (_, index) => ({
+      productId: `P${index}`,
+      quantity: MAX_QUANTITY,
+      unitPrice: { amount: MAX_UNIT_PRICE, currency: "EUR" },
+    }));
+    const amount = 1_000_000_000_000_000;
+    const of = (sum: number): Input => ({
+      kind: "place",
+      data: { ...ids, items, total: { amount: sum, currency: "EUR" } },
+    });
+    expect(PlaceOrder.check.Check(of(amount).data)).toBe(true);
+    expect(decide(undefined, of(amount), moment).messages).toHaveLength(1);
+    for (const wrong of [amount - 1, amount + 1]) {
+      expect(() => decide(undefined, of(wrong), moment)).toThrow(`its lines come to ${amount}`);
+    }
+  });
+});

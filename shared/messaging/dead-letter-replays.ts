@@ -37,17 +37,18 @@ export class DeadLetterReplays {
     this.#unitOfWork = options.unitOfWork;
   }
 
-  /** @throws StorageError when the disk refuses, with nothing changed */
+  /** @throws StorageError when the disk refuses, with nothing changed but the count of replays */
   async replay(id: number, actor: string): Promise<ReplayResult> {
     try {
+      // In a unit of work of its own: it counts even if the message takes the process down with it.
+      await this.#unitOfWork.run(() => this.#letters.countReplay(this.#replayable(id).id));
       return await this.#unitOfWork.run((transaction) => this.#attempt(id, actor, transaction));
     } catch (error) {
       if (error instanceof DeadLetterRefusal) return refused(id, error);
       if (error instanceof StorageError) throw error;
-      // What the handler began was undone, and the count of the replay with it: both are written down now.
+      // What the handler began was undone.
       await this.#unitOfWork.run((transaction) => {
         const letter = this.#letters.existing(id);
-        this.#letters.countReplay(id);
         const reason = error instanceof DomainError ? "domain" : "retries-exhausted";
         this.#fail(letter, reason, error, actor, transaction);
       });
@@ -70,8 +71,7 @@ export class DeadLetterReplays {
   }
 
   #attempt(id: number, actor: string, transaction: Transaction): ReplayResult {
-    const letter = this.#replayable(id);
-    this.#letters.countReplay(id);
+    const letter = this.#letters.existing(id);
     const outcome = this.#processor.process(letter.edited ?? letter.value, transaction);
     if (outcome.status === "rejected") {
       this.#fail(letter, outcome.reason, outcome.detail, actor, transaction);

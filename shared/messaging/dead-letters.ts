@@ -59,6 +59,7 @@ export class DeadLetters {
       fail: sql.prepare(
         "UPDATE dead_letters SET reason = ?, error = ?, stack = ?, attempts = ? WHERE id = ?",
       ),
+      begin: sql.prepare("UPDATE dead_letters SET attempts = attempts + 1 WHERE id = ?"),
       edit: sql.prepare("UPDATE dead_letters SET edited = ? WHERE id = ?"),
       replayed: sql.prepare("UPDATE dead_letters SET replays = replays + 1 WHERE id = ?"),
       released: sql.prepare<DeadLetterRow, []>(
@@ -145,6 +146,11 @@ export class DeadLetters {
 
   fail(id: number, failure: Failure): void {
     this.#statements.fail.run(failure.reason, ...shortened(failure), failure.attempts, id);
+  }
+
+  /** It is tried once more, and whether that ends well is not known yet. */
+  begin(id: number): void {
+    this.#statements.begin.run(id);
   }
 
   edit(id: number, value: Uint8Array): void {

@@ -96,7 +96,15 @@ export class Messaging {
       log,
     });
     const letters = this.deadLetters;
-    this.#releaser = new Releaser({ letters, processor, unitOfWork, retry, runtime, log });
+    this.#releaser = new Releaser({
+      letters,
+      processor,
+      unitOfWork,
+      retry,
+      runtime,
+      log,
+      afterCrash: this.#attempts.afterCrash,
+    });
     this.deadLetterDesk = new DeadLetterDesk({
       database,
       letters,

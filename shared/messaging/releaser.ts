@@ -1,3 +1,4 @@
+import { MAX_CRASHES } from "./attempts.ts";
 import type { DeadLetter, DeadLetters } from "./dead-letters.ts";
 import { StorageError } from "./errors.ts";
 import type { Processor } from "./processor.ts";
@@ -19,6 +20,9 @@ export class Releaser {
   readonly #retry: RetryPolicy;
   readonly #runtime: Runtime;
   readonly #log: Log;
+  readonly #afterCrash: boolean;
+  /** The letter that is known to have begun in this life of the process. */
+  #begun: number | undefined;
   #running: Promise<void> | undefined;
   #cancelPause: () => void = () => {};
   #stopped = false;
@@ -30,6 +34,8 @@ export class Releaser {
     retry: RetryPolicy;
     runtime: Runtime;
     log: Log;
+    /** Whether the last process on this file died at work: then each letter is written down before it begins. */
+    afterCrash: boolean;
   }) {
     this.#letters = options.letters;
     this.#processor = options.processor;
@@ -37,6 +43,7 @@ export class Releaser {
     this.#retry = options.retry;
     this.#runtime = options.runtime;
     this.#log = options.log;
+    this.#afterCrash = options.afterCrash;
   }
 
   /** Sets `release` going; what goes wrong is logged, and tried again at the next release. */
@@ -80,6 +87,7 @@ export class Releaser {
   /** @returns how often the letter has failed in a row by now. @throws when the disk refuses */
   async #release({ id }: DeadLetter, failures: number): Promise<number> {
     try {
+      if (this.#afterCrash && this.#begun !== id) await this.#beginAlone(id);
       await this.#unitOfWork.run((transaction) => {
         // Looked up again: meanwhile somebody may have edited it, or thrown it away.
         const letter = this.#letters.find(id);
@@ -94,6 +102,21 @@ export class Releaser {
       if (error instanceof StorageError) throw error;
       return (await this.#failed(id, failures + 1, error)) ? failures + 1 : 0;
     }
+  }
+
+  /** Writes down that a letter begins, or parks it when too many processes have died with it. */
+  async #beginAlone(id: number): Promise<void> {
+    await this.#unitOfWork.run(() => {
+      const letter = this.#letters.find(id);
+      if (letter?.reason !== "behind") return;
+      const { attempts } = letter;
+      if (attempts < MAX_CRASHES) this.#letters.begin(id);
+      else {
+        const error = `it took the process down with it ${attempts} times`;
+        this.#letters.fail(id, { reason: "crash", error, attempts });
+      }
+    });
+    this.#begun = id;
   }
 
   /** @returns whether it waited, for the letter to be tried again */

@@ -1,7 +1,6 @@
 import type { RecurringFault } from "./faults.ts";
 import { recurringFaults } from "./faults.ts";
 import { STRAGGLING_MS } from "./network.ts";
-import { tend } from "./operator.ts";
 import { drawPoison } from "./poison.ts";
 import type { World } from "./world.ts";
 
@@ -10,9 +9,6 @@ const MOST_OFFSET_MS = 2 * 24 * 60 * 60 * 1000;
 
 /** Longer than a copy may straggle: or else an old state that comes late would take the place of a newer one. */
 const COMPACTION_LAG_MS = STRAGGLING_MS + 2_000;
-
-/** How often one dead letter is replayed in the storm: below what the kit allows, so that it can be replayed after. */
-const MOST_REPLAYS = 6;
 
 /** What each fault that strikes at random moments does. @returns whether there was something to do it to */
 const strikes: Readonly<Record<RecurringFault, (world: World, count: number) => boolean>> = {
@@ -54,10 +50,11 @@ const strikes: Readonly<Record<RecurringFault, (world: World, count: number) => 
     trace.note(name, `has its clock set by ${Math.round(jumpMs)} ms`);
     return true;
   },
-  poison: ({ network, prng, trace, poisons }, count) => {
+  poison: ({ network, prng, trace, poisons, processes }, count) => {
     const record = drawPoison(prng, count, network.log);
     trace.note("somebody", `puts poison ${count} into ${record.topic}`);
     poisons.push(record);
+    for (const { handlerWatch } of processes) if (record.key !== null) handlerWatch.suspect(record.key);
     network.store([record]);
     return true;
   },
@@ -80,14 +77,12 @@ const strikes: Readonly<Record<RecurringFault, (world: World, count: number) => 
     for (const partition of network.log.partitionsOf(name)) partition.clear();
     trace.note("broker", `has ${name} made anew`);
     network.rebalance();
+    // One who is away does not see how the new topic grows past the end of the old one.
+    if (prng.chance(0.5)) prng.pick(world.processes).crash("for long", prng.exponential(8_000));
     return true;
   },
-  operator: (world) => {
-    const { prng, processes } = world;
-    tend(world, prng.pick(processes), (letters) => {
-      const patient = letters.filter(({ replays }) => replays < MOST_REPLAYS);
-      return patient.length === 0 ? undefined : prng.pick(patient);
-    });
+  operator: ({ operator, prng, processes }) => {
+    operator.tryOne(prng.pick(processes));
     return true;
   },
 };

@@ -56,7 +56,7 @@ export const faultTable = {
   compaction: { everyMs: 10_000 },
   topicRecreated: { everyMs: 15_000 },
   // Not a fault, but somebody who deals with what the faults left.
-  operator: { everyMs: 8_000 },
+  operator: { everyMs: 3_000 },
 } as const satisfies Record<string, Occasional | Recurring>;
 
 export type FaultName = keyof typeof faultTable;

@@ -16,6 +16,19 @@ const TIMER_CHANCE = 0.1;
 const TIMER_MS = 8_000;
 const TIMER = "simulation";
 
+/** Three that count and one that nobody knew to be alone; as many again for those who replay it; and some luck. */
+const MOST_KILLS = 12;
+
+const CONTAGION = 0.2;
+
+interface WatchOptions {
+  readonly service: string;
+  readonly faults: Faults;
+  readonly prng: Prng;
+  readonly trace: Trace;
+  violation(text: string): void;
+}
+
 /**
  * Puts itself between the kit and a service's handlers. It writes down what they handled, in their own
  * transaction; it makes some of them throw; and it sets deadlines of its own. It knows the service across all
@@ -24,12 +37,20 @@ const TIMER = "simulation";
 export class HandlerWatch {
   /** The messages that could not be handled for a time. */
   readonly cursed = new Map<string, Curse>();
-  readonly #options: { service: string; faults: Faults; prng: Prng; trace: Trace };
+  /** How often each of those that kill has done so. */
+  readonly kills = new Map<string, number>();
+  readonly #options: WatchOptions;
+  readonly #cursedKeys = new Set<string>();
   readonly #failures = new Map<string, number>();
   #mended = false;
 
-  constructor(options: { service: string; faults: Faults; prng: Prng; trace: Trace }) {
+  constructor(options: WatchOptions) {
     this.#options = options;
+  }
+
+  /** Something is wrong with messages of this key: more of them may turn out so. */
+  suspect(key: string): void {
+    this.#cursedKeys.add(key);
   }
 
   /** From now on every message can be handled: what was parked succeeds when it is replayed. */
@@ -74,29 +95,38 @@ export class HandlerWatch {
     return [{ name: TIMER, fire }];
   }
 
-  #suffer({ id }: Message, incarnation: Incarnation): void {
+  #suffer(message: Message, incarnation: Incarnation): void {
     if (this.#mended) return;
-    const curse = this.cursed.get(id) ?? this.#draw(id);
+    const curse = this.cursed.get(message.id) ?? this.#draw(message);
     if (curse === "refuses") throw new DomainError("this can never be handled");
     if (curse === "throws") throw new Error("this fails until it is mended");
-    if (curse === "kills") {
-      incarnation.crash("a message takes it down");
-      throw new Crashed("with the message");
-    }
+    if (curse === "kills") this.#kill(message.id, incarnation);
   }
 
-  #draw(id: string): Curse | undefined {
-    const { faults, service, trace } = this.#options;
-    const curse = faults.strikes("messageRefused")
-      ? "refuses"
-      : faults.strikes("messageThrows")
-        ? "throws"
-        : faults.strikes("messageKills")
-          ? "kills"
-          : undefined;
-    if (curse === undefined) return undefined;
+  #kill(id: string, incarnation: Incarnation): never {
+    const { service, violation } = this.#options;
+    const kills = (this.kills.get(id) ?? 0) + 1;
+    this.kills.set(id, kills);
+    if (kills > MOST_KILLS) violation(`${id} has taken ${service} down ${kills} times`);
+    incarnation.crash("a message takes it down");
+    throw new Crashed("with the message");
+  }
+
+  #draw({ id, subject }: Message): Curse | undefined {
+    const { faults, prng, service, trace } = this.#options;
+    const occasions = [
+      ["refuses", "messageRefused"],
+      ["throws", "messageThrows"],
+      ["kills", "messageKills"],
+    ] as const;
+    const struck = occasions.filter(([, fault]) => faults.strikes(fault));
+    // What is wrong with one message of a key is often wrong with the next.
+    const contagion = faults.enabled && this.#cursedKeys.has(subject) && prng.chance(CONTAGION);
+    if (struck.length === 0 && !contagion) return undefined;
+    const [curse] = prng.pick(struck.length > 0 ? struck : occasions);
     trace.note(service, `${id} is cursed: it ${curse}`);
     this.cursed.set(id, curse);
+    this.#cursedKeys.add(subject);
     return curse;
   }
 

@@ -1,7 +1,7 @@
 import type { Database } from "bun:sqlite";
-import type { Publisher } from "@distributed-messaging/messaging/transport";
-import type { Incarnation } from "./incarnation.ts";
-import type { Scheduler } from "./scheduler.ts";
+import type { Publisher, Subscriber } from "@distributed-messaging/messaging/transport";
+
+export type Transport = Publisher & Subscriber;
 
 /** What a statement can be asked, as the kit and drizzle do. */
 export interface StatementCalls {
@@ -20,7 +20,7 @@ export interface ServiceMutation {
   /** What a prepared statement does instead. */
   statement?(sql: string, original: StatementCalls): Partial<StatementCalls>;
   /** Another way to the broker. */
-  publisher?(original: Publisher, client: Incarnation, scheduler: Scheduler): Publisher;
+  transport?(original: Transport): Transport;
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   type ServiceDatabase,
   type TimerHandler,
 } from "@distributed-messaging/messaging";
+import { fingerprint, type Position } from "@distributed-messaging/messaging/offsets";
 import { kitMigrations } from "@distributed-messaging/messaging/schema";
 import type { PartitionLog } from "./broker-log.ts";
 import type { Faults } from "./faults.ts";
@@ -125,11 +126,10 @@ export class Process<Parts> {
         this.types.add(definition.type);
       }
       const connection = network.connect(incarnation);
-      const publisher = this.#mutation.publisher?.(connection, incarnation, scheduler) ?? connection;
       const messaging = new Messaging({
         service: this.name,
         database,
-        transport: { publish: publisher.publish, subscribe: connection.subscribe },
+        transport: this.#mutation.transport?.(connection) ?? connection,
         definitions: allMessages,
         handlers: this.handlerWatch.watch(handlers, database, incarnation),
         timers: [...timers, ...this.handlerWatch.timers(database)],
@@ -194,14 +194,16 @@ export class Process<Parts> {
 
   /** Whether it has handled all of these partitions, or does not read them. */
   hasRead(partitions: readonly PartitionLog[]): boolean {
-    const position = this.disk.sql.query<{ next: number }, [string, number]>(
-      "SELECT next_offset AS next FROM consumer_offsets WHERE topic = ? AND partition = ?",
+    const position = this.disk.sql.query<Position, [string, number]>(
+      "SELECT next_offset AS next, last_record AS lastRecord FROM consumer_offsets WHERE topic = ? AND partition = ?",
     );
-    return partitions.every(
-      ({ topic, partition, end }) =>
-        // An empty log cannot tell a reader that it is not the one that the reader remembers.
-        end === 0 || !this.topics.has(topic) || position.get(topic, partition)?.next === end,
-    );
+    return partitions.every(({ topic, partition, records, end }) => {
+      const last = records.at(-1);
+      if (last === undefined || !this.topics.has(topic)) return true;
+      const stored = position.get(topic, partition);
+      // The same number in a log of the same name that was made anew is not the same place.
+      return stored?.next === end && stored.lastRecord === fingerprint(last);
+    });
   }
 
   close(): void {

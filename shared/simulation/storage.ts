@@ -74,7 +74,9 @@ class Connection {
     const verb = text.slice(0, 8).trimStart().toUpperCase();
     if (verb.startsWith("COMMIT")) return this.#commit(text);
     this.#before(/^(BEGIN|ROLLBACK|SAVEPOIN|RELEASE)/.test(verb) ? "control" : "write", text);
-    if (text === "") return { changes: 0, lastInsertRowid: 0 };
+    if (text === "") return undefined;
+    // The few that are run over and over are kept prepared.
+    if (parameters.length === 0 && !this.#migrating) return this.#raw.query(text).run();
     return this.#raw.run(text, parameters as string[]);
   }
 
@@ -83,7 +85,7 @@ class Connection {
     this.#assertAlive();
     if (faults.strikes("crashBeforeCommit")) this.#crash("before COMMIT");
     if (faults.strikes("commitRefused")) this.#refuse("SQLITE_FULL", "database or disk is full");
-    const result = this.#raw.run(text);
+    const result = this.#raw.query(text).run();
     committed();
     if (incarnation.alive && faults.strikes("crashAfterCommit")) this.#crash("after COMMIT");
     return result;

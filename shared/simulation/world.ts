@@ -8,7 +8,7 @@ import { Crashed, Incarnation } from "./incarnation.ts";
 import { checkAtCommit, checkAtTheEnd } from "./invariants.ts";
 import type { Mutation } from "./mutation.ts";
 import { Network } from "./network.ts";
-import { isHead, tend } from "./operator.ts";
+import { Operator } from "./operator.ts";
 import { Prng } from "./prng.ts";
 import { Process, type ServiceDefinition, type Surroundings } from "./process.ts";
 import { unfinished } from "./quiescence.ts";
@@ -33,6 +33,9 @@ const STORM_AFTER_MS = 5_000;
 /** How long everything may take to come to rest once nothing goes wrong any more. */
 const REST_DEADLINE_MS = 15 * 60_000;
 const LOOK_EVERY_MS = 500;
+/** Ten times what it takes. */
+const MOST_STEPS = 20_000;
+const MOST_STEPS_AN_ORDER = 1_000;
 
 const CLOCKS_AFTER_MS = 3 * 24 * 60 * 60 * 1000;
 
@@ -50,6 +53,7 @@ export class World implements Surroundings {
   readonly notification: Process<services.NotificationParts>;
   readonly processes: readonly Process<unknown>[];
   readonly workload: Workload;
+  readonly operator: Operator;
   /** What was put into the topics that does not belong there. */
   readonly poisons: OutgoingRecord[] = [];
   /** Topics that have lost records that were superseded. */
@@ -60,9 +64,11 @@ export class World implements Surroundings {
     this.violations.push(text);
   };
   readonly committed = (service: Process<unknown>): void => checkAtCommit(this, service);
+  readonly #mostSteps: number;
   #over = false;
 
   constructor(options: WorldOptions) {
+    this.#mostSteps = MOST_STEPS + MOST_STEPS_AN_ORDER * options.orders;
     const prng = new Prng(`simulation ${options.seed}`);
     this.prng = prng.fork("chaos");
     this.trace = new Trace(() => this.scheduler.nowMs, options.tell);
@@ -86,6 +92,7 @@ export class World implements Surroundings {
     this.inventory = make(services.inventory(this.products));
     this.notification = make(services.notification);
     this.processes = [this.gateway, this.order, this.inventory, this.notification];
+    this.operator = new Operator(this);
     this.workload = new Workload(options.orders, this.products, this.gateway, this, prng.fork("workload"));
   }
 
@@ -97,7 +104,8 @@ export class World implements Surroundings {
       unleash(this);
       this.scheduler.after(this.workload.lastsMs + STORM_AFTER_MS, () => this.#heal());
       while (!this.#over && this.violations.length === 0) this.#step();
-      if (this.violations.length === 0) checkAtTheEnd(this);
+      // Also when it did not come to rest: what is wrong then says why.
+      if (this.#over) checkAtTheEnd(this);
     } finally {
       drainMicrotasks();
       for (const service of this.processes) service.close();
@@ -112,6 +120,7 @@ export class World implements Surroundings {
   #step(): void {
     try {
       if (!this.scheduler.step()) this.violation("nothing will ever happen again");
+      if (this.scheduler.steps > this.#mostSteps) this.violation("something goes round in circles");
     } catch (error) {
       if (error instanceof Crashed) return;
       const { current } = this.scheduler;
@@ -137,11 +146,13 @@ export class World implements Surroundings {
 
   #watch(deadlineMs: number, restingFor: number): void {
     this.scheduler.after(LOOK_EVERY_MS, () => {
-      for (const service of this.processes) tend(this, service, (letters) => letters.find(isHead));
+      for (const service of this.processes) this.operator.tidyUp(service);
       const left = unfinished(this);
       if (left === undefined && restingFor > 2) this.#over = true;
-      else if (left !== undefined && this.scheduler.nowMs > deadlineMs) this.violation(`no rest: ${left}`);
-      else this.#watch(deadlineMs, left === undefined ? restingFor + 1 : 0);
+      else if (left !== undefined && this.scheduler.nowMs > deadlineMs) {
+        this.violation(`no rest: ${left}`);
+        this.#over = this.processes.every(({ running }) => running !== undefined);
+      } else this.#watch(deadlineMs, left === undefined ? restingFor + 1 : 0);
     });
   }
 }

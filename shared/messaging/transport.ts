@@ -25,7 +25,8 @@ export interface IncomingRecord {
 export interface Publisher {
   /**
    * Resolves when the broker has acknowledged every record, and they are as durable there as it makes them.
-   * Records of one partition are stored in the order of the array. When it rejects, any of them may have been
+   * Records of one partition are stored in the order of the array. A send whose answer is lost is made again, so
+   * that some may be stored twice, one run of them after the other. When it rejects, any of them may have been
    * stored all the same: the caller sends the whole array again, and the readers' inboxes drop the copies.
    */
   publish(records: readonly OutgoingRecord[]): Promise<void>;
@@ -43,18 +44,23 @@ export interface Batch {
 
 /** What the reader did with a batch. */
 export interface Progress {
-  /** The offset to deliver next. Anywhere: back to read again, one past the last to go on. */
+  /**
+   * The offset to deliver next. Anywhere: back to read again, one past the last to go on. One that the log does not
+   * have means the beginning.
+   */
   readonly next: number;
-  /** Deliver nothing of this partition for so long. Other partitions go on. */
+  /** Deliver nothing of this partition for so long, unless it is assigned anew. Other partitions go on. */
   readonly pauseMs?: number;
 }
 
 export interface SubscribeOptions {
   readonly group: string;
+  /** The same for all members of a group. One that does not exist is read once it does. */
   readonly topics: readonly string[];
   /**
-   * Where a partition begins, asked each time it is assigned. `undefined`: at the beginning of the log. An
-   * offset that the log does not have means the beginning, too.
+   * Where a partition begins, asked each time it is assigned, and before delivery goes back without having been
+   * told to, because the log was made anew. `undefined`: at the beginning of the log. An offset that the log does
+   * not have means the beginning, too. When it throws it is asked again, later.
    */
   startAt(topic: string, partition: number): number | undefined;
   /**
@@ -67,7 +73,10 @@ export interface SubscribeOptions {
 export interface Subscription {
   /** Whether records flow, or would if there were any. */
   healthy(): boolean;
-  /** Ends it: resolves when no handler runs any more. */
+  /**
+   * Ends it: resolves when no handler runs any more, and soon after the last one, whatever the broker does. Nothing
+   * is delivered afterwards. May be called again.
+   */
   stop(): Promise<void>;
 }
 

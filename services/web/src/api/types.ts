@@ -63,5 +63,5 @@ export function isOpen(status: OrderStatus): boolean {
 
 /** Whether its customer can still call it off. */
 export function canCancel(status: OrderStatus): boolean {
-  return status === "pending" || status === "backordered" || status === "confirmed";
+  return isOpen(status) || status === "confirmed";
 }

@@ -32,11 +32,18 @@ export const messageWords: Readonly<Record<string, MessageWords>> = {
     ["inventory", ...everybody],
     "The order service has taken it in.",
   ),
+  "store.stock.restock.v1": words(
+    "Restock",
+    "inventory.commands",
+    "api-gateway",
+    ["inventory"],
+    "More of a product has come in.",
+  ),
   "store.stock.reserved.v1": words(
     "StockReserved",
     "inventory.events",
     "inventory",
-    ["order"],
+    ["order", "api-gateway"],
     "Every line is set aside.",
   ),
   "store.stock.short.v1": words(
@@ -44,7 +51,7 @@ export const messageWords: Readonly<Record<string, MessageWords>> = {
     "inventory.events",
     "inventory",
     ["order"],
-    "Some of it is missing: the order stands in line.",
+    "Some of it is missing: it stands in line.",
   ),
   "store.stock.rejected.v1": words(
     "StockRejected",

@@ -19,8 +19,8 @@ export interface TimelineStep {
 type Raw = Omit<TimelineStep, "tookMs" | "first">;
 
 /**
- * The steps that the gateway tells of, and the messages between other services that only the broker has; each once,
- * in the order of their times.
+ * The steps that the gateway tells of, each once and in its order, which is that of cause and effect; between them,
+ * by the time, the messages that only the broker has.
  */
 export function merge({ history }: Order, records: readonly RecordReport[]): TimelineStep[] {
   const messages = new Map<string, Raw>();
@@ -30,30 +30,27 @@ export function merge({ history }: Order, records: readonly RecordReport[]): Tim
     const copies = (messages.get(message.key)?.copies ?? 0) + 1;
     messages.set(message.key, { ...message, copies });
   }
-  const found = [...messages.values()];
-  const told = history
-    .map(({ at, type, service }, index) => ({
-      key: `${index}`,
-      type,
-      service,
-      at: Date.parse(at),
-      copies: 1,
-    }))
-    // Asked for a moment apart: the same step has the same type, and all but the same time.
-    .filter((step) => !take(found, step));
-  const all = [...messages.values(), ...told].sort((one, other) => one.at - other.at);
+  const unseen = [...messages.values()];
+  const all: Raw[] = history.map(({ at, type, service }, index) => {
+    const step = { key: `${index}`, type, service, at: Date.parse(at), copies: 1 };
+    return take(unseen, step) ?? step;
+  });
+  for (const message of unseen) {
+    const later = all.findIndex(({ at }) => at > message.at);
+    all.splice(later < 0 ? all.length : later, 0, message);
+  }
   return all.map((step, index) => {
     const before = all[index - 1];
-    return { ...step, first: before === undefined, tookMs: before === undefined ? 0 : step.at - before.at };
+    // Clocks may disagree: nothing takes less than no time.
+    const tookMs = before === undefined ? 0 : Math.max(0, step.at - before.at);
+    return { ...step, first: before === undefined, tookMs };
   });
 }
 
-/** Removes the record that a step of the history tells of. @returns whether there was one */
-function take(found: Raw[], step: Raw): boolean {
-  const index = found.findIndex(({ type }) => type === step.type);
-  if (index < 0) return false;
-  found.splice(index, 1);
-  return true;
+/** Takes the record that a step of the history tells of out of the list; undefined when there is none. */
+function take(unseen: Raw[], step: Raw): Raw | undefined {
+  const index = unseen.findIndex(({ type }) => type === step.type);
+  return index < 0 ? undefined : unseen.splice(index, 1)[0];
 }
 
 function envelopeOf({ value }: RecordReport): Raw | undefined {

@@ -5,10 +5,8 @@ import { nameOf } from "../state/products.ts";
 
 /** Words for the reasons that the store gives; others are shown as they are. */
 const reasons: Readonly<Record<string, string>> = {
-  backorder_expired: "it waited as long as an order may",
-  customer: "you asked for it",
-  cancelled_by_customer: "you asked for it",
-  unknown_product: "it names something that is not sold",
+  customer_request: "you asked for it",
+  backorder_expired: "what it waited for has not come in in time",
 };
 
 /** What has become of an order, or what it waits for and whose turn it is. */

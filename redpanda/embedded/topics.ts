@@ -14,7 +14,9 @@ import { parseTopicConfig, type TopicConfig } from "./topics/config.ts";
 import {
   checkPartitionCount,
   checkTopicName,
+  directoryName,
   readTopicEntries,
+  startKey,
   type TopicEntry,
   topicKey,
 } from "./topics/entry.ts";
@@ -92,6 +94,7 @@ export class Topics {
       const topic = await this.#open(name, entry);
       await this.#record(name, entry, topic.partitions);
       this.#add(topic);
+      this.logger.info("topic created", { topic: name, partitions });
       return topic;
     });
   }
@@ -109,6 +112,7 @@ export class Topics {
       const added = await this.#openLogs(topic, partitions.length, count);
       await this.#record(name, { id, partitions: count, overrides }, added);
       partitions.push(...added);
+      this.logger.info("partitions added", { topic: name, partitions: count });
     });
   }
 
@@ -121,6 +125,7 @@ export class Topics {
       this.#byId.delete(topic.id);
       await closeAll(topic.partitions);
       await this.disk.remove(join(this.root, directoryName(topic)));
+      this.logger.info("topic deleted", { topic: topic.name });
     });
   }
 
@@ -193,14 +198,4 @@ export class Topics {
 
 async function closeAll(logs: readonly PartitionLog[]): Promise<void> {
   await Promise.all(logs.map((log) => log.close()));
-}
-
-/** The id keeps apart topics that differ only in case, on file systems that do not; 233 characters at most. */
-function directoryName({ name, id }: Pick<Topic, "name" | "id">): string {
-  return `${name.slice(0, 200)}.${id}`;
-}
-
-/** Where DeleteRecords keeps the first offset that may be read. */
-function startKey({ id }: Pick<Topic, "id">, partition: number): string {
-  return `start/${id}/${partition}`;
 }

@@ -1,4 +1,4 @@
-/** How a topic stands in the journal, and what it may be called and consist of. */
+/** How a topic stands in the journal and on disk, and what it may be called and consist of. */
 import { ErrorCode, KafkaError } from "../errors.ts";
 import type { Json } from "../storage/journal.ts";
 
@@ -17,6 +17,16 @@ const PREFIX = "topic/";
 
 export function topicKey(name: string): string {
   return PREFIX + name;
+}
+
+/** Where DeleteRecords keeps the first offset that may be read. */
+export function startKey({ id }: { readonly id: string }, partition: number): string {
+  return `start/${id}/${partition}`;
+}
+
+/** The id keeps apart topics that differ only in case, on file systems that do not; 233 characters at most. */
+export function directoryName({ name, id }: { readonly name: string; readonly id: string }): string {
+  return `${name.slice(0, 200)}.${id}`;
 }
 
 /** All topics that there are. */

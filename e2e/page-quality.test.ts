@@ -154,7 +154,7 @@ describePage("the page's quality", () => {
       await shop.checkOut();
       await shop.reaches("confirmed");
       expect(await shop.page.getByRole("link", { name: "Behind the counter" }).count()).toBe(0);
-      expect(await shop.timeline()).toEqual(["PlaceOrder", "OrderPlaced", "OrderConfirmed"]);
+      expect(await shop.timeline()).toEqual(["PlaceOrder", "OrderPlaced", "StockReserved", "OrderConfirmed"]);
       await shop.goTo("counter");
       await shop.page.getByText("This store runs without a supervisor").waitFor();
       expect(shop.complaints.list()).toEqual([]);

@@ -6,6 +6,7 @@ import {
   parkedForAReason,
 } from "./kit-invariants.ts";
 import type { Process } from "./process.ts";
+import { cancelledForAReason, rulesAreKept, stockIsWhatCameIn } from "./stock-invariants.ts";
 import {
   acceptedIsKept,
   catalogueMatchesStock,
@@ -29,8 +30,8 @@ const atCommit: readonly (Invariant<World> & { service: string })[] = [
   { name: "stock adds up", service: "inventory", check: stockAddsUp },
 ];
 
-/** True when nothing goes wrong any more and everything has come to rest. */
-const atTheEnd: readonly Invariant<World>[] = [
+/** True when nothing goes wrong any more and everything has come to rest: while stock is short, and afterwards. */
+const atRest: readonly Invariant<World>[] = [
   { name: "every message is handled once by each reader, in order", check: deliveredInOrder },
   { name: "the inbox knows what was handled", check: ledgerMatchesInbox },
   { name: "outboxes are empty", check: outboxesAreEmpty },
@@ -40,6 +41,9 @@ const atTheEnd: readonly Invariant<World>[] = [
   { name: "all services agree on every order", check: everybodyAgrees },
   { name: "the history of an order is what happened to it", check: historyIsCausal },
   { name: "stock adds up", check: stockAddsUp },
+  { name: "stock is what came in", check: stockIsWhatCameIn },
+  { name: "stock is given out as the rules say", check: rulesAreKept },
+  { name: "a cancelled order was cancelled for a reason", check: cancelledForAReason },
   { name: "reserved is what confirmed orders hold", check: reservedIsWhatOrdersHold },
   { name: "the catalogue shows what is in stock", check: catalogueMatchesStock },
   { name: "customers are told once of every step", check: notifiedOnce },
@@ -55,8 +59,8 @@ export function checkAtCommit(world: World, process: Process<unknown>): void {
   }
 }
 
-export function checkAtTheEnd(world: World): void {
-  for (const invariant of atTheEnd) check(world, invariant);
+export function checkAtRest(world: World): void {
+  for (const invariant of atRest) check(world, invariant);
 }
 
 function check(world: World, { name, check }: Invariant<World>): void {

@@ -1,7 +1,7 @@
 import type { World } from "./world.ts";
 
 /** What keeps the world from being at rest; undefined when nothing does. */
-export function unfinished({ workload, network, processes }: World): string | undefined {
+export function unfinished({ workload, network, processes, patient }: World): string | undefined {
   if (workload.open > 0) return `${workload.open} customers still wait for an answer`;
   if (network.inFlight > 0) return `${network.inFlight} messages are on the wire`;
   for (const process of processes) {
@@ -9,8 +9,8 @@ export function unfinished({ workload, network, processes }: World): string | un
     if (running === undefined || running.stopping) return `${name} is down`;
     const letters = process.count("dead_letters");
     if (letters > 0) return `${letters} dead letters are left at ${name}`;
-    // An order that waits may do so for as long as it wants to.
-    const timers = process.count("timers WHERE name <> 'backorder-expiry'");
+    // An order that may wait for a month does.
+    const timers = process.count(patient ? "timers WHERE name <> 'backorder-expiry'" : "timers");
     if (timers > 0) return `${timers} deadlines have not come at ${name}`;
     const waiting = process.count("outbox");
     if (waiting > 0) return `${waiting} messages wait in the outbox of ${name}`;

@@ -1,4 +1,5 @@
 import { SigningKeyPublished } from "@distributed-messaging/contracts";
+import { SigningKeys } from "@distributed-messaging/service/signing-keys";
 import { Catalogue } from "../../services/api-gateway/catalogue.ts";
 import { gatewayHandlers } from "../../services/api-gateway/handlers.ts";
 import { migrations as gatewayMigrations } from "../../services/api-gateway/migrations/index.ts";
@@ -56,15 +57,19 @@ export const gateway: ServiceDefinition<GatewayParts> = {
     ),
 };
 
-export const order: ServiceDefinition<OrderParts> = {
-  name: "order",
-  migrations: orderMigrations,
-  build(database) {
-    const parts = { store: new OrderStore(database) };
-    return { parts, handlers: orderHandlers(parts.store), timers: orderTimers(parts.store) };
-  },
-  started: () => Promise.resolve(),
-};
+/** @param backorderTtlMs for how long an order may wait for stock */
+export function order(backorderTtlMs: number): ServiceDefinition<OrderParts> {
+  return {
+    name: "order",
+    migrations: orderMigrations,
+    build(database) {
+      const store = new OrderStore(database);
+      const handlers = [...orderHandlers(store, backorderTtlMs), new SigningKeys(database).handler];
+      return { parts: { store }, handlers, timers: orderTimers(store, backorderTtlMs) };
+    },
+    started: () => Promise.resolve(),
+  };
+}
 
 /** @param products what it begins with: those that it does not have yet are added at each start */
 export function inventory(products: readonly StockedProduct[]): ServiceDefinition<InventoryParts> {
@@ -73,7 +78,8 @@ export function inventory(products: readonly StockedProduct[]): ServiceDefinitio
     migrations: inventoryMigrations,
     build(database) {
       const parts = { store: new InventoryStore(database) };
-      return { parts, handlers: inventoryHandlers(parts.store) };
+      const handlers = [...inventoryHandlers(parts.store), new SigningKeys(database).handler];
+      return { parts, handlers };
     },
     started: ({ messaging, parts: { store } }) =>
       messaging.unitOfWork.run((transaction) => {
@@ -88,7 +94,8 @@ export const notification: ServiceDefinition<NotificationParts> = {
   migrations: notificationMigrations,
   build(database) {
     const parts = { store: new NotificationStore(database) };
-    return { parts, handlers: notificationHandlers(parts.store, () => {}) };
+    const handlers = [...notificationHandlers(parts.store, () => {}), new SigningKeys(database).handler];
+    return { parts, handlers };
   },
   started: () => Promise.resolve(),
 };

@@ -77,7 +77,7 @@ class Connection {
     if (text === "") return undefined;
     // The few that are run over and over are kept prepared.
     if (parameters.length === 0 && !this.#migrating) return this.#raw.query(text).run();
-    return this.#raw.run(text, parameters as string[]);
+    return this.#raw.run(text, ...(parameters as [string[]]));
   }
 
   #commit(text: string): unknown {

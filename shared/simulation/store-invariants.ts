@@ -15,14 +15,14 @@ import type { Running } from "./process.ts";
 import type { GatewayParts, InventoryParts, OrderParts } from "./services.ts";
 import type { World } from "./world.ts";
 
-interface Parts {
+export interface Parts {
   readonly gateway: GatewayParts;
   readonly order: OrderParts;
   readonly inventory: InventoryParts;
 }
 
 /** The stores, through the code that the services themselves use. @throws when a process is down */
-function partsOf({ gateway, order, inventory }: World): Parts {
+export function partsOf({ gateway, order, inventory }: World): Parts {
   const up = <P>(running: Running<P> | undefined): P => {
     if (running === undefined) throw new Error("a process is down at the end");
     return running.parts;
@@ -31,7 +31,7 @@ function partsOf({ gateway, order, inventory }: World): Parts {
 }
 
 /** Every order that the gateway has accepted, whether its customer heard so or not. */
-function* views(world: World): Iterable<OrderView> {
+export function* views(world: World): Iterable<OrderView> {
   const { gateway } = partsOf(world);
   const ids = world.gateway.disk.sql
     .query<{ id: string }, []>("SELECT order_id AS id FROM orders ORDER BY seq")
@@ -77,8 +77,9 @@ export function* acceptedIsKept(world: World): Iterable<string> {
   }
   const made = new Map<string, number>();
   for (const { orderId } of views(world)) made.set(orderId, 1);
-  const repeatable = world.workload.errands.filter(({ wish }) => wish.orderId ?? wish.key);
-  const once = world.workload.errands.length - repeatable.length;
+  const { placing } = world.workload;
+  const repeatable = placing.filter((errand) => errand.repeatable);
+  const once = placing.length - repeatable.length;
   if (made.size < repeatable.length)
     yield `${repeatable.length} orders were asked for, ${made.size} are there`;
   if (made.size > repeatable.length + once) yield `${made.size} orders are there, more than were asked for`;
@@ -103,6 +104,7 @@ export function* everybodyAgrees(world: World): Iterable<string> {
     const reservation = parts.inventory.store.reservationStatus(orderId);
     if (order === undefined) yield `${orderId} is unknown to the order service`;
     else if (order.status === "pending") yield `${orderId} is still pending`;
+    else if (order.status === "backordered" && world.plenty) yield `${orderId} waits though there is enough`;
     else if (!Bun.deepEquals(withoutTimes(view), withoutTimes(order))) {
       yield `${orderId}: the view shows ${JSON.stringify(view)}, the order is ${JSON.stringify(order)}`;
     } else if (reservation !== expectedReservation[order.status]) {

@@ -5,7 +5,7 @@ import { BrokerLog } from "./broker-log.ts";
 import { unleash } from "./chaos.ts";
 import { type FaultName, Faults } from "./faults.ts";
 import { Crashed, Incarnation } from "./incarnation.ts";
-import { checkAtCommit, checkAtTheEnd } from "./invariants.ts";
+import { checkAtCommit, checkAtRest } from "./invariants.ts";
 import type { Mutation } from "./mutation.ts";
 import { Network } from "./network.ts";
 import { Operator } from "./operator.ts";
@@ -39,6 +39,10 @@ const MOST_STEPS_AN_ORDER = 1_000;
 
 const CLOCKS_AFTER_MS = 3 * 24 * 60 * 60 * 1000;
 
+/** For how long orders wait: in half of the runs so short that some expire, in the others until they are served. */
+const SHORT_WAIT_MS = 40_000;
+const LONG_WAIT_MS = 30 * 24 * 60 * 60 * 1000;
+
 /** The whole store, the broker, the customers and the weather. */
 export class World implements Surroundings {
   readonly scheduler = new Scheduler();
@@ -47,6 +51,8 @@ export class World implements Surroundings {
   readonly faults: Faults;
   readonly network: Network;
   readonly products: readonly services.StockedProduct[];
+  /** Whether orders wait until they are served, for as long as that takes. */
+  readonly patient: boolean;
   readonly gateway: Process<services.GatewayParts>;
   readonly order: Process<services.OrderParts>;
   readonly inventory: Process<services.InventoryParts>;
@@ -65,6 +71,8 @@ export class World implements Surroundings {
   };
   readonly committed = (service: Process<unknown>): void => checkAtCommit(this, service);
   readonly #mostSteps: number;
+  /** There is so much of everything that nobody has to wait. */
+  plenty = false;
   #over = false;
 
   constructor(options: WorldOptions) {
@@ -88,12 +96,15 @@ export class World implements Surroundings {
         options.mutation?.create(definition.name) ?? {},
       );
     this.gateway = make(services.gateway);
-    this.order = make(services.order);
+    const ttl = prng.fork("backorder time to live");
+    this.patient = ttl.chance(0.5);
+    this.order = make(services.order(this.patient ? LONG_WAIT_MS : ttl.between(1_000, SHORT_WAIT_MS)));
     this.inventory = make(services.inventory(this.products));
     this.notification = make(services.notification);
     this.processes = [this.gateway, this.order, this.inventory, this.notification];
     this.operator = new Operator(this);
-    this.workload = new Workload(options.orders, this.products, this.gateway, this, prng.fork("workload"));
+    const town = { surroundings: this, gateway: this.gateway };
+    this.workload = new Workload(options.orders, this.products, town, prng.fork("workload"));
   }
 
   /** Runs to the end, or to the first violation. */
@@ -104,8 +115,6 @@ export class World implements Surroundings {
       unleash(this);
       this.scheduler.after(this.workload.lastsMs + STORM_AFTER_MS, () => this.#heal());
       while (!this.#over && this.violations.length === 0) this.#step();
-      // Also when it did not come to rest: what is wrong then says why.
-      if (this.#over) checkAtTheEnd(this);
     } finally {
       drainMicrotasks();
       for (const service of this.processes) service.close();
@@ -144,15 +153,29 @@ export class World implements Surroundings {
     this.#watch(this.scheduler.nowMs + REST_DEADLINE_MS, 0);
   }
 
+  /** Looks now and then whether all is at rest, and has been for a while. */
   #watch(deadlineMs: number, restingFor: number): void {
     this.scheduler.after(LOOK_EVERY_MS, () => {
       for (const service of this.processes) this.operator.tidyUp(service);
       const left = unfinished(this);
-      if (left === undefined && restingFor > 2) this.#over = true;
+      if (left === undefined && restingFor > 2) this.#rest();
       else if (left !== undefined && this.scheduler.nowMs > deadlineMs) {
         this.violation(`no rest: ${left}`);
-        this.#over = this.processes.every(({ running }) => running !== undefined);
+        // What is wrong then says why.
+        if (this.processes.every(({ running }) => running !== undefined)) checkAtRest(this);
       } else this.#watch(deadlineMs, left === undefined ? restingFor + 1 : 0);
     });
+  }
+
+  /** Once with what there is, and once more when there is enough for everybody. */
+  #rest(): void {
+    checkAtRest(this);
+    if (this.plenty) this.#over = true;
+    else {
+      this.plenty = true;
+      this.trace.note("world", "there is plenty of everything");
+      this.workload.bringPlenty();
+      this.#watch(this.scheduler.nowMs + REST_DEADLINE_MS, 0);
+    }
   }
 }

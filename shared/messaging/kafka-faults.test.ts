@@ -16,7 +16,7 @@ type NamedFault = readonly [name: string, fault: Fault];
 let server: EmbeddedBrokerUnderTest;
 beforeAll(async () => {
   server = await embeddedBroker();
-});
+}, PATIENT_MS);
 afterAll(() => server.stop(), PATIENT_MS);
 
 const codes = (...names: (keyof typeof ErrorCode)[]): readonly NamedFault[] =>

@@ -13,7 +13,7 @@ const PROMPT_MS = 10_000;
 let server: EmbeddedBrokerUnderTest;
 beforeAll(async () => {
   server = await embeddedBroker();
-});
+}, PATIENT_MS);
 afterAll(() => server.stop(), PATIENT_MS);
 
 /** Answers nothing of the APIs until it is disposed of, like a broker that was frozen. */

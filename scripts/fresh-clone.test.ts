@@ -15,7 +15,8 @@ const TIMEOUT_MS = 10 * 60_000;
 const slow = process.env.SLOW_TESTS === "true";
 
 const folder = mkdtempSync(join(tmpdir(), "fresh-clone-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+// Two installations are many small files.
+afterAll(() => rmSync(folder, { recursive: true, force: true }), TIMEOUT_MS);
 
 /** A copy of all that is in version control, or would be, at a path with a space. */
 function clone(name: string): string {

@@ -1,7 +1,7 @@
 import type { DataOf, Money, ProductWithdrawn, StockChanged } from "@distributed-messaging/contracts";
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
 import { and, eq, sql } from "drizzle-orm";
-import { products, rebuild } from "./tables.ts";
+import { currentGeneration, products } from "./tables.ts";
 
 export interface CatalogueEntry {
   readonly productId: string;
@@ -10,13 +10,7 @@ export interface CatalogueEntry {
   readonly available: number;
 }
 
-/** The generation that is whole, of `rebuildMigration`: the one that is read. */
-const isRead = sql`generation = (SELECT complete FROM rebuild)`;
-
-/**
- * The gateway's own copy of what is sold, so that it can show and price it while the inventory is down. While it is
- * made anew, the new one grows beside the one that is read: on the way, it holds states of long ago.
- */
+/** The gateway's own copy of what is sold, so that it can show and price it while the inventory is down. */
 export class Catalogue {
   readonly #statements;
 
@@ -38,16 +32,11 @@ export class Catalogue {
 
   /** Only ever forwards: an older state that arrives late changes nothing. */
   save(product: DataOf<typeof StockChanged>, _transaction: Transaction): void {
-    for (const generation of this.#written()) this.#statements.save.run({ ...product, generation });
+    this.#statements.save.run(product);
   }
 
   withdraw(product: DataOf<typeof ProductWithdrawn>, _transaction: Transaction): void {
-    for (const generation of this.#written()) this.#statements.withdraw.run({ ...product, generation });
-  }
-
-  #written(): Set<number> {
-    const row = this.#statements.generations.get();
-    return new Set(row === undefined ? [] : [row.complete, row.generation]);
+    this.#statements.withdraw.run(product);
   }
 }
 
@@ -59,43 +48,35 @@ function prepare({ orm }: ServiceDatabase) {
     price: products.price,
     available: products.available,
   };
-  const identity = {
-    generation: sql.placeholder("generation"),
-    productId,
-    version: sql.placeholder("version"),
-  };
-  const target = [products.generation, products.productId];
-  const setWhere = sql`excluded.version > ${products.version}`;
+  const isSold = eq(products.withdrawn, false);
+  const copied = { productId, version: sql.placeholder("version"), generation: currentGeneration };
+  // The same version again says the same, unless the copy was damaged: then it is mended.
+  const setWhere = sql`excluded.version >= ${products.version}`;
   return {
-    generations: orm.select().from(rebuild).prepare(),
-    all: orm
-      .select(shown)
-      .from(products)
-      .where(and(isRead, eq(products.withdrawn, false)))
-      .orderBy(products.productId)
-      .prepare(),
+    all: orm.select(shown).from(products).where(isSold).orderBy(products.productId).prepare(),
     find: orm
       .select(shown)
       .from(products)
-      .where(and(isRead, eq(products.productId, productId), eq(products.withdrawn, false)))
+      .where(and(eq(products.productId, productId), isSold))
       .prepare(),
     save: orm
       .insert(products)
       .values({
-        ...identity,
+        ...copied,
         name: sql.placeholder("name"),
         price: sql.placeholder("price"),
         available: sql.placeholder("available"),
         withdrawn: false,
       })
       .onConflictDoUpdate({
-        target,
+        target: products.productId,
         set: {
           name: sql`excluded.name`,
           price: sql`excluded.price`,
           available: sql`excluded.available`,
           version: sql`excluded.version`,
           withdrawn: sql`0`,
+          generation: sql`excluded.generation`,
         },
         setWhere,
       })
@@ -103,15 +84,15 @@ function prepare({ orm }: ServiceDatabase) {
     withdraw: orm
       .insert(products)
       .values({
-        ...identity,
+        ...copied,
         name: "",
         price: { amount: 0, currency: "XXX" },
         available: 0,
         withdrawn: true,
       })
       .onConflictDoUpdate({
-        target,
-        set: { version: sql`excluded.version`, withdrawn: sql`1` },
+        target: products.productId,
+        set: { version: sql`excluded.version`, withdrawn: sql`1`, generation: sql`excluded.generation` },
         setWhere,
       })
       .prepare(),

@@ -5,6 +5,7 @@ import {
   serve,
   startMessaging,
 } from "@distributed-messaging/service/defaults";
+import { rebuildRoutes, startRebuild } from "@distributed-messaging/service/rebuild";
 import { runService } from "@distributed-messaging/service/run";
 import { Catalogue } from "./catalogue.ts";
 import { GatewayConfig } from "./config.ts";
@@ -14,13 +15,16 @@ import { migrations } from "./migrations/index.ts";
 import { pageRoutes } from "./page.ts";
 import { Sessions } from "./sessions.ts";
 import { OrderViews } from "./store.ts";
+import { copies } from "./tables.ts";
 
 await runService("api-gateway", async (service) => {
   const config = loadConfig(GatewayConfig, service.env, service.name);
   const database = openStorage(service, config, migrations);
   const views = new OrderViews(database, config.IDEMPOTENCY_RETENTION);
   const catalogue = new Catalogue(database);
-  const messaging = startMessaging(service, config, database, gatewayHandlers(views, catalogue));
+  const handlers = gatewayHandlers(views, catalogue);
+  const messaging = startMessaging(service, config, database, handlers);
+  const rebuild = startRebuild(service, { config, database, messaging, handlers, tables: copies });
   const sessions = await Sessions.open(database, messaging.unitOfWork);
   const { app } = createServiceApp(service, {
     description: "Takes orders and answers every question about them from its own copy",
@@ -31,6 +35,7 @@ await runService("api-gateway", async (service) => {
     // Orders are accepted without a broker; they wait in the outbox.
     brokerRequired: false,
   });
+  app.use(rebuildRoutes(rebuild, sessions.keys));
   app.use(
     gatewayRoutes({
       views,

@@ -4,13 +4,10 @@ import { and, desc, eq, lt, sql } from "drizzle-orm";
 import { type OrderView, type PlacedOrder, type Step, viewOf } from "./domain.ts";
 import { type HistoryEntry, historyOf } from "./history.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
-import { orderSteps, orders } from "./tables.ts";
+import { currentGeneration, orderSteps, orders } from "./tables.ts";
 
 /** An order as its customer sees it, with all that happened to it. */
 export type OrderWithHistory = OrderView & { readonly history: readonly HistoryEntry[] };
-
-/** The generation that is written now, of `rebuildMigration`. */
-const GENERATION = sql`(SELECT generation FROM rebuild)`;
 
 /** The gateway's own copy of the orders. Writing takes the transaction that it happens in. */
 export class OrderViews {
@@ -153,7 +150,7 @@ function prepare({ orm }: ServiceDatabase) {
     // A copy is overwritten when it is made anew: by the first message of the new generation that tells of it.
     learn: orm
       .insert(orders)
-      .values({ ...order, generation: GENERATION })
+      .values({ ...order, generation: currentGeneration })
       .onConflictDoUpdate({
         target: orders.orderId,
         set: {
@@ -168,7 +165,7 @@ function prepare({ orm }: ServiceDatabase) {
       .prepare(),
     learnStep: orm
       .insert(orderSteps)
-      .values({ ...step, generation: GENERATION })
+      .values({ ...step, generation: currentGeneration })
       .onConflictDoUpdate({
         target: [orderSteps.orderId, orderSteps.id],
         set: {

@@ -1,7 +1,11 @@
 import type { Money, PricedLine, Shortage } from "@distributed-messaging/contracts";
 import type { PrivateJwk } from "@distributed-messaging/service/auth";
+import { sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import type { Step } from "./domain.ts";
+
+/** The tables that are copies of what others decide, and can be made anew. */
+export const copies = ["orders", "order_steps", "products"] as const;
 
 export const orders = sqliteTable("orders", {
   seq: integer("seq").primaryKey({ autoIncrement: true }),
@@ -41,20 +45,17 @@ export const idempotencyKeys = sqliteTable("idempotency_keys", {
 export type Operation = "place-order" | "cancel-order" | "restock";
 
 export const products = sqliteTable("products", {
-  generation: integer("generation").notNull(),
-  productId: text("product_id").notNull(),
+  productId: text("product_id").primaryKey(),
   name: text("name").notNull(),
   price: text("price", { mode: "json" }).$type<Money>().notNull(),
   available: integer("available").notNull(),
   version: integer("version").notNull(),
   withdrawn: integer("withdrawn", { mode: "boolean" }).notNull(),
+  generation: integer("generation").notNull(),
 });
 
-/** Of `rebuildMigration`: the generation that is written, and the one that is whole. */
-export const rebuild = sqliteTable("rebuild", {
-  generation: integer("generation").notNull(),
-  complete: integer("complete").notNull(),
-});
+/** The generation that is written now, of `rebuildMigration`. */
+export const currentGeneration = sql`(SELECT generation FROM rebuild)`;
 
 export const signingKey = sqliteTable("signing_key", {
   keyId: text("key_id").primaryKey(),

@@ -5,6 +5,7 @@ import {
   serve,
   startMessaging,
 } from "@distributed-messaging/service/defaults";
+import { rebuildRoutes, startRebuild } from "@distributed-messaging/service/rebuild";
 import { runService } from "@distributed-messaging/service/run";
 import { SigningKeys } from "@distributed-messaging/service/signing-keys";
 import { NotificationConfig } from "./config.ts";
@@ -22,6 +23,8 @@ await runService("notification", async (service) => {
   const keys = new SigningKeys(database);
   const handlers = notificationHandlers(store, (customerId) => push.notify(customerId));
   const messaging = startMessaging(service, config, database, [...handlers, keys.handler]);
+  const tables = ["notifications"];
+  const rebuild = startRebuild(service, { config, database, messaging, handlers, tables });
   const { app, metrics } = createServiceApp(service, {
     description: "Tells customers what becomes of their orders",
     config,
@@ -31,6 +34,7 @@ await runService("notification", async (service) => {
     brokerRequired: true,
   });
   metrics.gauge("websockets_open", "Clients that are listening", () => push.size);
+  app.use(rebuildRoutes(rebuild, keys.find));
   app.use(notificationRoutes(store, push, keys.find));
   return serve(service, app, {
     host: config.HOST,

@@ -4,19 +4,19 @@ import type { Migration, ServiceDatabase } from "./database.ts";
 export const rebuildMigration: Migration = {
   name: "rebuild",
   sql: `
-    -- Every row of a copy bears the generation in which it was written last. What is written now bears
-    -- \`generation\`; up to \`complete\`, generations are whole.
+    -- Every row of a copy bears the generation in which it was written last. What is written now bears this one.
     CREATE TABLE rebuild (
       singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
       generation INTEGER NOT NULL,
-      complete INTEGER NOT NULL CHECK (complete <= generation),
-      phase TEXT NOT NULL CHECK (phase IN ('none', 'reading', 'sweeping', 'done', 'failed')),
+      phase TEXT NOT NULL CHECK (phase IN ('none', 'reading', 'checking', 'done', 'failed')),
+      drop_unaccounted INTEGER NOT NULL DEFAULT 0,
       started_at INTEGER,
       ended_at INTEGER,
       error TEXT,
-      skipped INTEGER NOT NULL DEFAULT 0
+      skipped INTEGER NOT NULL DEFAULT 0,
+      unaccounted INTEGER NOT NULL DEFAULT 0
     ) STRICT;
-    INSERT INTO rebuild (singleton, generation, complete, phase) VALUES (1, 1, 1, 'none');
+    INSERT INTO rebuild (singleton, generation, phase) VALUES (1, 1, 'none');
 
     -- How far each partition has been read again, and how far it is to be: as far as it had been handled when the
     -- rebuild began. What comes after that is written by the service's usual work.
@@ -30,16 +30,19 @@ export const rebuildMigration: Migration = {
   `,
 };
 
-export type RebuildPhase = "none" | "reading" | "sweeping" | "done" | "failed";
+export type RebuildPhase = "none" | "reading" | "checking" | "done" | "failed";
 
-/** How a rebuild stands, or how the last one ended. Times in milliseconds since the epoch. */
+/** How a rebuild stands, or how the last one ended. */
 export interface RebuildStatus {
   readonly phase: RebuildPhase;
+  /** Milliseconds since the epoch, as is `endedAt`. */
   readonly startedAt: number | null;
   readonly endedAt: number | null;
   readonly error: string | null;
   /** Messages that could not be read or handled, and were left out. */
   readonly skipped: number;
+  /** Rows that no message accounts for. */
+  readonly unaccounted: number;
   /** Offsets that have been passed, and that are to be. */
   readonly read: number;
   readonly toRead: number;
@@ -48,6 +51,18 @@ export interface RebuildStatus {
 interface PositionRow {
   readonly next: number;
   readonly target: number;
+}
+
+interface StatusRow extends Omit<RebuildStatus, "read" | "toRead"> {
+  readonly dropUnaccounted: number;
+}
+
+/** A part of a table that was looked at. */
+export interface Slice {
+  /** The row to go on behind; undefined at the end of the table. */
+  readonly next: number | undefined;
+  /** Rows in it that were not written since the rebuild began. */
+  readonly unaccounted: number;
 }
 
 const MAX_ERROR_CHARACTERS = 500;
@@ -61,16 +76,17 @@ export class RebuildStore {
     const { sql } = database;
     this.#database = database;
     this.#statements = {
-      status: sql.prepare<Omit<RebuildStatus, "read" | "toRead"> & { generation: number }, []>(
-        `SELECT phase, generation, started_at AS startedAt, ended_at AS endedAt, error, skipped FROM rebuild`,
+      status: sql.prepare<StatusRow, []>(
+        `SELECT phase, drop_unaccounted AS dropUnaccounted, started_at AS startedAt, ended_at AS endedAt, error,
+           skipped, unaccounted FROM rebuild`,
       ),
       progress: sql.prepare<{ read: number; toRead: number }, []>(
         `SELECT coalesce(sum(min(next_offset, target)), 0) AS read, coalesce(sum(target), 0) AS toRead
          FROM rebuild_positions`,
       ),
       begin: sql.prepare(
-        `UPDATE rebuild SET generation = generation + 1, phase = 'reading', started_at = ?, ended_at = NULL,
-           error = NULL, skipped = 0`,
+        `UPDATE rebuild SET generation = generation + 1, phase = 'reading', drop_unaccounted = ?, started_at = ?,
+           ended_at = NULL, error = NULL, skipped = 0, unaccounted = 0`,
       ),
       forget: sql.prepare("DELETE FROM rebuild_positions"),
       aim: sql.prepare(
@@ -82,21 +98,20 @@ export class RebuildStore {
       ),
       pass: sql.prepare("UPDATE rebuild_positions SET next_offset = ? WHERE topic = ? AND partition = ?"),
       skip: sql.prepare("UPDATE rebuild SET skipped = skipped + ?"),
-      sweep: sql.prepare("UPDATE rebuild SET complete = generation, phase = 'sweeping'"),
-      end: sql.prepare("UPDATE rebuild SET phase = ?, ended_at = ?, error = ?"),
+      check: sql.prepare("UPDATE rebuild SET phase = 'checking'"),
+      end: sql.prepare("UPDATE rebuild SET phase = ?, ended_at = ?, error = ?, unaccounted = ?"),
     };
   }
 
-  status(): RebuildStatus & { readonly generation: number } {
-    const status = this.#statements.status.get();
+  status(): RebuildStatus {
+    const { dropUnaccounted: _, ...status } = this.#row();
     const progress = this.#statements.progress.get();
-    if (status === null || progress === null) throw new Error("rebuild has lost its row");
-    return { ...status, ...progress };
+    return { ...status, read: progress?.read ?? 0, toRead: progress?.toRead ?? 0 };
   }
 
   /** Everything that is written from now on belongs to the next generation. */
-  begin(topics: readonly string[], now: number): void {
-    this.#statements.begin.run(now);
+  begin(topics: readonly string[], dropUnaccounted: boolean, now: number): void {
+    this.#statements.begin.run(Number(dropUnaccounted), now);
     this.#statements.forget.run();
     for (const topic of topics) this.#statements.aim.run(topic);
   }
@@ -110,36 +125,48 @@ export class RebuildStore {
     if (skipped > 0) this.#statements.skip.run(skipped);
   }
 
-  /** The new generation is whole. */
-  beginSweep(): void {
-    this.#statements.sweep.run();
+  /** Everything has been read. */
+  beginCheck(): void {
+    this.#statements.check.run();
   }
 
   /**
-   * Drops what an older generation left over, among the rows of a table behind `after`.
+   * Looks for rows of an older generation among the next rows of a table, and drops them if that was asked for.
    *
-   * @param table a table of copies, with a rowid and a generation; a null generation is nobody's copy
-   * @returns the row to go on behind; undefined at the end of the table
+   * @param table a table of copies, with a rowid and a generation; a row without one is nobody's copy
    */
-  sweepSlice(table: string, after: number, rows: number): number | undefined {
+  check(table: string, after: number, rows: number): Slice {
     const { sql } = this.#database;
-    using last = sql.prepare<{ rowid: number }, [number, number]>(
+    const one = <Row>(text: string, ...bindings: number[]): Row | undefined => {
+      using statement = sql.prepare<Row, number[]>(text);
+      return statement.get(...bindings) ?? undefined;
+    };
+    const end = one<{ rowid: number | null }>(
       `SELECT max(rowid) AS rowid FROM (SELECT rowid FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT ?)`,
-    );
-    const end = last.get(after, rows)?.rowid ?? undefined;
-    if (end === undefined) return undefined;
-    sql.run(
-      `DELETE FROM ${table} WHERE rowid > ? AND rowid <= ? AND generation < (SELECT complete FROM rebuild)`,
-      [after, end],
-    );
-    return end;
+      after,
+      rows,
+    )?.rowid;
+    if (end === undefined || end === null) return { next: undefined, unaccounted: 0 };
+    const old = `rowid > ? AND rowid <= ? AND generation < (SELECT generation FROM rebuild)`;
+    const unaccounted =
+      one<{ count: number }>(`SELECT count(*) AS count FROM ${table} WHERE ${old}`, after, end)?.count ?? 0;
+    if (unaccounted > 0 && this.#row().dropUnaccounted === 1) {
+      sql.run(`DELETE FROM ${table} WHERE ${old}`, [after, end]);
+    }
+    return { next: end, unaccounted };
   }
 
-  end(phase: "done" | "failed", now: number, error: string | null): void {
-    this.#statements.end.run(phase, now, error?.slice(0, MAX_ERROR_CHARACTERS) ?? null);
+  end(phase: "done" | "failed", now: number, error: string | null, unaccounted: number): void {
+    this.#statements.end.run(phase, now, error?.slice(0, MAX_ERROR_CHARACTERS) ?? null, unaccounted);
   }
 
   close(): void {
     for (const statement of Object.values(this.#statements)) statement.finalize();
+  }
+
+  #row(): StatusRow {
+    const row = this.#statements.status.get();
+    if (row === null) throw new Error("rebuild has lost its row");
+    return row;
   }
 }

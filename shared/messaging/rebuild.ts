@@ -31,17 +31,18 @@ export interface RebuildOptions {
 }
 
 const STALL_MS = 60_000;
-const CHECK_EVERY_MS = 1_000;
+const CHECK_EVERY_MS = 200;
 /** Rows that are looked at in one unit of work. */
-const SWEEP_ROWS = 500;
+const CHECKED_ROWS = 500;
 
 /**
  * Makes a service's copies anew out of the topics that they were made from, while the service goes on.
  *
- * All rows stay where they are and are read as ever. The topics are read from their beginnings by the handlers that
- * keep the copies, past the inbox, and what they write bears a new generation, as does what the service's usual work
- * writes meanwhile. When everything has been read that had been handled at the start, the rows that nothing wrote
- * again are those that no message accounts for, and are dropped. Each step is a transaction and knows where it
+ * All rows stay where they are and are read as ever: at no time is there less than before. The topics are read from
+ * their beginnings by the handlers that keep the copies, past the inbox, and what they write bears a new generation,
+ * as does what the service's usual work writes meanwhile. When everything has been read that had been handled at the
+ * start, the rows that nothing wrote again are those that no message accounts for. They are counted, and dropped only
+ * if that was asked for: it may be the topics that have lost something. Each step is a transaction and knows where it
  * stands: a process that dies goes on where it was.
  */
 export class Rebuild {
@@ -65,15 +66,19 @@ export class Rebuild {
   }
 
   status(): RebuildStatus {
-    const { generation: _, ...status } = this.#store.status();
-    return status;
+    return this.#store.status();
   }
 
-  /** Begins, unless one is under way. @returns whether it did */
-  async begin(): Promise<boolean> {
+  /**
+   * Begins, unless one is under way.
+   *
+   * @param dropUnaccounted whether rows that no message accounts for are dropped in the end
+   * @returns whether it did
+   */
+  async begin(dropUnaccounted: boolean): Promise<boolean> {
     const began = await this.#options.unitOfWork.run((transaction) => {
       if (isUnderWay(this.#store.status())) return false;
-      this.#store.begin(this.#topics, transaction.now);
+      this.#store.begin(this.#topics, dropUnaccounted, transaction.now);
       return true;
     });
     if (began) this.resume();
@@ -163,7 +168,7 @@ export class Rebuild {
     if (this.#stopped) return;
     const { runtime, log, stallMs = STALL_MS } = this.#options;
     const { phase, read, toRead } = this.#store.status();
-    if (phase === "sweeping" || (phase === "reading" && read >= toRead)) {
+    if (phase === "checking" || (phase === "reading" && read >= toRead)) {
       this.#ending = this.#finish().catch((error: unknown) => {
         log.warn({ err: error }, "the rebuild could not be finished, it is tried again");
         this.#cancelCheck = runtime.after(CHECK_EVERY_MS, () => this.#check());
@@ -182,23 +187,25 @@ export class Rebuild {
   async #finish(): Promise<void> {
     const { unitOfWork, tables, log } = this.#options;
     await this.#endReading();
-    await unitOfWork.run(() => this.#store.beginSweep());
+    await unitOfWork.run(() => this.#store.beginCheck());
+    let unaccounted = 0;
     for (const table of tables) {
-      let after: number | undefined = 0;
-      while (after !== undefined) {
-        if (this.#stopped) return;
+      for (let after: number | undefined = 0; after !== undefined && !this.#stopped; ) {
         const from: number = after;
-        after = await unitOfWork.run(() => this.#store.sweepSlice(table, from, SWEEP_ROWS));
+        const slice = await unitOfWork.run(() => this.#store.check(table, from, CHECKED_ROWS));
+        unaccounted += slice.unaccounted;
+        after = slice.next;
       }
     }
-    await unitOfWork.run((transaction) => this.#store.end("done", transaction.now, null));
+    if (this.#stopped) return;
+    await unitOfWork.run((transaction) => this.#store.end("done", transaction.now, null, unaccounted));
     log.info({ ...this.status() }, "the copies are made anew");
   }
 
   async #fail(reason: string): Promise<void> {
     const { unitOfWork, log, runtime } = this.#options;
     log.error({ reason }, "the copies are not made anew; they stay as they were");
-    await unitOfWork.run((transaction) => this.#store.end("failed", transaction.now, reason));
+    await unitOfWork.run((transaction) => this.#store.end("failed", transaction.now, reason, 0));
     // Not from within the subscription's own handler, which its end waits for.
     runtime.soon(() => void this.#endReading());
   }
@@ -211,7 +218,7 @@ export class Rebuild {
 }
 
 function isUnderWay({ phase }: RebuildStatus): boolean {
-  return phase === "reading" || phase === "sweeping";
+  return phase === "reading" || phase === "checking";
 }
 
 /** What a handler may do a second time: nobody is told of anything twice. */

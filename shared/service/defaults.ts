@@ -26,7 +26,7 @@ import { createTracer } from "./span-export.ts";
 import type { KeyLookup } from "./tokens.ts";
 
 const CommonConfig = Type.Object(commonSettings);
-type CommonConfig = Static<typeof CommonConfig>;
+export type CommonConfig = Static<typeof CommonConfig>;
 
 /**
  * Opens `<DATA_DIR>/<service>.sqlite` with the service's schema in it; closed when the service stops.

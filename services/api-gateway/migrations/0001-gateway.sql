@@ -44,17 +44,15 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
 -- The catalogue, as the inventory last told it. A withdrawn product keeps its row, so that nothing older than
--- the withdrawal can bring it back. While the copy is made anew, there are two generations of it.
+-- the withdrawal can bring it back.
 CREATE TABLE products (
-  seq INTEGER PRIMARY KEY,
-  generation INTEGER NOT NULL,
-  product_id TEXT NOT NULL,
+  product_id TEXT PRIMARY KEY,
   name TEXT NOT NULL,
   price TEXT NOT NULL,
   available INTEGER NOT NULL,
   version INTEGER NOT NULL,
   withdrawn INTEGER NOT NULL DEFAULT 0,
-  UNIQUE (generation, product_id)
+  generation INTEGER NOT NULL
 ) STRICT;
 
 -- The key that signs the store's tokens: made once, here and nowhere else.

@@ -1,0 +1,276 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import {
+  CancelOrder,
+  type DataOf,
+  MAX_STOCK,
+  OrderCancelled,
+  OrderConfirmed,
+  OrderPlaced,
+  type OrderRejected,
+  PlaceOrder,
+  ProductWithdrawn,
+  Restock,
+  StockChanged,
+} from "@distributed-messaging/contracts";
+import { eventually } from "@distributed-messaging/messaging/testing/kit";
+import { TestClient } from "./testing/client.ts";
+import { TestGateway } from "./testing/gateway.ts";
+
+let gateway: TestGateway;
+let ann: TestClient;
+let bob: TestClient;
+let admin: TestClient;
+
+const cup: DataOf<typeof StockChanged> = {
+  productId: "CUP",
+  name: "Cup",
+  price: { amount: 1000, currency: "EUR" },
+  available: 5,
+  version: 10,
+};
+
+async function stockIs(change: Partial<typeof cup>): Promise<void> {
+  await gateway.tell({ definition: StockChanged, data: { ...cup, ...change }, source: "inventory" });
+}
+
+async function catalogueHas(change: Partial<typeof cup>): Promise<void> {
+  const { version: _, ...shown } = { ...cup, ...change };
+  await eventually(() => Bun.deepEquals(gateway.life.catalogue.find("CUP"), shown));
+}
+
+beforeEach(async () => {
+  gateway = await TestGateway.start();
+  [ann, bob, admin] = [
+    await TestClient.signIn(gateway, "ANN"),
+    await TestClient.signIn(gateway, "BOB"),
+    await TestClient.signIn(gateway, "ADMIN", "admin"),
+  ];
+  await stockIs({});
+  await catalogueHas({});
+});
+afterEach(() => gateway[Symbol.asyncDispose]());
+
+/** What the order service has decided, as it tells it. */
+async function orderService(
+  definition: typeof OrderConfirmed | typeof OrderRejected | typeof OrderCancelled,
+  orderId: string,
+  reason?: DataOf<typeof OrderCancelled>["reason"],
+) {
+  const ids = { orderId, customerId: "ANN" };
+  const data = { ...ids, ...(reason === undefined ? {} : { reason }) } as DataOf<typeof OrderCancelled>;
+  await gateway.tell({ definition: definition as typeof OrderCancelled, data, source: "order" });
+}
+
+async function statusIs(orderId: string, status: string): Promise<void> {
+  await eventually(() => gateway.life.views.find(orderId)?.status === status);
+}
+
+describe("POST /orders/:orderId/cancel", () => {
+  test("passes the wish on, and says how the order stands", async () => {
+    await ann.place("X");
+    expect(await ann.cancel("X")).toEqual({
+      status: 202,
+      body: { orderId: "X", status: "accepted" },
+      replayed: false,
+    });
+    const { body } = await ann.get("/orders/X");
+    expect(body).toMatchObject({ status: "accepted" });
+    expect((body.history as { type: string }[]).map(({ type }) => type)).toEqual([
+      PlaceOrder.type,
+      CancelOrder.type,
+    ]);
+  });
+
+  test("again, while it is on its way: the same wish", async () => {
+    await ann.place("X");
+    const answers = await Promise.all([ann.cancel("X"), ann.cancel("X"), ann.cancel("X")]);
+    expect(answers.map(({ status }) => status)).toEqual([202, 202, 202]);
+    expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
+    await gateway.restart();
+    expect(await ann.cancel("X")).toMatchObject({ status: 202, replayed: true });
+    expect(gateway.emitted(CancelOrder)).toBe(1);
+  });
+
+  test("of an order that is final is a conflict; of a confirmed one it is not", async () => {
+    await ann.place("X");
+    await orderService(OrderConfirmed, "X");
+    await statusIs("X", "confirmed");
+    expect(await ann.cancel("X")).toMatchObject({ status: 202, body: { status: "confirmed" } });
+    await orderService(OrderCancelled, "X", "customer_request");
+    await statusIs("X", "cancelled");
+    expect(await ann.cancel("X")).toMatchObject({
+      status: 409,
+      body: { type: "urn:problem-type:order-final", detail: "Order X is cancelled already." },
+    });
+    expect(gateway.emitted(CancelOrder)).toBe(1);
+  });
+
+  test("with the key of a wish that was accepted is that wish, whatever has become of the order", async () => {
+    await ann.place("X");
+    const first = await ann.cancel("X", "key-1");
+    await orderService(OrderCancelled, "X", "customer_request");
+    await statusIs("X", "cancelled");
+    expect(await ann.cancel("X", "key-1")).toEqual({ ...first, replayed: true });
+    expect((await ann.cancel("X", "key-2")).status).toBe(409);
+    await ann.place("Y");
+    expect(await ann.cancel("Y", "key-1")).toMatchObject({
+      status: 422,
+      body: { type: "urn:problem-type:key-conflict" },
+    });
+  });
+
+  test("of somebody else's order, or of none, is not found", async () => {
+    await ann.place("X");
+    for (const answer of [await bob.cancel("X"), await ann.cancel("Y")]) expect(answer.status).toBe(404);
+    expect((await ann.cancel("no good id!")).status).toBe(422);
+    expect(gateway.emitted(CancelOrder)).toBe(0);
+  });
+
+  test("is shown with the reason once it is decided", async () => {
+    await ann.place("X");
+    await orderService(OrderCancelled, "X", "backorder_expired");
+    await statusIs("X", "cancelled");
+    expect((await ann.get("/orders/X")).body).toMatchObject({
+      status: "cancelled",
+      reason: "backorder_expired",
+    });
+  });
+});
+
+describe("POST /products/:productId/restock", () => {
+  test("tells the inventory", async () => {
+    const { status, body } = await admin.restock(7);
+    expect({ status, body }).toEqual({
+      status: 202,
+      body: { restockId: expect.any(String), productId: "CUP", quantity: 7 },
+    });
+    expect(gateway.emitted(Restock)).toBe(1);
+  });
+
+  test("is for admins", async () => {
+    expect((await ann.restock(1)).status).toBe(403);
+    expect(gateway.emitted(Restock)).toBe(0);
+  });
+
+  test("of what is not sold is not found, of what is no quantity invalid", async () => {
+    expect((await admin.restock(1, undefined, "PLATE")).status).toBe(404);
+    for (const quantity of [0, -1, 1.5, 10_001]) expect((await admin.restock(quantity)).status).toBe(422);
+    expect((await admin.post("/products/CUP/restock", { quantity: 1, more: 1 })).status).toBe(422);
+    expect((await admin.restock(10_000)).status).toBe(202);
+  });
+
+  test("of more than there may be is refused, up to the last piece", async () => {
+    await stockIs({ available: MAX_STOCK - 3, version: 11 });
+    await catalogueHas({ available: MAX_STOCK - 3 });
+    expect((await admin.restock(3)).status).toBe(202);
+    const refused = await admin.restock(4);
+    expect(refused.status).toBe(422);
+    expect(refused.body.errors).toEqual([
+      { path: "/quantity", message: `would make it more than ${MAX_STOCK}` },
+    ]);
+  });
+
+  test("with the same key comes in once, also at once and after a restart; with something else it is refused", async () => {
+    const answers = await Promise.all([admin.restock(7, "key-1"), admin.restock(7, "key-1")]);
+    await gateway.restart();
+    answers.push(await admin.restock(7, "key-1"));
+    expect(new Set(answers.map(({ body }) => body.restockId)).size).toBe(1);
+    expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
+    expect((await admin.restock(8, "key-1")).status).toBe(422);
+    expect(gateway.emitted(Restock)).toBe(1);
+    // Without a key, each is one of its own.
+    await admin.restock(7);
+    await admin.restock(7);
+    expect(gateway.emitted(Restock)).toBe(3);
+  });
+});
+
+describe("the same order again", () => {
+  test("while the broker is away, at once, and after a restart: one order", async () => {
+    gateway.isBrokerAway = true;
+    const answers = await Promise.all(Array.from({ length: 20 }, () => ann.place("X", 2, "key-1")));
+    await gateway.restart();
+    answers.push(await ann.place("X", 2, "key-1"), await ann.place("X", 2), await ann.place("X", 2, "key-2"));
+    for (const { status, body } of answers) {
+      expect({ status, body }).toEqual({ status: 202, body: { orderId: "X", status: "accepted" } });
+    }
+    expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
+    expect(gateway.emitted(PlaceOrder)).toBe(1);
+    gateway.isBrokerAway = false;
+    await eventually(() => gateway.broker.records("order.commands").length === 1);
+  });
+
+  test("a key belongs to one request: with another order, a cancellation or a restock it is refused", async () => {
+    await admin.place("X", 1, "key-1");
+    expect((await admin.place("X", 2, "key-1")).status).toBe(422);
+    expect((await admin.place("Y", 1, "key-1")).status).toBe(422);
+    expect((await admin.cancel("X", "key-1")).status).toBe(422);
+    expect((await admin.restock(1, "key-1")).status).toBe(422);
+    // Another one's keys are another one's.
+    expect((await ann.place("Y", 1, "key-1")).status).toBe(202);
+  });
+
+  test("keeps its price, though the catalogue has another one by now", async () => {
+    await ann.place("X", 3);
+    await stockIs({ price: { amount: 1, currency: "EUR" }, version: 11 });
+    await catalogueHas({ price: { amount: 1, currency: "EUR" } });
+    expect(await ann.place("X", 3)).toMatchObject({ status: 202, replayed: true });
+    expect((await ann.get("/orders/X")).body).toMatchObject({ total: { amount: 3000, currency: "EUR" } });
+    await ann.place("Y", 3);
+    expect((await ann.get("/orders/Y")).body).toMatchObject({ total: { amount: 3, currency: "EUR" } });
+  });
+});
+
+describe("the catalogue", () => {
+  test("never goes back to an older state of a product", async () => {
+    await stockIs({ available: 4, version: 12 });
+    await stockIs({ available: 9, version: 11 });
+    await gateway.tell({
+      definition: ProductWithdrawn,
+      data: { productId: "CUP", version: 9 },
+      source: "inventory",
+    });
+    await stockIs({ available: 3, version: 13 });
+    await catalogueHas({ available: 3 });
+    await gateway.tell({
+      definition: ProductWithdrawn,
+      data: { productId: "CUP", version: 14 },
+      source: "inventory",
+    });
+    await eventually(() => gateway.life.catalogue.find("CUP") === undefined);
+    await stockIs({ available: 2, version: 13 });
+    await stockIs({ available: 1, version: 15 });
+    await catalogueHas({ available: 1 });
+  });
+});
+
+test("orders are listed newest first, page by page, each customer's own", async () => {
+  for (let number = 1; number <= 7; number += 1) await ann.place(`A${number}`);
+  await bob.place("B1");
+  const pages: string[][] = [];
+  for (let after = ""; ; ) {
+    const { body } = await ann.get(`/orders?limit=3${after}`);
+    const ids = (body as unknown as { orderId: string }[]).map(({ orderId }) => orderId);
+    if (ids.length === 0) break;
+    pages.push(ids);
+    after = `&after=${ids.at(-1)}`;
+  }
+  expect(pages).toEqual([["A7", "A6", "A5"], ["A4", "A3", "A2"], ["A1"]]);
+  expect((await ann.get("/orders?after=B1")).body).toEqual([] as never);
+});
+
+test("an order that this gateway never accepted is known once the order service has told of it", async () => {
+  const items = [{ productId: "CUP", quantity: 1, unitPrice: cup.price }];
+  const data = { orderId: "FOREIGN", customerId: "ANN", items, total: cup.price };
+  await orderService(OrderConfirmed, "FOREIGN");
+  await eventually(() => gateway.life.messaging.deadLetters.count() === 1);
+  await gateway.tell({
+    definition: OrderPlaced,
+    data: { ...data, orderId: "OTHER" },
+    source: "order",
+    at: 5_000,
+  });
+  await orderService(OrderConfirmed, "OTHER");
+  await statusIs("OTHER", "confirmed");
+  expect((await ann.get("/orders/OTHER")).body).toMatchObject({ placedAt: "1970-01-01T00:00:05.000Z" });
+});

@@ -13,13 +13,15 @@ interface ChartProps {
   /** What fits into the field: so many values, and at least up to this one. */
   readonly length: number;
   readonly least: number;
+  /** What stands in the place of a value that is not known. */
+  readonly unknown?: string;
 }
 
 const WIDTH = 300;
 const HEIGHT = 96;
 
 /** A small line chart. Its latest and highest values stand in words above it, for those who cannot see the lines. */
-export function Chart({ title, series, write, length, least }: ChartProps) {
+export function Chart({ title, series, write, length, least, unknown = "no answer" }: ChartProps) {
   const known = series.flatMap(({ values }) => values.filter((value) => value !== null));
   const top = Math.max(least, ...known);
   return (
@@ -29,7 +31,7 @@ export function Chart({ title, series, write, length, least }: ChartProps) {
         {series.map(({ name, values, tone }) => (
           <div key={name} class={`chart-key chart-${tone}`}>
             <dt>{name}</dt>
-            <dd data-figure={name}>{latest(values, write)}</dd>
+            <dd data-figure={name}>{latest(values, write, unknown)}</dd>
           </div>
         ))}
       </dl>
@@ -48,9 +50,13 @@ export function Chart({ title, series, write, length, least }: ChartProps) {
   );
 }
 
-function latest(values: readonly (number | null)[], write: (value: number) => string): string {
+function latest(
+  values: readonly (number | null)[],
+  write: (value: number) => string,
+  unknown: string,
+): string {
   const last = values.at(-1);
-  return last === undefined ? "–" : last === null ? "no answer" : write(last);
+  return last === undefined ? "–" : last === null ? unknown : write(last);
 }
 
 /** A line through what is known, with gaps where nothing is; the last value stands at the right edge. */

@@ -9,8 +9,8 @@ import { customerId, token } from "./session.ts";
 export interface ListedOrder {
   readonly orderId: string;
   readonly status: OrderStatus | "sending";
-  /** How many things are in it, and what they cost; undefined until the gateway was asked. */
-  readonly count?: number;
+  readonly lines: readonly Line[];
+  /** Undefined while the prices are not known. */
   readonly total?: Money;
   /** Milliseconds since the epoch. */
   readonly placedAt: number;
@@ -46,12 +46,11 @@ export function resetOrders(): void {
 export function noteSent(orderId: string, lines: readonly Line[]): void {
   countSent(orderId);
   if (known.has(orderId)) return;
-  const count = lines.reduce((sum, { quantity }) => sum + quantity, 0);
   const total = priceSeen(lines);
   put({
     orderId,
     status: "sending",
-    count,
+    lines,
     ...(total === undefined ? {} : { total }),
     placedAt: Date.now(),
     updatedAt: 0,
@@ -88,11 +87,10 @@ export function noteRefused(orderId: string): void {
 export function noteOrder({ orderId, status, items, total, placedAt, updatedAt }: Order): void {
   const before = known.get(orderId);
   const at = Date.parse(updatedAt);
-  const count = items.reduce((sum, { quantity }) => sum + quantity, 0);
   // The news may be ahead of the gateway's copy: the two are told separately.
   const newer = before !== undefined && before.updatedAt > at;
   const now = newer ? { status: before.status, updatedAt: before.updatedAt } : { status, updatedAt: at };
-  put({ orderId, count, total, placedAt: Date.parse(placedAt), ...now });
+  put({ orderId, lines: items, total, placedAt: Date.parse(placedAt), ...now });
 }
 
 const statusOf: Readonly<Record<NotificationType, OrderStatus>> = {

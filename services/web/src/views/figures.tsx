@@ -103,6 +103,7 @@ function OrderCharts() {
         title="Time to confirmation"
         length={WINDOW_S}
         least={100}
+        unknown="–"
         write={duration}
         series={[
           {

@@ -1,3 +1,4 @@
+import { useEffect, useRef } from "preact/hooks";
 import { hasSupervisor } from "../api/supervisor.ts";
 import { Sign } from "../parts/pictures.tsx";
 import { itemCount } from "../state/basket.ts";
@@ -19,6 +20,12 @@ const links: readonly (readonly [view: Route["view"], href: string, text: string
 
 export function Header({ view }: { view: Route["view"] }) {
   const here = view === "order" ? "orders" : view;
+  const list = useRef<HTMLUListElement>(null);
+  // On a phone the links scroll sideways; the one that counts is to be seen.
+  useEffect(() => {
+    const current = links.findIndex(([name]) => name === here);
+    list.current?.children[current]?.scrollIntoView({ inline: "center", block: "nearest" });
+  }, [here]);
   return (
     <header class="top">
       <a class="brand" href={hrefOf.shop} aria-label="Still Open, to the shop">
@@ -26,7 +33,7 @@ export function Header({ view }: { view: Route["view"] }) {
         <span aria-hidden="true">Still Open</span>
       </a>
       <nav aria-label="Main">
-        <ul>
+        <ul ref={list}>
           {links.map(([name, href, text]) => (
             <li key={name}>
               <a href={href} aria-current={name === here ? "page" : undefined}>

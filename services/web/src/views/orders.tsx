@@ -5,11 +5,12 @@ import { money, plural, time } from "../parts/format.ts";
 import { StatusBadge } from "../parts/status.tsx";
 import { WindowedList } from "../parts/windowed-list.tsx";
 import { type ListedOrder, loadOrders, moreOrders, orders } from "../state/orders.ts";
+import { nameOf } from "../state/products.ts";
 import { hrefOf } from "../state/router.ts";
 import { customerId } from "../state/session.ts";
 import { SignInForm } from "./sign-in.tsx";
 
-const ROW_HEIGHT = 64;
+const ROW_HEIGHT = 72;
 
 export function OrdersView() {
   const customer = customerId.value;
@@ -49,7 +50,11 @@ function OrderList() {
   return (
     <>
       <Summary list={list} />
-      {list.length === 0 && !busy.value && <p class="empty">No orders yet.</p>}
+      {list.length === 0 && !busy.value && (
+        <p class="empty">
+          No orders yet. <a href={hrefOf.shop}>To the shelves</a>
+        </p>
+      )}
       <WindowedList
         items={list}
         keyOf={({ orderId }) => orderId}
@@ -84,13 +89,17 @@ function Summary({ list }: { list: readonly ListedOrder[] }) {
 function Row({ order }: { order: ListedOrder }) {
   return (
     <a class="order-row" href={hrefOf.order(order.orderId)}>
-      <span class="order-id">{order.orderId}</span>
-      <StatusBadge status={order.status} />
-      <span class="order-when">
-        {time(order.placedAt)}
-        {order.count !== undefined && `, ${plural(order.count, "thing")}`}
+      <span class="order-what">
+        <span class="order-names">{contents(order)}</span>
+        <span class="order-id">{order.orderId}</span>
       </span>
+      <StatusBadge status={order.status} />
+      <span class="order-when">{time(order.placedAt)}</span>
       <span class="order-total">{order.total === undefined ? "" : money(order.total)}</span>
     </a>
   );
+}
+
+function contents({ lines }: ListedOrder): string {
+  return lines.map(({ productId, quantity }) => `${quantity} × ${nameOf(productId)}`).join(", ");
 }

@@ -68,6 +68,21 @@ test("a copy of each dead letter goes to the topic for people, with the reason i
   });
 });
 
+test("the copy of a monster is cut, so that it can be sent; the dead letter itself is whole", async () => {
+  service = new TestService();
+  service.kit.start();
+  const long = "x".repeat(400 * 1024);
+  await service.broker.publish([{ topic: letters.name, key: long, value: long, headers: { long } }]);
+  await eventually(() => service.broker.records("reader.dead-letters").length === 1);
+  const [copy] = service.broker.records("reader.dead-letters");
+  expect(copy).toMatchObject({ key: null, headers: { "dead-letter-reason": "undecodable" } });
+  expect(copy?.headers.long).toBeUndefined();
+  expect(copy?.value?.byteLength).toBe(256 * 1024);
+  const [letter] = service.kit.deadLetterDesk.list({ limit: 1 });
+  expect(letter?.value?.byteLength).toBe(long.length);
+  expect(letter?.headers).toEqual({ long });
+});
+
 test("a DomainError parks at once; its half-done work is undone", async () => {
   service = new TestService(({ text }) => {
     if (text === "never") throw new DomainError("cannot be");

@@ -16,6 +16,8 @@ export type { DeadLetter, Failure, Reason } from "./dead-letter.ts";
 
 /** Longer texts are cut: a dead letter explains, it does not archive. */
 const MAX_ERROR_CHARACTERS = 2_000;
+/** A longer key, or longer headers, are left out of the copy: a broker that refuses it would hold up the outbox. */
+const MAX_COPIED_BYTES = 32 * 1024;
 /** Then the consumer waits instead of parking more. With MAX_MESSAGE_BYTES this bounds the table to some 25 GB. */
 const MAX_LETTERS = 100_000;
 /** Messages of unknown type are kept to be looked at, not to be replayed: the newest of them suffice. */
@@ -186,13 +188,14 @@ function shortened({ error, stack }: Failure): [string, string | null] {
 
 /** The record as it came, with the reason in its headers; a monster is cut so that the broker takes the copy. */
 function copyOf(record: IncomingRecord, failure: Failure, topic: string) {
-  const value = record.value?.subarray(0, MAX_MESSAGE_BYTES) ?? null;
+  const { key, headers } = record;
+  const fits = (part: string) => Buffer.byteLength(part) <= MAX_COPIED_BYTES;
   return {
     topic,
-    key: record.key,
-    value,
+    key: key !== null && fits(key) ? key : null,
+    value: record.value?.subarray(0, MAX_MESSAGE_BYTES) ?? null,
     headers: {
-      ...record.headers,
+      ...(fits(JSON.stringify(headers)) ? headers : {}),
       "dead-letter-reason": failure.reason,
       "dead-letter-error": failure.error.slice(0, MAX_ERROR_CHARACTERS),
       "dead-letter-attempts": String(failure.attempts),

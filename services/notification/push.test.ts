@@ -1,0 +1,158 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { type DataOf, OrderBackordered, OrderConfirmed, OrderPlaced } from "@distributed-messaging/contracts";
+import { eventually } from "@distributed-messaging/messaging/testing/kit";
+import type { Notification } from "./store.ts";
+import { TestNotifications } from "./testing/service.ts";
+
+let service: TestNotifications;
+beforeEach(async () => {
+  service = await TestNotifications.start();
+});
+afterEach(() => service[Symbol.asyncDispose]());
+
+/** A client that reconnects behind the last notification that it has. */
+class Reader {
+  readonly received: Notification[] = [];
+  readonly #token: string;
+  #socket: WebSocket | undefined;
+
+  constructor(token: string) {
+    this.#token = token;
+  }
+
+  async connect(): Promise<void> {
+    const after = this.received.at(-1)?.seq ?? 0;
+    const url = `${service.life.server.url.replace("http", "ws")}/notifications?after=${after}`;
+    const socket = new WebSocket(url, ["bearer", this.#token]);
+    socket.addEventListener("message", ({ data }) => {
+      // What still arrives on a connection that was given up, the next one brings again.
+      if (socket === this.#socket) this.received.push(JSON.parse(String(data)) as Notification);
+    });
+    this.#socket = socket;
+    await new Promise((resolve) => socket.addEventListener("open", resolve));
+  }
+
+  cut(): void {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    socket?.close();
+  }
+}
+
+const placed = (orderId: string, customerId = "ANN"): DataOf<typeof OrderPlaced> => ({
+  orderId,
+  customerId,
+  items: [{ productId: "CUP", quantity: 1, unitPrice: { amount: 1, currency: "EUR" } }],
+  total: { amount: 1, currency: "EUR" },
+});
+
+async function confirm(from: number, to: number): Promise<void> {
+  for (let number = from; number <= to; number += 1) {
+    await service.tell(OrderConfirmed, {
+      orderId: `X${number}`,
+      customerId: number % 5 === 0 ? "BOB" : "ANN",
+    });
+  }
+}
+
+function stored(customerId = "ANN"): Notification[] {
+  return service.life.store.after(customerId, 0, 10_000);
+}
+
+describe("a client that listens", () => {
+  test("misses nothing and gets nothing twice, however often it or the service goes away", async () => {
+    const reader = new Reader(await service.tokenOf("ANN"));
+    await confirm(1, 300);
+    for (let round = 0; round < 6; round += 1) {
+      await reader.connect();
+      const had = reader.received.length;
+      const sending = confirm(301 + 100 * round, 400 + 100 * round);
+      await eventually(() => reader.received.length > had + 20);
+      reader.cut();
+      await sending;
+      if (round % 2 === 1) await service.restart();
+    }
+    await reader.connect();
+    await eventually(() => stored().length === 720);
+    await eventually(() => reader.received.length >= 720);
+    expect(reader.received).toEqual(stored());
+    reader.cut();
+  });
+
+  test("hears of nobody else's orders", async () => {
+    const reader = new Reader(await service.tokenOf("BOB"));
+    await reader.connect();
+    await confirm(1, 20);
+    await eventually(() => reader.received.length === 4);
+    expect(reader.received).toEqual(stored("BOB"));
+    reader.cut();
+  });
+});
+
+describe("an order that waits", () => {
+  const waits = (revision: number, missing: number) =>
+    service.tell(OrderBackordered, {
+      orderId: "X1",
+      customerId: "ANN",
+      shortages: [{ productId: "CUP", missing }],
+      revision,
+    });
+
+  test("is told of once, though it lacks something else after a while", async () => {
+    await waits(1, 3);
+    await waits(2, 2);
+    await waits(3, 1);
+    await service.tell(OrderConfirmed, { orderId: "X1", customerId: "ANN" });
+    await eventually(() => stored().length === 2);
+    expect(stored().map(({ type, message }) => [type, message.includes("3 × CUP")])).toEqual([
+      ["order.waiting", true],
+      ["order.confirmed", false],
+    ]);
+  });
+});
+
+describe("the notifications are made anew", () => {
+  async function rebuilt(): Promise<void> {
+    await service.life.rebuild.begin(true);
+    await eventually(() => service.life.rebuild.status().phase === "done");
+  }
+
+  test("with the same content and the same numbers: a client that reads on misses nothing and gets nothing twice", async () => {
+    for (let number = 1; number <= 50; number += 1) await service.tell(OrderPlaced, placed(`X${number}`));
+    await confirm(1, 50);
+    await eventually(() => stored().length === 90);
+    const before = stored();
+    const reader = new Reader(await service.tokenOf("ANN"));
+    await reader.connect();
+    await eventually(() => reader.received.length === 90);
+    const rebuilding = rebuilt();
+    await confirm(51, 60);
+    await rebuilding;
+    await service.restart();
+    await reader.connect();
+    await eventually(() => reader.received.length === 98);
+    expect(reader.received).toEqual(stored());
+    expect(stored().slice(0, 90)).toEqual(before);
+    reader.cut();
+  });
+
+  test("with what they had lost, and without what nobody said", async () => {
+    await confirm(1, 50);
+    await eventually(() => stored().length === 40);
+    const before = stored();
+    const { sql } = service.database;
+    sql.run("UPDATE notifications SET message = 'wrong', customer_id = 'EVE' WHERE seq % 4 = 0");
+    sql.run(
+      `INSERT INTO notifications (notification_id, customer_id, order_id, type, message, at, generation)
+       VALUES ('phantom', 'ANN', 'X1', 'order.cancelled', 'no', '2026', 1)`,
+    );
+    await rebuilt();
+    expect(stored()).toEqual(before);
+    sql.run("DELETE FROM notifications WHERE seq = ?", [before[0]?.seq ?? 0]);
+    await rebuilt();
+    const content = ({ seq: _, ...rest }: Notification) => rest;
+    expect(stored().map(content)).toEqual([...before.slice(1), ...before.slice(0, 1)].map(content));
+    // A number that somebody may have read is not used again.
+    expect(stored().at(-1)?.seq).toBeGreaterThan(before.at(-1)?.seq ?? 0);
+  });
+});

@@ -1,0 +1,128 @@
+import {
+  allMessages,
+  allTopics,
+  type DataOf,
+  deadLetterTopic,
+  encode,
+  type MessageDefinition,
+  message,
+} from "@distributed-messaging/contracts";
+import {
+  Messaging,
+  migrate,
+  openDatabase,
+  Rebuild,
+  type ServiceDatabase,
+  silentLog,
+  systemRuntime,
+} from "@distributed-messaging/messaging";
+import { MemoryBroker } from "@distributed-messaging/messaging/memory";
+import {
+  generateSigningKey,
+  issueToken,
+  type Role,
+  type SigningKey,
+} from "@distributed-messaging/service/auth";
+import { serveForTest, type TestServer } from "@distributed-messaging/service/testing";
+import { notificationHandlers } from "../handlers.ts";
+import { notificationRoutes } from "../http.ts";
+import { migrations } from "../migrations/index.ts";
+import { Push } from "../push.ts";
+import { NotificationStore } from "../store.ts";
+
+interface Life {
+  readonly messaging: Messaging;
+  readonly store: NotificationStore;
+  readonly rebuild: Rebuild;
+  readonly server: TestServer;
+}
+
+/** A notification service in this process, with its routes at a port. */
+export class TestNotifications implements AsyncDisposable {
+  readonly database: ServiceDatabase = openDatabase(":memory:");
+  readonly broker = new MemoryBroker(allTopics, systemRuntime);
+  readonly #key: SigningKey;
+  #life: Life | undefined;
+
+  static async start(): Promise<TestNotifications> {
+    return new TestNotifications(await generateSigningKey()).#started();
+  }
+
+  private constructor(key: SigningKey) {
+    this.#key = key;
+    migrate(this.database, "notification", migrations);
+  }
+
+  get life(): Life {
+    if (this.#life === undefined) throw new Error("it does not run");
+    return this.#life;
+  }
+
+  /** Ends this process and begins the next one on the same database. */
+  async restart(): Promise<void> {
+    await this.#end();
+    await this.#started();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#end();
+    this.database.close();
+  }
+
+  tokenOf(customerId: string, role: Role = "customer"): Promise<string> {
+    const { privateJwk, keyId } = this.#key;
+    return issueToken(privateJwk, { keyId, customerId, role, now: Date.now(), ttlS: 3600 });
+  }
+
+  /** Emits a message of the order service. */
+  async tell<Definition extends MessageDefinition>(
+    definition: Definition,
+    data: DataOf<Definition>,
+  ): Promise<void> {
+    const id = Bun.randomUUIDv7();
+    const time = new Date().toISOString();
+    const origin = { id, source: "order", time, correlationid: id, causationid: id };
+    await this.broker.publish([encode(definition, message(definition, data, origin))]);
+  }
+
+  async #started(): Promise<this> {
+    const { database, broker } = this;
+    const store = new NotificationStore(database);
+    const push = new Push((customerId, after, limit) => store.after(customerId, after, limit));
+    const handlers = notificationHandlers(store, (customerId) => push.notify(customerId));
+    const shared = {
+      service: "notification",
+      database,
+      definitions: allMessages,
+      handlers,
+      runtime: systemRuntime,
+    };
+    const messaging = new Messaging({
+      ...shared,
+      transport: broker,
+      deadLetterTopic: deadLetterTopic("notification"),
+      log: silentLog,
+    });
+    messaging.start();
+    const { unitOfWork } = messaging;
+    const rebuild = new Rebuild({
+      ...shared,
+      unitOfWork,
+      subscriber: broker,
+      tables: ["notifications"],
+      log: silentLog,
+    });
+    rebuild.resume();
+    const keys = (keyId: string) => (keyId === this.#key.keyId ? this.#key.publicJwk : undefined);
+    const server = await serveForTest((app) => app.use(notificationRoutes(store, push, keys)));
+    this.#life = { messaging, store, rebuild, server };
+    return this;
+  }
+
+  async #end(): Promise<void> {
+    const { server, rebuild, messaging } = this.life;
+    await server[Symbol.asyncDispose]();
+    await rebuild.stop();
+    await messaging.stop();
+  }
+}

@@ -50,6 +50,18 @@ export class Customer {
     await eventually(`the gateway to accept ${order.orderId}`, () => this.place(order));
   }
 
+  /** Asks for an order to be cancelled. */
+  cancel(orderId: string, headers: Record<string, string> = {}): Promise<Answer> {
+    const url = `${this.at.gateway}/orders/${orderId}/cancel`;
+    return ask(url, { method: "POST", headers: { ...this.authorization, ...headers } });
+  }
+
+  /** As an admin: more of a product has come in. */
+  restock(productId: string, quantity: number, headers: Record<string, string> = {}): Promise<Answer> {
+    const body = jsonBody({ quantity }, { ...this.authorization, ...headers });
+    return ask(`${this.at.gateway}/products/${productId}/restock`, { method: "POST", ...body });
+  }
+
   askForOrder(orderId: string): Promise<Answer> {
     return ask(`${this.at.gateway}/orders/${orderId}`, { headers: this.authorization });
   }

@@ -90,6 +90,8 @@ export class ManagedProcess {
   /** SIGKILL. Resolves when it has ended; unless it was stopping, it is started again like after any crash. */
   async kill(): Promise<void> {
     const child = this.#running();
+    // Somebody asked for it: that says nothing about whether the process would go on by itself.
+    this.#crashesInARow = 0;
     child.signal("SIGKILL");
     await child.gone;
   }

@@ -146,6 +146,16 @@ describe("what is in the broker", () => {
     broker = await startEmbedded();
     expect((await ask("/orders/A/messages")).body).toHaveLength(2);
   });
+
+  test("a broker that was away while nobody looked makes no difference", async () => {
+    for (let time = 1; time <= 2; time++) {
+      await ask("/orders/A/messages");
+      await broker.stop();
+      broker = await startEmbedded();
+      expect((await ask("/orders/A/messages")).status).toBe(200);
+      expect(await ask("/orders/A/deliver-again", { method: "POST" })).toMatchObject({ status: 200 });
+    }
+  });
 });
 
 describe("what the services say", () => {

@@ -1,6 +1,7 @@
 import type { Topic } from "@distributed-messaging/contracts";
 import { type Admin, Partitioners } from "kafkajs";
-import { atMost, FAREWELL_MS, KafkaClient, type KafkaSettings, within } from "./kafka-client.ts";
+import { KafkaAdmin } from "./kafka-admin.ts";
+import type { KafkaSettings } from "./kafka-client.ts";
 import { KafkaPublisher } from "./kafka-publisher.ts";
 import { KafkaReader, type StoredRecord } from "./kafka-reader.ts";
 import type { Log } from "./runtime.ts";
@@ -22,7 +23,6 @@ export interface TopicState {
   readonly groups: readonly { readonly group: string; readonly lag: number }[];
 }
 
-const ANSWER_TIMEOUT_MS = 4_000;
 /** How far back in a partition the records of a key are looked for. */
 const SEARCH_DEPTH = 20_000;
 
@@ -31,20 +31,17 @@ const SEARCH_DEPTH = 20_000;
  * It reads what others wrote; `publish` is there to write it once more. Everything it does has a bound.
  */
 export class KafkaInspector {
-  readonly #settings: KafkaSettings;
   readonly #topics: readonly Topic[];
   readonly #groups: readonly string[];
-  readonly #log: Log;
+  readonly #admin: KafkaAdmin;
   readonly #reader: KafkaReader;
   readonly #publisher: KafkaPublisher;
-  #admin: AdminLife | undefined;
 
   /** @param groups the consumer groups whose lag is of interest */
   constructor(settings: KafkaSettings, topics: readonly Topic[], groups: readonly string[], log: Log) {
-    this.#settings = settings;
     this.#topics = topics;
     this.#groups = groups;
-    this.#log = log;
+    this.#admin = new KafkaAdmin(settings, log);
     const names = topics.map(({ name }) => name);
     this.#reader = new KafkaReader(settings, names, log);
     this.#publisher = new KafkaPublisher(settings, topics, log);
@@ -52,7 +49,7 @@ export class KafkaInspector {
 
   /** Every topic with its offsets, and how far behind each group is. @throws when the broker does not answer */
   topics(): Promise<TopicState[]> {
-    return this.#ask(async (admin) => {
+    return this.#admin.ask(async (admin) => {
       const names = this.#topics.map(({ name }) => name);
       const [partitions, ...committed] = await Promise.all([
         Promise.all(names.map((name) => partitionsOf(admin, name))),
@@ -72,7 +69,7 @@ export class KafkaInspector {
 
   /** The last records of a topic, newest first. @throws when the broker does not answer */
   async latest(topic: string, count: number): Promise<StoredRecord[]> {
-    const partitions = await this.#ask((admin) => partitionsOf(admin, topic));
+    const partitions = await this.#admin.ask((admin) => partitionsOf(admin, topic));
     const records = await this.#reader.read(
       partitions.map(({ partition, earliest, latest }) => ({
         topic,
@@ -91,7 +88,7 @@ export class KafkaInspector {
    * @throws when the broker does not answer
    */
   async ofKey(key: string, topics: readonly string[]): Promise<StoredRecord[]> {
-    const partitions = await this.#ask((admin) =>
+    const partitions = await this.#admin.ask((admin) =>
       Promise.all(topics.map(async (topic) => ({ topic, partitions: await partitionsOf(admin, topic) }))),
     );
     const records = await this.#reader.read(
@@ -109,52 +106,18 @@ export class KafkaInspector {
       .sort((one, other) => one.at - other.at || one.offset - other.offset);
   }
 
-  /** Resolves when the broker has the records. @throws when it has not, or when nobody knows */
-  publish(records: readonly OutgoingRecord[]): Promise<void> {
-    return this.#publisher.publish(records);
+  /** Resolves when the broker has the records, once or twice. @throws when it has not, or when nobody knows */
+  async publish(records: readonly OutgoingRecord[]): Promise<void> {
+    try {
+      await this.#publisher.publish(records);
+    } catch {
+      // The publisher begins anew after a failure, which the end of the broker before may have been.
+      await this.#publisher.publish(records);
+    }
   }
 
   async close(): Promise<void> {
-    const admin = this.#admin;
-    this.#admin = undefined;
-    await Promise.all([this.#reader.close(), this.#publisher.close(), admin?.end()]);
-  }
-
-  async #ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
-    this.#admin ??= new AdminLife(new KafkaClient(this.#settings, this.#log));
-    const life = this.#admin;
-    try {
-      return await within(ANSWER_TIMEOUT_MS, "asking the broker", life.ready.then(question));
-    } catch (error) {
-      // The next question begins with a fresh connection.
-      if (this.#admin === life) this.#admin = undefined;
-      life.abandon();
-      throw error;
-    }
-  }
-}
-
-class AdminLife {
-  readonly ready: Promise<Admin>;
-  readonly #client: KafkaClient;
-
-  constructor(client: KafkaClient) {
-    this.#client = client;
-    const admin = client.kafka.admin();
-    this.ready = admin.connect().then(() => admin);
-    this.ready.catch(() => {});
-  }
-
-  async end(): Promise<void> {
-    await atMost(
-      FAREWELL_MS,
-      this.ready.then((admin) => admin.disconnect()),
-    );
-    this.abandon();
-  }
-
-  abandon(): void {
-    this.#client.abandon();
+    await Promise.all([this.#reader.close(), this.#publisher.close(), this.#admin.close()]);
   }
 }
 

@@ -75,6 +75,7 @@ const strikes: Readonly<Record<RecurringFault, (world: World, count: number) => 
     // What nobody has read would be gone by definition: only a topic that everybody has read is made anew.
     if (!world.everybodyHasRead(name)) return false;
     for (const partition of network.log.partitionsOf(name)) partition.clear();
+    world.recreated.add(name);
     trace.note("broker", `has ${name} made anew`);
     network.rebalance();
     // One who is away does not see how the new topic grows past the end of the old one.

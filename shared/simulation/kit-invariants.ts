@@ -76,7 +76,7 @@ export function* outboxesAreEmpty({ processes }: World): Iterable<string> {
  * What was put into a topic to do harm was parked once by each service that reads the topic. A real message
  * was parked only if it was cursed, waited behind another one, or was there whenever its process died.
  */
-export function* parkedForAReason({ processes, poisons, compacted }: World): Iterable<string> {
+export function* parkedForAReason({ processes, poisons, compacted, recreated }: World): Iterable<string> {
   for (const { name, disk, topics, handlerWatch } of processes) {
     const times = new Map<string, number>();
     for (const parked of parkedBy(disk)) {
@@ -92,6 +92,9 @@ export function* parkedForAReason({ processes, poisons, compacted }: World): Ite
       const count = times.get(poison) ?? 0;
       // It may have been gone before anybody read it.
       if (count === 0 && key !== null && compacted.has(topic)) continue;
+      // Or passed over, when a copy of the last record of the old log came to stand at its old place in the new
+      // one. What a service emits comes in order, so all that stands before such a copy has been handled.
+      if (count === 0 && recreated.has(topic)) continue;
       if (count !== expected) yield `${name} has parked poison ${poison} of ${topic} ${count} times`;
     }
   }

@@ -62,8 +62,9 @@ export class World implements Surroundings {
   readonly operator: Operator;
   /** What was put into the topics that does not belong there. */
   readonly poisons: OutgoingRecord[] = [];
-  /** Topics that have lost records that were superseded. */
+  /** Topics that have lost records that were superseded, and those that were made anew. */
   readonly compacted = new Set<string>();
+  readonly recreated = new Set<string>();
   readonly violations: string[] = [];
   readonly violation = (text: string): void => {
     this.trace.note("VIOLATION", text);

@@ -86,6 +86,10 @@ const strikes: Readonly<Record<RecurringFault, (world: World, count: number) => 
     operator.tryOne(prng.pick(processes));
     return true;
   },
+  rebuild: ({ operator, prng, processes }) => {
+    operator.rebuild(prng.pick(processes), false);
+    return true;
+  },
 };
 
 /** Lets the recurring faults strike, each in its own rhythm, until the faults are turned off. */

@@ -55,8 +55,9 @@ export const faultTable = {
   poison: { everyMs: 6_000 },
   compaction: { everyMs: 10_000 },
   topicRecreated: { everyMs: 15_000 },
-  // Not a fault, but somebody who deals with what the faults left.
+  // Not faults, but what operators do about them.
   operator: { everyMs: 3_000 },
+  rebuild: { everyMs: 15_000 },
 } as const satisfies Record<string, Occasional | Recurring>;
 
 export type FaultName = keyof typeof faultTable;

@@ -9,16 +9,16 @@ export class Crashed extends Error {
 export class Incarnation implements Owner {
   alive = true;
   readonly process: string;
-  readonly #crash: (incarnation: Incarnation, step: string) => void;
+  readonly #crash: (step: string) => void;
 
   /** @param crash ends the life of the process, and sees to its restart */
-  constructor(process: string, crash: (incarnation: Incarnation, step: string) => void) {
+  constructor(process: string, crash: (step: string) => void) {
     this.process = process;
     this.#crash = crash;
   }
 
   /** The process dies here and now. Nothing of it happens any more. */
   crash(step: string): void {
-    if (this.alive) this.#crash(this, step);
+    if (this.alive) this.#crash(step);
   }
 }

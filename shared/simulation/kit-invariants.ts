@@ -8,13 +8,13 @@ import type { World } from "./world.ts";
  * late copy of one that it missed comes out of order, which is why the states on such a topic have versions.
  */
 export function* deliveredInOrder({ processes, compacted }: World): Iterable<string> {
-  const emitted = processes.flatMap((process) => emittedBy(process.disk));
+  const emitted = processes.flatMap((process) => emittedBy(process.disk.database));
   for (const { name, types, disk } of processes) {
     const lines = Map.groupBy(
       emitted.filter(({ type }) => types.has(type)),
       lineOf,
     );
-    const handled = Map.groupBy(handledBy(disk), lineOf);
+    const handled = Map.groupBy(handledBy(disk.database), lineOf);
     for (const line of new Set([...lines.keys(), ...handled.keys()])) {
       const expected = lines.get(line) ?? [];
       const actual = (handled.get(line) ?? []).map(({ messageId }) => messageId);
@@ -55,7 +55,7 @@ function faultInSome(expected: readonly Emitted[], actual: readonly string[]): s
 /** What has taken effect is in the inbox, so that it cannot take effect again. */
 export function* ledgerMatchesInbox({ processes }: World): Iterable<string> {
   for (const { name, disk } of processes) {
-    const forgotten = disk.sql
+    const forgotten = disk.database.sql
       .query<{ id: string }, [string]>(
         `SELECT message_id AS id FROM simulation_handled
          WHERE message_id NOT IN (SELECT message_id FROM inbox WHERE consumer = ?)`,
@@ -67,7 +67,7 @@ export function* ledgerMatchesInbox({ processes }: World): Iterable<string> {
 
 export function* outboxesAreEmpty({ processes }: World): Iterable<string> {
   for (const process of processes) {
-    const depth = process.count("outbox");
+    const depth = process.disk.count("outbox");
     if (depth > 0) yield `${depth} messages are left in the outbox of ${process.name}`;
   }
 }
@@ -79,7 +79,7 @@ export function* outboxesAreEmpty({ processes }: World): Iterable<string> {
 export function* parkedForAReason({ processes, poisons, compacted, recreated }: World): Iterable<string> {
   for (const { name, disk, topics, handlerWatch } of processes) {
     const times = new Map<string, number>();
-    for (const parked of parkedBy(disk)) {
+    for (const parked of parkedBy(disk.database)) {
       const poison = parked.headers[POISON_HEADER];
       if (poison !== undefined) times.set(poison, (times.get(poison) ?? 0) + 1);
       else if (!mayBePoisonous(parked, handlerWatch.cursed)) {
@@ -110,7 +110,7 @@ function mayBePoisonous({ reason, value }: Parked, cursed: ReadonlyMap<string, u
 /** Every deadline came once. */
 export function* deadlinesComeOnce({ processes }: World): Iterable<string> {
   for (const { name, disk } of processes) {
-    const wrong = disk.sql
+    const wrong = disk.database.sql
       .query<{ key: string; fired: number }, []>("SELECT key, fired FROM simulation_timers WHERE fired <> 1")
       .all();
     for (const { key, fired } of wrong) yield `the deadline of ${key} came ${fired} times at ${name}`;

@@ -34,6 +34,13 @@ export class Operator {
     this.#tend(process, (letters) => letters.find(({ reason }) => reason !== "behind"));
   }
 
+  /** Has a service make its copies anew, if it has any. */
+  rebuild({ running, name }: Process<unknown>, dropUnaccounted: boolean): void {
+    if (running?.rebuild === undefined || running.stopping) return;
+    this.#surroundings.trace.note("operator", `has ${name} make its copies anew`);
+    running.rebuild.begin(dropUnaccounted).catch((error: unknown) => this.#failed(running, error));
+  }
+
   #tend(process: Process<unknown>, choose: (letters: readonly DeadLetter[]) => DeadLetter | undefined): void {
     const { running, name } = process;
     if (running === undefined || running.stopping) return;

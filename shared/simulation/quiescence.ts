@@ -7,12 +7,14 @@ export function unfinished({ workload, network, processes, patient }: World): st
   for (const process of processes) {
     const { running, name } = process;
     if (running === undefined || running.stopping) return `${name} is down`;
-    const letters = process.count("dead_letters");
+    const phase = running.rebuild?.status().phase;
+    if (phase === "reading" || phase === "checking") return `${name} makes its copies anew`;
+    const letters = process.disk.count("dead_letters");
     if (letters > 0) return `${letters} dead letters are left at ${name}`;
     // An order that may wait for a month does.
-    const timers = process.count(patient ? "timers WHERE name <> 'backorder-expiry'" : "timers");
+    const timers = process.disk.count(patient ? "timers WHERE name <> 'backorder-expiry'" : "timers");
     if (timers > 0) return `${timers} deadlines have not come at ${name}`;
-    const waiting = process.count("outbox");
+    const waiting = process.disk.count("outbox");
     if (waiting > 0) return `${waiting} messages wait in the outbox of ${name}`;
     for (const topic of network.log.topics) {
       if (!process.hasRead(network.log.partitionsOf(topic.name))) return `${name} has not read ${topic.name}`;

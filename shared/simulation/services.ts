@@ -4,6 +4,7 @@ import { Catalogue } from "../../services/api-gateway/catalogue.ts";
 import { gatewayHandlers } from "../../services/api-gateway/handlers.ts";
 import { migrations as gatewayMigrations } from "../../services/api-gateway/migrations/index.ts";
 import { OrderViews } from "../../services/api-gateway/store.ts";
+import { copies } from "../../services/api-gateway/tables.ts";
 import { changeProduct, inventoryHandlers } from "../../services/inventory/handlers.ts";
 import { migrations as inventoryMigrations } from "../../services/inventory/migrations/index.ts";
 import { InventoryStore } from "../../services/inventory/store.ts";
@@ -46,7 +47,8 @@ export const gateway: ServiceDefinition<GatewayParts> = {
   migrations: gatewayMigrations,
   build(database) {
     const parts = { views: new OrderViews(database), catalogue: new Catalogue(database) };
-    return { parts, handlers: gatewayHandlers(parts.views, parts.catalogue) };
+    const handlers = gatewayHandlers(parts.views, parts.catalogue);
+    return { parts, handlers, copies: { handlers, tables: copies } };
   },
   started: ({ messaging }) =>
     messaging.unitOfWork.run((transaction) =>
@@ -94,8 +96,9 @@ export const notification: ServiceDefinition<NotificationParts> = {
   migrations: notificationMigrations,
   build(database) {
     const parts = { store: new NotificationStore(database) };
-    const handlers = [...notificationHandlers(parts.store, () => {}), new SigningKeys(database).handler];
-    return { parts, handlers };
+    const handlers = notificationHandlers(parts.store, () => {});
+    const copies = { handlers, tables: ["notifications"] };
+    return { parts, handlers: [...handlers, new SigningKeys(database).handler], copies };
   },
   started: () => Promise.resolve(),
 };

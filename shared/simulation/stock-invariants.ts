@@ -14,7 +14,7 @@ import type { World } from "./world.ts";
 /** On hand is what there was and what was brought, each delivery once. */
 export function* stockIsWhatCameIn(world: World): Iterable<string> {
   const onHand = new Map(world.products.map((product) => [product.productId, product.onHand]));
-  for (const { type, data } of emittedBy(world.gateway.disk)) {
+  for (const { type, data } of emittedBy(world.gateway.disk.database)) {
     if (type !== Restock.type) continue;
     const { productId, quantity } = data as DataOf<typeof Restock>;
     onHand.set(productId, (onHand.get(productId) ?? 0) + quantity);
@@ -32,9 +32,9 @@ export function* rulesAreKept(world: World): Iterable<string> {
     Object.fromEntries(world.products.map(({ productId, onHand }) => [productId, onHand])),
   );
   const emitted = new Map(
-    world.processes.flatMap(({ disk }) => emittedBy(disk).map((message) => [message.id, message])),
+    world.processes.flatMap(({ disk }) => emittedBy(disk.database).map((message) => [message.id, message])),
   );
-  for (const { messageId } of handledBy(world.inventory.disk)) {
+  for (const { messageId } of handledBy(world.inventory.disk.database)) {
     const input = toInput(emitted.get(messageId));
     if (input !== undefined) reference.apply(input);
   }
@@ -73,7 +73,7 @@ function toInput(message: Emitted | undefined): Input | undefined {
 export function* cancelledForAReason(world: World): Iterable<string> {
   const { order } = partsOf(world);
   const asked = new Set(
-    emittedBy(world.gateway.disk)
+    emittedBy(world.gateway.disk.database)
       .filter(({ type }) => type === CancelOrder.type)
       .map(({ key }) => key),
   );

@@ -10,8 +10,8 @@ function setUp() {
   const raw = openDatabase(":memory:");
   raw.sql.run("CREATE TABLE things (name TEXT)");
   const written: string[] = [];
-  const incarnation = new Incarnation("service", (own) => {
-    own.alive = false;
+  const incarnation: Incarnation = new Incarnation("service", () => {
+    incarnation.alive = false;
     if (raw.sql.inTransaction) raw.sql.run("ROLLBACK");
   });
   const prng = new Prng("storage");

@@ -70,7 +70,7 @@ export class World implements Surroundings {
     this.trace.note("VIOLATION", text);
     this.violations.push(text);
   };
-  readonly committed = (service: Process<unknown>): void => checkAtCommit(this, service);
+  readonly committed = (service: string): void => checkAtCommit(this, service);
   readonly #mostSteps: number;
   /** There is so much of everything that nobody has to wait. */
   plenty = false;
@@ -176,6 +176,7 @@ export class World implements Surroundings {
       this.plenty = true;
       this.trace.note("world", "there is plenty of everything");
       this.workload.bringPlenty();
+      for (const service of this.processes) this.operator.rebuild(service, this.recreated.size === 0);
       this.#watch(this.scheduler.nowMs + REST_DEADLINE_MS, 0);
     }
   }

@@ -160,6 +160,12 @@ describePage("behind the counter", () => {
       await shop.page
         .locator("[data-totals]", { hasText: "500 orders accepted" })
         .waitFor({ state: "attached" });
+      // After a reload they are asked for page by page.
+      await (await shop.goTo("orders")).page.reload();
+      for (const orders of ["50 orders", "100 orders"]) {
+        await eventually(orders, async () => (await listed()) === orders);
+        await press(shop, "Show older orders");
+      }
       expect(shop.complaints.list()).toEqual([]);
       await shop.context.close();
     },

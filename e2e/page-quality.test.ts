@@ -122,6 +122,7 @@ describePage("the page's quality", () => {
       await shop.page.keyboard.press("Enter");
       await tabTo(/^Add: Paper filters/);
       await shop.page.keyboard.press("Enter");
+      expect(await focused()).toBe("One Paper filters, 100 more");
       await tabTo(/^Place the order/);
       await shop.page.keyboard.press("Enter");
       await shop.reaches("confirmed");

@@ -83,7 +83,7 @@ export class Shop {
   }
 
   /** Waits until the order that is shown has a status. */
-  async reaches(status: Status | "sending" | "cancelled"): Promise<void> {
+  async reaches(status: Status | "sending" | "refused"): Promise<void> {
     await this.page.locator(`.status-card[data-status="${status}"]`).waitFor();
   }
 

@@ -24,8 +24,8 @@ export interface Sending {
 const keyOf = (customer: string | undefined) => `store.sending.${customer ?? ""}`;
 
 export const sending = signal<readonly Sending[]>([]);
-/** Why the last order was not taken. */
-export const refusal = signal<string | undefined>(undefined);
+/** The last order that was not taken, and why. */
+export const refusal = signal<{ readonly orderId: string; readonly reason: string } | undefined>(undefined);
 
 const inFlight = new Set<string>();
 const timers = new Map<string, ReturnType<typeof setTimeout>>();
@@ -107,10 +107,11 @@ function failed(orderId: string, lines: readonly Line[], error: unknown): void {
     return;
   }
   if (error instanceof Refused && error.status < 500 && error.status !== 429) {
+    // First why, then that: nobody is to look for an order that there will never be.
+    refusal.value = { orderId, reason: wordsFor(error) };
     save(sending.peek().filter((order) => order.orderId !== orderId));
     noteRefused(orderId);
     putBack(lines);
-    refusal.value = wordsFor(error);
     announce(`The order was not taken. ${wordsFor(error)}`);
     return;
   }

@@ -1,9 +1,10 @@
 import { signal } from "@preact/signals";
 import { fetchOrders } from "../api/gateway.ts";
+import { Refused } from "../api/request.ts";
 import type { Line, Money, Notification, NotificationType, Order, OrderStatus } from "../api/types.ts";
 import { countConfirmed, countSent } from "./meter.ts";
 import { productsById } from "./products.ts";
-import { customerId, token } from "./session.ts";
+import { customerId, expire, token } from "./session.ts";
 
 /** An order as the list shows it. `sending`: the gateway has not said yet that it has it. */
 export interface ListedOrder {
@@ -128,7 +129,14 @@ export function onNewsOf(orderId: string, callback: (news: Notification) => void
 export async function loadOrders(older = false): Promise<void> {
   const by = token.peek();
   if (by === undefined) return;
-  const page = await fetchOrders(by, PAGE, older ? lastOfPage : undefined);
+  let page: readonly Order[];
+  try {
+    page = await fetchOrders(by, PAGE, older ? lastOfPage : undefined);
+  } catch (error) {
+    // The token may be of a store that has been started from empty data since.
+    if (error instanceof Refused && error.status === 401 && token.peek() === by) expire();
+    throw error;
+  }
   if (token.peek() !== by) return;
   for (const order of page) noteOrder(order);
   if (older || lastOfPage === undefined) {

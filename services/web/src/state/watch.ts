@@ -3,7 +3,7 @@ import { useEffect } from "preact/hooks";
 import { fetchOrder } from "../api/gateway.ts";
 import { Refused } from "../api/request.ts";
 import { isOpen, type Notification, type Order } from "../api/types.ts";
-import { sending } from "./checkout.ts";
+import { refusal, sending } from "./checkout.ts";
 import { feed } from "./feed.ts";
 import { noteOrder, onNewsOf } from "./orders.ts";
 import { poll } from "./poll.ts";
@@ -29,8 +29,9 @@ const IDLE_MS = 10_000;
 export function useOrder(orderId: string): Signal<Watched> {
   const watched = useSignal(nothing);
   const by = token.value;
-  // Before the gateway has it there is nothing to ask for.
-  const onItsWay = sending.value.some((order) => order.orderId === orderId);
+  // Before the gateway has it, and when it will not have it, there is nothing to ask for.
+  const onItsWay =
+    sending.value.some((order) => order.orderId === orderId) || refusal.value?.orderId === orderId;
   useEffect(() => {
     watched.value = nothing;
     if (by === undefined || onItsWay) return;

@@ -1,3 +1,4 @@
+import { useRef } from "preact/hooks";
 import type { Line } from "../api/types.ts";
 import { money, plural } from "../parts/format.ts";
 import { Quantity } from "../parts/quantity.tsx";
@@ -24,14 +25,14 @@ export function BasketView() {
 export function BasketPanel({ id }: { id: string }) {
   const { lines } = basket.value;
   return (
-    <div class="receipt">
+    <div class="receipt" tabIndex={-1}>
       <p class="receipt-head" aria-hidden="true">
         Still Open
       </p>
       {lines.length === 0 ? <EmptyBasket /> : <Lines lines={lines} />}
       {refusal.value !== undefined && (
         <p class="refusal" role="alert">
-          The order was not taken. {refusal}
+          The order was not taken. {refusal.value.reason}
         </p>
       )}
       {lines.length > 0 && <CheckOut id={id} />}
@@ -54,7 +55,14 @@ function EmptyBasket() {
   );
 }
 
+/** Takes a line out, or changes it; what had the focus may be gone then. */
+function change(productId: string, quantity: number, list: HTMLElement | null): void {
+  setQuantity(productId, quantity);
+  if (quantity <= 0) list?.closest<HTMLElement>(".receipt")?.focus();
+}
+
 function Lines({ lines }: { lines: readonly Line[] }) {
+  const list = useRef<HTMLUListElement>(null);
   const known = productsById.value;
   const priced = lines.map((line) => ({ ...line, product: known.get(line.productId) }));
   const total = priced.reduce(
@@ -67,7 +75,7 @@ function Lines({ lines }: { lines: readonly Line[] }) {
   );
   return (
     <>
-      <ul class="receipt-lines">
+      <ul class="receipt-lines" ref={list}>
         {priced.map(({ productId, quantity, product }) => (
           <li key={productId}>
             <span class="receipt-name">{product?.name ?? productId}</span>
@@ -79,7 +87,7 @@ function Lines({ lines }: { lines: readonly Line[] }) {
             <Quantity
               name={product?.name ?? productId}
               value={quantity}
-              onChange={(value) => setQuantity(productId, value)}
+              onChange={(value) => change(productId, value, list.current)}
             />
           </li>
         ))}

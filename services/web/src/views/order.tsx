@@ -4,7 +4,7 @@ import { wordsFor } from "../api/request.ts";
 import { canCancel, type Order } from "../api/types.ts";
 import { money, plural, time } from "../parts/format.ts";
 import { StatusBadge, statusWords } from "../parts/status.tsx";
-import { sending } from "../state/checkout.ts";
+import { refusal, sending } from "../state/checkout.ts";
 import { nameOf } from "../state/products.ts";
 import { hrefOf } from "../state/router.ts";
 import { token } from "../state/session.ts";
@@ -36,7 +36,7 @@ export function OrderView({ orderId }: { orderId: string }) {
           Order <span class="order-number">{orderId}</span>
         </h1>
         {order === undefined ? (
-          <Unknown watched={watched.value} failures={onItsWay?.failures} />
+          <Unknown orderId={orderId} watched={watched.value} failures={onItsWay?.failures} />
         ) : (
           <Facts order={order} answered={watched.value.answered} />
         )}
@@ -50,12 +50,23 @@ export function OrderView({ orderId }: { orderId: string }) {
 }
 
 interface UnknownProps {
+  readonly orderId: string;
   readonly watched: Watched;
   /** How often it was sent in vain; undefined when it is not on its way. */
   readonly failures: number | undefined;
 }
 
-function Unknown({ watched, failures }: UnknownProps) {
+function Unknown({ orderId, watched, failures }: UnknownProps) {
+  if (refusal.value?.orderId === orderId) {
+    return (
+      <div class="status-card status-bad" data-status="refused">
+        <p role="alert">The order was not taken. {refusal.value.reason}</p>
+        <p>
+          What was in it is in <a href={hrefOf.basket}>the basket</a> again.
+        </p>
+      </div>
+    );
+  }
   if (failures !== undefined) {
     return (
       <div class="status-card" data-status="sending">

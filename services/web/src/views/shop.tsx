@@ -1,3 +1,4 @@
+import { useEffect, useRef } from "preact/hooks";
 import type { Product } from "../api/types.ts";
 import { money, plural } from "../parts/format.ts";
 import { Picture } from "../parts/pictures.tsx";
@@ -62,10 +63,21 @@ function ProductCard({ product }: { product: Product }) {
   const { productId, name, price } = product;
   const quantity = quantityOf(productId);
   const word = product.available === 0 ? "Order and wait" : "Add";
-  const add = () => {
-    setQuantity(productId, 1);
-    announce(`${name} is in the basket.`);
+  const action = useRef<HTMLDivElement>(null);
+  const acted = useRef(false);
+  const change = (value: number) => {
+    acted.current = true;
+    setQuantity(productId, value);
+    if (quantity === 0) announce(`${name} is in the basket.`);
   };
+  const inBasket = quantity > 0;
+  // The button that was pressed is gone: what has taken its place gets the focus.
+  useEffect(() => {
+    if (!acted.current || action.current?.contains(document.activeElement)) return;
+    acted.current = false;
+    const last = inBasket ? "button:last-child" : "button";
+    action.current?.querySelector<HTMLElement>(last)?.focus();
+  }, [inBasket]);
   return (
     <li class="product" data-product={productId}>
       <div class="product-picture">
@@ -74,13 +86,13 @@ function ProductCard({ product }: { product: Product }) {
       <h2>{name}</h2>
       <p class="product-price">{money(price)}</p>
       <Availability available={product.available} />
-      <div class="product-action">
+      <div class="product-action" ref={action}>
         {quantity === 0 ? (
-          <button type="button" class="add" onClick={add} aria-label={`${word}: ${name}`}>
+          <button type="button" class="add" onClick={() => change(1)} aria-label={`${word}: ${name}`}>
             {word}
           </button>
         ) : (
-          <Quantity name={name} value={quantity} onChange={(value) => setQuantity(productId, value)} />
+          <Quantity name={name} value={quantity} onChange={change} />
         )}
       </div>
     </li>

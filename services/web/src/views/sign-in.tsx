@@ -55,6 +55,7 @@ function closeFromOutside(menu: { current: HTMLDetailsElement | null }) {
 export function SignInForm({ id }: { id: string }) {
   const error = useSignal<string | undefined>(undefined);
   const busy = useSignal(false);
+  if (!canSignIn) return <p class="hint">This store does not let visitors sign in from here.</p>;
   const enter = async (customerId: string) => {
     busy.value = true;
     error.value = undefined;

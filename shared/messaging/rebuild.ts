@@ -163,9 +163,20 @@ export class Rebuild {
     }
   }
 
-  /** Looks now and then whether everything has been read, and then does the rest. */
+  /** Looks now and then whether everything has been read. A disk that refuses to say is asked again. */
   #check(): void {
     if (this.#stopped) return;
+    const { runtime, log } = this.#options;
+    try {
+      this.#look();
+    } catch (error) {
+      log.warn({ err: error }, "how far the rebuild is cannot be read, it is looked at again");
+      this.#cancelCheck = runtime.after(CHECK_EVERY_MS, () => this.#check());
+    }
+  }
+
+  /** Does the rest once everything has been read. @throws what the disk throws */
+  #look(): void {
     const { runtime, log, stallMs = STALL_MS } = this.#options;
     const { phase, read, toRead } = this.#store.status();
     if (phase === "checking" || (phase === "reading" && read >= toRead)) {

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { eventually } from "./eventually.ts";
 import { ratings, seriousFindings } from "./page/accessibility.ts";
 import { describePage, TEST_LIMIT_MS, useBench } from "./page/bench.ts";
 import { type Shop, type View, withoutSupervisor } from "./page/shop.ts";
@@ -122,7 +123,10 @@ describePage("the page's quality", () => {
       await shop.page.keyboard.press("Enter");
       await tabTo(/^Add: Paper filters/);
       await shop.page.keyboard.press("Enter");
-      expect(await focused()).toBe("One Paper filters, 100 more");
+      await eventually(
+        "the focus on what took the button's place",
+        async () => (await focused()) === "One Paper filters, 100 more",
+      );
       await tabTo(/^Place the order/);
       await shop.page.keyboard.press("Enter");
       await shop.reaches("confirmed");

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Product } from "../api/types.ts";
 import { money, plural } from "../parts/format.ts";
 import { Picture } from "../parts/pictures.tsx";
@@ -72,7 +72,7 @@ function ProductCard({ product }: { product: Product }) {
   };
   const inBasket = quantity > 0;
   // The button that was pressed is gone: what has taken its place gets the focus.
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!acted.current || action.current?.contains(document.activeElement)) return;
     acted.current = false;
     const last = inBasket ? "button:last-child" : "button";

@@ -43,6 +43,11 @@ export class Allocation {
     );
   }
 
+  /** Whether there is such a product. */
+  knows(productId: string): boolean {
+    return this.#find(productId) !== undefined;
+  }
+
   /** Adds to the stock of a product, or takes from it. */
   change(productId: string, by: { readonly onHand?: number; readonly reserved?: number }): void {
     const { onHand, reserved } = this.#stockOf(productId);
@@ -140,10 +145,16 @@ export class Allocation {
   }
 
   #stockOf(productId: string): Stock {
+    const stock = this.#find(productId);
+    if (stock === undefined) throw new DomainError(`there is no product ${productId}`);
+    return stock;
+  }
+
+  #find(productId: string): Stock | undefined {
     const known = this.#stock.get(productId);
     if (known !== undefined) return known;
     const found = this.#books.stock(productId);
-    if (found === undefined) throw new DomainError(`there is no product ${productId}`);
+    if (found === undefined) return undefined;
     const stock = { productId, onHand: found.onHand, reserved: found.reserved };
     this.#before.set(productId, stock);
     this.#stock.set(productId, stock);

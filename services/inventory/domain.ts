@@ -58,7 +58,7 @@ function place({ orderId, lines }: PlaceInput, books: Books, allocation: Allocat
   if (new Set(lines.map(({ productId }) => productId)).size < lines.length) {
     throw new DomainError(`order ${orderId} names a product twice`);
   }
-  const unknown = lines.find(({ productId }) => books.stock(productId) === undefined);
+  const unknown = lines.find(({ productId }) => !allocation.knows(productId));
   if (unknown !== undefined) {
     books.settle({ status: "rejected", orderId });
     allocation.say(emission(StockRejected, { orderId, reason: `unknown product ${unknown.productId}` }));

@@ -45,12 +45,13 @@ class Copyist {
     this.rebuild = this.#build();
   }
 
-  /** The next process on the same file. */
-  async restart(): Promise<void> {
+  /** The next process on the same file. @param beforeResume the last thing to happen before it goes on */
+  async restart(beforeResume = () => {}): Promise<void> {
     await this.rebuild.stop();
     await this.messaging.stop();
     this.messaging = this.#start();
     this.rebuild = this.#build();
+    beforeResume();
     this.rebuild.resume();
   }
 
@@ -200,6 +201,23 @@ describe("a copy that is made anew", () => {
     expect(copyist.copies()).toEqual(before);
     // A batch at most is read twice.
     expect(copied).toBeLessThan(1_500);
+  });
+
+  test("goes on though the disk could not be read when it was to", async () => {
+    copyist = new Copyist();
+    await copyist.send(1, 1_000);
+    const { sql } = copyist.database;
+    const middle = Promise.withResolvers<void>();
+    copyist.onLetter = (text) => {
+      if (text === "letter 400") middle.resolve();
+    };
+    await copyist.rebuild.begin(true);
+    await middle.promise;
+    await copyist.restart(() => sql.run("ALTER TABLE rebuild_positions RENAME TO unreadable"));
+    expect(() => copyist.rebuild.status()).toThrow("no such table");
+    sql.run("ALTER TABLE unreadable RENAME TO rebuild_positions");
+    await copyist.finished();
+    expect(copyist.rebuild.status()).toMatchObject({ phase: "done", unaccounted: 0 });
   });
 
   test("leaves out what cannot be handled", async () => {

@@ -85,13 +85,26 @@ export class Rebuild {
     return began;
   }
 
-  /** Goes on with what the last process had begun, if it had. */
+  /** Goes on with what was begun, by the last process too, if anything was. A disk that refuses to say is asked again. */
   resume(): void {
-    if (this.#stopped || !isUnderWay(this.#store.status())) return;
+    if (this.#stopped) return;
+    const { runtime, log } = this.#options;
+    try {
+      this.#goOn();
+    } catch (error) {
+      log.warn({ err: error }, "whether a rebuild is under way cannot be read, it is looked at again");
+      this.#cancelCheck = runtime.after(CHECK_EVERY_MS, () => this.resume());
+    }
+  }
+
+  /** @throws what the disk throws; nothing has been begun then */
+  #goOn(): void {
+    const status = this.#store.status();
+    if (!isUnderWay(status)) return;
     const { service, subscriber, runtime, log } = this.#options;
     this.#progressAtMs = runtime.monotonic();
-    if (this.#store.status().phase === "reading") {
-      log.info({ ...this.status() }, "reading the topics again");
+    if (status.phase === "reading") {
+      log.info({ ...status }, "reading the topics again");
       this.#subscription = subscriber.subscribe({
         group: `${service}.rebuild`,
         topics: this.#topics,
@@ -166,32 +179,34 @@ export class Rebuild {
   /** Looks now and then whether everything has been read. A disk that refuses to say is asked again. */
   #check(): void {
     if (this.#stopped) return;
-    const { runtime, log } = this.#options;
     try {
       this.#look();
     } catch (error) {
-      log.warn({ err: error }, "how far the rebuild is cannot be read, it is looked at again");
-      this.#cancelCheck = runtime.after(CHECK_EVERY_MS, () => this.#check());
+      this.#checkLater(error);
     }
   }
 
   /** Does the rest once everything has been read. @throws what the disk throws */
   #look(): void {
-    const { runtime, log, stallMs = STALL_MS } = this.#options;
+    const { runtime, stallMs = STALL_MS } = this.#options;
     const { phase, read, toRead } = this.#store.status();
     if (phase === "checking" || (phase === "reading" && read >= toRead)) {
-      this.#ending = this.#finish().catch((error: unknown) => {
-        log.warn({ err: error }, "the rebuild could not be finished, it is tried again");
-        this.#cancelCheck = runtime.after(CHECK_EVERY_MS, () => this.#check());
-      });
+      this.#ending = this.#finish().catch((error: unknown) => this.#checkLater(error));
       return;
     }
     if (phase !== "reading") return;
     const stalled = runtime.monotonic() - this.#progressAtMs > stallMs;
     if (stalled && this.#subscription?.healthy() === true) {
-      this.#ending = this.#fail("the topics no longer hold what the copy was made from").catch(() => {});
+      const reason = "the topics no longer hold what the copy was made from";
+      this.#ending = this.#fail(reason).catch((error: unknown) => this.#checkLater(error));
       return;
     }
+    this.#checkLater();
+  }
+
+  #checkLater(error?: unknown): void {
+    const { runtime, log } = this.#options;
+    if (error !== undefined) log.warn({ err: error }, "a step of the rebuild failed, it is tried again");
     this.#cancelCheck = runtime.after(CHECK_EVERY_MS, () => this.#check());
   }
 

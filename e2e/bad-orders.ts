@@ -76,6 +76,11 @@ export const invalid: readonly (readonly [string, unknown, readonly string[]])[]
     JSON.parse('{"items":[{"productId":"PRODUCT_001","quantity":1}],"__proto__":{"a":1}}'),
     ["/__proto__"],
   ],
+  [
+    "an id that has a toString of its own",
+    { items: [{ ...line, productId: { toString: 1 } }] },
+    ["/items/0/productId/toString"],
+  ],
   ["an unknown product", { items: [{ productId: "NO_SUCH_PRODUCT", quantity: 1 }] }, ["/items/0/productId"]],
   ["unknown products", { items: [...manyLines(2), line] }, ["/items/0/productId", "/items/1/productId"]],
   [

@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { acquireLock } from "@distributed-messaging/messaging/lock";
 import { freePorts } from "@distributed-messaging/scripts/ports";
 import { ROOT, serviceNames, services } from "@distributed-messaging/scripts/store";
 
@@ -137,6 +138,22 @@ describe.each(programs.map((program) => [program.name, program] as const))("%s",
       const problems = await problemsOf(program, { DATA_DIR: path });
       expect(problems).toHaveLength(1);
       expect(problems[0]).toContain(path);
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "with data that another process works on",
+    async () => {
+      const path = join(dir, crypto.randomUUID());
+      const own = program.name === "broker" ? join(path, "broker") : path;
+      mkdirSync(own, { recursive: true });
+      const lock = acquireLock(join(own, `${program.name}.lock`));
+      const problems = await problemsOf(program, { DATA_DIR: path });
+      lock?.release();
+      expect(problems).toHaveLength(1);
+      expect(problems[0]).toContain(path);
+      expect(problems[0]).toContain("another");
     },
     LIMIT_MS,
   );

@@ -8,6 +8,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import { acquireLock, type Lock } from "@distributed-messaging/messaging/lock";
 import { Cleaner } from "./cleaner.ts";
 import { Control } from "./control.ts";
 import { dispatch } from "./dispatch.ts";
@@ -18,7 +19,6 @@ import { ProducerIds } from "./producer-ids.ts";
 import { listen, type Server } from "./server.ts";
 import { Disk } from "./storage/disk.ts";
 import { Journal } from "./storage/journal.ts";
-import { acquireLock, type Lock } from "./storage/lock.ts";
 import { Topics } from "./topics.ts";
 
 export interface BrokerOptions {
@@ -161,7 +161,9 @@ export async function startBroker(given: BrokerOptions): Promise<Broker> {
 async function lockDirectory(disk: Disk, path: string): Promise<Lock> {
   try {
     await disk.makeDirectory(path);
-    return acquireLock(join(path, "broker.lock"));
+    const lock = acquireLock(join(path, "broker.lock"));
+    if (lock === undefined) throw new Error(`${path} is in use by another broker`);
+    return lock;
   } catch (error) {
     throw new Error(`the data directory cannot be used: ${messageOf(error)}`);
   }

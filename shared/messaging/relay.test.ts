@@ -113,3 +113,20 @@ test("stop waits for the send under way and keeps the rest", async () => {
     .get();
   expect(left?.count).toBe(1);
 });
+
+test("a stop does not wait for a broker that hangs; what it had is sent at the next start", async () => {
+  const publisher = new ScriptedPublisher();
+  const hang = Promise.withResolvers<void>();
+  publisher.answer = () => hang.promise;
+  service = serviceWith(publisher);
+  service.kit.start();
+  await service.send("a", "1");
+  await eventually(() => publisher.sends.length === 1);
+  await service.kit.stop();
+  expect(publisher.inFlight).toBe(1);
+  // Much too late: nobody is there to delete it.
+  hang.resolve();
+  await service.restart();
+  await eventually(() => service.kit.outbox.depth() === 0);
+  expect(publisher.sends).toEqual([["1"], ["1"]]);
+});

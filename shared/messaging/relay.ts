@@ -9,6 +9,8 @@ const BATCH = 500;
 const BATCH_BYTES = 768 * 1024;
 /** How often to look without having been woken: a backstop that should never find anything. */
 const BACKSTOP_MS = 1_000;
+/** How long a stop waits for the broker's answer: whatever it would have been, the records are sent again. */
+const STOP_MS = 2_000;
 const BACKOFF: Backoff = { firstMs: 50, mostMs: 5_000 };
 
 /**
@@ -70,11 +72,17 @@ export class Relay {
     });
   }
 
-  /** Resolves when the send under way, if any, has ended. What is left stays in the outbox for the next start. */
+  /**
+   * Resolves when the send under way, if any, has ended, or has taken too long: a broker may hang. What is left stays
+   * in the outbox for the next start.
+   */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelTimer?.();
-    await this.#running;
+    const late = Promise.withResolvers<void>();
+    const cancel = this.#runtime.after(STOP_MS, late.resolve);
+    await Promise.race([this.#running, late.promise]);
+    cancel();
   }
 
   /** Whether the last send went through. */

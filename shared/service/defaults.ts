@@ -11,6 +11,7 @@ import {
   type TimerHandler,
 } from "@distributed-messaging/messaging";
 import { type KafkaSettings, kafkaTransport } from "@distributed-messaging/messaging/kafka";
+import { acquireLock } from "@distributed-messaging/messaging/lock";
 import { type Static, Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
 import { commonSettings } from "./config.ts";
@@ -29,9 +30,10 @@ const CommonConfig = Type.Object(commonSettings);
 export type CommonConfig = Static<typeof CommonConfig>;
 
 /**
- * Opens `<DATA_DIR>/<service>.sqlite` with the service's schema in it; closed when the service stops.
+ * Opens `<DATA_DIR>/<service>.sqlite` with the service's schema in it, for this process alone; closed when the service
+ * stops. A second process would have a relay of its own, and send what the first one is sending in another order.
  *
- * @throws StartError when the file cannot be used
+ * @throws StartError when the file cannot be used, or another process of the service uses it
  */
 export function openStorage(
   service: Service,
@@ -40,6 +42,9 @@ export function openStorage(
 ): ServiceDatabase {
   ensureDataDir(config.DATA_DIR);
   try {
+    const lock = acquireLock(join(config.DATA_DIR, `${service.name}.lock`));
+    if (lock === undefined) throw new Error("another process of the service uses it");
+    service.lifecycle.add("data directory", { stop: () => lock.release() });
     const database = openDatabase(join(config.DATA_DIR, `${service.name}.sqlite`), config.SQLITE_SYNCHRONOUS);
     service.lifecycle.add("database", { stop: () => database.close() });
     migrate(database, service.name, migrations);

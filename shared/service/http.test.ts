@@ -45,7 +45,14 @@ const ask = (path: string, init?: RequestInit) => askOnce(routes, path, init);
 
 describe("an address", () => {
   test("that nothing is at is 404", async () => {
-    for (const path of ["/nowhere", "/orders/a/b/c", "/..%2f..%2fetc%2fpasswd", "/%00", "/%zz"]) {
+    for (const path of [
+      "/nowhere",
+      "/orders//",
+      "/orders/a/b/c",
+      "/..%2f..%2fetc%2fpasswd",
+      "/%00",
+      "/%zz",
+    ]) {
       expect((await ask(path)).body).toMatchObject({ status: 404, type: "urn:problem-type:not-found" });
     }
   });

@@ -16,7 +16,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
  * and one chunk of it in memory, whatever the headers claim.
  *
  * @throws ServiceError too-large | unsupported (not declared as JSON) | malformed (empty, not UTF-8, not JSON,
- * nested too deeply) | invalid (JSON, but no object)
+ * nested too deeply) | invalid (JSON, but no object, or with a member `toString`)
  */
 export async function readJson(request: Request): Promise<object | undefined> {
   refuseDeclaredLength(request);
@@ -26,7 +26,10 @@ export async function readJson(request: Request): Promise<object | undefined> {
   if (bytes.byteLength === 0) throw malformed("The body is empty. Send JSON.");
   refuseDeepNesting(bytes);
   const value = parse(bytes);
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    refuseUnprintable(value, "");
+    return value;
+  }
   // Elysia does not check null, numbers and the like against an optional body's schema.
   const errors = [{ path: "", message: "expected object" }];
   throw new ServiceError("invalid", "invalid-input", "The body is invalid: expected object.", { errors });
@@ -63,6 +66,21 @@ function refuseDeepNesting(bytes: Uint8Array): void {
         `The body is nested deeper than ${MAX_DEPTH} levels.`,
       );
     }
+  }
+}
+
+/**
+ * No message has a member `toString`. An object that does cannot be put into a text, and Elysia does so for the
+ * message of a validation error: it would throw something else in its place.
+ */
+function refuseUnprintable(value: object, path: string): void {
+  for (const [name, member] of Object.entries(value)) {
+    const pointer = `${path}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+    if (name === "toString") {
+      const errors = [{ path: pointer, message: "is not a known field" }];
+      throw new ServiceError("invalid", "invalid-input", `The body is invalid: ${pointer}.`, { errors });
+    }
+    if (typeof member === "object" && member !== null) refuseUnprintable(member, pointer);
   }
 }
 

@@ -27,12 +27,13 @@ function matches(pattern: string, path: string): boolean {
     if (segment === "*") return true;
     const value = given[index];
     if (segment.startsWith(":")) {
-      if (value === undefined && !segment.endsWith("?")) return false;
+      if (!value && !segment.endsWith("?")) return false;
     } else if (segment !== value) return false;
   }
   return given.length <= wanted.length;
 }
 
+/** One slash at the end makes no difference to the router; any other empty segment does. */
 function segments(path: string): string[] {
-  return path.split("/").filter((segment) => segment !== "");
+  return path.replace(/^\//, "").replace(/\/$/, "").split("/");
 }

@@ -54,12 +54,15 @@ describePage("the shop", () => {
       const { shop, id } = await newCustomer();
       await shop.add("PRODUCT_006", 3);
       const other = await shop.otherTab();
-      // The other tab hears of nothing that this one does, as when both are clicked at the same moment.
-      await other.page.addInitScript(() => {
-        window.addEventListener("storage", (event) => event.stopImmediatePropagation(), true);
-        const stored = { ...localStorage };
-        Storage.prototype.getItem = (key) => stored[key] ?? null;
-      });
+      for (const tab of [shop, other]) {
+        // Neither hears of anything that the other does, as when both are clicked at the same moment.
+        await tab.page.addInitScript(() => {
+          window.addEventListener("storage", (event) => event.stopImmediatePropagation(), true);
+          const stored = { ...localStorage };
+          Storage.prototype.getItem = (key) => stored[key] ?? null;
+        });
+      }
+      await shop.page.reload();
       await other.open();
       await Promise.all([shop.placeButton.dblclick(), other.placeButton.dblclick()]);
       expect(await other.orderShown()).toBe(await shop.orderShown());

@@ -13,6 +13,7 @@ const SEND_TIMEOUT_MS = 15_000;
 export class KafkaPublisher implements Publisher {
   readonly #connect: () => Connection;
   #connection: Connection | undefined;
+  #underWay = 0;
   #closed = false;
 
   constructor(settings: KafkaSettings, topics: readonly Topic[], log: Log) {
@@ -24,17 +25,19 @@ export class KafkaPublisher implements Publisher {
     for (const part of sendable(records)) await this.#send(part);
   }
 
-  /** Says goodbye to the broker, if it is there, and lets go. What is under way may fail. */
+  /** Says goodbye to the broker, unless it owes an answer, and lets go. What is under way fails. */
   async close(): Promise<void> {
     this.#closed = true;
     const connection = this.#connection;
     this.#connection = undefined;
-    await connection?.close();
+    if (this.#underWay > 0) connection?.abandon();
+    else await connection?.close();
   }
 
   async #send(records: readonly OutgoingRecord[]): Promise<void> {
     this.#connection ??= this.#connect();
     const connection = this.#connection;
+    this.#underWay += 1;
     try {
       await within(SEND_TIMEOUT_MS, "sending to the broker", connection.send(records));
     } catch (error) {
@@ -42,6 +45,8 @@ export class KafkaPublisher implements Publisher {
       if (this.#connection === connection) this.#connection = undefined;
       connection.abandon();
       throw error;
+    } finally {
+      this.#underWay -= 1;
     }
   }
 }

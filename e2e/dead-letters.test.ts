@@ -8,7 +8,9 @@ import { useStore } from "./own-store.ts";
 import { type ServiceName, serviceNames } from "./store.ts";
 
 const LIMIT_MS = 90_000;
-const OTHERS = 199;
+const OTHERS = 999;
+/** How many of PRODUCT_006 there are once it is seeded. */
+const SEEDED = 200;
 
 const Letter = Type.Object({
   id: Type.Integer(),
@@ -65,7 +67,9 @@ describe("dead letters", () => {
     `a poison message for one order of ${OTHERS + 1}: the others finish, its own waits, and finishes once mended`,
     async () => {
       await store.seed();
-      const customer = await store.signIn("CUSTOMER_200");
+      const admin = await store.signIn("ADMIN_001", "admin");
+      await admin.restock("PRODUCT_006", OTHERS + 1 - SEEDED);
+      const customer = await store.signIn("CUSTOMER_1000");
       const tell = await operator();
       const stuck = store.id("STUCK");
       const items = [{ productId: "PRODUCT_006", quantity: 1 }];
@@ -99,7 +103,7 @@ describe("dead letters", () => {
       const order = await customer.until(stuck, "confirmed");
       expect(order.history.filter(({ type }) => type.includes("confirmed"))).toHaveLength(1);
       expect(await customer.told(stuck)).toEqual(["order.received", "order.confirmed"]);
-      expect(await store.stock("PRODUCT_006")).toMatchObject({ available: 0, reserved: 200 });
+      expect(await store.stock("PRODUCT_006")).toMatchObject({ available: 0, reserved: OTHERS + 1 });
       await eventually("its line to be empty", async () => {
         expect((await tell("order", `?key=${stuck}`)).body).toEqual([]);
         return true;

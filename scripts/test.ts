@@ -1,4 +1,5 @@
 import { mkdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { ROOT } from "./store.ts";
 import { countTests } from "./test-summary.ts";
@@ -10,6 +11,12 @@ import { chromium, kcat, provideTools } from "./test-tools.ts";
  *
  * With `--running` first, end-to-end tests do not start a store of their own but use the one that runs.
  */
+
+/**
+ * Test files that run side by side. Each has processes, ports and directories of its own, and most of them wait more
+ * than they compute; a store is five processes, though, and a browser several more.
+ */
+const MOST_WORKERS = 4;
 
 /** Enough for a test that starts processes on a slow machine; tests that need more say so. */
 const TEST_TIMEOUT_MS = 20_000;
@@ -49,6 +56,8 @@ async function runTests(args: readonly string[], env: Record<string, string>) {
 const [first, ...rest] = process.argv.slice(2);
 const running = first === "--running";
 const args = running || first === undefined ? rest : [first, ...rest];
+// Those that share the store which runs take turns.
+if (!running) args.unshift(`--parallel=${Math.min(availableParallelism(), MOST_WORKERS)}`);
 
 const tools = await provideTools([chromium, kcat], process.env, say);
 const env: Record<string, string> = running ? { E2E_RUNNING: "true" } : {};

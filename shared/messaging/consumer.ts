@@ -1,7 +1,8 @@
 import { type Attempts, MAX_CRASHES } from "./attempts.ts";
 import type { DeadLetters, Failure } from "./dead-letters.ts";
 import { DeadLettersFull, StorageError } from "./errors.ts";
-import { fingerprint, type Offsets } from "./offsets.ts";
+import { LogRecognition } from "./log-recognition.ts";
+import type { Offsets } from "./offsets.ts";
 import type { Processor } from "./processor.ts";
 import { defaultRetryPolicy, judge, type RetryPolicy } from "./retry.ts";
 import type { Log, Runtime } from "./runtime.ts";
@@ -45,8 +46,7 @@ export class Consumer {
   readonly counts: ConsumerCounts = { handled: 0, duplicate: 0, skipped: 0, parked: 0, retried: 0 };
   readonly #options: ConsumerOptions;
   readonly #retry: RetryPolicy;
-  /** Partitions whose log has been seen to be the one that the stored offset belongs to. */
-  readonly #recognised = new Set<string>();
+  readonly #logs: LogRecognition;
   /** Partitions that are past the messages which the last process may have died with. */
   readonly #trusted = new Set<string>();
   /** The message that each partition is stuck at, and how often it has failed. */
@@ -56,13 +56,14 @@ export class Consumer {
   constructor(options: ConsumerOptions) {
     this.#options = options;
     this.#retry = options.retry ?? defaultRetryPolicy;
+    this.#logs = new LogRecognition(options);
   }
 
   start(): void {
     this.#subscription ??= this.#options.subscriber.subscribe({
       group: this.#options.name,
       topics: this.#options.processor.topics,
-      startAt: (topic, partition) => this.#startAt(topic, partition),
+      startAt: (topic, partition) => this.#logs.startAt(topic, partition),
       handle: (batch) => this.#handle(batch),
     });
   }
@@ -77,15 +78,8 @@ export class Consumer {
     return this.#subscription?.healthy() ?? false;
   }
 
-  /** One record early: the last one handled, by which the log is recognised. */
-  #startAt(topic: string, partition: number): number | undefined {
-    this.#recognised.delete(`${topic}/${partition}`);
-    const position = this.#options.offsets.get(topic, partition);
-    return position === undefined ? undefined : Math.max(0, position.next - 1);
-  }
-
   async #handle(batch: Batch): Promise<Progress> {
-    const elsewhere = await this.#recognise(batch);
+    const elsewhere = await this.#logs.recognise(batch);
     if (elsewhere !== undefined) return elsewhere;
     const name = `${batch.topic}/${batch.partition}`;
     const oneByOne = this.#options.attempts.afterCrash && !this.#trusted.has(name);
@@ -214,42 +208,6 @@ export class Consumer {
       const { reason, error, attempts } = failure;
       log.error({ ...where(record), reason, error, attempts }, "a message is parked as a dead letter");
     });
-  }
-
-  /**
-   * Whether this is the log that the stored offset was taken from. A topic that was deleted and made anew, or a
-   * broker that lost its disk, begins again at 0: to go on at the old offset would skip messages. Then the
-   * position is forgotten, and the inbox drops what is read twice.
-   *
-   * @returns undefined when it is, or else where to read in its place
-   */
-  async #recognise(batch: Batch): Promise<Progress | undefined> {
-    const { topic, partition } = batch;
-    const name = `${topic}/${partition}`;
-    if (this.#recognised.has(name)) return undefined;
-    const position = this.#options.offsets.get(topic, partition);
-    if (position !== undefined) {
-      const { next, lastRecord } = position;
-      const last = batch.records.find(({ offset }) => offset >= next - 1);
-      // It begins further back and does not come to the record to compare: that one is asked for.
-      if (last === undefined && batch.end >= next) return { next: next - 1 };
-      if (batch.end < next || (last?.offset === next - 1 && fingerprint(last) !== lastRecord)) {
-        return this.#beginAgain(batch, next);
-      }
-    }
-    this.#recognised.add(name);
-    return undefined;
-  }
-
-  async #beginAgain({ topic, partition, end }: Batch, next: number): Promise<Progress> {
-    const { offsets, unitOfWork, log } = this.#options;
-    log.warn(
-      { topic, partition, next, end },
-      "this log is not the one read before: reading it from the start",
-    );
-    await unitOfWork.run(() => offsets.forget(topic, partition));
-    this.#recognised.add(`${topic}/${partition}`);
-    return { next: 0 };
   }
 }
 

@@ -5,50 +5,63 @@
  * processes were in the middle of then is up to the machine.
  */
 import { parseArgs } from "node:util";
+import { runCommand } from "@distributed-messaging/scripts/command";
+import { UsageError } from "@distributed-messaging/scripts/settings";
 import { Prng } from "@distributed-messaging/simulation/prng";
 import { Faults } from "./chaos/faults.ts";
 import { Load } from "./chaos/load.ts";
 import { verdict } from "./chaos/verdict.ts";
 import { OwnStore } from "./own-store.ts";
 
-const { values } = parseArgs({
-  args: Bun.argv.slice(2),
-  options: {
-    minutes: { type: "string", default: "5" },
-    seed: { type: "string", default: String(Date.now() % 1e6) },
-  },
-});
-const minutes = Number(values.minutes);
-const seed = Number(values.seed);
-if (!(minutes > 0) || !Number.isSafeInteger(seed)) {
-  process.stderr.write("chaos: --minutes takes a number above 0, --seed an integer\n");
-  process.exit(1);
+const usage = `usage: bun run chaos [options]
+
+  --minutes N   how long (5)
+  --seed S      decides what is done to whom, and when (any)`;
+
+function readRequest(): { readonly minutes: number; readonly seed: number } {
+  const text = { type: "string" } as const;
+  try {
+    const { values } = parseArgs({ args: Bun.argv.slice(2), options: { minutes: text, seed: text } });
+    const minutes = Number(values.minutes ?? 5);
+    const seed = Number(values.seed ?? Date.now() % 1e6);
+    if (minutes > 0 && Number.isFinite(minutes) && Number.isSafeInteger(seed)) return { minutes, seed };
+  } catch {
+    // An option that there is not: the usage says which there are.
+  }
+  throw new UsageError(`--minutes takes a number above 0, --seed an integer\n${usage}`);
 }
 
-const prng = new Prng(String(seed));
 const say = (line: string) => process.stdout.write(`${line}\n`);
-const store = new OwnStore({ env: { LOG_LEVEL: "warn" } });
-let failures: string[] = [];
-try {
-  say(`chaos: ${minutes} minutes, seed ${seed}`);
-  await store.startAll();
-  await store.seed();
-  const load = await Load.begin(store, prng.fork("load"));
-  const faults = new Faults(store, prng.fork("faults"), say);
-  await faults.goOnFor(minutes * 60_000);
-  await load.end();
-  say(`${load.accepted.size} orders were accepted; ${faults.summary()}`);
-  failures = await verdict(store, load);
-} catch (error) {
-  failures = [error instanceof Error ? (error.stack ?? error.message) : String(error)];
-  say(`broke off: ${failures[0]}`);
-} finally {
-  await store.dispose();
+
+async function chaos(): Promise<number> {
+  if (Bun.argv.includes("--help")) {
+    say(usage);
+    return 0;
+  }
+  const { minutes, seed } = readRequest();
+  const prng = new Prng(String(seed));
+  const store = new OwnStore({ env: { LOG_LEVEL: "warn" } });
+  let failures: string[] = [];
+  try {
+    say(`chaos: ${minutes} minutes, seed ${seed}`);
+    await store.startAll();
+    await store.seed();
+    const load = await Load.begin(store, prng.fork("load"));
+    const faults = new Faults(store, prng.fork("faults"), say);
+    await faults.goOnFor(minutes * 60_000);
+    await load.end();
+    say(`${load.accepted.size} orders were accepted; ${faults.summary()}`);
+    failures = await verdict(store, load);
+  } catch (error) {
+    failures = [error instanceof Error ? (error.stack ?? error.message) : String(error)];
+    say(`broke off: ${failures[0]}`);
+  } finally {
+    await store.dispose();
+  }
+  for (const failure of failures) say(`VIOLATED: ${failure}`);
+  const again = `repeat with: bun run chaos --minutes ${minutes} --seed ${seed}`;
+  say(failures.length === 0 ? "every promise held" : again);
+  return failures.length === 0 ? 0 : 1;
 }
-for (const failure of failures) say(`VIOLATED: ${failure}`);
-say(
-  failures.length === 0
-    ? "every promise held"
-    : `repeat with: bun run chaos --minutes ${minutes} --seed ${seed}`,
-);
-process.exit(failures.length === 0 ? 0 : 1);
+
+await runCommand("chaos", chaos);

@@ -143,7 +143,11 @@ if (first === "--worker" && second !== undefined) {
   process.removeAllListeners("disconnect");
   process.disconnect?.();
 } else {
-  await runCommand("simulate", () => {
+  await runCommand("simulate", async () => {
+    if (process.argv.includes("--help")) {
+      console.log(usage);
+      return 0;
+    }
     const request = readRequest(process.argv.slice(2));
     return request.trace ? trace(request) : simulateAll(request);
   });

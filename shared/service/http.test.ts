@@ -192,7 +192,16 @@ test("GET /openapi/json describes the routes", async () => {
           requestBody: { content: { "application/json": { schema: { required: ["items"] } } } },
           responses: { default: { content: { "application/problem+json": {} } } },
         },
-        get: { parameters: [{ name: "limit", in: "query", required: false }] },
+        get: {
+          parameters: [
+            {
+              name: "limit",
+              in: "query",
+              required: false,
+              schema: { type: "integer", minimum: 1, maximum: 100 },
+            },
+          ],
+        },
       },
       "/orders/{orderId}": { get: { parameters: [{ name: "orderId", in: "path", required: true }] } },
       "/liveness": { get: {} },

@@ -1,6 +1,8 @@
 import { toOpenAPISchema } from "@elysiajs/openapi";
 import { type AnyElysia, Elysia } from "elysia";
 
+import { DESCRIBED_AS } from "./params.ts";
+
 /** What the document says about the service as a whole. */
 export interface ServiceInfo {
   readonly app: string;
@@ -58,6 +60,10 @@ function documentOf(app: AnyElysia, { app: title, version = "0.1.0", description
     const operation = paths[toTemplate(route.path)]?.[route.method.toLowerCase()];
     if (operation === undefined) continue;
     operation.responses = { ...operation.responses, default: PROBLEM_ANSWER };
+    for (const parameter of operation.parameters ?? []) {
+      const better = parameter.schema?.[DESCRIBED_AS];
+      if (better !== undefined) parameter.schema = better;
+    }
     // The plugin lists a body only under the parsers that it knows by name, and ours is a function.
     const schema: unknown = route.hooks?.body;
     if (schema !== undefined)
@@ -75,6 +81,7 @@ function documentOf(app: AnyElysia, { app: title, version = "0.1.0", description
 }
 
 interface Operation {
+  parameters?: { schema?: object & { readonly [DESCRIBED_AS]?: object } }[];
   responses?: Record<string, unknown>;
   requestBody?: unknown;
 }

@@ -1,6 +1,9 @@
 import { FormatRegistry, Type } from "@sinclair/typebox";
 import { durationToMs } from "./duration.ts";
 
+/** In a schema: what its document is to say in place of what it checks. */
+export const DESCRIBED_AS = "x-described-as";
+
 /** More digits than any range here has, and few enough for a number to hold them exactly. */
 const DIGITS = /^\d{1,15}$/;
 
@@ -16,7 +19,7 @@ export function IntegerParam(range: { minimum: number; maximum: number }) {
     format,
     (text) => DIGITS.test(text) && Number(text) >= minimum && Number(text) <= maximum,
   );
-  return Type.Transform(Type.String({ format }))
+  return Type.Transform(Type.String({ format, [DESCRIBED_AS]: { type: "integer", minimum, maximum } }))
     .Decode((text) => Number(text))
     .Encode((value) => String(value));
 }

@@ -17,7 +17,7 @@ test(
     const database = openDatabase(":memory:");
     migrate(database, "inventory", migrations);
     const peaks = new Peaks(database);
-    const check = fc.property(fc.array(step, { minLength: 1, maxLength: 80 }), (steps) => {
+    const check = fc.property(fc.array(step, { minLength: 1, maxLength: 80, size: "max" }), (steps) => {
       peaks.clear();
       const line = new Map<number, number>();
       for (const { arrival: place, quantity, than } of steps) {

@@ -6,30 +6,30 @@ import {
   OrderPlaced,
   type PlaceOrder,
   type Restock,
-  StockRejected,
-  StockReleased,
-  StockReserved,
-  StockShort,
 } from "@distributed-messaging/contracts";
 import { decide as decideStock, type Input as StockInput } from "../inventory/domain.ts";
 import { MemoryBooks } from "../inventory/testing/memory-books.ts";
 import { decide as decideOrder, type Order, type Input as OrderInput } from "../order/domain.ts";
+import { orderInputOf, stockInputOf } from "./inputs.ts";
+
+/** Made of a message, or of a deadline that has come. */
+const messageMoves = [
+  "order takes a command",
+  "order hears of stock",
+  "order's deadline comes",
+  "inventory hears of an order",
+  "inventory takes a command",
+] as const;
 
 /** What can happen next. A topic's messages of one key come in the order in which they were emitted. */
-export type Move =
-  | "order takes a command"
-  | "order hears of stock"
-  | "order's deadline comes"
-  | "inventory hears of an order"
-  | "inventory takes a command"
-  | "time passes the deadline";
+export type Move = (typeof messageMoves)[number] | "time passes the deadline";
 
 export const BACKORDER_TTL_MS = 1_000;
 
-/** A message on its way, and whose it is. */
-interface Sent {
+/** What is on its way, and under which key. */
+interface Sent<Input> {
   readonly key: string;
-  readonly emission: Emission;
+  readonly input: Input;
 }
 
 /**
@@ -41,40 +41,38 @@ export class StoreModel {
   readonly orders = new Map<string, Order>();
   /** Everything that was said, in the order in which it was. */
   readonly log: Emission[] = [];
+  /** Everything that the inventory was told, in the order in which it was. */
+  readonly heard: StockInput[] = [];
   now = 0;
-  readonly #orderCommands: OrderInput[] = [];
-  readonly #restocks: StockInput[] = [];
-  readonly #orderEvents: Sent[] = [];
-  readonly #stockEvents: Sent[] = [];
+  readonly #orderCommands: Sent<OrderInput>[] = [];
+  readonly #restocks: Sent<StockInput>[] = [];
+  readonly #orderEvents: Sent<StockInput>[] = [];
+  readonly #stockEvents: Sent<OrderInput>[] = [];
 
   constructor(onHand: Readonly<Record<string, number>>) {
     this.books = new MemoryBooks(onHand);
   }
 
   place(data: DataOf<typeof PlaceOrder>): void {
-    this.#orderCommands.push({ kind: "place", data });
+    this.#orderCommands.push({ key: data.orderId, input: { kind: "place", data } });
   }
 
   cancel(data: DataOf<typeof CancelOrder>): void {
-    this.#orderCommands.push({ kind: "cancel", data });
+    this.#orderCommands.push({ key: data.orderId, input: { kind: "cancel", data } });
   }
 
   restock(data: DataOf<typeof Restock>): void {
-    this.#restocks.push({ kind: "restock", ...data });
+    this.#restocks.push({ key: data.productId, input: { kind: "restock", ...data } });
   }
 
   /** What may happen next; empty when nothing is on its way and nobody waits for a deadline. */
   moves(): Move[] {
-    const waiting = [...this.orders.values()].filter((order) => order.status === "backordered");
-    const isDue = waiting.some(({ expiresAt }) => expiresAt <= this.now);
-    const moves: (readonly [boolean, Move])[] = [
-      [this.#orderCommands.length > 0, "order takes a command"],
-      [this.#stockEvents.length > 0, "order hears of stock"],
-      [isDue, "order's deadline comes"],
-      [this.#orderEvents.length > 0, "inventory hears of an order"],
-      [this.#restocks.length > 0, "inventory takes a command"],
-    ];
-    return moves.filter(([can]) => can).map(([, move]) => move);
+    return messageMoves.filter((move) => this.choices(move) > 0);
+  }
+
+  /** How many messages a move may take: the first of each key, because keys may travel in different partitions. */
+  choices(move: Move): number {
+    return new Set(this.#onItsWay(move).map(({ key }) => key)).size;
   }
 
   /** Whether an order waits whose deadline lies ahead. */
@@ -84,28 +82,23 @@ export class StoreModel {
     );
   }
 
-  /** @param choose picks one of so many messages that may come next: one for each key */
+  /** @param choose picks one of so many `choices` */
   make(move: Move, choose: (count: number) => number = () => 0): void {
     switch (move) {
       case "order takes a command":
-        this.#decideOrder(takeOne(this.#orderCommands, ({ data }) => data.orderId, choose));
+        this.#decideOrder(takeOne(this.#orderCommands, choose));
         return;
       case "order hears of stock":
-        this.#decideOrder(orderInputOf(takeOne(this.#stockEvents, ({ key }) => key, choose).emission));
+        this.#decideOrder(takeOne(this.#stockEvents, choose));
         return;
-      case "order's deadline comes": {
-        const due = [...this.orders.values()].filter(
-          (order) => order.status === "backordered" && order.expiresAt <= this.now,
-        );
-        const { orderId } = takeOne(due, (order) => order.orderId, choose);
-        this.#decideOrder({ kind: "expire", data: { orderId } });
+      case "order's deadline comes":
+        this.#decideOrder(takeOne(this.#due(), choose));
         return;
-      }
       case "inventory hears of an order":
-        this.#decideStock(stockInputOf(takeOne(this.#orderEvents, ({ key }) => key, choose).emission));
+        this.#decideStock(takeOne(this.#orderEvents, choose));
         return;
       case "inventory takes a command":
-        this.#decideStock(takeOne(this.#restocks, (input) => keyOf(input), choose));
+        this.#decideStock(takeOne(this.#restocks, choose));
         return;
       case "time passes the deadline":
         this.now += BACKORDER_TTL_MS;
@@ -113,6 +106,32 @@ export class StoreModel {
       default:
         move satisfies never;
     }
+  }
+
+  #onItsWay(move: Move): readonly Sent<OrderInput | StockInput>[] {
+    switch (move) {
+      case "order takes a command":
+        return this.#orderCommands;
+      case "order hears of stock":
+        return this.#stockEvents;
+      case "order's deadline comes":
+        return this.#due();
+      case "inventory hears of an order":
+        return this.#orderEvents;
+      case "inventory takes a command":
+        return this.#restocks;
+      case "time passes the deadline":
+        return [];
+      default:
+        return move satisfies never;
+    }
+  }
+
+  /** The deadlines that have come. */
+  #due(): Sent<OrderInput>[] {
+    return [...this.orders.values()]
+      .filter((order) => order.status === "backordered" && order.expiresAt <= this.now)
+      .map(({ orderId }) => ({ key: orderId, input: { kind: "expire", data: { orderId } } }));
   }
 
   #decideOrder(input: OrderInput): void {
@@ -123,55 +142,29 @@ export class StoreModel {
     this.log.push(...messages);
     for (const emission of messages) {
       const isHeard = emission.definition === OrderPlaced || emission.definition === OrderCancelled;
-      if (isHeard) this.#orderEvents.push({ key: orderId, emission });
+      if (isHeard) this.#orderEvents.push({ key: orderId, input: stockInputOf(emission) });
     }
   }
 
   #decideStock(input: StockInput): void {
+    this.heard.push(input);
     const { messages, changed } = decideStock(input, this.books);
     for (const stock of changed) this.books.stocks.set(stock.productId, stock);
     this.log.push(...messages);
     for (const emission of messages) {
-      this.#stockEvents.push({ key: (emission.data as { orderId: string }).orderId, emission });
+      const next = orderInputOf(emission);
+      this.#stockEvents.push({ key: next.data.orderId, input: next });
     }
   }
 }
 
 /** Takes the first message of one of the keys out of a topic. */
-function takeOne<T>(topic: T[], keyOfOne: (message: T) => string, choose: (count: number) => number): T {
+function takeOne<Input>(topic: Sent<Input>[], choose: (count: number) => number): Input {
   const firsts = topic.filter(
-    (message, index) => topic.findIndex((other) => keyOfOne(other) === keyOfOne(message)) === index,
+    (message, index) => topic.findIndex(({ key }) => key === message.key) === index,
   );
   const taken = firsts[choose(firsts.length)];
   if (taken === undefined) throw new Error("nothing is on its way");
   topic.splice(topic.indexOf(taken), 1);
-  return taken;
-}
-
-function keyOf(input: StockInput): string {
-  return input.kind === "restock" ? input.productId : input.orderId;
-}
-
-/** As the order service's handlers have it. */
-function orderInputOf({ definition, data }: Emission): OrderInput {
-  switch (definition) {
-    case StockReserved:
-      return { kind: "reserved", data: data as DataOf<typeof StockReserved> };
-    case StockShort:
-      return { kind: "short", data: data as DataOf<typeof StockShort> };
-    case StockRejected:
-      return { kind: "stock-rejected", data: data as DataOf<typeof StockRejected> };
-    case StockReleased:
-      return { kind: "released", data: data as DataOf<typeof StockReleased> };
-    default:
-      throw new Error(`the order service does not take ${definition.type}`);
-  }
-}
-
-/** As the inventory's handlers have it. */
-function stockInputOf({ definition, data }: Emission): StockInput {
-  const { orderId, items = [] } = data as Partial<DataOf<typeof OrderPlaced>> & { orderId: string };
-  if (definition === OrderCancelled) return { kind: "cancel", orderId };
-  const lines = items.map(({ productId, quantity }) => ({ productId, quantity }));
-  return { kind: "place", orderId, lines };
+  return taken.input;
 }

@@ -8,7 +8,6 @@ import {
   OrderPlaced,
   type OrderRejected,
   PlaceOrder,
-  ProductWithdrawn,
   Restock,
   StockChanged,
 } from "@distributed-messaging/contracts";
@@ -210,6 +209,17 @@ describe("the same order again", () => {
     expect((await ann.place("Y", 1, "key-1")).status).toBe(202);
   });
 
+  test("from somebody else is none: the id is taken, and no word is said of whose it is", async () => {
+    await ann.place("X");
+    const { status, body } = await bob.place("X");
+    expect({ status, errors: body.errors }).toEqual({
+      status: 422,
+      errors: [{ path: "/orderId", message: "is taken" }],
+    });
+    expect((await bob.get("/orders/X")).status).toBe(404);
+    expect(gateway.emitted(PlaceOrder)).toBe(1);
+  });
+
   test("keeps its price, though the catalogue has another one by now", async () => {
     await ann.place("X", 3);
     await stockIs({ price: { amount: 1, currency: "EUR" }, version: 11 });
@@ -218,29 +228,6 @@ describe("the same order again", () => {
     expect((await ann.get("/orders/X")).body).toMatchObject({ total: { amount: 3000, currency: "EUR" } });
     await ann.place("Y", 3);
     expect((await ann.get("/orders/Y")).body).toMatchObject({ total: { amount: 3, currency: "EUR" } });
-  });
-});
-
-describe("the catalogue", () => {
-  test("never goes back to an older state of a product", async () => {
-    await stockIs({ available: 4, version: 12 });
-    await stockIs({ available: 9, version: 11 });
-    await gateway.tell({
-      definition: ProductWithdrawn,
-      data: { productId: "CUP", version: 9 },
-      source: "inventory",
-    });
-    await stockIs({ available: 3, version: 13 });
-    await catalogueHas({ available: 3 });
-    await gateway.tell({
-      definition: ProductWithdrawn,
-      data: { productId: "CUP", version: 14 },
-      source: "inventory",
-    });
-    await eventually(() => gateway.life.catalogue.find("CUP") === undefined);
-    await stockIs({ available: 2, version: 13 });
-    await stockIs({ available: 1, version: 15 });
-    await catalogueHas({ available: 1 });
   });
 });
 

@@ -1,4 +1,5 @@
 import { copiesAreWhole, notifiedOnce, totalsAreRight } from "./customer-invariants.ts";
+import { historyIsCausal } from "./history-invariants.ts";
 import {
   deadlinesComeOnce,
   deliveredInOrder,
@@ -11,7 +12,6 @@ import {
   acceptedIsKept,
   catalogueMatchesStock,
   everybodyAgrees,
-  historyIsCausal,
   reservedIsWhatOrdersHold,
   stockAddsUp,
 } from "./store-invariants.ts";

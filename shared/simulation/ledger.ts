@@ -85,6 +85,9 @@ export interface Emitted {
   readonly key: string | null;
   readonly id: string;
   readonly type: string;
+  readonly source: string;
+  readonly time: string;
+  readonly causationid: string;
   readonly data: Readonly<Record<string, unknown>>;
 }
 

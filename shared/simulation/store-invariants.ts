@@ -4,13 +4,11 @@ import {
   OrderConfirmed,
   OrderPlaced,
   OrderRejected,
-  PlaceOrder,
 } from "@distributed-messaging/contracts";
 import type { OrderView } from "../../services/api-gateway/domain.ts";
 import { availableOf } from "../../services/inventory/domain.ts";
 import type { ReservationStatus } from "../../services/inventory/store.ts";
 import type { Order } from "../../services/order/domain.ts";
-import { emittedBy } from "./ledger.ts";
 import type { Running } from "./process.ts";
 import type { GatewayParts, InventoryParts, OrderParts } from "./services.ts";
 import type { World } from "./world.ts";
@@ -128,25 +126,6 @@ function withoutTimes(order: OrderView | Order): object {
 export const steps: ReadonlySet<string> = new Set(
   [OrderPlaced, OrderBackordered, OrderConfirmed, OrderRejected, OrderCancelled].map(({ type }) => type),
 );
-
-/** A view's history is the request, and then every event of the order service, in the order of their emission. */
-export function* historyIsCausal(world: World): Iterable<string> {
-  const { gateway } = partsOf(world);
-  const events = Map.groupBy(
-    emittedBy(world.order.disk.database).filter(({ type }) => steps.has(type)),
-    ({ key }) => key,
-  );
-  for (const { orderId } of views(world)) {
-    const expected = [PlaceOrder.type, ...(events.get(orderId) ?? []).map(({ type }) => type)];
-    const history = gateway.views
-      .history(orderId)
-      .map(({ type }) => type)
-      .filter((type) => type === PlaceOrder.type || steps.has(type));
-    if (!Bun.deepEquals(history, expected)) {
-      yield `${orderId}: ${history.join(", ")} instead of ${expected.join(", ")}`;
-    }
-  }
-}
 
 /** What is reserved of a product is what confirmed orders have of it: nothing leaks, nothing is sold twice. */
 export function* reservedIsWhatOrdersHold(world: World): Iterable<string> {

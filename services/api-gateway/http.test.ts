@@ -125,6 +125,15 @@ describe("POST /orders/:orderId/cancel", () => {
     expect(gateway.emitted(CancelOrder)).toBe(0);
   });
 
+  test("takes no body but an empty one: nothing that it says is passed over in silence", async () => {
+    await ann.place("X");
+    const refused = await ann.post("/orders/X/cancel", { reason: "too dear" });
+    expect(refused).toMatchObject({ status: 422, body: { errors: [{ path: "/reason" }] } });
+    expect(gateway.emitted(CancelOrder)).toBe(0);
+    expect((await ann.post("/orders/X/cancel", {})).status).toBe(202);
+    expect((await ann.cancel("X")).status).toBe(202);
+  });
+
   test("is shown with the reason once it is decided", async () => {
     await ann.place("X");
     await orderService(OrderCancelled, "X", "backorder_expired");

@@ -113,7 +113,12 @@ function orderRoutes(parts: GatewayRoutes) {
         answerAccepted(set, replayed);
         return answer;
       },
-      { params: OrderParams, detail: { summary: "Cancel one of your orders", ...bearer } },
+      {
+        params: OrderParams,
+        // Nothing has to be said; but what is said, and not understood, is not passed over.
+        body: Type.Optional(Type.Object({}, closed)),
+        detail: { summary: "Cancel one of your orders", ...bearer },
+      },
     );
 }
 

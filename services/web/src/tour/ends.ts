@@ -1,8 +1,12 @@
 import { cancelOrder, restock } from "../api/gateway.ts";
 import type { Order } from "../api/types.ts";
+import { MAX_QUANTITY } from "../state/basket.ts";
 import { adminToken } from "../state/session.ts";
 import { expectThat, type Stage, until } from "./stage.ts";
 import type { TourPromise } from "./tour.ts";
+
+/** How much more comes with each delivery: those in front are served after a few of them, whatever they wait for. */
+const GROWTH = 4;
 
 export const everyOrderEnds: TourPromise = {
   number: 5,
@@ -27,14 +31,15 @@ export const everyOrderEnds: TourPromise = {
   },
 };
 
-/** Restocks as often as it takes: others may wait for the same, and are served first. */
+/** Restocks as often as it takes, more each time: others may wait for a great many of the same, and are served first. */
 async function restockUntilServed(
   stage: Stage,
   productId: string,
   orderId: string,
-  quantity: number,
+  missing: number,
 ): Promise<Order> {
   let onHand = -1;
+  let quantity = missing;
   return until(`${orderId} to be served`, async () => {
     const stock = await stage.stock(productId);
     const order = await stage.order(orderId);
@@ -43,6 +48,7 @@ async function restockUntilServed(
     if (stock.onHand > onHand) {
       onHand = stock.onHand;
       await restock(await adminToken(), productId, quantity);
+      quantity = Math.min(quantity * GROWTH, MAX_QUANTITY);
     }
     return undefined;
   });

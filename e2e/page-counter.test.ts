@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import type { Locator } from "playwright-core";
 import { eventually } from "./eventually.ts";
+import { seriousFindings } from "./page/accessibility.ts";
 import { describePage, TEST_LIMIT_MS, useBench } from "./page/bench.ts";
 import { holdOrders, releaseOrders } from "./page/held-orders.ts";
 import type { Shop } from "./page/shop.ts";
@@ -95,6 +96,7 @@ describePage("behind the counter", () => {
       await letter.locator("summary").click();
       await letter.getByText("/customerId").first().waitFor();
       const message = letter.getByLabel("The message");
+      expect(await seriousFindings(shop.page)).toEqual([]);
       expect(JSON.parse(await message.inputValue())).toMatchObject({ data: { customerId: 7 } });
       await letter.getByRole("button", { name: "Replay" }).click();
       await letter.getByText("failed:").waitFor();

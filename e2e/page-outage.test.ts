@@ -63,12 +63,19 @@ describePage("the page while parts of the store are down", () => {
     "gateway down: the page keeps the order, says so, and places it once when the gateway is back",
     async () => {
       const { shop, id } = await newCustomer();
+      await shop.page.setViewportSize({ width: 390, height: 844 });
+      const top = () => shop.page.locator("main").evaluate((main) => main.getBoundingClientRect().top);
+      await shop.page.locator(".lamps-text", { hasText: "Everything runs." }).waitFor();
+      const before = await top();
       await shop.add("PRODUCT_006");
+      await shop.goTo("basket");
       await store.stop("api-gateway");
       const orderId = await shop.checkOut();
       await shop.reaches("sending");
       await shop.page.getByText("The store did not answer").waitFor();
       await shop.lamp("api-gateway", "stopped").waitFor();
+      // The longest sentence that there is, and nothing below it has moved.
+      expect(await top()).toBe(before);
       await store.start("api-gateway");
       await shop.reaches("confirmed");
       expect(await ordersOf(id)).toMatchObject([{ orderId, status: "confirmed" }]);

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { eventually } from "./eventually.ts";
+import { cloudEvent } from "./bad-messages.ts";
 import { ratings, seriousFindings } from "./page/accessibility.ts";
 import { describePage, TEST_LIMIT_MS, useBench } from "./page/bench.ts";
 import { type Shop, type View, withoutSupervisor } from "./page/shop.ts";
@@ -12,8 +12,22 @@ const MAX_SHIFT = 0.02;
 const phone = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true } as const;
 const views: readonly View[] = ["", "basket", "orders", "counter", "figures", "tour"];
 
+/** An order of something that nobody sells: the gateway would not take it, so it comes from behind. */
+function unservable(orderId: string, customerId: string) {
+  const price = { amount: 100, currency: "EUR" };
+  const items = [{ productId: "PRODUCT_404", quantity: 1, unitPrice: price }];
+  const data = { orderId, customerId, items, total: price };
+  const message = cloudEvent({ type: "store.order.place.v1", subject: orderId, data });
+  return {
+    topic: "order.commands",
+    key: Buffer.from(orderId),
+    value: Buffer.from(JSON.stringify(message)),
+  };
+}
+
 describePage("the page's quality", () => {
   const bench = useBench();
+  const { store } = bench;
 
   /** Signed in, with something ordered and something in the basket. */
   async function customer(shop: Shop, id: string): Promise<string> {
@@ -33,7 +47,10 @@ describePage("the page's quality", () => {
     test(
       `axe finds nothing serious on any view, ${scheme}, ${"isMobile" in size ? "on a phone" : "wide"}`,
       async () => {
-        const shop = await bench.visit({ colorScheme: scheme, ...size });
+        const shop = await (await bench.visit({ colorScheme: scheme, ...size })).open();
+        await shop.page.locator("header summary").click();
+        expect(await seriousFindings(shop.page)).toEqual([]);
+        await shop.page.keyboard.press("Escape");
         const orderId = await customer(shop, `READER_${scheme}`);
         for (const view of [...views, `orders/${orderId}` as const]) {
           await shop.goTo(view);
@@ -83,55 +100,28 @@ describePage("the page's quality", () => {
   );
 
   test(
-    "on a phone nothing is wider than the screen, and the basket is at hand",
+    "on a phone nothing is wider than the screen, however small and whatever it shows; the basket is at hand",
     async () => {
       const shop = await bench.visit(phone);
       const orderId = await customer(shop, "PHONE");
-      for (const view of [...views, `orders/${orderId}` as const]) {
-        await shop.goTo(view);
-        const width = await shop.page.evaluate(() => document.documentElement.scrollWidth);
-        expect({ view, width }).toEqual({ view, width: phone.viewport.width });
+      const longest = "W".repeat(64);
+      await store.records.write([unservable(longest, "PHONE")]);
+      await shop.goTo(`orders/${longest}`);
+      await shop.reaches("rejected");
+      await shop.page.locator(".status-text", { hasText: "unknown product PRODUCT_404." }).waitFor();
+      // WCAG 1.4.10: as wide as 1280 pixels at four times the size.
+      for (const width of [phone.viewport.width, 320]) {
+        await shop.page.setViewportSize({ ...phone.viewport, width });
+        for (const view of [...views, `orders/${orderId}`, `orders/${longest}`] as const) {
+          await shop.goTo(view);
+          const shown = await shop.page.evaluate(() => document.documentElement.scrollWidth);
+          expect({ view, shown }).toEqual({ view, shown: width });
+        }
       }
       await shop.goTo("");
       await shop.page.getByRole("link", { name: "To the basket" }).tap();
       await shop.placeButton.tap();
       await shop.reaches("confirmed");
-      await shop.context.close();
-    },
-    TEST_LIMIT_MS,
-  );
-
-  test(
-    "an order can be placed with the keyboard alone, and the focus goes along",
-    async () => {
-      const shop = await bench.visit();
-      await (await shop.open()).signIn("TYPIST");
-      await shop.product("PRODUCT_006").waitFor();
-      const focused = () =>
-        shop.page.evaluate(
-          () => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent,
-        );
-      const tabTo = async (name: RegExp) => {
-        for (let presses = 0; presses < 80; presses++) {
-          await shop.page.keyboard.press("Tab");
-          if (name.test((await focused()) ?? "")) return;
-        }
-        throw new Error(`the keyboard does not reach ${name}`);
-      };
-      await shop.page.locator("body").press("Home");
-      await tabTo(/^Skip to the content/);
-      await shop.page.keyboard.press("Enter");
-      await tabTo(/^Add: Paper filters/);
-      await shop.page.keyboard.press("Enter");
-      await eventually(
-        "the focus on what took the button's place",
-        async () => (await focused()) === "One Paper filters, 100 more",
-      );
-      await tabTo(/^Place the order/);
-      await shop.page.keyboard.press("Enter");
-      await shop.reaches("confirmed");
-      expect(await focused()).toStartWith("Order");
-      expect(await shop.page.getByRole("status").textContent()).toContain("confirmed");
       await shop.context.close();
     },
     TEST_LIMIT_MS,

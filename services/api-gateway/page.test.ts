@@ -28,6 +28,15 @@ describe("GET /", () => {
     expect(html).not.toMatch(/(src|href)="(?!\/assets\/)/);
   });
 
+  test("where there is no supervisor, and nobody may be anybody, the page is told of neither", async () => {
+    const production = pageRoutes({ notificationPort: 8903, demoSignIn: false });
+    const response = await production.handle(new Request("http://localhost:8900/"));
+    const html = await response.text();
+    expect(html).toContain("&quot;demoSignIn&quot;:false");
+    expect(html).not.toContain("supervisor");
+    expect(response.headers.get("content-security-policy")).not.toContain("http://");
+  });
+
   test("names files that are there, and that never change under their names", async () => {
     const html = await (await ask("/")).text();
     for (const [extension, type] of [

@@ -43,7 +43,7 @@ export function Chart({ title, series, write, length, least, unknown = "no answe
       </svg>
       <p class="chart-scale">
         <span>{length} s ago</span>
-        <span>top of the field: {write(top)}</span>
+        <span>top: {write(top)}</span>
         <span>now</span>
       </p>
     </figure>

@@ -44,6 +44,13 @@ export function duration(ms: number): string {
   return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
 }
 
+const lists = new Intl.ListFormat("en");
+
+/** `a, b, and c`: names of products may have commas of their own. */
+export function listed(names: readonly string[]): string {
+  return lists.format(names);
+}
+
 const counts = new Intl.NumberFormat();
 
 export function count(value: number): string {

@@ -56,8 +56,8 @@ function take(next: readonly ProcessReport[]): void {
 
 /** What it means for customers that a process does not run. */
 export const effects: Readonly<Record<string, string>> = {
-  "api-gateway": "Orders cannot be placed just now. This page keeps yours and sends it as soon as it can.",
-  broker: "Orders are accepted and kept. Nothing travels between the services until it is back.",
+  "api-gateway": "This page keeps your orders and sends them when it is back.",
+  broker: "Orders are accepted and kept. Nothing travels until it is back.",
   order: "Orders are accepted and stay “accepted” until it is back.",
   inventory: "Orders are accepted and stay “pending” until it is back.",
   notification: "Orders go on. Their news comes by asking the gateway instead.",

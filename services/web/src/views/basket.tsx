@@ -1,10 +1,10 @@
 import { useRef } from "preact/hooks";
 import type { Line } from "../api/types.ts";
-import { money, plural } from "../parts/format.ts";
+import { listed, money, plural } from "../parts/format.ts";
 import { Quantity } from "../parts/quantity.tsx";
 import { basket, itemCount, setQuantity } from "../state/basket.ts";
 import { checkOut, refusal, sending } from "../state/checkout.ts";
-import { productsById } from "../state/products.ts";
+import { nameOf, productsById } from "../state/products.ts";
 import { goTo, hrefOf } from "../state/router.ts";
 import { session } from "../state/session.ts";
 import { SignInForm } from "./sign-in.tsx";
@@ -17,6 +17,11 @@ export function BasketView() {
         Basket
       </h1>
       <BasketPanel id="view" />
+      {itemCount.value === 0 && (
+        <p>
+          <a href={hrefOf.shop}>To the shelves</a>
+        </p>
+      )}
     </section>
   );
 }
@@ -98,8 +103,8 @@ function Lines({ lines }: { lines: readonly Line[] }) {
       </p>
       {short.length > 0 && (
         <p class="hint">
-          Not enough of {short.map(({ product }) => product?.name).join(", ")} just now: the order will wait
-          for it.
+          Not enough of {listed(short.map(({ productId }) => nameOf(productId)))} just now: the order will
+          wait.
         </p>
       )}
     </>

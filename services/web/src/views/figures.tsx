@@ -77,7 +77,7 @@ function LoadPanel() {
       <progress value={running?.placed ?? 0} max={running?.of ?? 1} aria-label="Orders placed" />
       <p class="hint" data-load={running === undefined ? "idle" : "running"}>
         {running === undefined
-          ? "One thing each."
+          ? "Each is an order of one thing."
           : `${count(running.placed)} of ${count(running.of)} placed.`}
       </p>
       {loadError.value !== undefined && <p role="alert">{loadError}</p>}

@@ -1,5 +1,6 @@
 import { useEffect, useRef } from "preact/hooks";
 import { hasSupervisor } from "../api/supervisor.ts";
+import { count } from "../parts/format.ts";
 import { Sign } from "../parts/pictures.tsx";
 import { itemCount } from "../state/basket.ts";
 import { feed } from "../state/feed.ts";
@@ -45,7 +46,7 @@ export function Header({ view }: { view: Route["view"] }) {
       </nav>
       <div class="top-right">
         <a class="basket-link" href={hrefOf.basket} aria-current={view === "basket" ? "page" : undefined}>
-          Basket <span class="pill">{itemCount}</span>
+          Basket <span class="pill">{count(itemCount.value)}</span>
         </a>
         <SignInMenu />
       </div>

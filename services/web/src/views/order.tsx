@@ -5,6 +5,7 @@ import { canCancel, type Order } from "../api/types.ts";
 import { money, plural, time } from "../parts/format.ts";
 import { StatusBadge, statusWords } from "../parts/status.tsx";
 import { refusal, sending } from "../state/checkout.ts";
+import { orders } from "../state/orders.ts";
 import { nameOf } from "../state/products.ts";
 import { hrefOf } from "../state/router.ts";
 import { token } from "../state/session.ts";
@@ -41,10 +42,12 @@ export function OrderView({ orderId }: { orderId: string }) {
           <Facts order={order} answered={watched.value.answered} />
         )}
       </section>
-      <section class="order-way" aria-labelledby="way-title">
-        <h2 id="way-title">Its way through the store</h2>
-        <Timeline orderId={orderId} order={order} />
-      </section>
+      {(order !== undefined || onItsWay !== undefined) && (
+        <section class="order-way" aria-labelledby="way-title">
+          <h2 id="way-title">Its way through the store</h2>
+          <Timeline orderId={orderId} order={order} />
+        </section>
+      )}
     </div>
   );
 }
@@ -82,8 +85,18 @@ function Unknown({ orderId, watched, failures }: UnknownProps) {
     );
   }
   if (watched.missing) return <p>You have no order of this number.</p>;
+  if (watched.answered) return <p aria-busy="true">Looking for it.</p>;
+  const listed = orders.value.find((order) => order.orderId === orderId);
   return (
-    <p aria-busy="true">{watched.answered ? "Looking for it." : "The store does not answer just now."}</p>
+    <p aria-busy="true">
+      The store does not answer just now.
+      {listed !== undefined && (
+        <>
+          {" "}
+          When it last did, this order was <StatusBadge status={listed.status} />
+        </>
+      )}
+    </p>
   );
 }
 

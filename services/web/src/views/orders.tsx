@@ -49,7 +49,7 @@ function OrderList() {
   const list = orders.value;
   return (
     <>
-      <Summary list={list} />
+      {(list.length > 0 || busy.value) && <Summary list={list} />}
       {list.length === 0 && !busy.value && (
         <p class="empty">
           No orders yet. <a href={hrefOf.shop}>To the shelves</a>

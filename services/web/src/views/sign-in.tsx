@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { wordsFor } from "../api/request.ts";
 import { canSignIn } from "../settings.ts";
 import { expiredCustomer, session, signIn, signOut } from "../state/session.ts";
@@ -11,14 +11,27 @@ const ID_PATTERN = "[A-Za-z0-9_\\-]{1,64}";
 export function SignInMenu() {
   const menu = useRef<HTMLDetailsElement>(null);
   const current = session.value;
+  const signedOut = useRef(false);
   useEffect(() => closeFromOutside(menu), []);
+  // The button that was pressed is gone: what has taken its place gets the focus.
+  useLayoutEffect(() => {
+    if (signedOut.current) menu.current?.querySelector("summary")?.focus();
+    signedOut.current = false;
+  }, [current]);
   if (current !== null) {
     return (
       <div class="who">
         <span class="who-name" title={current.customerId}>
           {current.customerId}
         </span>
-        <button type="button" class="quiet" onClick={signOut}>
+        <button
+          type="button"
+          class="quiet"
+          onClick={() => {
+            signedOut.current = true;
+            signOut();
+          }}
+        >
           Sign out
         </button>
       </div>
@@ -43,11 +56,18 @@ function closeFromOutside(menu: { current: HTMLDetailsElement | null }) {
     menu.current.open = false;
     if (escaped) menu.current.querySelector("summary")?.focus();
   };
+  const leave = ({ target, relatedTarget }: FocusEvent) => {
+    const from = target instanceof Node && menu.current?.contains(target);
+    const to = relatedTarget instanceof Node && !menu.current?.contains(relatedTarget);
+    if (from && to && menu.current) menu.current.open = false;
+  };
   document.addEventListener("pointerdown", close);
   document.addEventListener("keydown", close);
+  document.addEventListener("focusout", leave);
   return () => {
     document.removeEventListener("pointerdown", close);
     document.removeEventListener("keydown", close);
+    document.removeEventListener("focusout", leave);
   };
 }
 
@@ -55,12 +75,16 @@ function closeFromOutside(menu: { current: HTMLDetailsElement | null }) {
 export function SignInForm({ id }: { id: string }) {
   const error = useSignal<string | undefined>(undefined);
   const busy = useSignal(false);
+  const form = useRef<HTMLFormElement>(null);
   if (!canSignIn) return <p class="hint">This store does not let visitors sign in from here.</p>;
   const enter = async (customerId: string) => {
     busy.value = true;
     error.value = undefined;
+    // The form is gone then: who types goes on where it was.
+    const next = form.current?.closest<HTMLElement>(".receipt") ?? document.querySelector<HTMLElement>("h1");
     try {
       await signIn(customerId);
+      next?.focus({ preventScroll: true });
     } catch (reason) {
       error.value = wordsFor(reason);
     } finally {
@@ -74,7 +98,7 @@ export function SignInForm({ id }: { id: string }) {
     if (typeof name === "string") void enter(name.trim());
   };
   return (
-    <form class="sign-in" onSubmit={submit}>
+    <form class="sign-in" ref={form} onSubmit={submit}>
       <fieldset disabled={busy}>
         <legend>Sign in as</legend>
         <div class="choices">

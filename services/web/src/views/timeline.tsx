@@ -81,7 +81,7 @@ function StepRow({ step, slowest }: { step: TimelineStep; slowest: number }) {
             aria-hidden="true"
           />
         </span>
-        <span class="visually-hidden">
+        <span class="step-route visually-hidden">
           from {from}
           {to.length > 0 && ` to ${to.join(", ")}`}
         </span>

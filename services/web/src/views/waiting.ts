@@ -1,9 +1,9 @@
 import type { Order } from "../api/types.ts";
-import { plural } from "../parts/format.ts";
+import { count, listed, plural } from "../parts/format.ts";
 import { isDown } from "../state/processes.ts";
 import { nameOf } from "../state/products.ts";
 
-/** Words for the reasons that the store gives; others are shown as they are. */
+/** Words for the codes that the store gives as reasons; others are sentences already, and name products. */
 const reasons: Readonly<Record<string, string>> = {
   customer_request: "you asked for it",
   backorder_expired: "what it waited for has not come in in time",
@@ -11,16 +11,16 @@ const reasons: Readonly<Record<string, string>> = {
 
 /** What has become of an order, or what it waits for and whose turn it is. */
 export function waitsFor({ status, shortages = [], reason }: Order): string {
-  const why = reason === undefined ? "" : `: ${reasons[reason] ?? reason.replaceAll("_", " ")}`;
+  const why = reason === undefined ? "" : `: ${reasons[reason] ?? reason}`;
   switch (status) {
     case "accepted":
       return `The store has it, safe on disk. ${turnOf("order", "to take it in")}`;
     case "pending":
       return `The order service has taken it in. ${turnOf("inventory", "to set the goods aside")}`;
     case "backordered": {
-      const missing = shortages
-        .map(({ productId, missing }) => `${missing} × ${nameOf(productId)}`)
-        .join(", ");
+      const missing = listed(
+        shortages.map(({ productId, missing }) => `${count(missing)} × ${nameOf(productId)}`),
+      );
       return `It waits for ${missing || "stock"}. It stands in line: as soon as there is enough it is confirmed by itself.`;
     }
     case "confirmed":

@@ -57,7 +57,9 @@ export function Letter({ service, id, onChange }: LetterProps) {
   return (
     <div class="letter">
       <p>
-        {letter.decoded.problem ?? "The message itself can be read."}
+        {letter.decoded.problem === undefined
+          ? "The message itself can be read."
+          : `What is wrong: ${letter.decoded.problem}.`}
         {letter.lineLength > 1 && ` ${plural(letter.lineLength, "message")} of this key stand in its line.`}
       </p>
       <label for={`letter-${service}-${id}`}>The message</label>

@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { wordsFor } from "../../api/request.ts";
 import { fetchLatest, fetchTopics, type RecordReport, type TopicReport } from "../../api/supervisor.ts";
-import { count, exactTime } from "../../parts/format.ts";
+import { count, exactTime, plural } from "../../parts/format.ts";
 import { messageWords } from "../../parts/messages.ts";
 import { usePoll } from "../../state/poll.ts";
 import { isRecord } from "../../state/storage.ts";
@@ -23,7 +23,11 @@ export function Topics() {
   return (
     <section class="panel" aria-labelledby="topics-title">
       <h2 id="topics-title">Topics</h2>
-      {error.value !== undefined && <p class="hint">{error} What is shown is what it said last.</p>}
+      {error.value !== undefined && (
+        <p class="hint">
+          {error} {topics.value !== undefined && "What is shown is what it said last."}
+        </p>
+      )}
       {topics.value === undefined && error.value === undefined && <p class="empty">Asking the broker.</p>}
       <ul class="topics">
         {(topics.value ?? []).map((topic) => (
@@ -46,7 +50,7 @@ function TopicRow({ topic: { name, partitions, groups } }: { topic: TopicReport 
       >
         <summary>
           <code>{name}</code>
-          <span>{count(records)} records</span>
+          <span>{plural(records, "record")}</span>
           <span class="lags">
             {groups.map(({ group, lag }) => (
               <span key={group} class={lag > 0 ? "alarming" : ""}>

@@ -10,6 +10,8 @@ const WAITING = 10_000;
  */
 const STATEMENTS_AN_ORDER = 20;
 const STATEMENTS_A_MESSAGE = 40;
+/** To look at an order that is not served, and tell it what it lacks. */
+const STATEMENTS_A_LOOK = 5;
 /** To put so many into a line takes a second or two; on a machine that is busy with something else, longer. */
 const LIMIT_MS = 60_000;
 
@@ -83,3 +85,30 @@ describe.each(Object.entries(queues))("10,000 orders wait: %s", (_, linesOfOrder
     LIMIT_MS,
   );
 });
+
+test(
+  "every order waits for another set of products: each is looked at no more than once a message",
+  () => {
+    const sets = 1_000;
+    const others = Array.from("CDEFGHIJKL");
+    const onHand = Object.fromEntries(
+      ["A", "B", ...others].map((name) => [name, /[AB]/.test(name) ? 0 : sets]),
+    );
+    let log: StatementLog | undefined;
+    const shop = sqlShop(onHand, (sql) => {
+      log = new StatementLog(sql);
+    });
+    for (let index = 0; index < sets; index += 1) {
+      const more = others.filter((_, bit) => (index >> bit) % 2 === 1).map((name) => ` ${name}1`);
+      carryOut(shop, place(`W${index}`, `A1 B1${more.join("")}`));
+    }
+    log?.take();
+    // What they lack goes to and fro between the two.
+    for (const productId of ["A", "B", "B", "A", "A", "B"]) {
+      carryOut(shop, restock(productId, 1));
+      expect(log?.take().length).toBeLessThanOrEqual(STATEMENTS_A_MESSAGE + sets * STATEMENTS_A_LOOK);
+    }
+    shop.close();
+  },
+  LIMIT_MS,
+);

@@ -7,23 +7,13 @@ import { Mail } from "./counter/mail.tsx";
 import { ProcessPanel } from "./counter/process-panel.tsx";
 import { Stock } from "./counter/stock.tsx";
 import { Topics } from "./counter/topics.tsx";
+import { NoSupervisor } from "./no-supervisor.tsx";
 
 const POLL_MS = 2_000;
 
 /** For those who run the store: break it, mend it, look inside. */
 export function CounterView() {
-  if (!hasSupervisor) {
-    return (
-      <section class="column">
-        <h1 tabIndex={-1}>Behind the counter</h1>
-        <p>
-          This store runs without a supervisor, as it would in production: there is nothing to stop here. Run{" "}
-          <code>npm start</code> on your own machine to look behind the counter.
-        </p>
-      </section>
-    );
-  }
-  return <Counter />;
+  return hasSupervisor ? <Counter /> : <NoSupervisor title="Behind the counter" />;
 }
 
 function Counter() {

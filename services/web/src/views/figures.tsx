@@ -10,12 +10,17 @@ import { orders } from "../state/orders.ts";
 import { usePoll } from "../state/poll.ts";
 import { hrefOf } from "../state/router.ts";
 import { token } from "../state/session.ts";
+import { NoSupervisor } from "./no-supervisor.tsx";
 import { SignInForm } from "./sign-in.tsx";
 
 const EVERY_MS = 1_000;
 
-/** What the store does, as it does it. */
+/** What the store does, as it does it, and orders by the hundred: not for a store that has real customers. */
 export function FiguresView() {
+  return hasSupervisor ? <Figures /> : <NoSupervisor title="Live figures" />;
+}
+
+function Figures() {
   return (
     <div class="figures">
       <header>
@@ -28,7 +33,7 @@ export function FiguresView() {
       <LoadPanel />
       <div class="charts">
         <OrderCharts />
-        {hasSupervisor && <BacklogCharts />}
+        <BacklogCharts />
       </div>
       <Latest />
     </div>
@@ -37,7 +42,7 @@ export function FiguresView() {
 
 /** Places one order, fifty, or five hundred. */
 function LoadPanel() {
-  const stockUp = useSignal(hasSupervisor);
+  const stockUp = useSignal(true);
   const running = load.value;
   if (token.value === undefined) {
     return (
@@ -61,18 +66,16 @@ function LoadPanel() {
             Place {plural(size, "order")}
           </button>
         ))}
-        {hasSupervisor && (
-          <label class="check">
-            <input
-              type="checkbox"
-              checked={stockUp}
-              onChange={({ currentTarget }) => {
-                stockUp.value = currentTarget.checked;
-              }}
-            />{" "}
-            restock for them first
-          </label>
-        )}
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={stockUp}
+            onChange={({ currentTarget }) => {
+              stockUp.value = currentTarget.checked;
+            }}
+          />{" "}
+          restock for them first
+        </label>
       </div>
       <progress value={running?.placed ?? 0} max={running?.of ?? 1} aria-label="Orders placed" />
       <p class="hint" data-load={running === undefined ? "idle" : "running"}>

@@ -16,7 +16,7 @@ const links: readonly (readonly [view: Route["view"], href: string, text: string
         ["figures", hrefOf.figures, "Figures"],
         ["tour", hrefOf.tour, "Tour"],
       ] as const)
-    : ([["figures", hrefOf.figures, "Figures"]] as const)),
+    : []),
 ];
 
 export function Header({ view }: { view: Route["view"] }) {

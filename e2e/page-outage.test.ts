@@ -86,6 +86,38 @@ describePage("the page while parts of the store are down", () => {
   );
 
   test(
+    "the live figures show what waits while the broker is down, and how long it took in the end",
+    async () => {
+      const { shop } = await newCustomer();
+      await shop.goTo("figures");
+      const figure = (name: string) => shop.page.locator(`[data-figure="${name}"]`);
+      const shows = (name: string, pattern: RegExp) => figure(name).filter({ hasText: pattern }).waitFor();
+      await shows("all groups", /^0$/);
+      await shows("has waited", /^0 ms$/);
+      await store.stop("broker");
+      await shop.page.getByLabel("restock for them first").uncheck();
+      await shop.page.getByRole("button", { name: "Place 1 order" }).click();
+      await shows("all groups", /^no answer$/);
+      await shows("has waited", /^\d\.\d s$/);
+      const totals = (text: string) =>
+        shop.page.locator("[data-totals]", { hasText: text }).waitFor({ state: "attached" });
+      await totals("1 order accepted, 0 confirmed");
+      await store.start("broker");
+      await totals("1 order accepted, 1 confirmed");
+      await shows("half of them within", /^\d+\.\d s$/);
+      await shows("all groups", /^0$/);
+      await shows("has waited", /^0 ms$/);
+      // A line begins with its second point.
+      await eventually(
+        "six lines",
+        async () => (await shop.page.locator('.chart-line[d*="L"]').count()) === 6,
+      );
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
     "WebSocket cut: the page asks instead, and resumes behind what it has",
     async () => {
       const { shop, id } = await newCustomer();

@@ -4,7 +4,7 @@ import { Refused, wordsFor } from "../api/request.ts";
 import type { Line } from "../api/types.ts";
 import { announce } from "./announcer.ts";
 import { backoffMs } from "./backoff.ts";
-import { basket, isLine, putBack, takeBasket } from "./basket.ts";
+import { isLine, putBack, takeBasket } from "./basket.ts";
 import { countAccepted } from "./meter.ts";
 import { noteAccepted, noteRefused, noteSent } from "./orders.ts";
 import { customerId, expire, token } from "./session.ts";
@@ -152,9 +152,4 @@ function isSending(value: unknown): value is Sending {
     Array.isArray(value.lines) &&
     value.lines.every(isLine)
   );
-}
-
-/** Whether the basket can be ordered as it is. */
-export function canCheckOut(): boolean {
-  return token.value !== undefined && basket.value.lines.length > 0;
 }

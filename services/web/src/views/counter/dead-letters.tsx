@@ -28,7 +28,7 @@ export function DeadLetterDesk() {
         try {
           return (await listDeadLetters(name, SHOWN)).map((letter) => ({ ...letter, service: name }));
         } catch (error) {
-          failed.push(`What is shown of ${name} is what it said last. ${wordsFor(error)}`);
+          failed.push(`Those of ${name} cannot be looked at just now. ${wordsFor(error)}`);
           return letters.peek().filter(({ service }) => service === name);
         }
       }),

@@ -1,5 +1,6 @@
 import type { Topic } from "@distributed-messaging/contracts";
 import type { IncomingRecord, OutgoingRecord } from "@distributed-messaging/messaging/transport";
+import { POISON_HEADER } from "./poison.ts";
 
 interface StoredRecord extends IncomingRecord {
   /** Virtual time. */
@@ -35,13 +36,15 @@ export class PartitionLog {
 
   /**
    * Keeps the last record of each key, and all that are not old enough
-   * (https://kafka.apache.org/documentation/#compaction).
+   * (https://kafka.apache.org/documentation/#compaction). A real one would also drop what a service wrote in favour of
+   * poison under the same key; nothing can make up for that, and docs/messaging.md says so.
    *
    * @returns how many it has dropped
    */
   compact(beforeMs: number): number {
     const old = this.records.filter(({ storedMs, key }) => storedMs < beforeMs && key !== null);
-    const last = new Map(old.map(({ key, offset }) => [key, offset]));
+    const genuine = old.filter(({ headers }) => !(POISON_HEADER in headers));
+    const last = new Map([...old, ...genuine].map(({ key, offset }) => [key, offset]));
     const dropped = new Set(old.filter(({ key, offset }) => last.get(key) !== offset));
     this.records = this.records.filter((record) => !dropped.has(record));
     return dropped.size;

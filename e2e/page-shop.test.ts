@@ -149,29 +149,6 @@ describePage("the shop", () => {
   );
 
   test(
-    "an order that is not taken says why, and what was in it is in the basket again",
-    async () => {
-      const { shop, id } = await newCustomer();
-      await shop.add("PRODUCT_006", 2);
-      const problem = {
-        type: "urn:problem-type:invalid-input",
-        detail: "The order cannot be placed as it is.",
-      };
-      const refuse = { status: 422, contentType: "application/problem+json", body: JSON.stringify(problem) };
-      await shop.page.route("**/orders", (route) => route.fulfill(refuse), { times: 1 });
-      await shop.checkOut();
-      await shop.reaches("refused");
-      await shop.page.getByRole("alert").getByText("The order cannot be placed as it is.").waitFor();
-      await shop.page.getByRole("link", { name: "the basket", exact: true }).click();
-      await shop.checkOut();
-      await shop.reaches("confirmed");
-      expect(await ordersOf(id)).toMatchObject([{ items: [{ productId: "PRODUCT_006", quantity: 2 }] }]);
-      await shop.context.close();
-    },
-    TEST_LIMIT_MS,
-  );
-
-  test(
     "a session of a store that was started from empty data since has ended",
     async () => {
       const { shop, id } = await newCustomer();

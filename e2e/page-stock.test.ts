@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { eventually } from "./eventually.ts";
 import { describePage, TEST_LIMIT_MS, useBench } from "./page/bench.ts";
 
-describePage("orders that wait, and orders that are called off", () => {
+describePage("orders that wait, are called off, or are not taken", () => {
   const bench = useBench();
   const { store } = bench;
 
@@ -72,6 +72,32 @@ describePage("orders that wait, and orders that are called off", () => {
       await shop.goTo("");
       await eventually("the shelf to show it", async () => (await shop.available("PRODUCT_005")) === 4);
       expect(shop.complaints.list()).toEqual([]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "an order that is not taken says why, and what was in it is in the basket again",
+    async () => {
+      const shop = await (await bench.visit()).open();
+      await shop.signIn("REFUSED");
+      await shop.add("PRODUCT_006", 2);
+      const problem = {
+        type: "urn:problem-type:invalid-input",
+        detail: "The order cannot be placed as it is.",
+      };
+      const refuse = { status: 422, contentType: "application/problem+json", body: JSON.stringify(problem) };
+      await shop.page.route("**/orders", (route) => route.fulfill(refuse), { times: 1 });
+      await shop.checkOut();
+      await shop.reaches("refused");
+      await shop.page.getByRole("alert").getByText("The order cannot be placed as it is.").waitFor();
+      await shop.page.getByRole("link", { name: "the basket", exact: true }).click();
+      await shop.checkOut();
+      await shop.reaches("confirmed");
+      expect(await (await store.signIn("REFUSED")).orders()).toMatchObject([
+        { items: [{ productId: "PRODUCT_006", quantity: 2 }] },
+      ]);
       await shop.context.close();
     },
     TEST_LIMIT_MS,

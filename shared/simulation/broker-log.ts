@@ -37,15 +37,15 @@ export class PartitionLog {
   /**
    * Keeps the last record of each key, and all that are not old enough
    * (https://kafka.apache.org/documentation/#compaction). A real one would also drop what a service wrote in favour of
-   * poison under the same key; nothing can make up for that, and docs/messaging.md says so.
+   * poison under the same key; nothing can make up for that, and docs/messaging.md says so. Here both are kept.
    *
    * @returns how many it has dropped
    */
   compact(beforeMs: number): number {
     const old = this.records.filter(({ storedMs, key }) => storedMs < beforeMs && key !== null);
     const genuine = old.filter(({ headers }) => !(POISON_HEADER in headers));
-    const last = new Map([...old, ...genuine].map(({ key, offset }) => [key, offset]));
-    const dropped = new Set(old.filter(({ key, offset }) => last.get(key) !== offset));
+    const kept = new Set([old, genuine].flatMap((records) => [...lastOfEachKey(records).values()]));
+    const dropped = new Set(old.filter((record) => !kept.has(record)));
     this.records = this.records.filter((record) => !dropped.has(record));
     return dropped.size;
   }
@@ -66,6 +66,10 @@ export class PartitionLog {
     }
     return least;
   }
+}
+
+function lastOfEachKey(records: readonly StoredRecord[]): ReadonlyMap<string | null, StoredRecord> {
+  return new Map(records.map((record) => [record.key, record]));
 }
 
 /** All topics of a broker. */

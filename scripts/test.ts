@@ -13,10 +13,10 @@ import { chromium, kcat, provideTools } from "./test-tools.ts";
  */
 
 /**
- * Test files that run side by side. Each has processes, ports and directories of its own, and most of them wait more
- * than they compute; a store is five processes, though, and a browser several more.
+ * Test files that run side by side: each has processes, ports and directories of its own. One more than there are cores,
+ * because most of them wait more than they compute; not many, because a store is five processes and a browser more.
  */
-const MOST_WORKERS = 4;
+const WORKERS = Math.min(availableParallelism() + 1, 4);
 
 /** Enough for a test that starts processes on a slow machine; tests that need more say so. */
 const TEST_TIMEOUT_MS = 20_000;
@@ -57,7 +57,7 @@ const [first, ...rest] = process.argv.slice(2);
 const running = first === "--running";
 const args = running || first === undefined ? rest : [first, ...rest];
 // Those that share the store which runs take turns.
-if (!running) args.unshift(`--parallel=${Math.min(availableParallelism(), MOST_WORKERS)}`);
+if (!running) args.unshift(`--parallel=${WORKERS}`);
 
 const tools = await provideTools([chromium, kcat], process.env, say);
 const env: Record<string, string> = running ? { E2E_RUNNING: "true" } : {};

@@ -10,8 +10,8 @@ import { type Report, simulate } from "./simulate.ts";
 const TIMEOUT_MS = 240_000;
 /** Few orders a seed: what goes wrong mostly does so between few messages, and many seeds differ in more ways. */
 const ORDERS = 12;
-const SEEDS_A_TEST = 30;
-const TESTS = 8;
+const SEEDS_A_TEST = 40;
+const TESTS = 5;
 
 const totals = new Totals();
 

@@ -7,7 +7,6 @@ import { freePorts } from "./ports.ts";
 import { scenes } from "./screenshot-scenes.ts";
 import { seedCatalogue } from "./seed.ts";
 import { UsageError } from "./settings.ts";
-import { smallPng } from "./small-png.ts";
 import { ROOT, serviceNames } from "./store.ts";
 import { Supervisor } from "./supervisor.ts";
 import { openCounter } from "./supervisor-counter.ts";
@@ -77,7 +76,7 @@ async function takeAll(
     await page.locator("[data-product]").first().waitFor();
     await show({ page, supervisor });
     const file = join(folder, `${name}.png`);
-    const picture = smallPng(await settled(page));
+    const picture = await settled(page);
     await Bun.write(file, picture);
     say(`${name}.png, ${Math.round(picture.byteLength / 1000)} kB`);
     await context.close();

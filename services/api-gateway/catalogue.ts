@@ -1,5 +1,6 @@
 import type { DataOf, Money, ProductWithdrawn, StockChanged } from "@distributed-messaging/contracts";
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
+import { excluded } from "@distributed-messaging/messaging/excluded";
 import { and, eq, sql } from "drizzle-orm";
 import { currentGeneration, products } from "./tables.ts";
 
@@ -70,14 +71,7 @@ function prepare({ orm }: ServiceDatabase) {
       })
       .onConflictDoUpdate({
         target: products.productId,
-        set: {
-          name: sql`excluded.name`,
-          price: sql`excluded.price`,
-          available: sql`excluded.available`,
-          version: sql`excluded.version`,
-          withdrawn: sql`0`,
-          generation: sql`excluded.generation`,
-        },
+        set: excluded(products, "name", "price", "available", "version", "withdrawn", "generation"),
         setWhere,
       })
       .prepare(),
@@ -92,7 +86,7 @@ function prepare({ orm }: ServiceDatabase) {
       })
       .onConflictDoUpdate({
         target: products.productId,
-        set: { version: sql`excluded.version`, withdrawn: sql`1`, generation: sql`excluded.generation` },
+        set: { ...excluded(products, "version", "generation"), withdrawn: sql`1` },
         setWhere,
       })
       .prepare(),

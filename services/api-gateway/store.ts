@@ -1,5 +1,6 @@
 import type { DataOf, OrderPlaced } from "@distributed-messaging/contracts";
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
+import { excluded } from "@distributed-messaging/messaging/excluded";
 import { and, desc, eq, lt, sql } from "drizzle-orm";
 import { type OrderView, type PlacedOrder, type Step, viewOf } from "./domain.ts";
 import { type HistoryEntry, historyOf } from "./history.ts";
@@ -153,13 +154,7 @@ function prepare({ orm }: ServiceDatabase) {
       .values({ ...order, generation: currentGeneration })
       .onConflictDoUpdate({
         target: orders.orderId,
-        set: {
-          customerId: sql`excluded.customer_id`,
-          items: sql`excluded.items`,
-          total: sql`excluded.total`,
-          placedAt: sql`excluded.placed_at`,
-          generation: sql`excluded.generation`,
-        },
+        set: excluded(orders, "customerId", "items", "total", "placedAt", "generation"),
         setWhere: sql`orders.generation < excluded.generation`,
       })
       .prepare(),
@@ -168,16 +163,17 @@ function prepare({ orm }: ServiceDatabase) {
       .values({ ...step, generation: currentGeneration })
       .onConflictDoUpdate({
         target: [orderSteps.orderId, orderSteps.id],
-        set: {
-          cause: sql`excluded.cause_id`,
-          at: sql`excluded.at`,
-          type: sql`excluded.type`,
-          service: sql`excluded.service`,
-          shortages: sql`excluded.shortages`,
-          revision: sql`excluded.revision`,
-          reason: sql`excluded.reason`,
-          generation: sql`excluded.generation`,
-        },
+        set: excluded(
+          orderSteps,
+          "cause",
+          "at",
+          "type",
+          "service",
+          "shortages",
+          "revision",
+          "reason",
+          "generation",
+        ),
         setWhere: sql`order_steps.generation < excluded.generation`,
       })
       .prepare(),

@@ -1,5 +1,6 @@
 import type { Money } from "@distributed-messaging/contracts";
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
+import { excluded } from "@distributed-messaging/messaging/excluded";
 import { eq, sql } from "drizzle-orm";
 import type { Books, Reservation, Stock, Waiting } from "./books.ts";
 import { products, productVersions, reservations, restockings } from "./tables.ts";
@@ -127,13 +128,7 @@ function prepare({ orm }: ServiceDatabase) {
       })
       .onConflictDoUpdate({
         target: products.productId,
-        set: {
-          name: sql`excluded.name`,
-          price: sql`excluded.price`,
-          onHand: sql`excluded.on_hand`,
-          reserved: sql`excluded.reserved`,
-          version: sql`excluded.version`,
-        },
+        set: excluded(products, "name", "price", "onHand", "reserved", "version"),
       })
       .prepare(),
     nextVersion: orm
@@ -149,8 +144,7 @@ function prepare({ orm }: ServiceDatabase) {
       .onConflictDoUpdate({
         target: reservations.orderId,
         set: {
-          status: sql`excluded.status`,
-          lines: sql`excluded.lines`,
+          ...excluded(reservations, "status", "lines"),
           shortages: sql`NULL`,
           revision: sql`NULL`,
           laneId: sql`NULL`,

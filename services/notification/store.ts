@@ -1,4 +1,5 @@
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
+import { excluded } from "@distributed-messaging/messaging/excluded";
 import { and, eq, gt, sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import type { NotificationType } from "./domain.ts";
@@ -38,14 +39,7 @@ export class NotificationStore {
       // Told again, it is the same one. When the table is made anew, the new generation says what is right.
       .onConflictDoUpdate({
         target: notifications.notificationId,
-        set: {
-          customerId: sql`excluded.customer_id`,
-          orderId: sql`excluded.order_id`,
-          type: sql`excluded.type`,
-          message: sql`excluded.message`,
-          at: sql`excluded.at`,
-          generation: sql`excluded.generation`,
-        },
+        set: excluded(notifications, "customerId", "orderId", "type", "message", "at", "generation"),
         setWhere: sql`notifications.generation < excluded.generation`,
       })
       .prepare();

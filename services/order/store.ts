@@ -1,5 +1,6 @@
 import type { Money, PricedLine, Shortage } from "@distributed-messaging/contracts";
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
+import { excluded } from "@distributed-messaging/messaging/excluded";
 import { count, eq, sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import type { Order } from "./domain.ts";
@@ -48,14 +49,7 @@ export class OrderStore {
       })
       .onConflictDoUpdate({
         target: orders.orderId,
-        set: {
-          status: sql`excluded.status`,
-          shortages: sql`excluded.shortages`,
-          reason: sql`excluded.reason`,
-          revision: sql`excluded.revision`,
-          expiresAt: sql`excluded.expires_at`,
-          updatedAt: sql`excluded.updated_at`,
-        },
+        set: excluded(orders, "status", "shortages", "reason", "revision", "expiresAt", "updatedAt"),
       })
       .prepare();
     this.#countByStatus = orm

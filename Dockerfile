@@ -10,13 +10,14 @@ COPY patches patches
 COPY shared/contracts/package.json shared/contracts/
 COPY shared/messaging/package.json shared/messaging/
 COPY shared/service/package.json shared/service/
-COPY shared/simulation/package.json shared/simulation/
 COPY services/api-gateway/package.json services/api-gateway/
 COPY services/inventory/package.json services/inventory/
 COPY services/notification/package.json services/notification/
 COPY services/order/package.json services/order/
+COPY services/supervisor/package.json services/supervisor/
 COPY services/web/package.json services/web/
 COPY redpanda/package.json redpanda/
+COPY redpanda/embedded/package.json redpanda/embedded/
 COPY e2e/package.json e2e/
 COPY scripts/package.json scripts/
 RUN bun install --frozen-lockfile --production --ignore-scripts

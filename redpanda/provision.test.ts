@@ -2,8 +2,9 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { allTopics, type Topic } from "@distributed-messaging/contracts";
-import { type Broker, startBroker } from "./embedded/index.ts";
+import { allTopics } from "@distributed-messaging/contracts";
+import { type Broker, startBroker } from "@distributed-messaging/embedded-broker";
+import type { Topic } from "@distributed-messaging/messaging";
 import { describeProvisioned, ProvisionFailed, provision } from "./provision.ts";
 
 const cleanups: (() => Promise<void> | void)[] = [];

@@ -1,5 +1,5 @@
-import { allTopics, type Topic } from "@distributed-messaging/contracts";
-import { type Log, silentLog } from "@distributed-messaging/messaging";
+import { allTopics } from "@distributed-messaging/contracts";
+import { type Logger, silentLogger, type Topic } from "@distributed-messaging/messaging";
 import { connectTo, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
 import { type TProperties, Type } from "@sinclair/typebox";
 
@@ -14,7 +14,7 @@ export interface Provisioned {
 
 export interface ProvisionOptions {
   readonly topics?: readonly Topic[];
-  readonly log?: Log;
+  readonly log?: Logger;
   /** On how many brokers each record is kept; the broker's own default if it is not given. */
   readonly replication?: number;
   /** For how long to try again: while no broker answers, or fewer than `replication` do. */
@@ -45,7 +45,7 @@ export async function provision(
   options: ProvisionOptions = {},
 ): Promise<Provisioned> {
   const deadline = performance.now() + (options.timeoutMs ?? TIMEOUT_MS);
-  const kafka = connectTo(settings, options.log ?? silentLog);
+  const kafka = connectTo(settings, options.log ?? silentLogger);
   for (;;) {
     const admin = kafka.admin();
     try {

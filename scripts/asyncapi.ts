@@ -1,8 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ASYNCAPI_FILE, asyncApiText } from "./asyncapi-document.ts";
-import { runCommand } from "./command.ts";
-import { ROOT } from "./store.ts";
+import { ROOT } from "@distributed-messaging/supervisor/store";
+import { ASYNCAPI_FILE, asyncApiText } from "./asyncapi/document.ts";
+import { runCommand } from "./command/command.ts";
 
 /** `bun run asyncapi`: writes docs/asyncapi.json anew, which a test holds true. */
 await runCommand("asyncapi", async () => {

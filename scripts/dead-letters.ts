@@ -1,10 +1,10 @@
-import { runCommand } from "./command.ts";
-import { type Command, readArguments, usage } from "./dead-letters-args.ts";
-import { DeadLettersClient, type Details, type Filter } from "./dead-letters-client.ts";
-import { type Listed, listing, outcomes, portrait, type Replayed } from "./dead-letters-output.ts";
-import { GatewayClient } from "./gateway-client.ts";
-import { readSettings, type StartSettings, UsageError } from "./settings.ts";
-import { urlOf } from "./store.ts";
+import { urlOf } from "@distributed-messaging/supervisor/store";
+import { runCommand } from "./command/command.ts";
+import { type Command, readArguments, usage } from "./dead-letters/args.ts";
+import { DeadLettersClient, type Details, type Filter } from "./dead-letters/client.ts";
+import { type Listed, listing, outcomes, portrait, type Replayed } from "./dead-letters/output.ts";
+import { GatewayClient } from "./post-order/gateway-client.ts";
+import { readSettings, type StartSettings, UsageError } from "./start/settings.ts";
 
 /**
  * `bun run dead-letters`: what the services could not handle, to look at, mend, replay or throw away. Without

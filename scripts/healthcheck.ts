@@ -1,5 +1,5 @@
 /** In a container: exit code 0 if the service that SERVICE names is ready, else 1 with a line that says why. */
-import { services } from "./store.ts";
+import { services } from "@distributed-messaging/supervisor/store";
 
 const name = process.env.SERVICE ?? "";
 const service = Object.entries(services).find(([known]) => known === name)?.[1];

@@ -1,7 +1,7 @@
-import { runCommand } from "./command.ts";
-import { GatewayClient, type OrderLine, type OrderView } from "./gateway-client.ts";
-import { readSettings, UsageError } from "./settings.ts";
-import { urlOf } from "./store.ts";
+import { urlOf } from "@distributed-messaging/supervisor/store";
+import { runCommand } from "./command/command.ts";
+import { GatewayClient, type OrderLine, type OrderView } from "./post-order/gateway-client.ts";
+import { readSettings, UsageError } from "./start/settings.ts";
 
 /**
  * `bun run post-order-1`, `post-order-2`: places a demo order and prints what becomes of it until it is final, or

@@ -1,10 +1,10 @@
 import { parseArgs } from "node:util";
-import type { ShownRebuild } from "@distributed-messaging/service/rebuild";
-import { runCommand } from "./command.ts";
-import { GatewayClient } from "./gateway-client.ts";
-import { ask, expectAnswer } from "./http-client.ts";
-import { readSettings, UsageError } from "./settings.ts";
-import { urlOf } from "./store.ts";
+import type { ShownRebuild } from "@distributed-messaging/service/admin/rebuild";
+import { urlOf } from "@distributed-messaging/supervisor/store";
+import { runCommand } from "./command/command.ts";
+import { ask, expectAnswer } from "./command/http-client.ts";
+import { GatewayClient } from "./post-order/gateway-client.ts";
+import { readSettings, UsageError } from "./start/settings.ts";
 
 const USAGE = `bun run rebuild --service api-gateway|notification [--drop-unaccounted] [--token TOKEN]
 

@@ -6,10 +6,10 @@ import {
   contractProblems,
   contractRecords,
   RECORDS_FOLDER,
-} from "@distributed-messaging/contracts/records";
-import { runCommand } from "./command.ts";
-import { UsageError } from "./settings.ts";
-import { ROOT } from "./store.ts";
+} from "@distributed-messaging/messaging/records";
+import { ROOT } from "@distributed-messaging/supervisor/store";
+import { runCommand } from "./command/command.ts";
+import { UsageError } from "./start/settings.ts";
 
 /**
  * `bun run record-contracts`: records the contracts that are new. A record that exists is never written again:

@@ -1,16 +1,16 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { chromium as chromiumTool, provideTools } from "@distributed-messaging/e2e/support/test-tools";
+import { openCounter } from "@distributed-messaging/supervisor/http/start";
+import { freePorts } from "@distributed-messaging/supervisor/ports";
+import { ROOT, serviceNames } from "@distributed-messaging/supervisor/store";
+import { Supervisor } from "@distributed-messaging/supervisor/supervisor";
 import { type Browser, chromium, type Page } from "playwright-core";
-import { runCommand } from "./command.ts";
-import { freePorts } from "./ports.ts";
-import { scenes } from "./screenshot-scenes.ts";
-import { seedCatalogue } from "./seed.ts";
-import { UsageError } from "./settings.ts";
-import { ROOT, serviceNames } from "./store.ts";
-import { Supervisor } from "./supervisor.ts";
-import { openCounter } from "./supervisor-counter.ts";
-import { chromium as chromiumTool, provideTools } from "./test-tools.ts";
+import { runCommand } from "./command/command.ts";
+import { scenes } from "./screenshots/scenes.ts";
+import { seedCatalogue } from "./start/seed.ts";
+import { UsageError } from "./start/settings.ts";
 
 /**
  * `bun run screenshots [-- <folder>]`: starts a store of its own, uses its page as somebody would, and writes the

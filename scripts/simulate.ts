@@ -1,14 +1,14 @@
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { type Campaign, runCampaign, type WorkerPlan } from "../shared/simulation/campaign.ts";
-import { type FaultName, faultNames, isFaultName } from "../shared/simulation/faults.ts";
-import { mutations } from "../shared/simulation/mutations.ts";
-import { describeFailure, Totals } from "../shared/simulation/report.ts";
-import { shrink } from "../shared/simulation/shrink.ts";
-import { type Report, simulate } from "../shared/simulation/simulate.ts";
-import type { WorldOptions } from "../shared/simulation/world.ts";
-import { runCommand } from "./command.ts";
-import { UsageError } from "./settings.ts";
+import { type Campaign, runCampaign, type WorkerPlan } from "@distributed-messaging/e2e/simulation/campaign";
+import { type FaultName, faultNames, isFaultName } from "@distributed-messaging/e2e/simulation/faults";
+import { mutations } from "@distributed-messaging/e2e/simulation/mutations";
+import { describeFailure, Totals } from "@distributed-messaging/e2e/simulation/report";
+import { shrink } from "@distributed-messaging/e2e/simulation/shrink";
+import { type Report, simulate } from "@distributed-messaging/e2e/simulation/simulate";
+import type { WorldOptions } from "@distributed-messaging/e2e/simulation/world";
+import { runCommand } from "./command/command.ts";
+import { UsageError } from "./start/settings.ts";
 
 /**
  * `bun run simulate`: the whole store in one process, one seed a run, with every fault there is. Prints what it

@@ -7,9 +7,9 @@ import {
   type ServiceDatabase,
 } from "@distributed-messaging/messaging";
 import { kitMigrations } from "@distributed-messaging/messaging/schema";
-import { runCommand } from "./command.ts";
-import { readSettings, UsageError } from "./settings.ts";
-import { ROOT, type ServiceName, serviceNames } from "./store.ts";
+import { ROOT, type ServiceName, serviceNames } from "@distributed-messaging/supervisor/store";
+import { runCommand } from "./command/command.ts";
+import { readSettings, UsageError } from "./start/settings.ts";
 
 /**
  * `bun run start-persistence`: gets the databases ready. There is no database server to start: each service keeps

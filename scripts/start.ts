@@ -1,14 +1,14 @@
 import { parseArgs } from "node:util";
-import { runCommand } from "./command.ts";
-import { claimDataDir, wipeDataDir } from "./data-dir.ts";
-import { COMPOSE_BROKERS, compose, requireDocker } from "./docker.ts";
-import { logFormat } from "./log-format.ts";
-import { freePorts, whyUnusable } from "./ports.ts";
-import { seedCatalogue } from "./seed.ts";
-import { readSettings, type StartSettings, settingOf, UsageError } from "./settings.ts";
-import { serviceNames } from "./store.ts";
-import { Supervisor } from "./supervisor.ts";
-import { openCounter } from "./supervisor-counter.ts";
+import { openCounter } from "@distributed-messaging/supervisor/http/start";
+import { freePorts, whyUnusable } from "@distributed-messaging/supervisor/ports";
+import { serviceNames } from "@distributed-messaging/supervisor/store";
+import { Supervisor } from "@distributed-messaging/supervisor/supervisor";
+import { runCommand } from "./command/command.ts";
+import { COMPOSE_BROKERS, compose, requireDocker } from "./compose/docker.ts";
+import { claimDataDir, wipeDataDir } from "./start/data-dir.ts";
+import { logFormat } from "./start/log-format.ts";
+import { seedCatalogue } from "./start/seed.ts";
+import { readSettings, type StartSettings, settingOf, UsageError } from "./start/settings.ts";
 
 const USAGE = `npm start -- [--fresh] [--broker embedded|redpanda]
 

@@ -1,9 +1,9 @@
 import { mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { ROOT } from "./store.ts";
-import { countTests } from "./test-summary.ts";
-import { chromium, kcat, provideTools } from "./test-tools.ts";
+import { chromium, kcat, provideTools } from "@distributed-messaging/e2e/support/test-tools";
+import { ROOT } from "@distributed-messaging/supervisor/store";
+import { countTests } from "./test/summary.ts";
 
 /**
  * `npm test [-- bun test's own arguments]`: gets what the tests need, runs them, and ends with the line

@@ -1,11 +1,11 @@
-import { silentLog } from "@distributed-messaging/messaging";
+import { silentLogger } from "@distributed-messaging/messaging";
 import { connectTo } from "@distributed-messaging/messaging/kafka";
 import { ConfigError, commonSettings, loadConfig } from "@distributed-messaging/service/config";
 import { kafkaSettings } from "@distributed-messaging/service/defaults";
 import { Type } from "@sinclair/typebox";
-import { runCommand } from "./command.ts";
-import { readSettings, UsageError } from "./settings.ts";
-import { table } from "./table.ts";
+import { runCommand } from "./command/command.ts";
+import { table } from "./command/table.ts";
+import { readSettings, UsageError } from "./start/settings.ts";
 
 /**
  * `bun run topics`: every topic with the offsets of its partitions (earliest..latest), and how far behind every
@@ -24,7 +24,7 @@ type OffsetsByTopic = ReadonlyMap<string, readonly PartitionOffsets[]>;
 
 async function main(): Promise<number> {
   const settings = brokerSettings();
-  const admin = connectTo(settings, silentLog).admin();
+  const admin = connectTo(settings, silentLogger).admin();
   try {
     await admin.connect();
   } catch {

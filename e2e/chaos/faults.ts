@@ -1,5 +1,5 @@
-import type { Prng } from "@distributed-messaging/simulation/prng";
-import { type OwnStore, type ProcessName, processNames } from "../own-store.ts";
+import type { Prng } from "../simulation/prng.ts";
+import { type OwnStore, type ProcessName, processNames } from "../support/own-store.ts";
 
 /** Longer than the six seconds after which a broker takes a silent member of a group for dead. */
 const LONG_FREEZE_MS = [7_000, 12_000] as const;

@@ -1,6 +1,6 @@
-import type { Prng } from "@distributed-messaging/simulation/prng";
-import type { Customer, OrderRequest } from "../customer.ts";
-import type { OwnStore } from "../own-store.ts";
+import type { Prng } from "../simulation/prng.ts";
+import type { Customer, OrderRequest } from "../support/customer.ts";
+import type { OwnStore } from "../support/own-store.ts";
 
 const CUSTOMERS = 6;
 /** Breath between two orders of one customer: load, but not so much that nothing else is ever measured. */

@@ -1,4 +1,3 @@
-import { chromium as chromiumTool, findTool } from "@distributed-messaging/scripts/test-tools";
 import {
   type Browser,
   type BrowserContext,
@@ -6,6 +5,7 @@ import {
   chromium,
   type Page,
 } from "playwright-core";
+import { chromium as chromiumTool, findTool } from "../support/test-tools.ts";
 
 const found = await findTool(chromiumTool, process.env);
 

@@ -1,5 +1,5 @@
 import type { BrowserContext, Locator, Page } from "playwright-core";
-import type { Status } from "../answers.ts";
+import type { Status } from "../support/answers.ts";
 import type { Complaints } from "./browser.ts";
 
 export type View = "" | "basket" | "orders" | "counter" | "figures" | "tour" | `orders/${string}`;

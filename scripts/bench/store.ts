@@ -1,7 +1,7 @@
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Supervisor } from "../supervisor.ts";
+import { Supervisor } from "@distributed-messaging/supervisor/supervisor";
 import { percentile, report } from "./measure.ts";
 
 const ORDERS = 2_000;

@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { eachLine } from "../lines.ts";
-import { freePorts } from "../ports.ts";
-import { ROOT } from "../store.ts";
+import { eachLine } from "@distributed-messaging/supervisor/lines";
+import { freePorts } from "@distributed-messaging/supervisor/ports";
+import { ROOT } from "@distributed-messaging/supervisor/store";
 
 export interface Finished {
   readonly exitCode: number;

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import type { DataOf, ProductWithdrawn, StockChanged } from "@distributed-messaging/contracts";
-import { migrate, openDatabase, type Transaction } from "@distributed-messaging/messaging";
+import type { ProductWithdrawn, StockChanged } from "@distributed-messaging/contracts";
+import { type DataOf, migrate, openDatabase, type Transaction } from "@distributed-messaging/messaging";
 import { Catalogue, type CatalogueEntry } from "./catalogue.ts";
 import { migrations } from "./migrations/index.ts";
 

@@ -1,6 +1,6 @@
-import type { DataOf, Money, ProductWithdrawn, StockChanged } from "@distributed-messaging/contracts";
-import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
-import { excluded } from "@distributed-messaging/messaging/excluded";
+import type { Money, ProductWithdrawn, StockChanged } from "@distributed-messaging/contracts";
+import type { DataOf, ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
+import { excluded } from "@distributed-messaging/messaging/drizzle";
 import { and, eq, sql } from "drizzle-orm";
 import { currentGeneration, products } from "./tables.ts";
 

@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   CancelOrder,
-  type DataOf,
   MAX_STOCK,
   OrderCancelled,
   OrderConfirmed,
@@ -11,7 +10,8 @@ import {
   Restock,
   StockChanged,
 } from "@distributed-messaging/contracts";
-import { eventually } from "@distributed-messaging/messaging/testing/kit";
+import type { DataOf } from "@distributed-messaging/messaging";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { TestClient } from "./testing/client.ts";
 import { TestGateway } from "./testing/gateway.ts";
 

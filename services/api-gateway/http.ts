@@ -1,6 +1,5 @@
 import {
   CustomerId,
-  closed,
   Identifier,
   Line,
   lines,
@@ -8,11 +7,11 @@ import {
   ProductId,
   Quantity,
 } from "@distributed-messaging/contracts";
-import type { Messaging, Work } from "@distributed-messaging/messaging";
-import { authenticate, requireAdmin } from "@distributed-messaging/service/auth";
+import { closed, type Messaging, type Work } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
-import { IntegerParam } from "@distributed-messaging/service/http";
-import { write } from "@distributed-messaging/service/write";
+import { IntegerParam } from "@distributed-messaging/service/http/app";
+import { write } from "@distributed-messaging/service/http/write";
+import { authenticate, requireAdmin } from "@distributed-messaging/service/identity/auth";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { cancelOrder, orderNotFound } from "./cancel-order.ts";

@@ -1,3 +1,4 @@
+import { rebuildRoutes, startRebuild } from "@distributed-messaging/service/admin/rebuild";
 import { loadConfig } from "@distributed-messaging/service/config";
 import {
   createServiceApp,
@@ -5,14 +6,13 @@ import {
   serve,
   startMessaging,
 } from "@distributed-messaging/service/defaults";
-import { rebuildRoutes, startRebuild } from "@distributed-messaging/service/rebuild";
 import { runService } from "@distributed-messaging/service/run";
 import { Catalogue } from "./catalogue.ts";
 import { GatewayConfig } from "./config.ts";
 import { gatewayHandlers } from "./handlers.ts";
 import { gatewayRoutes } from "./http.ts";
 import { migrations } from "./migrations/index.ts";
-import { pageRoutes } from "./page.ts";
+import { pageRoutes } from "./page/page.ts";
 import { Sessions } from "./sessions.ts";
 import { OrderViews } from "./store.ts";
 import { copies } from "./tables.ts";

@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
-  type DataOf,
   OrderBackordered,
   OrderConfirmed,
   OrderPlaced,
@@ -9,7 +8,8 @@ import {
   StockReserved,
   StockShort,
 } from "@distributed-messaging/contracts";
-import { eventually } from "@distributed-messaging/messaging/testing/kit";
+import type { DataOf } from "@distributed-messaging/messaging";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { TestClient } from "./testing/client.ts";
 import { TestGateway } from "./testing/gateway.ts";
 

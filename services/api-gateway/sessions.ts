@@ -6,7 +6,7 @@ import {
   type KeyLookup,
   type PrivateJwk,
   type Role,
-} from "@distributed-messaging/service/auth";
+} from "@distributed-messaging/service/identity/auth";
 import { signingKey } from "./tables.ts";
 
 /** A token is good for an hour; then its customer signs in again. */

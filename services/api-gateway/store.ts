@@ -1,6 +1,6 @@
-import type { DataOf, OrderPlaced } from "@distributed-messaging/contracts";
-import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
-import { excluded } from "@distributed-messaging/messaging/excluded";
+import type { OrderPlaced } from "@distributed-messaging/contracts";
+import type { DataOf, ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
+import { excluded } from "@distributed-messaging/messaging/drizzle";
 import { and, desc, eq, lt, sql } from "drizzle-orm";
 import { type OrderView, type PlacedOrder, type Step, viewOf } from "./domain.ts";
 import { type HistoryEntry, historyOf } from "./history.ts";

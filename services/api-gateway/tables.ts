@@ -1,5 +1,5 @@
 import type { Money, PricedLine, Shortage } from "@distributed-messaging/contracts";
-import type { PrivateJwk } from "@distributed-messaging/service/auth";
+import type { PrivateJwk } from "@distributed-messaging/service/identity/auth";
 import { sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import type { Step } from "./domain.ts";

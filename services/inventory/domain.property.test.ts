@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { type DataOf, StockShort } from "@distributed-messaging/contracts";
+import { StockShort } from "@distributed-messaging/contracts";
+import type { DataOf } from "@distributed-messaging/messaging";
 import fc from "fast-check";
 import { availableOf, type Input } from "./domain.ts";
 import { anyLines } from "./testing/any-lines.ts";

@@ -2,12 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import {
   allMessages,
   allTopics,
-  type DataOf,
   deadLetterTopic,
-  encode,
-  type Message,
-  type MessageDefinition,
-  message,
   OrderCancelled,
   OrderPlaced,
   Restock,
@@ -15,15 +10,20 @@ import {
   StockReserved,
 } from "@distributed-messaging/contracts";
 import {
+  type DataOf,
+  encode,
+  type Message,
+  type MessageDefinition,
   Messaging,
+  message,
   migrate,
   openDatabase,
   type ServiceDatabase,
-  silentLog,
+  silentLogger,
   systemRuntime,
 } from "@distributed-messaging/messaging";
 import { MemoryBroker } from "@distributed-messaging/messaging/memory";
-import { eventually } from "@distributed-messaging/messaging/testing/kit";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { changeProduct, inventoryHandlers } from "./handlers.ts";
 import { migrations } from "./migrations/index.ts";
 import { InventoryStore } from "./store.ts";
@@ -48,7 +48,7 @@ beforeEach(async () => {
     handlers: inventoryHandlers(store),
     deadLetterTopic: deadLetterTopic("inventory"),
     runtime: systemRuntime,
-    log: silentLog,
+    log: silentLogger,
   });
   messaging.start();
   await messaging.unitOfWork.run((transaction) => {

@@ -5,8 +5,8 @@ import {
   serve,
   startMessaging,
 } from "@distributed-messaging/service/defaults";
+import { SigningKeys } from "@distributed-messaging/service/identity/signing-keys";
 import { runService } from "@distributed-messaging/service/run";
-import { SigningKeys } from "@distributed-messaging/service/signing-keys";
 import { InventoryConfig } from "./config.ts";
 import { inventoryHandlers } from "./handlers.ts";
 import { inventoryRoutes } from "./http.ts";

@@ -1,6 +1,6 @@
 import type { Money } from "@distributed-messaging/contracts";
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
-import { excluded } from "@distributed-messaging/messaging/excluded";
+import { excluded } from "@distributed-messaging/messaging/drizzle";
 import { eq, sql } from "drizzle-orm";
 import type { Books, Reservation, Stock, Waiting } from "./books.ts";
 import { products, productVersions, reservations, restockings } from "./tables.ts";

@@ -1,12 +1,12 @@
 import {
   type CancelReason,
-  type DataOf,
   OrderBackordered,
   OrderCancelled,
   OrderConfirmed,
   OrderPlaced,
   OrderRejected,
 } from "@distributed-messaging/contracts";
+import type { DataOf } from "@distributed-messaging/messaging";
 
 export type NotificationType =
   | "order.received"

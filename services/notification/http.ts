@@ -1,6 +1,10 @@
-import { closed } from "@distributed-messaging/contracts";
-import { acceptSubprotocol, authenticate, type KeyLookup } from "@distributed-messaging/service/auth";
-import { IntegerParam } from "@distributed-messaging/service/http";
+import { closed } from "@distributed-messaging/messaging";
+import { IntegerParam } from "@distributed-messaging/service/http/app";
+import {
+  acceptSubprotocol,
+  authenticate,
+  type KeyLookup,
+} from "@distributed-messaging/service/identity/auth";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import type { Push } from "./push.ts";

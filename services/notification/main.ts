@@ -1,3 +1,4 @@
+import { rebuildRoutes, startRebuild } from "@distributed-messaging/service/admin/rebuild";
 import { loadConfig } from "@distributed-messaging/service/config";
 import {
   createServiceApp,
@@ -5,9 +6,8 @@ import {
   serve,
   startMessaging,
 } from "@distributed-messaging/service/defaults";
-import { rebuildRoutes, startRebuild } from "@distributed-messaging/service/rebuild";
+import { SigningKeys } from "@distributed-messaging/service/identity/signing-keys";
 import { runService } from "@distributed-messaging/service/run";
-import { SigningKeys } from "@distributed-messaging/service/signing-keys";
 import { NotificationConfig } from "./config.ts";
 import { notificationHandlers } from "./handlers.ts";
 import { notificationRoutes } from "./http.ts";

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { type DataOf, OrderBackordered, OrderConfirmed, OrderPlaced } from "@distributed-messaging/contracts";
-import { eventually } from "@distributed-messaging/messaging/testing/kit";
+import { OrderBackordered, OrderConfirmed, OrderPlaced } from "@distributed-messaging/contracts";
+import type { DataOf } from "@distributed-messaging/messaging";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Notification } from "./store.ts";
 import { TestNotifications } from "./testing/service.ts";
 

@@ -1,5 +1,5 @@
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
-import { excluded } from "@distributed-messaging/messaging/excluded";
+import { excluded } from "@distributed-messaging/messaging/drizzle";
 import { and, eq, gt, sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import type { NotificationType } from "./domain.ts";

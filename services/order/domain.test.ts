@@ -1,6 +1,5 @@
 import { describe, expect, test } from "bun:test";
 import {
-  type DataOf,
   MAX_LINES,
   MAX_QUANTITY,
   MAX_UNIT_PRICE,
@@ -11,6 +10,7 @@ import {
   OrderRejected,
   PlaceOrder,
 } from "@distributed-messaging/contracts";
+import type { DataOf } from "@distributed-messaging/messaging";
 import { type Decision, decide, type Input, type Moment, type Order } from "./domain.ts";
 
 const ids = { orderId: "ORDER_1", customerId: "CUSTOMER_1" };

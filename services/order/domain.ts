@@ -1,7 +1,5 @@
 import {
   type CancelReason,
-  type DataOf,
-  emission,
   OrderBackordered,
   OrderCancelled,
   OrderConfirmed,
@@ -10,6 +8,7 @@ import {
   type PlaceOrder,
   type StockShort,
 } from "@distributed-messaging/contracts";
+import { type DataOf, emission } from "@distributed-messaging/messaging";
 import { DomainError } from "@distributed-messaging/messaging/errors";
 import type { Backordered, Confirmed, Decision, Details, Input, Moment, Order, Pending } from "./state.ts";
 

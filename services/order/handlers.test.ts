@@ -3,28 +3,28 @@ import {
   allMessages,
   allTopics,
   CancelOrder,
-  type DataOf,
   deadLetterTopic,
-  encode,
-  type Message,
-  type MessageDefinition,
-  message,
   OrderCancelled,
   PlaceOrder,
   StockReserved,
   StockShort,
 } from "@distributed-messaging/contracts";
 import {
+  type DataOf,
+  encode,
+  type Message,
+  type MessageDefinition,
   Messaging,
+  message,
   migrate,
   openDatabase,
   type Runtime,
   type ServiceDatabase,
-  silentLog,
+  silentLogger,
   systemRuntime,
 } from "@distributed-messaging/messaging";
 import { MemoryBroker } from "@distributed-messaging/messaging/memory";
-import { eventually } from "@distributed-messaging/messaging/testing/kit";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { orderHandlers, orderTimers } from "./handlers.ts";
 import { migrations } from "./migrations/index.ts";
 import { OrderStore } from "./store.ts";
@@ -58,7 +58,7 @@ class TestOrders {
       timers: orderTimers(this.store, TTL_MS),
       deadLetterTopic: deadLetterTopic("order"),
       runtime: this.#runtime,
-      log: silentLog,
+      log: silentLogger,
     });
     this.messaging.start();
   }

@@ -1,8 +1,6 @@
 import type {
   CancelOrder,
   CancelReason,
-  DataOf,
-  Emission,
   Money,
   PlaceOrder,
   PricedLine,
@@ -12,6 +10,7 @@ import type {
   StockReserved,
   StockShort,
 } from "@distributed-messaging/contracts";
+import type { DataOf, Emission } from "@distributed-messaging/messaging";
 
 /** What stays the same for as long as there is the order. */
 export interface Details {

@@ -1,6 +1,6 @@
 import type { Money, PricedLine, Shortage } from "@distributed-messaging/contracts";
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
-import { excluded } from "@distributed-messaging/messaging/excluded";
+import { excluded } from "@distributed-messaging/messaging/drizzle";
 import { count, eq, sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import type { Order } from "./domain.ts";

@@ -1,7 +1,5 @@
+import { closed } from "@distributed-messaging/messaging";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
-
-/** Every object on the wire is closed: a field that nobody defined is an error, not a surprise for later. */
-export const closed = { additionalProperties: false } as const;
 
 /** Identifiers that people choose: safe in a URL, in a log line and as a partition key. */
 export const Identifier = Type.String({ pattern: "^[A-Za-z0-9_-]{1,64}$" });

@@ -1,6 +1,6 @@
+import { closed } from "@distributed-messaging/messaging";
+import { define } from "@distributed-messaging/messaging/contract/define";
 import { Type } from "@sinclair/typebox";
-import { closed } from "./common.ts";
-import { define } from "./definition.ts";
 import { topics } from "./topics.ts";
 
 /**

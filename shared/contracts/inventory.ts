@@ -1,6 +1,7 @@
+import { closed } from "@distributed-messaging/messaging";
+import { define } from "@distributed-messaging/messaging/contract/define";
 import { Type } from "@sinclair/typebox";
 import {
-  closed,
   Identifier,
   Line,
   lines,
@@ -13,7 +14,6 @@ import {
   Shortage,
   UnitPrice,
 } from "./common.ts";
-import { define } from "./definition.ts";
 import { topics } from "./topics.ts";
 
 /** More of a product has come in. `restockId` is its own: told twice, it has come in once. */

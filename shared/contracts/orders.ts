@@ -1,16 +1,7 @@
+import { closed } from "@distributed-messaging/messaging";
+import { define } from "@distributed-messaging/messaging/contract/define";
 import { type Static, Type } from "@sinclair/typebox";
-import {
-  CustomerId,
-  closed,
-  lines,
-  Money,
-  OrderId,
-  PricedLine,
-  Reason,
-  Revision,
-  Shortage,
-} from "./common.ts";
-import { define } from "./definition.ts";
+import { CustomerId, lines, Money, OrderId, PricedLine, Reason, Revision, Shortage } from "./common.ts";
 import { topics } from "./topics.ts";
 
 /** The gateway asks for an order at the prices that its customer saw. */

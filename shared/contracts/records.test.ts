@@ -1,12 +1,17 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import { closed, type Topic } from "@distributed-messaging/messaging";
+import { define, type MessageDefinition } from "@distributed-messaging/messaging/contract/define";
+import {
+  type ContractRecord,
+  contractProblems,
+  contractRecords,
+  ENVELOPE,
+} from "@distributed-messaging/messaging/records";
 import { type TSchema, Type } from "@sinclair/typebox";
-import { allMessages } from "./all.ts";
-import { closed } from "./common.ts";
-import { define, type MessageDefinition } from "./definition.ts";
-import { type ContractRecord, contractProblems, contractRecords, ENVELOPE } from "./records.ts";
-import { type Topic, topics } from "./topics.ts";
+import { allMessages } from "./messages.ts";
+import { topics } from "./topics.ts";
 
 const folder = join(import.meta.dir, "schemas");
 

@@ -1,15 +1,9 @@
-/**
- * Every topic of the store, and the one place that says how it is kept. The broker is provisioned from this
- * list, by whichever way it runs; a topic that is not here does not exist.
+import type { Topic } from "@distributed-messaging/messaging";
+
+/*
+ * Every topic of the store, and the one place that says how it is kept. The broker is provisioned from this list; a
+ * topic that is not here does not exist.
  */
-export interface Topic {
-  readonly name: string;
-  /** What its records are keyed by. Records of one key keep their order; a topic promises no more than that. */
-  readonly key: string;
-  readonly partitions: number;
-  /** Kafka topic configuration, as `kafka-configs` spells it. */
-  readonly config: Readonly<Record<string, string>>;
-}
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 

@@ -1,4 +1,21 @@
-export type { ConsumerCounts } from "./consumer.ts";
+export { type Decoded, decode, type RejectionReason } from "./contract/decode.ts";
+export { byType, closed, define, faultsOf, type MessageDefinition, type Upcast } from "./contract/define.ts";
+export {
+  CONTENT_TYPE,
+  ContractViolation,
+  type DataOf,
+  type Emission,
+  type EncodedMessage,
+  Envelope,
+  emission,
+  encode,
+  MAX_MESSAGE_BYTES,
+  type Message,
+  type MessageOf,
+  message,
+  type Origin,
+} from "./contract/envelope.ts";
+export type { Topic } from "./contract/topic.ts";
 export {
   isStorageFault,
   type Migration,
@@ -8,17 +25,19 @@ export {
   type ServiceDatabase,
   type Synchronous,
 } from "./database.ts";
-export { type DeadLetter, deadLetterReasons, type Reason } from "./dead-letter.ts";
 export {
-  type DeadLetterDesk,
+  type DeadLetterAdmin,
   type DeadLetterDetails,
   MAX_BULK,
-} from "./dead-letter-desk.ts";
-export type { RecordedAction } from "./dead-letter-log.ts";
-export type { DeadLetterFilter, DeadLetterSummary } from "./dead-letter-queries.ts";
-export { MAX_REPLAYS, type ReplayResult } from "./dead-letter-replays.ts";
+} from "./dead-letters/admin.ts";
+export type { RecordedAction } from "./dead-letters/audit.ts";
+export { type DeadLetter, type DeadLetterReason, deadLetterReasons } from "./dead-letters/dead-letter.ts";
+export type { DeadLetterFilter, DeadLetterSummary } from "./dead-letters/queries.ts";
+export { MAX_REPLAYS, type ReplayResult } from "./dead-letters/replay.ts";
 export { DeadLetterRefusal, DeadLettersFull, DomainError, StorageError } from "./errors.ts";
-export { type Handle, type Handler, on } from "./handlers.ts";
+export type { ConsumerCounts } from "./inbox/consumer.ts";
+export { type Handle, type Handler, on } from "./inbox/handlers.ts";
+export { defaultRetryPolicy, type RetryPolicy } from "./inbox/retry.ts";
 export { Messaging, type MessagingOptions } from "./messaging.ts";
 export {
   Rebuild,
@@ -26,11 +45,10 @@ export {
   type RebuildPhase,
   type RebuildStatus,
   rebuildMigration,
-} from "./rebuild.ts";
-export { defaultRetryPolicy, type RetryPolicy } from "./retry.ts";
-export { type Log, type Runtime, silentLog, systemRuntime } from "./runtime.ts";
-export type { Timer } from "./timer-store.ts";
-export type { TimerHandler } from "./timers.ts";
+} from "./projections/rebuild.ts";
+export { type Logger, type Runtime, silentLogger, systemRuntime } from "./runtime.ts";
+export type { Timer } from "./timers/timer-store.ts";
+export type { TimerHandler } from "./timers/timers.ts";
 export type { Cause, Transaction } from "./transaction.ts";
-export type { OutgoingRecord, Publisher, Subscriber } from "./transport.ts";
+export type { OutgoingRecord, Publisher, Subscriber } from "./transport/transport.ts";
 export type { UnitOfWork, Work } from "./unit-of-work.ts";

@@ -1,22 +1,22 @@
-import type { MessageDefinition } from "@distributed-messaging/contracts";
-import { Attempts } from "./attempts.ts";
-import { Consumer } from "./consumer.ts";
+import type { MessageDefinition } from "./contract/define.ts";
 import { migrate, type ServiceDatabase } from "./database.ts";
-import { DeadLetterDesk } from "./dead-letter-desk.ts";
-import { DeadLetters } from "./dead-letters.ts";
-import type { Handler } from "./handlers.ts";
-import { Inbox } from "./inbox.ts";
-import { Offsets } from "./offsets.ts";
-import { Outbox } from "./outbox.ts";
-import { Processor } from "./processor.ts";
-import { Relay } from "./relay.ts";
-import { Releaser } from "./releaser.ts";
-import { defaultRetryPolicy, type RetryPolicy } from "./retry.ts";
-import type { Log, Runtime } from "./runtime.ts";
+import { DeadLetterAdmin } from "./dead-letters/admin.ts";
+import { BlockedMessageReplayer } from "./dead-letters/release.ts";
+import { DeadLetterStore } from "./dead-letters/store.ts";
+import { Consumer } from "./inbox/consumer.ts";
+import { CrashGuard } from "./inbox/crash-guard.ts";
+import type { Handler } from "./inbox/handlers.ts";
+import { Inbox } from "./inbox/inbox.ts";
+import { Offsets } from "./inbox/offsets.ts";
+import { Processor } from "./inbox/processor.ts";
+import { defaultRetryPolicy, type RetryPolicy } from "./inbox/retry.ts";
+import { Outbox } from "./outbox/outbox.ts";
+import { Relay } from "./outbox/relay.ts";
+import type { Logger, Runtime } from "./runtime.ts";
 import { kitMigrations } from "./schema.ts";
-import { TimerStore } from "./timer-store.ts";
-import { type TimerHandler, Timers } from "./timers.ts";
-import type { Publisher, Subscriber } from "./transport.ts";
+import { TimerStore } from "./timers/timer-store.ts";
+import { type TimerHandler, Timers } from "./timers/timers.ts";
+import type { Publisher, Subscriber } from "./transport/transport.ts";
 import { UnitOfWork } from "./unit-of-work.ts";
 
 export interface MessagingOptions {
@@ -33,7 +33,7 @@ export interface MessagingOptions {
   /** Where copies of dead letters go, for people who look at topics. */
   readonly deadLetterTopic: string;
   readonly runtime: Runtime;
-  readonly log: Log;
+  readonly log: Logger;
   readonly inboxRetentionMs?: number;
   readonly retry?: RetryPolicy;
 }
@@ -48,16 +48,16 @@ const PRUNE_EVERY_MS = 60_000;
 export class Messaging {
   readonly unitOfWork: UnitOfWork;
   readonly outbox: Outbox;
-  readonly deadLetters: DeadLetters;
-  readonly deadLetterDesk: DeadLetterDesk;
+  readonly deadLetters: DeadLetterStore;
+  readonly deadLetterAdmin: DeadLetterAdmin;
   readonly timerStore: TimerStore;
   readonly consumer: Consumer;
   readonly #relay: Relay;
   readonly #timers: Timers;
-  readonly #releaser: Releaser;
+  readonly #releaser: BlockedMessageReplayer;
   readonly #inbox: Inbox;
   readonly #offsets: Offsets;
-  readonly #attempts: Attempts;
+  readonly #attempts: CrashGuard;
   readonly #options: MessagingOptions;
   #cancelPruning: () => void = () => {};
   #stopped: Promise<void> | undefined;
@@ -69,10 +69,10 @@ export class Messaging {
     this.#options = options;
     this.#inbox = new Inbox(database);
     this.#offsets = new Offsets(database);
-    this.#attempts = new Attempts(database);
+    this.#attempts = new CrashGuard(database);
     this.outbox = new Outbox(database);
     this.timerStore = new TimerStore(database);
-    this.deadLetters = new DeadLetters(database, options.deadLetterTopic);
+    this.deadLetters = new DeadLetterStore(database, options.deadLetterTopic);
     const unitOfWork = new UnitOfWork({
       database,
       outbox: this.outbox,
@@ -96,7 +96,7 @@ export class Messaging {
       log,
     });
     const letters = this.deadLetters;
-    this.#releaser = new Releaser({
+    this.#releaser = new BlockedMessageReplayer({
       letters,
       processor,
       unitOfWork,
@@ -105,7 +105,7 @@ export class Messaging {
       log,
       afterCrash: this.#attempts.afterCrash,
     });
-    this.deadLetterDesk = new DeadLetterDesk({
+    this.deadLetterAdmin = new DeadLetterAdmin({
       database,
       letters,
       processor,
@@ -165,12 +165,12 @@ export class Messaging {
     await stopped.catch((error: unknown) =>
       this.#options.log.warn({ err: error }, "the stop was not written down"),
     );
-    const { outbox, timerStore, deadLetters, deadLetterDesk } = this;
+    const { outbox, timerStore, deadLetters, deadLetterAdmin } = this;
     for (const part of [
       outbox,
       timerStore,
       deadLetters,
-      deadLetterDesk,
+      deadLetterAdmin,
       this.#inbox,
       this.#offsets,
       this.#attempts,

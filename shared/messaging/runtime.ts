@@ -32,14 +32,14 @@ export const systemRuntime: Runtime = {
 };
 
 /** Where the kit says what happened; pino fits. */
-export interface Log {
+export interface Logger {
   debug(fields: object, text: string): void;
   info(fields: object, text: string): void;
   warn(fields: object, text: string): void;
   error(fields: object, text: string): void;
 }
 
-export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
+export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** How long to wait before the next try. */
 export interface Backoff {

@@ -1,14 +1,9 @@
-import {
-  type DataOf,
-  encode,
-  type Message,
-  type MessageDefinition,
-  message,
-} from "@distributed-messaging/contracts";
-import type { Outbox } from "./outbox.ts";
+import type { MessageDefinition } from "./contract/define.ts";
+import { type DataOf, encode, type Message, message } from "./contract/envelope.ts";
+import type { Outbox } from "./outbox/outbox.ts";
 import type { Runtime } from "./runtime.ts";
-import type { Timer, TimerStore } from "./timer-store.ts";
-import type { OutgoingRecord } from "./transport.ts";
+import type { Timer, TimerStore } from "./timers/timer-store.ts";
+import type { OutgoingRecord } from "./transport/transport.ts";
 
 /** What made this work necessary: carried into every message that it emits. */
 export interface Cause {

@@ -1,8 +1,8 @@
 import { isStorageFault, type ServiceDatabase } from "./database.ts";
 import { StorageError } from "./errors.ts";
-import type { Outbox } from "./outbox.ts";
+import type { Outbox } from "./outbox/outbox.ts";
 import type { Runtime } from "./runtime.ts";
-import type { TimerStore } from "./timer-store.ts";
+import type { TimerStore } from "./timers/timer-store.ts";
 import { type Cause, type Transaction, TransactionGroup } from "./transaction.ts";
 
 /**

@@ -14,17 +14,17 @@ import { type KafkaSettings, kafkaTransport } from "@distributed-messaging/messa
 import { acquireLock } from "@distributed-messaging/messaging/lock";
 import { type Static, Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
+import { deadLetterRoutes } from "./admin/dead-letters.ts";
 import { commonSettings } from "./config.ts";
 import { ensureDataDir } from "./data-dir.ts";
-import { deadLetterRoutes } from "./dead-letters.ts";
-import { oneLine, StartError } from "./errors.ts";
-import type { HealthCheck } from "./health.ts";
-import { createHttpApp, listen } from "./http.ts";
-import { addMessagingMetrics } from "./messaging-metrics.ts";
-import { createMetrics, type Metrics } from "./metrics.ts";
+import { errorText, StartError } from "./errors.ts";
+import { createHttpApp, listen } from "./http/app.ts";
+import type { HealthCheck } from "./http/health.ts";
+import type { KeyLookup } from "./identity/tokens.ts";
 import type { Service, Started } from "./run.ts";
-import { createTracer } from "./span-export.ts";
-import type { KeyLookup } from "./tokens.ts";
+import { addMessagingMetrics } from "./telemetry/messaging-metrics.ts";
+import { createMetrics, type Metrics } from "./telemetry/metrics.ts";
+import { createTracer } from "./telemetry/span-export.ts";
 
 const CommonConfig = Type.Object(commonSettings);
 export type CommonConfig = Static<typeof CommonConfig>;
@@ -50,7 +50,9 @@ export function openStorage(
     migrate(database, service.name, migrations);
     return database;
   } catch (error) {
-    throw new StartError(`DATA_DIR: the database in '${config.DATA_DIR}' cannot be used: ${oneLine(error)}`);
+    throw new StartError(
+      `DATA_DIR: the database in '${config.DATA_DIR}' cannot be used: ${errorText(error)}`,
+    );
   }
 }
 
@@ -136,7 +138,7 @@ export function createServiceApp(service: Service, options: AppOptions): { app: 
     checks,
     ...(tracer === undefined ? {} : { tracer }),
   });
-  app.use(deadLetterRoutes(messaging.deadLetterDesk, options.keys));
+  app.use(deadLetterRoutes(messaging.deadLetterAdmin, options.keys));
   return { app, metrics };
 }
 

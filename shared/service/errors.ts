@@ -62,7 +62,7 @@ export class StartError extends Error {
 }
 
 /** The message of whatever was thrown, on one line. */
-export function oneLine(error: unknown): string {
+export function errorText(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);
   return text.replace(/\s+/g, " ").trim();
 }

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { Lifecycle } from "./lifecycle.ts";
-import { captureLog } from "./testing.ts";
+import { captureLogger } from "./testing.ts";
 
 describe("Lifecycle", () => {
   test("stops its parts in reverse, one after the other, each told what is left", async () => {
-    const lifecycle = new Lifecycle(captureLog().log);
+    const lifecycle = new Lifecycle(captureLogger().log);
     const order: string[] = [];
     for (const name of ["database", "broker", "http"]) {
       lifecycle.add(name, {
@@ -31,7 +31,7 @@ describe("Lifecycle", () => {
   });
 
   test("stops each part once, however often it is asked", async () => {
-    const lifecycle = new Lifecycle(captureLog().log);
+    const lifecycle = new Lifecycle(captureLogger().log);
     let stops = 0;
     lifecycle.add("part", { stop: () => void stops++ });
     await Promise.all([lifecycle.stopAll(1000), lifecycle.stopAll(1000)]);
@@ -40,7 +40,7 @@ describe("Lifecycle", () => {
   });
 
   test("goes on past a part that throws, rejects or hangs, and names them", async () => {
-    const { log, lines } = captureLog();
+    const { log, lines } = captureLogger();
     const lifecycle = new Lifecycle(log);
     const told: number[] = [];
     lifecycle.add("database", { stop: (remainingMs) => void told.push(remainingMs) });
@@ -57,7 +57,7 @@ describe("Lifecycle", () => {
   });
 
   test("gives a part back, and stops also one that is added while it stops", async () => {
-    const lifecycle = new Lifecycle(captureLog().log);
+    const lifecycle = new Lifecycle(captureLogger().log);
     const part = { name: "x", stop: () => {} };
     expect(lifecycle.add("part", part)).toBe(part);
     const late: string[] = [];

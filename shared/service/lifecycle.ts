@@ -1,5 +1,5 @@
-import { oneLine } from "./errors.ts";
-import type { Log } from "./log.ts";
+import { errorText } from "./errors.ts";
+import type { Logger } from "./log.ts";
 
 /** Something that runs until it is told to stop. */
 export interface Stoppable {
@@ -22,7 +22,7 @@ export class Lifecycle {
   readonly #parts: Part[] = [];
   #stopping: Promise<readonly string[]> | undefined;
 
-  constructor(readonly log: Log) {}
+  constructor(readonly log: Logger) {}
 
   /** Whether `stopAll` was called. */
   get stopping(): boolean {
@@ -65,7 +65,7 @@ export class Lifecycle {
     try {
       return await Promise.race([stopped, late.promise]);
     } catch (error) {
-      this.log.error({ err: error, part: part.name }, `${part.name} failed to stop: ${oneLine(error)}`);
+      this.log.error({ err: error, part: part.name }, `${part.name} failed to stop: ${errorText(error)}`);
       return false;
     } finally {
       clearTimeout(timer);

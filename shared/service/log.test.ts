@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { logLevelOf } from "./log.ts";
-import { captureLog } from "./testing.ts";
+import { captureLogger } from "./testing.ts";
 
 describe("log", () => {
   test("writes one JSON object a line", () => {
-    const { log, lines } = captureLog("order");
+    const { log, lines } = captureLogger("order");
     log.info({ port: 1 }, "ready");
     expect(lines).toHaveLength(1);
     expect(lines[0]).toEndWith("}\n");
@@ -18,7 +18,7 @@ describe("log", () => {
   });
 
   test("hides tokens and passwords wherever they stand", () => {
-    const { log, lines } = captureLog();
+    const { log, lines } = captureLogger();
     log.info({
       token: "hunter2",
       headers: { authorization: "Bearer hunter2" },
@@ -29,7 +29,7 @@ describe("log", () => {
   });
 
   test("keeps of an error what helps, and not what it carries", () => {
-    const { log, lines } = captureLog();
+    const { log, lines } = captureLogger();
     const cause = new Error("disk is full");
     const error = Object.assign(new Error("cannot save", { cause }), { code: "E1", params: ["hunter2"] });
     log.error({ err: error }, "failed");
@@ -45,7 +45,7 @@ describe("log", () => {
   });
 
   test("survives an error that is its own cause, and a thrown text", () => {
-    const { log, lines } = captureLog();
+    const { log, lines } = captureLogger();
     const error = new Error("loop");
     error.cause = error;
     log.error({ err: error });
@@ -54,7 +54,7 @@ describe("log", () => {
   });
 
   test("keeps quiet below its level", () => {
-    const { log, lines } = captureLog("order", "warn");
+    const { log, lines } = captureLogger("order", "warn");
     log.info("no");
     log.warn("yes");
     expect(lines).toHaveLength(1);

@@ -1,10 +1,10 @@
-import pino, { type Logger } from "pino";
+import pino, { type Logger as PinoLogger } from "pino";
 
 export type LogLevel = "fatal" | "error" | "warn" | "info" | "debug" | "trace" | "silent";
 
 /** What the rest of the code asks of a log; pino gives it, and a test can too. */
-export type Log = Pick<
-  Logger,
+export type Logger = Pick<
+  PinoLogger,
   "fatal" | "error" | "warn" | "info" | "debug" | "trace" | "level" | "isLevelEnabled"
 >;
 
@@ -23,7 +23,7 @@ export interface LogDestination {
  * written before the call returns: the last line before a crash is the one that is needed.
  * Values named authorization, token, password and the like are replaced by `[redacted]`.
  */
-export function createLog(app: string, level: LogLevel = "info", destination?: LogDestination): Log {
+export function createLogger(app: string, level: LogLevel = "info", destination?: LogDestination): Logger {
   return pino(
     {
       level,

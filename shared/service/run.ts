@@ -1,7 +1,7 @@
 import { ConfigError, type Environment } from "./config.ts";
-import { oneLine, StartError } from "./errors.ts";
+import { errorText, StartError } from "./errors.ts";
 import { Lifecycle } from "./lifecycle.ts";
-import { createLog, type Log, logLevelOf } from "./log.ts";
+import { createLogger, type Logger, logLevelOf } from "./log.ts";
 
 export { ensureDataDir } from "./data-dir.ts";
 export { StartError } from "./errors.ts";
@@ -12,7 +12,7 @@ export interface Service {
   readonly name: string;
   readonly env: Environment;
   /** Writes at LOG_LEVEL. */
-  readonly log: Log;
+  readonly log: Logger;
   /** Where main registers what has to stop, in the order in which it starts. */
   readonly lifecycle: Lifecycle;
 }
@@ -45,7 +45,7 @@ export async function runService(
   options: RunOptions = {},
 ): Promise<void> {
   const env = options.env ?? process.env;
-  const log = createLog(name, logLevelOf(env.LOG_LEVEL));
+  const log = createLogger(name, logLevelOf(env.LOG_LEVEL));
   const lifecycle = new Lifecycle(log);
   const end = async (exitCode: number) => {
     const failed = await lifecycle.stopAll(options.stopDeadlineMs ?? STOP_DEADLINE_MS);
@@ -72,12 +72,12 @@ export async function runService(
 function linesOf(error: unknown): readonly string[] {
   if (error instanceof ConfigError) return error.problems;
   if (error instanceof StartError) return [error.message];
-  return [`could not start: ${oneLine(error)}`];
+  return [`could not start: ${errorText(error)}`];
 }
 
 type End = (exitCode: number) => Promise<void>;
 
-function onSignals(lifecycle: Lifecycle, log: Log, end: End): void {
+function onSignals(lifecycle: Lifecycle, log: Logger, end: End): void {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {
       if (lifecycle.stopping) process.exit(1);
@@ -87,9 +87,9 @@ function onSignals(lifecycle: Lifecycle, log: Log, end: End): void {
   }
 }
 
-function onUncaught(lifecycle: Lifecycle, log: Log, end: End): void {
+function onUncaught(lifecycle: Lifecycle, log: Logger, end: End): void {
   const report = (kind: string) => (error: unknown) => {
-    log.fatal({ err: error }, `${kind}: ${oneLine(error)}`);
+    log.fatal({ err: error }, `${kind}: ${errorText(error)}`);
     // One failure on the way out must not begin a second way out.
     if (!lifecycle.stopping) void end(1);
   };

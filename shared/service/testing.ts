@@ -1,18 +1,18 @@
 import { connect } from "node:net";
-import { createHttpApp, type HttpAppOptions, type Listening, listen } from "./http.ts";
-import { createLog, type Log, type LogLevel } from "./log.ts";
-import { createMetrics } from "./metrics.ts";
+import { createHttpApp, type HttpAppOptions, type Listening, listen } from "./http/app.ts";
+import { createLogger, type Logger, type LogLevel } from "./log.ts";
+import { createMetrics } from "./telemetry/metrics.ts";
 
 /** A log whose lines a test can read. */
-export interface CapturedLog {
-  readonly log: Log;
+export interface CapturedLogger {
+  readonly log: Logger;
   readonly lines: string[];
 }
 
 /** Makes a log that keeps its lines instead of printing them. */
-export function captureLog(app = "test", level: LogLevel = "trace"): CapturedLog {
+export function captureLogger(app = "test", level: LogLevel = "trace"): CapturedLogger {
   const lines: string[] = [];
-  return { log: createLog(app, level, { write: (line) => lines.push(line) }), lines };
+  return { log: createLogger(app, level, { write: (line) => lines.push(line) }), lines };
 }
 
 /** A listening app for one test. `await using` stops it. */
@@ -29,7 +29,7 @@ export async function serveForTest(
   addRoutes: AddRoutes,
   options: Partial<HttpAppOptions> = {},
 ): Promise<TestServer> {
-  const { log, lines } = captureLog();
+  const { log, lines } = captureLogger();
   const app = createHttpApp({ app: "test", log, metrics: createMetrics("test"), ...options });
   addRoutes(app);
   const listening = await listen(app, { host: "127.0.0.1", port: 0 });

@@ -1,4 +1,4 @@
-import type { Role } from "@distributed-messaging/service/auth";
+import type { Role } from "@distributed-messaging/service/identity/auth";
 import type { TestGateway } from "./gateway.ts";
 
 export interface Answer {

@@ -1,24 +1,20 @@
+import { allMessages, allTopics, deadLetterTopic } from "@distributed-messaging/contracts";
 import {
-  allMessages,
-  allTopics,
   type DataOf,
-  deadLetterTopic,
   encode,
   type MessageDefinition,
-  message,
-} from "@distributed-messaging/contracts";
-import {
   Messaging,
+  message,
   migrate,
   openDatabase,
   Rebuild,
   type ServiceDatabase,
-  silentLog,
+  silentLogger,
   systemRuntime,
 } from "@distributed-messaging/messaging";
 import { MemoryBroker } from "@distributed-messaging/messaging/memory";
-import type { Role } from "@distributed-messaging/service/auth";
-import { rebuildRoutes } from "@distributed-messaging/service/rebuild";
+import { rebuildRoutes } from "@distributed-messaging/service/admin/rebuild";
+import type { Role } from "@distributed-messaging/service/identity/auth";
 import { serveForTest, type TestServer } from "@distributed-messaging/service/testing";
 import { Catalogue } from "../catalogue.ts";
 import { gatewayHandlers } from "../handlers.ts";
@@ -128,7 +124,7 @@ export class TestGateway implements AsyncDisposable {
       handlers,
       deadLetterTopic: deadLetterTopic("api-gateway"),
       runtime: systemRuntime,
-      log: silentLog,
+      log: silentLogger,
     });
     messaging.start();
     const sessions = await Sessions.open(database, messaging.unitOfWork);
@@ -141,7 +137,7 @@ export class TestGateway implements AsyncDisposable {
       handlers,
       tables: copies,
       runtime: systemRuntime,
-      log: silentLog,
+      log: silentLogger,
     });
     rebuild.resume();
     const server = await serveForTest((app) =>

@@ -1,5 +1,6 @@
-import { type DataOf, type Line, StockReserved } from "@distributed-messaging/contracts";
+import { type Line, StockReserved } from "@distributed-messaging/contracts";
 import {
+  type DataOf,
   migrate,
   openDatabase,
   type ServiceDatabase,

@@ -1,19 +1,15 @@
+import { allMessages, allTopics, deadLetterTopic } from "@distributed-messaging/contracts";
 import {
-  allMessages,
-  allTopics,
   type DataOf,
-  deadLetterTopic,
   encode,
   type MessageDefinition,
-  message,
-} from "@distributed-messaging/contracts";
-import {
   Messaging,
+  message,
   migrate,
   openDatabase,
   Rebuild,
   type ServiceDatabase,
-  silentLog,
+  silentLogger,
   systemRuntime,
 } from "@distributed-messaging/messaging";
 import { MemoryBroker } from "@distributed-messaging/messaging/memory";
@@ -22,7 +18,7 @@ import {
   issueToken,
   type Role,
   type SigningKey,
-} from "@distributed-messaging/service/auth";
+} from "@distributed-messaging/service/identity/auth";
 import { serveForTest, type TestServer } from "@distributed-messaging/service/testing";
 import { notificationHandlers } from "../handlers.ts";
 import { notificationRoutes } from "../http.ts";
@@ -101,7 +97,7 @@ export class TestNotifications implements AsyncDisposable {
       ...shared,
       transport: broker,
       deadLetterTopic: deadLetterTopic("notification"),
-      log: silentLog,
+      log: silentLogger,
     });
     messaging.start();
     const { unitOfWork } = messaging;
@@ -110,7 +106,7 @@ export class TestNotifications implements AsyncDisposable {
       unitOfWork,
       subscriber: broker,
       tables: ["notifications"],
-      log: silentLog,
+      log: silentLogger,
     });
     rebuild.resume();
     const keys = (keyId: string) => (keyId === this.#key.keyId ? this.#key.publicJwk : undefined);

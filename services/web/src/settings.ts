@@ -1,4 +1,4 @@
-import type { PageSettings } from "../document.ts";
+import type { PageSettings } from "@distributed-messaging/api-gateway/page/document";
 
 /** Under which names a browser reaches its own machine; the supervisor answers under no other. */
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);

@@ -1,11 +1,12 @@
-import { closed, define, type MessageDefinition, type Topic } from "@distributed-messaging/contracts";
 import { Type } from "@sinclair/typebox";
+import { closed, define, type MessageDefinition } from "../contract/define.ts";
+import type { Topic } from "../contract/topic.ts";
 import { openDatabase, type ServiceDatabase } from "../database.ts";
-import { type Handler, on } from "../handlers.ts";
-import { MemoryBroker } from "../memory.ts";
+import { type Handler, on } from "../inbox/handlers.ts";
 import { Messaging, type MessagingOptions } from "../messaging.ts";
-import { silentLog, systemRuntime } from "../runtime.ts";
+import { silentLogger, systemRuntime } from "../runtime.ts";
 import type { Transaction } from "../transaction.ts";
+import { MemoryBroker } from "../transport/memory.ts";
 
 /** A topic and a message of the tests' own: the kit knows no store. */
 export const letters: Topic = { name: "letters", key: "name", partitions: 3, config: {} };
@@ -88,7 +89,7 @@ export class TestService {
       handlers: [],
       deadLetterTopic: parked.name,
       runtime: systemRuntime,
-      log: silentLog,
+      log: silentLogger,
       ...this.#options,
     });
   }

@@ -5,7 +5,7 @@ import type {
   RecordReport,
   Redelivery,
   TopicReport,
-} from "@distributed-messaging/scripts/supervisor-api";
+} from "@distributed-messaging/supervisor/reports";
 import { supervisorUrl } from "../settings.ts";
 import { type RequestOptions, request, Unreachable } from "./request.ts";
 
@@ -16,7 +16,7 @@ export type {
   RecordReport,
   Redelivery,
   TopicReport,
-} from "@distributed-messaging/scripts/supervisor-api";
+} from "@distributed-messaging/supervisor/reports";
 
 /* The supervisor of a store that runs on this machine. Every function throws Refused or Unreachable. */
 

@@ -1,0 +1,44 @@
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Broker, startBroker } from "@distributed-messaging/embedded-broker";
+import type { BrokerUnderTest } from "@distributed-messaging/messaging/conformance/broker";
+import { kafkaBroker } from "@distributed-messaging/messaging/conformance/kafka";
+
+const TEMPORARY = fileURLToPath(new URL("../../.tools/tmp", import.meta.url));
+
+export interface EmbeddedBrokerUnderTest extends BrokerUnderTest {
+  readonly address: string;
+  /** The one that runs: another one after each outage. */
+  readonly broker: Broker;
+}
+
+/** The embedded broker on a free port, with a folder of its own that goes with it. */
+export async function embeddedBroker(): Promise<EmbeddedBrokerUnderTest> {
+  mkdirSync(TEMPORARY, { recursive: true });
+  const dataDir = mkdtempSync(join(TEMPORARY, "conformance-"));
+  const host = "127.0.0.1";
+  let broker = await startBroker({ dataDir, host, port: 0 });
+  const { port } = broker;
+  const address = `${host}:${port}`;
+  const control = {
+    stop: async () => {
+      await broker.stop();
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+    outage: {
+      begin: () => broker.stop(),
+      end: async ({ keepData }: { readonly keepData: boolean }) => {
+        if (!keepData) rmSync(dataDir, { recursive: true, force: true });
+        broker = await startBroker({ dataDir, host, port });
+      },
+    },
+  };
+  return {
+    ...kafkaBroker([address], control),
+    address,
+    get broker() {
+      return broker;
+    },
+  };
+}

@@ -1,0 +1,34 @@
+import { ApiKey, type Fault, type RuleHandle } from "@distributed-messaging/embedded-broker";
+import { Fixture } from "@distributed-messaging/messaging/conformance/fixture";
+import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
+import { type Runtime, silentLogger, systemRuntime } from "@distributed-messaging/messaging/runtime";
+import type { EmbeddedBrokerUnderTest } from "./embedded.ts";
+
+/** A request that hangs costs this much; in production more, and no test shall last that long. */
+const REQUEST_TIMEOUT_MS = 1_000;
+
+export type Api = keyof typeof ApiKey;
+
+/** A bench on the embedded broker whose clients can be told apart there: what is done to them is done to no others. */
+export class FaultFixture extends Fixture {
+  readonly #server: EmbeddedBrokerUnderTest;
+  readonly #clientId: string;
+
+  constructor(
+    server: EmbeddedBrokerUnderTest,
+    runtime: Runtime = systemRuntime,
+    requestTimeoutMs = REQUEST_TIMEOUT_MS,
+  ) {
+    const clientId = `faults.${crypto.randomUUID()}`;
+    const settings = { brokers: [server.address], clientId, requestTimeoutMs };
+    super({ ...server, connect: (topics) => kafkaTransport(settings, topics, runtime, silentLogger) });
+    this.#server = server;
+    this.#clientId = clientId;
+  }
+
+  /** Does so to the next requests of this bench's clients; `times` may be `Infinity`: until the rule is removed. */
+  inject(api: Api, fault: Fault, times = 1): RuleHandle {
+    const when = ({ clientId }: { readonly clientId: string }) => clientId === this.#clientId;
+    return this.#server.broker.control.on(ApiKey[api], { ...fault, times, when });
+  }
+}

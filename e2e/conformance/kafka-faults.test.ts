@@ -1,0 +1,143 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { ErrorCode, type Fault } from "@distributed-messaging/embedded-broker";
+import type { Topic } from "@distributed-messaging/messaging";
+import { PATIENT_MS } from "@distributed-messaging/messaging/conformance/broker";
+import { eventually, numbered, record } from "@distributed-messaging/messaging/conformance/fixture";
+import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
+import { type Api, FaultFixture } from "./faults.ts";
+
+/*
+ * What a broker may do to a client, on purpose: the embedded one fails, delays and cuts what it is told to. Whatever
+ * it is, records flow again when it is over, none is missing, and none of a key comes before an older one.
+ */
+
+type NamedFault = readonly [name: string, fault: Fault];
+
+let server: EmbeddedBrokerUnderTest;
+beforeAll(async () => {
+  server = await embeddedBroker();
+}, PATIENT_MS);
+afterAll(() => server.stop(), PATIENT_MS);
+
+const codes = (...names: (keyof typeof ErrorCode)[]): readonly NamedFault[] =>
+  names.map((name) => [name, { fault: "fail", code: ErrorCode[name] }]);
+const cut: NamedFault = ["cut", { fault: "cut" }];
+const dropResponse: NamedFault = ["drop-response", { fault: "drop-response" }];
+/** kafkajs takes these for final, whatever the request. */
+const unforeseen = codes("UNKNOWN_SERVER_ERROR", "INVALID_REQUEST");
+const membership = codes(
+  "REBALANCE_IN_PROGRESS",
+  "UNKNOWN_MEMBER_ID",
+  "ILLEGAL_GENERATION",
+  "FENCED_INSTANCE_ID",
+);
+const coordinator = codes("NOT_COORDINATOR", "COORDINATOR_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS");
+const leadership = codes("NOT_LEADER_OR_FOLLOWER", "UNKNOWN_TOPIC_OR_PARTITION");
+
+const faultsOfReaders: Partial<Record<Api, readonly NamedFault[]>> = {
+  Fetch: [
+    ...codes("OFFSET_OUT_OF_RANGE", "KAFKA_STORAGE_ERROR", "CORRUPT_MESSAGE"),
+    ...leadership,
+    ...unforeseen,
+    cut,
+    dropResponse,
+  ],
+  Heartbeat: [...membership, ...coordinator, ...unforeseen, cut, dropResponse],
+  JoinGroup: [...membership, ...coordinator, ...codes("GROUP_MAX_SIZE_REACHED"), cut, dropResponse],
+  SyncGroup: [...codes("REBALANCE_IN_PROGRESS", "NOT_COORDINATOR", "UNKNOWN_SERVER_ERROR"), dropResponse],
+  OffsetCommit: [...codes("ILLEGAL_GENERATION", "NOT_COORDINATOR", "UNKNOWN_SERVER_ERROR"), cut],
+  OffsetFetch: [...codes("COORDINATOR_LOAD_IN_PROGRESS", "UNKNOWN_SERVER_ERROR"), cut],
+  FindCoordinator: [...codes("COORDINATOR_NOT_AVAILABLE", "UNKNOWN_SERVER_ERROR"), cut],
+  ListOffsets: [...codes("NOT_LEADER_OR_FOLLOWER", "UNKNOWN_SERVER_ERROR"), cut],
+  Metadata: [...codes("UNKNOWN_TOPIC_OR_PARTITION", "UNKNOWN_SERVER_ERROR"), cut],
+};
+
+/** Met only when a member joins: at its start, or when a heartbeat tells it to. */
+const onJoining: readonly Api[] = ["JoinGroup", "SyncGroup", "OffsetFetch", "FindCoordinator", "Metadata"];
+/** Met at the start only. */
+const onStart: readonly Api[] = ["ListOffsets"];
+/**
+ * Once, which kafkajs may mend by itself; and more often than it tries. A member that is told it is unknown, and is not,
+ * comes back as another one, for whom the group waits until the first one's session ends: once is enough.
+ */
+const timesOf = (name: string) => (name === "UNKNOWN_MEMBER_ID" ? [1] : [1, 4]);
+
+for (const [api, faults] of Object.entries(faultsOfReaders) as [Api, readonly NamedFault[]][]) {
+  if (onJoining.includes(api) || onStart.includes(api)) {
+    test.concurrent(
+      `readers begin in spite of every fault of ${api}`,
+      async () => {
+        await Promise.all(faults.map(([name, fault]) => begins(api, name, fault)));
+      },
+      PATIENT_MS,
+    );
+  }
+  if (!onStart.includes(api)) {
+    test.concurrent(
+      `readers go on in spite of every fault of ${api}`,
+      async () => {
+        await Promise.all(faults.map(([name, fault]) => goesOn(api, name, fault)));
+      },
+      PATIENT_MS,
+    );
+  }
+}
+
+async function begins(api: Api, name: string, fault: Fault): Promise<void> {
+  await using bench = new FaultFixture(server);
+  const topic = bench.topic(2);
+  const rounds = new Rounds(topic);
+  await rounds.publish();
+  const rule = bench.inject(api, fault, Math.max(...timesOf(name)));
+  const reader = bench.read(bench.connect(topic), { topics: [topic] });
+  await reader.hasAll(rounds.values);
+  expect([api, name, rule.hits > 0]).toEqual([api, name, true]);
+  rule.remove();
+  await rounds.publish();
+  await reader.hasAll(rounds.values);
+  expect([api, name, reader.redelivered]).toEqual([api, name, []]);
+}
+
+async function goesOn(api: Api, name: string, fault: Fault): Promise<void> {
+  await using bench = new FaultFixture(server);
+  const topic = bench.topic(2);
+  const rounds = new Rounds(topic);
+  const reader = bench.read(bench.connect(topic), { topics: [topic] });
+  await rounds.publish();
+  await reader.hasAll(rounds.values);
+  for (const times of timesOf(name)) {
+    const rule = bench.inject(api, fault, times);
+    if (onJoining.includes(api)) {
+      bench.inject("Heartbeat", { fault: "fail", code: ErrorCode.REBALANCE_IN_PROGRESS }, times);
+    }
+    await rounds.publish();
+    await eventually(`${api} ${name} is met`, () => rule.hits > 0);
+    await rounds.publish();
+    await reader.hasAll(rounds.values);
+    rule.remove();
+    await rounds.publish();
+    await reader.hasAll(rounds.values);
+    await reader.isHealthy();
+  }
+  expect([api, name, reader.redelivered]).toEqual([api, name, []]);
+}
+
+/** Records for all partitions of a topic, by a client that nothing happens to. */
+class Rounds {
+  readonly values: string[] = [];
+  readonly #topic: Topic;
+  #count = 0;
+
+  constructor(topic: Topic) {
+    this.#topic = topic;
+  }
+
+  async publish(): Promise<void> {
+    this.#count += 1;
+    const values = numbered(`${this.#count}:`, 20);
+    this.values.push(...values);
+    const sender = server.connect([this.#topic]);
+    await sender.publish(values.map((value) => record(this.#topic, value, value)));
+    await sender.close();
+  }
+}

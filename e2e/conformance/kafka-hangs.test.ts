@@ -1,0 +1,165 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { ApiKey, ErrorCode } from "@distributed-messaging/embedded-broker";
+import { PATIENT_MS } from "@distributed-messaging/messaging/conformance/broker";
+import {
+  eventually,
+  firsts,
+  numbered,
+  record,
+  rejects,
+} from "@distributed-messaging/messaging/conformance/fixture";
+import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
+import { silentLogger, systemRuntime } from "@distributed-messaging/messaging/runtime";
+import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
+import { type Api, FaultFixture } from "./faults.ts";
+
+/** Far more than it takes, far less than waiting for answers that never come. */
+const PROMPT_MS = 10_000;
+
+let server: EmbeddedBrokerUnderTest;
+beforeAll(async () => {
+  server = await embeddedBroker();
+}, PATIENT_MS);
+afterAll(() => server.stop(), PATIENT_MS);
+
+/** Answers nothing of the APIs until it is disposed of, like a broker that was frozen. */
+class Hang implements Disposable {
+  readonly #released = Promise.withResolvers<void>();
+  readonly #rules;
+
+  constructor(bench: FaultFixture, ...apis: Api[]) {
+    const until = this.#released.promise;
+    this.#rules = apis.map((api) => bench.inject(api, { fault: "delay", until }, Number.POSITIVE_INFINITY));
+  }
+
+  get hits(): number {
+    return this.#rules.reduce((sum, rule) => sum + rule.hits, 0);
+  }
+
+  [Symbol.dispose](): void {
+    for (const rule of this.#rules) rule.remove();
+    this.#released.resolve();
+  }
+}
+
+test.concurrent(
+  "a reader whose fetches hang is not healthy, and is built anew",
+  async () => {
+    await using bench = new FaultFixture(server);
+    const topic = bench.topic(1);
+    const sender = bench.connect(topic);
+    const reader = bench.read(bench.connect(topic), { topics: [topic] });
+    await sender.publish([record(topic, "key", "before")]);
+    await reader.hasAll(["before"]);
+    const asked = reader.starts.length;
+    {
+      using hang = new Hang(bench, "Fetch");
+      await eventually("it is not healthy", () => !reader.subscription.healthy());
+      await eventually("it is built anew", () => reader.starts.length > asked && hang.hits > 1);
+    }
+    await sender.publish([record(topic, "key", "after")]);
+    await reader.hasAll(["after"]);
+    await reader.isHealthy();
+    expect(reader.values).toEqual(["before", "after"]);
+  },
+  PATIENT_MS,
+);
+
+test.concurrent(
+  "a reader that fetches nothing for too long is built anew, though no request has failed",
+  async () => {
+    let aheadMs = 0;
+    const runtime = { ...systemRuntime, monotonic: () => systemRuntime.monotonic() + aheadMs };
+    await using bench = new FaultFixture(server, runtime, 10 * 60_000);
+    const topic = bench.topic(1);
+    const sender = bench.connect(topic);
+    const reader = bench.read(bench.connect(topic), { topics: [topic] });
+    await sender.publish([record(topic, "key", "before")]);
+    await reader.hasAll(["before"]);
+    const asked = reader.starts.length;
+    {
+      using hang = new Hang(bench, "Fetch");
+      await eventually("a fetch hangs", () => hang.hits > 0);
+      aheadMs = 60_000;
+      await eventually("it is built anew", () => reader.starts.length > asked);
+    }
+    await sender.publish([record(topic, "key", "after")]);
+    await reader.hasAll(["after"]);
+  },
+  PATIENT_MS,
+);
+
+test.concurrent(
+  "a broker that answers nothing delays nobody's stop, and rejects what is published",
+  async () => {
+    await using bench = new FaultFixture(server);
+    const topic = bench.topic(1);
+    const client = bench.connect(topic);
+    const reader = bench.read(client, { topics: [topic] });
+    await client.publish([record(topic, "key", "before")]);
+    await reader.hasAll(["before"]);
+    using _ = new Hang(bench, ...(Object.keys(ApiKey) as Api[]));
+    expect(await rejects(client.publish([record(topic, "key", "lost")]))).toBe(true);
+    await eventually("the reader is not healthy", () => !reader.subscription.healthy());
+    const begunMeanwhile = bench.read(client, { topics: [topic] });
+    const startedMs = performance.now();
+    await Promise.all([reader.subscription.stop(), begunMeanwhile.subscription.stop(), client.close()]);
+    expect(performance.now() - startedMs).toBeLessThan(PROMPT_MS);
+  },
+  PATIENT_MS,
+);
+
+test.concurrent(
+  "a publish that fails succeeds later, on a new connection, whatever it failed with",
+  async () => {
+    await using bench = new FaultFixture(server);
+    const topic = bench.topic();
+    const client = bench.connect(topic);
+    const codes = [
+      "NOT_LEADER_OR_FOLLOWER",
+      "KAFKA_STORAGE_ERROR",
+      "MESSAGE_TOO_LARGE",
+      "UNKNOWN_SERVER_ERROR",
+    ] as const;
+    const faults = [
+      ...codes.map((name) => ({ fault: "fail", code: ErrorCode[name] }) as const),
+      { fault: "cut" } as const,
+      { fault: "drop-response" } as const,
+    ];
+    for (const [index, fault] of faults.entries()) {
+      const rule = bench.inject("Produce", fault, Number.POSITIVE_INFINITY);
+      expect([fault, await rejects(client.publish([record(topic, "key", `${index}`)]))]).toEqual([
+        fault,
+        true,
+      ]);
+      rule.remove();
+      await client.publish([record(topic, "key", `${index}`)]);
+    }
+    const reader = bench.read(bench.connect(topic), { topics: [topic] });
+    const values = numbered("", faults.length);
+    await reader.hasAll(values);
+    expect(firsts(reader.values)).toEqual(values);
+  },
+  PATIENT_MS,
+);
+
+test.concurrent(
+  "many clients may make the same topics at once",
+  async () => {
+    await using bench = new FaultFixture(server);
+    const topics = [bench.topic(), bench.topic(), bench.topic()];
+    const transports = Array.from({ length: 6 }, (_, index) =>
+      kafkaTransport(
+        { brokers: [server.address], clientId: `maker-${index}` },
+        // Not the same ones for all: some find some of theirs made.
+        topics.slice(index % 3),
+        systemRuntime,
+        silentLogger,
+      ),
+    );
+    await Promise.all(transports.map((transport) => transport.createTopics()));
+    await Promise.all(transports.map((transport) => transport.close()));
+    await bench.connect().publish(topics.map((topic) => record(topic, "key", "value")));
+  },
+  PATIENT_MS,
+);

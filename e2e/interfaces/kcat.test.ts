@@ -1,0 +1,80 @@
+import { describe, expect, test } from "bun:test";
+import { allMessages, allTopics } from "@distributed-messaging/contracts";
+import { CONTENT_TYPE, decode } from "@distributed-messaging/messaging";
+import { Type } from "@sinclair/typebox";
+import { parse } from "../support/answers.ts";
+import { useStore } from "../support/own-store.ts";
+
+const kcat = process.env.KCAT_PATH || Bun.which("kcat");
+if (kcat === null) console.warn("kcat is not installed: the tests with librdkafka are left out");
+
+const LIMIT_MS = 60_000;
+
+const Listing = Type.Object({
+  topics: Type.Array(Type.Object({ topic: Type.String(), partitions: Type.Array(Type.Unknown()) })),
+});
+/** A record as `kcat -J` prints it. */
+const Printed = Type.Object({
+  topic: Type.String(),
+  partition: Type.Integer(),
+  offset: Type.Integer(),
+  headers: Type.Array(Type.String()),
+  key: Type.String(),
+  payload: Type.String(),
+});
+
+describe.skipIf(kcat === null)("kcat, a client made with librdkafka", () => {
+  const store = useStore();
+
+  async function run(...args: string[]): Promise<string> {
+    const child = Bun.spawn([kcat ?? "kcat", "-b", store.brokers, ...args], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [stdout, stderr, code] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+      child.exited,
+    ]);
+    if (code !== 0) throw new Error(`kcat ended with ${code}: ${stderr}`);
+    return stdout;
+  }
+
+  test(
+    "lists the topics",
+    async () => {
+      const { topics } = parse(Listing, JSON.parse(await run("-L", "-J")));
+      const listed = new Map(topics.map(({ topic, partitions }) => [topic, partitions.length]));
+      for (const { name, partitions } of allTopics) {
+        expect({ name, partitions: listed.get(name) }).toEqual({ name, partitions });
+      }
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "reads the CloudEvents of an order, in order",
+    async () => {
+      await store.seed();
+      const customer = await store.signIn("CUSTOMER_001");
+      const { orderId } = await customer.place({ items: [{ productId: "PRODUCT_001", quantity: 1 }] });
+      await customer.until(orderId, "confirmed");
+
+      const printed = await run("-C", "-t", "order.events", "-o", "beginning", "-e", "-q", "-J");
+      const records = printed
+        .trim()
+        .split("\n")
+        .map((line) => parse(Printed, JSON.parse(line)))
+        .filter(({ key }) => key === orderId);
+      const known = new Map(allMessages.map((definition) => [definition.type, definition]));
+      const types = records.map(({ payload, headers }) => {
+        expect(headers).toEqual(["content-type", CONTENT_TYPE]);
+        const decoded = decode(known, Buffer.from(payload));
+        return decoded.status === "decoded" ? decoded.message.type : decoded.detail;
+      });
+      expect(types).toEqual(["store.order.placed.v1", "store.order.confirmed.v1"]);
+    },
+    LIMIT_MS,
+  );
+});

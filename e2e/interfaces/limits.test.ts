@@ -1,0 +1,60 @@
+import { describe, expect, test } from "bun:test";
+import { problemIn } from "../support/answers.ts";
+import { eventually } from "../support/eventually.ts";
+import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { untilQuiet } from "../support/quiet.ts";
+
+const LIMIT_MS = 90_000;
+
+describeOwn("a gateway that may keep five messages", () => {
+  const store = useOwnStore({ env: { OUTBOX_LIMIT: "5" } });
+
+  test(
+    "refuses orders (503) when so many wait for the broker, still knows those it took, and recovers",
+    async () => {
+      await store.seed();
+      const customer = await store.signIn("CUSTOMER_001");
+      await store.stop("broker");
+      const items = [{ productId: "PRODUCT_006", quantity: 1 }];
+      const accepted: string[] = [];
+      for (let count = 1; count <= 5; count++) accepted.push((await customer.place({ items })).orderId);
+
+      const refused = await customer.tryToPlace({ orderId: "ORDER_refused", items });
+      expect(problemIn(refused)).toMatchObject({ status: 503, type: "urn:problem-type:backlog" });
+      expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+      expect((await customer.askForOrder("ORDER_refused")).status).toBe(404);
+      expect(await customer.orders()).toHaveLength(5);
+
+      await store.start("broker");
+      await eventually("orders to be taken again", () => customer.place({ orderId: "ORDER_refused", items }));
+      for (const orderId of [...accepted, "ORDER_refused"]) await customer.until(orderId, "confirmed");
+      await untilQuiet(store);
+      expect(await store.stock("PRODUCT_006")).toMatchObject({ reserved: 6 });
+    },
+    LIMIT_MS,
+  );
+});
+
+describeOwn("a store that is not for tests and demonstrations", () => {
+  const store = useOwnStore({ env: { AUTOMATION_TESTING: "false", DEMO_SIGN_IN: "false" } });
+
+  describe.each([
+    ["api-gateway", "POST", "/sessions"],
+    ["inventory", "POST", "/automation-testing/seed"],
+    ["inventory", "DELETE", "/automation-testing/all"],
+  ] as const)("%s: %s %s", (name, method, path) => {
+    test("is not there", async () => {
+      const init = {
+        method,
+        body: '{"customerId":"CUSTOMER_001"}',
+        headers: { "content-type": "application/json" },
+      };
+      expect(problemIn(await store.ask(name, path, init)).status).toBe(404);
+    });
+  });
+
+  test("sells nothing, and nobody is let in", async () => {
+    expect(await store.products()).toEqual([]);
+    expect(problemIn(await store.ask("api-gateway", "/orders")).status).toBe(401);
+  });
+});

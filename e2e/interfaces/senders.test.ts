@@ -1,0 +1,29 @@
+import { expect, test } from "bun:test";
+import { allMessages } from "@distributed-messaging/contracts";
+import { byType } from "@distributed-messaging/messaging";
+import { senderOf } from "@distributed-messaging/messaging/asyncapi";
+import { useStore } from "../support/own-store.ts";
+
+/** Whatever else runs on this broker, the tests among it, calls itself something else. */
+const services = new Set(["api-gateway", "order", "inventory", "notification"]);
+
+const store = useStore();
+
+test("every message comes from the service that its contract says", async () => {
+  await store.seed();
+  const customer = await store.signIn("CUSTOMER_001");
+  const { orderId } = await customer.place({ items: [{ productId: "PRODUCT_001", quantity: 3 }] });
+  await customer.until(orderId, "confirmed");
+  const definitions = byType(allMessages);
+  const seen = new Set<string>();
+  for (const topic of new Set(allMessages.map(({ topic: { name } }) => name))) {
+    for (const { value } of await store.records.read(topic)) {
+      const { type, source } = JSON.parse(value?.toString() ?? "{}") as { type: string; source: string };
+      const definition = definitions.get(type);
+      if (definition === undefined || !services.has(source)) continue;
+      expect({ type, source }).toEqual({ type, source: senderOf(definition) });
+      seen.add(source);
+    }
+  }
+  expect([...seen].sort()).toEqual(["api-gateway", "inventory", "order"]);
+}, 60_000);

@@ -1,0 +1,119 @@
+import { describe, expect, test } from "bun:test";
+import type { Notification } from "../support/answers.ts";
+import type { Customer } from "../support/customer.ts";
+import { eventually } from "../support/eventually.ts";
+import { Listener } from "../support/listener.ts";
+import { describeOwn, OwnStore, useStore } from "../support/own-store.ts";
+
+const store = useStore();
+
+const LIMIT_MS = 90_000;
+const ORDERS = 40;
+
+/** Places orders one after the other, so that notifications come while a listener comes and goes. */
+async function placeOrders(customer: Customer, count: number): Promise<void> {
+  for (let index = 0; index < count; index++) {
+    await customer.place({ items: [{ productId: "PRODUCT_006", quantity: 1 }] });
+  }
+}
+
+/** Listens until so many notifications have come, going on after the last one whenever the connection ends. */
+async function listenPersistently(
+  customer: Customer,
+  count: number,
+  whileOpen: (listener: Listener, wanted: number) => Promise<void>,
+): Promise<Notification[]> {
+  const all: Notification[] = [];
+  while (all.length < count) {
+    const listener = customer.listen(all.at(-1)?.seq ?? 0);
+    if (await listener.opened()) await whileOpen(listener, count - all.length);
+    await listener.cut();
+    all.push(...listener.received);
+  }
+  return all;
+}
+
+describe("a listener", () => {
+  test(
+    "that is cut again and again, and resumes after the last it has, misses nothing and gets nothing twice",
+    async () => {
+      await store.seed();
+      const customer = await store.signIn(`CUSTOMER_${crypto.randomUUID()}`);
+      const placing = placeOrders(customer, ORDERS);
+      // Cut in the middle of what is coming in, while more is on its way.
+      const heard = await listenPersistently(customer, 2 * ORDERS, async (listener, wanted) => {
+        await listener.until(Math.min(wanted, 7));
+      });
+      await placing;
+      expect(heard).toEqual(await customer.notifications());
+      expect(heard).toHaveLength(2 * ORDERS);
+      expect(new Set(heard.map(({ notificationId }) => notificationId)).size).toBe(2 * ORDERS);
+      expect(heard.map(({ seq }) => seq)).toEqual(heard.map(({ seq }) => seq).sort((a, b) => a - b));
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "gets what it missed, then what is new, however far back it starts",
+    async () => {
+      await store.seed();
+      const customer = await store.signIn(`CUSTOMER_${crypto.randomUUID()}`);
+      await placeOrders(customer, 5);
+      await eventually("ten notifications", async () => (await customer.notifications()).length === 10);
+      const listener = customer.listen();
+      await listener.until(10);
+      const late = customer.listen(listener.received[7]?.seq);
+      await late.until(2);
+      const future = customer.listen(999_999_999_999_999);
+      expect(await future.opened()).toBe(true);
+      await placeOrders(customer, 1);
+      await listener.until(12);
+      await late.until(4);
+      expect(listener.received).toEqual(await customer.notifications());
+      expect(late.received).toEqual(listener.received.slice(8));
+      expect(future.received).toEqual([]);
+      for (const each of [listener, late, future]) await each.cut();
+    },
+    LIMIT_MS,
+  );
+
+  test("that asks for nonsense does not get in", async () => {
+    const { session } = await store.signIn("CUSTOMER_001");
+    const url = `${store.url("notification").replace(/^http/, "ws")}/notifications`;
+    for (const query of ["?after=-1", "?after=x", "?after=1e3", "?before=2"]) {
+      expect(await new Listener(`${url}${query}`, ["bearer", session.token]).opened()).toBe(false);
+    }
+    expect((await store.ask("notification", "/liveness")).status).toBe(200);
+  });
+});
+
+describeOwn("when the service goes away under its listeners", () => {
+  const own = () => {
+    if (store instanceof OwnStore) return store;
+    throw new Error("these tests stop processes of a store of our own");
+  };
+
+  test(
+    "a stop says goodbye (1001), a kill cuts; either way nothing is missed",
+    async () => {
+      await store.seed();
+      const customer = await store.signIn(`CUSTOMER_${crypto.randomUUID()}`);
+      const placing = placeOrders(customer, 20);
+      const codes: number[] = [];
+      const ends = [() => own().stop("notification"), () => own().kill("notification")];
+      const heard = await listenPersistently(customer, 40, async (listener, wanted) => {
+        const end = ends.shift();
+        await listener.until(Math.min(wanted, end === undefined ? wanted : 5));
+        if (end === undefined) return;
+        await end();
+        codes.push(await listener.closed);
+        await own().start("notification");
+      });
+      await placing;
+      expect(codes).toEqual([1001, 1006]);
+      expect(heard).toEqual(await customer.notifications());
+      expect(new Set(heard.map(({ notificationId }) => notificationId)).size).toBe(40);
+    },
+    LIMIT_MS,
+  );
+});

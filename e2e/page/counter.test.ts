@@ -1,0 +1,180 @@
+import { expect, test } from "bun:test";
+import type { Locator } from "playwright-core";
+import { eventually } from "../support/eventually.ts";
+import { seriousFindings } from "./accessibility.ts";
+import { describePage, TEST_LIMIT_MS, useBench } from "./fixture.ts";
+import { holdOrders, releaseOrders } from "./held-orders.ts";
+import type { Shop } from "./shop.ts";
+
+/** What the browser says by itself when the supervisor answers that the broker does not. */
+const BROKER_AWAY = /^error: Failed to load resource: the server responded with a status of 503/;
+
+describePage("behind the counter", () => {
+  const bench = useBench();
+  const { store } = bench;
+
+  const card = (shop: Shop, name: string, state: string): Locator =>
+    shop.page.locator(`.process[data-process="${name}"][data-state="${state}"]`);
+  const press = (shop: Shop, name: string) => shop.page.getByRole("button", { name, exact: true }).click();
+  const count = async (locator: Locator) => Number((await locator.textContent())?.replace(/\D/g, ""));
+
+  test(
+    "every process can be stopped, started, killed and paused, and the lights show it",
+    async () => {
+      const shop = await (await bench.visit()).open("counter");
+      await press(shop, "Stop notification");
+      await card(shop, "notification", "stopped").waitFor();
+      await shop.lamp("notification", "stopped").waitFor();
+      expect(await shop.page.locator(".lamps-text").textContent()).toContain("notification is stopped");
+      await press(shop, "Start notification");
+      await card(shop, "notification", "ready").waitFor();
+      // Of all processes the one that is back soonest: a service waits until the group has given its dead self up.
+      await press(shop, "Kill broker");
+      await card(shop, "broker", "ready").getByText("1 restart").waitFor();
+      await press(shop, "Pause inventory");
+      await shop.lamp("inventory", "paused").waitFor();
+      await press(shop, "Resume inventory");
+      await card(shop, "inventory", "ready").waitFor();
+      await shop.lamp("inventory", "ready").waitFor();
+      expect(shop.complaints.list(BROKER_AWAY)).toEqual([]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "deliver twice: the copies are dropped, and are seen in the topics",
+    async () => {
+      const shop = await (await bench.visit()).open();
+      await (await shop.signIn("TWICE")).add("PRODUCT_006");
+      const orderId = await shop.checkOut();
+      await shop.reaches("confirmed");
+      await shop.goTo("counter");
+      await press(shop, `Deliver ${orderId} twice`);
+      await shop.page.locator(".outcome", { hasText: "4 messages published again" }).waitFor();
+      const duplicates = (name: string) => count(shop.page.locator(`[data-mail="${name}"] td`).nth(4));
+      await eventually("the copies to be dropped", async () => (await duplicates("order")) >= 2);
+
+      const topic = shop.page.locator('[data-topic="order.events"]');
+      await topic.locator("summary").first().click();
+      await eventually(
+        "the copies to be shown",
+        async () => (await topic.locator(".records li", { hasText: orderId }).count()) === 4,
+      );
+      await shop.goTo(`orders/${orderId}`);
+      await shop.page.locator('[data-type="store.order.placed.v1"]', { hasText: "delivered 2 ×" }).waitFor();
+      await shop.reaches("confirmed");
+      expect((await (await store.signIn("TWICE")).notifications()).length).toBe(2);
+      expect(shop.complaints.list()).toEqual([]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "a dead letter is shown, edited and replayed",
+    async () => {
+      const shop = await (await bench.visit()).open("counter");
+      const good = {
+        specversion: "1.0",
+        id: Bun.randomUUIDv7(),
+        source: "test",
+        type: "store.order.place.v1",
+        subject: "MENDED",
+        time: new Date().toISOString(),
+        datacontenttype: "application/json",
+        correlationid: "test",
+        causationid: "test",
+        data: {
+          orderId: "MENDED",
+          customerId: "MENDER",
+          items: [{ productId: "PRODUCT_006", quantity: 1, unitPrice: { amount: 650, currency: "EUR" } }],
+          total: { amount: 650, currency: "EUR" },
+        },
+      };
+      const broken = JSON.stringify({ ...good, data: { ...good.data, customerId: 7 } });
+      await store.records.write([
+        { topic: "order.commands", key: Buffer.from("MENDED"), value: Buffer.from(broken) },
+      ]);
+      const letter = shop.page.locator("[data-letter]", { hasText: "MENDED" });
+      await letter.locator("summary").click();
+      await letter.getByText("/customerId").first().waitFor();
+      const message = letter.getByLabel("The message");
+      expect(await seriousFindings(shop.page)).toEqual([]);
+      expect(JSON.parse(await message.inputValue())).toMatchObject({ data: { customerId: 7 } });
+      await letter.getByRole("button", { name: "Replay" }).click();
+      await letter.getByText("failed:").waitFor();
+      await message.fill(JSON.stringify(good));
+      await letter.getByRole("button", { name: "Save the edit" }).click();
+      await letter.getByText("Kept beside what came").waitFor();
+      await letter.getByRole("button", { name: "Replay" }).click();
+      await letter.waitFor({ state: "detached" });
+      expect(await (await store.signIn("MENDER")).until("MENDED", "confirmed")).toMatchObject({
+        customerId: "MENDER",
+      });
+      expect(shop.complaints.list()).toEqual([]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "while 500 orders arrive the page answers, and holds only what is seen",
+    async () => {
+      const shop = await bench.visit();
+      await holdOrders(shop.page, 250);
+      await (await shop.open()).signIn("CROWD");
+      await shop.goTo("figures");
+      await shop.page.getByLabel("restock for them first").uncheck();
+      await press(shop, "Place 500 orders");
+      await shop.page.locator('[data-load="running"]').waitFor();
+      await shop.goTo("");
+      await shop.add("PRODUCT_009", 3);
+      const listed = () => shop.page.locator(".summary").getAttribute("aria-label");
+      const look = async () => {
+        await shop.page.getByRole("link", { name: "Orders", exact: true }).click();
+        await shop.page.locator(".order-row").first().waitFor();
+        return listed();
+      };
+      expect(await look()).not.toBe("500 orders");
+      await releaseOrders(shop.page);
+      while ((await look()) !== "500 orders") {
+        await shop.page.getByRole("link", { name: "Shop", exact: true }).click();
+        await shop.page.getByRole("button", { name: "One Milk jug more" }).first().click();
+      }
+      expect(await shop.page.locator(".order-row").count()).toBeLessThan(60);
+      await shop.page.evaluate(() => window.scrollTo(0, document.body.scrollHeight));
+      const customer = await store.signIn("CROWD");
+      await eventually("every order to be decided", async () =>
+        (await customer.allOrders()).every(({ status }) => ["confirmed", "backordered"].includes(status)),
+      );
+      const decided = await customer.allOrders();
+      expect(decided).toHaveLength(500);
+      const shown = (status: string) =>
+        shop.page.locator(`.summary li:has([data-status="${status}"])`).textContent();
+      for (const [status, word] of [
+        ["confirmed", "confirmed"],
+        ["backordered", "waiting"],
+      ] as const) {
+        const expected = decided.filter((order) => order.status === status).length;
+        await eventually(
+          `${expected} ${word} orders to be shown`,
+          async () => (await shown(status)) === `${word} ${expected}`,
+        );
+      }
+      await shop.goTo("figures");
+      await shop.page
+        .locator("[data-totals]", { hasText: "500 orders accepted" })
+        .waitFor({ state: "attached" });
+      // After a reload they are asked for page by page.
+      await (await shop.goTo("orders")).page.reload();
+      for (const orders of ["50 orders", "100 orders"]) {
+        await eventually(orders, async () => (await listed()) === orders);
+        await press(shop, "Show older orders");
+      }
+      expect(shop.complaints.list()).toEqual([]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+});

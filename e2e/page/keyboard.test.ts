@@ -1,0 +1,73 @@
+import { expect, test } from "bun:test";
+import { eventually } from "../support/eventually.ts";
+import { describePage, TEST_LIMIT_MS, useBench } from "./fixture.ts";
+
+describePage("the page without a mouse", () => {
+  const bench = useBench();
+
+  test(
+    "an order can be placed with the keyboard alone, and the focus goes along",
+    async () => {
+      const shop = await bench.visit();
+      await (await shop.open()).signIn("TYPIST");
+      await shop.product("PRODUCT_006").waitFor();
+      const focused = () =>
+        shop.page.evaluate(
+          () => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent,
+        );
+      const tabTo = async (name: RegExp) => {
+        for (let presses = 0; presses < 80; presses++) {
+          await shop.page.keyboard.press("Tab");
+          if (name.test((await focused()) ?? "")) return;
+        }
+        throw new Error(`the keyboard does not reach ${name}`);
+      };
+      await shop.page.locator("body").press("Home");
+      await tabTo(/^Skip to the content/);
+      await shop.page.keyboard.press("Enter");
+      await tabTo(/^Add: Paper filters/);
+      await shop.page.keyboard.press("Enter");
+      await eventually(
+        "the focus on what took the button's place",
+        async () => (await focused()) === "One Paper filters, 100 more",
+      );
+      await tabTo(/^Place the order/);
+      await shop.page.keyboard.press("Enter");
+      await shop.reaches("confirmed");
+      expect(await focused()).toStartWith("Order");
+      expect(await shop.page.getByRole("status").textContent()).toContain("confirmed");
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "the sign-in menu is left with Escape or by going on, and what takes its place has the focus",
+    async () => {
+      const shop = await (await bench.visit()).open();
+      const { page } = shop;
+      const menu = page.locator("header details");
+      const focused = () => page.evaluate(() => document.activeElement?.textContent);
+      const opened = () => menu.getAttribute("open");
+      await page.locator("header summary").focus();
+      await page.keyboard.press("Enter");
+      await page.keyboard.press("Tab");
+      expect([await opened(), await focused()]).toEqual(["", "CUSTOMER_001"]);
+      await page.keyboard.press("Escape");
+      expect([await opened(), await focused()]).toEqual([null, "Sign in"]);
+      await page.keyboard.press("Enter");
+      await page.keyboard.press("Shift+Tab");
+      expect([await opened(), await focused()]).toEqual([null, "Basket 0"]);
+      await page.keyboard.press("Tab");
+      await page.keyboard.press("Enter");
+      await page.keyboard.press("Tab");
+      await page.keyboard.press("Enter");
+      await page.getByRole("button", { name: "Sign out" }).waitFor();
+      await eventually("the focus in the view", async () => (await focused()) === "Good coffee things");
+      await page.getByRole("button", { name: "Sign out" }).press("Enter");
+      await eventually("the focus on the menu", async () => (await focused()) === "Sign in");
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+});

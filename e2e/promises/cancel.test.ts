@@ -1,0 +1,113 @@
+import { describe, expect, test } from "bun:test";
+import { problemIn } from "../support/answers.ts";
+import { eventually } from "../support/eventually.ts";
+import { describeOwn, useOwnStore, useStore } from "../support/own-store.ts";
+import { untilQuiet } from "../support/quiet.ts";
+
+const LIMIT_MS = 90_000;
+
+describe("a customer cancels", () => {
+  const store = useStore();
+
+  test(
+    "a confirmed order: its stock goes to whoever waits",
+    async () => {
+      await store.seed();
+      const ann = await store.signIn("CUSTOMER_ann");
+      const bob = await store.signIn("CUSTOMER_bob");
+      const items = [{ productId: "PRODUCT_004", quantity: 5 }];
+      const first = await ann.place({ items });
+      await ann.until(first.orderId, "confirmed");
+      const second = await bob.place({ items: [{ productId: "PRODUCT_004", quantity: 3 }] });
+      await bob.until(second.orderId, "backordered");
+
+      expect((await bob.cancel(first.orderId)).status).toBe(404);
+      expect(await ann.cancel(first.orderId)).toMatchObject({
+        status: 202,
+        body: { orderId: first.orderId, status: "confirmed" },
+      });
+      const cancelled = await ann.until(first.orderId, "cancelled");
+      expect(cancelled.reason).toBe("customer_request");
+      await bob.until(second.orderId, "confirmed");
+      expect(await store.stock("PRODUCT_004")).toMatchObject({ onHand: 5, reserved: 3, available: 2 });
+      expect(problemIn(await ann.cancel(first.orderId)).status).toBe(409);
+      await eventually("both to be told", async () => {
+        expect(await ann.told(first.orderId)).toEqual([
+          "order.received",
+          "order.confirmed",
+          "order.cancelled",
+        ]);
+        expect(await bob.told(second.orderId)).toEqual([
+          "order.received",
+          "order.waiting",
+          "order.confirmed",
+        ]);
+        return true;
+      });
+      await eventually("the history to be complete", async () => {
+        const { history } = await ann.order(first.orderId);
+        expect(history.map(({ type, service }) => `${service}: ${type}`)).toEqual([
+          "api-gateway: store.order.place.v1",
+          "order: store.order.placed.v1",
+          "inventory: store.stock.reserved.v1",
+          "order: store.order.confirmed.v1",
+          "api-gateway: store.order.cancel.v1",
+          "order: store.order.cancelled.v1",
+          "inventory: store.stock.released.v1",
+        ]);
+        return true;
+      });
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "an order that waits: it gives up its place, and those behind it go on",
+    async () => {
+      await store.seed();
+      const ann = await store.signIn("CUSTOMER_ann");
+      const first = await ann.place({ items: [{ productId: "PRODUCT_005", quantity: 9 }] });
+      await ann.until(first.orderId, "backordered");
+      const second = await ann.place({ items: [{ productId: "PRODUCT_005", quantity: 2 }] });
+      await ann.until(second.orderId, "backordered");
+      await ann.cancel(first.orderId);
+      await ann.until(first.orderId, "cancelled");
+      await ann.until(second.orderId, "confirmed");
+      expect(await store.stock("PRODUCT_005")).toMatchObject({ onHand: 4, reserved: 2 });
+    },
+    LIMIT_MS,
+  );
+});
+
+const away = ["order", "inventory", "broker", "notification"] as const;
+
+describeOwn("a customer cancels while a part is away", () => {
+  const store = useOwnStore();
+
+  test.each(away)(
+    "%s: the wish is kept, and carried out once when it is back",
+    async (part) => {
+      await store.seed();
+      const ann = await store.signIn(`CUSTOMER_${part}`);
+      const [before, meanwhile] = [`BEFORE_${part}`, `MEANWHILE_${part}`];
+      const items = [{ productId: "PRODUCT_003", quantity: 2 }];
+      await ann.place({ orderId: before, items });
+      await ann.until(before, "confirmed");
+      await store.stop(part);
+      await ann.place({ orderId: meanwhile, items });
+      for (const orderId of [before, meanwhile]) expect((await ann.cancel(orderId)).status).toBe(202);
+      // Again: the same wish, unless it has been carried out already.
+      for (const orderId of [before, meanwhile])
+        expect([202, 409]).toContain((await ann.cancel(orderId)).status);
+      await store.start(part);
+      for (const orderId of [before, meanwhile]) await ann.until(orderId, "cancelled");
+      await untilQuiet(store);
+      expect(await store.stock("PRODUCT_003")).toMatchObject({ onHand: 8, reserved: 0 });
+      for (const orderId of [before, meanwhile]) {
+        const told = await ann.told(orderId);
+        expect(told.filter((type) => type === "order.cancelled")).toHaveLength(1);
+      }
+    },
+    LIMIT_MS,
+  );
+});

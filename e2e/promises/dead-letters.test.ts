@@ -1,0 +1,114 @@
+import { describe, expect, test } from "bun:test";
+import { PlaceOrder } from "@distributed-messaging/contracts";
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { type Answer, ask, read, Session } from "../support/answers.ts";
+import { cloudEvent } from "../support/bad-messages.ts";
+import { eventually } from "../support/eventually.ts";
+import { useStore } from "../support/own-store.ts";
+import { type ServiceName, serviceNames } from "../support/store.ts";
+
+const LIMIT_MS = 90_000;
+const OTHERS = 999;
+/** How many of PRODUCT_006 there are once it is seeded. */
+const SEEDED = 200;
+
+const Letter = Type.Object({
+  id: Type.Integer(),
+  key: Type.Union([Type.String(), Type.Null()]),
+  reason: Type.String(),
+});
+const Details = Type.Object({ lineLength: Type.Integer(), decoded: Type.Object({ problem: Type.String() }) });
+
+const store = useStore();
+
+/** Somebody who may look at dead letters. */
+async function operator() {
+  const body = JSON.stringify({ customerId: "OPERATOR", role: "admin" });
+  const headers = { "content-type": "application/json" };
+  const session = await ask(`${store.url("api-gateway")}/sessions`, { method: "POST", body, headers });
+  const authorization = `Bearer ${read(Session, session, 201).token}`;
+  return (name: ServiceName, path: string, method = "GET", sent?: object): Promise<Answer> =>
+    store.ask(name, `/dead-letters${path}`, {
+      method,
+      headers: { authorization, ...headers },
+      ...(sent === undefined ? {} : { body: JSON.stringify(sent) }),
+    });
+}
+
+async function first<Schema extends TSchema>(
+  schema: Schema,
+  answer: Promise<Answer>,
+): Promise<Static<Schema>> {
+  const [one] = read(Type.Array(schema), await answer);
+  if (one === undefined) throw new Error("there is none yet");
+  return one;
+}
+
+describe("dead letters", () => {
+  test(
+    "every service shows its own to an admin, by its own copy of the key, and to nobody else",
+    async () => {
+      const customer = await store.signIn("CUSTOMER_001");
+      const tell = await operator();
+      for (const name of serviceNames) {
+        await eventually(`${name} to know the key`, async () =>
+          read(Type.Array(Letter), await tell(name, "")),
+        );
+        expect((await store.ask(name, "/dead-letters")).status).toBe(401);
+        expect((await store.ask(name, "/dead-letters", { headers: customer.authorization })).status).toBe(
+          403,
+        );
+      }
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    `a poison message for one order of ${OTHERS + 1}: the others finish, its own waits, and finishes once mended`,
+    async () => {
+      await store.seed();
+      const admin = await store.signIn("ADMIN_001", "admin");
+      await admin.restock("PRODUCT_006", OTHERS + 1 - SEEDED);
+      const customer = await store.signIn("CUSTOMER_1000");
+      const tell = await operator();
+      const stuck = store.id("STUCK");
+      const items = [{ productId: "PRODUCT_006", quantity: 1 }];
+      const price = { amount: 650, currency: "EUR" };
+      const data = {
+        orderId: stuck,
+        customerId: customer.id,
+        items: items.map((item) => ({ ...item, unitPrice: price })),
+        total: price,
+      };
+      const poison = cloudEvent({ type: PlaceOrder.type, subject: stuck, data: { ...data, items: [] } });
+      await store.records.write([
+        { topic: PlaceOrder.topic.name, key: Buffer.from(stuck), value: Buffer.from(JSON.stringify(poison)) },
+      ]);
+      await customer.place({ orderId: stuck, items });
+      const others = await Promise.all(Array.from({ length: OTHERS }, () => customer.place({ items })));
+      for (const { orderId } of others) await customer.until(orderId, "confirmed");
+      const { id } = await eventually("the poison to be parked", () =>
+        first(Letter, tell("order", `?key=${stuck}&reason=schema`)),
+      );
+      const details = await eventually("its order to wait behind it", async () => {
+        const seen = read(Details, await tell("order", `/${id}`));
+        if (seen.lineLength !== 2) throw new Error(`${seen.lineLength} in the line`);
+        return seen;
+      });
+      expect(details.decoded.problem).toContain("/items");
+      expect((await customer.order(stuck)).status).toBe("accepted");
+
+      read(Type.Unknown(), await tell("order", `/${id}/message`, "PUT", { ...poison, data }));
+      expect((await tell("order", `/${id}/replay`, "POST")).body).toEqual({ id, outcome: "handled" });
+      const order = await customer.until(stuck, "confirmed");
+      expect(order.history.filter(({ type }) => type.includes("confirmed"))).toHaveLength(1);
+      expect(await customer.told(stuck)).toEqual(["order.received", "order.confirmed"]);
+      expect(await store.stock("PRODUCT_006")).toMatchObject({ available: 0, reserved: OTHERS + 1 });
+      await eventually("its line to be empty", async () => {
+        expect((await tell("order", `?key=${stuck}`)).body).toEqual([]);
+        return true;
+      });
+    },
+    LIMIT_MS,
+  );
+});

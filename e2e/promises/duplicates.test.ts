@@ -1,0 +1,49 @@
+import { expect, test } from "bun:test";
+import { allTopics } from "@distributed-messaging/contracts";
+import { demoOrders } from "../support/demo.ts";
+import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { untilQuiet } from "../support/quiet.ts";
+import { stateOf } from "../support/state.ts";
+import { serviceNames } from "../support/store.ts";
+
+const LIMIT_MS = 90_000;
+
+describeOwn("every message again, byte for byte", () => {
+  const store = useOwnStore();
+
+  test(
+    "twice, the second time backwards: stock, orders and notifications are unchanged",
+    async () => {
+      await store.seed();
+      const customer = await store.signIn("CUSTOMER_001");
+      await customer.place(demoOrders.ORDER_001);
+      await customer.place(demoOrders.ORDER_002);
+      await customer.place({ orderId: "ORDER_WAITS", items: [{ productId: "PRODUCT_012", quantity: 1 }] });
+      await customer.until("ORDER_001", "confirmed");
+      await customer.until("ORDER_002", "confirmed");
+      await customer.until("ORDER_WAITS", "backordered");
+      await untilQuiet(store);
+      const before = await stateOf(store, [customer]);
+      const emitted = serviceNames.map((name) => store.emitted(name));
+      expect(before.notifications.flat()).toHaveLength(6);
+
+      const topics = await Promise.all(allTopics.map(({ name }) => store.records.read(name)));
+      const records = topics.flat();
+      const ofOne = records.filter(({ key }) => String(key) === "ORDER_001");
+      expect(ofOne, "PlaceOrder, OrderPlaced, StockReserved, OrderConfirmed").toHaveLength(4);
+      await store.records.write(records);
+      await store.records.write(records.toReversed());
+      await untilQuiet(store);
+
+      expect(await stateOf(store, [customer])).toEqual(before);
+      expect(before.deadLetters).toEqual({ "api-gateway": 0, inventory: 0, order: 0, notification: 0 });
+      expect(
+        serviceNames.map((name) => store.emitted(name)),
+        "messages emitted",
+      ).toEqual(emitted);
+      const copies = await Promise.all(allTopics.map(({ name }) => store.records.read(name)));
+      expect(copies.flat(), "the copies were there").toHaveLength(3 * records.length);
+    },
+    LIMIT_MS,
+  );
+});

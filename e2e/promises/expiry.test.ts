@@ -1,0 +1,76 @@
+import { expect, test } from "bun:test";
+import { eventually } from "../support/eventually.ts";
+import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { untilQuiet } from "../support/quiet.ts";
+
+const TTL_MS = 5_000;
+const LIMIT_MS = 90_000;
+
+describeOwn("an order waits for as long as it may", () => {
+  const store = useOwnStore({ env: { BACKORDER_TTL: `${TTL_MS}ms` } });
+  const items = [{ productId: "PRODUCT_012", quantity: 1 }];
+
+  test(
+    "then it is cancelled, and a restock that comes later is for others",
+    async () => {
+      await store.seed();
+      const ann = await store.signIn("CUSTOMER_ann");
+      const admin = await store.signIn("ADMIN_001", "admin");
+      const { orderId } = await ann.place({ items });
+      const waiting = await ann.until(orderId, "backordered");
+      const order = await ann.until(orderId, "cancelled");
+      expect(order.reason).toBe("backorder_expired");
+      const [since, until] = ["store.order.backordered.v1", "store.order.cancelled.v1"].map((type) =>
+        Date.parse(order.history.find((step) => step.type === type)?.at ?? ""),
+      );
+      expect((until ?? 0) - (since ?? 0)).toBeGreaterThanOrEqual(TTL_MS);
+      expect(waiting.history.length).toBeLessThan(order.history.length);
+      await admin.restock("PRODUCT_012", 1);
+      await untilQuiet(store);
+      expect(await store.stock("PRODUCT_012")).toMatchObject({ onHand: 1, reserved: 0 });
+      expect(await ann.told(orderId)).toEqual(["order.received", "order.waiting", "order.cancelled"]);
+      const [, , message] = (await ann.notifications()).filter((told) => told.orderId === orderId);
+      expect(message?.message).toContain("has not come in in time");
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "also when the order service is down while the time runs out",
+    async () => {
+      await store.seed();
+      const ann = await store.signIn("CUSTOMER_bob");
+      const admin = await store.signIn("ADMIN_001", "admin");
+      const { orderId } = await ann.place({ items });
+      await ann.until(orderId, "backordered");
+      await store.stop("order");
+      await admin.restock("PRODUCT_012", 1);
+      await eventually("the inventory to have set it aside", async () => {
+        return (await store.stock("PRODUCT_012")).reserved === 1;
+      });
+      await Bun.sleep(TTL_MS);
+      await store.start("order");
+      await ann.until(orderId, "cancelled");
+      await untilQuiet(store);
+      expect(await store.stock("PRODUCT_012")).toMatchObject({ onHand: 1, reserved: 0 });
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "an order that is served in time stays confirmed",
+    async () => {
+      await store.seed();
+      const ann = await store.signIn("CUSTOMER_cat");
+      const admin = await store.signIn("ADMIN_001", "admin");
+      const { orderId } = await ann.place({ items });
+      await ann.until(orderId, "backordered");
+      await admin.restock("PRODUCT_012", 1);
+      await ann.until(orderId, "confirmed");
+      await Bun.sleep(TTL_MS);
+      expect((await ann.order(orderId)).status).toBe("confirmed");
+      expect(await store.metric("order", "orders_cancelled")).toBe(2);
+    },
+    LIMIT_MS,
+  );
+});

@@ -1,0 +1,89 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { problemIn } from "../support/answers.ts";
+import { eventually } from "../support/eventually.ts";
+import { OwnStore } from "../support/own-store.ts";
+import { isRunningElsewhere } from "../support/store.ts";
+
+/** Room for a store that has just started, and little more. */
+const DISK_MB = 48;
+/** Some orders still fit into what the databases have set aside; far fewer than this. */
+const MOST_ORDERS = 5_000;
+const LIMIT_MS = 120_000;
+
+/** A disk of its own, so that it can be filled: a file system in memory, which only root may mount. */
+function mountSmallDisk(path: string): boolean {
+  mkdirSync(path, { recursive: true });
+  const { exitCode } = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${DISK_MB}m`, "tmpfs", path], {
+    stderr: "ignore",
+  });
+  return exitCode === 0;
+}
+
+const store = new OwnStore();
+const hasDisk = !isRunningElsewhere && mountSmallDisk(store.dataDir);
+if (!hasDisk)
+  console.warn("left out: the tests with a full disk, which need the right to mount a file system");
+
+(hasDisk ? describe : describe.skip)("when the disk is full", () => {
+  beforeAll(() => store.startAll(), LIMIT_MS);
+  afterAll(async () => {
+    await store.stopAll();
+    Bun.spawnSync(["umount", store.dataDir]);
+    await store.dispose();
+  }, LIMIT_MS);
+
+  test(
+    "orders are refused with 503, none that was accepted is lost, and it goes on when there is room again",
+    async () => {
+      await store.seed();
+      const customer = await store.signIn("CUSTOMER_full");
+      const order = (orderId: string) => ({ orderId, items: [{ productId: "PRODUCT_006", quantity: 1 }] });
+      await customer.place(order("before"));
+      await customer.until("before", "confirmed");
+
+      const filler = join(store.dataDir, "filler");
+      fill(filler, store.dataDir);
+      const accepted: string[] = [];
+      let refused: string | undefined;
+      for (let i = 0; i < MOST_ORDERS && refused === undefined; i++) {
+        const answer = await customer.tryToPlace(order(`full-${i}`));
+        if (answer.status === 202) accepted.push(`full-${i}`);
+        else {
+          refused = `full-${i}`;
+          expect(problemIn(answer)).toMatchObject({
+            status: 503,
+            type: "urn:problem-type:storage-unavailable",
+          });
+          expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
+        }
+      }
+      expect(refused).toBeString();
+      expect((await customer.askForOrder(refused ?? "")).status).toBe(404);
+      expect((await store.ask("api-gateway", "/liveness")).status).toBe(200);
+
+      rmSync(filler);
+      await eventually("orders to be accepted again", () => customer.place(order(refused ?? "")));
+      for (const orderId of [...accepted, refused ?? ""]) {
+        await customer.until(orderId, "confirmed", "backordered");
+      }
+      const told = (await customer.notifications()).map(({ orderId, type }) => `${orderId} ${type}`);
+      expect(new Set(told).size).toBe(told.length);
+      await store.stock("PRODUCT_006");
+    },
+    LIMIT_MS,
+  );
+});
+
+/** Writes until nothing more fits. */
+function fill(path: string, disk: string): void {
+  const { bavail, bsize } = statfsSync(disk);
+  for (let size = bavail * bsize; size > 0; size = Math.floor(size / 2)) {
+    try {
+      writeFileSync(path, new Uint8Array(size), { flag: "a" });
+    } catch {
+      // What did fit stays; the rest is tried in halves.
+    }
+  }
+}

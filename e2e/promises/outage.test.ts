@@ -1,0 +1,142 @@
+import { describe, expect, test } from "bun:test";
+import { demoOrders } from "../support/demo.ts";
+import { eventually } from "../support/eventually.ts";
+import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { untilQuiet } from "../support/quiet.ts";
+
+/**
+ * What an order does not need in order to be accepted, how far it gets without it, and how many of two orders
+ * the gateway cannot pass on meanwhile.
+ */
+const parts = [
+  { away: "inventory", meanwhile: "pending", unsent: 0 },
+  { away: "order", meanwhile: "accepted", unsent: 0 },
+  { away: "broker", meanwhile: "accepted", unsent: 2 },
+  { away: "notification", meanwhile: "confirmed", unsent: 0 },
+] as const;
+
+const LIMIT_MS = 90_000;
+
+describeOwn("while a part is away", () => {
+  const store = useOwnStore();
+
+  describe.each(parts)("$away", ({ away, meanwhile, unsent }) => {
+    test(
+      `away, orders are taken and get as far as ${meanwhile}; when it is back they are confirmed`,
+      async () => {
+        await store.seed();
+        const customer = await store.signIn(`CUSTOMER_${away}`);
+        const order1 = { ...demoOrders.ORDER_001, orderId: `ORDER_001_${away}` };
+        const order2 = { ...demoOrders.ORDER_002, orderId: `ORDER_002_${away}` };
+        await store.stop(away);
+
+        for (let time = 1; time <= 5; time++) await customer.place(order1);
+        await customer.place(order2);
+        await eventually(`${unsent} messages to wait at the gateway`, async () => {
+          return (await store.metric("api-gateway", "outbox_depth")) === unsent;
+        });
+        await customer.until(order1.orderId, meanwhile);
+        await customer.until(order2.orderId, meanwhile);
+        const answers = await customer.orders();
+        expect(answers.map(({ orderId, status }) => ({ orderId, status }))).toEqual([
+          { orderId: order2.orderId, status: meanwhile },
+          { orderId: order1.orderId, status: meanwhile },
+        ]);
+
+        await store.start(away);
+        for (const { orderId } of [order1, order2]) {
+          await customer.until(orderId, "confirmed");
+          await eventually(`the customer to be told of ${orderId}`, async () => {
+            expect(await customer.told(orderId)).toEqual(["order.received", "order.confirmed"]);
+            return true;
+          });
+        }
+        expect(await store.stock("PRODUCT_001")).toMatchObject({ onHand: 10, available: 5 });
+        expect(await store.stock("PRODUCT_002")).toMatchObject({ onHand: 15, available: 13 });
+      },
+      LIMIT_MS,
+    );
+  });
+
+  test(
+    "without the broker, readiness says so and only the gateway stays of use",
+    async () => {
+      await store.stop("broker");
+      for (const name of ["order", "inventory", "notification"] as const) {
+        await eventually(`${name} to say that it cannot work`, async () => {
+          const { status, body } = await store.ask(name, "/readiness");
+          expect(body).toMatchObject({
+            app: name,
+            ready: false,
+            checks: { database: "UP", broker: "DOWN" },
+          });
+          return status === 503;
+        });
+        expect((await store.ask(name, "/liveness")).body).toEqual({ app: name, status: "UP" });
+      }
+      await eventually("the gateway to miss the broker", async () => {
+        const { status, body } = await store.ask("api-gateway", "/readiness");
+        expect(body).toMatchObject({ ready: true, checks: { database: "UP", broker: "DOWN" } });
+        return status === 200;
+      });
+      await store.start("broker");
+      for (const name of ["api-gateway", "order", "inventory", "notification"] as const) {
+        await eventually(`${name} to find the broker again`, async () => {
+          const { body } = await store.ask(name, "/readiness");
+          expect(body).toMatchObject({ ready: true, checks: { broker: "UP" } });
+          return true;
+        });
+      }
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "with everything but the gateway away, an order is accepted, found and listed",
+    async () => {
+      await store.seed();
+      const customer = await store.signIn("CUSTOMER_alone");
+      const others = ["notification", "inventory", "order", "broker"] as const;
+      for (const name of others) await store.stop(name);
+      const { orderId } = await customer.place({ items: [{ productId: "PRODUCT_001", quantity: 1 }] });
+      expect((await customer.order(orderId)).status).toBe("accepted");
+      expect(await customer.orders()).toHaveLength(1);
+      expect(await store.products()).toHaveLength(12);
+
+      // The worst order of all: the services are there first and wait for the broker.
+      await store.stop("api-gateway");
+      const services = [...others.filter((name) => name !== "broker"), "api-gateway"] as const;
+      const started = services.map((name) => store.start(name));
+      await eventually("the gateway to be there again", () => customer.order(orderId));
+      await store.start("broker");
+      await Promise.all(started);
+      await customer.until(orderId, "confirmed");
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "a product that is withdrawn while an order for it waits: the order is rejected, and nothing is kept for it",
+    async () => {
+      await store.seed();
+      const customer = await store.signIn("CUSTOMER_late");
+      await store.stop("order");
+      const items = [
+        { productId: "PRODUCT_001", quantity: 1 },
+        { productId: "PRODUCT_002", quantity: 1 },
+      ];
+      const { orderId } = await customer.place({ items });
+      await store.ask("inventory", "/automation-testing/all", { method: "DELETE" });
+      await eventually("the gateway to sell nothing", async () => (await store.products()).length === 0);
+      expect((await customer.tryToPlace({ items })).status).toBe(422);
+      await store.start("order");
+      const order = await customer.until(orderId, "rejected");
+      expect(order.reason).toBe("unknown product PRODUCT_001");
+      await untilQuiet(store);
+      expect(await customer.told(orderId)).toEqual(["order.received", "order.rejected"]);
+      await store.seed();
+      expect(await store.stock("PRODUCT_001")).toMatchObject({ reserved: 0 });
+    },
+    LIMIT_MS,
+  );
+});

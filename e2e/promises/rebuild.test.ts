@@ -1,0 +1,101 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { ROOT } from "@distributed-messaging/supervisor/store";
+import { Type } from "@sinclair/typebox";
+import { read } from "../support/answers.ts";
+import type { Customer } from "../support/customer.ts";
+import { eventually } from "../support/eventually.ts";
+import { describeOwn, type OwnStore, useOwnStore } from "../support/own-store.ts";
+import { untilQuiet } from "../support/quiet.ts";
+import { stateOf } from "../support/state.ts";
+
+const LIMIT_MS = 120_000;
+const ORDERS = 120;
+const services = ["api-gateway", "notification"] as const;
+
+const Status = Type.Object({ phase: Type.String(), unaccounted: Type.Integer(), skipped: Type.Integer() });
+
+describeOwn("copies are made anew", () => {
+  const store = useOwnStore();
+  let customers: Customer[] = [];
+
+  /** Orders in every state that there is. */
+  async function fill(): Promise<void> {
+    await store.seed();
+    customers = [await store.signIn("CUSTOMER_001"), await store.signIn("CUSTOMER_002")];
+    const products = ["PRODUCT_006", "PRODUCT_011", "PRODUCT_012"];
+    for (let number = 0; number < ORDERS; number += 1) {
+      const orderId = `ORDER_${number}`;
+      const productId = products[number % products.length] ?? "";
+      const customer = customers[number % 2];
+      await customer?.place({ orderId, items: [{ productId, quantity: 1 }] });
+      if (number % 10 === 0) await customer?.cancel(orderId);
+    }
+    await untilQuiet(store);
+  }
+
+  test(
+    "with the same content, while they are read and orders are placed",
+    async () => {
+      await fill();
+      const before = await stateOf(store, customers);
+      for (const service of services) {
+        const rebuilding = rebuild(store, service);
+        let reads = 0;
+        for (let isOver = false; !isOver; reads += 1) {
+          isOver = await Promise.race([rebuilding.then(() => true), Bun.sleep(5).then(() => false)]);
+          expect(await stateOf(store, customers)).toEqual(before);
+        }
+        expect(reads).toBeGreaterThan(1);
+        expect(await rebuilding).toContain(
+          `${service} is made anew: 0 messages left out, 0 rows that no message accounts for`,
+        );
+      }
+      const placing = rebuild(store, "api-gateway");
+      const { orderId } =
+        (await customers[0]?.place({ items: [{ productId: "PRODUCT_006", quantity: 1 }] })) ?? {};
+      await customers[0]?.until(orderId ?? "", "confirmed");
+      expect(await placing).toContain("0 rows that no message accounts for");
+    },
+    LIMIT_MS,
+  );
+
+  test.each(services)(
+    "%s: with kill -9 in the middle of it, the next process finishes it",
+    async (service) => {
+      const admin = await store.signIn("ADMIN_001", "admin");
+      const before = await stateOf(store, customers);
+      const init = { headers: admin.authorization };
+      read(Status, await store.ask(service, "/rebuild", { ...init, method: "POST" }), 202);
+      await store.kill(service);
+      await store.ready(service);
+      const status = await eventually(`${service} to be done`, async () => {
+        const now = read(Status, await store.ask(service, "/rebuild", init));
+        return now.phase === "done" && now;
+      });
+      expect(status).toMatchObject({ skipped: 0, unaccounted: 0 });
+      await untilQuiet(store);
+      expect(await stateOf(store, customers)).toEqual(before);
+    },
+    LIMIT_MS,
+  );
+});
+
+/** `bun run rebuild --service …`. @returns what it says @throws when it fails */
+async function rebuild(store: OwnStore, service: (typeof services)[number]): Promise<string> {
+  const child = Bun.spawn([process.execPath, join(ROOT, "scripts/rebuild.ts"), "--service", service], {
+    env: {
+      ...process.env,
+      API_GATEWAY_PORT: new URL(store.url("api-gateway")).port,
+      NOTIFICATION_PORT: new URL(store.url("notification")).port,
+    },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [output, problems] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  if ((await child.exited) !== 0) throw new Error(problems);
+  return output;
+}

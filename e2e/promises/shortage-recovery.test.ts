@@ -1,0 +1,96 @@
+import { expect, test } from "bun:test";
+import { StockReserved } from "@distributed-messaging/contracts";
+import { decode } from "@distributed-messaging/messaging";
+import type { Customer } from "../support/customer.ts";
+import { eventually } from "../support/eventually.ts";
+import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { untilQuiet } from "../support/quiet.ts";
+
+const PRODUCT = "PRODUCT_009";
+const ORDERS = 50;
+const ON_HAND = 30;
+const LIMIT_MS = 120_000;
+
+describeOwn.each([
+  ["in one", [20]],
+  ["in two", [7, 13]],
+] as const)(
+  "fifty orders for thirty, while nobody looks after the stock, and twenty more %s",
+  (_, restocks) => {
+    const store = useOwnStore();
+
+    test(
+      "thirty are confirmed and twenty wait; restocks serve those in order of arrival, until all are confirmed",
+      async () => {
+        await store.seed();
+        const admin = await store.signIn("ADMIN_001", "admin");
+        const customers = await Promise.all(
+          Array.from({ length: 5 }, (_, index) => store.signIn(`CUSTOMER_${index}`)),
+        );
+        expect((await admin.restock(PRODUCT, ON_HAND - 20)).status).toBe(202);
+        await eventually("thirty to be there", async () => (await store.stock(PRODUCT)).onHand === ON_HAND);
+        await store.stop("inventory");
+
+        for (let number = 0; number < ORDERS; number += 1) {
+          const orderId = `ORDER_${String(number).padStart(3, "0")}`;
+          await customers[number % 5]?.place({ orderId, items: [{ productId: PRODUCT, quantity: 1 }] });
+        }
+        await eventually("all of them to be pending", async () => {
+          return (await store.metric("order", "orders_pending")) === ORDERS;
+        });
+
+        await store.start("inventory");
+        await untilQuiet(store);
+        expect(await countsOf(customers)).toEqual({ confirmed: ON_HAND, backordered: ORDERS - ON_HAND });
+        expect(await store.metric("inventory", "orders_waiting")).toBe(ORDERS - ON_HAND);
+        expect(await store.stock(PRODUCT)).toMatchObject({ onHand: 30, reserved: 30, available: 0 });
+        const line = store
+          .rows<{ id: string }>(
+            "inventory",
+            "SELECT order_id AS id FROM reservations WHERE status = 'waiting' ORDER BY arrival",
+          )
+          .map(({ id }) => id);
+        expect(line).toHaveLength(ORDERS - ON_HAND);
+
+        let served = 0;
+        for (const quantity of restocks) {
+          expect((await admin.restock(PRODUCT, quantity)).status).toBe(202);
+          served += quantity;
+          await untilQuiet(store);
+          expect(await countsOf(customers)).toMatchObject({ confirmed: ON_HAND + served });
+          expect((await reservedOrders(store)).slice(ON_HAND)).toEqual(line.slice(0, served));
+        }
+        expect(await countsOf(customers)).toEqual({ confirmed: ORDERS });
+        expect(await store.stock(PRODUCT)).toMatchObject({ onHand: 50, reserved: 50, available: 0 });
+        for (const customer of customers) {
+          for (const { orderId } of await customer.allOrders()) {
+            const waited = line.includes(orderId) ? ["order.waiting"] : [];
+            expect(await customer.told(orderId)).toEqual(["order.received", ...waited, "order.confirmed"]);
+          }
+        }
+      },
+      LIMIT_MS,
+    );
+  },
+);
+
+async function countsOf(customers: readonly Customer[]): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const { status } of (await Promise.all(customers.map((customer) => customer.allOrders()))).flat()) {
+    counts[status] = (counts[status] ?? 0) + 1;
+  }
+  return counts;
+}
+
+/** The orders whose stock was reserved, in the order in which it was: the ids of one service's messages grow. */
+async function reservedOrders(store: ReturnType<typeof useOwnStore>): Promise<string[]> {
+  const known = new Map([[StockReserved.type, StockReserved]]);
+  const records = await store.records.read("inventory.events");
+  return records
+    .flatMap(({ value }) => {
+      const decoded = decode(known, value);
+      return decoded.status === "decoded" ? [decoded.message] : [];
+    })
+    .sort((one, other) => (one.id < other.id ? -1 : 1))
+    .map(({ subject }) => subject);
+}

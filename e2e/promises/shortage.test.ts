@@ -1,0 +1,97 @@
+import { expect, test } from "bun:test";
+import { StockChanged } from "@distributed-messaging/contracts";
+import { decode } from "@distributed-messaging/messaging";
+import { parse } from "../support/answers.ts";
+import { eventually } from "../support/eventually.ts";
+import { useStore } from "../support/own-store.ts";
+
+const PRODUCT = "PRODUCT_011";
+const ON_HAND = 60;
+const ORDERS = 100;
+const LIMIT_MS = 60_000;
+
+const store = useStore();
+
+/** What the inventory has told of a product: every state that it was ever in, in order. */
+async function toldOf(productId: string): Promise<number[]> {
+  const known = new Map([[StockChanged.type, StockChanged]]);
+  const records = await store.records.read("inventory.stock");
+  return records
+    .filter(({ key }) => String(key) === productId)
+    .flatMap(({ value }) => {
+      const decoded = decode(known, value);
+      return decoded.status === "decoded" ? [parse(StockChanged.data, decoded.message.data).available] : [];
+    });
+}
+
+test(
+  "a hundred orders at once for sixty: sixty are confirmed, forty wait, none is oversold",
+  async () => {
+    await store.seed();
+    const toldBefore = (await toldOf(PRODUCT)).length;
+    const customers = await Promise.all(
+      Array.from({ length: 10 }, (_, index) => store.signIn(`CUSTOMER_${index}`)),
+    );
+    const placed = await Promise.all(
+      Array.from({ length: ORDERS }, async (_, index) => {
+        const customer = customers[index % customers.length];
+        const { orderId } = (await customer?.place({ items: [{ productId: PRODUCT, quantity: 1 }] })) ?? {};
+        return orderId ?? "";
+      }),
+    );
+    expect(new Set(placed).size).toBe(ORDERS);
+
+    const orders = await eventually("every order to be confirmed or to wait", async () => {
+      const all = (await Promise.all(customers.map((customer) => customer.allOrders()))).flat();
+      const left = all.filter(({ status }) => status === "accepted" || status === "pending");
+      expect(left.map(({ orderId, status }) => `${orderId} ${status}`)).toEqual([]);
+      return all;
+    });
+    expect(orders.map(({ orderId }) => orderId).sort()).toEqual(placed.sort());
+    const waiting = orders.filter(({ status }) => status === "backordered");
+    expect(orders.filter(({ status }) => status === "confirmed")).toHaveLength(ON_HAND);
+    expect(waiting).toHaveLength(ORDERS - ON_HAND);
+    for (const { shortages } of waiting) expect(shortages).toEqual([{ productId: PRODUCT, missing: 1 }]);
+    expect(await store.stock(PRODUCT)).toMatchObject({ onHand: ON_HAND, reserved: ON_HAND, available: 0 });
+
+    const oneByOne = Array.from({ length: ON_HAND }, (_, sold) => ON_HAND - 1 - sold);
+    expect((await toldOf(PRODUCT)).slice(toldBefore)).toEqual(oneByOne);
+    await eventually("the gateway to show that it is sold out", async () => {
+      const product = (await store.products()).find(({ productId }) => productId === PRODUCT);
+      return product?.available === 0;
+    });
+    for (const customer of customers) {
+      await eventually(`${customer.id} to be told of ten orders`, async () => {
+        const told = Map.groupBy(await customer.notifications(), ({ orderId }) => orderId);
+        const types = (orderId: string) => told.get(orderId)?.map(({ type }) => type);
+        for (const { orderId, status } of await customer.allOrders()) {
+          const outcome = status === "confirmed" ? "order.confirmed" : "order.waiting";
+          expect(types(orderId)).toEqual(["order.received", outcome]);
+        }
+        return true;
+      });
+    }
+  },
+  LIMIT_MS,
+);
+
+test(
+  "an order with one line that is short reserves nothing of its other lines",
+  async () => {
+    await store.seed();
+    const customer = await store.signIn("CUSTOMER_short");
+    const items = [
+      { productId: "PRODUCT_001", quantity: 1 },
+      { productId: "PRODUCT_012", quantity: 3 },
+      { productId: "PRODUCT_004", quantity: 7 },
+    ];
+    const { orderId } = await customer.place({ items });
+    const { shortages } = await customer.until(orderId, "backordered");
+    expect(shortages).toEqual([
+      { productId: "PRODUCT_012", missing: 3 },
+      { productId: "PRODUCT_004", missing: 2 },
+    ]);
+    for (const { productId } of items) expect((await store.stock(productId)).reserved).toBe(0);
+  },
+  LIMIT_MS,
+);

@@ -1,0 +1,180 @@
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ROOT } from "@distributed-messaging/supervisor/store";
+
+/** A program that some tests need and that is no npm package. */
+export interface TestTool {
+  readonly title: string;
+  /** The setting that names it for the tests, and with which a user can name one. */
+  readonly setting: string;
+  readonly names: readonly string[];
+  readonly versionArgument: string;
+  /** Its package in Debian and Ubuntu. */
+  readonly debianPackage: string;
+  /** The tests that there are not without it. */
+  readonly leavesOut: string;
+  /** Another way to get it, into the project. Resolves to the program, or throws with the reason. */
+  readonly download?: () => Promise<string>;
+}
+
+export interface FoundTool {
+  readonly tool: TestTool;
+  readonly path: string | undefined;
+  /** Why there is none, one line. */
+  readonly problem?: string;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const BROWSERS = join(ROOT, ".tools/browsers");
+/** A package list or a browser on a slow line; a download that hangs must not hang the tests for ever. */
+const INSTALL_TIMEOUT_MS = 10 * 60_000;
+const VERSION_TIMEOUT_MS = 20_000;
+
+export const chromium: TestTool = {
+  title: "Chromium",
+  setting: "CHROMIUM_PATH",
+  names: ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
+  versionArgument: "--version",
+  debianPackage: "chromium",
+  leavesOut: "the browser tests",
+  download: downloadChromium,
+};
+
+export const kcat: TestTool = {
+  title: "kcat",
+  setting: "KCAT_PATH",
+  names: ["kcat"],
+  versionArgument: "-V",
+  debianPackage: "kcat",
+  leavesOut: "the tests of the broker with librdkafka",
+};
+
+/**
+ * Finds the tools, and installs what is missing where it can: Debian packages as root, downloads into the
+ * project. Never throws.
+ *
+ * @param say is told what is being done, a line at a time
+ */
+export async function provideTools(
+  tools: readonly TestTool[],
+  env: Environment,
+  say: (line: string) => void,
+): Promise<FoundTool[]> {
+  const found = await Promise.all(tools.map((tool) => findTool(tool, env)));
+  const missing = found.filter(({ path }) => path === undefined).map(({ tool }) => tool);
+  if (missing.length === 0) return found;
+  let aptProblem: string | undefined;
+  const aptGet = Bun.which("apt-get", path(env));
+  if (aptGet !== null && process.getuid?.() === 0) {
+    say(`installing ${missing.map(({ title }) => title).join(" and ")} (Debian packages)`);
+    const packages = missing.map(({ debianPackage }) => debianPackage);
+    aptProblem = await aptInstall(aptGet, packages);
+  }
+  return Promise.all(
+    found.map(async (tool) => (tool.path === undefined ? provideOne(tool.tool, env, say, aptProblem) : tool)),
+  );
+}
+
+/** Where a tool is: as named by its setting, on PATH, or downloaded before. One that does not run does not count. */
+export async function findTool(tool: TestTool, env: Environment): Promise<FoundTool> {
+  const named = env[tool.setting]?.trim();
+  const onPath = tool.names.flatMap((name) => Bun.which(name, path(env)) ?? []);
+  for (const candidate of named ? [named] : [...onPath, ...(tool === chromium ? downloadedChromium() : [])]) {
+    if ((await run([candidate, tool.versionArgument], VERSION_TIMEOUT_MS)) === undefined) {
+      return { tool, path: candidate };
+    }
+  }
+  return {
+    tool,
+    path: undefined,
+    problem: named ? `${tool.setting}=${named} does not run` : "not installed",
+  };
+}
+
+async function provideOne(
+  tool: TestTool,
+  env: Environment,
+  say: (line: string) => void,
+  aptProblem: string | undefined,
+): Promise<FoundTool> {
+  const found = await findTool(tool, env);
+  if (found.path !== undefined || env[tool.setting]?.trim()) return found;
+  const reason = aptProblem ?? "not installed, and only root can install Debian's package";
+  if (tool.download === undefined) return { ...found, problem: reason };
+  try {
+    say(`downloading ${tool.title} into .tools`);
+    return { tool, path: await tool.download() };
+  } catch (error) {
+    return { ...found, problem: `${reason}; ${error instanceof Error ? error.message : String(error)}` };
+  }
+}
+
+/** @returns why it failed; `undefined` when it did not */
+async function aptInstall(aptGet: string, packages: readonly string[]): Promise<string | undefined> {
+  const apt = [aptGet, "-q", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=1"];
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  // A list that could not be brought up to date may still do: the installation says whether it does.
+  await run([...apt, "update"], INSTALL_TIMEOUT_MS, env);
+  return run([...apt, "install", "-y", "--no-install-recommends", ...packages], INSTALL_TIMEOUT_MS, env);
+}
+
+async function downloadChromium(): Promise<string> {
+  const cli = join(ROOT, "node_modules/playwright-core/cli.js");
+  const problem = await run(
+    [process.execPath, cli, "install", "chromium", "--no-shell"],
+    INSTALL_TIMEOUT_MS,
+    {
+      PLAYWRIGHT_BROWSERS_PATH: BROWSERS,
+    },
+  );
+  if (problem !== undefined) throw new Error(problem);
+  const [downloaded] = downloadedChromium();
+  if (downloaded === undefined) throw new Error("Playwright's download holds no browser for this machine");
+  const runs = await run([downloaded, "--version"], VERSION_TIMEOUT_MS);
+  if (runs !== undefined) throw new Error(`Playwright's browser does not run: ${runs}`);
+  return downloaded;
+}
+
+function downloadedChromium(): string[] {
+  if (!existsSync(BROWSERS)) return [];
+  const names = "chromium-*/*/{chrome,Chromium.app/Contents/MacOS/Chromium}";
+  return [...new Bun.Glob(names).scanSync({ cwd: BROWSERS, absolute: true })];
+}
+
+/** Runs a command to its end. @returns the line that says why it failed; `undefined` when it did not */
+async function run(command: string[], timeout: number, env: Environment = {}): Promise<string | undefined> {
+  // A file and no pipe: what a command leaves running in the background would keep a pipe open.
+  const log = join(tmpdir(), `test-tools-${crypto.randomUUID()}.log`);
+  try {
+    const stdout = Bun.file(log);
+    const child = Bun.spawn(["/bin/sh", "-c", 'exec "$@" 2>&1', "run", ...command], {
+      stdin: "ignore",
+      stdout,
+      stderr: "ignore",
+      timeout,
+      env: { ...process.env, ...env },
+    });
+    const code = await child.exited;
+    if (code === 0) return undefined;
+    const how = `${command[0]} ended with ${child.signalCode ?? `exit code ${code}`}`;
+    return reasonIn(readFileSync(log, "utf8")) ?? how;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  } finally {
+    rmSync(log, { force: true });
+  }
+}
+
+function reasonIn(output: string): string | undefined {
+  const lines = output.split("\n").map((line) => line.trim());
+  return (lines.find((line) => /^(E:|Error:)/.test(line)) ?? lines.findLast((line) => line !== ""))?.slice(
+    0,
+    200,
+  );
+}
+
+function path(env: Environment) {
+  return { PATH: env.PATH ?? "" };
+}

@@ -1,0 +1,66 @@
+import { Catalogue } from "@distributed-messaging/api-gateway/catalogue";
+import { gatewayHandlers } from "@distributed-messaging/api-gateway/handlers";
+import { migrations as gatewayMigrations } from "@distributed-messaging/api-gateway/migrations/index";
+import { OrderViews } from "@distributed-messaging/api-gateway/store";
+import { allMessages } from "@distributed-messaging/contracts";
+import { inventoryHandlers } from "@distributed-messaging/inventory/handlers";
+import { migrations as inventoryMigrations } from "@distributed-messaging/inventory/migrations/index";
+import { InventoryStore } from "@distributed-messaging/inventory/store";
+import {
+  type Handler,
+  type MessageDefinition,
+  type Migration,
+  migrate,
+  openDatabase,
+  type ServiceDatabase,
+} from "@distributed-messaging/messaging";
+import { asyncApi, type Receivers } from "@distributed-messaging/messaging/asyncapi";
+import { notificationHandlers } from "@distributed-messaging/notification/handlers";
+import { migrations as notificationMigrations } from "@distributed-messaging/notification/migrations/index";
+import { NotificationStore } from "@distributed-messaging/notification/store";
+import { orderHandlers } from "@distributed-messaging/order/handlers";
+import { migrations as orderMigrations } from "@distributed-messaging/order/migrations/index";
+import { OrderStore } from "@distributed-messaging/order/store";
+import { SigningKeys } from "@distributed-messaging/service/identity/signing-keys";
+
+/** Where the document is kept, from the root of the project. */
+export const ASYNCAPI_FILE = "docs/asyncapi.json";
+
+/** The store's AsyncAPI document as it should be. */
+export function asyncApiText(): string {
+  return `${JSON.stringify(asyncApi(allMessages, receivers()), null, 2)}\n`;
+}
+
+/** What each service takes: asked of its own handlers, on a database that is gone afterwards. */
+function receivers(): Receivers {
+  return {
+    "api-gateway": taken(gatewayMigrations, (database) =>
+      gatewayHandlers(new OrderViews(database), new Catalogue(database)),
+    ),
+    order: taken(orderMigrations, (database) => [
+      ...orderHandlers(new OrderStore(database)),
+      new SigningKeys(database).handler,
+    ]),
+    inventory: taken(inventoryMigrations, (database) => [
+      ...inventoryHandlers(new InventoryStore(database)),
+      new SigningKeys(database).handler,
+    ]),
+    notification: taken(notificationMigrations, (database) => [
+      ...notificationHandlers(new NotificationStore(database), () => {}),
+      new SigningKeys(database).handler,
+    ]),
+  };
+}
+
+function taken(
+  migrations: readonly Migration[],
+  handlersOn: (database: ServiceDatabase) => readonly Handler[],
+): readonly MessageDefinition[] {
+  const database = openDatabase(":memory:");
+  try {
+    migrate(database, "service", migrations);
+    return handlersOn(database).map(({ definition }) => definition);
+  } finally {
+    database.close();
+  }
+}

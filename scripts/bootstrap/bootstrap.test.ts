@@ -1,0 +1,183 @@
+import { afterAll, expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync, readlinkSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { ROOT } from "@distributed-messaging/supervisor/store";
+import { BootstrapFolder } from "./clone.ts";
+import { registryOf } from "./registry.ts";
+
+const folder = new BootstrapFolder();
+afterAll(() => folder.remove());
+
+const VERSION =
+  /^BUN_VERSION=(.+)$/m.exec(readFileSync(join(ROOT, "scripts/bootstrap.sh"), "utf8"))?.[1] ?? "";
+const DOWNLOAD_TIMEOUT_MS = 180_000;
+
+/** A stand-in for Bun of some version: "installs" nothing, and says how it was called. */
+const fakeBun = (version: string, installs = true) => `
+case $1 in
+--version) echo ${version} ;;
+install) ${installs ? "mkdir -p node_modules" : "echo 'error: ConnectionRefused downloading ms' >&2; exit 1"} ;;
+add) echo 'error: ConnectionRefused downloading bun' >&2; exit 1 ;;
+*) echo "Bun ${version}:" "$@" ;;
+esac`;
+
+/** A stand-in for npm that brings packages of Bun for two platforms, of which only the second runs here. */
+const fakeNpm = `
+echo called >> "$NPM_CALLS"
+for platform in alien here; do
+  mkdir -p "node_modules/@oven/bun-$platform/bin"
+  cp "$FAKE_BUN_FOLDER/$platform" "node_modules/@oven/bun-$platform/bin/bun"
+done`;
+
+const offlineNpm =
+  "echo 'npm error code ENOTFOUND' >&2; echo 'npm error A complete log is in: x' >&2; exit 1";
+
+function npmWithBun() {
+  const calls = join(folder.programs({}), "calls");
+  const bun = folder.programs({ alien: "exit 126", here: fakeBun(VERSION) });
+  return {
+    npm: folder.programs({ npm: fakeNpm }),
+    env: { NPM_CALLS: calls, FAKE_BUN_FOLDER: bun },
+    calls: () => readFileSync(calls, "utf8").trim().split("\n").length,
+  };
+}
+
+const npmProgram = Bun.which("npm");
+const nodeProgram = Bun.which("node");
+
+test.skipIf(npmProgram === null || nodeProgram === null)(
+  "npm and no Bun: installs the pinned Bun and the dependencies, once, into the project only",
+  async () => {
+    const clone = folder.clone();
+    const bin = folder.links({ npm: npmProgram ?? "", node: nodeProgram ?? "", sh: "/bin/sh" });
+    const command = [join(bin, "npm"), "run", "--silent", "hello", "--", "a b"];
+    const first = await clone.run([bin], { command, env: await registryOf(npmProgram) });
+    expect(first).toEqual({
+      exitCode: 0,
+      stdout: "hello 1m a b\n",
+      stderr: `bootstrap: installing Bun ${VERSION} into .tools\nbootstrap: installing the dependencies\n`,
+    });
+    // Without npm, and hence without any network.
+    const second = await clone.run([folder.links({})]);
+    expect(second).toEqual({ exitCode: 0, stdout: "hello 1m a b\n", stderr: "" });
+    expect(readdirSync(clone.home)).toEqual([]);
+  },
+  DOWNLOAD_TIMEOUT_MS,
+);
+
+test(
+  "Bun and neither npm nor node: bun run sets up the dependencies",
+  async () => {
+    const clone = folder.clone();
+    const bin = folder.links({ bun: process.execPath });
+    const command = [join(bin, "bun"), "run", "--silent", "hello", "x"];
+    const first = await clone.run([bin], { command, env: await registryOf(npmProgram) });
+    expect(first).toEqual({
+      exitCode: 0,
+      stdout: "hello 1m x\n",
+      stderr: "bootstrap: installing the dependencies\n",
+    });
+    expect(await clone.run([bin], { command })).toEqual({ exitCode: 0, stdout: "hello 1m x\n", stderr: "" });
+    expect(readdirSync(clone.home)).toEqual([]);
+  },
+  DOWNLOAD_TIMEOUT_MS,
+);
+
+test("takes of several platforms' packages the one that runs", async () => {
+  const { npm, env } = npmWithBun();
+  const { stdout, exitCode } = await folder.clone().run([npm], { env });
+  expect({ stdout, exitCode }).toEqual({ stdout: `Bun ${VERSION}: hello.ts a b\n`, exitCode: 0 });
+});
+
+test("a Bun of another version on PATH makes way for the pinned one", async () => {
+  const { npm, env } = npmWithBun();
+  const other = folder.programs({ bun: fakeBun("1.99.0") });
+  const { stdout } = await folder.clone().run([other, npm], { env });
+  expect(stdout).toBe(`Bun ${VERSION}: hello.ts a b\n`);
+});
+
+test("two at once wait for each other and install once", async () => {
+  const { npm, env, calls } = npmWithBun();
+  const clone = folder.clone();
+  const results = await Promise.all([1, 2, 3, 4].map(() => clone.run([npm], { env })));
+  expect(results.map(({ exitCode, stdout }) => [exitCode, stdout])).toEqual(
+    Array(4).fill([0, `Bun ${VERSION}: hello.ts a b\n`]),
+  );
+  expect(calls()).toBe(1);
+});
+
+test("the lock of a set-up that was killed is taken over", async () => {
+  const { npm, env } = npmWithBun();
+  const clone = folder.clone();
+  const dead = Bun.spawnSync(["/bin/sh", "-c", "echo $$"]).stdout.toString().trim();
+  await clone.run([folder.programs({})]);
+  symlinkSync(dead, join(clone.root, ".tools/lock"));
+  const results = await Promise.all([1, 2, 3].map(() => clone.run([npm], { env })));
+  expect(results.map(({ exitCode }) => exitCode)).toEqual([0, 0, 0]);
+  expect(() => readlinkSync(join(clone.root, ".tools/lock"))).toThrow("ENOENT");
+});
+
+test("installs again when the lock file or a patch has changed", async () => {
+  const clone = folder.clone();
+  const bin = [folder.programs({ bun: fakeBun(VERSION) })];
+  expect((await clone.run(bin)).stderr).toContain("installing the dependencies");
+  expect((await clone.run(bin)).stderr).toBe("");
+  clone.write("bun.lock", "{}");
+  expect((await clone.run(bin)).stderr).toContain("installing the dependencies");
+  clone.write("patches/ms.patch", "anything");
+  expect((await clone.run(bin)).stderr).toContain("installing the dependencies");
+  expect((await clone.run(bin)).stderr).toBe("");
+});
+
+test("without a network it says so in one line, and leaves no lock behind", async () => {
+  const clone = folder.clone();
+  const result = await clone.run([folder.programs({ npm: offlineNpm })]);
+  expect(result.exitCode).toBe(1);
+  expect(result.stderr.trim().split("\n")).toEqual([
+    `bootstrap: installing Bun ${VERSION} into .tools`,
+    `bootstrap: cannot install Bun ${VERSION} (is there a network?): npm error code ENOTFOUND; more in .tools/bootstrap.log`,
+  ]);
+  expect(readdirSync(join(clone.root, ".tools")).toSorted()).toEqual(["bootstrap.log", "tmp"]);
+});
+
+test("without a network a Bun that is new enough is used, with a warning", async () => {
+  const bun = fakeBun("1.99.0");
+  for (const programs of [{ bun }, { bun, npm: offlineNpm }]) {
+    const result = await folder.clone().run([folder.programs(programs)]);
+    expect(result.stdout).toBe("Bun 1.99.0: hello.ts a b\n");
+    expect(result.stderr).toContain("going on with 1.99.0 from PATH, with which this is not tested");
+  }
+});
+
+test("without a network a Bun that is too old is not used", async () => {
+  const result = await folder.clone().run([folder.programs({ bun: fakeBun("1.3.9") })]);
+  expect(result).toMatchObject({ exitCode: 1, stdout: "" });
+  expect(result.stderr).toContain(`cannot install Bun ${VERSION}`);
+});
+
+test("dependencies that cannot be fetched are one line too, and are asked for again", async () => {
+  const clone = folder.clone();
+  const offline = folder.programs({ bun: fakeBun(VERSION, false) });
+  const result = await clone.run([offline]);
+  expect(result).toMatchObject({ exitCode: 1, stdout: "" });
+  expect(result.stderr.trim().split("\n").at(-1)).toBe(
+    "bootstrap: cannot install the dependencies (is there a network?): error: ConnectionRefused downloading ms; more in .tools/bootstrap.log",
+  );
+  const online = folder.programs({ bun: fakeBun(VERSION) });
+  expect((await clone.run([online])).exitCode).toBe(0);
+});
+
+test("with neither npm nor Bun it says what to install", async () => {
+  const result = await folder.clone().run([folder.programs({})]);
+  expect(result).toMatchObject({ exitCode: 1, stdout: "" });
+  expect(result.stderr).toContain("neither npm nor Bun is on PATH");
+});
+
+test("the version is pinned in one place, and what must agree with it does", async () => {
+  expect(VERSION).toMatch(/^\d+\.\d+\.\d+$/);
+  const { devDependencies } = await Bun.file(join(ROOT, "package.json")).json();
+  expect(devDependencies["@types/bun"]).toBe(VERSION);
+  if (existsSync(join(ROOT, "Dockerfile"))) {
+    expect(readFileSync(join(ROOT, "Dockerfile"), "utf8")).toContain(`oven/bun:${VERSION}`);
+  }
+});

@@ -1,0 +1,118 @@
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { ROOT } from "@distributed-messaging/supervisor/store";
+
+export interface Result {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Projects in temporary folders on which bootstrap.sh is tried out. */
+export class BootstrapFolder {
+  readonly #path = mkdtempSync(join(tmpdir(), "bootstrap-"));
+  #count = 0;
+
+  /** A project with one dependency, freshly cloned to a path with a space, and an empty home beside it. */
+  clone(): BootstrapClone {
+    return new BootstrapClone(this.#next("a clone"));
+  }
+
+  /** A directory for PATH that holds nothing but these programs: links to files. */
+  links(programs: Readonly<Record<string, string>>): string {
+    const path = this.#next("bin");
+    for (const [name, target] of Object.entries(programs)) symlinkSync(target, join(path, name));
+    return path;
+  }
+
+  /** A directory for PATH that holds nothing but these programs: the text of shell scripts. */
+  programs(programs: Readonly<Record<string, string>>): string {
+    const path = this.#next("bin");
+    for (const [name, text] of Object.entries(programs)) {
+      writeFileSync(join(path, name), `#!/bin/sh\n${text}\n`);
+      chmodSync(join(path, name), 0o755);
+    }
+    return path;
+  }
+
+  remove(): void {
+    rmSync(this.#path, { recursive: true, force: true });
+  }
+
+  #next(name: string): string {
+    this.#count += 1;
+    const path = join(this.#path, `${name} ${this.#count}`);
+    mkdirSync(path);
+    return path;
+  }
+}
+
+export class BootstrapClone {
+  readonly root: string;
+  readonly home: string;
+
+  constructor(folder: string) {
+    this.root = join(folder, "project");
+    this.home = join(folder, "home");
+    mkdirSync(join(this.root, "scripts"), { recursive: true });
+    mkdirSync(this.home);
+    cpSync(join(ROOT, "scripts/bootstrap.sh"), join(this.root, "scripts/bootstrap.sh"));
+    cpSync(join(ROOT, ".npmrc"), join(this.root, ".npmrc"));
+    this.write(
+      "hello.ts",
+      'import ms from "ms";\nconsole.log("hello", ms(60_000), ...process.argv.slice(2));\n',
+    );
+    this.write("package.json", JSON.stringify(manifest));
+    this.write("bun.lock", JSON.stringify(lock));
+  }
+
+  write(path: string, text: string): void {
+    mkdirSync(dirname(join(this.root, path)), { recursive: true });
+    writeFileSync(join(this.root, path), text);
+  }
+
+  /** Runs a command in the project, by default bootstrap.sh with the hello script, with nothing else in its environment. */
+  async run(
+    path: readonly string[],
+    options: { command?: readonly string[]; env?: Readonly<Record<string, string>> } = {},
+  ): Promise<Result> {
+    const child = Bun.spawn(
+      [...(options.command ?? ["/bin/sh", "scripts/bootstrap.sh", "hello.ts", "a b"])],
+      {
+        cwd: this.root,
+        env: { HOME: this.home, PATH: path.join(":"), ...options.env },
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: "pipe",
+      },
+    );
+    const [stdout, stderr, exitCode] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+      child.exited,
+    ]);
+    return { stdout, stderr, exitCode };
+  }
+}
+
+const manifest = {
+  name: "tiny",
+  private: true,
+  scripts: { hello: "/bin/sh scripts/bootstrap.sh hello.ts" },
+  dependencies: { ms: "2.1.3" },
+};
+
+const lock = {
+  lockfileVersion: 2,
+  configVersion: 1,
+  workspaces: { "": { name: "tiny", dependencies: { ms: "2.1.3" } } },
+  packages: {
+    ms: [
+      "ms@2.1.3",
+      "",
+      {},
+      "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA==",
+    ],
+  },
+};

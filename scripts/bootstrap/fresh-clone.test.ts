@@ -1,0 +1,82 @@
+import { afterAll, expect, test } from "bun:test";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { ROOT } from "@distributed-messaging/supervisor/store";
+import { StoreProcess, StoreSettings } from "../testing/store-process.ts";
+import { registryOf } from "./registry.ts";
+
+/*
+ * What a new user does, on a machine that has npm and no Bun, and on one that has Bun and neither npm nor node.
+ * Slow, since each fetches everything anew: only with SLOW_TESTS=true, as in continuous integration.
+ */
+
+const TIMEOUT_MS = 10 * 60_000;
+const slow = process.env.SLOW_TESTS === "true";
+
+const folder = mkdtempSync(join(tmpdir(), "fresh-clone-"));
+// Two installations are many small files.
+afterAll(() => rmSync(folder, { recursive: true, force: true }), TIMEOUT_MS);
+
+/** A copy of all that is in version control, or would be, at a path with a space. */
+function clone(name: string): string {
+  const root = join(folder, `${name} clone`);
+  const listed = Bun.spawnSync(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
+    cwd: ROOT,
+  });
+  const paths = listed.stdout.toString().split("\0").filter(Boolean);
+  expect(paths).toContain("package.json");
+  for (const path of paths) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    // A file that was deleted and not yet committed is still listed.
+    cpSync(join(ROOT, path), join(root, path), { force: true, recursive: true, errorOnExist: false });
+  }
+  return root;
+}
+
+function directoryOf(name: string, programs: Readonly<Record<string, string | null>>): string {
+  const path = join(folder, name);
+  mkdirSync(path);
+  for (const [program, target] of Object.entries(programs))
+    if (target !== null) symlinkSync(target, join(path, program));
+  return path;
+}
+
+async function tryOut(name: string, path: string, run: readonly string[]): Promise<void> {
+  const root = clone(name);
+  const home = join(folder, `${name} home`);
+  mkdirSync(home);
+  const settings = new StoreSettings({ HOME: home, PATH: path, ...(await registryOf(Bun.which("npm"))) });
+  try {
+    const store = new StoreProcess([...run, "start"], root, settings.env);
+    await store.line(/^ready in \d/);
+    store.signal("SIGTERM");
+    await store.exited;
+    // One quick test stands for all: that the others pass is what the run that this is part of shows.
+    const tools = { CHROMIUM_PATH: "/nowhere", KCAT_PATH: "/nowhere" };
+    const command = [...run, "test", "--", "services/supervisor/lines"];
+    const tests = new StoreProcess(command, root, { ...settings.env, ...tools });
+    expect([await tests.exited, tests.lines.at(-1)]).toEqual([0, "3 passed, 0 failed, 0 skipped"]);
+    expect(readdirSync(home)).toEqual([]);
+  } finally {
+    settings.remove();
+  }
+}
+
+test.skipIf(!slow || Bun.which("npm") === null || Bun.which("node") === null)(
+  "npm and no Bun",
+  async () => {
+    const path = directoryOf("npm", { npm: Bun.which("npm"), node: Bun.which("node"), sh: "/bin/sh" });
+    await tryOut("npm", path, [join(path, "npm")]);
+  },
+  TIMEOUT_MS,
+);
+
+test.skipIf(!slow)(
+  "Bun, neither npm nor node",
+  async () => {
+    const path = directoryOf("bun", { bun: process.execPath });
+    await tryOut("bun", path, [join(path, "bun"), "run"]);
+  },
+  TIMEOUT_MS,
+);

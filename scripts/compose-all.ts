@@ -1,0 +1,29 @@
+import { serviceNames, services } from "@distributed-messaging/supervisor/store";
+import { runCommand } from "./command/command.ts";
+import { compose, requireDocker } from "./compose/docker.ts";
+import { seedCatalogue } from "./start/seed.ts";
+
+/**
+ * `bun run compose-all`: builds and starts everything of compose.yaml, waits until it is healthy, and makes the
+ * demo catalogue. `--cluster` runs three Redpanda nodes. With any other arguments it is `docker compose` with the
+ * project's file: `bun run compose-all down`.
+ */
+async function main(): Promise<number> {
+  await requireDocker();
+  const args = process.argv.slice(2);
+  const cluster = args[0] === "--cluster";
+  const profile = cluster ? ["--profile", "cluster"] : [];
+  if (args.length > (cluster ? 1 : 0)) return compose([...profile, ...args.slice(cluster ? 1 : 0)]);
+  const env: Record<string, string> = cluster ? { TOPIC_REPLICATION: "3" } : {};
+  const exitCode = await compose([...profile, "up", "--build", "--detach", "--wait"], env);
+  if (exitCode !== 0) return exitCode;
+  if ((process.env.AUTOMATION_TESTING ?? "true") === "true") {
+    await seedCatalogue(`http://127.0.0.1:${services.inventory.port}`);
+  }
+  const rows = serviceNames.map((name) => `  ${name.padEnd(16)} http://127.0.0.1:${services[name].port}`);
+  console.log(["", "ready", "", ...rows, "  Redpanda Console http://127.0.0.1:8080", ""].join("\n"));
+  console.log("bun run compose-all logs -f   shows what they say\nbun run compose-all down      stops them");
+  return 0;
+}
+
+await runCommand("compose-all", main);

@@ -1,0 +1,161 @@
+import { expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { commonSettings } from "@distributed-messaging/service/config";
+import { ROOT, serviceNames, services } from "@distributed-messaging/supervisor/store";
+import { compose } from "./docker.ts";
+
+/* What can be known of compose.yaml, Dockerfile and their configuration without a Docker engine. */
+
+interface ComposeService {
+  readonly image: string;
+  readonly build?: string;
+  readonly profiles?: readonly string[];
+  readonly command?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly ports?: readonly string[];
+  readonly volumes?: readonly string[];
+  readonly restart: string;
+  readonly healthcheck?: { readonly test?: readonly string[]; readonly disable?: boolean };
+  readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
+}
+
+const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
+// The file is ours; what it must hold is what the tests below check.
+const file = Bun.YAML.parse(read("compose.yaml")) as {
+  readonly services: Readonly<Record<string, ComposeService>>;
+  readonly volumes: Readonly<Record<string, unknown>>;
+};
+const all = Object.entries(file.services);
+const dockerfile = read("Dockerfile");
+
+function service(name: string): ComposeService {
+  const found = file.services[name];
+  if (found === undefined) throw new Error(`compose.yaml has no service ${name}`);
+  return found;
+}
+
+test("there are the broker, its console, the topics and the four services; a cluster has two nodes more", () => {
+  const names = all.filter(([, { profiles }]) => profiles === undefined).map(([name]) => name);
+  expect(names.toSorted()).toEqual(["console", "provision", "redpanda", ...serviceNames].toSorted());
+  const cluster = all.filter(([, { profiles }]) => profiles?.includes("cluster")).map(([name]) => name);
+  expect(cluster).toEqual(["redpanda-1", "redpanda-2"]);
+});
+
+test("every image is pinned to a version, or built here from pinned ones", () => {
+  for (const [name, { image, build }] of all) {
+    expect([name, build ?? image]).toEqual([
+      name,
+      build === undefined ? expect.stringMatching(/:v?\d+\.\d+\.\d+$/) : ".",
+    ]);
+  }
+  const bases = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image);
+  expect(bases).toEqual([expect.stringMatching(/^oven\/bun:\d+\.\d+\.\d+-slim$/), "base", "base"]);
+});
+
+test("nothing is published beyond the loopback interface, and the services where interfaces say", () => {
+  const published = Object.fromEntries(all.map(([name, { ports = [] }]) => [name, ports]));
+  for (const port of Object.values(published).flat()) expect(port).toMatch(/^127\.0\.0\.1:(\d+):\1$/);
+  for (const name of serviceNames) {
+    const { setting, port } = services[name];
+    expect(published[name]).toEqual([`127.0.0.1:${port}:${port}`]);
+    expect(service(name).environment?.[setting]).toBe(String(port));
+  }
+  expect(published.redpanda).toEqual(["127.0.0.1:9092:9092"]);
+  expect(published.console).toEqual(["127.0.0.1:8080:8080"]);
+});
+
+test("the environment of what is built here has settings only that are read", () => {
+  const known = new Set([
+    ...Object.keys(commonSettings),
+    ...serviceNames.map((name) => services[name].setting),
+    ...["SERVICE", "DEMO_SIGN_IN", "TOPIC_REPLICATION"],
+  ]);
+  for (const [name, { environment = {}, build }] of all) {
+    const unknown = Object.keys(environment).filter((setting) => !known.has(setting));
+    if (build !== undefined) expect([name, unknown]).toEqual([name, []]);
+  }
+});
+
+test("each service runs its own file, as SERVICE names it, on a volume of its own", () => {
+  expect(dockerfile).toContain('CMD ["sh", "-c", "exec bun services/$SERVICE/main.ts"]');
+  for (const name of serviceNames) {
+    expect(existsSync(join(ROOT, "services", name, "main.ts"))).toBe(true);
+    expect(service(name).environment?.SERVICE).toBe(name);
+    expect(service(name).volumes).toEqual([`${name}:/data`]);
+  }
+  expect(existsSync(join(ROOT, service("provision").command?.[1] ?? ""))).toBe(true);
+});
+
+test("everything that stays up has a health check and comes back after a crash", () => {
+  const [, check = ""] = /HEALTHCHECK .*CMD \["bun", "([^"]+)"\]/.exec(dockerfile) ?? [];
+  expect(existsSync(join(ROOT, check))).toBe(true);
+  for (const [name, { healthcheck, build, restart }] of all.filter(([name]) => name !== "provision")) {
+    const checked = build === undefined ? healthcheck?.test !== undefined : healthcheck === undefined;
+    expect([name, checked, restart]).toEqual([name, true, "unless-stopped"]);
+  }
+});
+
+test("the services wait for the topics, the topics for the broker", () => {
+  for (const name of serviceNames) {
+    expect(service(name).depends_on).toEqual({ provision: { condition: "service_completed_successfully" } });
+  }
+  for (const name of ["provision", "console", "redpanda-1", "redpanda-2"]) {
+    expect(service(name).depends_on).toEqual({ redpanda: { condition: "service_healthy" } });
+  }
+});
+
+test("every volume and every mounted file is there", () => {
+  const sources = all.flatMap(([, { volumes = [] }]) => volumes.map((volume) => volume.split(":")[0] ?? ""));
+  for (const source of sources.filter((one) => one.startsWith("."))) {
+    expect([source, existsSync(join(ROOT, source))]).toEqual([source, true]);
+  }
+  const named = sources.filter((source) => !source.startsWith("."));
+  expect(named.toSorted()).toEqual(Object.keys(file.volumes).toSorted());
+});
+
+test("Redpanda answers when a record is on disk, and makes no topic that nobody defined", () => {
+  for (const name of ["redpanda", "redpanda-1", "redpanda-2"]) {
+    expect(service(name).command).toContain("--unsafe-bypass-fsync=false");
+    expect(service(name).volumes).toContain("./redpanda/redpanda.yaml:/etc/redpanda/.bootstrap.yaml:ro");
+  }
+  expect(Bun.YAML.parse(read("redpanda/redpanda.yaml"))).toMatchObject({
+    auto_create_topics_enabled: false,
+    write_caching_default: "false",
+  });
+});
+
+test("clients inside are told the address inside, clients on this machine one of this machine", () => {
+  for (const name of ["redpanda", "redpanda-1", "redpanda-2"]) {
+    const { command = [], ports = [] } = service(name);
+    const port = /:(\d+)$/.exec(ports[0] ?? "")?.[1];
+    expect(command).toContain(`--kafka-addr=internal://0.0.0.0:29092,host://0.0.0.0:${port}`);
+    expect(command).toContain(`--advertise-kafka-addr=internal://${name}:29092,host://localhost:${port}`);
+  }
+  expect(Bun.YAML.parse(read("redpanda/console.yaml"))).toMatchObject({
+    kafka: { brokers: ["redpanda:29092"] },
+    server: { listenPort: 8080 },
+  });
+});
+
+test("the image has every workspace's manifest and every patch, or the frozen lock file would not fit", () => {
+  const manifest: { workspaces: string[]; patchedDependencies?: Record<string, string> } = JSON.parse(
+    read("package.json"),
+  );
+  const { workspaces, patchedDependencies = {} } = manifest;
+  for (const patch of Object.values(patchedDependencies)) {
+    expect([patch, existsSync(join(ROOT, patch))]).toEqual([patch, true]);
+    expect(dockerfile).toContain("COPY patches patches\n");
+    expect(read(".dockerignore")).toContain("!patches\n");
+  }
+  for (const workspace of workspaces) {
+    for (const path of new Bun.Glob(`${workspace}/package.json`).scanSync({ cwd: ROOT })) {
+      expect(dockerfile).toContain(`COPY ${path} ${path.replace("package.json", "")}`);
+    }
+  }
+});
+
+const composePlugin = Bun.spawnSync(["/bin/sh", "-c", "docker compose version"]).exitCode === 0;
+test.skipIf(!composePlugin)("docker compose accepts the file", async () => {
+  expect(await compose(["--profile", "cluster", "config", "--quiet"])).toBe(0);
+});

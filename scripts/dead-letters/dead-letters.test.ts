@@ -1,0 +1,186 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { eventually, letters } from "@distributed-messaging/messaging/testing";
+import { DeadLetterBench, letter, tokenOf } from "@distributed-messaging/service/admin/dead-letter-fixture";
+import { UsageError } from "../start/settings.ts";
+import { StoreSettings } from "../testing/store-process.ts";
+import { readArguments } from "./args.ts";
+
+/* The command against a service's real dead letters, and a gateway that only signs people in. */
+
+let bench: DeadLetterBench;
+let store: StoreSettings;
+let gateway: Bun.Server<undefined>;
+let folder: string;
+
+beforeEach(async () => {
+  bench = await DeadLetterBench.open();
+  folder = mkdtempSync(join(tmpdir(), "dead-letters-"));
+  gateway = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    routes: {
+      "/sessions": {
+        POST: async (request) => {
+          const { customerId, role } = (await request.json()) as { customerId: string; role: "admin" };
+          return Response.json({ token: await tokenOf(role, customerId) }, { status: 201 });
+        },
+      },
+    },
+    fetch: () => new Response("", { status: 404 }),
+  });
+  store = new StoreSettings({
+    API_GATEWAY_PORT: String(gateway.port),
+    ORDER_PORT: new URL(bench.url).port,
+  });
+});
+afterEach(async () => {
+  await gateway.stop(true);
+  await bench.close();
+  store.remove();
+  rmSync(folder, { recursive: true });
+});
+
+const run = (...args: string[]) => store.run("dead-letters.ts", args);
+const atOrder = (...args: string[]) => run(...args, "--service", "order");
+const idOf = (ids: readonly number[]) => String(ids[0]);
+
+describe("list", () => {
+  test("has one line a letter, oldest first, whatever its bytes would do to a terminal", async () => {
+    const ids = await bench.park(letter("a", "poison"), letter("a", "1"));
+    await bench.service.broker.publish([
+      { topic: letters.name, key: "\u001b[2Jx", value: "rubbish\u001b", headers: {} },
+    ]);
+    await eventually(() => bench.service.kit.deadLetters.count() === 3);
+    const { stdout, stderr, exitCode } = await atOrder("list");
+    expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 0 });
+    const [header = "", first = "", second = "", third = "", ...rest] = stdout.trimEnd().split("\n");
+    expect(header).toMatch(/^SERVICE +ID +AGE +REASON +TOPIC +KEY +TRIES +ERROR$/);
+    expect(first).toMatch(new RegExp(`^order +${ids[0]} +\\d+s +domain +letters +a +1 +no poison$`));
+    expect(second).toContain("behind");
+    expect(third).toContain("\ufffd[2Jx");
+    expect([stdout.includes("\u001b"), rest]).toEqual([false, []]);
+  });
+
+  test("takes filters, and prints JSON when asked", async () => {
+    const ids = await bench.park(letter("a", "poison"), letter("a", "1"), letter("b", "poison"));
+    const found = JSON.parse((await atOrder("list", "--key", "a", "--reason", "domain", "--json")).stdout);
+    expect(found).toMatchObject([{ service: "order", id: ids[0], key: "a" }]);
+    expect((await atOrder("list", "--older-than", "1h")).stdout).toBe("no dead letters\n");
+    expect((await atOrder("list", "--limit", "1")).stdout.trimEnd().split("\n")).toHaveLength(2);
+  });
+
+  test("asks every service, and says which ones do not answer", async () => {
+    await bench.park(letter("a", "poison"));
+    const { stdout, stderr, exitCode } = await run("list");
+    expect(stdout).toContain("no poison");
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/^dead-letters: inventory: no answer from http\S+; does the store run/m);
+    expect(stderr).not.toContain("order:");
+  });
+});
+
+test("show tells all of one, and --raw its message alone", async () => {
+  const envelope = letter("a", "poison");
+  const id = idOf(await bench.park(envelope, letter("a", "1")));
+  const { stdout } = await atOrder("show", id);
+  for (const part of ["no poison", '"text": "poison"', "2 messages, itself included", "DomainError"]) {
+    expect(stdout).toContain(part);
+  }
+  expect((await atOrder("show", id, "--raw")).stdout).toBe(JSON.stringify(envelope));
+  expect(JSON.parse((await atOrder("show", id, "--json")).stdout)).toMatchObject({ lineLength: 2 });
+});
+
+test("edit, a dry run and replay: what was parked is handled as mended, then what stood behind it", async () => {
+  const envelope = letter("a", "poison");
+  const id = idOf(await bench.park(envelope, letter("a", "1")));
+  const file = join(folder, "message.json");
+  writeFileSync(file, JSON.stringify({ ...envelope, data: { name: "a", text: 7 } }));
+  expect(await atOrder("edit", id, "--file", file)).toMatchObject({
+    exitCode: 1,
+    stderr: expect.stringMatching(/^dead-letters: \S+ answered 422: \/text: .*\n$/),
+  });
+  writeFileSync(file, JSON.stringify({ ...envelope, data: { name: "a", text: "mended" } }));
+  expect((await atOrder("edit", id, "--file", file)).stdout).toContain("is mended");
+  expect((await atOrder("replay", id, "--dry-run")).stdout).toContain("1 would-replay");
+  expect(bench.service.applied()).toEqual([]);
+  expect(await atOrder("replay", id)).toMatchObject({
+    exitCode: 0,
+    stdout: expect.stringContaining("1 handled"),
+  });
+  await eventually(() => bench.service.applied().length === 2);
+  expect(bench.service.applied()).toEqual(["a:mended", "a:1"]);
+  expect(bench.service.database.sql.query("SELECT DISTINCT actor FROM dead_letter_actions").values()).toEqual(
+    [["operator"]],
+  );
+});
+
+test("replay by filter says how many are left; one that fails again is exit code 1", async () => {
+  await bench.park(...["a", "b", "c"].map((name) => letter(name, "poison")));
+  const failing = await atOrder("replay", "--error", "poison", "--limit", "2");
+  expect(failing).toMatchObject({
+    exitCode: 1,
+    stdout: expect.stringContaining("2 failed; 1 more match: run it again"),
+  });
+  bench.refused.clear();
+  expect((await atOrder("replay", "--all", "--json")).exitCode).toBe(0);
+  expect(bench.service.applied()).toHaveLength(3);
+  expect((await atOrder("replay", "--all")).stdout).toBe("nothing to replay\n");
+});
+
+test("discard takes a reason", async () => {
+  const id = idOf(await bench.park(letter("a", "poison")));
+  expect((await atOrder("discard", id)).stderr).toBe("dead-letters: discard needs --reason TEXT\n");
+  expect((await atOrder("discard", id, "--reason", "a mistake")).stdout).toBe(`${id} is thrown away\n`);
+  expect((await atOrder("discard", id, "--reason", "again")).stderr).toContain(
+    `answered 404: There is no dead letter ${id}.`,
+  );
+});
+
+test("a token is taken from --token or TOKEN; a customer's is refused", async () => {
+  const token = await tokenOf("customer");
+  const refused = expect.stringContaining("answered 403: Only an admin may do this.");
+  expect(await atOrder("list", "--token", token)).toMatchObject({ exitCode: 1, stderr: refused });
+  const args = ["list", "--service", "order"];
+  expect(await store.run("dead-letters.ts", args, { TOKEN: token })).toMatchObject({ stderr: refused });
+});
+
+test.each([
+  [["--nope"], "Unknown option '--nope'"],
+  [["find"], "there is no command find; there are list, show, edit, replay and discard"],
+  [["show", "1"], "say which with --service: api-gateway, inventory, order, notification"],
+  [["show", "1", "--service", "all"], "an id belongs to one service: name it with --service"],
+  [["show", "x", "--service", "order"], "an id is a whole number, not 'x'"],
+  [["show", "1", "2", "--service", "order"], "what is '2'? one thing too many"],
+  [
+    ["list", "--service", "orders"],
+    "there is no service orders: api-gateway, inventory, order, notification or all",
+  ],
+  [
+    ["list", "--reason", "bad"],
+    "there is no reason bad: undecodable, unknown-type, schema, domain, retries-exhausted, crash, behind",
+  ],
+  [["replay", "--service", "order"], "replay needs ids, filters or --all"],
+  [["replay", "1", "--key", "a", "--service", "order"], "replay takes ids or filters, not both"],
+  [["edit", "1", "--service", "order"], "edit needs --file FILE"],
+])("%p is refused in one line", (args, line) => {
+  expect(() => readArguments(args)).toThrow(new UsageError(line));
+});
+
+test("what is wrong is one line on standard error", async () => {
+  expect(await run("find")).toEqual({
+    exitCode: 1,
+    stdout: "",
+    stderr: "dead-letters: there is no command find; there are list, show, edit, replay and discard\n",
+  });
+  expect((await atOrder("edit", "1", "--file", "/no/such/file")).stderr).toBe(
+    "dead-letters: cannot read /no/such/file\n",
+  );
+});
+
+test("without arguments it says how", async () => {
+  expect(await run()).toMatchObject({ exitCode: 1, stdout: expect.stringMatching(/^usage: /) });
+  expect((await run("--help")).exitCode).toBe(0);
+});

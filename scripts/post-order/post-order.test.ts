@@ -1,0 +1,92 @@
+import { afterEach, expect, test } from "bun:test";
+import { StoreSettings } from "../testing/store-process.ts";
+
+/* post-order against a gateway that answers what each test wants; start.test.ts has it against the real one. */
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+interface Answers {
+  /** What `GET /orders/ORDER_001` says, one after the other; the last one stays. */
+  readonly views?: readonly object[];
+  readonly sessions?: () => Response;
+  readonly place?: () => Response;
+  /** How many requests for the catalogue find it empty. */
+  readonly emptyCatalogues?: number;
+}
+
+const problem = (status: number, body: object) => Response.json(body, { status });
+
+function gateway({ views = [], sessions, place, emptyCatalogues = 0 }: Answers): string {
+  const catalogue = ["PRODUCT_001", "PRODUCT_002"].map((productId) => ({ productId }));
+  let asked = 0;
+  let shown = 0;
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    routes: {
+      "/sessions": { POST: () => sessions?.() ?? Response.json({ token: "token" }, { status: 201 }) },
+      "/products": () => Response.json(asked++ < emptyCatalogues ? [] : catalogue),
+      "/orders": { POST: () => place?.() ?? Response.json({}, { status: 202 }) },
+      "/orders/ORDER_001": () => Response.json(views[Math.min(shown++, views.length - 1)] ?? {}),
+    },
+    fetch: () => new Response("", { status: 404 }),
+  });
+  cleanups.push(() => server.stop(true));
+  return server.url.href;
+}
+
+function post(url: string) {
+  const store = new StoreSettings({ API_GATEWAY_URL: url });
+  cleanups.push(() => store.remove());
+  return store.run("post-order.ts", ["ORDER_001"]);
+}
+
+const view = (status: string, more: object = {}) => ({ orderId: "ORDER_001", status, ...more });
+
+test("prints every status until the order is final", async () => {
+  const views = [
+    view("accepted"),
+    view("pending"),
+    view("pending"),
+    view("rejected", { reason: "unknown_product" }),
+  ];
+  expect(await post(gateway({ views, emptyCatalogues: 2 }))).toEqual({
+    exitCode: 0,
+    stdout: "ORDER_001 accepted\nORDER_001 pending\nORDER_001 rejected: unknown_product\n",
+    stderr: "",
+  });
+});
+
+test("an order that waits for stock is not waited for", async () => {
+  const shortages = [{ productId: "PRODUCT_001", missing: 2 }];
+  const { stdout, exitCode } = await post(gateway({ views: [view("backordered", { shortages })] }));
+  expect(exitCode).toBe(0);
+  expect(stdout).toContain("ORDER_001 backordered: it waits for 2 × PRODUCT_001, and is confirmed by itself");
+});
+
+test("a gateway without the demo sign-in", async () => {
+  const sessions = () => problem(404, {});
+  expect(await post(gateway({ sessions }))).toMatchObject({
+    exitCode: 1,
+    stderr: expect.stringMatching(/^post-order: \S+ has no demo sign-in; start it with DEMO_SIGN_IN=true\n$/),
+  });
+});
+
+test("what the gateway refuses is told in its words", async () => {
+  const errors = [{ path: "/items/0/quantity", message: "too many" }];
+  const place = () => problem(422, { title: "Invalid", detail: "The order is not valid.", errors });
+  const { stderr, exitCode } = await post(gateway({ place }));
+  expect(exitCode).toBe(1);
+  expect(stderr).toMatch(
+    /^post-order: \S+ answered 422: The order is not valid\.: \/items\/0\/quantity too many\n$/,
+  );
+});
+
+test("something else on the gateway's port is one line too", async () => {
+  const sessions = () => new Response("<html>", { status: 201 });
+  const { stderr } = await post(gateway({ sessions }));
+  expect(stderr).toMatch(/^post-order: \S+ does not answer as the store's services do\n$/);
+});

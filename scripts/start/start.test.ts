@@ -1,0 +1,201 @@
+import { afterEach, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { whyUnusable } from "@distributed-messaging/supervisor/ports";
+import { ROOT } from "@distributed-messaging/supervisor/store";
+import { eventually } from "@distributed-messaging/supervisor/testing/processes";
+import { type StoreProcess, StoreSettings } from "../testing/store-process.ts";
+
+/* `npm start` and the commands beside it, as the whole processes that a user runs. */
+
+const START_TIMEOUT_MS = 120_000;
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+function settings(env?: Record<string, string>): StoreSettings {
+  const made = new StoreSettings(env);
+  cleanups.push(() => made.remove());
+  return made;
+}
+
+function start(store: StoreSettings, args?: string[]): StoreProcess {
+  const running = store.start(args);
+  cleanups.push(() => {
+    running.signal("SIGKILL");
+    return running.exited;
+  });
+  return running;
+}
+
+async function available(store: StoreSettings, productId: string): Promise<number> {
+  const response = await fetch(`${store.url("INVENTORY_PORT")}/stock/${productId}`);
+  const stock: { available: number } = await response.json();
+  return stock.available;
+}
+
+const PORTS = [
+  "BROKER_PORT",
+  "API_GATEWAY_PORT",
+  "INVENTORY_PORT",
+  "ORDER_PORT",
+  "NOTIFICATION_PORT",
+] as const;
+
+function freed(store: StoreSettings): boolean {
+  return PORTS.every((name) => whyUnusable("127.0.0.1", Number(store.env[name])) === undefined);
+}
+
+test(
+  "one command, then orders: placed once, confirmed, seen in the topics; Ctrl-C ends it all",
+  async () => {
+    const store = settings();
+    const running = start(store);
+    await running.line(/^ready in \d/);
+    for (const name of PORTS.slice(1)) expect(running.lines.join("\n")).toContain(`:${store.env[name]}`);
+
+    const first = await store.run("post-order.ts", ["ORDER_001"]);
+    expect(first).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(first.stdout).toStartWith("ORDER_001 accepted\n");
+    expect(first.stdout).toEndWith("ORDER_001 confirmed, 40.00 EUR\n");
+    expect((await store.run("post-order.ts", ["ORDER_001"])).stdout).toBe(
+      "ORDER_001 accepted, as before: it is placed once only\nORDER_001 confirmed, 40.00 EUR\n",
+    );
+    expect((await store.run("post-order.ts", ["ORDER_002"])).stdout).toEndWith("confirmed, 20.00 EUR\n");
+    expect([await available(store, "PRODUCT_001"), await available(store, "PRODUCT_002")]).toEqual([5, 13]);
+
+    const { stdout } = await store.run("topics.ts");
+    expect(stdout).toMatch(/^order\.commands +2 /m);
+    // What a service tells the broker follows what it has done.
+    await eventually(async () => /^order +order\.commands +0$/m.test((await store.run("topics.ts")).stdout));
+
+    const persistence = await store.run("start-persistence.ts");
+    expect(persistence.exitCode).toBe(0);
+    expect(persistence.stdout.match(/ ok, \d+ KiB /g)).toHaveLength(4);
+
+    const port = Number(store.env.BROKER_PORT);
+    expect(await store.run("start.ts")).toMatchObject({
+      exitCode: 1,
+      stdout: "",
+      stderr: expect.stringContaining(
+        `start: port ${port} is taken by another program; broker takes it from BROKER_PORT\n`,
+      ),
+    });
+    const elsewhere = settings({ DATA_DIR: store.env.DATA_DIR ?? "" });
+    expect(await elsewhere.run("start.ts", ["--fresh"])).toMatchObject({
+      exitCode: 1,
+      stdout: "",
+      stderr: expect.stringContaining("start: DATA_DIR: another store runs on "),
+    });
+
+    running.signal("SIGINT");
+    expect(await running.exited).toBe(0);
+    expect(freed(store)).toBe(true);
+    expect((await store.run("post-order.ts", ["ORDER_001"])).stderr).toMatch(
+      /^post-order: no answer from .*\n$/,
+    );
+  },
+  START_TIMEOUT_MS,
+);
+
+test(
+  "killed, it leaves no process behind; started again it has what it had; --fresh has nothing",
+  async () => {
+    const store = settings();
+    const first = start(store);
+    await first.line(/^ready in \d/);
+    await store.run("post-order.ts", ["ORDER_001"]);
+    first.signal("SIGKILL");
+    await first.exited;
+    await eventually(() => freed(store));
+
+    const second = start(store);
+    await second.line(/^ready in \d/);
+    expect(await available(store, "PRODUCT_001")).toBe(7);
+    second.signal("SIGTERM");
+    expect(await second.exited).toBe(0);
+
+    const third = start(store, ["--fresh"]);
+    await third.line(/^ready in \d/);
+    expect(await available(store, "PRODUCT_001")).toBe(10);
+    third.signal("SIGHUP");
+    expect(await third.exited).toBe(0);
+  },
+  START_TIMEOUT_MS,
+);
+
+const npm = Bun.which("npm");
+
+test.skipIf(npm === null)(
+  "Ctrl-C in a terminal, which npm passes on as well, is one Ctrl-C: everything stops in order",
+  async () => {
+    const store = settings();
+    let output = "";
+    const decoder = new TextDecoder();
+    const data = (_: unknown, chunk: Uint8Array) => {
+      output += decoder.decode(chunk, { stream: true });
+    };
+    const child = Bun.spawn([npm ?? "", "start"], {
+      cwd: ROOT,
+      env: { ...process.env, ...store.env },
+      terminal: { cols: 160, rows: 50, data },
+    });
+    cleanups.push(() => {
+      child.kill("SIGKILL");
+      return child.exited;
+    });
+    await eventually(() => /^ready in \d/m.test(output) || child.exitCode !== null);
+    child.terminal?.write("\x03");
+    await child.exited;
+    await eventually(() => freed(store));
+    await eventually(() => /broker .*stopped/.test(Bun.stripANSI(output)));
+  },
+  START_TIMEOUT_MS,
+);
+
+test("a setting that is wrong is one line, and nothing is left running", async () => {
+  const store = settings({ OUTBOX_LIMIT: "many" });
+  const { exitCode, stderr } = await store.run("start.ts");
+  expect(exitCode).toBe(1);
+  expect(stderr.trim().split("\n")).toEqual([
+    expect.stringMatching(/^start: \S+ did not start \(exit code 1\): .*OUTBOX_LIMIT: expected an integer/),
+  ]);
+  expect(freed(store)).toBe(true);
+});
+
+test("ports that are none, or given twice, are a line each", async () => {
+  const store = settings({ API_GATEWAY_PORT: "http", ORDER_PORT: "27000", NOTIFICATION_PORT: "27000" });
+  expect(await store.run("start.ts")).toEqual({
+    exitCode: 1,
+    stdout: "",
+    stderr:
+      "start: API_GATEWAY_PORT: expected an integer from 0 to 65535, got 'http'\n" +
+      "start: port 27000 is given to ORDER_PORT and NOTIFICATION_PORT\n",
+  });
+});
+
+test.each([
+  [["--frehs"], "Unknown option '--frehs'"],
+  [["--broker", "kafka"], "--broker: expected embedded or redpanda, got 'kafka'"],
+])("%p is refused", async (args, message) => {
+  const store = settings();
+  const { exitCode, stderr } = await store.run("start.ts", args);
+  expect([exitCode, stderr]).toEqual([1, expect.stringContaining(`start: ${message}`)]);
+  expect(existsSync(store.env.DATA_DIR ?? "")).toBe(false);
+});
+
+test("what needs Docker says so where there is none", async () => {
+  const store = settings({ PATH: "/nowhere" });
+  const missing = "needs Docker, and there is no docker command on PATH\n";
+  expect((await store.run("start.ts", ["--broker", "redpanda"])).stderr).toBe(
+    `start: --broker redpanda ${missing}`,
+  );
+  expect((await store.run("compose.ts")).stderr).toBe(`compose-all: ${missing}`);
+});
+
+test("a broker elsewhere and a container exclude each other", async () => {
+  const store = settings({ KAFKA_BROKERS: "127.0.0.1:1" });
+  const { stderr } = await store.run("start.ts", ["--broker", "redpanda"]);
+  expect(stderr).toBe("start: --broker redpanda and KAFKA_BROKERS exclude each other\n");
+});

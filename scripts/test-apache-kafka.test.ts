@@ -1,0 +1,19 @@
+import { expect, test } from "bun:test";
+import { ROOT } from "@distributed-messaging/supervisor/store";
+
+test("where there is no Java the tests on Apache Kafka are left out, in one line", async () => {
+  const child = Bun.spawn([process.execPath, "scripts/test-apache-kafka.ts"], {
+    cwd: ROOT,
+    env: { PATH: "/nowhere" },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const output = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  const line = "test-apache-kafka: left out the tests on Apache Kafka: there is no Java 17 or later here\n";
+  expect(output).toEqual(["", line, 0]);
+});

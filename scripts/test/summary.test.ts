@@ -1,0 +1,35 @@
+import { expect, test } from "bun:test";
+import { countTests } from "./summary.ts";
+
+const summary = (...lines: string[]) => [...lines, "Ran 9 tests across 2 files. [1.00s]", ""].join("\n");
+
+test("reads what bun test prints at its end", () => {
+  const output = summary(
+    "(pass) a [1ms]",
+    "",
+    " 5 pass",
+    " 1 skip",
+    " 2 todo",
+    " 1 fail",
+    " 12 expect() calls",
+  );
+  expect(countTests(output, 1)).toEqual({ passed: 5, failed: 1, skipped: 3 });
+});
+
+test("reads it in colour too", () => {
+  const output = summary("\x1b[0m\x1b[32m 5 pass\x1b[0m", "\x1b[2m 0 fail\x1b[0m");
+  expect(countTests(output, 0)).toEqual({ passed: 5, failed: 0, skipped: 0 });
+});
+
+test("what a test prints itself is not counted", () => {
+  expect(countTests(summary("100 pass", "", "1 pass", "0 fail"), 0)).toEqual({
+    passed: 1,
+    failed: 0,
+    skipped: 0,
+  });
+});
+
+test("a run that ends badly without any count has failed", () => {
+  expect(countTests("Segmentation fault", 139)).toEqual({ passed: 0, failed: 1, skipped: 0 });
+  expect(countTests(summary("3 pass", "0 fail"), 1)).toEqual({ passed: 3, failed: 1, skipped: 0 });
+});

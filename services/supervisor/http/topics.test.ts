@@ -1,0 +1,220 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { allTopics } from "@distributed-messaging/contracts";
+import { type Broker, startBroker } from "@distributed-messaging/embedded-broker";
+import { silentLogger } from "@distributed-messaging/messaging";
+import { KafkaInspector } from "@distributed-messaging/messaging/kafka-inspect";
+import { provision } from "@distributed-messaging/redpanda/provision";
+import type { Listening } from "@distributed-messaging/service/http/app";
+import { freePorts } from "../ports.ts";
+import { services } from "../store.ts";
+import { serveSupervisor } from "./http.ts";
+
+/* What the supervisor shows of a broker and of services, and what it does with them. */
+
+const dataDir = mkdtempSync(join(tmpdir(), "supervisor-"));
+const [port = 0, brokerPort = 0] = freePorts(2);
+const brokers = [`127.0.0.1:${brokerPort}`];
+const startEmbedded = () => startBroker({ dataDir, host: "127.0.0.1", port: brokerPort });
+const asked: string[] = [];
+/** Stands for every service: says what it was asked. */
+const service = Bun.serve({
+  hostname: "127.0.0.1",
+  port: 0,
+  async fetch(request) {
+    const { pathname, search } = new URL(request.url);
+    if (pathname === "/metrics") {
+      return new Response(
+        'outbox_depth{app="x"} 3\noutbox_oldest_age_seconds 1.5\ndead_letters{app="x"} 2\n',
+      );
+    }
+    const body = await request.text();
+    asked.push(`${request.method} ${pathname}${search} ${request.headers.get("authorization")} ${body}`);
+    return Response.json({ type: "urn:problem-type:example" }, { status: 409 });
+  },
+});
+let broker: Broker;
+let listening: Listening;
+let inspector: KafkaInspector;
+
+beforeAll(async () => {
+  broker = await startEmbedded();
+  await provision({ brokers, clientId: "test" });
+  listening = await serveSupervisor({
+    processes: { processes: () => [], start: never, stop: never, kill: never, pause: never, resume: never },
+    urlOf: (name) => (name === "notification" ? "http://127.0.0.1:1" : `http://127.0.0.1:${service.port}`),
+    kafka: { brokers, clientId: "test" },
+    port,
+    pagePort: services["api-gateway"].port,
+  });
+  inspector = new KafkaInspector({ brokers, clientId: "test" }, allTopics, [], silentLogger);
+});
+afterAll(async () => {
+  await listening.stop(0);
+  await inspector.close();
+  await service.stop(true);
+  await broker.stop();
+  rmSync(dataDir, { recursive: true, force: true });
+});
+
+function never(): never {
+  throw new Error("nobody asks for this");
+}
+
+const ask = async (path: string, init: RequestInit = {}) => {
+  const response = await fetch(`http://localhost:${port}${path}`, init);
+  const text = await response.text();
+  return { status: response.status, body: text === "" ? undefined : JSON.parse(text) };
+};
+const order = (topic: string, orderId: string, value: string) => ({
+  topic,
+  key: orderId,
+  value,
+  headers: { n: value },
+});
+
+describe("what is in the broker", () => {
+  test("topics with their offsets; their latest messages, newest first and cut", async () => {
+    const long = "x".repeat(5_000);
+    await inspector.publish([
+      order("order.events", "A", "1"),
+      order("order.events", "B", "2"),
+      order("order.events", "A", long),
+    ]);
+    const { body: topics } = await ask("/topics");
+    expect(topics.map(({ name }: { name: string }) => name)).toEqual(allTopics.map(({ name }) => name));
+    const events = topics.find(({ name }: { name: string }) => name === "order.events");
+    const held = events.partitions.map(
+      (one: { earliest: number; latest: number }) => one.latest - one.earliest,
+    );
+    expect(held.reduce((sum: number, one: number) => sum + one, 0)).toBe(3);
+    const { body: latest } = await ask("/topics/order.events/messages");
+    expect(
+      latest.map(({ key, value }: { key: string; value: string }) => [key, value.length]).toSorted(),
+    ).toEqual([
+      ["A", 1],
+      ["A", 4_000],
+      ["B", 1],
+    ]);
+    expect(await ask("/topics/nothing/messages")).toMatchObject({
+      status: 404,
+      body: { type: "urn:problem-type:topic-not-found" },
+    });
+  });
+
+  test("all messages of one order, from all topics, and of no other", async () => {
+    await inspector.publish([
+      order("order.commands", "C", "command"),
+      order("order.events", "D", "other"),
+      order("order.events", "C", "event"),
+      order("inventory.events", "C", "answer"),
+    ]);
+    const { body } = await ask("/orders/C/messages");
+    expect(
+      body.map(({ topic, value }: { topic: string; value: string }) => `${topic} ${value}`).toSorted(),
+    ).toEqual(["inventory.events answer", "order.commands command", "order.events event"]);
+    expect((await ask("/orders/NOBODY/messages")).body).toEqual([]);
+    expect((await ask("/orders/no%20id/messages")).status).toBe(422);
+  });
+
+  test("deliver again: the same records once more, headers and all", async () => {
+    await inspector.publish([order("order.commands", "E", "one"), order("order.events", "E", "two")]);
+    expect(await ask("/orders/E/deliver-again", { method: "POST" })).toEqual({
+      status: 200,
+      body: { orderId: "E", records: { "order.commands": 1, "order.events": 1 } },
+    });
+    const records = await inspector.ofKey("E", ["order.commands", "order.events"]);
+    expect(records.map(({ headers }) => headers.n).toSorted()).toEqual(["one", "one", "two", "two"]);
+    expect(await ask("/orders/NOBODY/deliver-again", { method: "POST" })).toMatchObject({ status: 404 });
+  });
+
+  test("a broken message stands under the order's key", async () => {
+    expect((await ask("/orders/F/broken-message", { method: "POST" })).status).toBe(204);
+    const [record] = await inspector.ofKey("F", ["order.commands"]);
+    expect(new TextDecoder().decode(record?.value ?? undefined)).toBe("no message at all");
+  });
+
+  test("a broker that is away is a problem, and none any more when it is back", async () => {
+    await broker.stop();
+    expect(await ask("/orders/A/messages")).toMatchObject({
+      status: 503,
+      body: { type: "urn:problem-type:broker-silent" },
+    });
+    expect((await ask("/figures")).body.lag).toBeNull();
+    broker = await startEmbedded();
+    expect((await ask("/orders/A/messages")).body).toHaveLength(2);
+  });
+
+  test("a broker that was away while nobody looked makes no difference", async () => {
+    for (let time = 1; time <= 2; time++) {
+      await ask("/orders/A/messages");
+      await broker.stop();
+      broker = await startEmbedded();
+      expect((await ask("/orders/A/messages")).status).toBe(200);
+      expect(await ask("/orders/A/deliver-again", { method: "POST" })).toMatchObject({ status: 200 });
+    }
+  });
+});
+
+describe("what the services say", () => {
+  test("is read from their metrics; nothing is claimed of one that is down", async () => {
+    const { services } = (await ask("/figures")).body;
+    const of = (name: string) => services.find((one: { name: string }) => one.name === name);
+    expect(of("order")).toMatchObject({
+      outboxDepth: 3,
+      outboxOldestAgeS: 1.5,
+      deadLetters: 2,
+      handled: null,
+    });
+    expect(of("notification")).toMatchObject({ outboxDepth: null, deadLetters: null });
+  });
+
+  test("dead letters and stock are handed on with the token, answers come back as they are", async () => {
+    const headers = { authorization: "Bearer t", "content-type": "application/json" };
+    const replay = { method: "POST", headers, body: '{"dryRun":true}' };
+    expect(await ask("/services/order/dead-letters/7/replay", replay)).toEqual({
+      status: 409,
+      body: { type: "urn:problem-type:example" },
+    });
+    await ask("/services/order/dead-letters?limit=3&key=A", { headers });
+    await ask("/services/inventory/stock/PRODUCT_001");
+    expect(asked).toEqual([
+      'POST /dead-letters/7/replay Bearer t {"dryRun":true}',
+      "GET /dead-letters?limit=3&key=A Bearer t ",
+      "GET /stock/PRODUCT_001 null ",
+    ]);
+  });
+
+  test.each([
+    "/services/order/metrics",
+    "/services/order/stock/PRODUCT_001",
+    "/services/inventory/automation-testing/all",
+    "/services/inventory/dead-letters/../automation-testing/all",
+    "/services/inventory/dead-letters/%2e%2e/automation-testing/all",
+    "/services/inventory/stock/%2e%2e%2fautomation-testing",
+    "/services/nobody/dead-letters",
+  ])("nothing else is handed on: %s", async (path) => {
+    const before = asked.length;
+    for (const method of ["GET", "DELETE"]) expect((await ask(path, { method })).status).toBe(404);
+    expect(asked).toHaveLength(before);
+  });
+
+  test("one that is down is a problem", async () => {
+    expect(await ask("/services/notification/dead-letters")).toMatchObject({
+      status: 503,
+      body: { type: "urn:problem-type:service-silent" },
+    });
+  });
+});
+
+test("each promise has its test to be read", async () => {
+  for (const number of [1, 2, 3, 4, 5, 6]) {
+    const response = await fetch(`http://localhost:${port}/promises/${number}/test`);
+    expect(response.headers.get("content-type")).toBe("text/plain; charset=utf-8");
+    expect(await response.text()).toContain("test(");
+  }
+  expect((await ask("/promises/7/test")).status).toBe(404);
+  expect((await ask("/promises/..%2f..%2fpackage.json/test")).status).toBe(422);
+});

@@ -1,0 +1,11 @@
+import type { MessageDefinition } from "@distributed-messaging/messaging/contract/define";
+import { gatewayMessages } from "./gateway.ts";
+import { inventoryMessages } from "./inventory.ts";
+import { orderMessages } from "./orders.ts";
+
+/** Every kind of message that travels between the services. */
+export const allMessages: readonly MessageDefinition[] = [
+  ...orderMessages,
+  ...inventoryMessages,
+  ...gatewayMessages,
+];

@@ -1,0 +1,183 @@
+import type { Topic } from "../contract/topic.ts";
+import type {
+  Batch,
+  IncomingRecord,
+  OutgoingRecord,
+  Progress,
+  SubscribeOptions,
+  Subscription,
+} from "../transport/transport.ts";
+import type { BrokerUnderTest, ClientUnderTest } from "./broker.ts";
+
+/** What a condition may take on a machine that does much else at the time. */
+const PATIENCE_MS = 60_000;
+const POLL_MS = 5;
+
+export const PARTITIONS = 4;
+
+/** Waits until something holds. @throws when it does not for a long time */
+export async function eventually(what: string, holds: () => boolean): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error(`waited in vain: ${what}`);
+    await Bun.sleep(POLL_MS);
+  }
+}
+
+/** Whether a promise was rejected. Unlike `expect(…).rejects`, it leaves the event loop alone. */
+export async function rejects(promise: Promise<unknown>): Promise<boolean> {
+  return promise.then(
+    () => false,
+    () => true,
+  );
+}
+
+export function record(
+  topic: Topic,
+  key: string | null,
+  value: OutgoingRecord["value"],
+  headers: Record<string, string> = {},
+): OutgoingRecord {
+  return { topic: topic.name, key, value, headers };
+}
+
+/** One test's topics, groups and clients, on a broker that other tests use at the same time. Removes its own. */
+export class Fixture implements AsyncDisposable {
+  readonly broker: BrokerUnderTest;
+  readonly #clients: ClientUnderTest[] = [];
+  readonly #readers: Reader[] = [];
+
+  constructor(broker: BrokerUnderTest) {
+    this.broker = broker;
+  }
+
+  /** Its name is new; it does not exist before a client is connected with it. */
+  topic(partitions = PARTITIONS): Topic {
+    return { name: `conformance.${crypto.randomUUID()}`, key: "any", partitions, config: {} };
+  }
+
+  connect(...topics: Topic[]): ClientUnderTest {
+    const client = this.broker.connect(topics);
+    this.#clients.push(client);
+    return client;
+  }
+
+  read(client: ClientUnderTest, options: ReaderOptions): Reader {
+    const reader = new Reader(client, options);
+    this.#readers.push(reader);
+    return reader;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#readers.map((reader) => reader.subscription.stop()));
+    await Promise.all(this.#clients.map((client) => client.close()));
+  }
+}
+
+export interface ReaderOptions {
+  readonly topics: readonly Topic[];
+  readonly group?: string;
+  readonly startAt?: SubscribeOptions["startAt"];
+  /** Called after the records were noted. */
+  readonly handle?: (batch: Batch) => Promise<Progress | undefined>;
+  /** Where the partitions are read, as `topic/partition`; shared by readers that go on for each other. */
+  readonly positions?: Map<string, number>;
+}
+
+/** A subscription, and all that happened to it. Remembers where it is, as a service does. */
+export class Reader {
+  readonly subscription: Subscription;
+  readonly group: string;
+  readonly batches: Batch[] = [];
+  /** The partitions that `startAt` was asked for, in order. */
+  readonly starts: string[] = [];
+  readonly positions: Map<string, number>;
+
+  constructor(client: ClientUnderTest, options: ReaderOptions) {
+    this.group = options.group ?? `conformance.${crypto.randomUUID()}`;
+    this.positions = options.positions ?? new Map();
+    this.subscription = client.subscribe({
+      group: this.group,
+      topics: options.topics.map((topic) => topic.name),
+      startAt: (topic, partition) => {
+        this.starts.push(`${topic}/${partition}`);
+        const position = this.positions.get(`${topic}/${partition}`);
+        return position ?? options.startAt?.(topic, partition);
+      },
+      handle: async (batch) => {
+        this.batches.push(batch);
+        const progress = (await options.handle?.(batch)) ?? { next: after(batch) };
+        this.positions.set(`${batch.topic}/${batch.partition}`, progress.next);
+        return progress;
+      },
+    });
+  }
+
+  get records(): IncomingRecord[] {
+    return this.batches.flatMap((batch) => batch.records);
+  }
+
+  get values(): string[] {
+    return this.records.map(textOf);
+  }
+
+  /** Records that were delivered more than once: not stored twice, but given twice. */
+  get redelivered(): IncomingRecord[] {
+    const seen = new Set<string>();
+    return this.records.filter(({ topic, partition, offset }) => {
+      const place = `${topic}/${partition}/${offset}`;
+      return seen.has(place) || !seen.add(place);
+    });
+  }
+
+  /** Those that came from one partition, or with one key. */
+  valuesOf(which: { readonly partition?: number; readonly key?: string }): string[] {
+    return this.records
+      .filter(({ partition }) => which.partition === undefined || partition === which.partition)
+      .filter(({ key }) => which.key === undefined || key === which.key)
+      .map(textOf);
+  }
+
+  hasSome(values: readonly string[]): boolean {
+    return this.values.some((value) => values.includes(value));
+  }
+
+  has(...values: readonly string[]): boolean {
+    const seen = new Set(this.values);
+    return values.every((value) => seen.has(value));
+  }
+
+  async hasAll(values: readonly string[]): Promise<void> {
+    await eventually(`records arrive: ${values.slice(0, 5).join(", ")}…`, () => this.has(...values));
+  }
+
+  async hasAllOf(key: string, values: readonly string[]): Promise<void> {
+    await eventually(`all records of ${key} arrive`, () => {
+      const seen = new Set(this.valuesOf({ key }));
+      return values.every((value) => seen.has(value));
+    });
+  }
+
+  async isHealthy(): Promise<void> {
+    await eventually("the subscription is healthy", () => this.subscription.healthy());
+  }
+}
+
+export function after(batch: Batch): number {
+  return (batch.records.at(-1)?.offset ?? 0) + 1;
+}
+
+export function textOf(incoming: IncomingRecord): string {
+  return incoming.value === null ? "(null)" : Buffer.from(incoming.value).toString();
+}
+
+/**
+ * In the order in which each came first: a send whose answer was lost is sent again, and may be stored twice.
+ */
+export function firsts(values: readonly string[]): string[] {
+  return [...new Set(values)];
+}
+
+export function numbered(prefix: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+}

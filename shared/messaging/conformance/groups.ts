@@ -1,0 +1,183 @@
+import { expect, test } from "bun:test";
+import type { Topic } from "../contract/topic.ts";
+import { type BrokerUnderTest, type ClientUnderTest, PATIENT_MS } from "./broker.ts";
+import { eventually, Fixture, numbered, type Reader, record, rejects } from "./fixture.ts";
+
+/** What consumer groups and the end of a subscription promise. */
+export function groups(broker: () => BrokerUnderTest): void {
+  test.concurrent(
+    "two groups get everything each",
+    async () => {
+      await using bench = new Fixture(broker());
+      const topic = bench.topic();
+      const client = bench.connect(topic);
+      const readers = [bench.read(client, { topics: [topic] }), bench.read(client, { topics: [topic] })];
+      const values = numbered("", 100);
+      await client.publish(values.map((value) => record(topic, value, value)));
+      for (const reader of readers) {
+        await reader.hasAll(values);
+        expect(reader.redelivered).toEqual([]);
+      }
+    },
+    PATIENT_MS,
+  );
+
+  test.concurrent(
+    "members of a group share the partitions, and whoever stays takes over all of them",
+    async () => {
+      await using bench = new Fixture(broker());
+      const topic = bench.topic();
+      const positions = new Map<string, number>();
+      const sender = bench.connect(topic);
+      const one = bench.read(bench.connect(topic), { topics: [topic], positions });
+      await sender.publish([record(topic, "key", "first")]);
+      await one.hasAll(["first"]);
+      const other = bench.read(bench.connect(topic), { topics: [topic], positions, group: one.group });
+
+      const rounds = new Rounds(topic, sender);
+      await rounds.untilOne((values) => [one, other].every((reader) => reader.hasSome(values)), [one, other]);
+      const round = await rounds.next([one, other]);
+      const owned = [one, other].map((reader) => {
+        const records = reader.records.filter((read) => round.includes(String(read.value)));
+        return new Set(records.map(({ partition }) => partition));
+      });
+      expect(owned.reduce((sum, partitions) => sum + partitions.size, 0)).toBe(topic.partitions);
+
+      const asked = other.starts.length;
+      await one.subscription.stop();
+      const last = await rounds.next([other]);
+      expect(one.hasSome(last)).toBe(false);
+      expect(new Set(other.starts.slice(asked)).size).toBe(topic.partitions);
+    },
+    PATIENT_MS,
+  );
+
+  test.concurrent(
+    "stop resolves only when the handler has ended, and nothing is delivered afterwards",
+    async () => {
+      await using bench = new Fixture(broker());
+      const topic = bench.topic();
+      const client = bench.connect(topic);
+      const events: string[] = [];
+      const release = Promise.withResolvers<void>();
+      using _ = { [Symbol.dispose]: () => release.resolve() };
+      const reader = bench.read(client, {
+        topics: [topic],
+        handle: async () => {
+          events.push("handler begins");
+          await release.promise;
+          events.push("handler ends");
+          return undefined;
+        },
+      });
+      const witness = bench.read(bench.connect(topic), { topics: [topic] });
+      await client.publish([record(topic, "key", "held")]);
+      await eventually("the handler runs", () => events.length === 1);
+      const stopping = [reader.subscription.stop(), reader.subscription.stop()].map((stop) =>
+        stop.then(() => events.push("stopped")),
+      );
+      expect(reader.subscription.healthy()).toBe(false);
+      // Enough time, by another's clock, for a stop that does not wait to resolve.
+      await client.publish(numbered("later-", 40).map((value) => record(topic, value, value)));
+      await witness.hasAll(numbered("later-", 40));
+      release.resolve();
+      await Promise.all(stopping);
+      expect(events).toEqual(["handler begins", "handler ends", "stopped", "stopped"]);
+      await client.publish(numbered("too-late-", 40).map((value) => record(topic, value, value)));
+      await witness.hasAll(numbered("too-late-", 40));
+      expect(events).toHaveLength(4);
+      expect(reader.values).toEqual(["held"]);
+      expect(reader.subscription.healthy()).toBe(false);
+    },
+    PATIENT_MS,
+  );
+
+  test.concurrent(
+    "a subscription that is stopped before it begins, or while it is paused, is over",
+    async () => {
+      await using bench = new Fixture(broker());
+      const topic = bench.topic(1);
+      const client = bench.connect(topic);
+      const first = bench.read(client, { topics: [topic] });
+      await first.subscription.stop();
+      const second = bench.read(client, {
+        topics: [topic],
+        group: first.group,
+        handle: async () => ({ next: 0, pauseMs: 60 * 60_000 }),
+      });
+      await client.publish([record(topic, "key", "value")]);
+      await second.hasAll(["value"]);
+      await second.subscription.stop();
+      const third = bench.read(client, { topics: [topic], group: first.group });
+      await third.hasAll(["value"]);
+      expect([first.values, second.values, third.values]).toEqual([[], ["value"], ["value"]]);
+    },
+    PATIENT_MS,
+  );
+
+  test.concurrent(
+    "a reader that cannot say where to begin is asked again",
+    async () => {
+      await using bench = new Fixture(broker());
+      const topic = bench.topic(1);
+      const client = bench.connect(topic);
+      let refusals = 2;
+      const reader = bench.read(client, {
+        topics: [topic],
+        startAt: () => {
+          refusals -= 1;
+          if (refusals >= 0) throw new Error("the disk does not answer");
+          return undefined;
+        },
+      });
+      await client.publish([record(topic, "key", "value")]);
+      await reader.hasAll(["value"]);
+      expect(reader.starts).toHaveLength(3);
+    },
+    PATIENT_MS,
+  );
+
+  test.concurrent(
+    "a client that was closed publishes nothing more",
+    async () => {
+      await using bench = new Fixture(broker());
+      const topic = bench.topic(1);
+      const client = bench.connect(topic);
+      await client.publish([record(topic, "key", "value")]);
+      await client.close();
+      await client.close();
+      expect(await rejects(client.publish([record(topic, "key", "too late")]))).toBe(true);
+    },
+    PATIENT_MS,
+  );
+}
+
+/** Records for every partition of a topic, again and again. */
+class Rounds {
+  readonly #topic: Topic;
+  readonly #sender: ClientUnderTest;
+  #count = 0;
+
+  constructor(topic: Topic, sender: ClientUnderTest) {
+    this.#topic = topic;
+    this.#sender = sender;
+  }
+
+  /** Publishes one, waits until the readers have seen all of it between them. @returns its values */
+  async next(readers: readonly Reader[]): Promise<string[]> {
+    this.#count += 1;
+    const values = numbered(`${this.#count}:`, 40);
+    await this.#sender.publish(values.map((value) => record(this.#topic, value.slice(-3), value)));
+    await eventually(`round ${this.#count} is read`, () => {
+      const read = new Set(readers.flatMap((reader) => reader.values));
+      return values.every((value) => read.has(value));
+    });
+    return values;
+  }
+
+  async untilOne(isIt: (values: string[]) => boolean, readers: readonly Reader[]): Promise<void> {
+    const last = 200;
+    for (let round = 0; round < last; round++) if (isIt(await this.next(readers))) return;
+    throw new Error(`not even after ${last} rounds`);
+  }
+}

@@ -1,0 +1,29 @@
+import { systemRuntime } from "../runtime.ts";
+import { MemoryBroker } from "../transport/memory.ts";
+import type { BrokerUnderTest, ClientUnderTest } from "./broker.ts";
+
+/** The broker in this process. It neither goes away nor forgets. */
+export async function memoryBroker(): Promise<BrokerUnderTest> {
+  const broker = new MemoryBroker([], systemRuntime);
+  return {
+    connect: (topics) => {
+      broker.createTopics(topics);
+      return client(broker);
+    },
+    stop: async () => {},
+  };
+}
+
+function client(broker: MemoryBroker): ClientUnderTest {
+  let closed = false;
+  return {
+    publish: async (records) => {
+      if (closed) throw new Error("closed");
+      await broker.publish(records);
+    },
+    subscribe: (options) => broker.subscribe(options),
+    close: async () => {
+      closed = true;
+    },
+  };
+}

@@ -1,0 +1,102 @@
+import { expect, test } from "bun:test";
+import { type BrokerUnderTest, PATIENT_MS } from "./broker.ts";
+import { after, eventually, Fixture, numbered, record } from "./fixture.ts";
+
+/** What a subscription promises about where it reads. */
+export function positions(broker: () => BrokerUnderTest): void {
+  for (const { where, startAt, expected } of [
+    { where: "nowhere in particular", startAt: undefined, expected: numbered("", 10) },
+    { where: "the beginning", startAt: 0, expected: numbered("", 10) },
+    { where: "the middle", startAt: 4, expected: numbered("", 10).slice(4) },
+    { where: "the last record", startAt: 9, expected: ["9"] },
+    { where: "the end", startAt: 10, expected: [] },
+    {
+      where: "beyond the end, which the log does not have: the beginning",
+      startAt: 11,
+      expected: numbered("", 10),
+    },
+    { where: "far beyond the end: the beginning", startAt: 1_000_000, expected: numbered("", 10) },
+  ]) {
+    test.concurrent(
+      `a reader that starts at ${where}`,
+      async () => {
+        await using bench = new Fixture(broker());
+        const topic = bench.topic(1);
+        const sender = bench.connect(topic);
+        await sender.publish(numbered("", 10).map((value) => record(topic, "key", value)));
+        const reader = bench.read(bench.connect(topic), { topics: [topic], startAt: () => startAt });
+        await eventually("it is assigned", () => reader.starts.length > 0);
+        if (expected.length > 0) await reader.hasAll(expected);
+        else await reader.isHealthy();
+        await sender.publish([record(topic, "key", "new")]);
+        await reader.hasAll(["new"]);
+        expect(reader.values).toEqual([...expected, "new"]);
+      },
+      PATIENT_MS,
+    );
+  }
+
+  test.concurrent(
+    "each partition begins where it is said to, and a later subscription asks again",
+    async () => {
+      await using bench = new Fixture(broker());
+      const topic = bench.topic();
+      const client = bench.connect(topic);
+      const values = numbered("", 80);
+      await client.publish(values.map((value) => record(topic, value, value)));
+      const startAt = (_: string, partition: number) => partition;
+      const first = bench.read(client, { topics: [topic], startAt });
+      const lengths = new Map<number, number>();
+      await eventually("all partitions", () => {
+        for (const batch of first.batches) lengths.set(batch.partition, batch.end);
+        const due = [...lengths].reduce((sum, [partition, end]) => sum + end - partition, 0);
+        return lengths.size === topic.partitions && first.records.length === due;
+      });
+      for (const [partition, end] of lengths) {
+        const offsets = first.records
+          .filter((read) => read.partition === partition)
+          .map((read) => read.offset);
+        expect(offsets).toEqual(Array.from({ length: end - partition }, (_, index) => partition + index));
+      }
+      await first.subscription.stop();
+      const second = bench.read(client, { topics: [topic], group: first.group });
+      await second.hasAll(values);
+      expect(new Set(second.starts).size).toBe(topic.partitions);
+    },
+    PATIENT_MS,
+  );
+
+  test.concurrent(
+    "a reader may go back, skip, and ask for what is not there, which is the beginning",
+    async () => {
+      await using bench = new Fixture(broker());
+      const topic = bench.topic(1);
+      const sender = bench.connect(topic);
+      await sender.publish(numbered("", 10).map((value) => record(topic, "key", value)));
+      const moves = [{ next: 3 }, { next: 8 }, { next: 10_000 }];
+      const reader = bench.read(bench.connect(topic), {
+        topics: [topic],
+        handle: async (batch) => moves.shift() ?? { next: after(batch) },
+      });
+      await eventually("it has been everywhere", () => reader.batches.length === 4);
+      expect(reader.batches.map(({ records }) => records[0]?.offset)).toEqual([0, 3, 8, 0]);
+      await sender.publish([record(topic, "key", "new")]);
+      await reader.hasAll(["new"]);
+      expect(reader.batches.at(-1)?.records.map(({ offset }) => offset)).toEqual([10]);
+    },
+    PATIENT_MS,
+  );
+
+  test.concurrent(
+    "a topic that is made after it was subscribed to is read then",
+    async () => {
+      await using bench = new Fixture(broker());
+      const topic = bench.topic();
+      const reader = bench.read(bench.connect(), { topics: [topic] });
+      const sender = bench.connect(topic);
+      await sender.publish([record(topic, "key", "first")]);
+      await reader.hasAll(["first"]);
+    },
+    PATIENT_MS,
+  );
+}

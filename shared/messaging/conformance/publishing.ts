@@ -1,0 +1,131 @@
+import { expect, test } from "bun:test";
+import { type BrokerUnderTest, PATIENT_MS } from "./broker.ts";
+import { Fixture, firsts, numbered, record } from "./fixture.ts";
+
+/** What a publisher promises. */
+export function publishing(broker: () => BrokerUnderTest): void {
+  test.concurrent(
+    "what publish resolved for is read from the beginning by whoever subscribes later",
+    async () => {
+      await using bench = new Fixture(broker());
+      const topic = bench.topic();
+      const sender = bench.connect(topic);
+      await sender.publish(numbered("early-", 50).map((value) => record(topic, value, value)));
+      const reader = bench.read(bench.connect(topic), { topics: [topic] });
+      await reader.hasAll(numbered("early-", 50));
+      expect(firsts(reader.values).toSorted()).toEqual(numbered("early-", 50).toSorted());
+    },
+    PATIENT_MS,
+  );
+
+  test.concurrent(
+    "records of one key are in one partition, in the order in which they were published",
+    async () => {
+      await using bench = new Fixture(broker());
+      const topic = bench.topic();
+      const sender = bench.connect(topic);
+      const keys = numbered("key-", 20);
+      for (let round = 0; round < 10; round++) {
+        await sender.publish(
+          keys.flatMap((key) => [0, 1, 2].map((n) => record(topic, key, `${round}.${n}`))),
+        );
+      }
+      const reader = bench.read(bench.connect(topic), { topics: [topic] });
+      const expected = numbered("", 10).flatMap((round) => [0, 1, 2].map((n) => `${round}.${n}`));
+      for (const key of keys) {
+        await reader.hasAllOf(key, expected);
+        expect(firsts(reader.valuesOf({ key }))).toEqual(expected);
+        const partitions = reader.records.filter((read) => read.key === key).map((read) => read.partition);
+        expect(new Set(partitions).size).toBe(1);
+      }
+      expect(new Set(reader.records.map(({ partition }) => partition)).size).toBeGreaterThan(1);
+    },
+    PATIENT_MS,
+  );
+
+  test.concurrent(
+    "keys, values and headers come back as they were given, null and empty ones too",
+    async () => {
+      await using bench = new Fixture(broker());
+      const topic = bench.topic(1);
+      const bytes = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+      const headers = { "content-type": "application/json", empty: "", "ä-ß": "grüße 🚀" };
+      await bench
+        .connect(topic)
+        .publish([
+          record(topic, "tombstone", null),
+          record(topic, null, "no key"),
+          record(topic, "", "empty key"),
+          record(topic, "schlüssel 🔑", bytes, headers),
+          record(topic, "empty", ""),
+          record(topic, "last", "last"),
+        ]);
+      const reader = bench.read(bench.connect(topic), { topics: [topic] });
+      await reader.hasAll(["last"]);
+      expect(
+        reader.records.map(({ key, value, headers }) => ({ key, value: value && [...value], headers })),
+      ).toEqual([
+        { key: "tombstone", value: null, headers: {} },
+        { key: null, value: [...Buffer.from("no key")], headers: {} },
+        { key: "", value: [...Buffer.from("empty key")], headers: {} },
+        { key: "schlüssel 🔑", value: [...bytes], headers },
+        { key: "empty", value: [], headers: {} },
+        { key: "last", value: [...Buffer.from("last")], headers: {} },
+      ]);
+    },
+    PATIENT_MS,
+  );
+
+  test.concurrent(
+    "nothing to publish is published at once, with or without topics",
+    async () => {
+      await using bench = new Fixture(broker());
+      await bench.connect().publish([]);
+      const topic = bench.topic();
+      const sender = bench.connect(topic);
+      await sender.publish([]);
+      await sender.publish([record(topic, "key", "something")]);
+      await sender.publish([]);
+    },
+    PATIENT_MS,
+  );
+
+  test.concurrent(
+    "one publish may hold more than a broker takes at once, and keeps its order",
+    async () => {
+      await using bench = new Fixture(broker());
+      const topic = bench.topic();
+      const padding = "x".repeat(8 * 1024);
+      const values = numbered("", 500).map((value) => `${value}:${padding}`);
+      await bench.connect(topic).publish(values.map((value) => record(topic, "one key", value)));
+      const reader = bench.read(bench.connect(topic), { topics: [topic] });
+      await reader.hasAll(values);
+      expect(firsts(reader.values)).toEqual(values);
+    },
+    PATIENT_MS,
+  );
+
+  test.concurrent(
+    "several topics in one publish, several publishes at once",
+    async () => {
+      await using bench = new Fixture(broker());
+      const [one, other] = [bench.topic(), bench.topic()];
+      const sender = bench.connect(one, other);
+      const publishes = numbered("key-", 10).map((key) =>
+        sender.publish(
+          numbered("", 20).flatMap((n) => [record(one, key, n), record(other, key, `other ${n}`)]),
+        ),
+      );
+      await Promise.all(publishes);
+      const reader = bench.read(bench.connect(one, other), { topics: [one, other] });
+      for (const key of numbered("key-", 10)) {
+        const [here, there] = [numbered("", 20), numbered("other ", 20)];
+        await reader.hasAllOf(key, [...here, ...there]);
+        const read = firsts(reader.valuesOf({ key }));
+        expect(read.filter((value) => here.includes(value))).toEqual(here);
+        expect(read.filter((value) => there.includes(value))).toEqual(there);
+      }
+    },
+    PATIENT_MS,
+  );
+}

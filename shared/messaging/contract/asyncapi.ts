@@ -1,0 +1,195 @@
+import { allTopics, deadLetterTopic, services } from "@distributed-messaging/contracts/topics";
+import type { MessageDefinition } from "./define.ts";
+import { CONTENT_TYPE, Envelope, MAX_MESSAGE_BYTES } from "./envelope.ts";
+import type { Topic } from "./topic.ts";
+
+/** What each service takes, by its name: everybody who takes part is in here. */
+export type Receivers = Readonly<Record<string, readonly MessageDefinition[]>>;
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** Who may ask others to do something; the other services only tell what happened. */
+const COMMANDER = "api-gateway";
+const BINDING = "0.5.0";
+const DEAD_LETTER = "dead-letter";
+
+/**
+ * The service that emits a message. Events come from the service that owns their topic and is the first part of
+ * its name, so that what is told about a thing has one source; commands come from the gateway, where customers
+ * and admins ask for things.
+ */
+export function senderOf({ kind, topic }: Pick<MessageDefinition, "kind" | "topic">): string {
+  return kind === "command" ? COMMANDER : (topic.name.split(".")[0] ?? topic.name);
+}
+
+/**
+ * The messages of the store as an AsyncAPI 3.0 document: made from the definitions and the topics, so that it
+ * cannot say anything else. https://www.asyncapi.com/docs/reference/specification/v3.0.0
+ */
+export function asyncApi(definitions: readonly MessageDefinition[], receivers: Receivers): Json {
+  return {
+    asyncapi: "3.0.0",
+    info: {
+      title: "The messages of the store",
+      version: "0.1.0",
+      description:
+        "CloudEvents 1.0 in structured JSON mode, as Kafka records whose key is the subject. Delivery is at " +
+        "least once; readers drop what they have seen by its id. Messages of one key keep their order.",
+      license: { name: "MIT" },
+    },
+    defaultContentType: CONTENT_TYPE,
+    servers: {
+      local: {
+        host: "localhost:9092",
+        protocol: "kafka",
+        description: "The broker that npm start runs; KAFKA_BROKERS names any other",
+      },
+    },
+    channels: Object.fromEntries(allTopics.map((topic) => [topic.name, channel(topic, definitions)])),
+    operations: Object.fromEntries(operations(definitions, receivers)),
+    components: {
+      messages: Object.fromEntries(messages(definitions)),
+      schemas: Object.fromEntries(schemas(definitions)),
+    },
+  };
+}
+
+function channel(topic: Topic, definitions: readonly MessageDefinition[]): Json {
+  const own = definitions.filter((definition) => definition.topic.name === topic.name).flatMap(typesOf);
+  const isForDeadLetters = services.some((service) => deadLetterTopic(service) === topic.name);
+  const names = isForDeadLetters ? [DEAD_LETTER] : own;
+  const { "cleanup.policy": policy = "delete", "retention.ms": retention } = topic.config;
+  return {
+    address: topic.name,
+    description: `Keyed by ${topic.key}.`,
+    messages: Object.fromEntries(names.map((name) => [name, { $ref: `#/components/messages/${name}` }])),
+    bindings: {
+      kafka: {
+        topic: topic.name,
+        partitions: topic.partitions,
+        topicConfiguration: {
+          "cleanup.policy": policy.split(","),
+          ...(retention === undefined ? {} : { "retention.ms": Number(retention) }),
+        },
+        bindingVersion: BINDING,
+      },
+    },
+  };
+}
+
+function* operations(
+  definitions: readonly MessageDefinition[],
+  receivers: Receivers,
+): Iterable<[string, Json]> {
+  for (const [service, received] of Object.entries(receivers)) {
+    const sent = definitions.filter((definition) => senderOf(definition) === service);
+    for (const [topic, group] of Map.groupBy(sent, (definition) => definition.topic.name)) {
+      yield operation(
+        service,
+        "send",
+        topic,
+        group.map(({ type }) => type),
+      );
+    }
+    yield operation(service, "send", deadLetterTopic(service), [DEAD_LETTER]);
+    for (const [topic, group] of Map.groupBy(received, (definition) => definition.topic.name)) {
+      const [name, details] = operation(service, "receive", topic, group.flatMap(typesOf));
+      const bindings = { kafka: { groupId: { type: "string", const: service }, bindingVersion: BINDING } };
+      yield [name, { ...details, bindings }];
+    }
+  }
+}
+
+function operation(
+  service: string,
+  action: "send" | "receive",
+  topic: string,
+  types: readonly string[],
+): [string, Json] {
+  return [
+    `${service}.${action}.${topic}`,
+    {
+      action,
+      title: `${service} ${action}s on ${topic}`,
+      channel: { $ref: `#/channels/${topic}` },
+      messages: types.map((type) => ({ $ref: `#/channels/${topic}/messages/${type}` })),
+      tags: [{ name: service }],
+    },
+  ];
+}
+
+function* messages(definitions: readonly MessageDefinition[]): Iterable<[string, Json]> {
+  for (const definition of definitions) {
+    const { type, kind, key, upcasts } = definition;
+    for (const old of upcasts) {
+      const summary = `Superseded by ${type}: no longer emitted, still understood.`;
+      yield [old.type, cloudEvent(old.type, { summary, tags: [{ name: kind }, { name: "superseded" }] })];
+    }
+    const summary = `A ${kind} from ${senderOf(definition)}, keyed by its ${key}.`;
+    yield [type, cloudEvent(type, { summary, tags: [{ name: kind }] })];
+  }
+  yield [
+    DEAD_LETTER,
+    {
+      name: DEAD_LETTER,
+      summary: "A copy of a record that a service could not handle: key, value and headers as they came.",
+      contentType: "application/octet-stream",
+      headers: { $ref: "#/components/schemas/dead-letter.headers" },
+      payload: { description: "Any bytes, or none." },
+    },
+  ];
+}
+
+function cloudEvent(type: string, about: Json): Json {
+  return {
+    name: type,
+    ...about,
+    contentType: CONTENT_TYPE,
+    headers: { $ref: "#/components/schemas/headers" },
+    payload: {
+      allOf: [
+        { $ref: `#/components/schemas/envelope` },
+        {
+          type: "object",
+          properties: { type: { const: type }, data: { $ref: `#/components/schemas/${type}` } },
+        },
+      ],
+    },
+    bindings: {
+      kafka: { key: { type: "string", description: "The subject" }, bindingVersion: BINDING },
+    },
+  };
+}
+
+function* schemas(definitions: readonly MessageDefinition[]): Iterable<[string, unknown]> {
+  yield [
+    "headers",
+    { type: "object", properties: { "content-type": { const: CONTENT_TYPE } }, required: ["content-type"] },
+  ];
+  yield [
+    "dead-letter.headers",
+    {
+      type: "object",
+      properties: {
+        "dead-letter-reason": { type: "string" },
+        "dead-letter-error": { type: "string" },
+        "dead-letter-attempts": { type: "string", pattern: "^\\d+$" },
+        "dead-letter-source": { type: "string", description: "topic/partition/offset" },
+      },
+      required: ["dead-letter-reason", "dead-letter-error", "dead-letter-attempts", "dead-letter-source"],
+    },
+  ];
+  yield ["envelope", { ...plain(Envelope), description: `At most ${MAX_MESSAGE_BYTES} bytes as JSON.` }];
+  for (const definition of definitions) {
+    for (const { type, data } of [...definition.upcasts, definition]) yield [type, plain(data)];
+  }
+}
+
+/** Through JSON, which leaves out what TypeBox keeps in a schema for itself. */
+function plain(schema: object): Json {
+  return JSON.parse(JSON.stringify(schema)) as Json;
+}
+
+function typesOf({ type, upcasts }: MessageDefinition): string[] {
+  return [...upcasts.map((old) => old.type), type];
+}

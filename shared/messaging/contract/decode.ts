@@ -1,0 +1,83 @@
+import { TypeCompiler } from "@sinclair/typebox/compiler";
+import { faultsOf, type MessageDefinition } from "./define.ts";
+import { Envelope, MAX_MESSAGE_BYTES, type Message } from "./envelope.ts";
+
+/** What became of the bytes of a record. `rejected` says why in words that an operator can act on. */
+export type Decoded =
+  | { readonly status: "decoded"; readonly message: Message; readonly definition: MessageDefinition }
+  | { readonly status: "rejected"; readonly reason: RejectionReason; readonly detail: string };
+
+export type RejectionReason = "undecodable" | "unknown-type" | "schema";
+
+const envelopeCheck = TypeCompiler.Compile(Envelope);
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/**
+ * Reads a record's value. Never throws: whatever stands there is an answer. A message of an older version
+ * comes out as one of the current version: its type and its data are those that the definition has.
+ *
+ * @param known the definitions to read it by, as `byType` gives them
+ */
+export function decode(known: ReadonlyMap<string, MessageDefinition>, value: Uint8Array | null): Decoded {
+  if (value === null) return rejected("undecodable", "the record has no value");
+  if (value.byteLength > MAX_MESSAGE_BYTES) {
+    return rejected("undecodable", `longer than ${MAX_MESSAGE_BYTES} bytes`);
+  }
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(utf8.decode(value));
+  } catch (error) {
+    return rejected("undecodable", `not JSON: ${wordsOf(error)}`);
+  }
+  if (!envelopeCheck.Check(parsed)) {
+    return rejected("undecodable", `not a CloudEvent: ${faultsOf(envelopeCheck, parsed)}`);
+  }
+  const definition = known.get(parsed.type);
+  if (definition === undefined) {
+    return rejected("unknown-type", `nothing here knows the type ${parsed.type}`);
+  }
+  const current = lift(definition, parsed.type, parsed.data);
+  if ("fault" in current) return rejected("schema", current.fault);
+  const key = definition.keyOf(current.data);
+  if (parsed.subject !== key) {
+    return rejected("schema", `subject ${parsed.subject} is not the key ${key} of the data`);
+  }
+  const isCurrent = parsed.type === definition.type;
+  const message = isCurrent ? parsed : { ...parsed, type: definition.type, data: current.data };
+  // Sound: the envelope passed its check, and the data that of the definition whose type it bears.
+  return { status: "decoded", message: message as Message, definition };
+}
+
+/** Takes data through every version between its own and the current one; each has to accept what it is given. */
+function lift(
+  definition: MessageDefinition,
+  type: string,
+  original: unknown,
+): { readonly data: unknown } | { readonly fault: string } {
+  const first = definition.upcasts.findIndex((upcast) => upcast.type === type);
+  const upcasts = first === -1 ? [] : definition.upcasts.slice(first);
+  let data = original;
+  for (const upcast of upcasts) {
+    if (!upcast.check.Check(data)) return { fault: faultIn(upcast, data, type) };
+    try {
+      data = upcast.lift(data);
+    } catch (error) {
+      return { fault: `${upcast.type} could not be lifted to the next version: ${wordsOf(error)}` };
+    }
+  }
+  return definition.check.Check(data) ? { data } : { fault: faultIn(definition, data, type) };
+}
+
+/** @param type the message's own: a fault in any other version is one of the lifting */
+function faultIn(version: Pick<MessageDefinition, "type" | "check">, data: unknown, type: string): string {
+  const faults = faultsOf(version.check, data);
+  return version.type === type ? faults : `lifted from ${type} to ${version.type}: ${faults}`;
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function rejected(reason: RejectionReason, detail: string): Decoded {
+  return { status: "rejected", reason, detail };
+}

@@ -1,0 +1,126 @@
+import type { Static, TSchema } from "@sinclair/typebox";
+import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
+import type { Topic } from "./topic.ts";
+
+/** Every object on the wire is closed: a field that nobody defined is an error, not a surprise for later. */
+export const closed = { additionalProperties: false } as const;
+
+/** A kind of message: its type, where it travels, what it carries. */
+export interface MessageDefinition<Name extends string = string, Data extends TSchema = TSchema> {
+  /** With its version, `store.order.placed.v1`. */
+  readonly type: Name;
+  readonly kind: "command" | "event";
+  readonly topic: Topic;
+  /** The field of the data that is its partition key. */
+  readonly key: string;
+  readonly data: Data;
+  /** The versions before this one, oldest first: messages of theirs may still come. */
+  readonly upcasts: readonly Upcast[];
+  /** The partition key of a message with this data. */
+  keyOf(data: Static<Data>): string;
+  readonly check: TypeCheck<Data>;
+}
+
+/** An older version of a kind of message, and how its data becomes that of the next one. */
+export interface Upcast {
+  readonly type: string;
+  readonly data: TSchema;
+  readonly check: TypeCheck<TSchema>;
+  /** Takes what `check` accepts. May throw: then the message is refused as one that breaks its schema. */
+  lift(old: unknown): unknown;
+}
+
+/** The schemas that each of the older versions is lifted to: those after the first, then the current one. */
+type Next<Olds extends readonly TSchema[], Current extends TSchema> = Olds extends readonly [
+  TSchema,
+  ...infer Rest extends readonly TSchema[],
+]
+  ? readonly [...Rest, Current]
+  : readonly [];
+
+type Lifted<Schemas extends readonly TSchema[], Index> = Index extends keyof Schemas
+  ? Schemas[Index] extends TSchema
+    ? Static<Schemas[Index]>
+    : never
+  : never;
+
+type UpcastsOf<Olds extends readonly TSchema[], Current extends TSchema> = {
+  readonly [Index in keyof Olds]: {
+    readonly type: string;
+    readonly data: Olds[Index];
+    readonly lift: (old: Static<Olds[Index]>) => Lifted<Next<Olds, Current>, Index>;
+  };
+};
+
+/**
+ * Defines a kind of message.
+ *
+ * @param options.type the versioned name, `store.order.placed.v1`
+ * @param options.key the field of the data that is its partition key
+ * @param options.upcasts the versions before this one, oldest first, each with a pure function to the next
+ * @throws TypeError when the versions are not those directly before this one
+ */
+export function define<
+  const Name extends string,
+  Data extends TSchema,
+  const Olds extends readonly TSchema[] = readonly [],
+>(options: {
+  type: Name;
+  kind: "command" | "event";
+  topic: Topic;
+  key: keyof Static<Data> & string;
+  data: Data;
+  upcasts?: UpcastsOf<Olds, Data>;
+}): MessageDefinition<Name, Data> {
+  // Sound: `decode` gives `lift` only what the schema beside it accepts, and checks what it makes of it.
+  const olds = (options.upcasts ?? []) as readonly Omit<Upcast, "check">[];
+  refuseGaps([...olds.map(({ type }) => type), options.type]);
+  return {
+    ...options,
+    upcasts: olds.map((old) => ({ ...old, check: TypeCompiler.Compile(old.data) })),
+    keyOf: (data) => String((data as Record<string, unknown>)[options.key]),
+    check: TypeCompiler.Compile(options.data),
+  };
+}
+
+/** A name and its version. */
+const VERSIONED = /^(.+)\.v([1-9]\d*)$/;
+
+/** A version left out would be a version whose messages nobody can read. */
+function refuseGaps(types: readonly string[]): void {
+  for (const [index, type] of types.entries()) {
+    const before = types[index - 1];
+    if (before === undefined) continue;
+    const [, stem, version] = VERSIONED.exec(before) ?? [];
+    const next = `${stem}.v${Number(version) + 1}`;
+    if (type !== next)
+      throw new TypeError(`${before} is followed by ${type}: a version is lifted to the next one`);
+  }
+}
+
+/**
+ * Definitions by each name that a message of theirs may bear: the current one and those of older versions.
+ *
+ * @throws TypeError when two of them claim one name
+ */
+export function byType(definitions: readonly MessageDefinition[]): ReadonlyMap<string, MessageDefinition> {
+  const known = new Map<string, MessageDefinition>();
+  for (const definition of definitions) {
+    for (const { type } of [definition, ...definition.upcasts]) {
+      const other = known.get(type);
+      if (other !== undefined && other !== definition) throw new TypeError(`${type} is defined twice`);
+      known.set(type, definition);
+    }
+  }
+  return known;
+}
+
+/** The first few faults of a value, each with its path. */
+export function faultsOf(check: TypeCheck<TSchema>, value: unknown): string {
+  const faults: string[] = [];
+  for (const { path, message } of check.Errors(value)) {
+    faults.push(`${path || "/"}: ${message}`);
+    if (faults.length === 3) break;
+  }
+  return faults.join("; ");
+}

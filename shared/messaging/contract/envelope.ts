@@ -1,0 +1,132 @@
+import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { faultsOf, type MessageDefinition } from "./define.ts";
+
+/**
+ * The envelope: CloudEvents 1.0 in structured JSON mode, with the distributed tracing extension and two
+ * extensions of our own. https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
+ */
+export interface Message<Type extends string = string, Data = unknown> {
+  readonly specversion: "1.0";
+  /** UUIDv7, unique for every message ever emitted: what an inbox remembers. */
+  readonly id: string;
+  /** The service that emitted it. */
+  readonly source: string;
+  readonly type: Type;
+  /** The partition key: messages of one subject are handled in the order in which they were emitted. */
+  readonly subject: string;
+  /** RFC 3339, UTC. */
+  readonly time: string;
+  readonly datacontenttype: "application/json";
+  readonly data: Data;
+  /** The id of the message, or of the request, that began it all. */
+  readonly correlationid: string;
+  /** The id of the message, or of the request, whose handling emitted this one. */
+  readonly causationid: string;
+  /** W3C Trace Context. */
+  readonly traceparent?: string;
+}
+
+/** The same as JSON Schema, whatever the data. */
+export const Envelope = Type.Object(
+  {
+    specversion: Type.Literal("1.0"),
+    id: Type.String({ pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$" }),
+    source: Type.String({ minLength: 1, maxLength: 256 }),
+    type: Type.String({ minLength: 1, maxLength: 256 }),
+    subject: Type.String({ minLength: 1, maxLength: 256 }),
+    time: Type.String({
+      pattern: "^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?(Z|[+-]\\d\\d:\\d\\d)$",
+    }),
+    datacontenttype: Type.Literal("application/json"),
+    data: Type.Unknown(),
+    correlationid: Type.String({ minLength: 1, maxLength: 256 }),
+    causationid: Type.String({ minLength: 1, maxLength: 256 }),
+    traceparent: Type.Optional(Type.String({ maxLength: 256 })),
+  },
+  // The envelope stays open: CloudEvents lets anybody on the way add extension attributes.
+  { additionalProperties: true },
+);
+
+export type MessageOf<Definition> =
+  Definition extends MessageDefinition<infer Name, infer Data> ? Message<Name, Static<Data>> : never;
+
+export type DataOf<Definition> =
+  Definition extends MessageDefinition<string, infer Data> ? Static<Data> : never;
+
+/** A record as it goes to the broker. */
+export interface EncodedMessage {
+  readonly topic: string;
+  readonly key: string;
+  readonly value: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export const CONTENT_TYPE = "application/cloudevents+json";
+
+/** Longer messages are refused on both sides: ten times the longest that the store can make. */
+export const MAX_MESSAGE_BYTES = 256 * 1024;
+
+/** A message broke its own contract on the way out: a programming error, never the sender's input. */
+export class ContractViolation extends Error {
+  override readonly name = "ContractViolation";
+}
+
+/** What only the place that emits a message knows. */
+export interface Origin {
+  readonly id: string;
+  readonly source: string;
+  readonly time: string;
+  readonly correlationid: string;
+  readonly causationid: string;
+  readonly traceparent?: string;
+}
+
+/**
+ * Puts data into its envelope.
+ *
+ * @throws ContractViolation when the data does not match the definition's schema
+ */
+export function message<Name extends string, Data extends TSchema>(
+  definition: MessageDefinition<Name, Data>,
+  data: Static<Data>,
+  origin: Origin,
+): Message<Name, Static<Data>> {
+  if (!definition.check.Check(data)) {
+    throw new ContractViolation(`${definition.type}: ${faultsOf(definition.check, data)}`);
+  }
+  return {
+    specversion: "1.0",
+    type: definition.type,
+    subject: definition.keyOf(data),
+    datacontenttype: "application/json",
+    ...origin,
+    data,
+  };
+}
+
+/** Serialises a message for its topic. @throws ContractViolation when it is longer than MAX_MESSAGE_BYTES */
+export function encode(definition: MessageDefinition, envelope: Message): EncodedMessage {
+  const value = JSON.stringify(envelope);
+  if (Buffer.byteLength(value) > MAX_MESSAGE_BYTES) {
+    throw new ContractViolation(`${definition.type}: longer than ${MAX_MESSAGE_BYTES} bytes`);
+  }
+  return {
+    topic: definition.topic.name,
+    key: envelope.subject,
+    value,
+    headers: { "content-type": CONTENT_TYPE },
+  };
+}
+
+/** A message that a decision asks for: what to say, before there is an envelope to say it in. */
+export interface Emission<Definition extends MessageDefinition = MessageDefinition> {
+  readonly definition: Definition;
+  readonly data: DataOf<Definition>;
+}
+
+export function emission<Definition extends MessageDefinition>(
+  definition: Definition,
+  data: DataOf<Definition>,
+): Emission<Definition> {
+  return { definition, data };
+}

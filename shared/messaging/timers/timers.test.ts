@@ -1,0 +1,84 @@
+import { afterEach, expect, test } from "bun:test";
+import { eventually, failureOf, TestService } from "../testing/kit.ts";
+import type { TimerHandler } from "./timers.ts";
+
+let service: TestService;
+afterEach(() => service.stop());
+
+function withTimers(fire: (key: string, data: unknown) => void = () => {}): TestService {
+  const handler: TimerHandler = {
+    name: "remind",
+    fire({ key, data }) {
+      service.database.sql.run("INSERT INTO effects (name, text) VALUES (?, ?)", [key, JSON.stringify(data)]);
+      fire(key, data);
+    },
+  };
+  service = new TestService(undefined, { timers: [handler] });
+  return service;
+}
+const set = (key: string, inMs: number, data: unknown = null) =>
+  service.kit.unitOfWork.run((transaction) =>
+    transaction.setTimer({ name: "remind", key, dueAt: transaction.now + inMs, data }),
+  );
+
+test("a deadline comes once, with its data", async () => {
+  withTimers().kit.start();
+  await set("a", 5, { what: "tea" });
+  await eventually(() => service.applied().length === 1);
+  expect(service.applied()).toEqual(['a:{"what":"tea"}']);
+  expect(service.kit.timerStore.counts()).toEqual({ pending: 0, failed: 0 });
+});
+
+test("one that was cancelled or set anew does not come as it was", async () => {
+  withTimers().kit.start();
+  await set("cancelled", 10);
+  await set("moved", 10, "early");
+  await service.kit.unitOfWork.run((transaction) => transaction.cancelTimer("remind", "cancelled"));
+  await set("moved", 20, "late");
+  await set("last", 40);
+  await eventually(() => service.applied().length === 2);
+  expect(service.applied()).toEqual(['moved:"late"', "last:null"]);
+});
+
+test("a deadline of a transaction that was undone does not exist", async () => {
+  withTimers().kit.start();
+  const failing = service.kit.unitOfWork.run((transaction) => {
+    transaction.setTimer({ name: "remind", key: "a", dueAt: 0 });
+    throw new Error("no");
+  });
+  expect(await failureOf(failing)).toMatch("no");
+  await set("b", 0);
+  await eventually(() => service.applied().length === 1);
+  expect(service.applied()).toEqual(["b:null"]);
+});
+
+test("what came due while nobody was there comes at the next start", async () => {
+  withTimers();
+  await set("a", 1);
+  await Bun.sleep(5);
+  await service.crash();
+  await eventually(() => service.applied().length === 1);
+});
+
+test("one that fails is undone and tried again; the others of its slice come once", async () => {
+  let failures = 1;
+  withTimers((key) => {
+    if (key === "b" && failures-- > 0) throw new Error("in passing");
+  });
+  await Promise.all(["a", "b", "c"].map((key) => set(key, 0)));
+  service.kit.start();
+  await eventually(() => service.applied().length === 3);
+  expect(service.applied().sort()).toEqual(["a:null", "b:null", "c:null"]);
+});
+
+test("thousands that come due at once do not keep other work waiting", async () => {
+  withTimers();
+  await service.kit.unitOfWork.run((transaction) => {
+    for (let i = 0; i < 3_000; i++) transaction.setTimer({ name: "remind", key: String(i), dueAt: 0 });
+  });
+  service.kit.start();
+  await Bun.sleep(0);
+  const firedBefore = await service.kit.unitOfWork.run(() => service.applied().length);
+  expect(firedBefore).toBeLessThan(3_000);
+  await eventually(() => service.applied().length === 3_000);
+});

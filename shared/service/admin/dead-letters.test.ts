@@ -1,0 +1,157 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { eventually, letters } from "@distributed-messaging/messaging/testing";
+import { generateSigningKey } from "../identity/auth.ts";
+import { DeadLetterBench, letter, tokenOf } from "./dead-letter-fixture.ts";
+
+let bench: DeadLetterBench;
+beforeEach(async () => {
+  bench = await DeadLetterBench.open();
+});
+afterEach(() => bench.close());
+
+describe("who may ask", () => {
+  const requests = [
+    ["GET", ""],
+    ["GET", "/1"],
+    ["PUT", "/1/message", {}],
+    ["POST", "/1/replay"],
+    ["POST", "/replay", { ids: [1] }],
+    ["DELETE", "/1", { reason: "x" }],
+  ] as const;
+
+  test("nobody without a token, or with one of a key that is not the store's", async () => {
+    const foreign = await tokenOf("admin", "alice", await generateSigningKey());
+    for (const [method, path, body] of requests) {
+      expect((await fetch(bench.url + path, { method })).status).toBe(401);
+      expect((await bench.ask(method, path, body, foreign)).status).toBe(401);
+    }
+  });
+
+  test("no customer", async () => {
+    const customer = await tokenOf("customer");
+    const [id] = await bench.park(letter("a", "poison"));
+    for (const [method, path, body] of requests) {
+      expect(await bench.ask(method, path, body, customer)).toMatchObject({
+        status: 403,
+        body: { type: "urn:problem-type:admin-only" },
+      });
+    }
+    expect((await bench.ask("GET", `/${id}`)).body).toMatchObject({ replays: 0, edited: null, actions: [] });
+  });
+});
+
+describe("GET /dead-letters", () => {
+  test("lists them oldest first, page by page, without their bytes", async () => {
+    const ids = await bench.park(letter("a", "poison"), letter("a", "1"), letter("a", "2"));
+    const { status, body } = await bench.ask("GET", "?limit=2");
+    expect(status).toBe(200);
+    expect(body).toEqual([
+      {
+        id: ids[0],
+        topic: "letters",
+        partition: expect.any(Number),
+        offset: expect.any(Number),
+        key: "a",
+        reason: "domain",
+        error: "no poison",
+        attempts: 1,
+        replays: 0,
+        edited: false,
+        bytes: expect.any(Number),
+        parkedAt: expect.stringMatching(/^\d{4}-.*Z$/),
+      },
+      expect.objectContaining({ id: ids[1], reason: "behind" }),
+    ]);
+    expect((await bench.ask("GET", `?after=${ids[1]}`)).body).toMatchObject([{ id: ids[2] }]);
+  });
+
+  test("finds them by topic, key, reason, error and age", async () => {
+    await bench.park(letter("a", "poison"), letter("a", "1"));
+    const found = async (query: string) => (await bench.ask("GET", query)).body.length;
+    expect(await found("?topic=letters&key=a&reason=behind")).toBe(1);
+    expect(await found("?key=b")).toBe(0);
+    expect(await found("?error=poison")).toBe(1);
+    expect(await found("?olderThan=1h")).toBe(0);
+    expect(await found("?olderThan=0s")).toBe(2);
+  });
+
+  test.each([
+    ["?limit=0", "/limit", "expected an integer from 1 to 500"],
+    ["?olderThan=soon", "/olderThan", "expected a duration such as 30s, 15m, 1h or 7d"],
+    ["?unknown=1", "/unknown", "is not a known field"],
+    ["?reason=bad", "/reason", "expected union value"],
+    ["/x", "/id", expect.any(String)],
+  ])("refuses %s and says why", async (query, path, text) => {
+    expect(await bench.ask("GET", query)).toMatchObject({
+      status: 422,
+      body: { errors: [{ path, message: text }] },
+    });
+  });
+});
+
+describe("GET /dead-letters/:id", () => {
+  test("tells all that is known, bytes as base64 and as text", async () => {
+    const envelope = letter("a", "poison");
+    const [id] = await bench.park(envelope, letter("a", "1"));
+    const { body } = await bench.ask("GET", `/${id}`);
+    expect(body).toMatchObject({
+      id,
+      headers: { "content-type": "application/cloudevents+json" },
+      raw: {
+        text: JSON.stringify(envelope),
+        base64: Buffer.from(JSON.stringify(envelope)).toString("base64"),
+      },
+      decoded: { message: { id: envelope.id, data: { text: "poison" } } },
+      error: "no poison",
+      stack: expect.stringContaining("DomainError"),
+      attempts: 1,
+      lineLength: 2,
+      actions: [],
+    });
+  });
+
+  test("shows what is no text, and what is not there, as what it is", async () => {
+    const headers = {};
+    await bench.service.broker.publish([
+      { topic: letters.name, key: "g", value: new Uint8Array([0xff, 0]), headers },
+      { topic: letters.name, key: "n", value: null, headers },
+    ]);
+    await eventually(() => bench.service.kit.deadLetters.count() === 2);
+    const shown = await Promise.all(
+      (await bench.ask("GET", "")).body.map(
+        async ({ id }: { id: number }) => (await bench.ask("GET", `/${id}`)).body,
+      ),
+    );
+    expect(shown.find(({ key: name }) => name === "g")).toMatchObject({
+      raw: { bytes: 2, text: null, base64: "/wA=" },
+      decoded: { problem: expect.stringContaining("not JSON") },
+    });
+    expect(shown.find(({ key: name }) => name === "n").raw).toBeNull();
+  });
+
+  test("says when there is none", async () => {
+    expect(await bench.ask("GET", "/999")).toMatchObject({
+      status: 404,
+      body: { type: "urn:problem-type:dead-letter-not-found", detail: "There is no dead letter 999." },
+    });
+  });
+});
+
+test("the OpenAPI document describes every route, its bodies, answers and the need for a token", async () => {
+  const document = await (await fetch(new URL("/openapi/json", bench.url))).json();
+  const routes = ["", "/{id}", "/{id}/message", "/{id}/replay", "/replay"].map(
+    (path) => `/dead-letters${path}`,
+  );
+  expect(Object.keys(document.paths)).toEqual(expect.arrayContaining(routes));
+  for (const operation of routes.flatMap((route) =>
+    Object.values<Record<string, unknown>>(document.paths[route]),
+  )) {
+    expect(operation).toMatchObject({ security: [{ bearer: [] }], summary: expect.any(String) });
+  }
+  const list = document.paths["/dead-letters"].get;
+  expect(list.parameters.map(({ name }: { name: string }) => name).sort()).toEqual(
+    ["topic", "key", "reason", "error", "olderThan", "after", "limit"].sort(),
+  );
+  expect(list.responses["200"].content["application/json"].schema.type).toBe("array");
+  expect(document.paths["/dead-letters/replay"].post.requestBody).toBeDefined();
+});

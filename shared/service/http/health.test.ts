@@ -1,0 +1,71 @@
+import { describe, expect, test } from "bun:test";
+import { serveForTest } from "../testing.ts";
+import { type HealthCheck, readiness } from "./health.ts";
+
+const up = (name: string, required = true): HealthCheck => ({ name, required, check: () => true });
+const down = (name: string, required = true): HealthCheck => ({ name, required, check: async () => false });
+
+describe("health", () => {
+  test("GET /liveness says that the process answers", async () => {
+    await using server = await serveForTest(() => {}, { app: "order", checks: [down("database")] });
+    const response = await fetch(`${server.url}/liveness`);
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual({ app: "order", status: "UP" });
+  });
+
+  test("GET /readiness is 200 when everything works", async () => {
+    await using server = await serveForTest(() => {}, {
+      app: "order",
+      checks: [up("database"), up("broker")],
+    });
+    const response = await fetch(`${server.url}/readiness`);
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual({
+      app: "order",
+      ready: true,
+      checks: { database: "UP", broker: "UP" },
+    });
+  });
+
+  test("GET /readiness is 503 when something that is required does not", async () => {
+    await using server = await serveForTest(() => {}, {
+      app: "order",
+      checks: [up("database"), down("broker")],
+    });
+    const response = await fetch(`${server.url}/readiness`);
+    expect(response.status).toBe(503);
+    expect(await response.json()).toEqual({
+      app: "order",
+      ready: false,
+      checks: { database: "UP", broker: "DOWN" },
+    });
+  });
+
+  test("what is not required is shown and changes nothing", async () => {
+    await using server = await serveForTest(() => {}, { checks: [up("database"), down("broker", false)] });
+    const response = await fetch(`${server.url}/readiness`);
+    expect(response.status).toBe(200);
+    expect(await response.json()).toMatchObject({ ready: true, checks: { broker: "DOWN" } });
+  });
+
+  test("a check that throws, rejects or never answers is down", async () => {
+    const throws: HealthCheck = {
+      name: "throws",
+      required: true,
+      check() {
+        throw new Error("no");
+      },
+    };
+    const rejects: HealthCheck = {
+      name: "rejects",
+      required: true,
+      check: () => Promise.reject(new Error("no")),
+    };
+    const hangs: HealthCheck = { name: "hangs", required: true, check: () => new Promise(() => {}) };
+    expect(await readiness("order", [throws, rejects, hangs])).toEqual({
+      app: "order",
+      ready: false,
+      checks: { throws: "DOWN", rejects: "DOWN", hangs: "DOWN" },
+    });
+  });
+});

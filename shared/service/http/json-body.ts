@@ -1,0 +1,132 @@
+import { ServiceError } from "../errors.ts";
+
+/** The longest body that a service reads. */
+export const MAX_BODY_BYTES = 64 * 1024;
+/** No message of any service has a tenth of it. */
+const MAX_DEPTH = 64;
+
+const [QUOTE, BACKSLASH] = [0x22, 0x5c];
+const [OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET] = [0x7b, 0x7d, 0x5b, 0x5d];
+
+const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;\s*charset="?utf-8"?\s*)?;?\s*$/i;
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/**
+ * Reads a request's body as a JSON object; undefined when there is no body. It holds at most MAX_BODY_BYTES
+ * and one chunk of it in memory, whatever the headers claim.
+ *
+ * @throws ServiceError too-large | unsupported (not declared as JSON) | malformed (empty, not UTF-8, not JSON,
+ * nested too deeply) | invalid (JSON, but no object, or with a member `toString`)
+ */
+export async function readJson(request: Request): Promise<object | undefined> {
+  refuseDeclaredLength(request);
+  if (request.body === null) return undefined;
+  refuseOtherTypes(request);
+  const bytes = await readBounded(request);
+  if (bytes.byteLength === 0) throw malformed("The body is empty. Send JSON.");
+  refuseDeepNesting(bytes);
+  const value = parse(bytes);
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    refuseUnprintable(value, "");
+    return value;
+  }
+  // Elysia does not check null, numbers and the like against an optional body's schema.
+  const errors = [{ path: "", message: "expected object" }];
+  throw new ServiceError("invalid", "invalid-input", "The body is invalid: expected object.", { errors });
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(utf8.decode(bytes));
+  } catch {
+    // The engine's own words quote the input.
+    throw malformed("The body is not JSON in UTF-8.");
+  }
+}
+
+/**
+ * Values nested by the thousand can be parsed, and then overflow the stack of whatever walks them: Elysia's
+ * own validation errors do, and so would any JSON.stringify.
+ */
+function refuseDeepNesting(bytes: Uint8Array): void {
+  let depth = 0;
+  let inString = false;
+  for (let index = 0; index < bytes.length; index++) {
+    const byte = bytes[index];
+    if (inString) {
+      if (byte === BACKSLASH) index++;
+      else if (byte === QUOTE) inString = false;
+    } else if (byte === QUOTE) inString = true;
+    else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) depth++;
+    else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) depth--;
+    if (depth > MAX_DEPTH) {
+      throw new ServiceError(
+        "malformed",
+        "malformed-body",
+        `The body is nested deeper than ${MAX_DEPTH} levels.`,
+      );
+    }
+  }
+}
+
+/**
+ * No message has a member `toString`. An object that does cannot be put into a text, and Elysia does so for the
+ * message of a validation error: it would throw something else in its place.
+ */
+function refuseUnprintable(value: object, path: string): void {
+  for (const [name, member] of Object.entries(value)) {
+    const pointer = `${path}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+    if (name === "toString") {
+      const errors = [{ path: pointer, message: "is not a known field" }];
+      throw new ServiceError("invalid", "invalid-input", `The body is invalid: ${pointer}.`, { errors });
+    }
+    if (typeof member === "object" && member !== null) refuseUnprintable(member, pointer);
+  }
+}
+
+/** @throws ServiceError too-large when Content-Length already says so */
+export function refuseDeclaredLength(request: Request): void {
+  const declared = request.headers.get("content-length");
+  if (declared !== null && Number(declared) > MAX_BODY_BYTES) throw tooLarge();
+}
+
+function refuseOtherTypes(request: Request): void {
+  const type = request.headers.get("content-type");
+  const encoding = request.headers.get("content-encoding");
+  if (type === null || !JSON_TYPE.test(type)) {
+    throw new ServiceError(
+      "unsupported",
+      "unsupported-media-type",
+      "Send the body as application/json in UTF-8.",
+    );
+  }
+  if (encoding !== null && encoding.toLowerCase() !== "identity") {
+    throw new ServiceError(
+      "unsupported",
+      "unsupported-media-type",
+      "Send the body without a content encoding.",
+    );
+  }
+}
+
+async function readBounded(request: Request): Promise<Uint8Array> {
+  // With a declared length, HTTP's framing already ended the body there (RFC 9112 §6.3).
+  if (request.headers.has("content-length")) return request.bytes();
+  if (request.body === null) return new Uint8Array();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of request.body) {
+    length += chunk.byteLength;
+    if (length > MAX_BODY_BYTES) throw tooLarge();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, length);
+}
+
+function malformed(detail: string): ServiceError {
+  return new ServiceError("malformed", "malformed-body", detail);
+}
+
+function tooLarge(): ServiceError {
+  return new ServiceError("too-large", "body-too-large", `The body is longer than ${MAX_BODY_BYTES} bytes.`);
+}

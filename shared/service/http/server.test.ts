@@ -1,0 +1,122 @@
+import { describe, expect, test } from "bun:test";
+import { StartError } from "../errors.ts";
+import { createMetrics } from "../telemetry/metrics.ts";
+import { captureLogger, rawRequest, serveForTest } from "../testing.ts";
+import { createHttpApp, listen } from "./app.ts";
+
+const newApp = () => createHttpApp({ app: "test", log: captureLogger().log, metrics: createMetrics("test") });
+
+/** Something that a test opens when it wants to. */
+function gate() {
+  const opened = Promise.withResolvers<void>();
+  const reached = Promise.withResolvers<void>();
+  return { opened, reached };
+}
+
+describe("listen", () => {
+  test("chooses a free port for 0 and tells it", async () => {
+    await using server = await serveForTest(() => {});
+    expect(server.listening.port).toBeGreaterThan(0);
+    expect((await fetch(`${server.url}/liveness`)).status).toBe(200);
+  });
+
+  test("says in one line that a port is taken, and by which setting", async () => {
+    await using server = await serveForTest(() => {});
+    const attempt = listen(newApp(), {
+      host: "127.0.0.1",
+      port: server.listening.port,
+      setting: "ORDER_PORT",
+    });
+    await expect(attempt).rejects.toThrow(
+      new StartError(`port ${server.listening.port} on 127.0.0.1 is taken (ORDER_PORT)`),
+    );
+  });
+
+  test("says in one line that a host is not here", async () => {
+    for (const host of ["192.0.2.1", "no-such-host.invalid"]) {
+      const attempt = listen(newApp(), { host, port: 0 });
+      await expect(attempt).rejects.toThrow(
+        new StartError(`cannot listen at port 0 on ${host}: is HOST an address of this machine?`),
+      );
+    }
+  });
+});
+
+describe("stop", () => {
+  test("lets a running request finish and takes no new one", async () => {
+    const { opened, reached } = gate();
+    const server = await serveForTest((app) => {
+      app.get("/slow", async () => {
+        reached.resolve();
+        await opened.promise;
+        return "finished";
+      });
+    });
+    const slow = fetch(`${server.url}/slow`);
+    await reached.promise;
+    const stopped = server.listening.stop(10_000);
+    await expect(fetch(`${server.url}/liveness`)).rejects.toThrow();
+    opened.resolve();
+    expect(await (await slow).text()).toBe("finished");
+    await stopped;
+  });
+
+  test("cuts what has not finished by the deadline", async () => {
+    const { reached } = gate();
+    const server = await serveForTest((app) => {
+      app.get("/never", () => {
+        reached.resolve();
+        return new Promise(() => {});
+      });
+    });
+    const never = fetch(`${server.url}/never`);
+    never.catch(() => {});
+    await reached.promise;
+    await server.listening.stop(20);
+    await expect(never).rejects.toThrow();
+  });
+
+  test("can be asked for twice, and frees the port", async () => {
+    const server = await serveForTest(() => {});
+    const { port } = server.listening;
+    // A client that keeps its connection and says nothing must not hold it up.
+    await fetch(`${server.url}/liveness`);
+    await Promise.all([server.listening.stop(10_000), server.listening.stop(10_000)]);
+    await server.listening.stop(10_000);
+    const again = await listen(newApp(), { host: "127.0.0.1", port });
+    expect(again.port).toBe(port);
+    await again.stop(1000);
+  });
+});
+
+describe("a request that is no HTTP that anybody should send", () => {
+  test.each([
+    ["a Host with a path", "GET /orders HTTP/1.1\r\nHost: a/b\r\n\r\n"],
+    ["a Host with a query", "GET /orders HTTP/1.1\r\nHost: a?b=/liveness\r\n\r\n"],
+    ["an empty Host", "GET /orders HTTP/1.1\r\nHost: \r\n\r\n"],
+    ["no Host", "GET /orders HTTP/1.1\r\n\r\n"],
+    ["two lengths", "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx"],
+    [
+      "a length and chunks",
+      "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+    ["a length that is no number", "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: abc\r\n\r\nx"],
+    ["a negative length", "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\nx"],
+  ])("because of %s gets 400 and harms nobody", async (_what, bytes) => {
+    await using server = await serveForTest(() => {});
+    expect(await rawRequest(server.listening.port, bytes, "\r\n\r\n")).toStartWith("HTTP/1.1 400 ");
+    expect((await fetch(`${server.url}/liveness`)).status).toBe(200);
+  });
+
+  test("finds its route whatever the length of its Host", async () => {
+    await using server = await serveForTest((app) => void app.get("/a/b", () => "found"));
+    for (const host of ["h", "a.b", "x".repeat(200)]) {
+      const answer = await rawRequest(
+        server.listening.port,
+        `GET /a/b HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
+        "found",
+      );
+      expect(answer).toStartWith("HTTP/1.1 200 ");
+    }
+  });
+});

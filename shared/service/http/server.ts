@@ -1,0 +1,124 @@
+import type { AnyElysia } from "elysia";
+import { StartError } from "../errors.ts";
+
+/** A server that accepts connections. */
+export interface Listening {
+  /** The real one, also when port 0 was asked for. */
+  readonly port: number;
+  readonly url: string;
+  /**
+   * Accepts no more connections, tells WebSockets to go away (1001), lets running requests finish until the
+   * deadline and then cuts them. Resolves when the port is free; calling it again waits for the same end.
+   */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+export interface ListenOptions {
+  readonly host: string;
+  /** 0 for any free one. */
+  readonly port: number;
+  /** The setting that the port came from, for the message when it is taken. */
+  readonly setting?: string;
+}
+
+/** Clients of ours say little; what they are sent waits for them up to a point, then they are cut off. */
+const SOCKET_LIMITS = {
+  maxPayloadLength: 16 * 1024,
+  idleTimeout: 60,
+  sendPings: true,
+  backpressureLimit: 1024 * 1024,
+  closeOnBackpressureLimit: true,
+} as const;
+
+/** RFC 6455 §7.4.1: an endpoint is going away. */
+const GOING_AWAY = 1001;
+
+/**
+ * Serves an app. Not Elysia's own `listen`: that shares the port with whoever has it already, shows Bun's
+ * error page, and lets its socket handlers take the place of any that could tell sockets to go away.
+ *
+ * @throws StartError when the port is taken or the host is not ours
+ */
+export async function listen(app: AnyElysia, options: ListenOptions): Promise<Listening> {
+  await app.modules;
+  const sockets = new Set<Bun.ServerWebSocket<SocketData>>();
+  const server = serve(app, options, sockets);
+  app.server = server;
+  const { port } = server;
+  if (port === undefined) throw new StartError(`${options.host} gave no port`);
+  let stopped: Promise<void> | undefined;
+  return {
+    port,
+    url: `http://${options.host.includes(":") ? `[${options.host}]` : options.host}:${port}`,
+    stop(deadlineMs) {
+      stopped ??= stop(server, sockets, deadlineMs);
+      return stopped;
+    },
+  };
+}
+
+/** What Elysia leaves in a socket's data: the handlers of the route that it was opened at. */
+interface SocketData {
+  open?(socket: Socket): unknown;
+  message?(socket: Socket, message: string | Buffer): unknown;
+  drain?(socket: Socket): unknown;
+  close?(socket: Socket, code: number, reason: string): unknown;
+  ping?(socket: Socket, data: Buffer): unknown;
+  pong?(socket: Socket, data: Buffer): unknown;
+}
+type Socket = Bun.ServerWebSocket<SocketData>;
+
+function serve(app: AnyElysia, options: ListenOptions, sockets: Set<Socket>): Bun.Server<SocketData> {
+  try {
+    return Bun.serve<SocketData>({
+      hostname: options.host,
+      port: options.port,
+      reusePort: false,
+      development: false,
+      idleTimeout: 30,
+      // Bun's own refusal is an empty 413; the limit that counts is the one in json-body.ts. Nothing is
+      // buffered meanwhile: a body that nobody reads stays in the socket.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      fetch: (request) => app.fetch(request),
+      websocket: {
+        ...SOCKET_LIMITS,
+        open(socket) {
+          sockets.add(socket);
+          socket.data.open?.(socket);
+        },
+        message: (socket, message) => void socket.data.message?.(socket, message),
+        drain: (socket) => void socket.data.drain?.(socket),
+        ping: (socket, data) => void socket.data.ping?.(socket, data),
+        pong: (socket, data) => void socket.data.pong?.(socket, data),
+        close(socket, code, reason) {
+          sockets.delete(socket);
+          socket.data.close?.(socket, code, reason);
+        },
+      },
+    });
+  } catch (error) {
+    throw cannotListen(error, options);
+  }
+}
+
+function cannotListen(error: unknown, { host, port, setting }: ListenOptions): StartError {
+  const hint = setting === undefined ? "" : ` (${setting})`;
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EADDRINUSE") return new StartError(`port ${port} on ${host} is taken${hint}`);
+  if (code === "EACCES")
+    return new StartError(`port ${port} on ${host} needs more rights than this user has${hint}`);
+  return new StartError(
+    `cannot listen at port ${port} on ${host}${hint}: is HOST an address of this machine?`,
+  );
+}
+
+async function stop(server: Bun.Server<SocketData>, sockets: Set<Socket>, deadlineMs: number): Promise<void> {
+  const drained = server.stop();
+  for (const socket of sockets) socket.close(GOING_AWAY, "the service is stopping");
+  const deadline = Promise.withResolvers<void>();
+  const timer = setTimeout(deadline.resolve, Math.max(0, deadlineMs));
+  await Promise.race([drained, deadline.promise]);
+  clearTimeout(timer);
+  // Only what is still running after the deadline has anything left to cut.
+  await server.stop(true);
+}

@@ -1,0 +1,200 @@
+import { describe, expect, test } from "bun:test";
+import {
+  calculateJwkThumbprint,
+  exportJWK,
+  generateKeyPair,
+  importJWK,
+  type JWTPayload,
+  SignJWT,
+} from "jose";
+import { ServiceError } from "../errors.ts";
+import {
+  acceptSubprotocol,
+  authenticate,
+  generateSigningKey,
+  issueToken,
+  type KeyLookup,
+  requireAdmin,
+  verifyToken,
+} from "./auth.ts";
+
+const now = Date.UTC(2026, 0, 1);
+const key = await generateSigningKey();
+const other = await generateSigningKey();
+const keys: KeyLookup = (keyId) => (keyId === key.keyId ? key.publicJwk : undefined);
+const alice = { customerId: "CUSTOMER_001", role: "customer" } as const;
+const token = await issueToken(key.privateJwk, { ...alice, keyId: key.keyId, now, ttlS: 3600 });
+
+async function codeOf(attempt: Promise<unknown>): Promise<string> {
+  try {
+    await attempt;
+  } catch (error) {
+    if (error instanceof ServiceError && error.kind === "unauthorized") return error.code;
+    throw error;
+  }
+  return "accepted";
+}
+
+const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+
+describe("a signing key", () => {
+  test("is an OKP key under its thumbprint", async () => {
+    expect(key.publicJwk).toEqual({ kty: "OKP", crv: "Ed25519", x: expect.stringMatching(/^[\w-]{43}$/) });
+    expect(key.keyId).toBe(await calculateJwkThumbprint({ ...key.publicJwk }));
+    expect(key.privateJwk).toMatchObject(key.publicJwk);
+    expect(other.keyId).not.toBe(key.keyId);
+  });
+});
+
+describe("verifyToken", () => {
+  test("tells who bears it and until when", async () => {
+    expect(await verifyToken(token, keys, now)).toEqual({ ...alice, expiresAt: now + 3_600_000 });
+    const admin = await issueToken(key.privateJwk, {
+      customerId: "root",
+      role: "admin",
+      keyId: key.keyId,
+      now,
+      ttlS: 1,
+    });
+    expect((await verifyToken(admin, keys, now)).role).toBe("admin");
+  });
+
+  test("looks at the key and the time again for a token that it has seen", async () => {
+    const seen = await issueToken(key.privateJwk, { ...alice, keyId: key.keyId, now, ttlS: 60 });
+    expect(await codeOf(verifyToken(seen, keys, now))).toBe("accepted");
+    expect(await codeOf(verifyToken(seen, () => undefined, now))).toBe("token-invalid");
+    expect(await codeOf(verifyToken(seen, () => other.publicJwk, now))).toBe("token-invalid");
+    expect(await codeOf(verifyToken(seen, keys, now + 70_000))).toBe("token-expired");
+    expect(await codeOf(verifyToken(seen, keys, now))).toBe("accepted");
+  });
+
+  test("is lenient with clocks by seconds, not by minutes", async () => {
+    expect(await codeOf(verifyToken(token, keys, now + 3_602_000))).toBe("accepted");
+    expect(await codeOf(verifyToken(token, keys, now + 3_610_000))).toBe("token-expired");
+  });
+
+  test("refuses a token of a key that nobody published, or signed with another key", async () => {
+    const claims = { ...alice, now, ttlS: 60 };
+    const unknown = await issueToken(other.privateJwk, { ...claims, keyId: other.keyId });
+    const forged = await issueToken(other.privateJwk, { ...claims, keyId: key.keyId });
+    expect(await codeOf(verifyToken(unknown, keys, now))).toBe("token-invalid");
+    expect(await codeOf(verifyToken(forged, keys, now))).toBe("token-invalid");
+  });
+
+  test("refuses every other algorithm", async () => {
+    const claims = { role: "admin", sub: "x", iss: "distributed-messaging", aud: "distributed-messaging" };
+    const payload = encode({ ...claims, exp: now / 1000 + 60 });
+    const none = `${encode({ alg: "none", kid: key.keyId })}.${payload}.`;
+    const hmac = await new SignJWT(claims)
+      .setProtectedHeader({ alg: "HS256", kid: key.keyId })
+      .setExpirationTime(now / 1000 + 60)
+      .sign(Buffer.from(key.publicJwk.x, "base64url"));
+    const pair = await generateKeyPair("ES256", { extractable: true });
+    const ecdsa = await new SignJWT(claims)
+      .setProtectedHeader({ alg: "ES256", kid: key.keyId, jwk: await exportJWK(pair.publicKey) })
+      .setExpirationTime(now / 1000 + 60)
+      .sign(pair.privateKey);
+    for (const forged of [none, hmac, ecdsa]) {
+      expect(await codeOf(verifyToken(forged, keys, now))).toBe("token-invalid");
+    }
+  });
+
+  test("refuses a token with any character changed", async () => {
+    for (let index = 0; index < token.length; index += 7) {
+      const changed = token[index] === "A" ? "B" : "A";
+      const forged = token.slice(0, index) + changed + token.slice(index + 1);
+      expect(await codeOf(verifyToken(forged, keys, now))).not.toBe("accepted");
+    }
+  });
+
+  test.each([
+    ["another issuer", { iss: "someone" }],
+    ["another audience", { aud: "someone" }],
+    ["an unknown role", { role: "root" }],
+    ["no role", { role: undefined }],
+    ["a strange customer", { sub: "a b" }],
+    ["no customer", { sub: undefined }],
+    ["no expiry", { exp: undefined }],
+  ])("refuses a well signed token with %s", async (_what, change) => {
+    const claims = {
+      role: "customer",
+      sub: "c",
+      iss: "distributed-messaging",
+      aud: "distributed-messaging",
+      exp: now / 1000 + 60,
+    };
+    // jose's type has no undefined claims; they are what is tested.
+    const signed = await new SignJWT({ ...claims, ...change } as JWTPayload)
+      .setProtectedHeader({ alg: "EdDSA", kid: key.keyId })
+      .sign(await importJWK({ ...key.privateJwk }, "EdDSA"));
+    expect(await codeOf(verifyToken(signed, keys, now))).toBe("token-invalid");
+  });
+
+  test.each([
+    "",
+    ".",
+    "..",
+    "a.b.c",
+    "x".repeat(100_000),
+    `${"x".repeat(700)}.${"x".repeat(700)}.x`,
+    "é.é.é",
+    "null",
+  ])("refuses rubbish", async (rubbish) =>
+    expect(await codeOf(verifyToken(rubbish, keys, now))).toBe("token-invalid"),
+  );
+
+  test("refuses a token whose key cannot be read", async () => {
+    const broken: KeyLookup = () => ({ kty: "OKP", crv: "Ed25519", x: "!" });
+    expect(await codeOf(verifyToken(token, broken, now))).toBe("token-invalid");
+  });
+});
+
+describe("authenticate", () => {
+  const ask = (headers: Record<string, string>, query = "") =>
+    authenticate(new Request(`http://h/orders${query}`, { headers }), keys, now);
+  const upgrade = { upgrade: "websocket" };
+
+  test("takes the Authorization header, its scheme in any case", async () => {
+    for (const scheme of ["Bearer", "bearer", "BEARER"]) {
+      expect(await ask({ authorization: `${scheme} ${token}` })).toMatchObject(alice);
+    }
+  });
+
+  test("takes a WebSocket's subprotocol or query", async () => {
+    expect(await ask({ ...upgrade, "sec-websocket-protocol": `bearer, ${token}` })).toMatchObject(alice);
+    expect(await ask({ upgrade: "WebSocket" }, `?after=3&token=${token}`)).toMatchObject(alice);
+  });
+
+  test("does not take a token from the address of anything but a WebSocket", async () => {
+    expect(await codeOf(ask({}, `?token=${token}`))).toBe("token-missing");
+    expect(await codeOf(ask({ "sec-websocket-protocol": `bearer, ${token}` }))).toBe("token-missing");
+  });
+
+  test.each(["Basic dTpw", "Bearer", "Bearer ", "Bearer a b", token])(
+    "refuses Authorization: %p",
+    async (header) => {
+      expect(await codeOf(ask({ authorization: header }))).toBe("token-invalid");
+    },
+  );
+
+  test("says what is missing when nothing was sent", async () => {
+    expect(await codeOf(ask({}))).toBe("token-missing");
+    expect(await codeOf(ask({ ...upgrade, "sec-websocket-protocol": "bearer" }))).toBe("token-missing");
+    expect(await codeOf(ask({ ...upgrade, "sec-websocket-protocol": `chat, ${token}` }))).toBe(
+      "token-missing",
+    );
+  });
+
+  test("accepts the subprotocol only when it was offered", () => {
+    const offer = (protocol: string) =>
+      acceptSubprotocol(new Request("http://h", { headers: { "sec-websocket-protocol": protocol } }));
+    expect(offer(`bearer, ${token}`)).toEqual({ "sec-websocket-protocol": "bearer" });
+    expect(offer("chat")).toEqual({});
+    expect(acceptSubprotocol(new Request("http://h"))).toEqual({});
+  });
+});
+
+test("requireAdmin lets only an admin pass", () => {
+  expect(() => requireAdmin(alice)).toThrow(ServiceError);
+  expect(() => requireAdmin({ customerId: "root", role: "admin" })).not.toThrow();
+});

@@ -93,6 +93,7 @@ test("an older version is understood by those who read its successor, and sent b
   const Sent = define({
     type: "test.sent.v2",
     kind: "event",
+    source: "parcel",
     topic,
     key: "id",
     data,

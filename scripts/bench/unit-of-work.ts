@@ -22,7 +22,13 @@ export async function benchUnitOfWork(): Promise<void> {
     const inbox = new Inbox(database);
     const outbox = new Outbox(database);
     const timers = new TimerStore(database);
-    const unitOfWork = new UnitOfWork({ database, outbox, timers, source: "bench", runtime: systemRuntime });
+    const unitOfWork = new UnitOfWork({
+      database,
+      outbox,
+      timers,
+      source: OrderPlaced.source,
+      runtime: systemRuntime,
+    });
     const work = (transaction: Transaction) => {
       const orderId = systemRuntime.newId();
       inbox.claim("bench", orderId, transaction.now);

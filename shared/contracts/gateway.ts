@@ -10,6 +10,7 @@ import { topics } from "./topics.ts";
 export const SigningKeyPublished = define({
   type: "store.signing-key.published.v1",
   kind: "event",
+  source: "api-gateway",
   topic: topics.gatewayKeys,
   key: "keyId",
   data: Type.Object(

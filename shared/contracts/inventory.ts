@@ -20,6 +20,7 @@ import { topics } from "./topics.ts";
 export const Restock = define({
   type: "store.stock.restock.v1",
   kind: "command",
+  source: "api-gateway",
   topic: topics.inventoryCommands,
   key: "productId",
   data: Type.Object({ restockId: Identifier, productId: ProductId, quantity: Quantity }, closed),
@@ -29,6 +30,7 @@ export const Restock = define({
 export const StockReserved = define({
   type: "store.stock.reserved.v1",
   kind: "event",
+  source: "inventory",
   topic: topics.inventoryEvents,
   key: "orderId",
   data: Type.Object({ orderId: OrderId, lines: lines(Line) }, closed),
@@ -42,6 +44,7 @@ export const StockReserved = define({
 export const StockShort = define({
   type: "store.stock.short.v1",
   kind: "event",
+  source: "inventory",
   topic: topics.inventoryEvents,
   key: "orderId",
   data: Type.Object({ orderId: OrderId, shortages: lines(Shortage), revision: Revision }, closed),
@@ -51,6 +54,7 @@ export const StockShort = define({
 export const StockRejected = define({
   type: "store.stock.rejected.v1",
   kind: "event",
+  source: "inventory",
   topic: topics.inventoryEvents,
   key: "orderId",
   data: Type.Object({ orderId: OrderId, reason: Reason }, closed),
@@ -60,6 +64,7 @@ export const StockRejected = define({
 export const StockReleased = define({
   type: "store.stock.released.v1",
   kind: "event",
+  source: "inventory",
   topic: topics.inventoryEvents,
   key: "orderId",
   data: Type.Object({ orderId: OrderId, lines: lines(Line) }, closed),
@@ -71,6 +76,7 @@ const Version = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 export const StockChanged = define({
   type: "store.stock.changed.v1",
   kind: "event",
+  source: "inventory",
   topic: topics.inventoryStock,
   key: "productId",
   data: Type.Object(
@@ -90,6 +96,7 @@ export const StockChanged = define({
 export const ProductWithdrawn = define({
   type: "store.product.withdrawn.v1",
   kind: "event",
+  source: "inventory",
   topic: topics.inventoryStock,
   key: "productId",
   data: Type.Object({ productId: ProductId, version: Version }, closed),

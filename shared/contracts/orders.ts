@@ -8,6 +8,7 @@ import { topics } from "./topics.ts";
 export const PlaceOrder = define({
   type: "store.order.place.v1",
   kind: "command",
+  source: "api-gateway",
   topic: topics.orderCommands,
   key: "orderId",
   data: Type.Object(
@@ -20,6 +21,7 @@ export const PlaceOrder = define({
 export const OrderPlaced = define({
   type: "store.order.placed.v1",
   kind: "event",
+  source: "order",
   topic: topics.orderEvents,
   key: "orderId",
   data: Type.Object(
@@ -32,6 +34,7 @@ export const OrderPlaced = define({
 export const OrderBackordered = define({
   type: "store.order.backordered.v1",
   kind: "event",
+  source: "order",
   topic: topics.orderEvents,
   key: "orderId",
   data: Type.Object(
@@ -44,6 +47,7 @@ export const OrderBackordered = define({
 export const OrderConfirmed = define({
   type: "store.order.confirmed.v1",
   kind: "event",
+  source: "order",
   topic: topics.orderEvents,
   key: "orderId",
   data: Type.Object({ orderId: OrderId, customerId: CustomerId }, closed),
@@ -53,6 +57,7 @@ export const OrderConfirmed = define({
 export const OrderRejected = define({
   type: "store.order.rejected.v1",
   kind: "event",
+  source: "order",
   topic: topics.orderEvents,
   key: "orderId",
   data: Type.Object({ orderId: OrderId, customerId: CustomerId, reason: Reason }, closed),
@@ -62,6 +67,7 @@ export const OrderRejected = define({
 export const CancelOrder = define({
   type: "store.order.cancel.v1",
   kind: "command",
+  source: "api-gateway",
   topic: topics.orderCommands,
   key: "orderId",
   data: Type.Object({ orderId: OrderId, reason: Type.Literal("customer_request") }, closed),
@@ -75,6 +81,7 @@ export type CancelReason = Static<typeof CancelReason>;
 export const OrderCancelled = define({
   type: "store.order.cancelled.v1",
   kind: "event",
+  source: "order",
   topic: topics.orderEvents,
   key: "orderId",
   data: Type.Object({ orderId: OrderId, customerId: CustomerId, reason: CancelReason }, closed),

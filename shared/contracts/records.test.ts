@@ -37,7 +37,14 @@ describe("contractProblems", () => {
   const V2 = Type.Object({ parcelId, grams: Type.Integer(), fragile: Type.Boolean() }, closed);
 
   const parcelSent = (data: TSchema, on = topic): MessageDefinition =>
-    define({ type: "test.parcel.sent.v1", kind: "event", topic: on, key: "parcelId" as never, data });
+    define({
+      type: "test.parcel.sent.v1",
+      kind: "event",
+      source: "parcels",
+      topic: on,
+      key: "parcelId" as never,
+      data,
+    });
   const recorded = contractRecords([parcelSent(V1)]);
   const problemsOf = (...definitions: MessageDefinition[]) => contractProblems(definitions, recorded);
 
@@ -46,7 +53,14 @@ describe("contractProblems", () => {
   });
 
   test("asks for a record of what is new", () => {
-    const Other = define({ type: "test.other.v1", kind: "event", topic, key: "parcelId", data: V1 });
+    const Other = define({
+      type: "test.other.v1",
+      kind: "event",
+      source: "parcels",
+      topic,
+      key: "parcelId",
+      data: V1,
+    });
     expect(problemsOf(parcelSent(V1), Other)).toEqual([
       'test.other.v1 has no record: run "bun run record-contracts" and commit',
     ]);
@@ -83,6 +97,7 @@ describe("contractProblems", () => {
     const Sent = define({
       type: "test.parcel.sent.v2",
       kind: "event",
+      source: "parcels",
       topic,
       key: "parcelId",
       data: V2,

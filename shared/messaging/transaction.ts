@@ -1,5 +1,5 @@
 import type { MessageDefinition } from "./contract/define.ts";
-import { type DataOf, encode, type Message, message } from "./contract/envelope.ts";
+import { ContractViolation, type DataOf, encode, type Message, message } from "./contract/envelope.ts";
 import type { Outbox } from "./outbox/outbox.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Timer, TimerStore } from "./timers/timer-store.ts";
@@ -16,7 +16,12 @@ export interface Cause {
 export interface Transaction {
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** Emits a message: it is sent if, and only if, the transaction commits. @returns its id */
+  /**
+   * Emits a message: it is sent if, and only if, the transaction commits.
+   *
+   * @returns its id
+   * @throws ContractViolation when the data breaks its schema, or another service is the definition's source
+   */
   emit<Definition extends MessageDefinition>(definition: Definition, data: DataOf<Definition>): string;
   /** Sends a record as it is, without an envelope. */
   emitRaw(record: OutgoingRecord): void;
@@ -99,6 +104,11 @@ export class TransactionGroup {
   }
 
   #emit(definition: MessageDefinition, data: unknown, cause: Cause | undefined): string {
+    if (definition.source !== this.#source) {
+      throw new ContractViolation(
+        `${definition.type}: ${definition.source} may send it, ${this.#source} may not`,
+      );
+    }
     const id = this.#runtime.newId();
     const envelope: Message = message(definition, data, {
       id,

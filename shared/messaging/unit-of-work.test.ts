@@ -66,6 +66,14 @@ test("a message is in the outbox if, and only if, its work took effect", async (
   ).toEqual(["yes"]);
 });
 
+test("a message that another service is the source of is not emitted", async () => {
+  const { unitOfWork, outbox } = service.kit;
+  const Foreign = { ...Answer, source: "writer" };
+  const work = unitOfWork.run((transaction) => transaction.emit(Foreign, { name: "a", text: "forged" }));
+  expect(await failureOf(work)).toBe("ContractViolation: test.answer.v1: writer may send it, reader may not");
+  expect(outbox.after(0, 10, 1e6)).toEqual([]);
+});
+
 test("callbacks of a work that was undone are not called, those of the others once", async () => {
   const calls: string[] = [];
   const work = (name: string, fails: boolean) =>

@@ -24,8 +24,8 @@ function run(main: string, env: Record<string, string> = {}, options = "{}") {
     file,
     `import { runService, StartError, ensureDataDir } from "${here}/run.ts";
      import { loadConfig, commonSettings, Port } from "${here}/config.ts";
-     import { createHttpApp, listen } from "${here}/http.ts";
-     import { createMetrics } from "${here}/metrics.ts";
+     import { createHttpApp, listen } from "${here}/http/app.ts";
+     import { createMetrics } from "${here}/telemetry/metrics.ts";
      await runService("order", async ({ env, log, lifecycle }) => { ${main} }, ${options});`,
   );
   const child = Bun.spawn([process.execPath, file], {

@@ -8,19 +8,8 @@ export type Receivers = Readonly<Record<string, readonly MessageDefinition[]>>;
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** Who may ask others to do something; the other services only tell what happened. */
-const COMMANDER = "api-gateway";
 const BINDING = "0.5.0";
 const DEAD_LETTER = "dead-letter";
-
-/**
- * The service that emits a message. Events come from the service that owns their topic and is the first part of
- * its name, so that what is told about a thing has one source; commands come from the gateway, where customers
- * and admins ask for things.
- */
-export function senderOf({ kind, topic }: Pick<MessageDefinition, "kind" | "topic">): string {
-  return kind === "command" ? COMMANDER : (topic.name.split(".")[0] ?? topic.name);
-}
 
 /**
  * The messages of the store as an AsyncAPI 3.0 document: made from the definitions and the topics, so that it
@@ -82,7 +71,7 @@ function* operations(
   receivers: Receivers,
 ): Iterable<[string, Json]> {
   for (const [service, received] of Object.entries(receivers)) {
-    const sent = definitions.filter((definition) => senderOf(definition) === service);
+    const sent = definitions.filter((definition) => definition.source === service);
     for (const [topic, group] of Map.groupBy(sent, (definition) => definition.topic.name)) {
       yield operation(
         service,
@@ -120,12 +109,12 @@ function operation(
 
 function* messages(definitions: readonly MessageDefinition[]): Iterable<[string, Json]> {
   for (const definition of definitions) {
-    const { type, kind, key, upcasts } = definition;
+    const { type, kind, key, source, upcasts } = definition;
     for (const old of upcasts) {
       const summary = `Superseded by ${type}: no longer emitted, still understood.`;
       yield [old.type, cloudEvent(old.type, { summary, tags: [{ name: kind }, { name: "superseded" }] })];
     }
-    const summary = `A ${kind} from ${senderOf(definition)}, keyed by its ${key}.`;
+    const summary = `A ${kind} from ${source}, keyed by its ${key}.`;
     yield [type, cloudEvent(type, { summary, tags: [{ name: kind }] })];
   }
   yield [

@@ -10,6 +10,8 @@ export interface MessageDefinition<Name extends string = string, Data extends TS
   /** With its version, `store.order.placed.v1`. */
   readonly type: Name;
   readonly kind: "command" | "event";
+  /** The service that may send it: of a command the one that asks, of an event the one that it happened in. */
+  readonly source: string;
   readonly topic: Topic;
   /** The field of the data that is its partition key. */
   readonly key: string;
@@ -56,6 +58,7 @@ type UpcastsOf<Olds extends readonly TSchema[], Current extends TSchema> = {
  * Defines a kind of message.
  *
  * @param options.type the versioned name, `store.order.placed.v1`
+ * @param options.source the service that may send it; any other that emits it throws
  * @param options.key the field of the data that is its partition key
  * @param options.upcasts the versions before this one, oldest first, each with a pure function to the next
  * @throws TypeError when the versions are not those directly before this one
@@ -67,6 +70,7 @@ export function define<
 >(options: {
   type: Name;
   kind: "command" | "event";
+  source: string;
   topic: Topic;
   key: keyof Static<Data> & string;
   data: Data;

@@ -5,7 +5,7 @@ import { byType, closed, define, type MessageDefinition } from "./define.ts";
 import type { Topic } from "./topic.ts";
 
 const topic: Topic = { name: "parcels", key: "parcelId", partitions: 1, config: {} };
-const base = { kind: "event", topic, key: "parcelId" } as const;
+const base = { kind: "event", source: "parcels", topic, key: "parcelId" } as const;
 
 const V1 = Type.Object({ parcelId: Type.String(), grams: Type.Integer() }, closed);
 const V2 = Type.Object({ parcelId: Type.String(), kilograms: Type.Number() }, closed);

@@ -10,10 +10,18 @@ let service: TestService;
 afterEach(() => service.stop());
 
 const Old = Type.Object({ name: Type.String(), text: Type.String() });
-const OldLetter = define({ type: "test.note.v1", kind: "event", topic: letters, key: "name", data: Old });
+const OldLetter = define({
+  type: "test.note.v1",
+  kind: "event",
+  source: "reader",
+  topic: letters,
+  key: "name",
+  data: Old,
+});
 const Note = define({
   type: "test.note.v2",
   kind: "event",
+  source: "reader",
   topic: letters,
   key: "name",
   data: Type.Object({ name: Type.String(), words: Type.Array(Type.String()) }),

@@ -14,8 +14,22 @@ export const answers: Topic = { name: "answers", key: "name", partitions: 3, con
 export const parked: Topic = { name: "reader.dead-letters", key: "any", partitions: 1, config: {} };
 
 const data = Type.Object({ name: Type.String(), text: Type.String() }, closed);
-export const Letter = define({ type: "test.letter.v1", kind: "event", topic: letters, key: "name", data });
-export const Answer = define({ type: "test.answer.v1", kind: "event", topic: answers, key: "name", data });
+export const Letter = define({
+  type: "test.letter.v1",
+  kind: "event",
+  source: "reader",
+  topic: letters,
+  key: "name",
+  data,
+});
+export const Answer = define({
+  type: "test.answer.v1",
+  kind: "event",
+  source: "reader",
+  topic: answers,
+  key: "name",
+  data,
+});
 export const definitions: readonly MessageDefinition[] = [Letter, Answer];
 
 export type LetterHandler = (letter: { name: string; text: string }, transaction: Transaction) => void;

@@ -1,0 +1,165 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { findWrongImports } from "./imports.ts";
+import { layers } from "./layers.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** The TypeScript files and the manifests of the repository. */
+function repository(): Map<string, string> {
+  const folders = ["shared", "services", "redpanda", "e2e", "scripts"];
+  const paths = folders.flatMap((folder) =>
+    [...new Bun.Glob(`${folder}/**/*`).scanSync({ cwd: ROOT })].filter(
+      (path) => /\.tsx?$|\/package\.json$/.test(path) && !path.includes("node_modules/"),
+    ),
+  );
+  return new Map(["package.json", ...paths].map((path) => [path, readFileSync(join(ROOT, path), "utf8")]));
+}
+
+/** Violations from before there was this test, by their beginnings. Nothing is added; what is mended is removed. */
+const known = [
+  "e2e/conformance/apache-kafka.ts imports scripts",
+  "e2e/simulation/",
+  "redpanda/apache-kafka/",
+  "redpanda/embedded/",
+  "redpanda/package.json declares kafkajs",
+  "redpanda/provision",
+  "scripts/package.json declares elysia",
+  "services/api-gateway/page/bundle.test.ts imports services/",
+  "services/order/package.json declares elysia",
+  "shared/messaging/contract/asyncapi.ts imports",
+  "shared/service/admin/rebuild.ts imports shared/contracts",
+  "shared/service/defaults.ts imports shared/contracts",
+  "shared/service/identity/signing-keys",
+  "shared/service/telemetry/otlp.ts → ",
+];
+
+test("every import of the repository follows the table of layers", () => {
+  const tree = repository();
+  expect(tree.size).toBeGreaterThan(300);
+  const found = findWrongImports(tree);
+  expect(found.filter((line) => !known.some((beginning) => line.startsWith(beginning)))).toEqual([]);
+});
+
+test("a row of the table names rows below it only", () => {
+  for (const [index, { path, imports, types = [], tests = [] }] of layers.entries()) {
+    const below = layers.slice(index + 1).map((row) => row.path);
+    for (const name of [...imports, ...types, ...tests]) {
+      const row = layers.some((one) => one.path === name) ? name : "services/*";
+      expect({ path, below }).toEqual({ path, below: expect.arrayContaining([row]) });
+    }
+  }
+});
+
+describe("findWrongImports", () => {
+  const manifest = (name: string, ...dependencies: string[]) =>
+    JSON.stringify({
+      name: `@store/${name}`,
+      exports: { ".": "./index.ts", "./*": "./*.ts" },
+      dependencies: Object.fromEntries(dependencies.map((one) => [one, "1"])),
+    });
+
+  /** A small repository without a fault, except for these files. */
+  function found(files: Readonly<Record<string, string>>): string[] {
+    const sound = {
+      "package.json": JSON.stringify({ name: "root", devDependencies: { "fast-check": "1" } }),
+      "shared/messaging/package.json": manifest("messaging"),
+      "shared/messaging/index.ts": "export const kit = 1;",
+      "services/order/package.json": manifest("order", "@store/messaging"),
+      "services/order/domain.ts": 'import { kit } from "@store/messaging"; export const order = kit;',
+      "services/inventory/package.json": manifest("inventory", "@store/messaging"),
+      "services/inventory/domain.ts": 'export * from "@store/messaging";',
+      "services/api-gateway/package.json": manifest("api-gateway"),
+      "services/api-gateway/domain.ts": "export type Order = string; export const order = 1;",
+      "services/web/package.json": manifest("web", "@store/api-gateway"),
+      "services/web/page.tsx":
+        'import type { Order } from "@store/api-gateway/domain"; export const page = <p />;',
+    };
+    return findWrongImports(new Map(Object.entries({ ...sound, ...files })));
+  }
+
+  test("finds nothing where nothing is wrong, nor in comments and texts", () => {
+    expect(found({})).toEqual([]);
+    const text = '// import "../../services/order/domain.ts"\nexport const text = `import "@store/order";`;';
+    expect(found({ "shared/messaging/text.ts": text })).toEqual([]);
+    const property = 'import fc from "fast-check"; import { test } from "bun:test"; test("", () => fc);';
+    expect(found({ "services/order/domain.test.ts": property })).toEqual([]);
+  });
+
+  test.each([
+    ["a static import", 'import { order } from "../../services/order/domain.ts"; order;'],
+    ["an import of a type", 'import type { Order } from "../../services/order/domain.ts";'],
+    ["a type among values", 'import { type Order } from "../../services/order/domain.ts";'],
+    ["a default type", 'import type Order from "../../services/order/domain.ts";'],
+    ["a type within a type", 'type Order = import("../../services/order/domain.ts").Order;'],
+    ["a re-export", 'export * from "../../services/order/domain.ts";'],
+    ["a re-export of a type", 'export type { Order } from "../../services/order/domain.ts";'],
+    ["a dynamic import", 'const order = await import("../../services/order/domain.ts");'],
+    ["a bare import", 'import "../../services/order/domain.ts";'],
+  ])("upwards: %s", (_, source) => {
+    expect(found({ "shared/messaging/wrong.ts": source })).toEqual([
+      "shared/messaging/wrong.ts imports services/order/domain.ts: shared/messaging may not import services/order",
+    ]);
+  });
+
+  test("from one service to another", () => {
+    expect(found({ "services/order/wrong.ts": 'import "../inventory/domain.ts";' })).toEqual([
+      "services/order/wrong.ts imports services/inventory/domain.ts: services/order may not import services/inventory",
+    ]);
+  });
+
+  test("values where only types may be imported", () => {
+    const source = 'import { order } from "@store/api-gateway/domain"; export const page = order;';
+    expect(found({ "services/web/page.tsx": source })).toEqual([
+      "services/web/page.tsx imports more than types from services/api-gateway (services/api-gateway/domain.ts)",
+    ]);
+  });
+
+  test("against the order within a service, also through a file that has no place in it", () => {
+    const files = {
+      "services/order/store.ts": 'import "./row.ts";',
+      "services/order/row.ts": 'import type { Handler } from "./handlers.ts";',
+      "services/order/handlers.ts": "export interface Handler { readonly type: string }",
+    };
+    expect(found(files)).toEqual([
+      expect.stringMatching(
+        /^services\/order\/store\.ts reaches services\/order\/handlers\.ts by .*row\.ts:/,
+      ),
+    ]);
+  });
+
+  test("a cycle of files, of types alone", () => {
+    const files = {
+      "services/order/a.ts": 'import type { B } from "./b.ts"; export type A = B;',
+      "services/order/b.ts": 'import type { A } from "./a.ts"; export type B = A;',
+    };
+    expect(found(files)).toEqual([
+      "services/order/a.ts → services/order/b.ts → services/order/a.ts: a cycle, one of those among 2 files",
+    ]);
+  });
+
+  test("a Kafka client outside the Kafka transport", () => {
+    const files = {
+      "services/order/package.json": manifest("order", "@store/messaging", "kafkajs"),
+      "services/order/broker.ts": 'import { Kafka } from "kafkajs"; Kafka;',
+    };
+    expect(found(files)).toEqual([
+      "services/order/broker.ts imports kafkajs: only shared/messaging/transport/kafka/ may",
+    ]);
+  });
+
+  test("what a package.json does not declare, declares in vain, or does not export", () => {
+    const files = {
+      "services/order/package.json": manifest("order", "elysia"),
+      "services/order/more.ts": 'import "@store/messaging/missing"; import "fast-check";',
+    };
+    expect(found(files)).toEqual([
+      "services/order/domain.ts imports @store/messaging, which services/order/package.json does not declare",
+      "services/order/more.ts imports @store/messaging/missing, which shared/messaging/package.json does not export",
+      "services/order/more.ts imports fast-check, which services/order/package.json does not declare",
+      "services/order/package.json declares elysia, which no file of it imports",
+    ]);
+  });
+});

@@ -1,5 +1,6 @@
 import { allTopics } from "@distributed-messaging/contracts";
 import { type Logger, silentLogger, type Topic } from "@distributed-messaging/messaging";
+import { errorText } from "@distributed-messaging/messaging/errors";
 import { connectTo, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
 import { type TProperties, Type } from "@sinclair/typebox";
 
@@ -54,7 +55,7 @@ export async function provision(
     } catch (error) {
       // A broker that has just started may know no controller yet: whatever failed is asked again.
       if (performance.now() > deadline) {
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = errorText(error);
         throw new ProvisionFailed(`no broker at ${settings.brokers.join(", ")} made the topics: ${reason}`);
       }
       await Bun.sleep(RETRY_MS);

@@ -1,4 +1,5 @@
 /** In a container: exit code 0 if the service that SERVICE names is ready, else 1 with a line that says why. */
+import { errorText } from "@distributed-messaging/messaging/errors";
 import { services } from "@distributed-messaging/supervisor/store";
 
 const name = process.env.SERVICE ?? "";
@@ -13,6 +14,6 @@ try {
   console.log(await response.text());
   process.exit(response.ok ? 0 : 1);
 } catch (error) {
-  console.error(`healthcheck: ${error instanceof Error ? error.message : String(error)}`);
+  console.error(`healthcheck: ${errorText(error)}`);
   process.exit(1);
 }

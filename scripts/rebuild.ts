@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { errorText } from "@distributed-messaging/messaging/errors";
 import type { ShownRebuild } from "@distributed-messaging/service/admin/rebuild";
 import { urlOf } from "@distributed-messaging/supervisor/store";
 import { runCommand } from "./command/command.ts";
@@ -44,7 +45,7 @@ function readOptions(args: string[]): Options {
     if (service === undefined) throw new Error(`--service: expected ${SERVICES.join(" or ")}`);
     return { service, dropUnaccounted: values["drop-unaccounted"], token: values.token };
   } catch (error) {
-    throw new UsageError(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+    throw new UsageError(`${errorText(error)}\n${USAGE}`);
   }
 }
 

@@ -7,6 +7,7 @@ import { describeFailure, Totals } from "@distributed-messaging/e2e/simulation/r
 import { shrink } from "@distributed-messaging/e2e/simulation/shrink";
 import { type Report, simulate } from "@distributed-messaging/e2e/simulation/simulate";
 import type { WorldOptions } from "@distributed-messaging/e2e/simulation/world";
+import { errorText } from "@distributed-messaging/messaging/errors";
 import { runCommand } from "./command/command.ts";
 import { UsageError } from "./start/settings.ts";
 
@@ -63,7 +64,7 @@ function parse<const Options extends NonNullable<Parameters<typeof parseArgs>[0]
   try {
     return parseArgs({ args: [...args], options });
   } catch (error) {
-    throw new UsageError(`${error instanceof Error ? error.message : String(error)}\n${usage}`);
+    throw new UsageError(`${errorText(error)}\n${usage}`);
   }
 }
 

@@ -6,6 +6,7 @@ import {
   openDatabase,
   type ServiceDatabase,
 } from "@distributed-messaging/messaging";
+import { errorText } from "@distributed-messaging/messaging/errors";
 import { kitMigrations } from "@distributed-messaging/messaging/schema";
 import { ROOT, type ServiceName, serviceNames } from "@distributed-messaging/supervisor/store";
 import { runCommand } from "./command/command.ts";
@@ -21,7 +22,7 @@ async function main(): Promise<number> {
   try {
     mkdirSync(dataDir, { recursive: true });
   } catch (error) {
-    throw new UsageError(`DATA_DIR: '${dataDir}' cannot be made: ${messageOf(error)}`);
+    throw new UsageError(`DATA_DIR: '${dataDir}' cannot be made: ${errorText(error)}`);
   }
   let sound = true;
   for (const name of serviceNames) {
@@ -46,7 +47,7 @@ async function prepare(name: ServiceName, path: string): Promise<string | undefi
     const row = database.sql.query<{ integrity_check: string }, []>("PRAGMA integrity_check(1)").get();
     return row?.integrity_check === "ok" ? undefined : `DAMAGED: ${row?.integrity_check}`;
   } catch (error) {
-    return `cannot be used: ${messageOf(error)}`;
+    return `cannot be used: ${errorText(error)}`;
   } finally {
     database?.close();
   }
@@ -54,10 +55,6 @@ async function prepare(name: ServiceName, path: string): Promise<string | undefi
 
 function sizeOf(path: string): string {
   return `${(statSync(path).size / 1024).toFixed(0)} KiB`;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 await runCommand("start-persistence", main);

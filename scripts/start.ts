@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { errorText } from "@distributed-messaging/messaging/errors";
 import { openCounter } from "@distributed-messaging/supervisor/http/start";
 import { freePorts, whyUnusable } from "@distributed-messaging/supervisor/ports";
 import { serviceNames } from "@distributed-messaging/supervisor/store";
@@ -44,7 +45,7 @@ function readOptions(args: string[]): Options {
     }
     return { fresh: values.fresh, redpanda: values.broker === "redpanda", help: values.help };
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    throw new UsageError(errorText(error));
   }
 }
 

@@ -101,7 +101,7 @@ export function* parkedForAReason({ processes, poisons, compacted, recreated }: 
 }
 
 function mayBePoisonous({ reason, value }: Parked, cursed: ReadonlyMap<string, unknown>): boolean {
-  if (reason === "behind" || reason === "crash") return true;
+  if (reason === "blocked" || reason === "crash") return true;
   if (value === null) return false;
   const { id } = JSON.parse(Buffer.from(value).toString()) as { id: string };
   return cursed.has(id);

@@ -31,7 +31,7 @@ export class Operator {
 
   /** Takes up the first letter that waits for nobody. */
   tidyUp(process: Process<unknown>): void {
-    this.#tend(process, (letters) => letters.find(({ reason }) => reason !== "behind"));
+    this.#tend(process, (letters) => letters.find(({ reason }) => reason !== "blocked"));
   }
 
   /** Has a service make its copies anew, if it has any. */

@@ -1,4 +1,5 @@
 import { expect } from "bun:test";
+import { topicPartition } from "@distributed-messaging/messaging/transport/transport";
 import { eventually } from "./eventually.ts";
 import type { OwnStore } from "./own-store.ts";
 import { type ServiceName, serviceNames } from "./store.ts";
@@ -38,6 +39,6 @@ function positions(store: OwnStore, name: ServiceName): Record<string, number> {
     "SELECT topic, partition, next_offset FROM consumer_offsets",
   );
   return Object.fromEntries(
-    rows.map(({ topic, partition, next_offset }) => [`${topic}/${partition}`, next_offset]),
+    rows.map(({ topic, partition, next_offset }) => [topicPartition(topic, partition), next_offset]),
   );
 }

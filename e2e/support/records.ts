@@ -1,3 +1,4 @@
+import { topicPartition } from "@distributed-messaging/messaging/transport/transport";
 import { AssignerProtocol, Kafka, type KafkaMessage, logLevel, Partitioners } from "kafkajs";
 
 /** A record as it lies in its topic, byte for byte. */
@@ -34,7 +35,7 @@ export class Records {
       await consumer.run({
         autoCommit: false,
         eachBatch: async ({ batch }) => {
-          const name = `${topic}/${batch.partition}`;
+          const name = topicPartition(topic, batch.partition);
           const end = left.get(name);
           if (end === undefined) return;
           for (const { offset, key, value, headers = {} } of batch.messages) {
@@ -58,7 +59,7 @@ export class Records {
       const offsets = await admin.fetchTopicOffsets(topic);
       const filled = offsets.filter(({ low, high }) => Number(high) > Number(low));
       return Object.fromEntries(
-        filled.map(({ partition, high }) => [`${topic}/${partition}`, Number(high)] as const),
+        filled.map(({ partition, high }) => [topicPartition(topic, partition), Number(high)] as const),
       );
     });
   }

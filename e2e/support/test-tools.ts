@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { errorText } from "@distributed-messaging/messaging/errors";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 
 /** A program that some tests need and that is no npm package. */
@@ -107,7 +108,7 @@ async function provideOne(
     say(`downloading ${tool.title} into .tools`);
     return { tool, path: await tool.download() };
   } catch (error) {
-    return { ...found, problem: `${reason}; ${error instanceof Error ? error.message : String(error)}` };
+    return { ...found, problem: `${reason}; ${errorText(error)}` };
   }
 }
 
@@ -161,7 +162,7 @@ async function run(command: string[], timeout: number, env: Environment = {}): P
     const how = `${command[0]} ended with ${child.signalCode ?? `exit code ${code}`}`;
     return reasonIn(readFileSync(log, "utf8")) ?? how;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return errorText(error);
   } finally {
     rmSync(log, { force: true });
   }

@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { deadLetterReasons } from "@distributed-messaging/messaging/dead-letters/dead-letter";
+import { errorText } from "@distributed-messaging/messaging/errors";
 import { type ServiceName, serviceNames } from "@distributed-messaging/supervisor/store";
 import { UsageError } from "../start/settings.ts";
 import type { Filter } from "./client.ts";
@@ -74,7 +75,7 @@ function parse(args: readonly string[]) {
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
     // Its first sentence; the others explain how to quote a dash.
-    const [sentence = ""] = (error instanceof Error ? error.message : String(error)).split(/\. |\n/);
+    const [sentence = ""] = errorText(error).split(". ");
     throw new UsageError(sentence);
   }
 }

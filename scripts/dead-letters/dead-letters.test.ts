@@ -59,7 +59,7 @@ describe("list", () => {
     const [header = "", first = "", second = "", third = "", ...rest] = stdout.trimEnd().split("\n");
     expect(header).toMatch(/^SERVICE +ID +AGE +REASON +TOPIC +KEY +TRIES +ERROR$/);
     expect(first).toMatch(new RegExp(`^order +${ids[0]} +\\d+s +domain +letters +a +1 +no poison$`));
-    expect(second).toContain("behind");
+    expect(second).toContain("blocked");
     expect(third).toContain("\ufffd[2Jx");
     expect([stdout.includes("\u001b"), rest]).toEqual([false, []]);
   });
@@ -160,7 +160,7 @@ test.each([
   ],
   [
     ["list", "--reason", "bad"],
-    "there is no reason bad: undecodable, unknown-type, schema, domain, retries-exhausted, crash, behind",
+    "there is no reason bad: undecodable, unknown-type, schema, domain, retries-exhausted, crash, blocked",
   ],
   [["replay", "--service", "order"], "replay needs ids, filters or --all"],
   [["replay", "1", "--key", "a", "--service", "order"], "replay takes ids or filters, not both"],

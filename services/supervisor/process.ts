@@ -1,3 +1,4 @@
+import { errorText } from "@distributed-messaging/messaging/errors";
 import { type Child, spawnChild } from "./child.ts";
 import {
   type ProcessLog,
@@ -182,7 +183,7 @@ export class ManagedProcess {
         this.#spawn();
       } catch (error) {
         // The system could not start a process just now: it may later.
-        this.#restartLater(error instanceof Error ? error.message : String(error));
+        this.#restartLater(errorText(error));
       }
     }, delayMs);
   }

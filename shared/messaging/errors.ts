@@ -19,10 +19,16 @@ export class DeadLettersFull extends Error {
 /** What an operator asked for cannot be done; the text says why. Nothing changed. */
 export class DeadLetterRefusal extends Error {
   override readonly name = "DeadLetterRefusal";
-  readonly code: "not-found" | "waits-behind" | "replayed-too-often" | "edit-invalid";
+  readonly code: "not-found" | "blocked" | "replayed-too-often" | "edit-invalid";
 
   constructor(code: DeadLetterRefusal["code"], text: string) {
     super(text);
     this.code = code;
   }
+}
+
+/** The message of whatever was thrown, on one line. */
+export function errorText(error: unknown): string {
+  const text = error instanceof Error ? error.message || error.name : String(error);
+  return text.replace(/\s+/g, " ").trim();
 }

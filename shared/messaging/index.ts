@@ -34,7 +34,7 @@ export type { RecordedAction } from "./dead-letters/audit.ts";
 export { type DeadLetter, type DeadLetterReason, deadLetterReasons } from "./dead-letters/dead-letter.ts";
 export type { DeadLetterFilter, DeadLetterSummary } from "./dead-letters/queries.ts";
 export { MAX_REPLAYS, type ReplayResult } from "./dead-letters/replay.ts";
-export { DeadLetterRefusal, DeadLettersFull, DomainError, StorageError } from "./errors.ts";
+export { DeadLetterRefusal, DeadLettersFull, DomainError, errorText, StorageError } from "./errors.ts";
 export type { ConsumerCounts } from "./inbox/consumer.ts";
 export { type Handle, type Handler, on } from "./inbox/handlers.ts";
 export { defaultRetryPolicy, type RetryPolicy } from "./inbox/retry.ts";

@@ -100,4 +100,8 @@ export const kitMigrations: readonly Migration[] = [
       CREATE INDEX dead_letters_by_reason ON dead_letters (reason);
     `,
   },
+  {
+    name: "the reason blocked",
+    sql: "UPDATE dead_letters SET reason = 'blocked' WHERE reason = 'behind';",
+  },
 ];

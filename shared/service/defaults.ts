@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { allMessages, allTopics, deadLetterTopic } from "@distributed-messaging/contracts";
 import {
+  errorText,
   type Handler,
   Messaging,
   type Migration,
@@ -17,7 +18,7 @@ import type { Elysia } from "elysia";
 import { deadLetterRoutes } from "./admin/dead-letters.ts";
 import { commonSettings } from "./config.ts";
 import { ensureDataDir } from "./data-dir.ts";
-import { errorText, StartError } from "./errors.ts";
+import { StartError } from "./errors.ts";
 import { createHttpApp, listen } from "./http/app.ts";
 import type { HealthCheck } from "./http/health.ts";
 import type { KeyLookup } from "./identity/tokens.ts";

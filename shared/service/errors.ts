@@ -60,9 +60,3 @@ export class ServiceError extends Error {
 export class StartError extends Error {
   override readonly name = "StartError";
 }
-
-/** The message of whatever was thrown, on one line. */
-export function errorText(error: unknown): string {
-  const text = error instanceof Error ? error.message || error.name : String(error);
-  return text.replace(/\s+/g, " ").trim();
-}

@@ -1,4 +1,4 @@
-import { errorText } from "./errors.ts";
+import { errorText } from "@distributed-messaging/messaging";
 import type { Logger } from "./log.ts";
 
 /** Something that runs until it is told to stop. */

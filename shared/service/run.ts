@@ -1,5 +1,6 @@
+import { errorText } from "@distributed-messaging/messaging";
 import { ConfigError, type Environment } from "./config.ts";
-import { errorText, StartError } from "./errors.ts";
+import { StartError } from "./errors.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import { createLogger, type Logger, logLevelOf } from "./log.ts";
 

@@ -1,5 +1,6 @@
 import { allTopics, services } from "@distributed-messaging/contracts";
 import { silentLogger } from "@distributed-messaging/messaging";
+import { errorText } from "@distributed-messaging/messaging/errors";
 import type { KafkaSettings } from "@distributed-messaging/messaging/kafka";
 import { KafkaInspector } from "@distributed-messaging/messaging/kafka-inspect";
 import { ServiceError } from "@distributed-messaging/service/errors";
@@ -122,7 +123,7 @@ async function carryOut(processes: Processes, name: string, action: ProcessActio
     if (error instanceof UnknownProcess)
       throw new ServiceError("not-found", "process-not-found", error.message);
     if (error instanceof WrongState) throw new ServiceError("conflict", "wrong-state", error.message);
-    const detail = error instanceof Error ? error.message : String(error);
+    const detail = errorText(error);
     throw new ServiceError("unavailable", "not-started", detail);
   } finally {
     clearTimeout(timer);

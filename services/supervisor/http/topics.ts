@@ -1,6 +1,7 @@
 import { OrderId, topics } from "@distributed-messaging/contracts";
+import { errorText } from "@distributed-messaging/messaging";
 import type { KafkaInspector, StoredRecord } from "@distributed-messaging/messaging/kafka-inspect";
-import { errorText, ServiceError } from "@distributed-messaging/service/errors";
+import { ServiceError } from "@distributed-messaging/service/errors";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import type { RecordReport, Redelivery, TopicReport } from "../reports.ts";

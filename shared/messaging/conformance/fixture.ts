@@ -1,11 +1,12 @@
 import type { Topic } from "../contract/topic.ts";
-import type {
-  Batch,
-  IncomingRecord,
-  OutgoingRecord,
-  Progress,
-  SubscribeOptions,
-  Subscription,
+import {
+  type Batch,
+  type IncomingRecord,
+  type OutgoingRecord,
+  type Progress,
+  type SubscribeOptions,
+  type Subscription,
+  topicPartition,
 } from "../transport/transport.ts";
 import type { BrokerUnderTest, ClientUnderTest } from "./broker.ts";
 
@@ -100,14 +101,14 @@ export class Reader {
       group: this.group,
       topics: options.topics.map((topic) => topic.name),
       startAt: (topic, partition) => {
-        this.starts.push(`${topic}/${partition}`);
-        const position = this.positions.get(`${topic}/${partition}`);
+        this.starts.push(topicPartition(topic, partition));
+        const position = this.positions.get(topicPartition(topic, partition));
         return position ?? options.startAt?.(topic, partition);
       },
       handle: async (batch) => {
         this.batches.push(batch);
         const progress = (await options.handle?.(batch)) ?? { next: after(batch) };
-        this.positions.set(`${batch.topic}/${batch.partition}`, progress.next);
+        this.positions.set(topicPartition(batch.topic, batch.partition), progress.next);
         return progress;
       },
     });

@@ -1,4 +1,5 @@
 import { TypeCompiler } from "@sinclair/typebox/compiler";
+import { errorText } from "../errors.ts";
 import { faultsOf, type MessageDefinition } from "./define.ts";
 import { Envelope, MAX_MESSAGE_BYTES, type Message } from "./envelope.ts";
 
@@ -27,7 +28,7 @@ export function decode(known: ReadonlyMap<string, MessageDefinition>, value: Uin
   try {
     parsed = JSON.parse(utf8.decode(value));
   } catch (error) {
-    return rejected("undecodable", `not JSON: ${wordsOf(error)}`);
+    return rejected("undecodable", `not JSON: ${errorText(error)}`);
   }
   if (!envelopeCheck.Check(parsed)) {
     return rejected("undecodable", `not a CloudEvent: ${faultsOf(envelopeCheck, parsed)}`);
@@ -62,7 +63,7 @@ function lift(
     try {
       data = upcast.lift(data);
     } catch (error) {
-      return { fault: `${upcast.type} could not be lifted to the next version: ${wordsOf(error)}` };
+      return { fault: `${upcast.type} could not be lifted to the next version: ${errorText(error)}` };
     }
   }
   return definition.check.Check(data) ? { data } : { fault: faultIn(definition, data, type) };
@@ -72,10 +73,6 @@ function lift(
 function faultIn(version: Pick<MessageDefinition, "type" | "check">, data: unknown, type: string): string {
   const faults = faultsOf(version.check, data);
   return version.type === type ? faults : `lifted from ${type} to ${version.type}: ${faults}`;
-}
-
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function rejected(reason: RejectionReason, detail: string): Decoded {

@@ -1,7 +1,7 @@
 /**
  * Why a message is parked. `undecodable`, `unknown-type`, `schema`: see `decode`. `domain`: its handler says
  * never. `retries-exhausted`: it failed as often as it may. `crash`: it took the process down with it.
- * `behind`: nothing is wrong with it, it waits for one that is.
+ * `blocked`: nothing is wrong with it, it waits for one that is.
  */
 export const deadLetterReasons = [
   "undecodable",
@@ -10,7 +10,7 @@ export const deadLetterReasons = [
   "domain",
   "retries-exhausted",
   "crash",
-  "behind",
+  "blocked",
 ] as const;
 export type DeadLetterReason = (typeof deadLetterReasons)[number];
 

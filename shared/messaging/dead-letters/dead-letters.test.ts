@@ -1,6 +1,8 @@
 import { afterEach, expect, test } from "bun:test";
 import { encode, type Message, message } from "../contract/envelope.ts";
+import { migrate, openDatabase } from "../database.ts";
 import { DomainError } from "../errors.ts";
+import { kitMigrations } from "../schema.ts";
 import { eventually, failureOf, Letter, letters, TestService } from "../testing/kit.ts";
 import { MAX_REPLAYS } from "./admin.ts";
 
@@ -60,7 +62,7 @@ test("one that waits behind another is not replayed before it", async () => {
   await withLine("1");
   const [head, second = 0] = ids();
   expect(await desk().replay([second], "operator")).toEqual([
-    { id: second, outcome: "refused", detail: `${second} waits behind ${head}`, refusal: "waits-behind" },
+    { id: second, outcome: "refused", detail: `${second} waits behind ${head}`, refusal: "blocked" },
   ]);
   expect(service.applied()).toEqual([]);
 });
@@ -134,7 +136,7 @@ test("one that fails on its way out is parked, and those behind it go on waiting
     desk()
       .list({ limit: 10 })
       .map((dead) => dead.reason),
-  ).toEqual(["domain", "behind"]);
+  ).toEqual(["domain", "blocked"]);
 });
 
 test("a process that dies while a line is released goes on with it at its next start", async () => {
@@ -168,7 +170,7 @@ test("letters are found by topic, key, reason, error and age", async () => {
   const found = (filter: object) => desk().list({ limit: 10, ...filter }).length;
   expect(found({ topic: "letters", key: "a" })).toBe(2);
   expect(found({ topic: "answers" })).toBe(0);
-  expect(found({ reason: "behind" })).toBe(1);
+  expect(found({ reason: "blocked" })).toBe(1);
   expect(found({ error: "no poison" })).toBe(1);
   expect(found({ olderThanMs: 3_600_000 })).toBe(0);
   expect(found({ after: ids()[0] })).toBe(1);
@@ -180,15 +182,31 @@ test("a page of letters comes without their bytes; what is to be replayed are th
   const [head = 0, second = 0] = ids();
   expect(desk().summaries({ limit: 2 })).toMatchObject([
     { id: head, key: "a", reason: "domain", edited: false, bytes: expect.any(Number) },
-    { id: second, reason: "behind" },
+    { id: second, reason: "blocked" },
   ]);
   expect(desk().summaries({ limit: 1 })[0]).not.toContainKeys(["value", "stack", "headers"]);
   expect(desk().candidates({ limit: 10 })).toEqual({ ids: [head], left: 0 });
-  expect(desk().candidates({ limit: 1, reason: "behind" })).toEqual({ ids: [second], left: 1 });
+  expect(desk().candidates({ limit: 1, reason: "blocked" })).toEqual({ ids: [second], left: 1 });
   expect(service.kit.deadLetters.countByReason()).toEqual(
     new Map([
-      ["behind", 2],
+      ["blocked", 2],
       ["domain", 1],
     ]),
   );
+});
+
+test("messages that an earlier version parked under the reason `behind` are blocked, and released", async () => {
+  const database = openDatabase(":memory:");
+  migrate(database, "messaging", kitMigrations.slice(0, 2));
+  database.sql.run(
+    `INSERT INTO dead_letters (topic, partition, offset, key, value, headers, reason, error, attempts, parked_at)
+     VALUES ('letters', 0, 0, 'a', ?, '{}', 'behind', 'an earlier message of its key is parked', 0, 0)`,
+    [Buffer.from(JSON.stringify(letter("a", "1")))],
+  );
+  migrate(database, "messaging", kitMigrations);
+  expect(database.sql.query("SELECT reason FROM dead_letters").all()).toEqual([{ reason: "blocked" }]);
+  service = new TestService(undefined, { database });
+  service.kit.start();
+  await eventually(() => service.kit.deadLetters.count() === 0);
+  expect(database.sql.query("SELECT count(*) AS handled FROM inbox").get()).toEqual({ handled: 1 });
 });

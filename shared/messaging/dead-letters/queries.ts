@@ -63,7 +63,7 @@ export class DeadLetterQueries {
   /** The oldest that match and, unless the filter names a reason, wait behind no other; and how many more do. */
   candidates(filter: DeadLetterFilter, nowMs: number): { ids: number[]; left: number } {
     const conditions = conditionsOf(filter, nowMs);
-    if (filter.reason === undefined) conditions.push(["reason <> ?", "behind"]);
+    if (filter.reason === undefined) conditions.push(["reason <> ?", "blocked"]);
     const ids = this.#select<{ id: number }>("id", conditions, filter.limit).map(({ id }) => id);
     const [row] = this.#select<{ count: number }>("count(*) AS count", conditions, 1);
     return { ids, left: (row?.count ?? 0) - ids.length };

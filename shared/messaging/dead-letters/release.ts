@@ -91,7 +91,7 @@ export class BlockedMessageReplayer {
       await this.#unitOfWork.run((transaction) => {
         // Looked up again: meanwhile somebody may have edited it, or thrown it away.
         const letter = this.#letters.find(id);
-        if (letter?.reason !== "behind") return;
+        if (letter?.reason !== "blocked") return;
         const outcome = this.#processor.process(letter.edited ?? letter.value, transaction);
         if (outcome.status === "rejected") {
           this.#letters.fail(id, { reason: outcome.reason, error: outcome.detail, attempts: 1 });
@@ -108,7 +108,7 @@ export class BlockedMessageReplayer {
   async #beginAlone(id: number): Promise<void> {
     await this.#unitOfWork.run(() => {
       const letter = this.#letters.find(id);
-      if (letter?.reason !== "behind") return;
+      if (letter?.reason !== "blocked") return;
       const { attempts } = letter;
       if (attempts < MAX_CRASHES) this.#letters.begin(id);
       else {

@@ -1,4 +1,4 @@
-import { DeadLetterRefusal, DomainError, StorageError } from "../errors.ts";
+import { DeadLetterRefusal, DomainError, errorText, StorageError } from "../errors.ts";
 import type { Processor } from "../inbox/processor.ts";
 import type { Transaction } from "../transaction.ts";
 import type { UnitOfWork } from "../unit-of-work.ts";
@@ -52,7 +52,7 @@ export class DeadLetterReplays {
         const reason = error instanceof DomainError ? "domain" : "retries-exhausted";
         this.#fail(letter, reason, error, actor, transaction);
       });
-      return { id, outcome: "failed", detail: error instanceof Error ? error.message : String(error) };
+      return { id, outcome: "failed", detail: errorText(error) };
     }
   }
 
@@ -89,7 +89,7 @@ export class DeadLetterReplays {
     actor: string,
     transaction: Transaction,
   ): void {
-    const text = error instanceof Error ? error.message : String(error);
+    const text = errorText(error);
     const stack = error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {};
     this.#letters.fail(letter.id, { reason, error: text, ...stack, attempts: letter.attempts + 1 });
     this.#log.add(letter.id, "replay", actor, `failed: ${text}`, transaction);
@@ -98,7 +98,7 @@ export class DeadLetterReplays {
   #replayable(id: number): DeadLetter {
     const letter = this.#letters.existing(id);
     const head = this.#letters.headOf(letter);
-    if (head !== id) throw new DeadLetterRefusal("waits-behind", `${id} waits behind ${head}`);
+    if (head !== id) throw new DeadLetterRefusal("blocked", `${id} waits behind ${head}`);
     if (letter.replays >= MAX_REPLAYS) {
       throw new DeadLetterRefusal("replayed-too-often", `${id} was replayed ${letter.replays} times`);
     }

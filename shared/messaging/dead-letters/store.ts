@@ -65,7 +65,7 @@ export class DeadLetterStore {
       edit: sql.prepare("UPDATE dead_letters SET edited = ? WHERE id = ?"),
       replayed: sql.prepare("UPDATE dead_letters SET replays = replays + 1 WHERE id = ?"),
       released: sql.prepare<DeadLetterRow, []>(
-        `SELECT ${COLUMNS} FROM dead_letters AS letter WHERE reason = 'behind' AND NOT EXISTS (
+        `SELECT ${COLUMNS} FROM dead_letters AS letter WHERE reason = 'blocked' AND NOT EXISTS (
            SELECT 1 FROM dead_letters AS before
            WHERE before.topic = letter.topic AND before.key = letter.key AND before.id < letter.id
              AND before.key IS NOT NULL AND before.reason <> 'unknown-type'

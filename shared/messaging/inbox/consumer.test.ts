@@ -143,7 +143,7 @@ test("while a key is parked the later messages of that key wait behind it, all o
   );
   await eventually(() => reasons().length === 3 && service.applied().length === 2);
   expect(service.applied().sort()).toEqual(["a:1", "b:1"]);
-  expect(reasons()).toEqual(["domain", "behind", "behind"]);
+  expect(reasons()).toEqual(["domain", "blocked", "blocked"]);
 });
 
 test("a topic that was made anew is read from its beginning", async () => {
@@ -178,7 +178,7 @@ test("a topic that was made anew is read from its beginning", async () => {
 test("after a crash each message is written down before it begins; the third that it takes down parks it", async () => {
   service = new TestService();
   const poison = letter("a", "kills");
-  await publish(poison, letter("a", "behind"), letter("b", "fine"));
+  await publish(poison, letter("a", "blocked"), letter("b", "fine"));
   const partition = service.broker.records(letters.name).find((record) => record.key === "a")?.partition ?? 0;
   const offset = service.broker.log(letters.name, partition).findIndex((record) => record.key === "a");
   // Two processes died with it: what they wrote down before is still there.
@@ -187,7 +187,7 @@ test("after a crash each message is written down before it begins; the third tha
   await service.crash();
   await eventually(() => service.applied().length === 1 && reasons().length === 2);
   expect(service.applied()).toEqual(["b:fine"]);
-  expect(reasons()).toEqual(["crash", "behind"]);
+  expect(reasons()).toEqual(["crash", "blocked"]);
   expect(service.database.sql.query("SELECT * FROM attempts").all()).toEqual([]);
 });
 

@@ -2,7 +2,14 @@ import type { DeadLetterStore, Failure } from "../dead-letters/store.ts";
 import { DeadLettersFull, StorageError } from "../errors.ts";
 import type { Logger, Runtime } from "../runtime.ts";
 import type { Transaction } from "../transaction.ts";
-import type { Batch, IncomingRecord, Progress, Subscriber, Subscription } from "../transport/transport.ts";
+import {
+  type Batch,
+  type IncomingRecord,
+  type Progress,
+  type Subscriber,
+  type Subscription,
+  topicPartition,
+} from "../transport/transport.ts";
 import type { UnitOfWork } from "../unit-of-work.ts";
 import { type CrashGuard, MAX_CRASHES } from "./crash-guard.ts";
 import { LogRecognition } from "./log-identity.ts";
@@ -81,7 +88,7 @@ export class Consumer {
   async #handle(batch: Batch): Promise<Progress> {
     const elsewhere = await this.#logs.recognise(batch);
     if (elsewhere !== undefined) return elsewhere;
-    const name = `${batch.topic}/${batch.partition}`;
+    const name = topicPartition(batch.topic, batch.partition);
     const oneByOne = this.#options.attempts.afterCrash && !this.#trusted.has(name);
     // What has been handled may come again, if only the one record by which the log is recognised.
     const from = this.#options.offsets.get(batch.topic, batch.partition)?.next ?? 0;
@@ -143,7 +150,7 @@ export class Consumer {
     if (deadLetters.holds(record.topic, record.key)) {
       this.#park(
         record,
-        { reason: "behind", error: "an earlier message of its key is parked", attempts: 0 },
+        { reason: "blocked", error: "an earlier message of its key is parked", attempts: 0 },
         transaction,
       );
       return;

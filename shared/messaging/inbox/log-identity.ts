@@ -1,5 +1,5 @@
 import type { Logger } from "../runtime.ts";
-import type { Batch, Progress } from "../transport/transport.ts";
+import { type Batch, type Progress, topicPartition } from "../transport/transport.ts";
 import type { UnitOfWork } from "../unit-of-work.ts";
 import { fingerprint, type Offsets } from "./offsets.ts";
 
@@ -25,7 +25,7 @@ export class LogRecognition {
 
   /** Where to read a partition that has just been assigned: one record early, for the sake of that last one. */
   startAt(topic: string, partition: number): number | undefined {
-    this.#recognised.delete(`${topic}/${partition}`);
+    this.#recognised.delete(topicPartition(topic, partition));
     const position = this.#offsets.get(topic, partition);
     return position === undefined ? undefined : Math.max(0, position.next - 1);
   }
@@ -33,7 +33,7 @@ export class LogRecognition {
   /** @returns undefined when the batch is of the log that the offset was taken from, or else where to read in its place */
   async recognise(batch: Batch): Promise<Progress | undefined> {
     const { topic, partition } = batch;
-    const name = `${topic}/${partition}`;
+    const name = topicPartition(topic, partition);
     if (this.#recognised.has(name)) return undefined;
     const position = this.#offsets.get(topic, partition);
     if (position !== undefined) {
@@ -55,7 +55,7 @@ export class LogRecognition {
       "this log is not the one read before: reading it from the start",
     );
     await this.#unitOfWork.run(() => this.#offsets.forget(topic, partition));
-    this.#recognised.add(`${topic}/${partition}`);
+    this.#recognised.add(topicPartition(topic, partition));
     return { next: 0 };
   }
 }

@@ -5,7 +5,14 @@ import { DomainError } from "../errors.ts";
 import type { Handler } from "../inbox/handlers.ts";
 import type { Logger, Runtime } from "../runtime.ts";
 import type { Transaction } from "../transaction.ts";
-import type { Batch, IncomingRecord, Progress, Subscriber, Subscription } from "../transport/transport.ts";
+import {
+  type Batch,
+  type IncomingRecord,
+  type Progress,
+  type Subscriber,
+  type Subscription,
+  topicPartition,
+} from "../transport/transport.ts";
 import type { UnitOfWork } from "../unit-of-work.ts";
 import { type RebuildStatus, RebuildStore } from "./rebuild-store.ts";
 
@@ -133,7 +140,9 @@ export class Rebuild {
       const position = this.#store.position(topic, partition);
       if (position === undefined || position.next >= position.target) break;
       if (batch.end < position.target) {
-        await this.#fail(`${topic}/${partition} ends at ${batch.end}, ${position.target} had been handled`);
+        await this.#fail(
+          `${topicPartition(topic, partition)} ends at ${batch.end}, ${position.target} had been handled`,
+        );
         break;
       }
       const slice = left;

@@ -22,6 +22,11 @@ export interface IncomingRecord {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** One name for a partition, as a key of maps and in logs. */
+export function topicPartition(topic: string, partition: number): string {
+  return `${topic}/${partition}`;
+}
+
 export interface Publisher {
   /**
    * Resolves when the broker has acknowledged every record, and they are as durable there as it makes them.

@@ -88,7 +88,7 @@ describe("POST /dead-letters/:id/replay", () => {
     const [head = 0, second] = await bench.park(letter("a", "poison"), letter("a", "1"));
     expect(await bench.ask("POST", `/${second}/replay`)).toMatchObject({
       status: 409,
-      body: { type: "urn:problem-type:waits-behind" },
+      body: { type: "urn:problem-type:blocked" },
     });
     bench.service.database.sql.run("UPDATE dead_letters SET replays = 10 WHERE id = ?", [head]);
     expect(await bench.ask("POST", `/${head}/replay`)).toMatchObject({

@@ -60,7 +60,7 @@ describe("GET /dead-letters", () => {
         bytes: expect.any(Number),
         parkedAt: expect.stringMatching(/^\d{4}-.*Z$/),
       },
-      expect.objectContaining({ id: ids[1], reason: "behind" }),
+      expect.objectContaining({ id: ids[1], reason: "blocked" }),
     ]);
     expect((await bench.ask("GET", `?after=${ids[1]}`)).body).toMatchObject([{ id: ids[2] }]);
   });
@@ -68,7 +68,7 @@ describe("GET /dead-letters", () => {
   test("finds them by topic, key, reason, error and age", async () => {
     await bench.park(letter("a", "poison"), letter("a", "1"));
     const found = async (query: string) => (await bench.ask("GET", query)).body.length;
-    expect(await found("?topic=letters&key=a&reason=behind")).toBe(1);
+    expect(await found("?topic=letters&key=a&reason=blocked")).toBe(1);
     expect(await found("?key=b")).toBe(0);
     expect(await found("?error=poison")).toBe(1);
     expect(await found("?olderThan=1h")).toBe(0);

@@ -173,7 +173,7 @@ function refusalOf({ code, message }: DeadLetterRefusal): ServiceError {
       return new ServiceError("not-found", "dead-letter-not-found", detail);
     case "edit-invalid":
       return new ServiceError("invalid", "edit-invalid", detail);
-    case "waits-behind":
+    case "blocked":
     case "replayed-too-often":
       return new ServiceError("conflict", code, detail);
     default:

@@ -1,5 +1,6 @@
+import { errorText } from "@distributed-messaging/messaging";
 import { Elysia, ValidationError } from "elysia";
-import { errorText, ServiceError } from "../errors.ts";
+import { ServiceError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { type Metrics, metricsRoute } from "../telemetry/metrics.ts";
 import type { Tracer } from "../telemetry/span-export.ts";

@@ -1,4 +1,5 @@
-import { errorText, ServiceError } from "../errors.ts";
+import { errorText } from "@distributed-messaging/messaging";
+import { ServiceError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { Tracer } from "../telemetry/span-export.ts";

@@ -24,7 +24,7 @@ test("what became of messages, deadlines and dead letters can be read as Prometh
       'messages_parked_total{app="reader"} 1',
       'dead_letters{app="reader"} 1',
       'dead_letters_by_reason{reason="undecodable",app="reader"} 1',
-      'dead_letters_by_reason{reason="behind",app="reader"} 0',
+      'dead_letters_by_reason{reason="blocked",app="reader"} 0',
       'timers_pending{app="reader"} 1',
       'timers_failed{app="reader"} 0',
     ]) {

@@ -1,4 +1,4 @@
-import { errorText } from "../errors.ts";
+import { errorText } from "@distributed-messaging/messaging";
 import type { Logger } from "../log.ts";
 import type { Metrics } from "./metrics.ts";
 import { encodeSpans, type FinishedSpan } from "./otlp.ts";

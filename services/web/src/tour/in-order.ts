@@ -26,7 +26,7 @@ export const inOrder: TourPromise = {
     await step("Place that order: its message waits behind the unreadable one", async () => {
       await stage.place(lines, stuck);
       await until("the order's message to wait", async () =>
-        (await lettersOf(stuck)).some(({ reason }) => reason === "behind"),
+        (await lettersOf(stuck)).some(({ reason }) => reason === "blocked"),
       );
     });
     await step("Place another order: it goes straight through", async () => {

@@ -1,5 +1,6 @@
 import type { Consumer } from "kafkajs";
 import type { Logger } from "../../runtime.ts";
+import { topicPartition } from "../transport.ts";
 
 interface Position {
   readonly topic: string;
@@ -21,7 +22,7 @@ export class KafkaCommits {
 
   /** @param offset of the record to be handled next */
   add(topic: string, partition: number, offset: number): void {
-    this.#waiting.set(`${topic}/${partition}`, { topic, partition, offset: String(offset) });
+    this.#waiting.set(topicPartition(topic, partition), { topic, partition, offset: String(offset) });
   }
 
   /** What belonged to an earlier assignment is no longer this member's to say. */

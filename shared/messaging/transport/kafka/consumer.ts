@@ -1,5 +1,5 @@
 import type { Consumer, EachBatchPayload } from "kafkajs";
-import type { Batch, Progress, SubscribeOptions } from "../transport.ts";
+import { type Batch, type Progress, type SubscribeOptions, topicPartition } from "../transport.ts";
 import { atMost, DISCONNECT_TIMEOUT_MS, KafkaClient } from "./client.ts";
 import { KafkaCommits } from "./commits.ts";
 import {
@@ -131,7 +131,7 @@ export class KafkaConsumer {
   }
 
   #seekToStart(topic: string, partition: number): void {
-    this.#positions.delete(`${topic}/${partition}`);
+    this.#positions.delete(topicPartition(topic, partition));
     const offset = this.#options.startAt(topic, partition) ?? 0;
     this.#consumer.seek({ topic, partition, offset: String(offset) });
   }
@@ -147,7 +147,7 @@ export class KafkaConsumer {
     const first = records[0];
     const last = records.at(-1);
     if (first === undefined || last === undefined || !payload.isRunning() || payload.isStale()) return;
-    const key = `${topic}/${partition}`;
+    const key = topicPartition(topic, partition);
     if (first.offset < (this.#positions.get(key) ?? 0)) {
       // The log has become shorter than where it was read, and kafkajs went to its beginning. The reader knows
       // nothing of that, and would take what it is given now for what it has had.

@@ -1,6 +1,6 @@
 import type { Consumer, EachBatchPayload } from "kafkajs";
 import type { Logger } from "../../runtime.ts";
-import type { IncomingRecord } from "../transport.ts";
+import { type IncomingRecord, topicPartition } from "../transport.ts";
 import { atMost, DISCONNECT_TIMEOUT_MS, KafkaClient, type KafkaSettings } from "./client.ts";
 import { toRecord } from "./records.ts";
 
@@ -26,8 +26,6 @@ interface Reading {
   readonly records: StoredRecord[];
   readonly done: PromiseWithResolvers<void>;
 }
-
-const nameOf = (topic: string, partition: number) => `${topic}/${partition}`;
 
 /** One kafkajs consumer, from its building to its end. */
 export class ReaderSession {
@@ -58,7 +56,7 @@ export class ReaderSession {
     await this.#joined.promise;
     if (this.#failed !== undefined) throw this.#failed;
     const reading: Reading = {
-      ranges: new Map(ranges.map((range) => [nameOf(range.topic, range.partition), range])),
+      ranges: new Map(ranges.map((range) => [topicPartition(range.topic, range.partition), range])),
       records: [],
       done: Promise.withResolvers(),
     };
@@ -120,7 +118,7 @@ export class ReaderSession {
   #take({ batch }: EachBatchPayload): void {
     const { topic, partition } = batch;
     const reading = this.#reading;
-    const range = reading?.ranges.get(nameOf(topic, partition));
+    const range = reading?.ranges.get(topicPartition(topic, partition));
     if (reading === undefined || range === undefined) return;
     for (const message of batch.messages) {
       const record = toRecord(topic, partition, message);
@@ -129,7 +127,7 @@ export class ReaderSession {
     }
     if (Number(batch.lastOffset()) < range.to - 1) return;
     this.#consumer.pause([{ topic, partitions: [partition] }]);
-    reading.ranges.delete(nameOf(topic, partition));
+    reading.ranges.delete(topicPartition(topic, partition));
     if (reading.ranges.size === 0) reading.done.resolve();
   }
 }

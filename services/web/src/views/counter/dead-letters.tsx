@@ -74,7 +74,7 @@ function LetterRow({ letter, onChange }: { letter: Listed; onChange: () => Promi
       >
         <summary>
           <strong>{service}</strong>
-          <span class={`badge ${reason === "behind" ? "badge-off" : "badge-bad"}`}>{reason}</span>
+          <span class={`badge ${reason === "blocked" ? "badge-off" : "badge-bad"}`}>{reason}</span>
           <code>
             {topic} · {key ?? "no key"}
           </code>

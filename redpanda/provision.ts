@@ -1,28 +1,25 @@
-import { allTopics } from "@distributed-messaging/contracts";
 import { type Logger, silentLogger, type Topic } from "@distributed-messaging/messaging";
 import { errorText } from "@distributed-messaging/messaging/errors";
 import { connectTo, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
-import { type TProperties, Type } from "@sinclair/typebox";
 
-/** What provisioning has done, and what it has found and left as it is. */
+/** What provisioning changed, and the differences that it left. */
 export interface Provisioned {
   readonly created: readonly string[];
-  /** Topics that got the partitions they lacked. */
+  /** Topics that were given more partitions. */
   readonly grown: readonly string[];
-  /** One line for each difference that is left: partitions or settings that somebody changed by hand. */
+  /** One line for each partition count or setting that differs from the contract and was not changed. */
   readonly drift: readonly string[];
 }
 
 export interface ProvisionOptions {
-  readonly topics?: readonly Topic[];
   readonly log?: Logger;
-  /** On how many brokers each record is kept; the broker's own default if it is not given. */
+  /** The replication factor of new topics; by default that of the broker. */
   readonly replication?: number;
-  /** For how long to try again: while no broker answers, or fewer than `replication` do. */
+  /** How long to retry while no broker answers, or fewer than `replication` do. */
   readonly timeoutMs?: number;
 }
 
-/** No broker made the topics in time. */
+/** The topics could not be provisioned in time. */
 export class ProvisionFailed extends Error {
   override readonly name = "ProvisionFailed";
 }
@@ -31,18 +28,18 @@ type Admin = ReturnType<ReturnType<typeof connectTo>["admin"]>;
 
 const TIMEOUT_MS = 60_000;
 const RETRY_MS = 250;
-/** kafkajs' names for what a broker says that does not know an API, or a part of it. */
+/** kafkajs' errors for an API, or a part of one, that the broker does not support. */
 const UNSUPPORTED = /UNSUPPORTED_VERSION|KafkaJSServerDoesNotSupportApiKey|does not support/i;
 
 /**
- * Brings the cluster's topics to what shared/contracts/topics.ts says: makes the missing ones, adds missing
- * partitions. Nothing is ever taken away, and no setting of an existing topic is changed: that is reported.
- * Doing it again, also at the same time from elsewhere, changes nothing.
+ * Creates missing topics and adds missing partitions. Deletes nothing, and changes no setting of an existing topic:
+ * differences are reported. Idempotent, also when several processes do it at once.
  *
- * @throws ProvisionFailed when no broker did so in time
+ * @throws ProvisionFailed
  */
 export async function provision(
   settings: KafkaSettings,
+  topics: readonly Topic[],
   options: ProvisionOptions = {},
 ): Promise<Provisioned> {
   const deadline = performance.now() + (options.timeoutMs ?? TIMEOUT_MS);
@@ -51,12 +48,13 @@ export async function provision(
     const admin = kafka.admin();
     try {
       await admin.connect();
-      return await bringUpToDate(admin, options.topics ?? allTopics, options.replication);
+      return await bringUpToDate(admin, topics, options.replication);
     } catch (error) {
-      // A broker that has just started may know no controller yet: whatever failed is asked again.
+      // Every error is retried: a broker that has just started may not know its controller yet.
       if (performance.now() > deadline) {
-        const reason = errorText(error);
-        throw new ProvisionFailed(`no broker at ${settings.brokers.join(", ")} made the topics: ${reason}`);
+        throw new ProvisionFailed(
+          `cannot create the topics at ${settings.brokers.join(", ")}: ${errorText(error)}`,
+        );
       }
       await Bun.sleep(RETRY_MS);
     } finally {
@@ -72,7 +70,7 @@ async function bringUpToDate(
 ): Promise<Provisioned> {
   const { brokers } = await admin.describeCluster();
   if (brokers.length < (replication ?? 1))
-    throw new Error(`${brokers.length} of ${replication} brokers are there yet`);
+    throw new Error(`${brokers.length} of ${replication} brokers have joined the cluster`);
   const existing = new Set(await admin.listTopics());
   const created = topics.filter(({ name }) => !existing.has(name));
   if (created.length > 0) {
@@ -94,16 +92,16 @@ async function bringUpToDate(
       topicPartitions: grown.map(({ name, partitions }) => ({ topic: name, count: partitions })),
     });
   }
-  const found = [
-    ...metadata.flatMap((topic) => shapeThatDiffers(topic, topics, replication)),
-    ...(await settingsThatDiffer(admin, topics)),
+  const drift = [
+    ...metadata.flatMap((topic) => shapeDrift(topic, topics, replication)),
+    ...(await configDrift(admin, topics)),
   ];
-  return { created: created.map(nameOf), grown: grown.map(nameOf), drift: found };
+  return { created: created.map(nameOf), grown: grown.map(nameOf), drift };
 }
 
 type TopicMetadata = Awaited<ReturnType<Admin["fetchTopicMetadata"]>>["topics"][number];
 
-function shapeThatDiffers(
+function shapeDrift(
   { name, partitions }: TopicMetadata,
   topics: readonly Topic[],
   replication: number | undefined,
@@ -111,15 +109,17 @@ function shapeThatDiffers(
   const wanted = topics.find((topic) => topic.name === name)?.partitions ?? 0;
   const replicas = Math.min(...partitions.map((partition) => partition.replicas.length));
   return [
-    ...(partitions.length > wanted ? [`${name} has ${partitions.length} partitions, not ${wanted}`] : []),
-    ...(replicas < (replication ?? 1) ? [`${name} is kept ${replicas} times, not ${replication}`] : []),
+    ...(partitions.length > wanted
+      ? [`${name} has ${partitions.length} partitions instead of ${wanted}`]
+      : []),
+    ...(replicas < (replication ?? 1) ? [`${name} has ${replicas} replicas instead of ${replication}`] : []),
   ];
 }
 
 /** DescribeConfigs resource type of a topic, https://kafka.apache.org/protocol#The_Messages_DescribeConfigs */
 const TOPIC_RESOURCE = 2;
 
-async function settingsThatDiffer(admin: Admin, topics: readonly Topic[]): Promise<string[]> {
+async function configDrift(admin: Admin, topics: readonly Topic[]): Promise<string[]> {
   try {
     const { resources } = await admin.describeConfigs({
       includeSynonyms: false,
@@ -135,7 +135,7 @@ async function settingsThatDiffer(admin: Admin, topics: readonly Topic[]): Promi
         const value = found.find(({ configName }) => configName === setting)?.configValue;
         return value === undefined || value === wanted
           ? []
-          : [`${name}: ${setting} is ${value}, not ${wanted}`];
+          : [`${name}: ${setting} is ${value} instead of ${wanted}`];
       });
     });
   } catch (error) {
@@ -148,38 +148,11 @@ function nameOf({ name }: Topic): string {
   return name;
 }
 
-/** One line for each thing that was done or found. */
+/** One line for each change and each difference. */
 export function describeProvisioned({ created, grown, drift }: Provisioned): string[] {
   return [
-    ...created.map((name) => `made ${name}`),
+    ...created.map((name) => `created ${name}`),
     ...grown.map((name) => `added partitions to ${name}`),
-    ...drift.map((line) => `left as it is: ${line}`),
+    ...drift.map((line) => `not changed: ${line}`),
   ];
 }
-
-function ProvisionConfig<Common extends TProperties>(common: Common) {
-  return Type.Object({
-    ...common,
-    TOPIC_REPLICATION: Type.Optional(Type.Integer({ minimum: 1, maximum: 9 })),
-  });
-}
-
-async function main(): Promise<number> {
-  // Only a run by itself needs the services' settings; who imports this file is spared the web server.
-  const { commonSettings, ConfigError, loadConfig } = await import("@distributed-messaging/service/config");
-  const { kafkaSettings } = await import("@distributed-messaging/service/defaults");
-  try {
-    const config = loadConfig(ProvisionConfig(commonSettings), process.env, "provision");
-    const replication = config.TOPIC_REPLICATION;
-    const options = replication === undefined ? {} : { replication };
-    const done = describeProvisioned(await provision(kafkaSettings("provision", config), options));
-    for (const line of done.length === 0 ? ["every topic is as it should be"] : done) console.log(line);
-    return 0;
-  } catch (error) {
-    if (!(error instanceof ProvisionFailed || error instanceof ConfigError)) throw error;
-    for (const line of error.message.split("\n")) console.error(`provision: ${line}`);
-    return 1;
-  }
-}
-
-if (import.meta.main) process.exit(await main());

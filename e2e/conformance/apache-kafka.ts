@@ -1,13 +1,15 @@
 import { transportConformance } from "@distributed-messaging/messaging/conformance";
 import { kafkaBroker } from "@distributed-messaging/messaging/conformance/kafka";
-import { startApacheKafka } from "@distributed-messaging/scripts/start-apache-kafka";
+import { startApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/broker";
+import { freePorts } from "@distributed-messaging/supervisor/ports";
 
 /*
- * The transport's promises on a real Apache Kafka with its own defaults. No `*.test.ts`, for it takes a minute and
- * needs Java and Maven: `bun run test-apache-kafka` runs it, and leaves it out where these are missing.
+ * The transport's conformance suite on a real Apache Kafka with its default settings. Not named `*.test.ts`: it takes
+ * a minute and needs Java and Maven. `bun run test-apache-kafka` runs it, and skips it where these are missing.
  */
 transportConformance("Apache Kafka", async () => {
-  const kafka = await startApacheKafka();
+  const [broker = 0, controller = 0] = freePorts(2);
+  const kafka = await startApacheKafka({ ports: { broker, controller } });
   return kafkaBroker(kafka.brokers, {
     stop: () => kafka.stop(),
     outage: { begin: () => kafka.kill(), end: (options) => kafka.restart(options) },

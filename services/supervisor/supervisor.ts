@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { allTopics } from "@distributed-messaging/contracts";
 import { freePorts } from "./ports.ts";
 import { ProcessGroup, type ProcessStatus } from "./process-group.ts";
 import type { ProcessLog, ProcessTimings } from "./process-spec.ts";
@@ -142,7 +143,7 @@ function choosePorts(host: string, wanted: Partial<Ports>): Ports {
 /** On the broker that is ours alone; on any other, the services make what is missing and touch nothing else. */
 async function makeTopics(brokers: string, say: (line: string) => void): Promise<void> {
   const { describeProvisioned, provision } = await import("@distributed-messaging/redpanda/provision");
-  const done = await provision({ brokers: [brokers], clientId: "supervisor" });
+  const done = await provision({ brokers: [brokers], clientId: "supervisor" }, allTopics);
   for (const line of describeProvisioned(done)) say(line);
 }
 

@@ -41,7 +41,7 @@ let inspector: KafkaInspector;
 
 beforeAll(async () => {
   broker = await startEmbedded();
-  await provision({ brokers, clientId: "test" });
+  await provision({ brokers, clientId: "test" }, allTopics);
   listening = await serveSupervisor({
     processes: { processes: () => [], start: never, stop: never, kill: never, pause: never, resume: never },
     urlOf: (name) => (name === "notification" ? "http://127.0.0.1:1" : `http://127.0.0.1:${service.port}`),

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 
-test("where there is no Java the tests on Apache Kafka are left out, in one line", async () => {
+test("without Java the tests on Apache Kafka are skipped, with one line", async () => {
   const child = Bun.spawn([process.execPath, "scripts/test-apache-kafka.ts"], {
     cwd: ROOT,
     env: { PATH: "/nowhere" },
@@ -14,6 +14,6 @@ test("where there is no Java the tests on Apache Kafka are left out, in one line
     new Response(child.stderr).text(),
     child.exited,
   ]);
-  const line = "test-apache-kafka: left out the tests on Apache Kafka: there is no Java 17 or later here\n";
+  const line = "test-apache-kafka: skipped the tests on Apache Kafka: Java 17 or later is not installed\n";
   expect(output).toEqual(["", line, 0]);
 });

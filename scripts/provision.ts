@@ -1,0 +1,33 @@
+import { allTopics } from "@distributed-messaging/contracts";
+import { describeProvisioned, ProvisionFailed, provision } from "@distributed-messaging/redpanda/provision";
+import { ConfigError, commonSettings, loadConfig } from "@distributed-messaging/service/config";
+import { kafkaSettings } from "@distributed-messaging/service/defaults";
+import { Type } from "@sinclair/typebox";
+import { runCommand } from "./command/command.ts";
+import { UsageError } from "./start/settings.ts";
+
+/**
+ * `bun scripts/provision.ts`: creates the topics of shared/contracts on the brokers that KAFKA_BROKERS names, with
+ * TOPIC_REPLICATION as their replication factor. compose.yaml runs it before the services.
+ */
+
+const Config = Type.Object({
+  ...commonSettings,
+  TOPIC_REPLICATION: Type.Optional(Type.Integer({ minimum: 1, maximum: 9 })),
+});
+
+async function main(): Promise<number> {
+  try {
+    const config = loadConfig(Config, process.env, "provision");
+    const replication = config.TOPIC_REPLICATION;
+    const options = replication === undefined ? {} : { replication };
+    const done = describeProvisioned(await provision(kafkaSettings("provision", config), allTopics, options));
+    for (const line of done.length === 0 ? ["every topic is up to date"] : done) console.log(line);
+    return 0;
+  } catch (error) {
+    if (error instanceof ProvisionFailed || error instanceof ConfigError) throw new UsageError(error.message);
+    throw error;
+  }
+}
+
+await runCommand("provision", main);

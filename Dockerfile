@@ -6,7 +6,6 @@ WORKDIR /app
 
 FROM base AS dependencies
 COPY package.json bun.lock bunfig.toml ./
-COPY patches patches
 COPY shared/contracts/package.json shared/contracts/
 COPY shared/messaging/package.json shared/messaging/
 COPY shared/service/package.json shared/service/

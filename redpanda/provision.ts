@@ -1,6 +1,6 @@
 import { type Logger, silentLogger, type Topic } from "@distributed-messaging/messaging";
 import { errorText } from "@distributed-messaging/messaging/errors";
-import { connectTo, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
+import { type Admin, KafkaClient, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
 
 /** What provisioning changed, and the differences that it left. */
 export interface Provisioned {
@@ -24,8 +24,6 @@ export class ProvisionFailed extends Error {
   override readonly name = "ProvisionFailed";
 }
 
-type Admin = ReturnType<ReturnType<typeof connectTo>["admin"]>;
-
 const TIMEOUT_MS = 60_000;
 const RETRY_MS = 250;
 /** kafkajs' errors for an API, or a part of one, that the broker does not support. */
@@ -43,7 +41,7 @@ export async function provision(
   options: ProvisionOptions = {},
 ): Promise<Provisioned> {
   const deadline = performance.now() + (options.timeoutMs ?? TIMEOUT_MS);
-  const kafka = connectTo(settings, options.log ?? silentLogger);
+  const { kafka } = new KafkaClient(settings, options.log ?? silentLogger);
   for (;;) {
     const admin = kafka.admin();
     try {

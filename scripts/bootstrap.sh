@@ -73,10 +73,7 @@ find_bun() {
   fi
 }
 
-# What decides what is installed. A patch of a dependency may change without the lock file.
-wanted_dependencies() { cat bun.lock patches/*.patch 2>/dev/null || true; }
-
-dependencies_installed() { wanted_dependencies | cmp -s - "$installed"; }
+dependencies_installed() { cmp -s bun.lock "$installed"; }
 
 # A symbolic link is made together with its content (our process id), so that a lock without an owner never exists.
 take_lock() {
@@ -171,7 +168,7 @@ set_up_dependencies() {
   say "installing the dependencies"
   "$bun" install --frozen-lockfile --no-progress >"$log" 2>&1 ||
     fail "cannot install the dependencies (is there a network?): $(reason); more in .tools/bootstrap.log"
-  wanted_dependencies >"$installed.$$"
+  cp bun.lock "$installed.$$"
   mv "$installed.$$" "$installed"
 }
 

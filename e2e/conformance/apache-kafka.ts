@@ -1,5 +1,4 @@
-import { transportConformance } from "@distributed-messaging/messaging/conformance";
-import { kafkaBroker } from "@distributed-messaging/messaging/conformance/kafka";
+import { kafkaBroker, transportConformance } from "@distributed-messaging/messaging/conformance";
 import { startApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/broker";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 

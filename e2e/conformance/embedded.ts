@@ -2,8 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Broker, startBroker } from "@distributed-messaging/embedded-broker";
-import type { BrokerUnderTest } from "@distributed-messaging/messaging/conformance/broker";
-import { kafkaBroker } from "@distributed-messaging/messaging/conformance/kafka";
+import { type BrokerUnderTest, kafkaBroker } from "@distributed-messaging/messaging/conformance";
 
 const TEMPORARY = fileURLToPath(new URL("../../.tools/tmp", import.meta.url));
 

@@ -1,6 +1,6 @@
-import { Reader, record, rejects } from "@distributed-messaging/messaging/conformance/fixture";
+import { silentLogger, systemRuntime } from "@distributed-messaging/messaging";
+import { Reader, record, rejects } from "@distributed-messaging/messaging/conformance";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
-import { silentLogger, systemRuntime } from "@distributed-messaging/messaging/runtime";
 
 /*
  * A process that uses a broker, closes everything, and has nothing left to do: it ends by itself if, and only if, no

@@ -1,7 +1,7 @@
 import { ApiKey, type Fault, type RuleHandle } from "@distributed-messaging/embedded-broker";
-import { Fixture } from "@distributed-messaging/messaging/conformance/fixture";
+import { type Runtime, silentLogger, systemRuntime } from "@distributed-messaging/messaging";
+import { Fixture } from "@distributed-messaging/messaging/conformance";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
-import { type Runtime, silentLogger, systemRuntime } from "@distributed-messaging/messaging/runtime";
 import type { EmbeddedBrokerUnderTest } from "./embedded.ts";
 
 /** A request that hangs costs this much; in production more, and no test shall last that long. */
@@ -9,7 +9,7 @@ const REQUEST_TIMEOUT_MS = 1_000;
 
 export type Api = keyof typeof ApiKey;
 
-/** A bench on the embedded broker whose clients can be told apart there: what is done to them is done to no others. */
+/** A fixture on the embedded broker whose clients can be told apart there: what is done to them is done to no others. */
 export class FaultFixture extends Fixture {
   readonly #server: EmbeddedBrokerUnderTest;
   readonly #clientId: string;
@@ -26,7 +26,7 @@ export class FaultFixture extends Fixture {
     this.#clientId = clientId;
   }
 
-  /** Does so to the next requests of this bench's clients; `times` may be `Infinity`: until the rule is removed. */
+  /** Does so to the next requests of this fixture's clients; `times` may be `Infinity`: until the rule is removed. */
   inject(api: Api, fault: Fault, times = 1): RuleHandle {
     const when = ({ clientId }: { readonly clientId: string }) => clientId === this.#clientId;
     return this.#server.broker.control.on(ApiKey[api], { ...fault, times, when });

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { fileURLToPath } from "node:url";
-import { PATIENT_MS } from "@distributed-messaging/messaging/conformance/broker";
+import { PATIENT_MS } from "@distributed-messaging/messaging/conformance";
 import { embeddedBroker } from "./embedded.ts";
 
 const PROGRAM = fileURLToPath(new URL("./exit.ts", import.meta.url));

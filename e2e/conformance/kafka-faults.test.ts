@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { ErrorCode, type Fault } from "@distributed-messaging/embedded-broker";
 import type { Topic } from "@distributed-messaging/messaging";
-import { PATIENT_MS } from "@distributed-messaging/messaging/conformance/broker";
-import { eventually, numbered, record } from "@distributed-messaging/messaging/conformance/fixture";
+import { eventually, numbered, PATIENT_MS, record } from "@distributed-messaging/messaging/conformance";
 import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
 import { type Api, FaultFixture } from "./faults.ts";
 
@@ -84,12 +83,12 @@ for (const [api, faults] of Object.entries(faultsOfReaders) as [Api, readonly Na
 }
 
 async function begins(api: Api, name: string, fault: Fault): Promise<void> {
-  await using bench = new FaultFixture(server);
-  const topic = bench.topic(2);
+  await using fixture = new FaultFixture(server);
+  const topic = fixture.topic(2);
   const rounds = new Rounds(topic);
   await rounds.publish();
-  const rule = bench.inject(api, fault, Math.max(...timesOf(name)));
-  const reader = bench.read(bench.connect(topic), { topics: [topic] });
+  const rule = fixture.inject(api, fault, Math.max(...timesOf(name)));
+  const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
   await reader.hasAll(rounds.values);
   expect([api, name, rule.hits > 0]).toEqual([api, name, true]);
   rule.remove();
@@ -99,16 +98,16 @@ async function begins(api: Api, name: string, fault: Fault): Promise<void> {
 }
 
 async function goesOn(api: Api, name: string, fault: Fault): Promise<void> {
-  await using bench = new FaultFixture(server);
-  const topic = bench.topic(2);
+  await using fixture = new FaultFixture(server);
+  const topic = fixture.topic(2);
   const rounds = new Rounds(topic);
-  const reader = bench.read(bench.connect(topic), { topics: [topic] });
+  const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
   await rounds.publish();
   await reader.hasAll(rounds.values);
   for (const times of timesOf(name)) {
-    const rule = bench.inject(api, fault, times);
+    const rule = fixture.inject(api, fault, times);
     if (onJoining.includes(api)) {
-      bench.inject("Heartbeat", { fault: "fail", code: ErrorCode.REBALANCE_IN_PROGRESS }, times);
+      fixture.inject("Heartbeat", { fault: "fail", code: ErrorCode.REBALANCE_IN_PROGRESS }, times);
     }
     await rounds.publish();
     await eventually(`${api} ${name} is met`, () => rule.hits > 0);

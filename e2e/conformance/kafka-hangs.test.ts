@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { ApiKey, ErrorCode } from "@distributed-messaging/embedded-broker";
-import { PATIENT_MS } from "@distributed-messaging/messaging/conformance/broker";
+import { silentLogger, systemRuntime } from "@distributed-messaging/messaging";
 import {
   eventually,
   firsts,
   numbered,
+  PATIENT_MS,
   record,
   rejects,
-} from "@distributed-messaging/messaging/conformance/fixture";
+} from "@distributed-messaging/messaging/conformance";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
-import { silentLogger, systemRuntime } from "@distributed-messaging/messaging/runtime";
 import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
 import { type Api, FaultFixture } from "./faults.ts";
 
@@ -27,9 +27,9 @@ class Hang implements Disposable {
   readonly #released = Promise.withResolvers<void>();
   readonly #rules;
 
-  constructor(bench: FaultFixture, ...apis: Api[]) {
+  constructor(fixture: FaultFixture, ...apis: Api[]) {
     const until = this.#released.promise;
-    this.#rules = apis.map((api) => bench.inject(api, { fault: "delay", until }, Number.POSITIVE_INFINITY));
+    this.#rules = apis.map((api) => fixture.inject(api, { fault: "delay", until }, Number.POSITIVE_INFINITY));
   }
 
   get hits(): number {
@@ -45,15 +45,15 @@ class Hang implements Disposable {
 test.concurrent(
   "a reader whose fetches hang is not healthy, and is built anew",
   async () => {
-    await using bench = new FaultFixture(server);
-    const topic = bench.topic(1);
-    const sender = bench.connect(topic);
-    const reader = bench.read(bench.connect(topic), { topics: [topic] });
+    await using fixture = new FaultFixture(server);
+    const topic = fixture.topic(1);
+    const sender = fixture.connect(topic);
+    const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
     await sender.publish([record(topic, "key", "before")]);
     await reader.hasAll(["before"]);
     const asked = reader.starts.length;
     {
-      using hang = new Hang(bench, "Fetch");
+      using hang = new Hang(fixture, "Fetch");
       await eventually("it is not healthy", () => !reader.subscription.healthy());
       await eventually("it is built anew", () => reader.starts.length > asked && hang.hits > 1);
     }
@@ -70,15 +70,15 @@ test.concurrent(
   async () => {
     let aheadMs = 0;
     const runtime = { ...systemRuntime, monotonic: () => systemRuntime.monotonic() + aheadMs };
-    await using bench = new FaultFixture(server, runtime, 10 * 60_000);
-    const topic = bench.topic(1);
-    const sender = bench.connect(topic);
-    const reader = bench.read(bench.connect(topic), { topics: [topic] });
+    await using fixture = new FaultFixture(server, runtime, 10 * 60_000);
+    const topic = fixture.topic(1);
+    const sender = fixture.connect(topic);
+    const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
     await sender.publish([record(topic, "key", "before")]);
     await reader.hasAll(["before"]);
     const asked = reader.starts.length;
     {
-      using hang = new Hang(bench, "Fetch");
+      using hang = new Hang(fixture, "Fetch");
       await eventually("a fetch hangs", () => hang.hits > 0);
       aheadMs = 60_000;
       await eventually("it is built anew", () => reader.starts.length > asked);
@@ -92,16 +92,16 @@ test.concurrent(
 test.concurrent(
   "a broker that answers nothing delays nobody's stop, and rejects what is published",
   async () => {
-    await using bench = new FaultFixture(server);
-    const topic = bench.topic(1);
-    const client = bench.connect(topic);
-    const reader = bench.read(client, { topics: [topic] });
+    await using fixture = new FaultFixture(server);
+    const topic = fixture.topic(1);
+    const client = fixture.connect(topic);
+    const reader = fixture.read(client, { topics: [topic] });
     await client.publish([record(topic, "key", "before")]);
     await reader.hasAll(["before"]);
-    using _ = new Hang(bench, ...(Object.keys(ApiKey) as Api[]));
+    using _ = new Hang(fixture, ...(Object.keys(ApiKey) as Api[]));
     expect(await rejects(client.publish([record(topic, "key", "lost")]))).toBe(true);
     await eventually("the reader is not healthy", () => !reader.subscription.healthy());
-    const begunMeanwhile = bench.read(client, { topics: [topic] });
+    const begunMeanwhile = fixture.read(client, { topics: [topic] });
     const startedMs = performance.now();
     await Promise.all([reader.subscription.stop(), begunMeanwhile.subscription.stop(), client.close()]);
     expect(performance.now() - startedMs).toBeLessThan(PROMPT_MS);
@@ -112,9 +112,9 @@ test.concurrent(
 test.concurrent(
   "a publish that fails succeeds later, on a new connection, whatever it failed with",
   async () => {
-    await using bench = new FaultFixture(server);
-    const topic = bench.topic();
-    const client = bench.connect(topic);
+    await using fixture = new FaultFixture(server);
+    const topic = fixture.topic();
+    const client = fixture.connect(topic);
     const codes = [
       "NOT_LEADER_OR_FOLLOWER",
       "KAFKA_STORAGE_ERROR",
@@ -127,7 +127,7 @@ test.concurrent(
       { fault: "drop-response" } as const,
     ];
     for (const [index, fault] of faults.entries()) {
-      const rule = bench.inject("Produce", fault, Number.POSITIVE_INFINITY);
+      const rule = fixture.inject("Produce", fault, Number.POSITIVE_INFINITY);
       expect([fault, await rejects(client.publish([record(topic, "key", `${index}`)]))]).toEqual([
         fault,
         true,
@@ -135,7 +135,7 @@ test.concurrent(
       rule.remove();
       await client.publish([record(topic, "key", `${index}`)]);
     }
-    const reader = bench.read(bench.connect(topic), { topics: [topic] });
+    const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
     const values = numbered("", faults.length);
     await reader.hasAll(values);
     expect(firsts(reader.values)).toEqual(values);
@@ -146,8 +146,8 @@ test.concurrent(
 test.concurrent(
   "many clients may make the same topics at once",
   async () => {
-    await using bench = new FaultFixture(server);
-    const topics = [bench.topic(), bench.topic(), bench.topic()];
+    await using fixture = new FaultFixture(server);
+    const topics = [fixture.topic(), fixture.topic(), fixture.topic()];
     const transports = Array.from({ length: 6 }, (_, index) =>
       kafkaTransport(
         { brokers: [server.address], clientId: `maker-${index}` },
@@ -159,7 +159,7 @@ test.concurrent(
     );
     await Promise.all(transports.map((transport) => transport.createTopics()));
     await Promise.all(transports.map((transport) => transport.close()));
-    await bench.connect().publish(topics.map((topic) => record(topic, "key", "value")));
+    await fixture.connect().publish(topics.map((topic) => record(topic, "key", "value")));
   },
   PATIENT_MS,
 );

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { connectTo } from "@distributed-messaging/messaging/kafka";
+import { KafkaClient } from "@distributed-messaging/messaging/kafka";
 import { silentLogger } from "@distributed-messaging/messaging/runtime";
 import { KAFKA_DIR, type KafkaRuntime, provideApacheKafka } from "./jars.ts";
 
@@ -186,7 +186,7 @@ class BrokerProcess {
 async function untilReady(brokers: readonly string[]): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT_MS;
   for (;;) {
-    const admin = connectTo({ brokers, clientId: "readiness" }, silentLogger).admin({
+    const admin = new KafkaClient({ brokers, clientId: "readiness" }, silentLogger).kafka.admin({
       retry: { retries: 0 },
     });
     try {

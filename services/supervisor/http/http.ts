@@ -1,8 +1,6 @@
 import { allTopics, services } from "@distributed-messaging/contracts";
-import { silentLogger } from "@distributed-messaging/messaging";
-import { errorText } from "@distributed-messaging/messaging/errors";
-import type { KafkaSettings } from "@distributed-messaging/messaging/kafka";
-import { KafkaInspector } from "@distributed-messaging/messaging/kafka-inspect";
+import { errorText, silentLogger } from "@distributed-messaging/messaging";
+import { KafkaInspector, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import { createHttpApp, type Listening, listen } from "@distributed-messaging/service/http/app";
 import { createLogger } from "@distributed-messaging/service/log";

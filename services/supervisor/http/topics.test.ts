@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { allTopics } from "@distributed-messaging/contracts";
 import { type Broker, startBroker } from "@distributed-messaging/embedded-broker";
 import { silentLogger } from "@distributed-messaging/messaging";
-import { KafkaInspector } from "@distributed-messaging/messaging/kafka-inspect";
+import { KafkaInspector } from "@distributed-messaging/messaging/kafka";
 import { provision } from "@distributed-messaging/redpanda/provision";
 import type { Listening } from "@distributed-messaging/service/http/app";
 import { freePorts } from "../ports.ts";

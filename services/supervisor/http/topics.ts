@@ -1,6 +1,6 @@
 import { OrderId, topics } from "@distributed-messaging/contracts";
 import { errorText } from "@distributed-messaging/messaging";
-import type { KafkaInspector, StoredRecord } from "@distributed-messaging/messaging/kafka-inspect";
+import type { KafkaInspector, StoredRecord } from "@distributed-messaging/messaging/kafka";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";

@@ -8,16 +8,16 @@ export function administration(broker: () => BrokerUnderTest): void {
     "partitions that a topic is given later are read",
     async () => {
       const administration = needed(broker().administration);
-      await using bench = new Fixture(broker());
-      const topic = bench.topic(1);
-      const client = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      const client = fixture.connect(topic);
       await client.publish([record(topic, "key", "first")]);
-      const reader = bench.read(client, { topics: [topic] });
+      const reader = fixture.read(client, { topics: [topic] });
       await reader.hasAll(["first"]);
       await administration.addPartitions(topic, 3);
       const values = numbered("", 40);
       // A client that knows of them: others may go on with the old ones for some time.
-      await bench.connect(topic).publish(values.map((value) => record(topic, value, value)));
+      await fixture.connect(topic).publish(values.map((value) => record(topic, value, value)));
       await reader.hasAll(values);
       expect(new Set(reader.records.map(({ partition }) => partition))).toEqual(new Set([0, 1, 2]));
     },
@@ -28,13 +28,13 @@ export function administration(broker: () => BrokerUnderTest): void {
     "a log that lost its oldest records begins with the oldest that it has",
     async () => {
       const administration = needed(broker().administration);
-      await using bench = new Fixture(broker());
-      const topic = bench.topic(1);
-      const client = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      const client = fixture.connect(topic);
       await client.publish(numbered("", 10).map((value) => record(topic, "key", value)));
       await administration.deleteRecords(topic, 0, 6);
       for (const startAt of [undefined, 3]) {
-        const reader = bench.read(client, { topics: [topic], startAt: () => startAt });
+        const reader = fixture.read(client, { topics: [topic], startAt: () => startAt });
         await reader.hasAll(numbered("", 10).slice(6));
         expect(reader.records.map(({ offset }) => offset)).toEqual([6, 7, 8, 9]);
       }
@@ -46,14 +46,14 @@ export function administration(broker: () => BrokerUnderTest): void {
     "a topic that is deleted and made anew is read from its beginning, after its reader was asked",
     async () => {
       const administration = needed(broker().administration);
-      await using bench = new Fixture(broker());
-      const topic = bench.topic(1);
-      await bench.connect(topic).publish(numbered("old-", 10).map((value) => record(topic, "key", value)));
-      const reader = bench.read(bench.connect(topic), { topics: [topic] });
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      await fixture.connect(topic).publish(numbered("old-", 10).map((value) => record(topic, "key", value)));
+      const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
       await reader.hasAll(numbered("old-", 10));
       const asked = reader.starts.length;
       await administration.deleteTopic(topic);
-      await bench.connect(topic).publish(numbered("new-", 3).map((value) => record(topic, "key", value)));
+      await fixture.connect(topic).publish(numbered("new-", 3).map((value) => record(topic, "key", value)));
       await reader.hasAll(numbered("new-", 3));
       expect(reader.starts.length).toBeGreaterThan(asked);
       expect(reader.values).toEqual([...numbered("old-", 10), ...numbered("new-", 3)]);

@@ -7,7 +7,9 @@ import { outages } from "./outages.ts";
 import { positions } from "./positions.ts";
 import { publishing } from "./publishing.ts";
 
-export type { BrokerUnderTest } from "./broker.ts";
+export { type BrokerUnderTest, type ClientUnderTest, PATIENT_MS } from "./broker.ts";
+export { eventually, Fixture, firsts, numbered, Reader, record, rejects } from "./fixture.ts";
+export { kafkaBroker } from "./kafka.ts";
 
 /** What a broker has besides readers and writers; there are tests for each. */
 export interface Abilities {

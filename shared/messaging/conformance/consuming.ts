@@ -7,12 +7,12 @@ export function consuming(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "batches are never empty, in the order of the log, without gaps, and say where the log ends",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic(2);
-      const sender = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(2);
+      const sender = fixture.connect(topic);
       const first = numbered("first-", 300);
       await sender.publish(first.map((value) => record(topic, value, value)));
-      const reader = bench.read(bench.connect(topic), { topics: [topic] });
+      const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
       await reader.hasAll(first);
       const lengths = [0, 1].map((partition) => reader.valuesOf({ partition }).length);
       for (const { records, partition, end, topic: name } of reader.batches) {
@@ -37,12 +37,12 @@ export function consuming(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "the handler is never called twice at once for one partition",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic();
-      const sender = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic();
+      const sender = fixture.connect(topic);
       const busy = new Set<number>();
       let overlaps = 0;
-      const reader = bench.read(bench.connect(topic), {
+      const reader = fixture.read(fixture.connect(topic), {
         topics: [topic],
         handle: async (batch) => {
           if (busy.has(batch.partition)) overlaps += 1;
@@ -65,10 +65,10 @@ export function consuming(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "a batch whose handler rejects is delivered again, and nothing before it is",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic(1);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
       let failures = 0;
-      const reader = bench.read(bench.connect(topic), {
+      const reader = fixture.read(fixture.connect(topic), {
         topics: [topic],
         handle: async (batch) => {
           if (failures < 2 && batch.records.some((read) => textOf(read) === "poison")) {
@@ -78,7 +78,7 @@ export function consuming(broker: () => BrokerUnderTest): void {
           return undefined;
         },
       });
-      const sender = bench.connect(topic);
+      const sender = fixture.connect(topic);
       await sender.publish([record(topic, "key", "before")]);
       await reader.hasAll(["before"]);
       await sender.publish([record(topic, "key", "poison"), record(topic, "key", "after")]);
@@ -92,11 +92,11 @@ export function consuming(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "a pause keeps one partition back and lets the others flow",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic();
-      const sender = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic();
+      const sender = fixture.connect(topic);
       const paused = new Set<number>();
-      const reader = bench.read(bench.connect(topic), {
+      const reader = fixture.read(fixture.connect(topic), {
         topics: [topic],
         handle: async (batch) => {
           if (paused.size > 0) return undefined;
@@ -129,10 +129,10 @@ export function consuming(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "after a pause the partition goes on where its reader said",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic(1);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
       let pauses = 0;
-      const reader = bench.read(bench.connect(topic), {
+      const reader = fixture.read(fixture.connect(topic), {
         topics: [topic],
         handle: async (batch) => {
           if (pauses === 3) return undefined;
@@ -140,7 +140,7 @@ export function consuming(broker: () => BrokerUnderTest): void {
           return { next: batch.records[0]?.offset ?? 0, pauseMs: 20 };
         },
       });
-      await bench.connect(topic).publish(numbered("", 3).map((value) => record(topic, "key", value)));
+      await fixture.connect(topic).publish(numbered("", 3).map((value) => record(topic, "key", value)));
       await eventually("it goes on", () => reader.positions.get(`${topic.name}/0`) === 3);
       expect(pauses).toBe(3);
       expect(reader.values.filter((value) => value === "0").length).toBe(4);
@@ -155,10 +155,10 @@ export function sessions(broker: () => BrokerUnderTest): void {
     "a handler that takes longer than a session does not lose its partitions",
     async () => {
       const sessionTimeoutMs = needed(broker().sessionTimeoutMs);
-      await using bench = new Fixture(broker());
-      const topic = bench.topic(1);
-      const sender = bench.connect(topic);
-      const reader = bench.read(bench.connect(topic), {
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      const sender = fixture.connect(topic);
+      const reader = fixture.read(fixture.connect(topic), {
         topics: [topic],
         handle: async (batch) => {
           if (batch.records.some((read) => textOf(read) === "slow"))

@@ -8,10 +8,10 @@ export function groups(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "two groups get everything each",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic();
-      const client = bench.connect(topic);
-      const readers = [bench.read(client, { topics: [topic] }), bench.read(client, { topics: [topic] })];
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic();
+      const client = fixture.connect(topic);
+      const readers = [fixture.read(client, { topics: [topic] }), fixture.read(client, { topics: [topic] })];
       const values = numbered("", 100);
       await client.publish(values.map((value) => record(topic, value, value)));
       for (const reader of readers) {
@@ -25,14 +25,14 @@ export function groups(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "members of a group share the partitions, and whoever stays takes over all of them",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic();
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic();
       const positions = new Map<string, number>();
-      const sender = bench.connect(topic);
-      const one = bench.read(bench.connect(topic), { topics: [topic], positions });
+      const sender = fixture.connect(topic);
+      const one = fixture.read(fixture.connect(topic), { topics: [topic], positions });
       await sender.publish([record(topic, "key", "first")]);
       await one.hasAll(["first"]);
-      const other = bench.read(bench.connect(topic), { topics: [topic], positions, group: one.group });
+      const other = fixture.read(fixture.connect(topic), { topics: [topic], positions, group: one.group });
 
       const rounds = new Rounds(topic, sender);
       await rounds.untilOne((values) => [one, other].every((reader) => reader.hasSome(values)), [one, other]);
@@ -55,13 +55,13 @@ export function groups(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "stop resolves only when the handler has ended, and nothing is delivered afterwards",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic();
-      const client = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic();
+      const client = fixture.connect(topic);
       const events: string[] = [];
       const release = Promise.withResolvers<void>();
       using _ = { [Symbol.dispose]: () => release.resolve() };
-      const reader = bench.read(client, {
+      const reader = fixture.read(client, {
         topics: [topic],
         handle: async () => {
           events.push("handler begins");
@@ -70,7 +70,7 @@ export function groups(broker: () => BrokerUnderTest): void {
           return undefined;
         },
       });
-      const witness = bench.read(bench.connect(topic), { topics: [topic] });
+      const witness = fixture.read(fixture.connect(topic), { topics: [topic] });
       await client.publish([record(topic, "key", "held")]);
       await eventually("the handler runs", () => events.length === 1);
       const stopping = [reader.subscription.stop(), reader.subscription.stop()].map((stop) =>
@@ -95,12 +95,12 @@ export function groups(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "a subscription that is stopped before it begins, or while it is paused, is over",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic(1);
-      const client = bench.connect(topic);
-      const first = bench.read(client, { topics: [topic] });
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      const client = fixture.connect(topic);
+      const first = fixture.read(client, { topics: [topic] });
       await first.subscription.stop();
-      const second = bench.read(client, {
+      const second = fixture.read(client, {
         topics: [topic],
         group: first.group,
         handle: async () => ({ next: 0, pauseMs: 60 * 60_000 }),
@@ -108,7 +108,7 @@ export function groups(broker: () => BrokerUnderTest): void {
       await client.publish([record(topic, "key", "value")]);
       await second.hasAll(["value"]);
       await second.subscription.stop();
-      const third = bench.read(client, { topics: [topic], group: first.group });
+      const third = fixture.read(client, { topics: [topic], group: first.group });
       await third.hasAll(["value"]);
       expect([first.values, second.values, third.values]).toEqual([[], ["value"], ["value"]]);
     },
@@ -118,11 +118,11 @@ export function groups(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "a reader that cannot say where to begin is asked again",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic(1);
-      const client = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      const client = fixture.connect(topic);
       let refusals = 2;
-      const reader = bench.read(client, {
+      const reader = fixture.read(client, {
         topics: [topic],
         startAt: () => {
           refusals -= 1;
@@ -140,9 +140,9 @@ export function groups(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "a client that was closed publishes nothing more",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic(1);
-      const client = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      const client = fixture.connect(topic);
       await client.publish([record(topic, "key", "value")]);
       await client.close();
       await client.close();

@@ -1,10 +1,14 @@
-import type { Admin } from "kafkajs";
 import { silentLogger, systemRuntime } from "../runtime.ts";
-import { SESSION_TIMEOUT_MS } from "../transport/kafka/consumer-settings.ts";
-import { connectTo, type KafkaSettings, kafkaTransport } from "../transport/kafka/kafka.ts";
+import {
+  type Admin,
+  KafkaClient,
+  type KafkaSettings,
+  kafkaTransport,
+  SESSION_TIMEOUT_MS,
+} from "../transport/kafka/kafka.ts";
 import type { BrokerAdministration, BrokerOutage, BrokerUnderTest } from "./broker.ts";
 
-/** A broker that speaks the Kafka protocol, whichever it is. */
+/** Any broker that speaks the Kafka protocol, for `transportConformance`. */
 export function kafkaBroker(
   brokers: readonly string[],
   control: { stop: () => Promise<void>; outage?: BrokerOutage },
@@ -20,7 +24,7 @@ export function kafkaBroker(
 
 function administration(settings: KafkaSettings): BrokerAdministration {
   const withAdmin = async (work: (admin: Admin) => Promise<unknown>): Promise<void> => {
-    const admin = connectTo(settings, silentLogger).admin();
+    const admin = new KafkaClient(settings, silentLogger).kafka.admin();
     await admin.connect();
     await work(admin).finally(() => admin.disconnect());
   };
@@ -28,12 +32,12 @@ function administration(settings: KafkaSettings): BrokerAdministration {
     addPartitions: ({ name: topic }, count) =>
       withAdmin(async (admin) => {
         await admin.createPartitions({ topicPartitions: [{ topic, count }] });
-        // The broker that answered may hear of them later than the one that made them.
+        // Another broker than the one that created them may answer, and know of them later.
         while ((await partitionsOf(admin, topic)) < count) await Bun.sleep(10);
       }),
     deleteRecords: ({ name: topic }, partition, before) =>
       withAdmin(async (admin) => {
-        // Without this kafkajs does not know the partition's leader.
+        // Makes kafkajs look up the leader of the partition.
         await admin.fetchTopicOffsets(topic);
         await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(before) }] });
       }),

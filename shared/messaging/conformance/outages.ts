@@ -11,16 +11,16 @@ export function outages(broker: () => BrokerUnderTest): void {
     "publish rejects while the broker is away, and succeeds when it is back",
     async () => {
       const outage = needed(broker().outage);
-      await using bench = new Fixture(broker());
-      const topic = bench.topic(1);
-      const sender = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      const sender = fixture.connect(topic);
       await sender.publish([record(topic, "key", "before")]);
       await outage.begin();
       expect(await rejects(sender.publish([record(topic, "key", "meanwhile")]))).toBe(true);
       expect(await rejects(sender.publish([record(topic, "key", "meanwhile")]))).toBe(true);
       await outage.end({ keepData: true });
       await untilPublished(() => sender.publish([record(topic, "key", "after")]));
-      const reader = bench.read(bench.connect(topic), { topics: [topic] });
+      const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
       await reader.hasAll(["before", "after"]);
       expect(reader.values.indexOf("before")).toBe(0);
     },
@@ -31,19 +31,19 @@ export function outages(broker: () => BrokerUnderTest): void {
     "readers go on where they were when the broker is back, and say meanwhile that nothing flows",
     async () => {
       const outage = needed(broker().outage);
-      await using bench = new Fixture(broker());
-      const topic = bench.topic();
-      const sender = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic();
+      const sender = fixture.connect(topic);
       const values = numbered("before-", 40);
       await sender.publish(values.map((value) => record(topic, value, value)));
-      const reader = bench.read(bench.connect(topic), { topics: [topic] });
+      const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
       await reader.hasAll(values);
       await reader.isHealthy();
       const asked = reader.starts.length;
       await outage.begin();
       await eventually("it is not healthy", () => !reader.subscription.healthy());
       // One that begins meanwhile is there later, too.
-      const late = bench.read(bench.connect(topic), { topics: [topic] });
+      const late = fixture.read(fixture.connect(topic), { topics: [topic] });
       await outage.end({ keepData: true });
       await untilPublished(() =>
         sender.publish(values.map((value) => record(topic, value, `after ${value}`))),
@@ -62,10 +62,10 @@ export function outages(broker: () => BrokerUnderTest): void {
     "readers read a broker that lost its data from the beginning",
     async () => {
       const outage = needed(broker().outage);
-      await using bench = new Fixture(broker());
-      const topic = bench.topic(1);
-      const sender = bench.connect(topic);
-      const reader = bench.read(bench.connect(topic), { topics: [topic] });
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      const sender = fixture.connect(topic);
+      const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
       await sender.publish(numbered("lost-", 10).map((value) => record(topic, "key", value)));
       await reader.hasAll(numbered("lost-", 10));
       const asked = reader.starts.length;
@@ -84,15 +84,15 @@ export function outages(broker: () => BrokerUnderTest): void {
     "what is stopped while the broker is away stops soon",
     async () => {
       const outage = needed(broker().outage);
-      await using bench = new Fixture(broker());
-      const topic = bench.topic(1);
-      const client = bench.connect(topic);
-      const reader = bench.read(client, { topics: [topic] });
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      const client = fixture.connect(topic);
+      const reader = fixture.read(client, { topics: [topic] });
       await client.publish([record(topic, "key", "value")]);
       await reader.hasAll(["value"]);
       await outage.begin();
       try {
-        const begunMeanwhile = bench.read(client, { topics: [topic] });
+        const begunMeanwhile = fixture.read(client, { topics: [topic] });
         const startedMs = performance.now();
         await Promise.all([reader.subscription.stop(), begunMeanwhile.subscription.stop()]);
         await client.close();

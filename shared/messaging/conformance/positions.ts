@@ -20,11 +20,11 @@ export function positions(broker: () => BrokerUnderTest): void {
     test.concurrent(
       `a reader that starts at ${where}`,
       async () => {
-        await using bench = new Fixture(broker());
-        const topic = bench.topic(1);
-        const sender = bench.connect(topic);
+        await using fixture = new Fixture(broker());
+        const topic = fixture.topic(1);
+        const sender = fixture.connect(topic);
         await sender.publish(numbered("", 10).map((value) => record(topic, "key", value)));
-        const reader = bench.read(bench.connect(topic), { topics: [topic], startAt: () => startAt });
+        const reader = fixture.read(fixture.connect(topic), { topics: [topic], startAt: () => startAt });
         await eventually("it is assigned", () => reader.starts.length > 0);
         if (expected.length > 0) await reader.hasAll(expected);
         else await reader.isHealthy();
@@ -39,13 +39,13 @@ export function positions(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "each partition begins where it is said to, and a later subscription asks again",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic();
-      const client = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic();
+      const client = fixture.connect(topic);
       const values = numbered("", 80);
       await client.publish(values.map((value) => record(topic, value, value)));
       const startAt = (_: string, partition: number) => partition;
-      const first = bench.read(client, { topics: [topic], startAt });
+      const first = fixture.read(client, { topics: [topic], startAt });
       const lengths = new Map<number, number>();
       await eventually("all partitions", () => {
         for (const batch of first.batches) lengths.set(batch.partition, batch.end);
@@ -59,7 +59,7 @@ export function positions(broker: () => BrokerUnderTest): void {
         expect(offsets).toEqual(Array.from({ length: end - partition }, (_, index) => partition + index));
       }
       await first.subscription.stop();
-      const second = bench.read(client, { topics: [topic], group: first.group });
+      const second = fixture.read(client, { topics: [topic], group: first.group });
       await second.hasAll(values);
       expect(new Set(second.starts).size).toBe(topic.partitions);
     },
@@ -69,12 +69,12 @@ export function positions(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "a reader may go back, skip, and ask for what is not there, which is the beginning",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic(1);
-      const sender = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      const sender = fixture.connect(topic);
       await sender.publish(numbered("", 10).map((value) => record(topic, "key", value)));
       const moves = [{ next: 3 }, { next: 8 }, { next: 10_000 }];
-      const reader = bench.read(bench.connect(topic), {
+      const reader = fixture.read(fixture.connect(topic), {
         topics: [topic],
         handle: async (batch) => moves.shift() ?? { next: after(batch) },
       });
@@ -90,10 +90,10 @@ export function positions(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "a topic that is made after it was subscribed to is read then",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic();
-      const reader = bench.read(bench.connect(), { topics: [topic] });
-      const sender = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic();
+      const reader = fixture.read(fixture.connect(), { topics: [topic] });
+      const sender = fixture.connect(topic);
       await sender.publish([record(topic, "key", "first")]);
       await reader.hasAll(["first"]);
     },

@@ -7,11 +7,11 @@ export function publishing(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "what publish resolved for is read from the beginning by whoever subscribes later",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic();
-      const sender = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic();
+      const sender = fixture.connect(topic);
       await sender.publish(numbered("early-", 50).map((value) => record(topic, value, value)));
-      const reader = bench.read(bench.connect(topic), { topics: [topic] });
+      const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
       await reader.hasAll(numbered("early-", 50));
       expect(firsts(reader.values).toSorted()).toEqual(numbered("early-", 50).toSorted());
     },
@@ -21,16 +21,16 @@ export function publishing(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "records of one key are in one partition, in the order in which they were published",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic();
-      const sender = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic();
+      const sender = fixture.connect(topic);
       const keys = numbered("key-", 20);
       for (let round = 0; round < 10; round++) {
         await sender.publish(
           keys.flatMap((key) => [0, 1, 2].map((n) => record(topic, key, `${round}.${n}`))),
         );
       }
-      const reader = bench.read(bench.connect(topic), { topics: [topic] });
+      const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
       const expected = numbered("", 10).flatMap((round) => [0, 1, 2].map((n) => `${round}.${n}`));
       for (const key of keys) {
         await reader.hasAllOf(key, expected);
@@ -46,11 +46,11 @@ export function publishing(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "keys, values and headers come back as they were given, null and empty ones too",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic(1);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
       const bytes = Uint8Array.from({ length: 256 }, (_, byte) => byte);
       const headers = { "content-type": "application/json", empty: "", "ä-ß": "grüße 🚀" };
-      await bench
+      await fixture
         .connect(topic)
         .publish([
           record(topic, "tombstone", null),
@@ -60,7 +60,7 @@ export function publishing(broker: () => BrokerUnderTest): void {
           record(topic, "empty", ""),
           record(topic, "last", "last"),
         ]);
-      const reader = bench.read(bench.connect(topic), { topics: [topic] });
+      const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
       await reader.hasAll(["last"]);
       expect(
         reader.records.map(({ key, value, headers }) => ({ key, value: value && [...value], headers })),
@@ -79,10 +79,10 @@ export function publishing(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "nothing to publish is published at once, with or without topics",
     async () => {
-      await using bench = new Fixture(broker());
-      await bench.connect().publish([]);
-      const topic = bench.topic();
-      const sender = bench.connect(topic);
+      await using fixture = new Fixture(broker());
+      await fixture.connect().publish([]);
+      const topic = fixture.topic();
+      const sender = fixture.connect(topic);
       await sender.publish([]);
       await sender.publish([record(topic, "key", "something")]);
       await sender.publish([]);
@@ -93,12 +93,12 @@ export function publishing(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "one publish may hold more than a broker takes at once, and keeps its order",
     async () => {
-      await using bench = new Fixture(broker());
-      const topic = bench.topic();
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic();
       const padding = "x".repeat(8 * 1024);
       const values = numbered("", 500).map((value) => `${value}:${padding}`);
-      await bench.connect(topic).publish(values.map((value) => record(topic, "one key", value)));
-      const reader = bench.read(bench.connect(topic), { topics: [topic] });
+      await fixture.connect(topic).publish(values.map((value) => record(topic, "one key", value)));
+      const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
       await reader.hasAll(values);
       expect(firsts(reader.values)).toEqual(values);
     },
@@ -108,16 +108,16 @@ export function publishing(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "several topics in one publish, several publishes at once",
     async () => {
-      await using bench = new Fixture(broker());
-      const [one, other] = [bench.topic(), bench.topic()];
-      const sender = bench.connect(one, other);
+      await using fixture = new Fixture(broker());
+      const [one, other] = [fixture.topic(), fixture.topic()];
+      const sender = fixture.connect(one, other);
       const publishes = numbered("key-", 10).map((key) =>
         sender.publish(
           numbered("", 20).flatMap((n) => [record(one, key, n), record(other, key, `other ${n}`)]),
         ),
       );
       await Promise.all(publishes);
-      const reader = bench.read(bench.connect(one, other), { topics: [one, other] });
+      const reader = fixture.read(fixture.connect(one, other), { topics: [one, other] });
       for (const key of numbered("key-", 10)) {
         const [here, there] = [numbered("", 20), numbered("other ", 20)];
         await reader.hasAllOf(key, [...here, ...there]);

@@ -1,6 +1,5 @@
 import type { Topic } from "../contract/topic.ts";
 import type { Runtime } from "../runtime.ts";
-import { MemorySubscription, type Partition } from "./memory-subscription.ts";
 import type {
   IncomingRecord,
   OutgoingRecord,
@@ -10,7 +9,17 @@ import type {
   Subscription,
 } from "./transport.ts";
 
-/** A broker in this process: the transport's promises and nothing else. Nothing survives the process. */
+/** Records in one batch. */
+const BATCH = 100;
+/** After `handle` rejected, or `startAt` threw. */
+const RETRY_AFTER_MS = 1_000;
+
+interface Partition {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+/** A broker in this process that keeps the transport's promises. Its records end with the process. */
 export class MemoryBroker implements Publisher, Subscriber {
   readonly #logs = new Map<string, IncomingRecord[][]>();
   readonly #groups = new Map<string, Set<MemorySubscription>>();
@@ -22,7 +31,7 @@ export class MemoryBroker implements Publisher, Subscriber {
     this.createTopics(topics);
   }
 
-  /** Makes those of the topics that are missing. */
+  /** Creates those of the topics that are missing. */
   createTopics(topics: readonly Topic[]): void {
     const missing = topics.filter((topic) => !this.#logs.has(topic.name));
     for (const { name, partitions } of missing) {
@@ -32,10 +41,8 @@ export class MemoryBroker implements Publisher, Subscriber {
       );
     }
     for (const group of this.#groups.values()) {
-      const isConcerned = [...group].some(({ options }) =>
-        missing.some(({ name }) => options.topics.includes(name)),
-      );
-      if (isConcerned) this.#assign(group);
+      const subscribed = new Set([...group].flatMap(({ options }) => options.topics));
+      if (missing.some(({ name }) => subscribed.has(name))) this.#assign(group);
     }
   }
 
@@ -49,14 +56,10 @@ export class MemoryBroker implements Publisher, Subscriber {
   subscribe(options: SubscribeOptions): Subscription {
     const group = this.#groups.get(options.group) ?? new Set();
     this.#groups.set(options.group, group);
-    const subscription = new MemorySubscription(options, {
-      runtime: this.#runtime,
-      log: (topic, partition) => this.log(topic, partition),
-      leave: () => {
-        group.delete(subscription);
-        if (group.size === 0) this.#groups.delete(options.group);
-        this.#assign(group);
-      },
+    const subscription = new MemorySubscription(options, this, this.#runtime, () => {
+      group.delete(subscription);
+      if (group.size === 0) this.#groups.delete(options.group);
+      this.#assign(group);
     });
     group.add(subscription);
     this.#assign(group);
@@ -73,18 +76,18 @@ export class MemoryBroker implements Publisher, Subscriber {
     return (this.#logs.get(topic) ?? []).flat();
   }
 
-  /** Deals the partitions out among the members of a group: each goes to one of those that read its topic. */
+  /** Assigns each partition to one of the members that subscribed to its topic. */
   #assign(group: ReadonlySet<MemorySubscription>): void {
-    const shares = new Map<MemorySubscription, Partition[]>([...group].map((member) => [member, []]));
+    const assignments = new Map<MemorySubscription, Partition[]>([...group].map((member) => [member, []]));
     const topics = new Set([...group].flatMap((member) => member.options.topics));
     for (const topic of topics) {
-      const readers = [...group].filter((member) => member.options.topics.includes(topic));
+      const members = [...group].filter((member) => member.options.topics.includes(topic));
       for (const partition of (this.#logs.get(topic) ?? []).keys()) {
-        const reader = readers[partition % readers.length];
-        if (reader !== undefined) shares.get(reader)?.push({ topic, partition });
+        const member = members[partition % members.length];
+        if (member !== undefined) assignments.get(member)?.push({ topic, partition });
       }
     }
-    for (const [member, partitions] of shares) member.assign(partitions);
+    for (const [member, partitions] of assignments) member.assign(partitions);
   }
 
   #append({ topic, key, value, headers }: OutgoingRecord): void {
@@ -97,9 +100,136 @@ export class MemoryBroker implements Publisher, Subscriber {
       partition,
       offset: log.length,
       key,
-      // Copies: what the sender does with its own afterwards does not change the log.
+      // Copies: the sender may change its own afterwards.
       value: value === null ? null : Buffer.from(value),
       headers: { ...headers },
     });
+  }
+}
+
+/** The position in one partition, for the time of one assignment. */
+interface Reader extends Partition {
+  next: number;
+  busy: boolean;
+  paused: boolean;
+  active: boolean;
+}
+
+/** One member of a consumer group. */
+class MemorySubscription implements Subscription {
+  readonly options: SubscribeOptions;
+  readonly #broker: MemoryBroker;
+  readonly #runtime: Runtime;
+  readonly #leave: () => void;
+  readonly #handling = new Set<Promise<void>>();
+  readonly #timers = new Set<() => void>();
+  #readers: readonly Reader[] = [];
+  #generation = 0;
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: SubscribeOptions, broker: MemoryBroker, runtime: Runtime, leave: () => void) {
+    this.options = options;
+    this.#broker = broker;
+    this.#runtime = runtime;
+    this.#leave = leave;
+  }
+
+  healthy(): boolean {
+    return this.#stopped === undefined;
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  assign(partitions: readonly Partition[]): void {
+    this.#revoke();
+    this.#generation += 1;
+    const generation = this.#generation;
+    // Batches of the previous assignment are handled to the end before `startAt` is called.
+    Promise.all(this.#handling).then(() => {
+      if (generation === this.#generation && this.#stopped === undefined) this.#start(partitions);
+    });
+  }
+
+  /** Delivers what is new. */
+  wake(): void {
+    for (const reader of this.#readers) this.#deliver(reader);
+  }
+
+  async #stop(): Promise<void> {
+    this.#revoke();
+    await Promise.all(this.#handling);
+    this.#leave();
+  }
+
+  #revoke(): void {
+    for (const reader of this.#readers) reader.active = false;
+    for (const cancel of this.#timers) cancel();
+    this.#timers.clear();
+  }
+
+  #start(partitions: readonly Partition[]): void {
+    try {
+      this.#readers = partitions.map(({ topic, partition }) => {
+        const next = this.options.startAt(topic, partition) ?? 0;
+        return { topic, partition, next, busy: false, paused: false, active: true };
+      });
+    } catch {
+      // A disk that fails, perhaps. The whole assignment is repeated.
+      this.#readers = [];
+      this.#after(RETRY_AFTER_MS, () => this.assign(partitions));
+      return;
+    }
+    this.wake();
+  }
+
+  #deliver(reader: Reader): void {
+    if (reader.busy || reader.paused || !reader.active) return;
+    const log = this.#broker.log(reader.topic, reader.partition);
+    if (reader.next > log.length) reader.next = 0;
+    if (reader.next === log.length) return;
+    reader.busy = true;
+    const work = new Promise<void>((resolve) => {
+      this.#runtime.soon(() => this.#handleNext(reader, log).then(resolve));
+    });
+    this.#handling.add(work);
+    work.finally(() => {
+      this.#handling.delete(work);
+      this.#deliver(reader);
+    });
+  }
+
+  async #handleNext(reader: Reader, log: readonly IncomingRecord[]): Promise<void> {
+    const { topic, partition } = reader;
+    try {
+      if (!reader.active) return;
+      const records = log.slice(reader.next, reader.next + BATCH);
+      const { next, pauseMs } = await this.options.handle({ topic, partition, records, end: log.length });
+      reader.next = next;
+      if (pauseMs !== undefined) this.#pause(reader, pauseMs);
+    } catch {
+      this.#pause(reader, RETRY_AFTER_MS);
+    } finally {
+      reader.busy = false;
+    }
+  }
+
+  #pause(reader: Reader, pauseMs: number): void {
+    if (!reader.active || pauseMs <= 0) return;
+    reader.paused = true;
+    this.#after(pauseMs, () => {
+      reader.paused = false;
+      this.#deliver(reader);
+    });
+  }
+
+  #after(delayMs: number, callback: () => void): void {
+    const cancel = this.#runtime.after(delayMs, () => {
+      this.#timers.delete(cancel);
+      callback();
+    });
+    this.#timers.add(cancel);
   }
 }

@@ -1,9 +1,9 @@
 /**
- * The two interfaces between the kit and a broker. Whatever keeps the promises written here can carry the
- * store's messages; `kafka.ts` and `memory.ts` do, and `conformance.ts` holds them to it.
+ * The two interfaces between the kit and a broker. An implementation has to keep the promises written here;
+ * `kafka/` and `memory.ts` do, and the suite in `conformance/` tests it.
  */
 
-/** A record on its way out. */
+/** A record to publish. */
 export interface OutgoingRecord {
   readonly topic: string;
   /** Records of one key go to one partition. `null`: any partition. */
@@ -12,7 +12,7 @@ export interface OutgoingRecord {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** A record as it was read. */
+/** A record that was read. */
 export interface IncomingRecord {
   readonly topic: string;
   readonly partition: number;
@@ -29,15 +29,16 @@ export function topicPartition(topic: string, partition: number): string {
 
 export interface Publisher {
   /**
-   * Resolves when the broker has acknowledged every record, and they are as durable there as it makes them.
-   * Records of one partition are stored in the order of the array. A send whose answer is lost is made again, so
-   * that some may be stored twice, one run of them after the other. When it rejects, any of them may have been
-   * stored all the same: the caller sends the whole array again, and the readers' inboxes drop the copies.
+   * Resolves when the broker has acknowledged every record; how durable they are then is the broker's promise.
+   * Records of one partition are stored in the order of the array. A send whose response is lost is repeated, so
+   * some records may be stored twice, the whole run of them after the first one. When `publish` rejects, any of
+   * the records may have been stored: the caller publishes the whole array again, and the readers' inboxes drop
+   * the duplicates.
    */
   publish(records: readonly OutgoingRecord[]): Promise<void>;
 }
 
-/** Some records of one partition, in the order of the log, beginning where the reader asked. */
+/** Some records of one partition, in the order of the log, beginning at the offset that the reader asked for. */
 export interface Batch {
   readonly topic: string;
   readonly partition: number;
@@ -47,40 +48,40 @@ export interface Batch {
   readonly end: number;
 }
 
-/** What the reader did with a batch. */
+/** Where the reader is after a batch. */
 export interface Progress {
   /**
-   * The offset to deliver next. Anywhere: back to read again, one past the last to go on. One that the log does not
-   * have means the beginning.
+   * The offset to deliver next: one past the last record to continue, an earlier one to read again. An offset that
+   * the log does not have means its beginning.
    */
   readonly next: number;
-  /** Deliver nothing of this partition for so long, unless it is assigned anew. Other partitions go on. */
+  /** Deliver nothing of this partition for so long, unless it is assigned again. Other partitions continue. */
   readonly pauseMs?: number;
 }
 
 export interface SubscribeOptions {
   readonly group: string;
-  /** The same for all members of a group. One that does not exist is read once it does. */
+  /** The same for all members of a group. A topic that does not exist is read once it does. */
   readonly topics: readonly string[];
   /**
-   * Where a partition begins, asked each time it is assigned, and before delivery goes back without having been
-   * told to, because the log was made anew. `undefined`: at the beginning of the log. An offset that the log does
-   * not have means the beginning, too. When it throws it is asked again, later.
+   * The offset from which a partition is read. Called each time the partition is assigned, and when delivery has to
+   * go back because the log was replaced by a shorter one. `undefined`, or an offset that the log does not have,
+   * means the beginning of the log. When it throws it is called again later.
    */
   startAt(topic: string, partition: number): number | undefined;
   /**
-   * Takes a batch. Never called twice at once for one partition by one subscription; the next batch of the
-   * partition comes only after this one resolved. A rejection delivers the batch again, later.
+   * Handles a batch. For one partition, a subscription calls it again only after the previous call resolved. After a
+   * rejection the batch is delivered again, later.
    */
   handle(batch: Batch): Promise<Progress>;
 }
 
 export interface Subscription {
-  /** Whether records flow, or would if there were any. */
+  /** Whether records are fetched, or would be if there were any. */
   healthy(): boolean;
   /**
-   * Ends it: resolves when no handler runs any more, and soon after the last one, whatever the broker does. Nothing
-   * is delivered afterwards. May be called again.
+   * Ends the subscription. Resolves when no handler runs any more: soon after the last one, whatever the broker
+   * does. Nothing is delivered afterwards. May be called again.
    */
   stop(): Promise<void>;
 }

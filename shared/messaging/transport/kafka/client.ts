@@ -1,6 +1,10 @@
+/// <reference path="./kafkajs-internals.d.ts" />
 import net from "node:net";
 import tls from "node:tls";
-import { type ISocketFactory, type ISocketFactoryArgs, Kafka, logLevel, type SASLOptions } from "kafkajs";
+import { type ISocketFactoryArgs, Kafka, logLevel, type SASLOptions } from "kafkajs";
+import manifest from "kafkajs/package.json" with { type: "json" };
+import Runner from "kafkajs/src/consumer/runner.js";
+import RequestQueue from "kafkajs/src/network/requestQueue/index.js";
 import type { Logger } from "../../runtime.ts";
 
 export interface KafkaSettings {
@@ -9,61 +13,65 @@ export interface KafkaSettings {
   readonly clientId: string;
   readonly ssl?: boolean;
   readonly sasl?: SASLOptions;
-  /** A request that takes longer has gone to a broker that is no longer there. Milliseconds; 10,000 unless given. */
+  /** After how long without a response a request has failed. Milliseconds, 10,000 unless given. */
   readonly requestTimeoutMs?: number;
 }
 
 const REQUEST_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 2_000;
 const KEEP_ALIVE_MS = 60_000;
+/** How long a client may take to leave its group and to disconnect before its connections are destroyed. */
+const DISCONNECT_TIMEOUT_MS = 3_000;
 
-/** How long a client that is thrown away may take to say goodbye. */
-export const DISCONNECT_TIMEOUT_MS = 3_000;
-
-/** A kafkajs client with the settings that the whole kit uses. */
-export function connectTo(settings: KafkaSettings, log: Logger, socketFactory?: ISocketFactory): Kafka {
-  return new Kafka({
-    clientId: settings.clientId,
-    brokers: [...settings.brokers],
-    ssl: settings.ssl ?? false,
-    ...(settings.sasl === undefined ? {} : { sasl: settings.sasl }),
-    ...(socketFactory === undefined ? {} : { socketFactory }),
-    connectionTimeout: CONNECT_TIMEOUT_MS,
-    requestTimeout: settings.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
-    // Few and quick: who is told of a failure early can say so; the retrying is done by those who know why.
-    // All are given: kafkajs has other defaults where NODE_ENV is "test".
-    retry: { initialRetryTime: 50, maxRetryTime: 500, retries: 3, factor: 0.2, multiplier: 2 },
-    logLevel: logLevel.INFO,
-    // A broker that is away makes kafkajs shout at every attempt. The kit says it once, in its own words.
-    logCreator: () => (entry) => {
-      const { message, timestamp: _, ...fields } = entry.log;
-      log.debug({ kafkajs: entry.namespace, ...fields }, message);
-    },
-  });
-}
+const CORRECTED_VERSION = "2.2.4";
+correctKafkajs();
 
 /**
- * A kafkajs client that can be made to let go at once. By itself kafkajs waits for every answer that it is owed,
- * however dead the broker, and a consumer that is told to stop while it joins a group goes on to consume.
+ * A kafkajs client with the settings that the whole kit uses, whose connections can be destroyed at once. Without
+ * that, kafkajs waits for every pending response, also of a broker that hangs, and a consumer that is stopped while
+ * it joins a group goes on to consume.
  */
 export class KafkaClient {
   readonly kafka: Kafka;
   readonly #sockets = new Set<net.Socket>();
-  #abandoned = false;
+  #destroyed = false;
 
   constructor(settings: KafkaSettings, log: Logger) {
-    this.kafka = connectTo(settings, log, (options) => this.#connect(options));
+    this.kafka = new Kafka({
+      clientId: settings.clientId,
+      brokers: [...settings.brokers],
+      ssl: settings.ssl ?? false,
+      ...(settings.sasl === undefined ? {} : { sasl: settings.sasl }),
+      socketFactory: (options) => this.#connect(options),
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      requestTimeout: settings.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
+      // Few and short retries: the caller learns of a failure early, and retries with what it knows.
+      // All fields are given, because kafkajs has other defaults where NODE_ENV is "test".
+      retry: { initialRetryTime: 50, maxRetryTime: 500, retries: 3, factor: 0.2, multiplier: 2 },
+      logLevel: logLevel.INFO,
+      // kafkajs logs an error at every attempt to connect. The kit logs once that the broker is unavailable.
+      logCreator: () => (entry) => {
+        const { message, timestamp: _, ...fields } = entry.log;
+        log.debug({ kafkajs: entry.namespace, ...fields }, message);
+      },
+    });
   }
 
-  /** Cuts every connection and makes no new ones: what waits for an answer fails now, what is tried again fails too. */
+  /** Disconnects in good order if that takes no longer than 3 s, then destroys the connections. Never rejects. */
+  async close(disconnect: () => Promise<unknown>): Promise<void> {
+    await within(DISCONNECT_TIMEOUT_MS, "disconnecting", disconnect()).catch(() => {});
+    this.destroy();
+  }
+
+  /** Destroys every connection and opens no new ones: pending requests and retries fail. */
   destroy(): void {
-    this.#abandoned = true;
-    // With an error, for kafkajs listens to nothing else: a plain close would leave its requests waiting.
-    for (const socket of this.#sockets) socket.destroy(new Error("this client is no longer used"));
+    this.#destroyed = true;
+    // With an error: at a plain close kafkajs leaves its requests pending.
+    for (const socket of this.#sockets) socket.destroy(new Error("the client is closed"));
   }
 
   #connect({ host, port, ssl, onConnect }: ISocketFactoryArgs): net.Socket {
-    if (this.#abandoned) throw new Error("this client is no longer used");
+    if (this.#destroyed) throw new Error("the client is closed");
     const servername = net.isIP(host) === 0 ? { servername: host } : {};
     const socket = ssl
       ? tls.connect({ host, port, ...servername, ...ssl }, onConnect)
@@ -76,23 +84,43 @@ export class KafkaClient {
   }
 }
 
-/** Waits for something that may never end, or fail. */
-export async function atMost(limitMs: number, work: Promise<unknown>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, limitMs);
-  });
-  await Promise.race([work.then(() => {}).catch(() => {}), limit]);
-  clearTimeout(timer);
-}
-
-/** The same result, or a rejection after `limitMs`. */
+/** The result of `work`. @throws when it takes longer than `limitMs` */
 export async function within<T>(limitMs: number, what: string, work: Promise<T>): Promise<T> {
   const limit = Promise.withResolvers<never>();
-  const timer = setTimeout(() => limit.reject(new Error(`${what}: no answer for ${limitMs} ms`)), limitMs);
+  const timer = setTimeout(() => limit.reject(new Error(`${what}: no response in ${limitMs} ms`)), limitMs);
   try {
     return await Promise.race([work, limit.promise]);
   } finally {
     clearTimeout(timer);
   }
+}
+
+/**
+ * Corrects two defects of kafkajs 2.2.4, the last release, in its prototypes:
+ *
+ * - After each response it sets a timer to check the queue of pending requests, also of an empty queue, and then with
+ *   a negative delay, for which Bun and Node print a warning (https://github.com/tulios/kafkajs/issues/1751).
+ * - A consumer that has joined its group and then fails to start does not leave it. The group's next rebalance would
+ *   wait for that member until its session times out.
+ *
+ * @throws when another version is installed: whoever changes it has to check that both corrections still apply
+ */
+function correctKafkajs(): void {
+  if (manifest.version !== CORRECTED_VERSION) {
+    throw new Error(`kafkajs ${CORRECTED_VERSION} is required, ${manifest.version} is installed`);
+  }
+  const { scheduleCheckPendingRequests } = RequestQueue.prototype;
+  RequestQueue.prototype.scheduleCheckPendingRequests = function () {
+    if (this.pending.length > 0) scheduleCheckPendingRequests.call(this);
+  };
+  const { start } = Runner.prototype;
+  Runner.prototype.start = function () {
+    const { consumerGroup, onCrash } = this;
+    this.onCrash = async (error) => {
+      // `running` is still false if, and only if, it is `start` that failed: then `stop` leaves no group.
+      if (!this.running) await consumerGroup.leave().catch(() => {});
+      return onCrash(error);
+    };
+    return start.call(this);
+  };
 }

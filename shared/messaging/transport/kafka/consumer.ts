@@ -1,99 +1,139 @@
-import type { Consumer, EachBatchPayload } from "kafkajs";
-import { type Batch, type Progress, type SubscribeOptions, topicPartition } from "../transport.ts";
-import { atMost, DISCONNECT_TIMEOUT_MS, KafkaClient } from "./client.ts";
-import { KafkaCommits } from "./commits.ts";
+import type { Consumer, ConsumerConfig, EachBatchPayload, KafkaMessage } from "kafkajs";
+import type { Topic } from "../../contract/topic.ts";
+import type { Logger, Runtime } from "../../runtime.ts";
 import {
-  COMMIT_EVERY_MS,
-  consumerConfig,
-  FETCH_WAIT_MS,
-  HEARTBEAT_MS,
-  type KafkaContext,
-  RETRY_AFTER_REJECTION_MS,
-  STALLED_MS,
-} from "./consumer-settings.ts";
-import { toRecord } from "./records.ts";
+  type Batch,
+  type IncomingRecord,
+  type Progress,
+  type SubscribeOptions,
+  topicPartition,
+} from "../transport.ts";
+import { KafkaClient, type KafkaSettings } from "./client.ts";
 import { createMissingTopics } from "./topics.ts";
 
-/** One kafkajs consumer, from its building to its end. */
+/** A member without a heartbeat for so long loses its partitions. The least that Apache Kafka allows. */
+export const SESSION_TIMEOUT_MS = 6_000;
+const HEARTBEAT_MS = 1_500;
+/** A fetch without data is answered after so long. A pause or a seek takes effect when the fetch has ended. */
+const FETCH_WAIT_MS = 100;
+/** After so long without a fetch the consumer is replaced. Longer than a rebalance. */
+const STALLED_MS = 20_000;
+/** How often offsets are committed to the broker, for display only. */
+const COMMIT_INTERVAL_MS = 1_000;
+/** How soon partitions that were added to a topic are found. */
+const METADATA_MAX_AGE_MS = 10_000;
+/** At most this much of each partition is fetched at a time, and this much from each broker. */
+const PARTITION_BYTES = 512 * 1024;
+const FETCH_BYTES = 8 * 1024 * 1024;
+const REJECTED_PAUSE_MS = 1_000;
+
+const consumerConfig: Omit<ConsumerConfig, "groupId"> = {
+  sessionTimeout: SESSION_TIMEOUT_MS,
+  rebalanceTimeout: SESSION_TIMEOUT_MS,
+  heartbeatInterval: HEARTBEAT_MS,
+  metadataMaxAge: METADATA_MAX_AGE_MS,
+  maxWaitTimeInMs: FETCH_WAIT_MS,
+  minBytes: 1,
+  maxBytesPerPartition: PARTITION_BYTES,
+  maxBytes: FETCH_BYTES,
+  allowAutoTopicCreation: false,
+  retry: { restartOnFailure: async () => false },
+};
+
+export interface KafkaContext {
+  readonly settings: KafkaSettings;
+  /** Created when they are missing. */
+  readonly topics: readonly Topic[];
+  readonly runtime: Runtime;
+  readonly log: Logger;
+}
+
+/** One kafkajs consumer: it joins its group once, and is closed when it fails. */
 export class KafkaConsumer {
   readonly #context: KafkaContext;
   readonly #options: SubscribeOptions;
-  readonly #onFlow: () => void;
+  readonly #onFirstFetch: () => void;
   readonly #client: KafkaClient;
   readonly #consumer: Consumer;
-  readonly #commits: KafkaCommits;
   readonly #failure = Promise.withResolvers<never>();
   readonly #handling = new Set<Promise<void>>();
   readonly #timers = new Set<() => void>();
-  /** Where the next batch of a partition has to begin, or after. None yet: anywhere. */
+  /** The offset at which the next batch of a partition begins, at the earliest. Absent: any. */
   readonly #positions = new Map<string, number>();
-  /** How many assignments there had been when a broker's fetch began. */
+  /** Offsets that are still to be committed to the broker. */
+  readonly #uncommitted = new Map<string, { topic: string; partition: number; offset: string }>();
+  /** The number of assignments when the last fetch of a broker began. */
   readonly #assignmentsAtFetch = new Map<number, number>();
   #assignments = 0;
-  #begun: Promise<void> | undefined;
-  #flowed = false;
-  #over = false;
-  #lastSignMs: number;
+  #started: Promise<void> | undefined;
+  #committing: Promise<void> | undefined;
+  #hasFetched = false;
+  #failed = false;
+  #lastFetchMs: number;
 
-  constructor(context: KafkaContext, options: SubscribeOptions, events: { onFlow: () => void }) {
+  constructor(context: KafkaContext, options: SubscribeOptions, events: { onFirstFetch: () => void }) {
     this.#context = context;
     this.#options = options;
-    this.#onFlow = events.onFlow;
+    this.#onFirstFetch = events.onFirstFetch;
     this.#client = new KafkaClient(context.settings, context.log);
     this.#consumer = this.#client.kafka.consumer({ ...consumerConfig, groupId: options.group });
-    this.#commits = new KafkaCommits(this.#consumer, context.log);
-    this.#lastSignMs = context.runtime.monotonic();
+    this.#lastFetchMs = context.runtime.monotonic();
     this.#failure.promise.catch(() => {});
   }
 
-  /** Milliseconds since something was fetched, be it nothing. */
-  quietMs(): number {
-    return this.#flowed ? this.#sinceSignMs() : Number.POSITIVE_INFINITY;
+  /** Milliseconds since the last fetch succeeded, with or without data. Infinity before the first. */
+  sinceFetchMs(): number {
+    return this.#hasFetched ? this.#elapsedMs() : Number.POSITIVE_INFINITY;
   }
 
-  /** Consumes until it is of no use any more, then rejects with the reason. To be ended in any case. */
+  /** Consumes until the consumer fails, then rejects with the reason. `close` has to be called in any case. */
   run(): Promise<never> {
-    this.#every(COMMIT_EVERY_MS, () => {
-      void this.#commits.send();
-      if (this.#handling.size === 0 && this.#sinceSignMs() > STALLED_MS) {
+    const timer = setInterval(() => {
+      void this.#commit();
+      if (this.#handling.size === 0 && this.#elapsedMs() > STALLED_MS) {
         this.fail(new Error(`nothing was fetched for ${STALLED_MS / 1_000} s`));
       }
-    });
-    this.#begun = this.#begin();
-    this.#begun.catch((error: unknown) => this.fail(error));
+    }, COMMIT_INTERVAL_MS);
+    this.#timers.add(() => clearInterval(timer));
+    this.#started = this.#start();
+    this.#started.catch((error: unknown) => this.fail(error));
     return this.#failure.promise;
   }
 
-  /** From now on nothing is delivered. */
+  /** Nothing is delivered any more, and `run` rejects. */
   fail(reason: unknown): void {
-    this.#over = true;
+    this.#failed = true;
     this.#failure.reject(reason);
   }
 
-  /** Resolves when no handler runs any more: within FAREWELL_MS after the last one, whatever the broker does. */
-  async end(): Promise<void> {
-    this.fail(new Error("ended"));
+  /** Resolves when no handler runs any more: at most 3 s after the last one, whatever the broker does. */
+  async close(): Promise<void> {
+    this.fail(new Error("closed"));
     for (const cancel of this.#timers) cancel();
     await Promise.allSettled(this.#handling);
-    await atMost(DISCONNECT_TIMEOUT_MS, this.#sayGoodbye());
-    this.#client.destroy();
+    await this.#client.close(async () => {
+      // A consumer that is stopped while it joins would join all the same, and stay in the group.
+      await this.#started?.catch(() => {});
+      await this.#commit();
+      await this.#consumer.disconnect();
+    });
   }
 
-  async #begin(): Promise<void> {
+  async #start(): Promise<void> {
     await createMissingTopics(this.#client.kafka, this.#context.topics);
-    if (this.#over) return;
+    if (this.#failed) return;
     const { events } = this.#consumer;
     this.#consumer.on(events.CRASH, ({ payload }) => this.fail(payload.error));
     this.#consumer.on(events.STOP, () => this.fail(new Error("the consumer stopped")));
     this.#consumer.on(events.REQUEST_TIMEOUT, ({ payload }) =>
       this.fail(new Error(`the broker did not answer (${payload.apiName})`)),
     );
-    // Runs before the first fetch of the new assignment: kafkajs calls its listeners synchronously.
+    // Called before the first fetch of the new assignment: kafkajs calls its listeners synchronously.
     this.#consumer.on(events.GROUP_JOIN, ({ payload }) => {
       try {
         this.#assign(payload.memberAssignment);
       } catch (error) {
-        // Thrown at kafkajs it would leave a member in the group that the next one has to wait for.
+        // Not thrown at kafkajs, which would leave a member in the group that the next one has to wait for.
         this.fail(error);
       }
     });
@@ -101,8 +141,8 @@ export class KafkaConsumer {
       this.#assignmentsAtFetch.set(payload.nodeId, this.#assignments);
     });
     this.#consumer.on(events.FETCH, ({ payload }) => {
-      // kafkajs reports a fetch that failed, and made it join its group again, as a fetch all the same.
-      if (this.#assignmentsAtFetch.get(payload.nodeId) === this.#assignments) this.#showSign();
+      // kafkajs emits FETCH also for a fetch that failed and made it join its group again.
+      if (this.#assignmentsAtFetch.get(payload.nodeId) === this.#assignments) this.#markFetch();
     });
     await this.#consumer.connect();
     await this.#consumer.subscribe({ topics: [...this.#options.topics], fromBeginning: true });
@@ -110,20 +150,18 @@ export class KafkaConsumer {
       autoCommit: false,
       eachBatchAutoResolve: false,
       partitionsConsumedConcurrently: 64,
-      eachBatch: (payload) => this.#track(this.#eachBatch(payload)),
+      eachBatch: (payload) => {
+        const work = this.#eachBatch(payload);
+        this.#handling.add(work);
+        return work.finally(() => this.#handling.delete(work));
+      },
     });
-  }
-
-  async #sayGoodbye(): Promise<void> {
-    // A consumer that is told to stop while it joins would join, and stay: the group would have to wait for it.
-    await this.#begun?.catch(() => {});
-    await this.#commits.send();
-    await this.#consumer.disconnect();
   }
 
   #assign(assignment: Readonly<Record<string, number[]>>): void {
     this.#assignments += 1;
-    this.#commits.forget();
+    // Offsets of the previous assignment may belong to another member now.
+    this.#uncommitted.clear();
     this.#positions.clear();
     for (const [topic, partitions] of Object.entries(assignment)) {
       for (const partition of partitions) this.#seekToStart(topic, partition);
@@ -138,8 +176,8 @@ export class KafkaConsumer {
 
   async #eachBatch(payload: EachBatchPayload): Promise<void> {
     const { topic, partition, messages, highWatermark } = payload.batch;
-    if (this.#over) {
-      // Until it has said goodbye kafkajs goes on, and would come back with the same batch at once.
+    if (this.#failed) {
+      // Until it is disconnected, kafkajs delivers the same batch again without a delay.
       await Bun.sleep(FETCH_WAIT_MS);
       return;
     }
@@ -149,19 +187,19 @@ export class KafkaConsumer {
     if (first === undefined || last === undefined || !payload.isRunning() || payload.isStale()) return;
     const key = topicPartition(topic, partition);
     if (first.offset < (this.#positions.get(key) ?? 0)) {
-      // The log has become shorter than where it was read, and kafkajs went to its beginning. The reader knows
-      // nothing of that, and would take what it is given now for what it has had.
+      // The log has become shorter than the position, and kafkajs went back to its beginning by itself. The reader
+      // would take these records for ones that it has handled, so it is asked where to start.
       this.#seekToStart(topic, partition);
       return;
     }
     // Without heartbeats meanwhile, a slow handler would cost the membership.
-    const beat = setInterval(() => payload.heartbeat().catch(() => {}), HEARTBEAT_MS);
+    const heartbeats = setInterval(() => payload.heartbeat().catch(() => {}), HEARTBEAT_MS);
     const batch = { topic, partition, records, end: Number(highWatermark) };
-    const { next, pauseMs } = await this.#handle(batch).finally(() => clearInterval(beat));
-    this.#showSign();
+    const { next, pauseMs } = await this.#handle(batch).finally(() => clearInterval(heartbeats));
+    this.#markFetch();
     if (payload.isStale()) return;
-    this.#commits.add(topic, partition, next);
-    if (this.#over) return;
+    this.#uncommitted.set(key, { topic, partition, offset: String(next) });
+    if (this.#failed) return;
     if (next === last.offset + 1) payload.resolveOffset(String(last.offset));
     else this.#consumer.seek({ topic, partition, offset: String(next) });
     this.#positions.set(key, next);
@@ -174,43 +212,60 @@ export class KafkaConsumer {
       return await this.#options.handle(batch);
     } catch (error) {
       const { topic, partition } = batch;
-      this.#context.log.error({ err: error, topic, partition }, "a batch failed, it will be delivered again");
-      return { next: batch.records[0]?.offset ?? 0, pauseMs: RETRY_AFTER_REJECTION_MS };
+      this.#context.log.error({ err: error, topic, partition }, "a batch failed, it is delivered again");
+      return { next: batch.records[0]?.offset ?? 0, pauseMs: REJECTED_PAUSE_MS };
     }
   }
 
   #pause(topic: string, partition: number, pauseMs: number): void {
-    const where = [{ topic, partitions: [partition] }];
-    this.#consumer.pause(where);
+    const paused = [{ topic, partitions: [partition] }];
+    this.#consumer.pause(paused);
     const cancel = this.#context.runtime.after(pauseMs, () => {
       this.#timers.delete(cancel);
       try {
-        this.#consumer.resume(where);
+        this.#consumer.resume(paused);
       } catch {
-        // It crashed meanwhile, and refuses. The one that is built in its place pauses nothing.
+        // kafkajs refuses after a crash. The consumer that replaces this one begins without pauses.
       }
     });
     this.#timers.add(cancel);
   }
 
-  #showSign(): void {
-    this.#lastSignMs = this.#context.runtime.monotonic();
-    if (this.#flowed) return;
-    this.#flowed = true;
-    this.#onFlow();
+  /** Commits to the broker how far the group is, for display only. Never rejects; one commit at a time. */
+  async #commit(): Promise<void> {
+    await this.#committing;
+    const offsets = [...this.#uncommitted.values()];
+    if (offsets.length === 0) return;
+    this.#uncommitted.clear();
+    this.#committing = this.#consumer.commitOffsets(offsets).catch((error: unknown) => {
+      this.#context.log.debug({ err: error }, "offsets were not committed to the broker");
+    });
+    await this.#committing;
   }
 
-  #sinceSignMs(): number {
-    return this.#context.runtime.monotonic() - this.#lastSignMs;
+  #markFetch(): void {
+    this.#lastFetchMs = this.#context.runtime.monotonic();
+    if (this.#hasFetched) return;
+    this.#hasFetched = true;
+    this.#onFirstFetch();
   }
 
-  #every(periodMs: number, callback: () => void): void {
-    const timer = setInterval(callback, periodMs);
-    this.#timers.add(() => clearInterval(timer));
+  #elapsedMs(): number {
+    return this.#context.runtime.monotonic() - this.#lastFetchMs;
   }
+}
 
-  #track(work: Promise<void>): Promise<void> {
-    this.#handling.add(work);
-    return work.finally(() => this.#handling.delete(work));
+export function toRecord(topic: string, partition: number, message: KafkaMessage): IncomingRecord {
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(message.headers ?? {})) {
+    if (value !== undefined) headers[name] = (Array.isArray(value) ? value.join(", ") : value).toString();
   }
+  return {
+    topic,
+    partition,
+    offset: Number(message.offset),
+    key: message.key?.toString() ?? null,
+    value: message.value,
+    headers,
+  };
 }

@@ -7,24 +7,27 @@ import { KafkaSubscription } from "./subscription.ts";
 import { createMissingTopics } from "./topics.ts";
 
 /*
- * The files whose names begin with `kafka` are the only ones that know kafkajs. They keep the transport's promises
- * with what that client really does, which is not always what one would hope; each place says so.
+ * Only the files of this folder import kafkajs. They keep the transport's promises with what kafkajs really does;
+ * where that is not what its documentation says, a comment names the difference.
  */
 
-export { connectTo, type KafkaSettings } from "./client.ts";
+export type { Admin } from "kafkajs";
+export { KafkaClient, type KafkaSettings } from "./client.ts";
+export { SESSION_TIMEOUT_MS } from "./consumer.ts";
+export { KafkaInspector, type PartitionState, type StoredRecord, type TopicState } from "./inspector.ts";
 
 export interface KafkaTransport extends Publisher, Subscriber {
-  /** Makes those of the topics that are missing. @throws when no broker answers */
+  /** Creates those of the topics that are missing. @throws when no broker answers */
   createTopics(): Promise<void>;
-  /** Disconnects. Subscriptions are stopped by whoever made them, before. */
+  /** Disconnects. Subscriptions have to be stopped before. */
   close(): Promise<void>;
 }
 
 /**
- * Speaks to a Kafka-protocol cluster. Connects when it is first needed and again whenever it has to: a broker
- * that is away delays its users, it does not fail them.
+ * A transport over a Kafka-protocol cluster. It connects at the first use and reconnects whenever it has to. While the
+ * broker is unavailable, `publish` rejects and subscriptions wait.
  *
- * @param topics are made when they are missing, so that a cluster that lost its disk is usable again
+ * @param topics are created when they are missing, also after the cluster lost its data
  */
 export function kafkaTransport(
   settings: KafkaSettings,

@@ -1,23 +1,30 @@
-import { Partitioners, type Producer } from "kafkajs";
+import { Partitioners, type Producer, type TopicMessages } from "kafkajs";
 import type { Topic } from "../../contract/topic.ts";
 import type { Logger } from "../../runtime.ts";
 import type { OutgoingRecord, Publisher } from "../transport.ts";
-import { atMost, DISCONNECT_TIMEOUT_MS, KafkaClient, type KafkaSettings, within } from "./client.ts";
-import { byTopic, sendable } from "./records.ts";
+import { KafkaClient, type KafkaSettings, within } from "./client.ts";
 import { createMissingTopics } from "./topics.ts";
 
-/** kafkajs tries each request again and again. Whoever waits for the answer wants one sooner. */
+/** kafkajs retries each request; this bounds them together. */
 const SEND_TIMEOUT_MS = 15_000;
+/** Brokers take about 1 MiB in one batch of a partition, unless configured otherwise (`max.message.bytes`). */
+const SEND_BYTES = 800 * 1024;
+/** What a record takes besides its content, at most: lengths, offset, time (record batch version 2). */
+const RECORD_OVERHEAD_BYTES = 40;
 
-/** Connects at the first publish, and anew after one that failed. */
+/** Connects at the first publish, and again after one that failed. */
 export class KafkaPublisher implements Publisher {
-  readonly #connect: () => Connection;
-  #connection: Connection | undefined;
-  #underWay = 0;
+  readonly #settings: KafkaSettings;
+  readonly #topics: readonly Topic[];
+  readonly #log: Logger;
+  #connection: { readonly client: KafkaClient; readonly producer: Promise<Producer> } | undefined;
+  #pending = 0;
   #closed = false;
 
   constructor(settings: KafkaSettings, topics: readonly Topic[], log: Logger) {
-    this.#connect = () => new Connection(new KafkaClient(settings, log), topics);
+    this.#settings = settings;
+    this.#topics = topics;
+    this.#log = log;
   }
 
   async publish(records: readonly OutgoingRecord[]): Promise<void> {
@@ -25,65 +32,46 @@ export class KafkaPublisher implements Publisher {
     for (const part of sendable(records)) await this.#send(part);
   }
 
-  /** Says goodbye to the broker, unless it owes an answer, and lets go. What is under way fails. */
+  /** Disconnects. Sends that are pending fail. */
   async close(): Promise<void> {
     this.#closed = true;
     const connection = this.#connection;
     this.#connection = undefined;
-    if (this.#underWay > 0) connection?.abandon();
-    else await connection?.close();
+    if (this.#pending > 0) connection?.client.destroy();
+    else await connection?.client.close(async () => (await connection.producer).disconnect());
   }
 
   async #send(records: readonly OutgoingRecord[]): Promise<void> {
     this.#connection ??= this.#connect();
     const connection = this.#connection;
-    this.#underWay += 1;
+    this.#pending += 1;
     try {
-      await within(SEND_TIMEOUT_MS, "sending to the broker", connection.send(records));
+      const sending = connection.producer.then((producer) =>
+        producer.sendBatch({ acks: -1, timeout: SEND_TIMEOUT_MS, topicMessages: byTopic(records) }),
+      );
+      await within(SEND_TIMEOUT_MS, "sending to the broker", sending);
     } catch (error) {
-      // Whatever went wrong, the next attempt begins with a fresh connection and looks for its topics.
+      // Whatever the reason, the next attempt opens a new connection and looks for its topics.
       if (this.#connection === connection) this.#connection = undefined;
-      connection.abandon();
+      connection.client.destroy();
       throw error;
     } finally {
-      this.#underWay -= 1;
+      this.#pending -= 1;
     }
   }
-}
 
-class Connection {
-  readonly #client: KafkaClient;
-  readonly #ready: Promise<Producer>;
-
-  constructor(client: KafkaClient, topics: readonly Topic[]) {
-    this.#client = client;
-    this.#ready = this.#open(topics);
-    this.#ready.catch(() => {});
+  #connect() {
+    const client = new KafkaClient(this.#settings, this.#log);
+    const producer = this.#start(client);
+    producer.catch(() => {});
+    return { client, producer };
   }
 
-  async send(records: readonly OutgoingRecord[]): Promise<void> {
-    const producer = await this.#ready;
-    await producer.sendBatch({ acks: -1, timeout: SEND_TIMEOUT_MS, topicMessages: byTopic(records) });
-  }
-
-  async close(): Promise<void> {
-    await atMost(
-      DISCONNECT_TIMEOUT_MS,
-      this.#ready.then((producer) => producer.disconnect()),
-    );
-    this.abandon();
-  }
-
-  abandon(): void {
-    this.#client.destroy();
-  }
-
-  async #open(topics: readonly Topic[]): Promise<Producer> {
-    const { kafka } = this.#client;
-    await createMissingTopics(kafka, topics);
+  async #start({ kafka }: KafkaClient): Promise<Producer> {
+    await createMissingTopics(kafka, this.#topics);
     const producer = kafka.producer({
       allowAutoTopicCreation: false,
-      // Not idempotent, see docs/decisions: kafkajs reuses sequence numbers after a lost response.
+      // See docs/decisions: after a lost response kafkajs reuses sequence numbers.
       idempotent: false,
       maxInFlightRequests: 1,
       createPartitioner: Partitioners.DefaultPartitioner,
@@ -91,4 +79,42 @@ class Connection {
     await producer.connect();
     return producer;
   }
+}
+
+/**
+ * Splits records into sends, in order. kafkajs puts all records of a partition into one batch, and a broker refuses a
+ * batch that is too large.
+ */
+function* sendable(records: readonly OutgoingRecord[]): Generator<OutgoingRecord[]> {
+  let part: OutgoingRecord[] = [];
+  let bytes = 0;
+  for (const record of records) {
+    const size = sizeOf(record);
+    if (part.length > 0 && bytes + size > SEND_BYTES) {
+      yield part;
+      part = [];
+      bytes = 0;
+    }
+    part.push(record);
+    bytes += size;
+  }
+  if (part.length > 0) yield part;
+}
+
+function sizeOf({ key, value, headers }: OutgoingRecord): number {
+  const lengthOf = (part: Uint8Array | string | null) => (part === null ? 0 : Buffer.byteLength(part));
+  let bytes = RECORD_OVERHEAD_BYTES + lengthOf(key) + lengthOf(value);
+  for (const [name, text] of Object.entries(headers)) bytes += 4 + lengthOf(name) + lengthOf(text);
+  return bytes;
+}
+
+function byTopic(records: readonly OutgoingRecord[]): TopicMessages[] {
+  return [...Map.groupBy(records, (record) => record.topic)].map(([topic, group]) => ({
+    topic,
+    messages: group.map(({ key, value, headers }) => ({
+      key,
+      value: value instanceof Uint8Array ? Buffer.from(value) : value,
+      headers,
+    })),
+  }));
 }

@@ -1,15 +1,14 @@
 import { type Backoff, backoffMs } from "../../runtime.ts";
 import type { SubscribeOptions, Subscription } from "../transport.ts";
-import { KafkaConsumer } from "./consumer.ts";
-import type { KafkaContext } from "./consumer-settings.ts";
+import { KafkaConsumer, type KafkaContext } from "./consumer.ts";
 
-/** Fetches end many times a second. Without one for so long, nothing flows: not ready any more. */
-const QUIET_MS = 3_000;
-const REBUILD_BACKOFF: Backoff = { firstMs: 100, mostMs: 2_000 };
+/** Fetches end many times a second. After so long without one the subscription is not healthy. */
+const UNHEALTHY_MS = 3_000;
+const RESTART_BACKOFF: Backoff = { firstMs: 100, mostMs: 2_000 };
 
 /**
- * A consumer that is thrown away and built anew whenever it stops working: kafkajs gives up for good on errors
- * that it takes for final, and can stop fetching without a word.
+ * Keeps a consumer running, and replaces it when it fails: kafkajs does not recover from errors that it takes for
+ * final, and may stop to fetch without an error.
  */
 export class KafkaSubscription implements Subscription {
   readonly #context: KafkaContext;
@@ -26,7 +25,7 @@ export class KafkaSubscription implements Subscription {
   }
 
   healthy(): boolean {
-    return !this.#stopped && this.#consumer !== undefined && this.#consumer.quietMs() < QUIET_MS;
+    return !this.#stopped && this.#consumer !== undefined && this.#consumer.sinceFetchMs() < UNHEALTHY_MS;
   }
 
   async stop(): Promise<void> {
@@ -38,11 +37,12 @@ export class KafkaSubscription implements Subscription {
 
   async #keepConsuming(): Promise<void> {
     const { log, runtime } = this.#context;
+    const { group } = this.#options;
     let failures = 0;
     while (!this.#stopped) {
       const consumer = new KafkaConsumer(this.#context, this.#options, {
-        onFlow: () => {
-          if (failures > 0) log.info({ group: this.#options.group }, "consuming again");
+        onFirstFetch: () => {
+          if (failures > 0) log.info({ group, failures }, "consuming again");
           failures = 0;
         },
       });
@@ -51,21 +51,21 @@ export class KafkaSubscription implements Subscription {
         await consumer.run();
       } catch (error) {
         failures += 1;
-        if (!this.#stopped) this.#complain(error, failures);
+        if (!this.#stopped) this.#logFailure(error, failures);
       } finally {
         this.#consumer = undefined;
-        await consumer.end();
+        await consumer.close();
       }
-      await this.#sleep(backoffMs(REBUILD_BACKOFF, failures, () => runtime.random()));
+      await this.#sleep(backoffMs(RESTART_BACKOFF, failures, () => runtime.random()));
     }
   }
 
-  /** Ever more seldom: a broker may be away for hours. */
-  #complain(error: unknown, failures: number): void {
+  /** A warning at the 1st, 2nd, 4th, 8th … failure in a row: a broker may be unavailable for hours. */
+  #logFailure(error: unknown, failures: number): void {
     const fields = { err: error, group: this.#options.group, failures };
     const isPowerOfTwo = (failures & (failures - 1)) === 0;
-    if (isPowerOfTwo) this.#context.log.warn(fields, "not consuming, starting over");
-    else this.#context.log.debug(fields, "still not consuming, starting over");
+    if (isPowerOfTwo) this.#context.log.warn(fields, "not consuming, restarting the consumer");
+    else this.#context.log.debug(fields, "still not consuming, restarting the consumer");
   }
 
   #sleep(delayMs: number): Promise<void> {

@@ -1,13 +1,13 @@
 import type { Admin, Kafka } from "kafkajs";
 import type { Topic } from "../../contract/topic.ts";
 
-/** A new topic's leaders are known to all brokers within milliseconds; a cluster under load may take longer. */
-const LEADERS_ATTEMPTS = 100;
-const LEADERS_INTERVAL_MS = 50;
+/** A new topic is known to all brokers within milliseconds; a cluster under load may take longer. */
+const METADATA_ATTEMPTS = 100;
+const METADATA_INTERVAL_MS = 50;
 
 /**
- * Makes those of the topics that are missing, with the cluster's own replication factor. Several clients may do so
- * at once. Topics that exist are left as they are.
+ * Creates those of the topics that are missing, with the cluster's default replication factor. Several clients may do
+ * so at once. Topics that exist are left as they are.
  *
  * @throws when no broker answers, or it refuses
  */
@@ -28,7 +28,7 @@ export async function createMissingTopics(kafka: Kafka, topics: readonly Topic[]
         configEntries: Object.entries(topic.config).map(([name, value]) => ({ name, value })),
       })),
     });
-    await untilKnown(
+    await waitForMetadata(
       admin,
       missing.map((topic) => topic.name),
     );
@@ -37,15 +37,18 @@ export async function createMissingTopics(kafka: Kafka, topics: readonly Topic[]
   }
 }
 
-/** kafkajs waits for leaders too, but takes a broker that has not heard of the topic yet for a failure. */
-async function untilKnown(admin: Admin, names: string[]): Promise<void> {
+/**
+ * Waits until a broker knows the topics. Not by `waitForLeaders`: there kafkajs fails when a broker does not know the
+ * topic yet.
+ */
+async function waitForMetadata(admin: Admin, names: string[]): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       await admin.fetchTopicMetadata({ topics: names });
       return;
     } catch (error) {
-      if (attempt === LEADERS_ATTEMPTS) throw error;
-      await Bun.sleep(LEADERS_INTERVAL_MS);
+      if (attempt === METADATA_ATTEMPTS) throw error;
+      await Bun.sleep(METADATA_INTERVAL_MS);
     }
   }
 }

@@ -1,6 +1,6 @@
-import { systemRuntime } from "../runtime.ts";
-import { MemoryBroker } from "../transport/memory.ts";
-import type { BrokerUnderTest, ClientUnderTest } from "./broker.ts";
+import { systemRuntime } from "@distributed-messaging/messaging";
+import type { BrokerUnderTest, ClientUnderTest } from "@distributed-messaging/messaging/conformance";
+import { MemoryBroker } from "@distributed-messaging/messaging/memory";
 
 /** The broker in this process. It neither goes away nor forgets. */
 export async function memoryBroker(): Promise<BrokerUnderTest> {

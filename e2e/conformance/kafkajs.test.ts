@@ -1,0 +1,25 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { ErrorCode } from "@distributed-messaging/embedded-broker";
+import { PATIENT_MS, record } from "@distributed-messaging/messaging/conformance";
+import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
+import { FaultFixture } from "./faults.ts";
+
+/* What the kit corrects of kafkajs 2.2.4 at run time, seen from the broker. */
+
+let server: EmbeddedBrokerUnderTest;
+beforeAll(async () => {
+  server = await embeddedBroker();
+}, PATIENT_MS);
+afterAll(() => server.stop(), PATIENT_MS);
+
+test("a consumer that joined and then failed to start leaves its group", async () => {
+  await using fixture = new FaultFixture(server);
+  const topic = fixture.topic(1);
+  const client = fixture.connect(topic);
+  await client.publish([record(topic, "key", "value")]);
+  const leaves = fixture.inject("LeaveGroup", { fault: "delay", until: 0 }, Number.POSITIVE_INFINITY);
+  fixture.inject("SyncGroup", { fault: "fail", code: ErrorCode.UNKNOWN_SERVER_ERROR });
+  const reader = fixture.read(client, { topics: [topic] });
+  await reader.hasAll(["value"]);
+  expect(leaves.hits).toBe(1);
+}, 120_000);

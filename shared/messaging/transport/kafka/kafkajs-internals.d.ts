@@ -1,0 +1,22 @@
+/* The parts of kafkajs that client.ts corrects. kafkajs publishes no types for them. */
+
+declare module "kafkajs/package.json" {
+  const manifest: { readonly version: string };
+  export default manifest;
+}
+
+declare module "kafkajs/src/network/requestQueue/index.js" {
+  export default class RequestQueue {
+    readonly pending: readonly unknown[];
+    scheduleCheckPendingRequests(): void;
+  }
+}
+
+declare module "kafkajs/src/consumer/runner.js" {
+  export default class Runner {
+    readonly running: boolean;
+    readonly consumerGroup: { leave(): Promise<void> };
+    onCrash: (error: Error) => Promise<void>;
+    start(): Promise<void>;
+  }
+}

@@ -12,7 +12,7 @@ const START_LIMIT_MS = 120_000;
 export const TEST_LIMIT_MS = 120_000;
 
 /** A store of the test's own, with somebody to look behind its counter, and a browser. */
-export class Bench {
+class Bench {
   readonly store: OwnStore;
   readonly supervisorPort: number;
   #browser: Browser | undefined;

@@ -1,6 +1,6 @@
 /**
- * A broker that speaks the Kafka protocol on one machine, for development and tests: one node, no replication, no
- * transactions, no TLS. What it acknowledges is on disk. UNSUPPORTED.md says what it does not do.
+ * A one-node broker for the Kafka protocol, for development and tests: no replication, no transactions, no TLS. An
+ * acknowledged record is on disk. UNSUPPORTED.md lists what is left out.
  *
  *   const broker = await startBroker({ dataDir, port: 0 });
  *   … clients connect to `${broker.host}:${broker.port}` …
@@ -8,10 +8,9 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { acquireLock, type Lock } from "@distributed-messaging/messaging/lock";
 import { Cleaner } from "./cleaner.ts";
 import { Control } from "./control.ts";
-import { dispatch } from "./dispatch.ts";
+import { type DispatchContext, dispatch } from "./dispatch.ts";
 import { Offsets } from "./groups/offsets.ts";
 import { GroupCoordinator } from "./groups.ts";
 import { createLogger, type Logger, messageOf } from "./logger.ts";
@@ -19,28 +18,29 @@ import { ProducerIds } from "./producer-ids.ts";
 import { listen, type Server } from "./server.ts";
 import { Disk } from "./storage/disk.ts";
 import { Journal } from "./storage/journal.ts";
+import { lockDirectory } from "./storage/lock.ts";
 import { Topics } from "./topics.ts";
 
 export interface BrokerOptions {
-  /** Made if missing; used by one broker at a time. */
+  /** Created if missing; used by one broker at a time. */
   readonly dataDir: string;
-  /** What is listened on and told to clients. `localhost` is both 127.0.0.1 and ::1. */
+  /** The address to listen on, which clients are given too. `localhost` is both 127.0.0.1 and ::1. */
   readonly host?: string;
-  /** 0: any free one. */
+  /** 0: any free port. */
   readonly port?: number;
   readonly logger?: Logger;
-  /** Lets clients that ask for it create a topic by naming it. */
+  /** Whether a Metadata request that allows it creates missing topics. */
   readonly autoCreateTopics?: boolean;
   readonly defaultPartitions?: number;
-  /** The largest request; a client that sends more is cut off. */
+  /** The largest request; a longer one closes the connection. */
   readonly maxFrameBytes?: number;
-  /** The most records in a fetch response, except for a single larger batch. */
+  /** The limit of records in a fetch response; a single larger batch is returned all the same. */
   readonly maxFetchBytes?: number;
   readonly minSessionTimeoutMs?: number;
   readonly maxSessionTimeoutMs?: number;
-  /** How long a group's first rebalance waits for members that start at the same time. */
+  /** How long the first rebalance of a group waits for more members. */
   readonly initialRebalanceDelayMs?: number;
-  /** How often retention and compaction look for work. */
+  /** The pause between two runs of retention and compaction. */
   readonly cleanIntervalMs?: number;
 }
 
@@ -57,11 +57,11 @@ const defaults = {
   cleanIntervalMs: 30_000,
 };
 
-/** Time for requests in flight at a stop, before their connections are closed all the same. */
+/** How long a stop waits for requests in flight before it closes their connections. */
 const STOP_GRACE_MS = 3_000;
 
-/** What the handlers of the APIs work on, and what a test holds in its hands. */
-export class Broker {
+/** A running broker. `control`, `disk` and `cleaner` are for tests: faults by API, faults of the disk, cleaning on demand. */
+export class Broker implements DispatchContext {
   readonly nodeId = 1;
   readonly control = new Control();
   #server: Server | undefined;
@@ -78,12 +78,12 @@ export class Broker {
     private readonly release: () => Promise<void>,
   ) {}
 
-  /** Where clients are told to connect. */
+  /** The host that clients are given. */
   get host(): string {
     return isWildcard(this.options.host) ? "localhost" : this.options.host;
   }
 
-  /** The port that is listened on, also when any was asked for. */
+  /** The port in use, also when 0 was requested. */
   get port(): number {
     return this.#server?.port ?? this.options.port;
   }
@@ -106,7 +106,7 @@ export class Broker {
     this.cleaner.start();
   }
 
-  /** Answers what is in flight, syncs, closes. Again: the same promise. */
+  /** Answers requests in flight, syncs and closes. A second call returns the same promise. */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
@@ -120,16 +120,18 @@ export class Broker {
   }
 }
 
-/** Listening on every address is no address that a client could connect to. */
+/** A wildcard address can be listened on but not connected to. */
 function isWildcard(host: string): boolean {
   return host === "0.0.0.0" || host === "::";
 }
 
-/** Resolves when clients can connect. @throws when the directory or the port cannot be used. */
+/** Resolves when clients can connect. @throws Error when the directory or the port cannot be used. */
 export async function startBroker(given: BrokerOptions): Promise<Broker> {
   const options = { ...defaults, logger: createLogger("silent"), ...given };
   const disk = new Disk();
-  const lock = await lockDirectory(disk, options.dataDir);
+  const lock = await lockDirectory(disk, options.dataDir).catch((error: unknown) => {
+    throw new Error(`the data directory cannot be used: ${messageOf(error)}`);
+  });
   const closers: (() => Promise<void> | void)[] = [() => lock.release()];
   const release = async () => {
     for (const close of closers.reverse()) await close();
@@ -158,18 +160,7 @@ export async function startBroker(given: BrokerOptions): Promise<Broker> {
   }
 }
 
-async function lockDirectory(disk: Disk, path: string): Promise<Lock> {
-  try {
-    await disk.makeDirectory(path);
-    const lock = acquireLock(join(path, "broker.lock"));
-    if (lock === undefined) throw new Error(`${path} is in use by another broker`);
-    return lock;
-  } catch (error) {
-    throw new Error(`the data directory cannot be used: ${messageOf(error)}`);
-  }
-}
-
-/** Made once, kept for the life of the data directory: 16 random bytes, as Apache Kafka writes them. */
+/** Created once per data directory: 16 random bytes in the encoding of Apache Kafka. */
 async function clusterIdIn(journal: Journal): Promise<string> {
   const known = journal.get("cluster-id");
   if (typeof known === "string") return known;

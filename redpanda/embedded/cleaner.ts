@@ -1,4 +1,4 @@
-/** Runs retention and compaction over all logs from time to time, one log after the other. */
+/** Runs retention and compaction periodically, one log after the other. */
 
 import { compact } from "./log/compaction.ts";
 import { applyRetention } from "./log/retention.ts";
@@ -24,7 +24,7 @@ export class Cleaner {
     }, this.intervalMs);
   }
 
-  /** One pass, or the one that is under way. */
+  /** Runs one pass, or joins the pass in progress. */
   run(): Promise<void> {
     this.#running ??= this.#cleanAll().finally(() => {
       this.#running = undefined;
@@ -32,7 +32,7 @@ export class Cleaner {
     return this.#running;
   }
 
-  /** Begins nothing more. What is under way ends when its log closes. */
+  /** Starts no further log. The log in progress stops when it is closed. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -44,7 +44,7 @@ export class Cleaner {
     }
   }
 
-  /** What fails here is tried again the next time; nothing but space is lost by it. */
+  /** A failure delays the release of disk space and nothing else; the next pass tries again. */
   async #clean(log: PartitionLog): Promise<void> {
     try {
       await log.maintain(async () => {

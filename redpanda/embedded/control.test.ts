@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
-import { ApiKey } from "./apis.ts";
 import { ErrorCode } from "./errors.ts";
+import { ApiKey } from "./registry.ts";
 import { batchOf, textsIn } from "./testing/batches.ts";
 import { adminFor, kafkaFor, producerFor } from "./testing/kafkajs.ts";
 import { RawClient } from "./testing/raw-client.ts";

@@ -1,57 +1,57 @@
 /**
- * Fault injection: a test says what shall happen to the next requests of an API, and in which of the ways that real
- * networks and brokers fail.
+ * Fault injection: a test makes the next requests of an API fail as real networks and brokers do.
  *
- *   broker.control.on(ApiKey.Produce, { fault: "drop-response" });          // stored, but the client never learns it
+ *   broker.control.on(ApiKey.Produce, { fault: "drop-response" });          // stored, but without a response
  *   broker.control.on(ApiKey.Fetch, { fault: "fail", code: ErrorCode.NOT_LEADER_OR_FOLLOWER, times: 3 });
  */
-import type { Caller } from "./api.ts";
+import type { Caller } from "./define-api.ts";
 import type { ErrorCode } from "./errors.ts";
 
-/** A request as a rule may look at it; `request` is what the API's `decode` returned. */
+/** A request as a rule's predicate sees it. */
 export interface Intercepted extends Caller {
   readonly apiKey: number;
+  /** The result of the API's `decode`. */
   readonly request: unknown;
 }
 
 export type Fault =
-  /** Answered with the code everywhere that the response has room for one; nothing is done. */
+  /** Not handled; the response has this code in every error field. */
   | { readonly fault: "fail"; readonly code: ErrorCode }
-  /** Done later: after a time in milliseconds, or when the promise resolves. */
+  /** Handled later: after a time in milliseconds, or when the promise resolves. */
   | { readonly fault: "delay"; readonly until: number | Promise<unknown> }
-  /** Done, and then the connection is cut before the answer. */
+  /** Handled; then the connection is cut instead of a response. */
   | { readonly fault: "drop-response" }
-  /** The connection is cut; nothing is done. */
+  /** Not handled; the connection is cut. */
   | { readonly fault: "cut" };
 
 export type Rule = Fault & {
-  /** How many requests it meets before it is gone; 1 unless given. `Infinity`: until removed. */
+  /** The number of requests it applies to, 1 by default. `Infinity`: until removed. */
   readonly times?: number;
-  /** Only requests for which this is true count. */
+  /** Restricts the rule to requests for which this returns true. */
   readonly when?: (intercepted: Intercepted) => boolean;
 };
 
 export interface RuleHandle {
-  /** How many requests it has met. */
+  /** The number of requests it has applied to. */
   readonly hits: number;
-  /** Resolves when it has met its last one. */
+  /** Resolves when `hits` reaches `times`. */
   readonly exhausted: Promise<void>;
   remove(): void;
 }
 
-/** What `dispatch` has to do for one request. */
-export interface Injection {
+/** The fault that `dispatch` applies to one request. */
+interface Injection {
   readonly code: ErrorCode | undefined;
   before(): Promise<void>;
   after(): void;
 }
 
-/** What `dispatch` throws on, so that the connection is closed. */
+/** Thrown through `dispatch`, which closes the connection. */
 class ConnectionCut extends Error {
   override readonly name = "ConnectionCut";
 
   constructor() {
-    super("cut by a test");
+    super("cut by fault injection");
   }
 }
 
@@ -85,7 +85,7 @@ class ActiveRule implements RuleHandle {
 export class Control {
   readonly #rules = new Set<ActiveRule>();
 
-  /** Adds a rule; of several that fit a request, the oldest takes it. */
+  /** Adds a rule. If several match a request, the oldest applies. */
   on(apiKey: number, rule: Rule): RuleHandle {
     const active = new ActiveRule(apiKey, rule, this.#rules);
     this.#rules.add(active);

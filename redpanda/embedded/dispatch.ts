@@ -2,31 +2,40 @@
  * From a request frame to a response frame: header, table, fault injection, handler.
  * Source: https://kafka.apache.org/protocol.html#protocol_messages (header versions: KIP-482; ApiVersions: KIP-511).
  */
-import type { Api, Call, Caller, Encode } from "./api.ts";
-import { ApiKey, apis } from "./apis.ts";
-import type { Broker } from "./broker.ts";
+import type { Control } from "./control.ts";
+import type { Api, BrokerState, Call, Caller, Encode } from "./define-api.ts";
 import { ErrorCode, KafkaError } from "./errors.ts";
-import { messageOf } from "./logger.ts";
-import { Reader, Writer } from "./wire.ts";
+import { type Logger, messageOf } from "./logger.ts";
+import { ApiKey, apis } from "./registry.ts";
+import type { Peer } from "./server/connection.ts";
+import { Reader } from "./wire/reader.ts";
+import { Writer } from "./wire/writer.ts";
 
-/** The client speaks what this broker does not; the connection is closed on it, as Apache Kafka does. */
-export class UnsupportedRequest extends Error {
+/** An unknown API or version. The connection is closed, as Apache Kafka does. */
+class UnsupportedRequest extends Error {
   override readonly name = "UnsupportedRequest";
 
   constructor(api: string, version: number, clientId: string) {
-    super(`${api} version ${version} is not supported; asked by ${JSON.stringify(clientId.slice(0, 100))}`);
+    super(`${api} version ${version} is not supported; client ${JSON.stringify(clientId.slice(0, 100))}`);
   }
 }
 
-/** Where a request came from. */
-export type Peer = Pick<Caller, "host" | "gone" | "turn">;
+/** The part of the broker that a request goes through. */
+export interface DispatchContext extends BrokerState {
+  readonly control: Control;
+  readonly logger: Logger;
+}
 
 /**
- * Resolves with the whole response, its length first, or undefined when there is none. Up to its first wait the request
- * is handled before this returns, so requests take effect in the order of the calls.
- * @throws WireError, UnsupportedRequest or ConnectionCut: the connection is to be closed.
+ * Resolves with the response frame, length included, or with undefined when the client expects none. The request is
+ * handled synchronously up to its first await, so requests take effect in the order of the calls.
+ * @throws WireError, UnsupportedRequest or ConnectionCut: the caller closes the connection.
  */
-export async function dispatch(frame: Buffer, broker: Broker, peer: Peer): Promise<Buffer | undefined> {
+export async function dispatch(
+  frame: Buffer,
+  broker: DispatchContext,
+  peer: Peer,
+): Promise<Buffer | undefined> {
   const header = new Reader(frame);
   const key = header.int16();
   const version = header.int16();
@@ -38,7 +47,7 @@ export async function dispatch(frame: Buffer, broker: Broker, peer: Peer): Promi
     encode && withLength(encode((sizeHint) => beginResponse(api, as, correlationId, sizeHint)));
   if (version < api.minVersion || version > api.maxVersion) {
     if (key !== ApiKey.ApiVersions) throw new UnsupportedRequest(api.name, version, clientId);
-    // KIP-511: a client newer than the broker learns the versions from an answer of version 0.
+    // KIP-511: the response of version 0 tells a newer client which versions to use.
     return respond(api.decode(new Reader(Buffer.alloc(0)), 0).refuse(ErrorCode.UNSUPPORTED_VERSION, ""), 0);
   }
   const flexible = version >= api.flexibleFrom;
@@ -49,18 +58,28 @@ export async function dispatch(frame: Buffer, broker: Broker, peer: Peer): Promi
   return respond(encode);
 }
 
-async function answer(api: Api, call: Call, broker: Broker, caller: Caller): Promise<Encode | undefined> {
+async function answer(
+  api: Api,
+  call: Call,
+  broker: DispatchContext,
+  caller: Caller,
+): Promise<Encode | undefined> {
   const fault = broker.control.take({ apiKey: api.key, request: call.request, ...caller });
   if (fault) {
     await fault.before();
-    if (fault.code !== undefined) return call.refuse(fault.code, "injected by a test");
+    if (fault.code !== undefined) return call.refuse(fault.code, "injected fault");
   }
   const encode = await run(api, call, broker, caller);
   fault?.after();
   return encode;
 }
 
-async function run(api: Api, call: Call, broker: Broker, caller: Caller): Promise<Encode | undefined> {
+async function run(
+  api: Api,
+  call: Call,
+  broker: DispatchContext,
+  caller: Caller,
+): Promise<Encode | undefined> {
   try {
     return await call.run(broker, caller);
   } catch (error) {
@@ -74,7 +93,7 @@ async function run(api: Api, call: Call, broker: Broker, caller: Caller): Promis
   }
 }
 
-/** Room for the length, correlation id, and tagged fields in flexible versions, but never in ApiVersions. */
+/** Response header: length, correlation id and, in flexible versions except of ApiVersions, tagged fields. */
 function beginResponse(api: Api, version: number, correlationId: number, sizeHint: number): Writer {
   const flexible = version >= api.flexibleFrom;
   const writer = new Writer(flexible, sizeHint + 16);

@@ -1,5 +1,5 @@
 /**
- * Error codes of the Kafka protocol, those that this broker can answer with.
+ * The error codes of the Kafka protocol that this broker sends.
  * Source: https://kafka.apache.org/protocol.html#protocol_error_codes
  */
 export const ErrorCode = {
@@ -51,7 +51,7 @@ export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 
 const names = new Map<number, string>(Object.entries(ErrorCode).map(([name, code]) => [code, name]));
 
-/** A refusal that the client is told by code; anything else that is thrown is a fault of the broker. */
+/** A refusal with a code for the client. Any other error is a defect of the broker. */
 export class KafkaError extends Error {
   override readonly name = "KafkaError";
 
@@ -63,7 +63,18 @@ export class KafkaError extends Error {
   }
 }
 
-/** The code to answer with for whatever was thrown. */
-export function errorCodeOf(error: unknown): ErrorCode {
-  return error instanceof KafkaError ? error.code : ErrorCode.UNKNOWN_SERVER_ERROR;
+/**
+ * Runs `work` and, when it throws a KafkaError, resolves with `refuse` of it. For a response with one code per topic or
+ * partition. `work` starts before this returns. @throws whatever else `work` throws.
+ */
+export async function catchKafkaError<T>(
+  work: () => T | Promise<T>,
+  refuse: (error: KafkaError) => T,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof KafkaError) return refuse(error);
+    throw error;
+  }
 }

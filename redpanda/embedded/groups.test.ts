@@ -40,7 +40,7 @@ function profile(request: Partial<JoinRequest> = {}): JoinRequest {
     rebalanceTimeoutMs: LONG,
     protocolType: "consumer",
     protocols: [{ name: "range", metadata: Buffer.from("topics") }],
-    mustKnowId: false,
+    requiresMemberId: false,
     ...request,
   };
 }
@@ -222,16 +222,16 @@ test("a member that shares no protocol, or is of another type, is refused", asyn
 
 test("a new member is told its id first (KIP-394), and the id is withdrawn when it is not used", async () => {
   const groups = await coordinator();
-  const join = groups.join("g", profile({ mustKnowId: true, sessionTimeoutMs: SHORT }));
+  const join = groups.join("g", profile({ requiresMemberId: true, sessionTimeoutMs: SHORT }));
   const { memberId } = await join.then(
     () => ({ memberId: "" }),
     (error: unknown) => (error instanceof MemberIdRequired ? error : { memberId: "" }),
   );
   expect(memberId).toStartWith("client-");
   expect(groups.describe("g")?.members).toEqual([]);
-  const joined = await groups.join("g", profile({ memberId, mustKnowId: true }));
+  const joined = await groups.join("g", profile({ memberId, requiresMemberId: true }));
   expect(joined.memberId).toBe(memberId);
-  await expect(groups.join("h", profile({ mustKnowId: true, sessionTimeoutMs: 1 }))).rejects.toThrow();
+  await expect(groups.join("h", profile({ requiresMemberId: true, sessionTimeoutMs: 1 }))).rejects.toThrow();
   while (groups.list().includes("h")) await Bun.sleep(1);
   await expect(groups.join("h", profile({ memberId: "made up" }))).rejects.toMatchObject({
     code: ErrorCode.UNKNOWN_MEMBER_ID,

@@ -1,13 +1,13 @@
 /**
- * The coordinator of all consumer groups. Members live in memory, committed offsets in the journal: after a restart
- * members hear UNKNOWN_MEMBER_ID, join again, and go on from what they had committed.
+ * The coordinator of all consumer groups. Members are kept in memory, committed offsets in the journal: after a restart
+ * members receive UNKNOWN_MEMBER_ID, join again and continue at their committed offsets.
  */
 import { ErrorCode, KafkaError } from "./errors.ts";
 import { Group, type JoinRequest, type MemberIdentity } from "./groups/group.ts";
 import type { JoinResult, Member } from "./groups/member.ts";
 import type { Committed, Offsets, PartitionRef } from "./groups/offsets.ts";
 
-export interface GroupOptions {
+interface GroupOptions {
   readonly minSessionTimeoutMs: number;
   readonly maxSessionTimeoutMs: number;
   readonly initialRebalanceDelayMs: number;
@@ -15,8 +15,9 @@ export interface GroupOptions {
 
 export interface SyncRequest extends MemberIdentity {
   readonly generation: number;
-  /** Null in versions that do not send it; so for the next. */
+  /** Null in versions without it. */
   readonly protocolType: string | null;
+  /** Null in versions without it. */
   readonly protocol: string | null;
   readonly assignments: ReadonlyMap<string, Buffer>;
 }
@@ -43,7 +44,7 @@ export class GroupCoordinator {
     private readonly options: GroupOptions,
   ) {}
 
-  /** Resolves when the group has a new generation with this member in it. @throws KafkaError */
+  /** Resolves when the group has a new generation that contains this member. @throws KafkaError */
   async join(groupId: string, request: JoinRequest): Promise<JoinResult> {
     this.#checkGroupId(groupId);
     const { minSessionTimeoutMs, maxSessionTimeoutMs, initialRebalanceDelayMs } = this.options;
@@ -59,13 +60,13 @@ export class GroupCoordinator {
     try {
       return await group.join(request);
     } catch (error) {
-      // A refused first join leaves no group behind.
+      // A refused first join must not leave an empty group.
       if (group.isUnused) this.#groups.delete(groupId);
       throw error;
     }
   }
 
-  /** Resolves with the member's assignment once the leader has made it. @throws KafkaError */
+  /** Resolves with the member's assignment when the leader has sent it. @throws KafkaError */
   async sync(groupId: string, request: SyncRequest): Promise<SyncResult> {
     const { rebalance, member } = this.#member(groupId, request, request.generation);
     const { protocolType, protocol } = rebalance;
@@ -78,7 +79,7 @@ export class GroupCoordinator {
     return { protocolType, protocol, assignment: await rebalance.sync(member, request.assignments) };
   }
 
-  /** Keeps the member alive. @throws KafkaError REBALANCE_IN_PROGRESS when it has to join again. */
+  /** Restarts the member's session timeout. @throws KafkaError REBALANCE_IN_PROGRESS when it must join again. */
   heartbeat(groupId: string, identity: MemberIdentity, generation: number): void {
     const { rebalance } = this.#member(groupId, identity, generation);
     if (rebalance.state === "PreparingRebalance") throw new KafkaError(ErrorCode.REBALANCE_IN_PROGRESS);
@@ -92,8 +93,8 @@ export class GroupCoordinator {
   }
 
   /**
-   * Resolves when the offsets are durable. A generation below 0 comes from outside the group (an administrator, a
-   * consumer that assigns itself) and is for groups without members only.
+   * Resolves when the offsets are durable. A generation below 0 comes from outside the group (an admin client, a
+   * consumer with manual assignment) and is accepted only while the group has no members.
    * @throws KafkaError
    */
   async commit(
@@ -140,7 +141,7 @@ export class GroupCoordinator {
     return [...new Set([...this.#groups.keys(), ...this.offsets.groups()])];
   }
 
-  /** Forgets the group's offsets. @throws KafkaError NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND */
+  /** Deletes the group's committed offsets. @throws KafkaError NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND */
   async delete(groupId: string): Promise<void> {
     const description = this.describe(groupId);
     if (!description) throw new KafkaError(ErrorCode.GROUP_ID_NOT_FOUND);
@@ -150,7 +151,7 @@ export class GroupCoordinator {
     await this.offsets.deleteGroup(groupId);
   }
 
-  /** Ends all timers; whoever waits in a join or sync is told to look for the coordinator again. */
+  /** Stops all timers; waiting joins and syncs fail with NOT_COORDINATOR. */
   close(): void {
     this.#closed = true;
     for (const group of this.#groups.values()) group.close(ErrorCode.NOT_COORDINATOR);
@@ -166,7 +167,7 @@ export class GroupCoordinator {
 
   #checkGroupId(groupId: string): void {
     if (this.#closed) throw new KafkaError(ErrorCode.NOT_COORDINATOR);
-    // The zero character separates the parts of journal keys.
+    // NUL separates the parts of journal keys.
     if (groupId === "" || groupId.includes("\0")) throw new KafkaError(ErrorCode.INVALID_GROUP_ID);
   }
 }

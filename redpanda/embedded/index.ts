@@ -1,5 +1,6 @@
-/** What a program that embeds the broker, above all a test, needs of it. */
-export { ApiKey } from "./apis.ts";
+/** The API for a program that embeds the broker. */
 export { Broker, type BrokerOptions, startBroker } from "./broker.ts";
 export type { Fault, Intercepted, Rule, RuleHandle } from "./control.ts";
 export { ErrorCode } from "./errors.ts";
+export type { Logger } from "./logger.ts";
+export { ApiKey } from "./registry.ts";

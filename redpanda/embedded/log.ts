@@ -1,9 +1,9 @@
 /**
- * The log of one partition: segments on disk, appended to in groups, each group synced before anyone sees it.
+ * The log of one partition: segments on disk, appended to in groups; each group is synced before it becomes visible.
  *
  *   append → offset assigned → group written and fdatasynced → `highWatermark` moves → answered, read
  *
- * The promise behind it: what is acknowledged or read is on disk. A crash can lose only what was neither.
+ * Every acknowledged or readable record is on disk. A crash loses only records that were neither.
  */
 
 import { ErrorCode, KafkaError } from "./errors.ts";
@@ -11,22 +11,12 @@ import type { RecordBatch } from "./log/batch.ts";
 import type { ProducerStates } from "./log/producers.ts";
 import { type Recovered, recover } from "./log/recovery.ts";
 import { Segments } from "./log/segments.ts";
-import { type Appended, LogWriter, type Work } from "./log/writer.ts";
-import type { Logger } from "./logger.ts";
-import type { Disk } from "./storage/disk.ts";
-import type { TopicConfig } from "./topics/config.ts";
-
-export interface LogOptions {
-  readonly directory: string;
-  readonly disk: Disk;
-  readonly config: TopicConfig;
-  readonly logger: Logger;
-}
+import { type Appended, type LogOptions, LogWriter, type Work } from "./log/writer.ts";
 
 export class PartitionLog {
   readonly segments: Segments;
   readonly producers: ProducerStates;
-  /** Below this offset compaction has done its work; a restart begins anew. */
+  /** Compaction is complete below this offset. Starts at 0 after a restart. */
   compactedTo = 0;
   readonly #writer: LogWriter;
   readonly #listeners = new Set<(bytes: number) => void>();
@@ -45,7 +35,7 @@ export class PartitionLog {
     this.#startOffset = Math.min(startOffset, this.highWatermark);
   }
 
-  /** Opens the log in its directory, or makes it. @param startOffset the lowest offset to be read, see DeleteRecords. */
+  /** Opens the log in its directory or creates it. @param startOffset the lowest readable offset, see DeleteRecords. */
   static async open(options: LogOptions, startOffset = 0): Promise<PartitionLog> {
     return new PartitionLog(
       options,
@@ -54,12 +44,12 @@ export class PartitionLog {
     );
   }
 
-  /** Readers below this are told OFFSET_OUT_OF_RANGE. */
+  /** A read below this fails with OFFSET_OUT_OF_RANGE. */
   get startOffset(): number {
     return Math.max(this.#startOffset, this.segments.first.baseOffset);
   }
 
-  /** The end of what is on disk, which is what readers see. */
+  /** The offset after the last record on disk; readers see the records below it. */
   get highWatermark(): number {
     return this.#writer.highWatermark;
   }
@@ -75,8 +65,8 @@ export class PartitionLog {
   }
 
   /**
-   * Whole batches from the one that holds `offset` on, up to `maxBytes`; empty at the end of the log.
-   * @param atLeastOne a first batch larger than `maxBytes` is returned all the same.
+   * Complete batches up to `maxBytes`, starting with the one that contains `offset`; empty at the end of the log.
+   * @param atLeastOne returns the first batch even if it is larger than `maxBytes`.
    * @throws KafkaError OFFSET_OUT_OF_RANGE
    */
   async read(offset: number, maxBytes: number, atLeastOne: boolean): Promise<Buffer> {
@@ -85,19 +75,19 @@ export class PartitionLog {
     return this.segments.read(offset, maxBytes, atLeastOne);
   }
 
-  /** How many bytes a read from `offset` could get, rounded up to an index interval. Throws as `read` does. */
+  /** The bytes readable from `offset`, rounded up to an index interval. @throws KafkaError OFFSET_OUT_OF_RANGE */
   bytesFrom(offset: number): number {
     this.#checkRange(offset);
     return offset === this.highWatermark ? 0 : this.segments.bytesFrom(offset);
   }
 
-  /** Calls `listener` with the bytes of each group that became readable, and with 0 when the log closes. */
+  /** Calls `listener` with the bytes of each newly readable group, and with 0 when the log closes. @returns unsubscribes */
   onReadable(listener: (bytes: number) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Hides what is below `offset`; retention removes the files. */
+  /** Makes the offsets below `offset` unreadable; retention removes the files. */
   raiseStartOffset(offset: number): void {
     this.#startOffset = Math.max(this.#startOffset, offset);
   }
@@ -107,7 +97,7 @@ export class PartitionLog {
     return this.#writer.exclusive(work);
   }
 
-  /** Closes the active segment, so that it can be compacted or deleted. */
+  /** Starts a new segment, so that the active one can be compacted or deleted. */
   roll(): Promise<void> {
     return this.exclusive(() => this.#writer.roll());
   }
@@ -119,12 +109,12 @@ export class PartitionLog {
     return done;
   }
 
-  /** @throws KafkaError when the topic is gone or the broker stops. */
+  /** @throws KafkaError when the topic is deleted or the broker stops. */
   checkOpen(): void {
     if (this.#closed) throw new KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
   }
 
-  /** Accepts no more, wakes those who wait to read, stores what was accepted. */
+  /** Refuses further appends, notifies waiting readers, stores accepted batches, closes the files. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#wake(0);

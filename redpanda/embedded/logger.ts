@@ -1,4 +1,4 @@
-/** One JSON object a line on stdout, so that logs of several processes can be mixed and still be read by a program. */
+/** The log of the broker: one JSON object per line on stdout. */
 
 const levels = ["debug", "info", "warn", "error", "silent"] as const;
 
@@ -30,7 +30,7 @@ export function createLogger(
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
 
-/** The text of whatever was thrown, for a log line. */
+/** The text of a thrown value, for a log line. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

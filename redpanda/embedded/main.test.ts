@@ -110,7 +110,7 @@ test("a bad setting is a line on stderr and exit code 1", async () => {
 });
 
 test("UNSUPPORTED.md names every API that is spoken, with its versions", async () => {
-  const { apis } = await import("./apis.ts");
+  const { apis } = await import("./registry.ts");
   const text = (await readFile(join(import.meta.dir, "UNSUPPORTED.md"), "utf8")).replaceAll(/ +\|/g, " |");
   for (const { key, name, minVersion, maxVersion } of apis.values()) {
     expect(text).toContain(`| ${key} | ${name} | ${minVersion}–${maxVersion} |`);

@@ -1,9 +1,13 @@
-/** The broker as a process: settings from the environment, one line when it listens, a clean end on a signal. */
+#!/usr/bin/env bun
+/**
+ * The broker as a process: settings from the environment (`settings.ts`), one log line when it listens, a clean stop on
+ * SIGTERM and SIGINT.
+ */
 import { startBroker } from "./broker.ts";
 import { createLogger, messageOf } from "./logger.ts";
 import { readSettings } from "./settings.ts";
 
-// Whoever read the log may be gone; a broker does not stop for that.
+// The reader of the log may have exited; the broker keeps running.
 process.stdout.on("error", () => {});
 
 try {

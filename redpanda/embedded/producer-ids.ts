@@ -1,7 +1,7 @@
-/** Hands out the ids of idempotent producers, each once in the life of the data directory. */
+/** Assigns the ids of idempotent producers, each once per data directory. */
 import type { Journal } from "./storage/journal.ts";
 
-/** Ids are reserved durably in blocks, so that most requests need no fsync; a restart skips the rest of a block. */
+/** Ids are reserved durably in blocks, so most requests need no fsync. A restart skips the rest of a block. */
 const BLOCK = 1000;
 const KEY = "producer-ids-reserved";
 

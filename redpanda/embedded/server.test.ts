@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { ApiKey } from "./apis.ts";
 import { startBroker } from "./broker.ts";
 import { ErrorCode } from "./errors.ts";
 import { createLogger } from "./logger.ts";
+import { ApiKey } from "./registry.ts";
 import { batchOf, textsIn } from "./testing/batches.ts";
 import { RawClient } from "./testing/raw-client.ts";
 import {
@@ -15,7 +15,7 @@ import {
   produced,
 } from "./testing/requests.ts";
 import { cleanAll, cleanUp, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
-import { Writer } from "./wire.ts";
+import { Writer } from "./wire/writer.ts";
 
 afterEach(cleanAll);
 

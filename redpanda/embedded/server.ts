@@ -1,23 +1,23 @@
-/** The TCP side: listens, makes a `Connection` of each socket, and at the end lets them finish. */
+/** The TCP server: listens, creates a `Connection` per socket, and drains them on stop. */
 import type { SocketHandler, TCPSocketListener } from "bun";
 import { Connection, type ConnectionOptions } from "./server/connection.ts";
 
-export interface ServerOptions extends ConnectionOptions {
+interface ServerOptions extends ConnectionOptions {
   readonly host: string;
-  /** 0: any free one. */
+  /** 0: any free port. */
   readonly port: number;
 }
 
 export interface Server {
   readonly port: number;
-  /** Stops listening, lets requests in flight be answered for up to `graceMs`, closes all connections. */
+  /** Stops listening, waits up to `graceMs` for requests in flight, closes all connections. */
   stop(graceMs: number): Promise<void>;
 }
 
-/** How often another free port is tried when the one found is taken on the second address. */
+/** Attempts to find a port that is free on both addresses of localhost. */
 const PORT_ATTEMPTS = 20;
 
-/** @throws Error that says why the address cannot be listened on. */
+/** @throws Error with the reason when the address cannot be listened on. */
 export function listen(options: ServerOptions): Server {
   const connections = new Set<Connection>();
   const listeners = listenAll(options, connections);
@@ -26,9 +26,9 @@ export function listen(options: ServerOptions): Server {
     port: first?.port ?? options.port,
     async stop(graceMs) {
       for (const listener of listeners) listener.stop();
-      const impatience = setTimeout(() => terminateAll(connections), graceMs);
+      const timeout = setTimeout(() => terminateAll(connections), graceMs);
       await Promise.all([...connections].map((connection) => connection.drain()));
-      clearTimeout(impatience);
+      clearTimeout(timeout);
     },
   };
 }
@@ -40,8 +40,8 @@ function terminateAll(connections: Iterable<Connection>): void {
 type Listener = TCPSocketListener<Connection>;
 
 /**
- * `localhost` is two addresses, and clients choose either: so both are listened on, with the same port. A machine
- * without IPv6 does with one.
+ * `localhost` resolves to two addresses and clients use either, so both are listened on, with the same port. Without
+ * IPv6 one address is enough.
  */
 function listenAll(options: ServerOptions, connections: Set<Connection>): Listener[] {
   if (options.host !== "localhost") return [listenOn(options.host, options.port, options, connections)];

@@ -1,7 +1,7 @@
-/** The settings of the broker's process, from environment variables. */
+/** The settings of the broker process, from environment variables. */
 import { isLogLevel, type LogLevel } from "./logger.ts";
 
-export interface Settings {
+interface Settings {
   readonly host: string;
   readonly port: number;
   readonly dataDir: string;
@@ -9,20 +9,33 @@ export interface Settings {
   readonly autoCreateTopics: boolean;
 }
 
-/** What is wrong with the settings, a line each. */
-export class SettingsError extends Error {
+/** The message has one line per invalid setting. */
+class SettingsError extends Error {
   override readonly name = "SettingsError";
 }
 
 /**
- * `KAFKA_BROKERS`: the first host:port is listened on and told to clients. `DATA_DIR`: the broker uses `broker` in it.
- * @throws SettingsError naming every bad setting.
+ * - `KAFKA_BROKERS`: the broker listens on the first host:port and gives it to clients. Default: `localhost` and
+ *   `BROKER_PORT`, 9092 if that is unset too.
+ * - `DATA_DIR`, `.data` by default: the broker uses its subdirectory `broker`.
+ * - `LOG_LEVEL`: `debug`, `info` (default), `warn`, `error` or `silent`.
+ * - `AUTO_CREATE_TOPICS`: `true` or `false` (default).
+ *
+ * @throws SettingsError naming every invalid setting.
  */
 export function readSettings(env: Readonly<Record<string, string | undefined>>): Settings {
   const problems: string[] = [];
-  const [address = ""] = (env.KAFKA_BROKERS || "localhost:9092").split(",").map((part) => part.trim());
+  const [address = ""] = (env.KAFKA_BROKERS || `localhost:${env.BROKER_PORT || "9092"}`)
+    .split(",")
+    .map((part) => part.trim());
   const { host, port } = parseAddress(address) ?? { host: "", port: -1 };
-  if (host === "") problems.push(`KAFKA_BROKERS: "${address}" is not host:port`);
+  if (host === "") {
+    problems.push(
+      env.KAFKA_BROKERS
+        ? `KAFKA_BROKERS: "${address}" is not host:port`
+        : `BROKER_PORT: "${env.BROKER_PORT}" is not a port`,
+    );
+  }
   const logLevel = env.LOG_LEVEL || "info";
   if (!isLogLevel(logLevel)) {
     problems.push(`LOG_LEVEL: "${logLevel}" is not debug, info, warn, error or silent`);

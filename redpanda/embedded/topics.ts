@@ -1,6 +1,6 @@
 /**
- * The topics and their logs. What exists is what the journal says; a directory without a journal entry is a creation or
- * a deletion that failed or was interrupted, and is removed at the next start.
+ * The topics and their logs. A topic exists if the journal has its entry. A directory without an entry belongs to an
+ * interrupted creation or deletion and is removed at the next start.
  */
 import { randomBytes } from "node:crypto";
 import { readdir } from "node:fs/promises";
@@ -31,7 +31,7 @@ export interface Topic extends Pick<TopicEntry, "id" | "overrides"> {
 export class Topics {
   readonly #byName = new Map<string, Topic>();
   readonly #byId = new Map<string, Topic>();
-  /** Names for which a creation, growth or deletion is under way. */
+  /** The topics that are being created, grown or deleted. */
   readonly #changing = new Set<string>();
 
   constructor(
@@ -41,7 +41,7 @@ export class Topics {
     private readonly logger: Logger,
   ) {}
 
-  /** Opens every log. To be called once, before anything else. */
+  /** Opens every log. Call once, before any other method. */
   async load(): Promise<void> {
     await this.disk.makeDirectory(this.root);
     for (const { name, entry } of readTopicEntries((prefix) => this.journal.entries(prefix))) {
@@ -61,7 +61,7 @@ export class Topics {
     return [...this.#byName.values()];
   }
 
-  /** @throws KafkaError UNKNOWN_TOPIC_OR_PARTITION, or UNKNOWN_TOPIC_ID when asked by id. */
+  /** @throws KafkaError UNKNOWN_TOPIC_OR_PARTITION, or UNKNOWN_TOPIC_ID for a lookup by id. */
   resolve(ref: TopicRef): Topic {
     const topic = this.find(ref);
     const { UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION } = ErrorCode;
@@ -76,7 +76,7 @@ export class Topics {
     return log;
   }
 
-  /** Checks everything that `create` would refuse. @throws KafkaError */
+  /** @throws KafkaError when `create` would refuse these arguments. */
   checkNew(name: string, partitions: number, overrides: TopicEntry["overrides"]): void {
     checkTopicName(name);
     if (this.#byName.has(name) || this.#changing.has(name)) {
@@ -86,20 +86,20 @@ export class Topics {
     parseTopicConfig(overrides);
   }
 
-  /** Resolves when the topic is durable and can be used. @throws KafkaError */
+  /** Resolves when the topic is durable and usable. @throws KafkaError */
   async create(name: string, partitions: number, overrides: Record<string, string>): Promise<Topic> {
     this.checkNew(name, partitions, overrides);
     return this.#exclusively(name, async () => {
       const entry = { id: randomBytes(16).toString("hex"), partitions, overrides };
       const topic = await this.#open(name, entry);
-      await this.#record(name, entry, topic.partitions);
+      await this.#writeEntry(name, entry, topic.partitions);
       this.#add(topic);
       this.logger.info("topic created", { topic: name, partitions });
       return topic;
     });
   }
 
-  /** @throws KafkaError INVALID_PARTITIONS when `count` is not more than there are. */
+  /** Raises the number of partitions to `count`. @throws KafkaError INVALID_PARTITIONS unless `count` is larger. */
   async grow(topic: Topic, count: number, validateOnly: boolean): Promise<void> {
     const { name, id, overrides, partitions } = topic;
     checkPartitionCount(count);
@@ -110,13 +110,13 @@ export class Topics {
     if (validateOnly) return;
     await this.#exclusively(name, async () => {
       const added = await this.#openLogs(topic, partitions.length, count);
-      await this.#record(name, { id, partitions: count, overrides }, added);
+      await this.#writeEntry(name, { id, partitions: count, overrides }, added);
       partitions.push(...added);
       this.logger.info("partitions added", { topic: name, partitions: count });
     });
   }
 
-  /** @param also further changes that belong to the deletion: all of them are made, or none. */
+  /** @param also journal changes to apply atomically with the deletion. */
   async delete(topic: Topic, also: readonly Change[]): Promise<void> {
     await this.#exclusively(topic.name, async () => {
       const starts = topic.partitions.map((_, index): Change => [startKey(topic, index), null]);
@@ -129,7 +129,7 @@ export class Topics {
     });
   }
 
-  /** Makes the offsets below `offset` unreadable, durably; the files shrink when retention runs. */
+  /** Makes the offsets below `offset` unreadable, durably. Retention deletes the files later. */
   async deleteRecords(topic: Topic, partition: number, offset: number): Promise<void> {
     const log = this.log(topic, partition);
     if (offset <= log.startOffset) return;
@@ -151,7 +151,7 @@ export class Topics {
     return { ...topic, partitions: await this.#openLogs(topic, 0, partitions) };
   }
 
-  /** Opens the partitions `from` up to, without, `to`; all or none. */
+  /** Opens the partitions from `from` to `to - 1`; all or none. */
   async #openLogs(topic: Omit<Topic, "partitions">, from: number, to: number): Promise<PartitionLog[]> {
     const opened: PartitionLog[] = [];
     try {
@@ -168,8 +168,8 @@ export class Topics {
     }
   }
 
-  /** From here on the topic is as the entry says. @param opened logs to be closed again when that fails. */
-  async #record(
+  /** Writes the entry durably. @param opened logs to close when that fails. */
+  async #writeEntry(
     name: string,
     { id, partitions, overrides }: TopicEntry,
     opened: PartitionLog[],
@@ -182,7 +182,7 @@ export class Topics {
     }
   }
 
-  /** Two changes of one topic do not overlap; the later one is told to come again. */
+  /** Refuses a second change of a topic during the first. REQUEST_TIMED_OUT makes clients retry. */
   async #exclusively<T>(name: string, change: () => Promise<T>): Promise<T> {
     if (this.#changing.has(name)) {
       throw new KafkaError(ErrorCode.REQUEST_TIMED_OUT, `topic ${name} is being changed`);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { apis } from "./apis.ts";
-import { Reader, WireError, Writer } from "./wire.ts";
+import { apis } from "./registry.ts";
+import { Reader, WireError } from "./wire/reader.ts";
+import { Writer } from "./wire/writer.ts";
 
 describe.each([false, true])("with flexible = %p", (flexible) => {
   test("what is written is read", () => {

@@ -2,15 +2,13 @@
  * Produce (0), versions 3 to 13: record batches of format v2, one a partition.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_Produce; KIP-98 (idempotence), KIP-516 (topic ids, v13).
  *
- * acks=1 and acks=-1 are the same here: the answer comes when the batch is on disk. acks=0 gets no answer.
+ * acks=1 and acks=-1 are the same: the response is sent when the batch is on disk. acks=0 has no response.
  * Left out: message formats v0 and v1 (versions 0 to 2), transactions, per-record errors, LogAppendTime.
  */
-import { defineApi } from "../api.ts";
-import type { Broker } from "../broker.ts";
-import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
+import { type BrokerState, defineApi } from "../define-api.ts";
+import { catchKafkaError, ErrorCode, KafkaError } from "../errors.ts";
 import { parseProduced, type RecordBatch } from "../log/batch.ts";
 import { recordsOf } from "../log/records.ts";
-import { messageOf } from "../logger.ts";
 import { readTopic, type TopicRef, writeTopic } from "../topics/ref.ts";
 
 interface PartitionData {
@@ -44,13 +42,13 @@ export const produce = defineApi<ProduceRequest, ProduceResponse>({
   minVersion: 3,
   maxVersion: 13,
   flexibleFrom: 9,
-  // librdkafka takes a broker without Produce v0 for one without compression (KAFKA-18659); it then uses a later one.
+  // Without Produce v0 in the list librdkafka disables compression (KAFKA-18659). It does not use version 0.
   advertisedMinVersion: 0,
 
   decode(reader, version) {
     const transactionalId = reader.nullableString();
     const acks = reader.int16();
-    reader.int32(); // the time for replicas to follow, of which there are none
+    reader.int32(); // the timeout for replication, which there is none of
     const topics = reader.structs(() => ({
       ...readTopic(reader, version >= TOPIC_IDS_FROM),
       partitions: reader.structs(() => ({ index: reader.int32(), records: reader.nullableBytes() })),
@@ -64,7 +62,7 @@ export const produce = defineApi<ProduceRequest, ProduceResponse>({
     if (transactionalId !== null) {
       throw new KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not supported");
     }
-    // All are appended before the first wait, so that requests of one connection keep their order.
+    // Every batch is appended before the first await, which keeps the order of the requests of one connection.
     const appended = request.topics.map((topic) => ({
       ...topic,
       partitions: topic.partitions.map((partition) => append(broker, topic, partition, version)),
@@ -98,28 +96,25 @@ export const produce = defineApi<ProduceRequest, ProduceResponse>({
   },
 });
 
-async function append(
-  broker: Broker,
+function append(
+  { topics }: BrokerState,
   topicRef: TopicRef,
   { index, records }: PartitionData,
   version: number,
 ): Promise<PartitionResult> {
-  try {
-    const { config, partitions } = broker.topics.resolve(topicRef);
-    const log = partitions[index];
-    if (!log) throw new KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
+  const work = async () => {
+    const { config } = topics.resolve(topicRef);
+    const log = topics.log(topicRef, index);
     const batch = parseProduced(records, config.maxMessageBytes, version);
     if (config.compact) checkKeys(batch);
     const { baseOffset, durable } = log.append(batch);
     await durable;
     return { index, code: ErrorCode.NONE, message: null, baseOffset, logStartOffset: log.startOffset };
-  } catch (error) {
-    if (!(error instanceof KafkaError)) throw error;
-    return refused(index, errorCodeOf(error), messageOf(error));
-  }
+  };
+  return catchKafkaError(work, ({ code, message }) => refused(index, code, message));
 }
 
-/** Without a key a record of a compacted topic has no last value. Batches that cannot be read are let through. */
+/** Compaction needs keys. Batches with a codec that the broker cannot decompress are not checked. */
 function checkKeys(batch: RecordBatch): void {
   if (recordsOf(batch)?.some(({ key }) => key === null)) {
     throw new KafkaError(ErrorCode.INVALID_RECORD, "a record of a compacted topic needs a key");

@@ -1,17 +1,16 @@
 /**
- * Fetch (1), versions 4 to 18. A fetch that finds less than it asks for waits, and is answered by the append that
- * brings enough, or when its time is up.
+ * Fetch (1), versions 4 to 18. A fetch that finds fewer than `minBytes` waits until an append makes enough readable, or
+ * until `maxWaitMs` has passed.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_Fetch; KIP-74 (size limits), KIP-516 (topic ids, v13).
  *
- * Left out: fetch sessions (KIP-227; each fetch is a full one, as the protocol allows), replica fetches, leader epochs
- * (there is one), preferred replicas. read_committed is the same as read_uncommitted, there being no transactions.
+ * Left out: fetch sessions (KIP-227; every fetch is a full one, as the protocol allows), replica fetches, leader epochs,
+ * preferred replicas. Without transactions read_committed equals read_uncommitted.
  */
-import { defineApi } from "../api.ts";
-import type { Broker } from "../broker.ts";
-import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
+import { type BrokerState, defineApi } from "../define-api.ts";
+import { catchKafkaError, ErrorCode, KafkaError } from "../errors.ts";
 import type { PartitionLog } from "../log.ts";
 import { readTopic, type TopicRef, writeTopic } from "../topics/ref.ts";
-import type { Reader } from "../wire.ts";
+import type { Reader } from "../wire/reader.ts";
 
 interface PartitionRequest {
   readonly index: number;
@@ -51,10 +50,10 @@ export const fetch = defineApi<FetchRequest, FetchResponse>({
 
   decode,
 
-  async handle(request, broker, { gone, turn }) {
+  async handle(request, broker, { disconnected, turn }) {
     if (request.sessionEpoch > 0) return { code: ErrorCode.FETCH_SESSION_ID_NOT_FOUND, topics: [] };
-    await enoughToRead(request, broker, gone);
-    // Nothing is read before it can be sent, so that a slow client holds one response in memory and no more.
+    await untilReadable(request, broker, disconnected);
+    // Reads only when the response can be sent, so a slow client holds at most one response in memory.
     await turn;
     let budget = Math.min(request.maxBytes, broker.options.maxFetchBytes);
     let isFirst = true;
@@ -117,24 +116,24 @@ function decode(reader: Reader, version: number): FetchRequest {
   const minBytes = reader.int32();
   const maxBytes = reader.int32();
   reader.int8(); // the isolation level
-  if (version >= 7) reader.int32(); // the session id: with an epoch of 0 or -1 it means a full fetch all the same
+  if (version >= 7) reader.int32(); // the session id, ignored: epochs 0 and -1 ask for a full fetch
   const sessionEpoch = version >= 7 ? reader.int32() : -1;
   const topics = reader.structs(() => ({
     ...readTopic(reader, version >= TOPIC_IDS_FROM),
     partitions: reader.structs(() => {
       const index = reader.int32();
-      if (version >= 9) reader.int32(); // the leader epoch that the client knows
+      if (version >= 9) reader.int32(); // the leader epoch known to the client
       const offset = reader.int64();
-      if (version >= 12) reader.int32(); // the epoch of the last record that it has
-      if (version >= 5) reader.int64(); // a follower's log start
+      if (version >= 12) reader.int32(); // the epoch of the last fetched record
+      if (version >= 5) reader.int64(); // the log start offset of a follower
       return { index, offset, maxBytes: Math.max(0, reader.int32()) };
     }),
   }));
   return { maxWaitMs, minBytes, maxBytes: Math.max(0, maxBytes), sessionEpoch, topics };
 }
 
-/** Resolves when there is enough to answer with: data, an error, the end of the wait, or nobody who still listens. */
-function enoughToRead(request: FetchRequest, broker: Broker, gone: AbortSignal): Promise<void> {
+/** Resolves when `minBytes` are readable, a partition has an error, `maxWaitMs` has passed or the client disconnected. */
+function untilReadable(request: FetchRequest, broker: BrokerState, disconnected: AbortSignal): Promise<void> {
   const logs: PartitionLog[] = [];
   let missing = request.minBytes;
   try {
@@ -146,20 +145,21 @@ function enoughToRead(request: FetchRequest, broker: Broker, gone: AbortSignal):
       }
     }
   } catch (error) {
-    // What is wrong with a partition is said at once; `read` finds it again.
+    // A partition with an error is answered at once; `read` finds the same error.
     if (error instanceof KafkaError) return Promise.resolve();
     throw error;
   }
-  if (missing <= 0 || logs.length === 0 || request.maxWaitMs <= 0 || gone.aborted) return Promise.resolve();
+  if (missing <= 0 || logs.length === 0 || request.maxWaitMs <= 0 || disconnected.aborted)
+    return Promise.resolve();
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
-      gone.removeEventListener("abort", done);
+      disconnected.removeEventListener("abort", done);
       for (const unsubscribe of subscriptions) unsubscribe();
       resolve();
     };
     const timer = setTimeout(done, request.maxWaitMs);
-    gone.addEventListener("abort", done);
+    disconnected.addEventListener("abort", done);
     const subscriptions = logs.map((log) =>
       log.onReadable((bytes) => {
         missing -= bytes;
@@ -169,22 +169,20 @@ function enoughToRead(request: FetchRequest, broker: Broker, gone: AbortSignal):
   });
 }
 
-async function read(
-  broker: Broker,
+function read(
+  broker: BrokerState,
   topic: TopicRef,
   { index, offset, maxBytes }: PartitionRequest,
   budget: number,
   isFirst: boolean,
 ): Promise<PartitionResult> {
-  try {
+  const work = async () => {
     const log = broker.topics.log(topic, index);
     const records = await log.read(offset, Math.min(maxBytes, budget), isFirst);
     const { highWatermark, startOffset } = log;
     return { index, code: ErrorCode.NONE, highWatermark, startOffset, records };
-  } catch (error) {
-    if (!(error instanceof KafkaError)) throw error;
-    return refused(index, errorCodeOf(error));
-  }
+  };
+  return catchKafkaError(work, ({ code }) => refused(index, code));
 }
 
 function refused(index: number, code: ErrorCode): PartitionResult {

@@ -1,11 +1,11 @@
 /**
- * ListOffsets (2), versions 1 to 10: the offset that belongs to a timestamp, or to one of the special ones.
+ * ListOffsets (2), versions 1 to 10: the offset for a timestamp, or for one of the special values below.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_ListOffsets; KIP-734 (-3), KIP-405 (-4), KIP-1005 (-5).
  *
- * Left out: leader epochs and tiered storage (-4 is the same as -2, -5 finds nothing).
+ * Left out: leader epochs, tiered storage (-4 equals -2, -5 finds nothing).
  */
-import { defineApi } from "../api.ts";
-import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
+import { defineApi } from "../define-api.ts";
+import { catchKafkaError, ErrorCode } from "../errors.ts";
 import { LEADER_EPOCH } from "../log/batch.ts";
 import { findByTimestamp, findMaxTimestamp, type TimestampedOffset } from "../log/timestamps.ts";
 import type { PartitionLog } from "../log.ts";
@@ -47,7 +47,7 @@ export const listOffsets = defineApi<ListOffsetsRequest, ListOffsetsResponse>({
         name: reader.string(),
         partitions: reader.structs(() => {
           const index = reader.int32();
-          if (version >= 4) reader.int32(); // the leader epoch that the client knows
+          if (version >= 4) reader.int32(); // the leader epoch known to the client
           return { index, timestamp: reader.int64() };
         }),
       })),
@@ -58,14 +58,12 @@ export const listOffsets = defineApi<ListOffsetsRequest, ListOffsetsResponse>({
     const results = topics.map(async ({ name, partitions }) => ({
       name,
       partitions: await Promise.all(
-        partitions.map(async ({ index, timestamp }): Promise<PartitionResult> => {
-          try {
+        partitions.map(({ index, timestamp }) => {
+          const work = async () => {
             const log = broker.topics.log({ name, id: null }, index);
             return { index, code: ErrorCode.NONE, ...(await find(log, timestamp)) };
-          } catch (error) {
-            if (!(error instanceof KafkaError)) throw error;
-            return refused(index, errorCodeOf(error));
-          }
+          };
+          return catchKafkaError<PartitionResult>(work, ({ code }) => refused(index, code));
         }),
       ),
     }));

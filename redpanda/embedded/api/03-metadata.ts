@@ -1,13 +1,12 @@
 /**
- * Metadata (3), versions 0 to 13: the one broker there is, and the topics asked for.
+ * Metadata (3), versions 0 to 13: this broker, and the requested topics.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_Metadata; KIP-516 (topic ids, v10 and v12).
  *
- * Topics that do not exist are made only when the broker was started with `autoCreateTopics` and the client allows it.
+ * A missing topic is created only if the broker was started with `autoCreateTopics` and the request allows it.
  * Left out: authorized operations, racks.
  */
-import { defineApi } from "../api.ts";
-import type { Broker } from "../broker.ts";
-import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
+import { type BrokerState, defineApi } from "../define-api.ts";
+import { catchKafkaError, ErrorCode } from "../errors.ts";
 import { LEADER_EPOCH } from "../log/batch.ts";
 import { checkTopicName } from "../topics/entry.ts";
 import { NO_TOPIC_ID, type TopicRef } from "../topics/ref.ts";
@@ -25,12 +24,12 @@ interface TopicResult extends TopicRef {
 }
 
 interface MetadataResponse {
-  readonly broker: Broker | null;
+  readonly broker: BrokerState | null;
   readonly code: ErrorCode;
   readonly topics: readonly TopicResult[];
 }
 
-/** "Not asked for": authorization is left out. */
+/** The value for "not requested". */
 const NO_OPERATIONS = -(2 ** 31);
 
 export const metadata = defineApi<MetadataRequest, MetadataResponse>({
@@ -102,15 +101,12 @@ function found({ name, id, partitions }: Topic): TopicResult {
   return { name, id, partitions: partitions.length, code: ErrorCode.NONE };
 }
 
-async function find(broker: Broker, ref: TopicRef, mayCreate: boolean): Promise<TopicResult> {
-  try {
+function find({ topics, options }: BrokerState, ref: TopicRef, mayCreate: boolean): Promise<TopicResult> {
+  const work = async () => {
     if (ref.name !== null) checkTopicName(ref.name);
-    const { autoCreateTopics, defaultPartitions } = broker.options;
-    const create = ref.name !== null && mayCreate && autoCreateTopics && !broker.topics.find(ref);
-    if (create) return found(await broker.topics.create(ref.name, defaultPartitions, {}));
-    return found(broker.topics.resolve(ref));
-  } catch (error) {
-    if (!(error instanceof KafkaError)) throw error;
-    return { ...ref, code: errorCodeOf(error), partitions: 0 };
-  }
+    const create = ref.name !== null && mayCreate && options.autoCreateTopics && !topics.find(ref);
+    if (create) return found(await topics.create(ref.name, options.defaultPartitions, {}));
+    return found(topics.resolve(ref));
+  };
+  return catchKafkaError(work, ({ code }) => ({ ...ref, code, partitions: 0 }));
 }

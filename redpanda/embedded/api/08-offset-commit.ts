@@ -1,10 +1,10 @@
 /**
- * OffsetCommit (8), versions 2 to 9: durable when answered, and fenced by the group's generation.
+ * OffsetCommit (8), versions 2 to 9: durable when answered, fenced by the generation of the group.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_OffsetCommit; KIP-345 (instance ids, v7).
  *
- * Left out: retention times (v2 to v4; offsets stay until the group or the topic is deleted), the KIP-848 protocol.
+ * Left out: retention times (v2 to v4; offsets are kept until the group or the topic is deleted), the KIP-848 protocol.
  */
-import { defineApi } from "../api.ts";
+import { defineApi } from "../define-api.ts";
 import { ErrorCode } from "../errors.ts";
 import type { Committed, PartitionRef } from "../groups/offsets.ts";
 
@@ -27,7 +27,7 @@ interface OffsetCommitResponse {
   }[];
 }
 
-/** Kafka's offset.metadata.max.bytes. */
+/** offset.metadata.max.bytes of Apache Kafka. */
 const MAX_METADATA_BYTES = 4096;
 
 export const offsetCommit = defineApi<OffsetCommitRequest, OffsetCommitResponse>({

@@ -1,18 +1,18 @@
 /**
- * OffsetFetch (9), versions 1 to 9: what a group has committed; of several groups at once from version 8 on (KIP-709).
+ * OffsetFetch (9), versions 1 to 9: the committed offsets of a group, or of several groups from version 8 (KIP-709).
  * Source: https://kafka.apache.org/protocol.html#The_Messages_OffsetFetch
  *
- * "Require stable" (v7) is always met: without transactions every committed offset is stable. Left out: KIP-848.
+ * "Require stable" (v7) always holds: without transactions every committed offset is stable. Left out: KIP-848.
  */
-import { defineApi } from "../api.ts";
-import type { Broker } from "../broker.ts";
+import { type BrokerState, defineApi } from "../define-api.ts";
 import { ErrorCode } from "../errors.ts";
 import type { Committed } from "../groups/offsets.ts";
-import type { Reader, Writer } from "../wire.ts";
+import type { Reader } from "../wire/reader.ts";
+import type { Writer } from "../wire/writer.ts";
 
 interface GroupRequest {
   readonly groupId: string;
-  /** Null: all for which the group has committed. */
+  /** Null: all partitions with a committed offset. */
   readonly topics: readonly { readonly name: string; readonly partitions: readonly number[] }[] | null;
 }
 
@@ -85,7 +85,7 @@ function readTopics(reader: Reader): GroupRequest["topics"] {
   }));
 }
 
-function fetchGroup({ groups: { offsets } }: Broker, { groupId, topics }: GroupRequest): GroupResult {
+function fetchGroup({ groups: { offsets } }: BrokerState, { groupId, topics }: GroupRequest): GroupResult {
   const asked = topics ?? byTopic(offsets.partitions(groupId));
   const results = asked.map(({ name, partitions }) => ({
     name,

@@ -2,9 +2,9 @@
  * FindCoordinator (10), versions 0 to 6: this broker coordinates every group.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_FindCoordinator; KIP-699 (several keys, v4).
  *
- * Left out: transaction and share coordinators; asking for one is an INVALID_REQUEST, at which clients give up.
+ * Left out: transaction and share coordinators, refused with INVALID_REQUEST, which clients do not retry.
  */
-import { defineApi } from "../api.ts";
+import { defineApi } from "../define-api.ts";
 import { ErrorCode } from "../errors.ts";
 
 interface FindCoordinatorRequest {
@@ -25,7 +25,7 @@ interface FindCoordinatorResponse {
 
 const GROUP_KEY = 0;
 const BATCHED_FROM = 4;
-const NOWHERE = { nodeId: -1, host: "", port: -1 };
+const NO_BROKER = { nodeId: -1, host: "", port: -1 };
 
 export const findCoordinator = defineApi<FindCoordinatorRequest, FindCoordinatorResponse>({
   key: 10,
@@ -67,5 +67,5 @@ export const findCoordinator = defineApi<FindCoordinatorRequest, FindCoordinator
 });
 
 function refused(keys: readonly string[], code: ErrorCode, message: string): FindCoordinatorResponse {
-  return { broker: NOWHERE, coordinators: keys.map((key) => ({ key, code, message })) };
+  return { broker: NO_BROKER, coordinators: keys.map((key) => ({ key, code, message })) };
 }

@@ -1,10 +1,10 @@
 /**
- * JoinGroup (11), versions 0 to 9: answered when the rebalance that it causes, or takes part in, completes.
+ * JoinGroup (11), versions 0 to 9: answered when the rebalance that it starts or joins completes.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_JoinGroup; KIP-62 (v1), KIP-394 (v4), KIP-345 (v5).
  *
- * Left out: sparing a static member's return the rebalance (so "skip assignment", v9, is never set).
+ * Left out: the return of a static member without a rebalance ("skip assignment", v9, is never set).
  */
-import { defineApi } from "../api.ts";
+import { defineApi } from "../define-api.ts";
 import { ErrorCode } from "../errors.ts";
 import { MemberIdRequired } from "../groups/group.ts";
 import type { JoinResult, Protocol } from "../groups/member.ts";
@@ -37,7 +37,7 @@ export const joinGroup = defineApi<JoinGroupRequest, JoinGroupResponse>({
     const memberId = reader.string();
     const instanceId = version >= 5 ? reader.nullableString() : null;
     const protocolType = reader.string();
-    // Copies, because a group keeps them long after the frame.
+    // Copies: the group keeps them, and views would keep the whole frame in memory.
     const protocols = reader.structs(() => ({
       name: reader.string(),
       metadata: Buffer.from(reader.bytes()),
@@ -46,7 +46,7 @@ export const joinGroup = defineApi<JoinGroupRequest, JoinGroupResponse>({
   },
 
   async handle(request, broker, { version, clientId, host }) {
-    const profile = { ...request, clientId, clientHost: host, mustKnowId: version >= 4 };
+    const profile = { ...request, clientId, clientHost: host, requiresMemberId: version >= 4 };
     try {
       return { code: ErrorCode.NONE, ...(await broker.groups.join(request.groupId, profile)) };
     } catch (error) {

@@ -2,7 +2,7 @@
  * Heartbeat (12), versions 0 to 4.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_Heartbeat; KIP-345 (instance ids, v3).
  */
-import { defineApi } from "../api.ts";
+import { defineApi } from "../define-api.ts";
 import { ErrorCode } from "../errors.ts";
 
 interface HeartbeatRequest {

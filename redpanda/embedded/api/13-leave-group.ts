@@ -1,10 +1,9 @@
 /**
- * LeaveGroup (13), versions 0 to 5: the caller itself, or from version 3 on a list of members (KIP-345).
+ * LeaveGroup (13), versions 0 to 5: removes the caller, or from version 3 a list of members (KIP-345).
  * Source: https://kafka.apache.org/protocol.html#The_Messages_LeaveGroup
  */
-import { defineApi } from "../api.ts";
-import type { Broker } from "../broker.ts";
-import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
+import { defineApi } from "../define-api.ts";
+import { catchKafkaError, ErrorCode } from "../errors.ts";
 import type { MemberIdentity } from "../groups/group.ts";
 
 interface LeaveGroupRequest {
@@ -39,10 +38,18 @@ export const leaveGroup = defineApi<LeaveGroupRequest, LeaveGroupResponse>({
     return { groupId, members };
   },
 
-  handle: ({ groupId, members }, broker) => ({
-    code: ErrorCode.NONE,
-    members: members.map((member) => ({ ...member, code: leave(broker, groupId, member) })),
-  }),
+  async handle({ groupId, members }, { groups }) {
+    const results = members.map((member) =>
+      catchKafkaError(
+        () => {
+          groups.leave(groupId, member);
+          return { ...member, code: ErrorCode.NONE };
+        },
+        ({ code }) => ({ ...member, code }),
+      ),
+    );
+    return { code: ErrorCode.NONE, members: await Promise.all(results) };
+  },
 
   refuse: ({ members }, code) => ({ code, members: members.map((member) => ({ ...member, code })) }),
 
@@ -57,13 +64,3 @@ export const leaveGroup = defineApi<LeaveGroupRequest, LeaveGroupResponse>({
     });
   },
 });
-
-function leave(broker: Broker, groupId: string, member: MemberIdentity): ErrorCode {
-  try {
-    broker.groups.leave(groupId, member);
-    return ErrorCode.NONE;
-  } catch (error) {
-    if (!(error instanceof KafkaError)) throw error;
-    return errorCodeOf(error);
-  }
-}

@@ -1,8 +1,8 @@
 /**
- * SyncGroup (14), versions 0 to 5: the leader hands in the assignment, and everyone is answered with their part of it.
+ * SyncGroup (14), versions 0 to 5: the leader sends the assignment; each member receives its part.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_SyncGroup; KIP-559 (protocol type and name, v5).
  */
-import { defineApi } from "../api.ts";
+import { defineApi } from "../define-api.ts";
 import { ErrorCode } from "../errors.ts";
 import type { SyncRequest, SyncResult } from "../groups.ts";
 
@@ -28,7 +28,7 @@ export const syncGroup = defineApi<SyncGroupRequest, SyncGroupResponse>({
     const instanceId = version >= 3 ? reader.nullableString() : null;
     const protocolType = version >= 5 ? reader.nullableString() : null;
     const protocol = version >= 5 ? reader.nullableString() : null;
-    // Copies, because a group keeps them long after the frame.
+    // Copies: the group keeps them, and views would keep the whole frame in memory.
     const assignments = reader.structs(() => [reader.string(), Buffer.from(reader.bytes())] as const);
     return {
       groupId,

@@ -1,10 +1,10 @@
 /**
- * DescribeGroups (15), versions 0 to 6: members, what they subscribe to and what they were assigned.
+ * DescribeGroups (15), versions 0 to 6: members, their subscriptions and their assignments.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_DescribeGroups; KIP-1043 (unknown groups, v6).
  *
  * Left out: authorized operations.
  */
-import { defineApi } from "../api.ts";
+import { defineApi } from "../define-api.ts";
 import { ErrorCode } from "../errors.ts";
 import type { GroupDescription } from "../groups.ts";
 
@@ -14,9 +14,9 @@ interface DescribedGroup extends GroupDescription {
   readonly message: string | null;
 }
 
-/** "Not asked for": authorization is left out. */
+/** The value for "not requested". */
 const NO_OPERATIONS = -(2 ** 31);
-/** What a group that nobody knows is described as, before version 6 without an error. */
+/** The description of an unknown group; before version 6 it comes without an error code. */
 const DEAD: GroupDescription = { state: "Dead", protocolType: "", protocol: "", members: [] };
 const NOT_FOUND_FROM = 6;
 

@@ -2,12 +2,13 @@
  * ListGroups (16), versions 0 to 5: every group that has members or committed offsets.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_ListGroups; KIP-518 (states, v4), KIP-848 (types, v5).
  */
-import { defineApi } from "../api.ts";
+import { defineApi } from "../define-api.ts";
 import { ErrorCode } from "../errors.ts";
 
 interface ListGroupsRequest {
-  /** Empty: any; so for the next. */
+  /** Empty: all. */
   readonly states: readonly string[];
+  /** Empty: all. */
   readonly types: readonly string[];
 }
 
@@ -20,7 +21,7 @@ interface ListGroupsResponse {
   }[];
 }
 
-/** All groups here are of the "classic" type; the other ones came with KIP-848. */
+/** The only supported group type; the others come from KIP-848. */
 const TYPE = "classic";
 
 export const listGroups = defineApi<ListGroupsRequest, ListGroupsResponse>({

@@ -2,13 +2,11 @@
  * CreateTopics (19), versions 2 to 7: each topic is durable when answered.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_CreateTopics; KIP-464 (defaults, v4), KIP-525 (v5).
  *
- * A replication factor other than 1 (or -1, the default) is refused. Left out: manual assignments, which could only
- * name the one broker there is; they are taken for a number of partitions.
+ * A replication factor other than 1 or -1 (the default) is refused. Manual assignments can only name this broker; they
+ * set the number of partitions.
  */
-import { defineApi } from "../api.ts";
-import type { Broker } from "../broker.ts";
-import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
-import { messageOf } from "../logger.ts";
+import { type BrokerState, defineApi } from "../define-api.ts";
+import { catchKafkaError, ErrorCode, KafkaError } from "../errors.ts";
 import { type ConfigEntry, describeTopicConfig } from "../topics/config.ts";
 import { NO_TOPIC_ID } from "../topics/ref.ts";
 
@@ -56,7 +54,7 @@ export const createTopics = defineApi<CreateTopicsRequest, CreateTopicsResponse>
       })),
       configs: reader.structs(() => ({ name: reader.string(), value: reader.nullableString() })),
     }));
-    reader.int32(); // the time limit
+    reader.int32(); // the timeout
     return { topics, validateOnly: reader.boolean() };
   },
 
@@ -93,9 +91,9 @@ export const createTopics = defineApi<CreateTopicsRequest, CreateTopicsResponse>
   },
 });
 
-async function create(broker: Broker, topic: NewTopic, validateOnly: boolean): Promise<TopicResult> {
+function create(broker: BrokerState, topic: NewTopic, validateOnly: boolean): Promise<TopicResult> {
   const { name } = topic;
-  try {
+  const work = async () => {
     const overrides: Record<string, string> = {};
     for (const { name: config, value } of topic.configs) if (value !== null) overrides[config] = value;
     const partitions = partitionsOf(topic, broker);
@@ -109,13 +107,11 @@ async function create(broker: Broker, topic: NewTopic, validateOnly: boolean): P
       partitions,
       configs: describeTopicConfig(overrides),
     };
-  } catch (error) {
-    if (!(error instanceof KafkaError)) throw error;
-    return refused(name, errorCodeOf(error), messageOf(error));
-  }
+  };
+  return catchKafkaError<TopicResult>(work, ({ code, message }) => refused(name, code, message));
 }
 
-function partitionsOf({ partitions, replicationFactor, assignments }: NewTopic, broker: Broker): number {
+function partitionsOf({ partitions, replicationFactor, assignments }: NewTopic, broker: BrokerState): number {
   if (assignments.length === 0) {
     if (replicationFactor !== 1 && replicationFactor !== -1) {
       throw new KafkaError(ErrorCode.INVALID_REPLICATION_FACTOR, "there is one broker, so one replica");

@@ -1,11 +1,9 @@
 /**
- * DeleteTopics (20), versions 1 to 6: topic, records and the offsets that groups committed for it, durably.
+ * DeleteTopics (20), versions 1 to 6: deletes topics, their records and their committed offsets, durably.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_DeleteTopics; KIP-516 (topic ids, v6).
  */
-import { defineApi } from "../api.ts";
-import type { Broker } from "../broker.ts";
-import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
-import { messageOf } from "../logger.ts";
+import { type BrokerState, defineApi } from "../define-api.ts";
+import { catchKafkaError, ErrorCode } from "../errors.ts";
 import { NO_TOPIC_ID, type TopicRef } from "../topics/ref.ts";
 
 interface DeleteTopicsRequest {
@@ -49,13 +47,11 @@ export const deleteTopics = defineApi<DeleteTopicsRequest, { topics: readonly To
   },
 });
 
-async function remove(broker: Broker, ref: TopicRef): Promise<TopicResult> {
-  try {
-    const topic = broker.topics.resolve(ref);
-    await broker.topics.delete(topic, broker.groups.offsets.changesToForget(topic.name));
+function remove({ topics, groups }: BrokerState, ref: TopicRef): Promise<TopicResult> {
+  const work = async () => {
+    const topic = topics.resolve(ref);
+    await topics.delete(topic, groups.offsets.deletionsForTopic(topic.name));
     return { name: topic.name, id: topic.id, code: ErrorCode.NONE, message: null };
-  } catch (error) {
-    if (!(error instanceof KafkaError)) throw error;
-    return { ...ref, code: errorCodeOf(error), message: messageOf(error) };
-  }
+  };
+  return catchKafkaError<TopicResult>(work, ({ code, message }) => ({ ...ref, code, message }));
 }

@@ -1,10 +1,9 @@
 /**
- * DeleteRecords (21), versions 0 to 2: nothing below an offset is read any more, durably; files shrink with retention.
+ * DeleteRecords (21), versions 0 to 2: raises the log start offset, durably. Retention removes the files later.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_DeleteRecords; KIP-107.
  */
-import { defineApi } from "../api.ts";
-import type { Broker } from "../broker.ts";
-import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
+import { type BrokerState, defineApi } from "../define-api.ts";
+import { catchKafkaError, ErrorCode, KafkaError } from "../errors.ts";
 
 interface DeleteRecordsRequest {
   readonly topics: readonly {
@@ -23,7 +22,7 @@ interface DeleteRecordsResponse {
   readonly topics: readonly { readonly name: string; readonly partitions: readonly PartitionResult[] }[];
 }
 
-/** Asks for everything up to the high watermark to go. */
+/** The request value for "up to the high watermark". */
 const ALL = -1;
 
 export const deleteRecords = defineApi<DeleteRecordsRequest, DeleteRecordsResponse>({
@@ -66,18 +65,21 @@ export const deleteRecords = defineApi<DeleteRecordsRequest, DeleteRecordsRespon
   },
 });
 
-async function remove(broker: Broker, name: string, index: number, offset: number): Promise<PartitionResult> {
-  try {
-    const topic = broker.topics.resolve({ name, id: null });
-    const log = broker.topics.log(topic, index);
-    // A compacted topic keeps the last value of each key; cutting its beginning off would break that promise.
+function remove(
+  { topics }: BrokerState,
+  name: string,
+  index: number,
+  offset: number,
+): Promise<PartitionResult> {
+  const work = async () => {
+    const topic = topics.resolve({ name, id: null });
+    const log = topics.log(topic, index);
+    // A compacted topic keeps the last value of each key, which may lie below the new start.
     if (!topic.config.delete) throw new KafkaError(ErrorCode.POLICY_VIOLATION);
     const end = offset === ALL ? log.highWatermark : offset;
     if (end < 0 || end > log.highWatermark) throw new KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE);
-    await broker.topics.deleteRecords(topic, index, end);
+    await topics.deleteRecords(topic, index, end);
     return { index, lowWatermark: log.startOffset, code: ErrorCode.NONE };
-  } catch (error) {
-    if (!(error instanceof KafkaError)) throw error;
-    return { index, lowWatermark: -1, code: errorCodeOf(error) };
-  }
+  };
+  return catchKafkaError<PartitionResult>(work, ({ code }) => ({ index, lowWatermark: -1, code }));
 }

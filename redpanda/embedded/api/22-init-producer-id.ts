@@ -2,10 +2,10 @@
  * InitProducerId (22), versions 0 to 5: an id for an idempotent producer.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_InitProducerId; KIP-98, KIP-360 (epochs, v3).
  *
- * A producer that names its id and epoch (v3, after an error of its own) gets the next epoch of the same id. Left out:
+ * A producer that sends its id and epoch (v3, after an error) gets the next epoch of the same id. Left out:
  * transactional ids.
  */
-import { defineApi } from "../api.ts";
+import { defineApi } from "../define-api.ts";
 import { ErrorCode, KafkaError } from "../errors.ts";
 
 interface InitProducerIdRequest {
@@ -21,7 +21,7 @@ interface InitProducerIdResponse {
   readonly epoch: number;
 }
 
-/** The last epoch is never handed out, so that there is always a later one to fence with. */
+/** The largest epoch is not assigned, so that a later one exists for fencing. */
 const LAST_EPOCH = 0x7fff - 1;
 
 export const initProducerId = defineApi<InitProducerIdRequest, InitProducerIdResponse>({
@@ -33,7 +33,7 @@ export const initProducerId = defineApi<InitProducerIdRequest, InitProducerIdRes
 
   decode(reader, version) {
     const transactionalId = reader.nullableString();
-    reader.int32(); // the time limit of transactions
+    reader.int32(); // the transaction timeout
     const producerId = version >= 3 ? reader.int64() : -1;
     return { transactionalId, producerId, epoch: version >= 3 ? reader.int16() : -1 };
   },

@@ -1,13 +1,11 @@
 /**
- * DescribeConfigs (32), versions 1 to 4: the configuration of topics, and of the broker what clients look for.
+ * DescribeConfigs (32), versions 1 to 4: the configuration of topics, and the broker settings that clients read.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_DescribeConfigs; KIP-226 (v1), KIP-569 (types, v3).
  *
- * Left out: synonyms and documentation, other kinds of resources.
+ * Left out: synonyms, documentation, other resource types.
  */
-import { defineApi } from "../api.ts";
-import type { Broker } from "../broker.ts";
-import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
-import { messageOf } from "../logger.ts";
+import { type BrokerState, defineApi } from "../define-api.ts";
+import { catchKafkaError, ErrorCode, KafkaError } from "../errors.ts";
 import { type ConfigEntry, ConfigSource, ConfigType, describeTopicConfig } from "../topics/config.ts";
 
 interface Resource {
@@ -40,7 +38,9 @@ export const describeConfigs = defineApi<{ resources: Resource[] }, { results: r
     })),
   }),
 
-  handle: ({ resources }, broker) => ({ results: resources.map((resource) => describe(broker, resource)) }),
+  async handle({ resources }, broker) {
+    return { results: await Promise.all(resources.map((resource) => describe(broker, resource))) };
+  },
 
   refuse: ({ resources }, code, message) => ({
     results: resources.map((resource) => ({ ...resource, code, message, configs: [] })),
@@ -65,23 +65,26 @@ export const describeConfigs = defineApi<{ resources: Resource[] }, { results: r
   },
 });
 
-function describe(broker: Broker, resource: Resource): ResourceResult {
-  try {
+function describe(broker: BrokerState, resource: Resource): Promise<ResourceResult> {
+  const work = () => {
     const { keys } = resource;
     const configs = configsOf(broker, resource).filter(({ name }) => keys === null || keys.includes(name));
     return { ...resource, code: ErrorCode.NONE, message: null, configs };
-  } catch (error) {
-    if (!(error instanceof KafkaError)) throw error;
-    return { ...resource, code: errorCodeOf(error), message: messageOf(error), configs: [] };
-  }
+  };
+  return catchKafkaError<ResourceResult>(work, ({ code, message }) => ({
+    ...resource,
+    code,
+    message,
+    configs: [],
+  }));
 }
 
-function configsOf(broker: Broker, { type, name }: Resource): ConfigEntry[] {
+function configsOf(broker: BrokerState, { type, name }: Resource): ConfigEntry[] {
   if (type === ResourceType.topic) {
     return describeTopicConfig(broker.topics.resolve({ name, id: null }).overrides);
   }
   if (type !== ResourceType.broker || (name !== "" && name !== String(broker.nodeId))) {
-    throw new KafkaError(ErrorCode.INVALID_REQUEST, "there are topics and one broker to be described");
+    throw new KafkaError(ErrorCode.INVALID_REQUEST, "only topics and this broker can be described");
   }
   const { autoCreateTopics, defaultPartitions, maxFrameBytes, maxFetchBytes } = broker.options;
   const values = {

@@ -1,17 +1,15 @@
 /**
- * CreatePartitions (37), versions 0 to 3: more partitions for a topic, durable when answered.
+ * CreatePartitions (37), versions 0 to 3: adds partitions to a topic, durable when answered.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_CreatePartitions; KIP-195.
  *
- * Left out: assignments, which could only name the one broker there is.
+ * Left out: assignments, which could only name this broker.
  */
-import { defineApi } from "../api.ts";
-import type { Broker } from "../broker.ts";
-import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
-import { messageOf } from "../logger.ts";
+import { type BrokerState, defineApi } from "../define-api.ts";
+import { catchKafkaError, ErrorCode } from "../errors.ts";
 
 interface Growth {
   readonly name: string;
-  /** How many there are to be, the present ones included. */
+  /** The new total. */
   readonly count: number;
 }
 
@@ -39,7 +37,7 @@ export const createPartitions = defineApi<CreatePartitionsRequest, { results: re
       reader.nullableStructs(() => reader.array(() => reader.int32())); // the assignments
       return topic;
     });
-    reader.int32(); // the time limit
+    reader.int32(); // the timeout
     return { topics, validateOnly: reader.boolean() };
   },
 
@@ -56,12 +54,10 @@ export const createPartitions = defineApi<CreatePartitionsRequest, { results: re
   },
 });
 
-async function grow(broker: Broker, { name, count }: Growth, validateOnly: boolean): Promise<TopicResult> {
-  try {
-    await broker.topics.grow(broker.topics.resolve({ name, id: null }), count, validateOnly);
+function grow({ topics }: BrokerState, { name, count }: Growth, validateOnly: boolean): Promise<TopicResult> {
+  const work = async () => {
+    await topics.grow(topics.resolve({ name, id: null }), count, validateOnly);
     return { name, code: ErrorCode.NONE, message: null };
-  } catch (error) {
-    if (!(error instanceof KafkaError)) throw error;
-    return { name, code: errorCodeOf(error), message: messageOf(error) };
-  }
+  };
+  return catchKafkaError<TopicResult>(work, ({ code, message }) => ({ name, code, message }));
 }

@@ -1,10 +1,9 @@
 /**
- * DeleteGroups (42), versions 0 to 2: forgets the offsets of groups without members.
+ * DeleteGroups (42), versions 0 to 2: deletes the committed offsets of groups without members.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_DeleteGroups; KIP-229.
  */
-import { defineApi } from "../api.ts";
-import type { Broker } from "../broker.ts";
-import { ErrorCode, errorCodeOf, KafkaError } from "../errors.ts";
+import { type BrokerState, defineApi } from "../define-api.ts";
+import { catchKafkaError, ErrorCode } from "../errors.ts";
 
 interface GroupResult {
   readonly groupId: string;
@@ -31,12 +30,10 @@ export const deleteGroups = defineApi<{ groupIds: string[] }, { results: readonl
   },
 });
 
-async function remove(broker: Broker, groupId: string): Promise<GroupResult> {
-  try {
-    await broker.groups.delete(groupId);
+function remove({ groups }: BrokerState, groupId: string): Promise<GroupResult> {
+  const work = async () => {
+    await groups.delete(groupId);
     return { groupId, code: ErrorCode.NONE };
-  } catch (error) {
-    if (!(error instanceof KafkaError)) throw error;
-    return { groupId, code: errorCodeOf(error) };
-  }
+  };
+  return catchKafkaError<GroupResult>(work, ({ code }) => ({ groupId, code }));
 }

@@ -1,20 +1,19 @@
 /**
- * DescribeCluster (60), versions 0 to 2: the one broker there is.
+ * DescribeCluster (60), versions 0 to 2: a cluster of this one broker.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_DescribeCluster; KIP-700, KIP-919 (endpoint types, v1).
  *
- * Left out: authorized operations. Controllers cannot be asked: this broker is its own.
+ * Left out: authorized operations, controller endpoints.
  */
-import { defineApi } from "../api.ts";
-import type { Broker } from "../broker.ts";
+import { type BrokerState, defineApi } from "../define-api.ts";
 import { ErrorCode, KafkaError } from "../errors.ts";
 
 interface DescribeClusterResponse {
   readonly code: ErrorCode;
   readonly message: string | null;
-  readonly broker: Broker | null;
+  readonly broker: BrokerState | null;
 }
 
-/** "Not asked for": authorization is left out. */
+/** The value for "not requested". */
 const NO_OPERATIONS = -(2 ** 31);
 const BROKERS = 1;
 

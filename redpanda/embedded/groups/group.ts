@@ -1,24 +1,24 @@
 /**
- * One consumer group as its members see it: who may join, speak and leave. `rebalance.ts` does the rest.
+ * The membership of one consumer group: join, identity checks, leave. `rebalance.ts` has the state machine.
  * Source: Apache Kafka's GroupMetadataManager; KIP-394 (member ids), KIP-345 (static membership).
  *
- * Left out: a static member that comes back fences off its former self, as it should, but causes a rebalance where
- * Kafka spares it; and one that does not come back in time for a rebalance is out, like any other.
+ * Differences: a static member that returns fences its earlier session, and always causes a rebalance, which Kafka
+ * avoids where it can; a static member that misses a rebalance is removed like any other.
  */
 import { randomUUID } from "node:crypto";
 import { ErrorCode, KafkaError } from "../errors.ts";
 import { type JoinResult, Member, type MemberProfile } from "./member.ts";
 import { Rebalance } from "./rebalance.ts";
 
-/** Of members and of ids given out, each: a bound, far above what one machine runs. */
+/** The bound on members, and on assigned but unused member ids. */
 const MAX_MEMBERS = 1000;
 
 export interface JoinRequest extends MemberProfile {
   /** Empty for a new member. */
   readonly memberId: string;
   readonly protocolType: string;
-  /** KIP-394: a new member is told its id first and joins with it, so that a lost answer leaves no ghost. */
-  readonly mustKnowId: boolean;
+  /** KIP-394: a new member first receives its id and joins again with it, so a lost response leaves no stale member. */
+  readonly requiresMemberId: boolean;
 }
 
 export interface MemberIdentity {
@@ -28,10 +28,10 @@ export interface MemberIdentity {
 
 export class Group {
   readonly rebalance: Rebalance;
-  /** Ids given out and not used yet, with the timer that withdraws them. */
+  /** Assigned member ids that have not joined yet, with the timer that expires them. */
   readonly #pending = new Map<string, Timer>();
 
-  /** @param onUnused called when the last member is gone. */
+  /** @param onUnused called when the group has no member and no pending id left. */
   constructor(
     readonly id: string,
     initialDelayMs: number,
@@ -39,8 +39,8 @@ export class Group {
   ) {
     this.rebalance = new Rebalance({
       initialDelayMs,
-      nobodyIsComing: () => this.#pending.size === 0,
-      onEmpty: () => this.#settle(),
+      hasPendingMembers: () => this.#pending.size > 0,
+      onEmpty: () => this.#completeOrRemove(),
     });
   }
 
@@ -48,40 +48,40 @@ export class Group {
     return this.rebalance.state === "Empty";
   }
 
-  /** Nobody is in it and nobody is expected. */
+  /** Has neither members nor pending ids. */
   get isUnused(): boolean {
     return this.isEmpty && this.#pending.size === 0;
   }
 
-  /** Resolves when the rebalance that this causes, or takes part in, completes. */
+  /** Resolves when the rebalance that this starts or joins completes. */
   async join(request: JoinRequest): Promise<JoinResult> {
     this.#checkProtocols(request);
     if (request.memberId === "") return this.#joinNew(request);
-    if (this.#withdraw(request.memberId)) return this.#admit(request.memberId, request);
+    if (this.#takePending(request.memberId)) return this.#admit(request.memberId, request);
     const member = this.member(request);
     const unchanged = member.hasSameProtocols(request.protocols);
     member.profile = request;
     member.refresh();
     const { state, leader } = this.rebalance;
-    // The answer to an earlier request was lost, so the same one again; or a follower that has nothing new to say. A
-    // leader that joins a stable group wants to assign anew.
-    const keeps = state === "CompletingRebalance" || (state === "Stable" && member.id !== leader);
-    return unchanged && keeps ? this.rebalance.resultFor(member) : this.rebalance.join(member);
+    // A join without a change is a retry after a lost response, or a follower's: the current result answers it. A leader
+    // that joins a stable group asks for a new assignment.
+    const keepsGeneration = state === "CompletingRebalance" || (state === "Stable" && member.id !== leader);
+    return unchanged && keepsGeneration ? this.rebalance.resultFor(member) : this.rebalance.join(member);
   }
 
   /** @throws KafkaError when there is no such member. */
   leave({ memberId, instanceId }: MemberIdentity): void {
-    if (this.#withdraw(memberId)) {
-      this.#settle();
+    if (this.#takePending(memberId)) {
+      this.#completeOrRemove();
       return;
     }
-    // An administrator removes a static member by its instance id alone.
+    // An admin client removes a static member by its instance id alone.
     const byInstance = memberId === "" && instanceId !== null ? this.#findStatic(instanceId) : undefined;
     this.rebalance.remove(byInstance ?? this.member({ memberId, instanceId }), ErrorCode.UNKNOWN_MEMBER_ID);
   }
 
   /**
-   * The member that speaks, and hears so that it is alive.
+   * The member with this identity; restarts its session timeout.
    * @throws KafkaError UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID or, when a generation is given, ILLEGAL_GENERATION.
    */
   member({ memberId, instanceId }: MemberIdentity, generation?: number): Member {
@@ -96,10 +96,10 @@ export class Group {
     return member;
   }
 
-  /** Ends every timer and answers whoever waits with `code`. */
+  /** Stops every timer and rejects waiting requests with `code`. */
   close(code: ErrorCode): void {
     this.rebalance.close(code);
-    for (const id of [...this.#pending.keys()]) this.#withdraw(id);
+    for (const id of [...this.#pending.keys()]) this.#takePending(id);
   }
 
   #checkProtocols({ protocolType, protocols, memberId }: JoinRequest): void {
@@ -111,17 +111,17 @@ export class Group {
   }
 
   #joinNew(request: JoinRequest): Promise<JoinResult> {
-    const { instanceId, clientId, mustKnowId } = request;
+    const { instanceId, clientId, requiresMemberId } = request;
     const id = `${instanceId ?? clientId}-${randomUUID()}`;
-    const former = instanceId === null ? undefined : this.#findStatic(instanceId);
-    if (former) this.rebalance.forget(former, ErrorCode.FENCED_INSTANCE_ID);
+    const previous = instanceId === null ? undefined : this.#findStatic(instanceId);
+    if (previous) this.rebalance.drop(previous, ErrorCode.FENCED_INSTANCE_ID);
     if (this.rebalance.members.size >= MAX_MEMBERS || this.#pending.size >= MAX_MEMBERS) {
       throw new KafkaError(ErrorCode.GROUP_MAX_SIZE_REACHED);
     }
-    if (instanceId !== null || !mustKnowId) return this.#admit(id, request);
+    if (instanceId !== null || !requiresMemberId) return this.#admit(id, request);
     const expire = () => {
-      this.#withdraw(id);
-      this.#settle();
+      this.#takePending(id);
+      this.#completeOrRemove();
     };
     this.#pending.set(id, setTimeout(expire, request.sessionTimeoutMs));
     throw new MemberIdRequired(id);
@@ -133,14 +133,14 @@ export class Group {
     return this.rebalance.join(member);
   }
 
-  /** Whether the id had been given out and not been used. */
-  #withdraw(id: string): boolean {
+  /** Removes a pending id. @returns false when the id is not pending. */
+  #takePending(id: string): boolean {
     clearTimeout(this.#pending.get(id));
     return this.#pending.delete(id);
   }
 
-  /** Somebody who was expected will not come. */
-  #settle(): void {
+  /** An expected member will not join, or none is left: completes the rebalance or removes the group. */
+  #completeOrRemove(): void {
     if (!this.isEmpty) this.rebalance.completeIfAllJoined();
     else if (this.isUnused) this.onUnused();
   }
@@ -150,7 +150,7 @@ export class Group {
   }
 }
 
-/** KIP-394: not a failure but the answer to a first join; it carries the id to join with. */
+/** KIP-394: the regular answer to a first join, with the id to join with. */
 export class MemberIdRequired extends KafkaError {
   constructor(readonly memberId: string) {
     super(ErrorCode.MEMBER_ID_REQUIRED);

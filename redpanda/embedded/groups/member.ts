@@ -1,4 +1,4 @@
-/** One member of a consumer group: what it told at joining, its session timer, and the answers that it waits for. */
+/** One member of a consumer group: its profile, its session timer and its waiting requests. */
 import { ErrorCode, KafkaError } from "../errors.ts";
 
 export interface Protocol {
@@ -6,7 +6,7 @@ export interface Protocol {
   readonly metadata: Buffer;
 }
 
-/** What a member says of itself when it joins. */
+/** The fields of a JoinGroup request that describe the member. */
 export interface MemberProfile {
   readonly instanceId: string | null;
   readonly clientId: string;
@@ -23,7 +23,7 @@ export interface JoinResult {
   readonly protocolType: string;
   readonly protocol: string;
   readonly leader: string;
-  /** For the leader, which assigns; empty for the others. */
+  /** For the leader, which computes the assignment; empty for the others. */
   readonly members: readonly { id: string; instanceId: string | null; metadata: Buffer }[];
 }
 
@@ -38,7 +38,7 @@ export class Member {
   #join: Waiting<JoinResult> | undefined;
   #sync: Waiting<Buffer> | undefined;
 
-  /** @param onExpired called when the member was silent for its session timeout. */
+  /** @param onExpired called when no request came for the session timeout. */
   constructor(
     readonly id: string,
     public profile: MemberProfile,
@@ -55,15 +55,15 @@ export class Member {
     return this.#sync !== undefined;
   }
 
-  /** Any request of the member is a sign of life. */
+  /** Restarts the session timeout; every request of the member does. */
   refresh(): void {
     clearTimeout(this.#session);
     this.#session = this.#startSession();
   }
 
-  /** The answer to a JoinGroup request, which comes when the rebalance completes. */
+  /** Resolves when the rebalance completes. */
   awaitJoin(): Promise<JoinResult> {
-    // Asked again, for instance over a new connection: the older request gets an answer too.
+    // A repeated request, for example over a new connection: the earlier one is answered too.
     this.rejectJoin(ErrorCode.REBALANCE_IN_PROGRESS);
     return new Promise((resolve, reject) => {
       this.#join = { resolve, reject };
@@ -81,7 +81,7 @@ export class Member {
     this.#join = undefined;
   }
 
-  /** The answer to a SyncGroup request, which comes when the leader has assigned. */
+  /** Resolves when the leader has sent the assignment. */
   awaitSync(): Promise<Buffer> {
     this.rejectSync(ErrorCode.REBALANCE_IN_PROGRESS);
     return new Promise((resolve, reject) => {
@@ -100,8 +100,8 @@ export class Member {
     this.#sync = undefined;
   }
 
-  /** Ends the membership: whatever it waits for is answered with `code`. */
-  dismiss(code: ErrorCode): void {
+  /** Ends the membership: rejects waiting requests with `code`. */
+  close(code: ErrorCode): void {
     clearTimeout(this.#session);
     this.rejectJoin(code);
     this.rejectSync(code);
@@ -125,7 +125,7 @@ export class Member {
 
   #startSession(): Timer {
     return setTimeout(() => {
-      // A member that waits for the broker's answer cannot send heartbeats meanwhile; that is not its silence.
+      // A client sends no heartbeat while it waits for a join or sync response.
       if (this.isJoining || this.isSyncing) this.refresh();
       else this.onExpired();
     }, this.profile.sessionTimeoutMs);

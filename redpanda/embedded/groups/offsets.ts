@@ -1,4 +1,4 @@
-/** The offsets that consumer groups commit, durable in the journal. They stay until the group or the topic is deleted. */
+/** Committed offsets of consumer groups, durable in the journal. Kept until the group or the topic is deleted. */
 import type { Change, Journal, Json } from "../storage/journal.ts";
 
 export interface Committed {
@@ -14,13 +14,13 @@ export interface PartitionRef {
 
 const GROUP = "group/";
 const OFFSET = "offset/";
-/** Neither group ids that anybody uses nor topic names contain it; ids that do are refused, see `GroupCoordinator`. */
+/** Not valid in topic names; `GroupCoordinator` refuses group ids that contain it. */
 const SEPARATOR = "\0";
 
 export class Offsets {
   constructor(private readonly journal: Journal) {}
 
-  /** Resolves when all of them are durable. @param protocolType is kept to describe the group while it has no members. */
+  /** Resolves when all commits are durable. @param protocolType describes the group while it has no members. */
   async commit(
     group: string,
     protocolType: string,
@@ -38,17 +38,17 @@ export class Offsets {
     return toCommitted(this.journal.get(offsetKey(group, topic, partition)));
   }
 
-  /** The partitions for which the group has committed. */
+  /** The partitions with a committed offset of the group. */
   partitions(group: string): PartitionRef[] {
     return [...this.journal.entries(OFFSET + group + SEPARATOR)].map(([key]) => partitionOf(key));
   }
 
-  /** The ids of the groups that have committed. */
+  /** The ids of the groups with committed offsets. */
   groups(): string[] {
     return [...this.journal.entries(GROUP)].map(([key]) => key.slice(GROUP.length));
   }
 
-  /** Undefined when the group has committed nothing. */
+  /** Undefined when the group has no committed offset. */
   protocolType(group: string): string | undefined {
     const type = this.journal.get(GROUP + group);
     return typeof type === "string" ? type : undefined;
@@ -59,8 +59,8 @@ export class Offsets {
     await this.journal.write([GROUP + group, ...keys].map((key) => [key, null]));
   }
 
-  /** What forgets the offsets for a topic: one made anew under the same name begins without them. */
-  changesToForget(topic: string): Change[] {
+  /** The changes that delete all offsets of a topic, so that a new topic of the same name starts without them. */
+  deletionsForTopic(topic: string): Change[] {
     const keys = [...this.journal.entries(OFFSET)].map(([key]) => key);
     return keys.filter((key) => partitionOf(key).topic === topic).map((key) => [key, null]);
   }

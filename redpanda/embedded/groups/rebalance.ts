@@ -1,21 +1,21 @@
 /**
- * How a consumer group gets from one generation to the next: the state machine of the classic rebalance protocol.
+ * The state machine of the classic rebalance protocol, from one generation of a consumer group to the next.
  * Source: Apache Kafka's ClassicGroup; KIP-62 (rebalance timeout), KIP-134 (initial delay).
  *
  *   Empty ──join──▶ PreparingRebalance ──all joined, or timeout──▶ CompletingRebalance ──leader syncs──▶ Stable
  *                        ▲                                               │                                  │
- *                        └──────────────── a member joins, leaves or falls silent ─────────────────────────┘
+ *                        └──────────────── a member joins, leaves or times out ────────────────────────────┘
  */
 import { ErrorCode, KafkaError } from "../errors.ts";
 import type { JoinResult, Member } from "./member.ts";
 
-export type GroupState = "Empty" | "PreparingRebalance" | "CompletingRebalance" | "Stable" | "Dead";
+type GroupState = "Empty" | "PreparingRebalance" | "CompletingRebalance" | "Stable" | "Dead";
 
-export interface RebalanceOptions {
-  /** How long the first generation waits for others that start at the same time. */
+interface RebalanceOptions {
+  /** How long the first generation waits for more members. */
   readonly initialDelayMs: number;
-  /** False while somebody who is known is still on the way. */
-  readonly nobodyIsComing: () => boolean;
+  /** Whether a member id has been assigned that has not joined yet. */
+  readonly hasPendingMembers: () => boolean;
   readonly onEmpty: () => void;
 }
 
@@ -27,12 +27,12 @@ export class Rebalance {
   leader = "";
   readonly members = new Map<string, Member>();
   #deadline: Timer | undefined;
-  /** Before the first generation nobody is known to be missing, so only the delay ends the wait. */
-  #gathering = false;
+  /** True during the initial delay, which alone ends the wait for the first generation. */
+  #inInitialDelay = false;
 
   constructor(private readonly options: RebalanceOptions) {}
 
-  /** Takes the member, new or known, into the next generation; resolves when that has begun. */
+  /** Adds the member, new or known, to the next generation. Resolves when that generation starts. */
   join(member: Member): Promise<JoinResult> {
     this.members.set(member.id, member);
     const result = member.awaitJoin();
@@ -41,7 +41,7 @@ export class Rebalance {
     return result;
   }
 
-  /** Resolves with the member's part. @param assignments by member id; only the leader's count. */
+  /** Resolves with the member's assignment. @param assignments by member id; only the leader's are used. */
   async sync(member: Member, assignments: ReadonlyMap<string, Buffer>): Promise<Buffer> {
     if (this.state === "PreparingRebalance") throw new KafkaError(ErrorCode.REBALANCE_IN_PROGRESS);
     if (this.state === "Stable") return member.assignment;
@@ -57,25 +57,26 @@ export class Rebalance {
     return answer;
   }
 
-  /** Takes a member out and lets the others share its part. @param code what its open requests are answered with. */
+  /** Removes a member and starts a rebalance. @param code the answer to its waiting requests. */
   remove(member: Member, code: ErrorCode): void {
-    this.forget(member, code);
+    this.drop(member, code);
     if (this.state === "PreparingRebalance") this.completeIfAllJoined();
     else this.#prepare();
   }
 
-  /** As `remove`, when another rebalance follows anyway. */
-  forget(member: Member, code: ErrorCode): void {
-    member.dismiss(code);
+  /** Removes a member without starting a rebalance; the caller does. */
+  drop(member: Member, code: ErrorCode): void {
+    member.close(code);
     this.members.delete(member.id);
   }
 
   completeIfAllJoined(): void {
-    if (this.state !== "PreparingRebalance" || this.#gathering || !this.options.nobodyIsComing()) return;
+    if (this.state !== "PreparingRebalance" || this.#inInitialDelay || this.options.hasPendingMembers())
+      return;
     if (this.all((member) => member.isJoining)) this.#complete();
   }
 
-  /** What a member is told of the present generation; the leader gets everyone's metadata, to assign by. */
+  /** The JoinGroup result of the current generation; for the leader with the metadata of all members. */
   resultFor({ id }: Member): JoinResult {
     const { generation, protocolType, protocol, leader } = this;
     const members = [...this.members.values()].map((member) => ({
@@ -100,19 +101,19 @@ export class Rebalance {
   close(code: ErrorCode): void {
     this.state = "Dead";
     clearTimeout(this.#deadline);
-    for (const member of [...this.members.values()]) this.forget(member, code);
+    for (const member of [...this.members.values()]) this.drop(member, code);
   }
 
   #prepare(): void {
-    this.#gathering = this.state === "Empty";
+    this.#inInitialDelay = this.state === "Empty";
     this.state = "PreparingRebalance";
     for (const member of this.members.values()) member.rejectSync(ErrorCode.REBALANCE_IN_PROGRESS);
-    if (this.#gathering) this.#setDeadline(this.options.initialDelayMs, () => this.#endGathering());
+    if (this.#inInitialDelay) this.#setDeadline(this.options.initialDelayMs, () => this.#endInitialDelay());
     else this.#awaitAll();
   }
 
-  #endGathering(): void {
-    this.#gathering = false;
+  #endInitialDelay(): void {
+    this.#inInitialDelay = false;
     this.#awaitAll();
   }
 
@@ -121,10 +122,10 @@ export class Rebalance {
     this.completeIfAllJoined();
   }
 
-  /** Those who did not come back in time are out; the others get a new generation. */
+  /** Removes the members that did not rejoin and starts a new generation with the others. */
   #complete(): void {
     for (const member of [...this.members.values()]) {
-      if (!member.isJoining) this.forget(member, ErrorCode.UNKNOWN_MEMBER_ID);
+      if (!member.isJoining) this.drop(member, ErrorCode.UNKNOWN_MEMBER_ID);
     }
     const [first] = this.members.keys();
     if (first === undefined) {
@@ -138,7 +139,7 @@ export class Rebalance {
     this.protocol = this.#electProtocol();
     this.state = "CompletingRebalance";
     for (const member of this.members.values()) member.answerJoin(this.resultFor(member));
-    // Whoever sends heartbeats but never syncs, the leader above all, must not hold up the others for ever.
+    // A member that sends heartbeats but never syncs must not block the group, least of all the leader.
     this.#setDeadline(this.#timeoutMs(), () => this.#dropUnsynced());
   }
 
@@ -147,7 +148,7 @@ export class Rebalance {
     for (const member of unsynced) this.remove(member, ErrorCode.UNKNOWN_MEMBER_ID);
   }
 
-  /** Each member votes for the first of its protocols that all support; the most votes win. */
+  /** Each member votes for its first protocol that all members support; the most votes win. */
   #electProtocol(): string {
     const votes = new Map<string, number>();
     for (const { profile } of this.members.values()) {
@@ -157,7 +158,7 @@ export class Rebalance {
     return [...votes].sort(([, a], [, b]) => b - a)[0]?.[0] ?? "";
   }
 
-  /** The patience of the most patient member. */
+  /** The longest rebalance timeout of all members. */
   #timeoutMs(): number {
     return Math.max(0, ...[...this.members.values()].map(({ profile }) => profile.rebalanceTimeoutMs));
   }

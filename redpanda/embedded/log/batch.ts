@@ -1,6 +1,6 @@
 /**
- * Record batches, message format v2: the unit in which records are sent, stored and read. A batch is kept as the client
- * made it, compressed or not; the broker sets only the base offset and the leader epoch, which the checksum leaves out.
+ * Record batches, message format v2: the unit in which records are sent, stored and read. A batch is stored as the
+ * client sent it; the broker sets only the base offset and the leader epoch, which the checksum does not cover.
  * Source: https://kafka.apache.org/documentation/#recordbatch
  */
 
@@ -8,7 +8,7 @@ import { ErrorCode, KafkaError } from "../errors.ts";
 import { readInt64, writeInt64 } from "../wire/int64.ts";
 import { crc32c } from "./crc32c.ts";
 
-/** The epoch of the one leader there ever is: nothing is replicated. */
+/** The leader never changes: nothing is replicated. */
 export const LEADER_EPOCH = 0;
 
 /** Byte positions in a batch. */
@@ -28,8 +28,8 @@ const AT = {
   count: 57,
 } as const;
 
-/** Base offset and length: what has to be read to know where the next batch begins. */
-export const LENGTH_PREFIX = 12;
+/** Base offset and length: the bytes needed to find the next batch. */
+const LENGTH_PREFIX = 12;
 export const HEADER_SIZE = 61;
 
 export const Codec = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const;
@@ -39,9 +39,9 @@ const CODEC = 0x07;
 const TRANSACTIONAL = 0x10;
 const CONTROL = 0x20;
 
-/** One batch in a buffer: its fields are read where they lie, nothing is copied. */
+/** A view of one batch in a buffer. */
 export class RecordBatch {
-  /** @param bytes exactly one whole batch. */
+  /** @param bytes exactly one complete batch. */
   constructor(readonly bytes: Buffer) {}
 
   get baseOffset(): number {
@@ -100,7 +100,7 @@ export class RecordBatch {
     return this.bytes.readInt32BE(AT.count);
   }
 
-  /** The records as they are stored, compressed if the codec says so. */
+  /** The records as stored, compressed with `codec`. */
   get payload(): Buffer {
     return this.bytes.subarray(HEADER_SIZE);
   }
@@ -109,13 +109,13 @@ export class RecordBatch {
     return this.bytes.readUInt32BE(AT.crc) === crc32c(this.bytes, AT.attributes);
   }
 
-  /** Gives the batch its place in the log. */
+  /** Sets the place of the batch in the log. */
   assign(baseOffset: number): void {
     writeInt64(this.bytes, baseOffset, AT.baseOffset);
     this.bytes.writeInt32BE(LEADER_EPOCH, AT.leaderEpoch);
   }
 
-  /** The same batch with other records: for compaction, which keeps offsets, timestamps and the producer's sequence. */
+  /** This batch with other records. Keeps offsets, timestamps and the producer's sequence, as compaction requires. */
   withRecords(payload: Buffer, count: number, codec: number): RecordBatch {
     const bytes = Buffer.concat([this.bytes.subarray(0, HEADER_SIZE), payload]);
     bytes.writeInt32BE(bytes.length - LENGTH_PREFIX, AT.length);
@@ -126,7 +126,7 @@ export class RecordBatch {
   }
 }
 
-/** The whole size of the batch that begins at `at`, or undefined when what stands there cannot be one. */
+/** The total size of the batch at `at`, or undefined when there is no batch header. */
 export function batchSizeAt(buffer: Buffer, at: number): number | undefined {
   if (buffer.length - at < LENGTH_PREFIX) return undefined;
   const size = LENGTH_PREFIX + buffer.readInt32BE(at + AT.length);
@@ -134,8 +134,8 @@ export function batchSizeAt(buffer: Buffer, at: number): number | undefined {
 }
 
 /**
- * Checks what a client sent for one partition, as Apache Kafka's ProduceRequest and LogValidator do.
- * @throws KafkaError with the code to answer that partition with.
+ * Validates the records of one partition in a Produce request, as Apache Kafka's ProduceRequest and LogValidator do.
+ * @throws KafkaError with the code for that partition.
  */
 export function parseProduced(bytes: Buffer | null, maxBytes: number, produceVersion: number): RecordBatch {
   if (bytes === null || bytes.length === 0) throw new KafkaError(ErrorCode.INVALID_RECORD, "no record batch");

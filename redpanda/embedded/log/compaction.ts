@@ -1,13 +1,13 @@
 /**
- * Compaction: of the closed segments of a topic with cleanup.policy=compact the last record of each key is kept, at its
- * offset. Source: https://kafka.apache.org/documentation/#compaction; Apache Kafka's LogCleaner.
+ * Compaction: keeps the last record of each key in the closed segments of a topic with cleanup.policy=compact.
+ * Source: https://kafka.apache.org/documentation/#compaction; Apache Kafka's LogCleaner.
  *
- * First a map from key to last offset is made of what came since the last time, then all closed segments are written
- * anew without what the map shows to be superseded, small ones merged. Memory: MAX_KEYS keys with their offsets, and
- * WRITE_BYTES; what has more keys is compacted in several passes.
+ * The first step maps each key in the segments since the last run to its last offset. The second step rewrites all
+ * closed segments without the superseded records and merges small segments. Memory: MAX_KEYS keys with their offsets,
+ * and WRITE_BYTES; a log with more keys needs several runs.
  *
- * Unlike Kafka (KIP-534), a tombstone's age counts from its own timestamp. Batches that cannot be read (snappy, lz4)
- * are kept whole and supersede nothing.
+ * Unlike Kafka (KIP-534), a tombstone's age counts from its own timestamp. Batches with snappy or lz4 cannot be read:
+ * they are kept whole and supersede nothing.
  */
 import type { PartitionLog } from "../log.ts";
 import { Codec, type RecordBatch } from "./batch.ts";
@@ -23,7 +23,7 @@ interface KeyMap {
   readonly end: number;
 }
 
-/** Resolves when the log is compacted, or at once when too little is new. */
+/** Resolves when the log is compacted, or at once when the share of new data is below min.cleanable.dirty.ratio. */
 export async function compact(log: PartitionLog, now = Date.now()): Promise<void> {
   const { minCompactionLagMs, minCleanableDirtyRatio } = log.options.config;
   const { closed } = log.segments;
@@ -52,7 +52,7 @@ async function mapKeys(dirty: readonly Segment[], log: PartitionLog): Promise<Ke
   return { lastOffsets, end };
 }
 
-/** Writes the segments anew, as few as their size allows, each in the place of those that it was made of. */
+/** Rewrites the segments, merging neighbours up to `segmentBytes`. */
 async function rewrite(
   segments: readonly Segment[],
   keys: KeyMap,
@@ -80,7 +80,7 @@ async function rewrite(
   if (output) await replace(sources, output, log);
 }
 
-/** The suffix makes a start after a crash discard the file as long as it has not taken its place. */
+/** Recovery discards files with this suffix, so a crash before the rename has no effect. */
 function createOutput(baseOffset: number, log: PartitionLog): Promise<Segment> {
   const { disk, directory } = log.options;
   return Segment.create(disk, `${segmentPath(directory, baseOffset)}.compacted`, baseOffset);
@@ -110,7 +110,7 @@ async function copyKept(
   await to.append(kept);
 }
 
-/** What stays of a batch: itself, itself with fewer records, or nothing. */
+/** The batch, the batch with fewer records, or undefined when none is kept. */
 function filter(batch: RecordBatch, keys: KeyMap, log: PartitionLog, now: number): RecordBatch | undefined {
   const records = recordsOf(batch);
   if (!records) return batch;
@@ -121,7 +121,7 @@ function filter(batch: RecordBatch, keys: KeyMap, log: PartitionLog, now: number
   });
   if (kept.length === records.length && kept.length > 0) return batch;
   if (kept.length > 0) return batch.withRecords(payloadOf(batch.codec, kept), kept.length, batch.codec);
-  // The header alone holds the sequence of an idempotent producer, by which a resent batch is recognised.
+  // The empty header is kept for the producer's sequence, which identifies a resent batch.
   return log.producers.isNewest(batch) ? batch.withRecords(Buffer.alloc(0), 0, Codec.none) : undefined;
 }
 
@@ -129,7 +129,7 @@ function isSuperseded({ key, offset }: LogRecord, { lastOffsets }: KeyMap): bool
   return key !== null && (lastOffsets.get(nameOf(key)) ?? offset) > offset;
 }
 
-/** The first source's file is replaced in one step, which is when the change takes effect; see `recover`. */
+/** The rename over the first source's file is atomic and makes the change effective; see `recover`. */
 async function replace(sources: Segment[], output: Segment, log: PartitionLog): Promise<void> {
   const { disk, directory } = log.options;
   await log.exclusive(async () => {
@@ -140,12 +140,12 @@ async function replace(sources: Segment[], output: Segment, log: PartitionLog): 
   });
   for (const source of sources) {
     await source.retire();
-    // Oldest first: should a crash come, a value never outlives the tombstone that follows it.
+    // Oldest first, so that after a crash no value outlives its tombstone.
     if (source.baseOffset !== output.baseOffset) await disk.remove(source.path);
   }
 }
 
-/** A key as a string of its bytes: maps compare strings by content. */
+/** Encodes a key as a string, because a Map compares buffers by identity. */
 function nameOf(key: Buffer): string {
   return key.toString("latin1");
 }

@@ -1,6 +1,6 @@
 /**
- * What a partition remembers of idempotent producers, so that a batch sent again is recognised and stored once.
- * Source: KIP-98 ("Idempotent Producer Guarantees"); the rules are those of Apache Kafka's ProducerStateManager.
+ * The state of the idempotent producers of a partition, which identifies resent batches.
+ * Source: KIP-98 ("Idempotent Producer Guarantees"); Apache Kafka's ProducerStateManager.
  *
  * Memory: about five batches for each producer that wrote within PRODUCER_EXPIRY_MS.
  */
@@ -8,7 +8,7 @@ import { ErrorCode, KafkaError } from "../errors.ts";
 import type { RecordBatch } from "./batch.ts";
 
 /** A client has at most five requests in flight, so a resent batch is among the last five. */
-const REMEMBERED = 5;
+const MAX_STORED_BATCHES = 5;
 const PRODUCER_EXPIRY_MS = 24 * 60 * 60 * 1000;
 const MAX_SEQUENCE = 0x7fffffff;
 
@@ -22,7 +22,7 @@ interface StoredBatch {
 interface Producer {
   epoch: number;
   seenAt: number;
-  /** The sequence that the next batch has to begin with. */
+  /** The required first sequence of the next batch. */
   next: number;
   /** Oldest first. */
   batches: StoredBatch[];
@@ -32,12 +32,12 @@ export class ProducerStates {
   readonly #producers = new Map<number, Producer>();
 
   /**
-   * Returns the offset at which this very batch is stored already, or undefined when it is the next one.
+   * Returns the offset of an already stored duplicate, or undefined when the batch is the next one in sequence.
    * @throws KafkaError INVALID_PRODUCER_EPOCH or OUT_OF_ORDER_SEQUENCE_NUMBER when it is neither.
    */
   findDuplicate(batch: RecordBatch): number | undefined {
     const producer = this.#producers.get(batch.producerId);
-    // Unknown producers begin anywhere: their state may have expired while their sequence went on (KIP-360).
+    // An unknown producer may start at any sequence: its state may have expired (KIP-360).
     if (!producer) return undefined;
     const { producerEpoch: epoch, baseSequence: first } = batch;
     if (epoch < producer.epoch) throw new KafkaError(ErrorCode.INVALID_PRODUCER_EPOCH);
@@ -55,8 +55,8 @@ export class ProducerStates {
   }
 
   /**
-   * Remembers an accepted batch.
-   * @param durableEnd offsets below it are on disk; batches above it may yet be undone and do not count as remembered.
+   * Records an accepted batch.
+   * @param durableEnd offsets below it are on disk. Later batches may be undone, so they do not displace durable ones.
    */
   record(batch: RecordBatch, durableEnd: number, now = Date.now()): void {
     if (batch.producerId < 0) return;
@@ -71,10 +71,10 @@ export class ProducerStates {
     producer.next = lastSequence === MAX_SEQUENCE ? 0 : lastSequence + 1;
     producer.batches.push({ firstSequence, lastSequence, baseOffset, lastOffset });
     const durable = producer.batches.filter((stored) => stored.lastOffset < durableEnd).length;
-    if (durable > REMEMBERED) producer.batches.splice(0, durable - REMEMBERED);
+    if (durable > MAX_STORED_BATCHES) producer.batches.splice(0, durable - MAX_STORED_BATCHES);
   }
 
-  /** Forgets the batches from `offset` on: they were never stored, so sending them again is no duplicate. */
+  /** Removes the batches from `offset` on. They were not stored, so a resend is not a duplicate. */
   undoFrom(offset: number): void {
     for (const producer of this.#producers.values()) {
       const undone = producer.batches.findIndex((batch) => batch.baseOffset >= offset);
@@ -84,7 +84,7 @@ export class ProducerStates {
     }
   }
 
-  /** Whether this is the newest batch of its producer: compaction keeps its header, which holds the sequence. */
+  /** Whether this is the newest batch of its producer, whose header compaction keeps. */
   isNewest(batch: RecordBatch): boolean {
     return this.#producers.get(batch.producerId)?.batches.at(-1)?.lastOffset === batch.lastOffset;
   }
@@ -104,6 +104,6 @@ function lastSequenceOf(batch: RecordBatch): number {
 function outOfOrder(got: number, expected: number): KafkaError {
   return new KafkaError(
     ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
-    `sequence ${got} came, ${expected} was expected`,
+    `sequence ${got} received, ${expected} expected`,
   );
 }

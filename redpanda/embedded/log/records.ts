@@ -1,11 +1,11 @@
 /**
- * The single records inside a batch. Most of the broker never looks at them; timestamps and compaction have to.
+ * The records inside a batch. Only timestamp lookup and compaction read them.
  * Source: https://kafka.apache.org/documentation/#record
  *
- * gzip and zstd are decompressed with what Bun has. snappy and lz4 are not: such batches stay as they are.
+ * gzip and zstd are decompressed with Bun's own codecs. Batches with snappy and lz4 are left as they are.
  */
 import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { Reader } from "../wire.ts";
+import { Reader } from "../wire/reader.ts";
 import { Codec, type RecordBatch } from "./batch.ts";
 
 export interface LogRecord {
@@ -14,14 +14,14 @@ export interface LogRecord {
   readonly key: Buffer | null;
   /** Null makes the record a tombstone: on a compacted topic it deletes its key. */
   readonly value: Buffer | null;
-  /** The record as it stands in the batch, with its length. */
+  /** The encoded record, length included. */
   readonly raw: Buffer;
 }
 
-/** A batch that claims to hold more than this is not unpacked: small input must not take all memory. */
-const MAX_PLAIN_BYTES = 64 * 1024 * 1024;
+/** A larger batch is not decompressed, so that a small input cannot exhaust the memory. */
+const MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024;
 
-/** The records of a batch in order, or undefined when they cannot be read: another codec, or not what it says it is. */
+/** The records of a batch in order, or undefined when the codec is not supported or the content is invalid. */
 export function recordsOf(batch: RecordBatch): LogRecord[] | undefined {
   try {
     const payload = decompress(batch.codec, batch.payload);
@@ -31,7 +31,7 @@ export function recordsOf(batch: RecordBatch): LogRecord[] | undefined {
   }
 }
 
-/** Joins records to the payload of a batch with that codec. */
+/** Encodes records as the payload of a batch with this codec. */
 export function payloadOf(codec: number, records: readonly LogRecord[]): Buffer {
   const plain = Buffer.concat(records.map(({ raw }) => raw));
   if (codec === Codec.gzip) return gzipSync(plain);
@@ -39,7 +39,7 @@ export function payloadOf(codec: number, records: readonly LogRecord[]): Buffer 
 }
 
 function decompress(codec: number, payload: Buffer): Buffer | undefined {
-  const limits = { maxOutputLength: MAX_PLAIN_BYTES };
+  const limits = { maxOutputLength: MAX_DECOMPRESSED_BYTES };
   if (codec === Codec.none) return payload;
   if (codec === Codec.gzip) return gunzipSync(payload, limits);
   return codec === Codec.zstd ? zstdDecompressSync(payload, limits) : undefined;
@@ -52,7 +52,7 @@ function* parse(batch: RecordBatch, payload: Buffer): Generator<LogRecord> {
     const start = reader.position;
     const length = reader.varint();
     const end = reader.position + length;
-    reader.int8(); // attributes, unused so far
+    reader.int8(); // attributes, unused
     const timestamp = baseTimestamp + reader.varlong();
     const offset = baseOffset + reader.varint();
     const key = readField(reader);

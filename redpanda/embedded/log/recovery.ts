@@ -1,4 +1,4 @@
-/** Opening a partition's directory: what a crash left half done is undone, what was acknowledged is found again. */
+/** Opens the directory of a partition: discards incomplete writes of a crash, recovers every acknowledged record. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "../logger.ts";
@@ -14,12 +14,12 @@ export interface Recovered {
   readonly producers: ProducerStates;
 }
 
-/** Reads the partition in `directory`, or makes an empty one. */
+/** Opens the partition in `directory`, or creates an empty one. */
 export async function recover(disk: Disk, directory: string, logger: Logger): Promise<Recovered> {
   await disk.makeDirectory(directory);
   const files = (await readdir(directory)).sort();
   const bases = files.filter((name) => SEGMENT_NAME.test(name)).map((name) => Number.parseInt(name, 10));
-  // Anything else is a compaction that was interrupted before its result took effect.
+  // Any other file is the output of an interrupted compaction.
   for (const name of files) if (!SEGMENT_NAME.test(name)) await disk.remove(join(directory, name));
   const producers = new ProducerStates();
   const segments: Segment[] = [];
@@ -27,7 +27,7 @@ export async function recover(disk: Disk, directory: string, logger: Logger): Pr
     const path = segmentPath(directory, base);
     const before = segments.at(-1);
     if (before && base <= before.lastOffset) {
-      // Compaction had merged this one into the one before it, which thus holds all that this one was to keep.
+      // Compaction has merged this segment into the previous one.
       await disk.remove(path);
       continue;
     }
@@ -37,7 +37,7 @@ export async function recover(disk: Disk, directory: string, logger: Logger): Pr
       visit: (batch) => producers.record(batch, Number.POSITIVE_INFINITY),
     });
     if (invalidBytes > 0) {
-      logger.warn("bytes that are no valid batch", { path, bytes: invalidBytes, cutOff: tail });
+      logger.warn("invalid bytes in segment", { path, bytes: invalidBytes, cutOff: tail });
     }
     segments.push(segment);
   }

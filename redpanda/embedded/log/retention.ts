@@ -1,44 +1,44 @@
 /**
- * Retention: whole segments go when they are too old or the log is too large, and when DeleteRecords made them
- * unreadable. Source: https://kafka.apache.org/documentation/#topicconfigs (retention.ms, retention.bytes, segment.ms).
+ * Retention: deletes whole segments that are too old, exceed the size limit, or are below the log start offset.
+ * Source: https://kafka.apache.org/documentation/#topicconfigs (retention.ms, retention.bytes, segment.ms).
  */
 import type { PartitionLog } from "../log.ts";
 import type { Segment } from "./segment.ts";
 
-/** Resolves when what was to go is gone. The last segment is closed first when its time has come too. */
+/** Resolves when the expired segments are deleted. Rolls the active segment first when it is due. */
 export async function applyRetention(log: PartitionLog, now = Date.now()): Promise<void> {
   const { config, disk } = log.options;
   const { active } = log.segments;
   const mustRoll =
     now - active.filledSince >= config.segmentMs || (config.delete && isTooOld(active, log, now));
   if (!active.isEmpty && mustRoll) await log.roll();
-  const doomed = doomedSegments(log, now);
-  if (doomed.length === 0) return;
-  await log.exclusive(async () => log.segments.replace(doomed, []));
-  for (const segment of doomed) {
+  const expired = expiredSegments(log, now);
+  if (expired.length === 0) return;
+  await log.exclusive(async () => log.segments.replace(expired, []));
+  for (const segment of expired) {
     await segment.retire();
-    // Oldest first: what a crash leaves is a log without a gap.
+    // Oldest first, so that a crash leaves no gap.
     await disk.remove(segment.path);
   }
 }
 
-/** The oldest segments, as far as each has a reason to go; never the one that is appended to. */
-function doomedSegments(log: PartitionLog, now: number): Segment[] {
+/** The oldest segments up to the first one to keep; never the active segment. */
+function expiredSegments(log: PartitionLog, now: number): Segment[] {
   const { config } = log.options;
   const { closed } = log.segments;
   let size = log.segments.all.reduce((sum, segment) => sum + segment.size, 0);
   const firstKept = closed.findIndex((segment) => {
     const isUnreadable = segment.lastOffset < log.startOffset;
-    const isTooMuch = config.retentionBytes >= 0 && size - segment.size >= config.retentionBytes;
+    const exceedsSize = config.retentionBytes >= 0 && size - segment.size >= config.retentionBytes;
     size -= segment.size;
-    return !(isUnreadable || (config.delete && (isTooMuch || isTooOld(segment, log, now))));
+    return !(isUnreadable || (config.delete && (exceedsSize || isTooOld(segment, log, now))));
   });
   return firstKept < 0 ? closed : closed.slice(0, firstKept);
 }
 
 function isTooOld(segment: Segment, log: PartitionLog, now: number): boolean {
   const { retentionMs } = log.options.config;
-  // Records may come without a timestamp; then the time when they came has to do.
+  // Records without a timestamp age by their arrival.
   const newest = segment.maxTimestamp < 0 ? segment.filledSince : segment.maxTimestamp;
   return retentionMs >= 0 && now - newest > retentionMs;
 }

@@ -1,16 +1,16 @@
-/** Walks over the batches of a segment file with bounded memory: one chunk, or one batch where that is larger. */
+/** Iterates over the batches of a segment file in bounded memory: one chunk, or one batch if that is larger. */
 import type { DiskFile } from "../storage/disk.ts";
 import { batchSizeAt, RecordBatch } from "./batch.ts";
 
 const CHUNK = 256 * 1024;
 
-/** No valid batch is larger: a length beyond it is damage, and must not be believed when memory is reserved. */
+/** Batches are smaller. A larger length is damage, and no memory is allocated for it. */
 const LARGEST_BATCH = 128 * 1024 * 1024;
 
 /**
- * Yields the batches between two positions in groups, one group a read, so that a long file costs few awaits. Ends at
- * `to`, or earlier at the first bytes that are no valid batch: cut short, an impossible length, offsets that go back,
- * or (with `checksums`) damaged content.
+ * Yields the batches between two positions, one group per read, so that a long file needs few awaits. Ends at `to`, or
+ * at the first invalid batch: truncated, with an impossible length, with decreasing offsets or, with `checksums`, with
+ * damaged content.
  */
 export async function* scanBatches(
   file: DiskFile,

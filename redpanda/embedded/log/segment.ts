@@ -1,6 +1,6 @@
 /**
- * One segment of a partition: a file of record batches, back to back, named after its first offset. What `size` covers
- * is on disk and valid; bytes after it belong to a write that is under way or failed, and are never read.
+ * One segment of a partition: a file of consecutive record batches, named after its first offset. The bytes below `size`
+ * are on disk and valid; later bytes belong to an unfinished or failed write and are not read.
  *
  * Memory: one index entry (three numbers) for each INDEX_INTERVAL bytes of the file, and one file descriptor.
  */
@@ -9,7 +9,7 @@ import type { Disk, DiskFile } from "../storage/disk.ts";
 import { batchSizeAt, HEADER_SIZE, RecordBatch } from "./batch.ts";
 import { scanBatches } from "./scan.ts";
 
-/** A batch without an index entry of its own begins less than this after the entry before it. */
+/** The minimum distance of two index entries in bytes. */
 const INDEX_INTERVAL = 4096;
 
 interface IndexEntry {
@@ -21,10 +21,10 @@ interface IndexEntry {
 
 export class Segment {
   size = 0;
-  /** The last offset stored; below `baseOffset` while empty. */
+  /** The last stored offset; `baseOffset - 1` while empty. */
   lastOffset: number;
   maxTimestamp = -1;
-  /** When the first batch came, by this machine's clock; a restart begins anew. For segment.ms. */
+  /** The time of the first append since the start of the process, for segment.ms. */
   filledSince = Date.now();
   readonly #index: IndexEntry[] = [];
   #readers = 0;
@@ -33,7 +33,7 @@ export class Segment {
   private constructor(
     private readonly file: DiskFile,
     readonly baseOffset: number,
-    /** Changes when the file is renamed. */
+    /** Updated when the file is renamed. */
     public path: string,
   ) {
     this.lastOffset = baseOffset - 1;
@@ -45,8 +45,8 @@ export class Segment {
 
   /**
    * Opens an existing file and rebuilds the index from it.
-   * @param tail the last segment may end in a torn write: checksums are verified and what is invalid is cut off.
-   * @returns also the number of bytes at the end that are no valid batch.
+   * @param tail for the last segment, which may end in a torn write: verifies checksums and truncates invalid bytes.
+   * @returns the segment, and the number of invalid bytes at the end of the file.
    */
   static async load(
     disk: Disk,
@@ -72,7 +72,7 @@ export class Segment {
     return this.size === 0;
   }
 
-  /** Writes and syncs; only then do the batches become visible. On a failure nothing has changed but the file's tail. */
+  /** Writes and syncs the batches, then makes them visible. A failure changes nothing but the bytes after `size`. */
   async append(batches: readonly RecordBatch[]): Promise<void> {
     const [first] = batches;
     if (!first) return;
@@ -82,15 +82,15 @@ export class Segment {
     for (const batch of batches) this.#add(batch);
   }
 
-  /** Cuts off what a failed write left behind. */
+  /** Truncates the bytes of a failed write. */
   async dropTail(): Promise<void> {
     await this.file.truncate(this.size);
   }
 
   /**
-   * Whole batches up to `maxBytes`, beginning with the first that ends at or after `offset`.
-   * @param atLeastOne a first batch larger than `maxBytes` is returned all the same, so that a reader gets on (KIP-74).
-   * @returns undefined when there is no such batch: compaction may have taken all that stood here.
+   * Complete batches up to `maxBytes`, starting with the first that ends at or after `offset`.
+   * @param atLeastOne returns the first batch even if it is larger than `maxBytes`, so that a reader makes progress (KIP-74).
+   * @returns undefined when there is no such batch, for example because compaction removed it.
    */
   async read(offset: number, maxBytes: number, atLeastOne: boolean): Promise<Buffer | undefined> {
     return this.#whileOpen(async () => {
@@ -105,12 +105,12 @@ export class Segment {
     });
   }
 
-  /** The bytes stored from `offset` on, rounded up to an index interval. */
+  /** The stored bytes from `offset` on, rounded up to an index interval. */
   bytesFrom(offset: number): number {
     return this.size - this.#positionBefore(offset);
   }
 
-  /** All batches, in groups as they were read. @param timestamp leaves out a beginning in which all are older. */
+  /** All batches, one group per read. @param timestamp skips leading batches in which all records are older. */
   async *batches(timestamp = Number.NEGATIVE_INFINITY): AsyncGenerator<RecordBatch[]> {
     const from = this.#lastEntry((entry) => entry.maxTimestampBefore < timestamp)?.position ?? 0;
     this.#readers += 1;
@@ -121,7 +121,7 @@ export class Segment {
     }
   }
 
-  /** Closes the file once the last reader is done. The caller may remove the file itself before that. */
+  /** Closes the file when the last reader is done. The caller may delete the file before that. */
   async retire(): Promise<void> {
     this.#readers += 1;
     this.#retired = true;
@@ -146,7 +146,7 @@ export class Segment {
     return this.#lastEntry((entry) => entry.offset <= offset)?.position ?? 0;
   }
 
-  /** Binary search: the last entry for which `holds`, which is true up to some entry and false after it. */
+  /** Binary search for the last entry that satisfies `holds`; `holds` must be true up to that entry and false after it. */
   #lastEntry(holds: (entry: IndexEntry) => boolean): IndexEntry | undefined {
     let low = 0;
     let high = this.#index.length;
@@ -174,7 +174,7 @@ export class Segment {
   }
 }
 
-/** Twenty digits, as Apache Kafka names them, so that names sort as offsets do. */
+/** Twenty digits as in Apache Kafka, so that names sort by offset. */
 export function segmentPath(directory: string, baseOffset: number): string {
   return join(directory, `${String(baseOffset).padStart(20, "0")}.log`);
 }

@@ -1,4 +1,4 @@
-/** The segments of one partition, oldest first, never none: the last one is appended to, the others are closed. */
+/** The segments of one partition, oldest first, at least one. The last is active (appended to), the others are closed. */
 import type { Segment } from "./segment.ts";
 
 export class Segments {
@@ -16,7 +16,6 @@ export class Segments {
     return this.#all[0];
   }
 
-  /** The one that is appended to. */
   get active(): Segment {
     return this.#all.at(-1) ?? this.#all[0];
   }
@@ -25,9 +24,9 @@ export class Segments {
     return this.#all.slice(0, -1);
   }
 
-  /** As `Segment.read`, over as many segments as it takes to find something; empty at the end. */
+  /** As `Segment.read`, from the first segment with a result; empty at the end of the log. */
   async read(offset: number, maxBytes: number, atLeastOne: boolean): Promise<Buffer> {
-    // Looked up anew after every wait, because compaction and retention replace segments meanwhile.
+    // Looked up again after each await, because compaction and retention replace segments concurrently.
     for (let segment = this.#all[this.#indexOf(offset)]; segment; segment = this.after(segment)) {
       const found = await segment.read(offset, maxBytes, atLeastOne);
       if (found) return found;
@@ -35,12 +34,12 @@ export class Segments {
     return Buffer.alloc(0);
   }
 
-  /** The next one by now; `segment` itself may be gone. */
+  /** The current successor; the given segment may have been removed. */
   after({ baseOffset }: Segment): Segment | undefined {
     return this.#all.find((segment) => segment.baseOffset > baseOffset);
   }
 
-  /** The bytes stored from `offset` on, rounded up to an index interval. */
+  /** The stored bytes from `offset` on, rounded up to an index interval. */
   bytesFrom(offset: number): number {
     const from = this.#all.slice(this.#indexOf(offset));
     return from.reduce((sum, segment) => sum + segment.bytesFrom(offset), 0);
@@ -50,16 +49,16 @@ export class Segments {
     this.#all.push(segment);
   }
 
-  /** Puts `by` in the place of consecutive segments; what becomes of their files is the caller's business. */
+  /** Replaces consecutive segments with `by`. The caller removes their files. */
   replace(replaced: readonly Segment[], by: readonly Segment[]): void {
     const [oldest] = replaced;
     const at = oldest ? this.#all.indexOf(oldest) : -1;
     const [first, ...others] = this.#all.toSpliced(at, replaced.length, ...by);
-    if (at < 0 || !first) throw new Error("a log keeps at least the segment that is appended to");
+    if (at < 0 || !first) throw new Error("the active segment cannot be removed");
     this.#all = [first, ...others];
   }
 
-  /** The last segment that begins at or before `offset`. */
+  /** The index of the last segment with a base offset at or below `offset`. */
   #indexOf(offset: number): number {
     return Math.max(
       0,

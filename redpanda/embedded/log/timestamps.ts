@@ -1,4 +1,4 @@
-/** Finding offsets by the timestamps of records, for ListOffsets. */
+/** Lookup of offsets by record timestamp, for ListOffsets. */
 import type { PartitionLog } from "../log.ts";
 import type { RecordBatch } from "./batch.ts";
 import { recordsOf } from "./records.ts";
@@ -11,7 +11,7 @@ export interface TimestampedOffset {
 
 const NOTHING: TimestampedOffset = { timestamp: -1, offset: -1 };
 
-/** The first record with this timestamp or a later one; -1 and -1 when there is none. */
+/** The first record with this timestamp or a later one; timestamp and offset -1 when there is none. */
 export async function findByTimestamp(log: PartitionLog, timestamp: number): Promise<TimestampedOffset> {
   for (
     let segment: Segment | undefined = log.segments.first;
@@ -33,13 +33,13 @@ export async function findByTimestamp(log: PartitionLog, timestamp: number): Pro
   return NOTHING;
 }
 
-/** The first record with the largest timestamp of the log (KIP-734). */
+/** The first record with the largest timestamp in the log (KIP-734). */
 export async function findMaxTimestamp(log: PartitionLog): Promise<TimestampedOffset> {
   const largest = Math.max(...log.segments.all.map((segment) => segment.maxTimestamp));
   return largest < 0 ? NOTHING : findByTimestamp(log, largest);
 }
 
-/** In a batch that this broker cannot decompress, the batch's first record stands for all. */
+/** For a batch that cannot be decompressed: its first offset, with its largest timestamp. */
 function firstIn(
   batch: RecordBatch,
   fits: (record: TimestampedOffset) => boolean,

@@ -1,19 +1,27 @@
 /**
- * The end of a log, where batches are added: the only code that writes segments which readers may see.
+ * Appends to a log; no other code writes to a segment that readers can see.
  *
- * A group of batches is written and synced, then it is visible, then it is acknowledged. When that fails, the whole
- * group and all that waits behind it is refused, and the log goes on from the last synced byte as if they had never
- * come: a full disk costs answers, not data, and the broker works again as soon as there is room.
+ * A group of batches is written and synced, then becomes visible, then is acknowledged. If a write fails, the group and
+ * all batches queued after it are refused, and the log continues at the last synced byte. So a full disk refuses
+ * requests but loses no data, and appends succeed again when there is space.
  */
 
 import { ErrorCode, KafkaError } from "../errors.ts";
-import type { LogOptions } from "../log.ts";
-import { messageOf } from "../logger.ts";
+import { type Logger, messageOf } from "../logger.ts";
+import type { Disk } from "../storage/disk.ts";
 import { GroupCommit } from "../storage/group-commit.ts";
+import type { TopicConfig } from "../topics/config.ts";
 import { RecordBatch } from "./batch.ts";
 import type { ProducerStates } from "./producers.ts";
 import { Segment, segmentPath } from "./segment.ts";
 import type { Segments } from "./segments.ts";
+
+export interface LogOptions {
+  readonly directory: string;
+  readonly disk: Disk;
+  readonly config: TopicConfig;
+  readonly logger: Logger;
+}
 
 export interface Appended {
   readonly baseOffset: number;
@@ -24,13 +32,13 @@ export interface Appended {
 export type Work = () => Promise<void>;
 
 export class LogWriter {
-  /** The offset that the next record gets; from `highWatermark` up to here nothing is certain yet. */
+  /** The offset of the next record; the records from `highWatermark` up to it are not synced yet. */
   #nextOffset: number;
   #highWatermark: number;
   readonly #commits = new GroupCommit<RecordBatch | Work>((group) => this.#commit(group));
   #tailIsTorn = false;
 
-  /** @param onStored called with the bytes that became visible. */
+  /** @param onStored called with the number of bytes that became visible. */
   constructor(
     private readonly options: LogOptions,
     private readonly segments: Segments,
@@ -41,18 +49,18 @@ export class LogWriter {
     this.#highWatermark = this.#nextOffset;
   }
 
-  /** The end of what is on disk. */
+  /** The offset after the last record on disk. */
   get highWatermark(): number {
     return this.#highWatermark;
   }
 
   /**
-   * Gives the batch its offsets and queues it. Synchronous up to the queue: the order of calls is the order of offsets.
-   * @throws KafkaError when an idempotent producer's epoch or sequence does not fit.
+   * Assigns offsets to the batch and queues it, synchronously: the order of calls is the order of offsets.
+   * @throws KafkaError when the epoch or sequence of an idempotent producer is invalid.
    */
   append(batch: RecordBatch): Appended {
     const stored = batch.producerId < 0 ? undefined : this.producers.findDuplicate(batch);
-    // The original may still be under way: this waits behind it and shares its fate.
+    // The original may not be synced yet: the duplicate is queued behind it and fails with it.
     if (stored !== undefined) return { baseOffset: stored, durable: this.exclusive(async () => {}) };
     const baseOffset = this.#nextOffset;
     batch.assign(baseOffset);
@@ -62,8 +70,8 @@ export class LogWriter {
   }
 
   /**
-   * Runs `work` in its turn among the appends, with none under way: for what changes the list of segments. When it
-   * fails, appends go on all the same.
+   * Runs `work` in order with the appends and without a concurrent one, to change the list of segments. A failure of
+   * `work` does not affect the appends.
    */
   exclusive(work: Work): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -71,7 +79,7 @@ export class LogWriter {
     });
   }
 
-  /** Begins a new segment, so that the one before it can be compacted or deleted. Only within `exclusive`. */
+  /** Starts a new segment, so that the previous one can be compacted or deleted. Call within `exclusive`. */
   async roll(): Promise<void> {
     if (this.segments.active.isEmpty) return;
     const baseOffset = this.segments.active.lastOffset + 1;
@@ -79,7 +87,7 @@ export class LogWriter {
     this.segments.push(await Segment.create(this.options.disk, path, baseOffset));
   }
 
-  /** Resolves when all that was accepted is stored or refused. */
+  /** Resolves when every accepted batch is stored or refused. */
   idle(): Promise<void> {
     return this.#commits.idle();
   }
@@ -123,7 +131,7 @@ export class LogWriter {
     this.producers.undoFrom(this.#highWatermark);
     this.#commits.rejectWaiting(error);
     this.#tailIsTorn = true;
-    // When this fails too, the next append tries again before it writes.
+    // If the repair fails too, the next append repeats it before it writes.
     await this.#repair().catch(() => {});
     return error;
   }

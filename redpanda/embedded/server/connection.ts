@@ -1,35 +1,42 @@
 /**
- * One client connection: takes requests as they come and sends the answers in the order of the requests, as the
- * protocol demands (https://kafka.apache.org/protocol.html#protocol_network).
+ * One client connection: responses are sent in the order of the requests, as the protocol requires
+ * (https://kafka.apache.org/protocol.html#protocol_network).
  *
- * Requests are handled side by side, so that several produce requests share one fsync; only the answers stand in line.
- * Memory: MAX_IN_FLIGHT requests or MAX_IN_FLIGHT_BYTES, and one frame. Past that, and while the client does not read
- * its answers, nothing more is read from the socket.
+ * Requests are handled concurrently, so several produce requests share one fsync; only the responses are ordered.
+ * Memory is bounded by MAX_IN_FLIGHT requests or MAX_IN_FLIGHT_BYTES, and one frame. At that bound, which a client that
+ * does not read its responses reaches, the socket is not read.
  */
 import type { Socket } from "bun";
-import type { Peer } from "../dispatch.ts";
 import { Frames } from "./frames.ts";
 
-/** Clients keep to a handful; this is for those that do not. */
+/** Clients usually keep at most five requests in flight. */
 const MAX_IN_FLIGHT = 64;
 const MAX_IN_FLIGHT_BYTES = 32 * 1024 * 1024;
 
+/** The client of a connection, as a request handler sees it. */
+export interface Peer {
+  readonly host: string;
+  /** Aborted when the connection closes or the broker stops; waiting on behalf of the client may end. */
+  readonly disconnected: AbortSignal;
+  /** Resolves when all earlier requests of the connection are answered. */
+  readonly turn: Promise<void>;
+}
+
 export interface ConnectionOptions {
   readonly maxFrameBytes: number;
-  /** Resolves with the response frame, or undefined for none; what it throws closes the connection. */
+  /** Resolves with the response frame, or undefined for no response. An error closes the connection. */
   readonly handle: (frame: Buffer, peer: Peer) => Promise<Buffer | undefined>;
-  /** Told once, when it is this side that closes. */
+  /** Called once, when an error closes the connection from this side. */
   readonly onError: (error: unknown, connection: Connection) => void;
 }
 
 export class Connection {
-  /** Where the client is. */
+  /** The address of the client. */
   readonly host: string;
   readonly #frames: Frames;
-  /** Aborted when the client is gone, or when it shall be told at once what there is, because the broker stops. */
-  readonly #gone = new AbortController();
-  /** Each answer waits for the one before it. */
-  #answers: Promise<void> = Promise.resolve();
+  readonly #disconnected = new AbortController();
+  /** Settles when the last response so far is sent; each response waits for the one before it. */
+  #responses: Promise<void> = Promise.resolve();
   #inFlight = 0;
   #inFlightBytes = 0;
   #paused = false;
@@ -44,7 +51,7 @@ export class Connection {
   ) {
     this.host = socket.remoteAddress;
     this.#frames = new Frames(options.maxFrameBytes);
-    // An answer is written in one piece; waiting to fill a packet would only delay it.
+    // A response is written in one piece; Nagle's algorithm would only delay it.
     socket.setNoDelay(true);
   }
 
@@ -62,16 +69,16 @@ export class Connection {
     this.#closed = true;
     this.#accepting = false;
     this.#frames.clear();
-    this.#gone.abort();
+    this.#disconnected.abort();
     this.#resumeWriting?.();
     this.#end.resolve();
   }
 
-  /** Takes no more requests, answers those in flight, closes; resolves also when it is closed before that. */
+  /** Accepts no more requests, answers those in flight and closes. Resolves early when the client closes. */
   async drain(): Promise<void> {
     this.#accepting = false;
-    this.#gone.abort();
-    await Promise.race([this.#answers, this.#end.promise]);
+    this.#disconnected.abort();
+    await Promise.race([this.#responses, this.#end.promise]);
     if (!this.#closed) this.socket.end();
   }
 
@@ -97,10 +104,14 @@ export class Connection {
     this.#inFlight += 1;
     this.#inFlightBytes += frame.length;
     const { host } = this;
-    const response = this.options.handle(frame, { host, gone: this.#gone.signal, turn: this.#answers });
-    // It is looked at when its turn comes; until then a failure is not an unhandled one.
+    const response = this.options.handle(frame, {
+      host,
+      disconnected: this.#disconnected.signal,
+      turn: this.#responses,
+    });
+    // Errors are handled when the turn of the response comes; this avoids an unhandled rejection until then.
     response.catch(() => {});
-    this.#answers = this.#answers.then(async () => {
+    this.#responses = this.#responses.then(async () => {
       try {
         const bytes = await response;
         if (bytes) await this.#write(bytes);
@@ -113,7 +124,7 @@ export class Connection {
     });
   }
 
-  /** Resolves when the kernel has taken all bytes, or when there is nobody left to take them. */
+  /** Resolves when the kernel has accepted all bytes, or the connection is closed. */
   async #write(bytes: Buffer): Promise<void> {
     for (let sent = 0; !this.#closed; ) {
       sent += Math.max(0, this.socket.write(bytes.subarray(sent)));

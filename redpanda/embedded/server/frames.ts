@@ -1,24 +1,24 @@
 /**
- * Cuts a byte stream into frames: four bytes of length, then so many bytes.
+ * Splits a byte stream into frames: a length of four bytes, then the content.
  * Source: https://kafka.apache.org/protocol.html#protocol_common
  */
 
 const LENGTH_BYTES = 4;
 
-/** The peer announced a frame that cannot be, or is larger than allowed. */
-export class FrameError extends Error {
+/** The length of a frame is negative or above the limit. */
+class FrameError extends Error {
   override readonly name = "FrameError";
 }
 
 export class Frames {
-  // The bytes from #start to #end are not taken yet. Those before may be in use as frames, and are never written again.
+  // The bytes from #start to #end are unread. Earlier bytes may be in use as frames and are not overwritten.
   #buffer: Buffer = Buffer.alloc(0);
   #start = 0;
   #end = 0;
 
   constructor(private readonly maxFrameBytes: number) {}
 
-  /** Takes over `chunk`: it must not be changed afterwards. */
+  /** Keeps a reference to `chunk`: the caller must not change it afterwards. */
   push(chunk: Buffer): void {
     if (this.#start === this.#end) {
       this.#buffer = chunk;
@@ -26,12 +26,12 @@ export class Frames {
       this.#end = chunk.length;
       return;
     }
-    this.#makeRoom(chunk.length);
+    this.#reserve(chunk.length);
     chunk.copy(this.#buffer, this.#end);
     this.#end += chunk.length;
   }
 
-  /** The next whole frame without its length, or undefined. @throws FrameError */
+  /** The next complete frame without its length, or undefined. @throws FrameError */
   next(): Buffer | undefined {
     if (this.#end - this.#start < LENGTH_BYTES) return undefined;
     const length = this.#buffer.readInt32BE(this.#start);
@@ -51,10 +51,10 @@ export class Frames {
   }
 
   /**
-   * Doubles, so that a large frame in many small pieces is copied about twice, and memory follows what has come rather
-   * than what the peer announced.
+   * Doubles the buffer, so a large frame in many pieces is copied about twice, and memory grows with the received bytes
+   * instead of the announced length.
    */
-  #makeRoom(bytes: number): void {
+  #reserve(bytes: number): void {
     if (this.#end + bytes <= this.#buffer.length) return;
     const kept = this.#end - this.#start;
     const grown = Buffer.allocUnsafe((kept + bytes) * 2);

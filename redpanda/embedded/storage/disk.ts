@@ -1,6 +1,6 @@
 /**
- * The few file operations that the broker's promises stand on, each asynchronous so that no flush holds up the event
- * loop, and each open to injected faults: a test sets `fault` and sees what a full or broken disk would do.
+ * The file operations of the broker. All are asynchronous, so that no flush blocks the event loop. A test sets `fault`
+ * to simulate a full or broken disk.
  */
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
@@ -8,10 +8,10 @@ import { dirname, resolve } from "node:path";
 export type DiskOperation = "open" | "read" | "write" | "sync" | "truncate" | "rename";
 
 export class Disk {
-  /** Called before every operation; what it throws is what the operation fails with. */
+  /** Called before every operation; the operation fails with the error that it throws. */
   fault: ((operation: DiskOperation, path: string) => void) | undefined;
 
-  /** Opens a file for reading and writing; `create` makes it, empty, and makes the directory entry durable. */
+  /** Opens a file for reading and writing. `create`: an empty file with a durable directory entry. */
   async open(path: string, mode: "existing" | "create"): Promise<DiskFile> {
     this.fault?.("open", path);
     const handle = await open(path, mode === "create" ? "w+" : "r+");
@@ -19,7 +19,7 @@ export class Disk {
     return new DiskFile(this, handle, path);
   }
 
-  /** Makes a directory and the missing ones above it, durable: the entry of each is synced. */
+  /** Creates a directory and its missing parents, durably. */
   async makeDirectory(path: string): Promise<void> {
     const last = resolve(path);
     const first = await mkdir(last, { recursive: true });
@@ -29,18 +29,18 @@ export class Disk {
     }
   }
 
-  /** Puts `from` in the place of `to` in one step that a crash cannot split; durable after `syncDirectory`. */
+  /** Replaces `to` with `from` atomically; durable after `syncDirectory`. */
   async rename(from: string, to: string): Promise<void> {
     this.fault?.("rename", to);
     await rename(from, to);
   }
 
-  /** Removes a file or a whole directory; what is missing already is fine. */
+  /** Removes a file or a directory with its content, if it exists. */
   async remove(path: string): Promise<void> {
     await rm(path, { recursive: true, force: true });
   }
 
-  /** A new or renamed file survives a power cut only when its directory was synced as well. */
+  /** A new or renamed file survives a power failure only after its directory was synced. */
   async syncDirectory(path: string): Promise<void> {
     const handle = await open(path, "r");
     try {
@@ -75,7 +75,7 @@ export class DiskFile {
     return buffer.subarray(0, filled);
   }
 
-  /** Writes all bytes at `position`. A short write is continued, so that its cause (a full disk) is thrown. */
+  /** Writes all bytes at `position`. Repeats short writes, so that their cause (a full disk) is thrown. */
   async write(bytes: Uint8Array, position: number): Promise<void> {
     this.disk.fault?.("write", this.path);
     let written = 0;
@@ -90,7 +90,7 @@ export class DiskFile {
     }
   }
 
-  /** Resolves when the data (and the length) is on the disk: fdatasync, which skips the timestamps. */
+  /** Resolves when content and length are on disk (fdatasync). */
   async sync(): Promise<void> {
     this.disk.fault?.("sync", this.path);
     await this.handle.datasync();

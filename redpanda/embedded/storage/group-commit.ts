@@ -1,17 +1,16 @@
 /**
- * Group commit: everything that arrives while one commit runs shares the next one.
+ * Group commit: all items that arrive during one commit share the next one.
  *
- * There is no timer: the size of a group is what the disk's own pace makes it. A lone item is committed at once, and
- * under load the cost of an fsync is divided among all that waited for it.
+ * There is no timer. A single item is committed at once; under load the groups grow with the duration of an fsync.
  */
 export class GroupCommit<Item> {
   #queue: Waiting<Item>[] = [];
   #running: Promise<void> | undefined;
 
-  /** @param commit makes the items durable, in order; what it throws is what every item of the group is refused with. */
+  /** @param commit makes the items durable, in order; its error rejects every item of the group. */
   constructor(private readonly commit: (items: Item[]) => Promise<void>) {}
 
-  /** Resolves once the item is durable; rejects when its group failed. Items are committed in the order of the calls. */
+  /** Resolves when the item is durable; rejects when its group failed. Items are committed in the order of the calls. */
   add(item: Item): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ item, resolve, reject });
@@ -19,20 +18,20 @@ export class GroupCommit<Item> {
     });
   }
 
-  /** Refuses all that waits for a later group: used when what runs now failed and the rest builds on it. */
+  /** Rejects all queued items, for a failed commit that the queued items depend on. */
   rejectWaiting(error: unknown): void {
-    const refused = this.#queue;
+    const rejected = this.#queue;
     this.#queue = [];
-    for (const { reject } of refused) reject(error);
+    for (const { reject } of rejected) reject(error);
   }
 
-  /** Resolves when nothing waits or runs. */
+  /** Resolves when no item is queued or being committed. */
   async idle(): Promise<void> {
     while (this.#running) await this.#running;
   }
 
   async #run(): Promise<void> {
-    // One turn of the microtask queue, so that requests read from the socket together make one group.
+    // One microtask turn, so that requests from one socket read form one group.
     await undefined;
     while (this.#queue.length > 0) {
       const group = this.#queue;

@@ -1,9 +1,8 @@
 /**
- * A small durable map from string to JSON: topics, committed offsets and the like. Changes are appended to one file,
- * synced in groups; when most of the file is overwritten entries, it is replaced by the present state in one step.
+ * A small durable map from string to JSON, for topics, committed offsets and other metadata. Changes are appended to one
+ * file and synced in groups. When the file has grown to REWRITE_FACTOR times the live entries, it is rewritten.
  *
- * A line is eight hexadecimal digits of CRC-32C, a space, and `["key",value]`; `null` removes the key.
- * Memory and, within a factor of four, disk are bounded by the live entries.
+ * A line is eight hexadecimal digits of CRC-32C, a space, and `["key",value]`; the value `null` removes the key.
  */
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -16,7 +15,7 @@ import { GroupCommit } from "./group-commit.ts";
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 export type Change = readonly [key: string, value: Json];
 
-/** Below this size a rewrite is not worth its fsyncs. */
+/** A smaller file is not rewritten. */
 const REWRITE_MIN_BYTES = 1024 * 1024;
 const REWRITE_FACTOR = 4;
 
@@ -24,7 +23,7 @@ export class Journal {
   readonly #entries = new Map<string, Json>();
   readonly #commits = new GroupCommit<readonly Change[]>((group) => this.#commit(group.flat()));
   #size = 0;
-  /** The size after the last rewrite, hence about that of the live entries. */
+  /** The size after the last rewrite: about that of the live entries. */
   #sizeRewritten = 0;
   #tailIsTorn = false;
 
@@ -34,7 +33,7 @@ export class Journal {
     private file: DiskFile,
   ) {}
 
-  /** Opens or makes the journal. The first line that a crash tore ends it. */
+  /** Opens or creates the journal. Reading ends at the first invalid line, and the rest is truncated. */
   static async open(disk: Disk, path: string): Promise<Journal> {
     const content = await readFile(path).catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return undefined;
@@ -55,14 +54,14 @@ export class Journal {
     return this.#entries.get(key);
   }
 
-  /** The entries whose key begins with `prefix`. */
+  /** The entries with keys that start with `prefix`. */
   *entries(prefix: string): Generator<[key: string, value: Json]> {
     for (const entry of this.#entries) if (entry[0].startsWith(prefix)) yield entry;
   }
 
   /**
-   * Makes the changes, all together; they can be read once they are durable, which is when this resolves.
-   * @throws KafkaError KAFKA_STORAGE_ERROR; then none of them was made.
+   * Applies the changes atomically. Resolves when they are durable; only then are they readable.
+   * @throws KafkaError KAFKA_STORAGE_ERROR: no change was applied.
    */
   write(changes: readonly Change[]): Promise<void> {
     return this.#commits.add(changes);
@@ -91,7 +90,7 @@ export class Journal {
     for (const change of changes) this.#apply(change);
   }
 
-  /** Puts a file with the live entries alone in the place of the old one. */
+  /** Replaces the file with one that has only the live entries. */
   async #rewrite(): Promise<void> {
     const bytes = Buffer.from([...this.#entries].map(line).join(""));
     const temporary = `${this.path}.new`;
@@ -101,7 +100,7 @@ export class Journal {
       await file.sync();
       await this.disk.rename(temporary, this.path);
     } catch {
-      // A disk too full for a second file may still have room for a line, and the old file has everything.
+      // A disk without space for a second file may have space for a line, and the old file is complete.
       this.#sizeRewritten = this.#size;
       return file.close();
     }
@@ -138,7 +137,7 @@ function* readLines(content: Buffer): Generator<{ change: Change; end: number }>
   for (let end = content.indexOf(10, at); end >= 0; end = content.indexOf(10, at)) {
     const text = content.subarray(at + 9, end);
     if (content.toString("latin1", at, at + 8) !== checksum(text)) return;
-    // The checksum says that these are the bytes that `line` made.
+    // The checksum shows that `line` wrote these bytes.
     yield { change: JSON.parse(text.toString()) as Change, end: end + 1 };
     at = end + 1;
   }

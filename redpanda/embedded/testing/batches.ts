@@ -1,9 +1,9 @@
-/** Record batches as a client makes them. */
+/** Record batches as clients build them. */
 import { gzipSync } from "node:zlib";
 import { Codec, RecordBatch } from "../log/batch.ts";
 import { crc32c } from "../log/crc32c.ts";
 import { recordsOf } from "../log/records.ts";
-import { Writer } from "../wire.ts";
+import { Writer } from "../wire/writer.ts";
 
 export interface RecordSpec {
   readonly key?: string | null;
@@ -18,7 +18,7 @@ export interface BatchSpec {
   readonly codec?: number;
 }
 
-/** A batch of these records; a string stands for a value without a key. */
+/** A batch of these records; a string is a value without a key. */
 export function batchOf(records: readonly (string | RecordSpec)[], spec: BatchSpec = {}): RecordBatch {
   const specs = records.map((record) => (typeof record === "string" ? { value: record } : record));
   const base = specs[0]?.timestamp ?? 1_000;
@@ -46,7 +46,7 @@ export function batchOf(records: readonly (string | RecordSpec)[], spec: BatchSp
   return new RecordBatch(Buffer.concat([head.finish(), tail]));
 }
 
-/** `offset:key=value` of every record in a buffer of whole batches. */
+/** `offset:key=value` of every record in a buffer of complete batches. */
 export function textsIn(buffer: Buffer): string[] {
   const texts: string[] = [];
   for (const batch of batchesIn(buffer)) {

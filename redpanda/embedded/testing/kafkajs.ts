@@ -1,8 +1,8 @@
-/** kafkajs as the services use it: quick to retry, quiet, and disconnected after the test. */
+/** kafkajs clients with short retries and no log, disconnected after the test. */
 import { type Consumer, type ConsumerConfig, Kafka, logLevel, Partitioners, type Producer } from "kafkajs";
 import { cleanUp } from "./temporary.ts";
 
-export interface Address {
+interface Address {
   readonly host?: string;
   readonly port: number;
 }
@@ -36,7 +36,7 @@ export interface Received {
   readonly value: string;
 }
 
-/** A running consumer and what it has received. */
+/** A running consumer and its received records. */
 export class RunningConsumer {
   readonly received: Received[] = [];
   readonly #waiting = new Set<() => void>();
@@ -73,7 +73,7 @@ export class RunningConsumer {
     return this.received.map(({ value }) => value);
   }
 
-  /** Resolves when `holds` is true of what was received. */
+  /** Resolves when the received records satisfy `holds`. */
   until(holds: (received: readonly Received[]) => boolean): Promise<void> {
     return new Promise((resolve) => {
       const check = () => {

@@ -1,10 +1,10 @@
-/** The broker as a process of its own, to be signalled and killed. */
+/** The broker as a child process. */
 import { join } from "node:path";
 import { cleanUp } from "./temporary.ts";
 
 const MAIN = join(import.meta.dir, "..", "main.ts");
 
-export interface End {
+interface End {
   readonly code: number | null;
   readonly stderr: string;
 }
@@ -15,11 +15,11 @@ export class BrokerProcess {
   private constructor(
     private readonly child: Child,
     private readonly output: ReadableStreamDefaultReader<Uint8Array>,
-    /** The line that it logged when it could be connected to. */
+    /** The fields of the log line "listening". */
     readonly listening: Readonly<Record<string, unknown>>,
   ) {}
 
-  /** On a free port, unless one is given. */
+  /** @param port 0: any free port. */
   static async start(dataDir: string, port = 0): Promise<BrokerProcess> {
     const child = spawn({ KAFKA_BROKERS: `localhost:${port}`, DATA_DIR: dataDir });
     const output = child.stdout.getReader();
@@ -33,7 +33,7 @@ export class BrokerProcess {
     throw new Error(`the broker did not start: ${await new Response(child.stderr).text()}`);
   }
 
-  /** As when a pipe's reader ends. */
+  /** Closes the reading end of its stdout. */
   async closeOutput(): Promise<void> {
     await this.output.cancel();
   }
@@ -48,7 +48,7 @@ export class BrokerProcess {
   }
 }
 
-/** Runs the broker with settings at which it is to fail. */
+/** Runs the broker with invalid settings, until it exits. */
 export function runToEnd(env: Record<string, string>): Promise<End> {
   return endOf(spawn(env));
 }

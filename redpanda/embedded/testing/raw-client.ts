@@ -1,9 +1,10 @@
-/** A client that can say what real clients never would, and each API in each version. */
+/** A client that can send any bytes, and every API in every version. */
 import type { Socket } from "bun";
-import { apis } from "../apis.ts";
 import type { Broker } from "../broker.ts";
+import { apis } from "../registry.ts";
 import { Frames } from "../server/frames.ts";
-import { Reader, Writer } from "../wire.ts";
+import { Reader } from "../wire/reader.ts";
+import { Writer } from "../wire/writer.ts";
 import { cleanUp } from "./temporary.ts";
 
 export class RawClient {
@@ -37,7 +38,7 @@ export class RawClient {
     return client;
   }
 
-  /** Sends a request and resolves with its response, behind the header. */
+  /** Sends a request and resolves with the body of its response. */
   async request(apiKey: number, version: number, body: (writer: Writer) => void = () => {}): Promise<Reader> {
     this.send(apiKey, version, body);
     return this.response(apiKey, version);
@@ -56,7 +57,7 @@ export class RawClient {
     this.sendFrame(Buffer.concat([header.finish(), rest.finish()]));
   }
 
-  /** The next response, read as one of that API and version. */
+  /** The body of the next response, for this API and version. */
   async response(apiKey: number, version: number): Promise<Reader> {
     const flexible = version >= (apis.get(apiKey)?.flexibleFrom ?? Number.POSITIVE_INFINITY);
     const frame = new Reader(await this.nextFrame());
@@ -70,7 +71,7 @@ export class RawClient {
     this.sendBytes(Buffer.concat([new Writer().int32(frame.length).finish(), frame]));
   }
 
-  /** Bytes as they are; tests keep them small enough for the socket's buffer. */
+  /** Sends raw bytes, which must fit into the buffer of the socket. */
   sendBytes(bytes: Uint8Array): void {
     this.#socket?.write(bytes);
   }
@@ -84,7 +85,7 @@ export class RawClient {
     });
   }
 
-  /** Stops reading, as a client does that is stuck. */
+  /** Stops reading. */
   pause(): void {
     this.#socket?.pause();
   }

@@ -1,11 +1,13 @@
-/** Bodies of requests, for `RawClient`. Each writes one version of its API, the one that its comment names. */
-import { ApiKey } from "../apis.ts";
+/** Request bodies for `RawClient`, each in the version that its comment names. */
+
 import { ErrorCode } from "../errors.ts";
 import type { RecordBatch } from "../log/batch.ts";
-import type { Reader, Writer } from "../wire.ts";
+import { ApiKey } from "../registry.ts";
+import type { Reader } from "../wire/reader.ts";
+import type { Writer } from "../wire/writer.ts";
 import type { RawClient } from "./raw-client.ts";
 
-/** CreateTopics 2. Throws unless it worked. */
+/** CreateTopics 2. @throws Error when the topic was not created. */
 export async function createTopic(
   client: RawClient,
   name: string,
@@ -46,7 +48,7 @@ export function produceBody(topic: string, batch: RecordBatch | Buffer, acks = -
   };
 }
 
-/** The answer for the first partition of a Produce 7. */
+/** The result of the first partition of a Produce 7 response. */
 export function produced(response: Reader): { code: number; baseOffset: number } {
   const [topic] = response.structs(() => {
     response.string();
@@ -66,7 +68,7 @@ export function produced(response: Reader): { code: number; baseOffset: number }
 /** Fetch 11. */
 export const FETCH = 11;
 
-export interface FetchSpec {
+interface FetchSpec {
   readonly offset?: number;
   readonly maxWaitMs?: number;
   readonly minBytes?: number;
@@ -95,7 +97,7 @@ export function fetchBody(topic: string, spec: FetchSpec = {}) {
   };
 }
 
-/** The answer for the first partition of a Fetch 11. */
+/** The result of the first partition of a Fetch 11 response. */
 export function fetched(response: Reader): { code: number; highWatermark: number; records: Buffer } {
   response.int32();
   const code = response.int16();

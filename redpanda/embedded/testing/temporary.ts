@@ -1,6 +1,6 @@
 /**
- * What tests make and what has to be gone after each: directories, brokers, connections. Each file that uses this says
- * `afterEach(cleanAll)`: a hook that is set here would be that of the first file only.
+ * Directories, brokers and connections that are released after each test. Each test file calls `afterEach(cleanAll)`
+ * itself, because a hook set here would apply to the first file only.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -9,12 +9,12 @@ import { type Broker, type BrokerOptions, startBroker } from "../broker.ts";
 
 const cleanups: (() => unknown)[] = [];
 
-/** Last made, first cleaned: clients before their broker, the broker before its directory. */
+/** In reverse order: clients before their broker, the broker before its directory. */
 export async function cleanAll(): Promise<void> {
   for (let clean = cleanups.pop(); clean; clean = cleanups.pop()) await clean();
 }
 
-/** Runs after the test, also when it fails. */
+/** Registers a function to run after the test, also when it fails. */
 export function cleanUp(clean: () => unknown): void {
   cleanups.push(clean);
 }
@@ -25,7 +25,7 @@ export async function temporaryDirectory(): Promise<string> {
   return directory;
 }
 
-/** A broker on a free port; in a directory of its own unless one is given. */
+/** A broker on a free port, by default in a temporary directory. */
 export async function temporaryBroker(options: Partial<BrokerOptions> = {}): Promise<Broker> {
   const dataDir = options.dataDir ?? (await temporaryDirectory());
   const broker = await startBroker({

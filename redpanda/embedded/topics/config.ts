@@ -1,15 +1,16 @@
 /**
- * Topic configurations: their names, defaults and checks.
- * Source: https://kafka.apache.org/documentation/#topicconfigs; where a default differs, the entry says so.
+ * Topic configurations: names, defaults, validation.
+ * Source: https://kafka.apache.org/documentation/#topicconfigs; an entry notes where its default differs.
  */
 import { ErrorCode, KafkaError } from "../errors.ts";
 
-/** The settings as the broker uses them. */
+/** The settings in the form that the broker uses. */
 export interface TopicConfig {
   readonly compact: boolean;
   readonly delete: boolean;
-  /** -1: no limit; so for the next. */
+  /** -1: no limit. */
   readonly retentionMs: number;
+  /** -1: no limit. */
   readonly retentionBytes: number;
   readonly segmentBytes: number;
   readonly segmentMs: number;
@@ -19,13 +20,13 @@ export interface TopicConfig {
   readonly deleteRetentionMs: number;
 }
 
-/** The type codes of DescribeConfigs responses. */
+/** Type codes in DescribeConfigs responses. */
 export const ConfigType = { boolean: 1, string: 2, int: 3, long: 5, double: 6, list: 7 } as const;
 
 interface Definition {
   readonly type: (typeof ConfigType)[keyof typeof ConfigType];
   readonly default: string;
-  /** Whether the value is allowed, beyond being of the type. */
+  /** Whether the value is valid. */
   readonly allows: (value: string) => boolean;
 }
 
@@ -51,7 +52,7 @@ const definitions: Readonly<Record<string, Definition>> = {
   },
   "retention.ms": long(WEEK_MS, -1),
   "retention.bytes": long(-1, -1),
-  // Kafka: 1 GiB. Smaller here, because the last segment is verified byte by byte at each start.
+  // 1 GiB in Kafka. Smaller here, because the active segment is verified at each start.
   "segment.bytes": long(64 * 1024 * 1024, 14),
   "segment.ms": long(WEEK_MS, 1),
   "max.message.bytes": long(1024 * 1024 + 12, 0),
@@ -62,10 +63,10 @@ const definitions: Readonly<Record<string, Definition>> = {
     allows: (text) => /^\d+(\.\d+)?$/.test(text) && Number(text) <= 1,
   },
   "delete.retention.ms": long(24 * HOUR_MS, 0),
-  // What these could be set to beyond their default is not supported, and refusing it is better than ignoring it.
+  // Only the default is supported; other values are refused.
   "compression.type": oneOf("producer"),
   "message.timestamp.type": oneOf("CreateTime"),
-  // Accepted without effect: there is one replica, each append is flushed, and files have no such tuning.
+  // Accepted without effect: there is one replica, every append is flushed, and files are not tunable.
   "min.insync.replicas": long(1, 1),
   "flush.messages": long(1, 0),
   "flush.ms": long(0, 0),
@@ -78,7 +79,7 @@ const definitions: Readonly<Record<string, Definition>> = {
   "unclean.leader.election.enable": oneOf("false", "true"),
 };
 
-/** @throws KafkaError INVALID_CONFIG for an unknown name or a value that is not allowed. */
+/** @throws KafkaError INVALID_CONFIG for an unknown name or an invalid value. */
 export function parseTopicConfig(overrides: Readonly<Record<string, string>>): TopicConfig {
   for (const [name, value] of Object.entries(overrides)) {
     const definition = Object.hasOwn(definitions, name) ? definitions[name] : undefined;
@@ -113,15 +114,15 @@ export interface ConfigEntry {
   readonly type: number;
 }
 
-/** The source codes of DescribeConfigs responses. */
+/** Source codes in DescribeConfigs responses. */
 export const ConfigSource = { topic: 1, broker: 4, default: 5 } as const;
 
-/** Every configuration with its value in force, for DescribeConfigs. */
+/** Every configuration with its effective value, for DescribeConfigs. */
 export function describeTopicConfig(overrides: Readonly<Record<string, string>>): ConfigEntry[] {
   return Object.entries(definitions).map(([name, definition]) => ({
     name,
     value: overrides[name] ?? definition.default,
-    // They are set when a topic is created, and stay.
+    // Configurations are set at creation and cannot be changed.
     isReadOnly: true,
     source: Object.hasOwn(overrides, name) ? ConfigSource.topic : ConfigSource.default,
     type: definition.type,

@@ -1,15 +1,15 @@
-/** How a topic stands in the journal and on disk, and what it may be called and consist of. */
+/** A topic in the journal and on disk; validation of its name and partition count. */
 import { ErrorCode, KafkaError } from "../errors.ts";
 import type { Json } from "../storage/journal.ts";
 
-/** Each partition holds a file open; a request for more is a slip of the keyboard. */
-export const MAX_PARTITIONS = 1000;
+/** Each segment of a partition keeps a file open. */
+const MAX_PARTITIONS = 1000;
 
 export interface TopicEntry {
-  /** 32 hexadecimal digits; a topic that is deleted and made again gets another one (KIP-516). */
+  /** 32 hexadecimal digits. A topic that is created again gets a new id (KIP-516). */
   readonly id: string;
   readonly partitions: number;
-  /** Configurations that differ from the defaults. */
+  /** The configurations given at creation. */
   readonly overrides: Readonly<Record<string, string>>;
 }
 
@@ -19,24 +19,23 @@ export function topicKey(name: string): string {
   return PREFIX + name;
 }
 
-/** Where DeleteRecords keeps the first offset that may be read. */
+/** The key of the log start offset that DeleteRecords has set. */
 export function startKey({ id }: { readonly id: string }, partition: number): string {
   return `start/${id}/${partition}`;
 }
 
-/** The id keeps apart topics that differ only in case, on file systems that do not; 233 characters at most. */
+/** The id separates topics that differ only in case on case-insensitive file systems. At most 233 characters. */
 export function directoryName({ name, id }: { readonly name: string; readonly id: string }): string {
   return `${name.slice(0, 200)}.${id}`;
 }
 
-/** All topics that there are. */
 export function* readTopicEntries(
   entries: (prefix: string) => Iterable<readonly [key: string, value: Json]>,
 ): Generator<{ name: string; entry: TopicEntry }> {
   for (const [key, value] of entries(PREFIX)) yield { name: key.slice(PREFIX.length), entry: toEntry(value) };
 }
 
-/** The journal's checksums have proved that this is what was written; this proves that this version wrote it. */
+/** The journal checks its checksums; this checks that the entry has the format of this version. */
 function toEntry(value: Json): TopicEntry {
   if (typeof value === "object" && value !== null && "id" in value) {
     const { id, partitions, overrides } = value;
@@ -45,7 +44,7 @@ function toEntry(value: Json): TopicEntry {
       return { id, partitions, overrides: Object.fromEntries(texts) };
     }
   }
-  throw new Error(`the journal holds a topic that this version cannot read: ${JSON.stringify(value)}`);
+  throw new Error(`the journal has a topic entry of an unknown format: ${JSON.stringify(value)}`);
 }
 
 /** Source: Apache Kafka, org.apache.kafka.common.internals.Topic. @throws KafkaError INVALID_TOPIC_EXCEPTION */

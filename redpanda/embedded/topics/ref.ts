@@ -1,7 +1,8 @@
-/** How requests name a topic: by name, or by id from some version of an API on (KIP-516). */
-import type { Reader, Writer } from "../wire.ts";
+/** A topic reference in a request: a name or, in later versions of an API, an id (KIP-516). */
+import type { Reader } from "../wire/reader.ts";
+import type { Writer } from "../wire/writer.ts";
 
-/** One of the two is set, the other null. */
+/** One field is set, the other is null. */
 export interface TopicRef {
   readonly name: string | null;
   readonly id: string | null;
@@ -13,7 +14,7 @@ export function readTopic(reader: Reader, byId: boolean): TopicRef {
   return byId ? { name: null, id: reader.uuid() } : { name: reader.string(), id: null };
 }
 
-/** Writes the reference back in the form in which it came. */
+/** The counterpart of `readTopic`. */
 export function writeTopic(writer: Writer, { name, id }: TopicRef, byId: boolean): void {
   if (byId) writer.uuid(id ?? NO_TOPIC_ID);
   else writer.string(name ?? "");

@@ -1,6 +1,6 @@
 /**
- * 64-bit integers as numbers: exact up to 2^53, which no offset, timestamp or producer id of this broker comes near.
- * Four times as fast as BigInt, and the rest of the code can calculate with them.
+ * 64-bit integers as numbers: exact up to 2^53, far above every offset, timestamp and producer id of this broker. Four
+ * times as fast as BigInt.
  */
 
 /** Big-endian; negative values included. */

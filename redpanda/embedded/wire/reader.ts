@@ -2,13 +2,13 @@
  * Reads the primitive types of the Kafka protocol from one request frame.
  * Source: https://kafka.apache.org/protocol.html#protocol_types; compact types and tagged fields: KIP-482.
  *
- * The same call reads both encodings: in a "flexible" version of an API strings, bytes and arrays carry an unsigned
- * varint length plus one, and every structure ends in tagged fields. So a handler is written once for all versions.
+ * Each method reads both encodings: in a "flexible" version of an API the length of a string, byte array or array is an
+ * unsigned varint of length + 1, and every structure ends in tagged fields.
  */
 
 import { readInt64 } from "./int64.ts";
 
-/** The frame is not what its header says: truncated, or a length that cannot be. The connection is closed on it. */
+/** The frame is truncated or contains an invalid length. The connection is closed. */
 export class WireError extends Error {
   override readonly name = "WireError";
 }
@@ -29,7 +29,7 @@ export class Reader {
     return this.#at;
   }
 
-  /** The same bytes from here on, read with the other encoding; a request header and its body may differ in it. */
+  /** A reader for the remaining bytes; a request body may have another encoding than its header. */
   rest(flexible: boolean): Reader {
     return new Reader(this.buffer.subarray(this.#at), flexible);
   }
@@ -65,13 +65,13 @@ export class Reader {
     throw new WireError("a varint is longer than five bytes");
   }
 
-  /** A zigzag varint, as records use it. */
+  /** A zigzag varint, as in records. */
   varint(): number {
     const raw = this.unsignedVarint();
     return raw % 2 === 0 ? raw / 2 : -(raw + 1) / 2;
   }
 
-  /** A zigzag varlong: the deltas of timestamps. Exact up to 2^53. */
+  /** A zigzag varlong, as in timestamp deltas. Exact up to 2^53. */
   varlong(): number {
     let value = 0;
     for (let shift = 0; shift < 70; shift += 7) {
@@ -90,7 +90,7 @@ export class Reader {
 
   string(): string {
     const value = this.nullableString();
-    if (value === null) throw new WireError("a string that must not be null is null");
+    if (value === null) throw new WireError("null in a string that is not nullable");
     return value;
   }
 
@@ -123,14 +123,14 @@ export class Reader {
   nullableArray<T>(read: (reader: this) => T): T[] | null {
     const length = this.flexible ? this.unsignedVarint() - 1 : this.int32();
     if (length < 0) return null;
-    // Every element takes at least a byte, so a longer count is a lie that would only reserve memory.
+    // Every element takes at least one byte, so a larger count is invalid.
     if (length > this.remaining) throw new WireError(`an array of ${length} in ${this.remaining} bytes`);
     const items: T[] = [];
     for (let i = 0; i < length; i++) items.push(read(this));
     return items;
   }
 
-  /** An array of structures, each of which ends in tagged fields when the version is flexible. */
+  /** An array of structures, each with tagged fields at the end in flexible versions. */
   structs<T>(read: (reader: this) => T): T[] {
     return this.nullableStructs(read) ?? [];
   }
@@ -143,7 +143,7 @@ export class Reader {
     });
   }
 
-  /** Tagged fields are optional by definition (KIP-482); this broker needs none of them. */
+  /** Tagged fields are optional (KIP-482); this broker uses none. */
   skipTags(): void {
     if (!this.flexible) return;
     for (let count = this.unsignedVarint(); count > 0; count--) {
@@ -155,7 +155,7 @@ export class Reader {
   #take(length: number): number {
     const at = this.#at;
     if (length < 0 || length > this.buffer.length - at) {
-      throw new WireError(`${length} bytes wanted at ${at}, the frame has ${this.buffer.length}`);
+      throw new WireError(`${length} bytes expected at ${at}, the frame has ${this.buffer.length}`);
     }
     this.#at = at + length;
     return at;

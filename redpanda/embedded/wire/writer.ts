@@ -1,8 +1,8 @@
 /**
- * Writes the primitive types of the Kafka protocol into one buffer that grows.
+ * Writes the primitive types of the Kafka protocol into one growing buffer.
  * Source: https://kafka.apache.org/protocol.html#protocol_types; compact types and tagged fields: KIP-482.
  *
- * The counterpart of `Reader`: one call for both encodings, chosen by whether the version is flexible.
+ * The counterpart of `Reader`: each method writes the encoding of the version, flexible or not.
  */
 import { writeInt64 } from "./int64.ts";
 
@@ -10,7 +10,7 @@ export class Writer {
   #buffer: Buffer;
   #length = 0;
 
-  /** @param capacity bytes to begin with; a right guess saves the copy that growing costs. */
+  /** @param capacity the initial size in bytes; a good estimate avoids copies. */
   constructor(
     private readonly flexible = false,
     capacity = 256,
@@ -18,7 +18,7 @@ export class Writer {
     this.#buffer = Buffer.allocUnsafe(capacity);
   }
 
-  /** What was written, without a copy. */
+  /** The written bytes, as a view. */
   finish(): Buffer {
     return this.#buffer.subarray(0, this.#length);
   }
@@ -27,7 +27,7 @@ export class Writer {
     return this.#length;
   }
 
-  /** Makes room for `bytes` more at once. */
+  /** Grows the buffer for at least `bytes` more. */
   reserve(bytes: number): void {
     const needed = this.#length + bytes;
     if (needed <= this.#buffer.length) return;
@@ -70,7 +70,7 @@ export class Writer {
     return this.#byte(rest);
   }
 
-  /** A zigzag varint or varlong, as records use them. */
+  /** A zigzag varint or varlong, as in records. */
   varint(value: number): this {
     return this.unsignedVarint(value >= 0 ? value * 2 : -value * 2 - 1);
   }
@@ -115,7 +115,7 @@ export class Writer {
     return this;
   }
 
-  /** An array of structures, each of which ends in tagged fields when the version is flexible. */
+  /** An array of structures, each with tagged fields at the end in flexible versions. */
   structs<T>(items: readonly T[], write: (item: T) => void): this {
     return this.array(items, (item) => {
       write(item);
@@ -123,7 +123,7 @@ export class Writer {
     });
   }
 
-  /** Ends a structure: no tagged field is set. */
+  /** Ends a structure without tagged fields. */
   noTags(): this {
     return this.flexible ? this.#byte(0) : this;
   }

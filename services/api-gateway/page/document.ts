@@ -9,7 +9,7 @@ export interface PageSettings {
 }
 
 /** Names of the files that the document needs. */
-export interface PageFiles {
+interface PageFiles {
   readonly script: string;
   readonly style: string;
   readonly icon: string;

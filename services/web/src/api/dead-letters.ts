@@ -34,7 +34,7 @@ export interface DeadLetterDetails extends Omit<DeadLetterSummary, "edited" | "b
   readonly lineLength: number;
 }
 
-export interface Replay {
+interface Replay {
   readonly id: number;
   readonly outcome: string;
   readonly detail?: string;

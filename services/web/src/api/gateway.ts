@@ -13,7 +13,7 @@ export async function signInAs(customerId: string, role: Session["role"]): Promi
   return (await request<Session>("/sessions", { method: "POST", body })).body;
 }
 
-export interface Placed {
+interface Placed {
   readonly orderId: string;
   /** Whether the gateway had it already: nothing happened this time. */
   readonly replayed: boolean;

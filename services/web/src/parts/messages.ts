@@ -1,5 +1,5 @@
 /** What the page says about a kind of message. */
-export interface MessageWords {
+interface MessageWords {
   /** Its name in the code. */
   readonly name: string;
   readonly topic: string;

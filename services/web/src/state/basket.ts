@@ -11,7 +11,7 @@ export const MAX_LINES = 100;
  * What somebody means to order. It has the id of the order that it will become from its first line on: whichever
  * tab, click or reload sends it, it is the same order.
  */
-export interface Basket {
+interface Basket {
   readonly orderId: string;
   readonly lines: readonly Line[];
 }

@@ -14,7 +14,7 @@ import { isRecord, onStoredElsewhere, readStored, writeStored } from "./storage.
  * An order that was sent and not acknowledged yet. It is kept until the gateway says that it has it or will not
  * have it, over reloads too, and sent again meanwhile: always under the same id, so it takes effect once.
  */
-export interface Sending {
+interface Sending {
   readonly orderId: string;
   readonly lines: readonly Line[];
   /** How often there was no answer. */

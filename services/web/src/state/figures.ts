@@ -6,7 +6,7 @@ import { WINDOW_S } from "./meter.ts";
 export const figures = signal<FiguresReport | undefined>(undefined);
 
 /** One reading of what waits, over the whole store. `null`: a service, or the broker, did not answer. */
-export interface Backlog {
+interface Backlog {
   readonly oldestAgeS: number | null;
   readonly lag: number | null;
 }

@@ -7,7 +7,7 @@ const MAX_TRACKED = 5_000;
 const MAX_TIMES = 1_000;
 
 /** One second of what this page has seen. */
-export interface Second {
+interface Second {
   readonly accepted: number;
   readonly confirmed: number;
   /** Of the times to confirmation known at its end; undefined without any. */
@@ -16,7 +16,7 @@ export interface Second {
 }
 
 /** Figures of the orders that this page has placed and heard of. */
-export interface Readings {
+interface Readings {
   /** The last WINDOW_S seconds, oldest first; the one that is under way is not among them. */
   readonly seconds: readonly Second[];
   readonly accepted: number;

@@ -14,7 +14,7 @@ window.addEventListener("hashchange", () => {
 
 export const route = computed<Route>(() => parseRoute(hash.value));
 
-export function parseRoute(text: string): Route {
+function parseRoute(text: string): Route {
   const path = text.replace(/^#\/?/, "").replace(/\/$/, "");
   if (path === "") return { view: "shop" };
   const view = plain.find((name) => name === path);

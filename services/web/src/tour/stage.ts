@@ -11,7 +11,7 @@ const FIRST_PAUSE_MS = 60;
 const LONGEST_PAUSE_MS = 800;
 
 /** What was promised did not happen. */
-export class Broken extends Error {
+class Broken extends Error {
   override readonly name = "Broken";
 }
 

@@ -8,7 +8,7 @@ export interface TourStep {
   readonly state: "running" | "done" | "failed";
 }
 
-export interface Performance {
+interface Performance {
   readonly state: "idle" | "running" | "held" | "broken";
   readonly steps: readonly TourStep[];
   /** What was seen in the end. */
@@ -18,7 +18,7 @@ export interface Performance {
 }
 
 /** Tells, and does, one thing after the other. */
-export interface Script {
+interface Script {
   readonly stage: Stage;
   /** Shows a step while it is done. */
   step<T>(text: string, work: () => Promise<T>): Promise<T>;

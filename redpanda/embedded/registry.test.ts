@@ -1,10 +1,11 @@
 import { afterEach, expect, test } from "bun:test";
-import { ApiKey, apis } from "./apis.ts";
 import { ErrorCode } from "./errors.ts";
+import { ApiKey, apis } from "./registry.ts";
 import { RawClient } from "./testing/raw-client.ts";
 import { createTopic } from "./testing/requests.ts";
 import { cleanAll, temporaryBroker } from "./testing/temporary.ts";
-import { Reader, Writer } from "./wire.ts";
+import { Reader } from "./wire/reader.ts";
+import { Writer } from "./wire/writer.ts";
 
 afterEach(cleanAll);
 

@@ -1,4 +1,4 @@
-/** The table of all APIs that this broker speaks: a file each under `api/`. UNSUPPORTED.md lists the others. */
+/** The table of the supported APIs, one file each in `api/`. UNSUPPORTED.md lists the others. */
 
 import { produce } from "./api/00-produce.ts";
 import { fetch } from "./api/01-fetch.ts";
@@ -22,9 +22,9 @@ import { describeConfigs } from "./api/32-describe-configs.ts";
 import { createPartitions } from "./api/37-create-partitions.ts";
 import { deleteGroups } from "./api/42-delete-groups.ts";
 import { describeCluster } from "./api/60-describe-cluster.ts";
-import type { Api } from "./api.ts";
+import type { Api } from "./define-api.ts";
 
-/** Numbers of the APIs. Source: https://kafka.apache.org/protocol.html#protocol_api_keys */
+/** API keys. Source: https://kafka.apache.org/protocol.html#protocol_api_keys */
 export const ApiKey = {
   Produce: 0,
   Fetch: 1,
@@ -64,7 +64,7 @@ const all: readonly Api[] = [
   syncGroup,
   describeGroups,
   listGroups,
-  apiVersions,
+  apiVersions(() => apis.values()),
   createTopics,
   deleteTopics,
   deleteRecords,

@@ -16,7 +16,9 @@ interface Edge extends Import {
 }
 
 /** The specifiers that a file imports: static, dynamic, re-exported, types included. */
-export function importsOf(path: string, text: string): Import[] {
+export function importsOf(path: string, content: string): Import[] {
+  // The transpiler does not parse the first line of a command.
+  const text = content.replace(/^#!.*/, "");
   const transpiler = new Bun.Transpiler({ loader: path.endsWith("x") ? "tsx" : "ts" });
   const scan = (source: string) =>
     transpiler

@@ -9,6 +9,7 @@ COPY package.json bun.lock bunfig.toml ./
 COPY shared/contracts/package.json shared/contracts/
 COPY shared/messaging/package.json shared/messaging/
 COPY shared/service/package.json shared/service/
+COPY services/package.json services/
 COPY services/api-gateway/package.json services/api-gateway/
 COPY services/inventory/package.json services/inventory/
 COPY services/notification/package.json services/notification/

@@ -1,4 +1,4 @@
-import { serviceNames, services } from "@distributed-messaging/supervisor/store";
+import { serviceNames, services } from "@distributed-messaging/services/registry";
 import { runCommand } from "./command/command.ts";
 import { compose, requireDocker } from "./compose/docker.ts";
 import { seedCatalogue } from "./start/seed.ts";

@@ -1,6 +1,6 @@
 /** In a container: exit code 0 if the service that SERVICE names is ready, else 1 with a line that says why. */
 import { errorText } from "@distributed-messaging/messaging/errors";
-import { services } from "@distributed-messaging/supervisor/store";
+import { services } from "@distributed-messaging/services/registry";
 
 const name = process.env.SERVICE ?? "";
 const service = Object.entries(services).find(([known]) => known === name)?.[1];

@@ -1,13 +1,13 @@
-import { allTopics } from "@distributed-messaging/contracts";
 import { describeProvisioned, ProvisionFailed, provision } from "@distributed-messaging/redpanda/provision";
 import { ConfigError, commonSettings, loadConfig } from "@distributed-messaging/service/config";
 import { kafkaSettings } from "@distributed-messaging/service/defaults";
+import { storeTopics } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
 import { runCommand } from "./command/command.ts";
 import { UsageError } from "./start/settings.ts";
 
 /**
- * `bun scripts/provision.ts`: creates the topics of shared/contracts on the brokers that KAFKA_BROKERS names, with
+ * `bun scripts/provision.ts`: creates the topics of the store on the brokers that KAFKA_BROKERS names, with
  * TOPIC_REPLICATION as their replication factor. compose.yaml runs it before the services.
  */
 
@@ -21,7 +21,9 @@ async function main(): Promise<number> {
     const config = loadConfig(Config, process.env, "provision");
     const replication = config.TOPIC_REPLICATION;
     const options = replication === undefined ? {} : { replication };
-    const done = describeProvisioned(await provision(kafkaSettings("provision", config), allTopics, options));
+    const done = describeProvisioned(
+      await provision(kafkaSettings("provision", config), storeTopics, options),
+    );
     for (const line of done.length === 0 ? ["every topic is up to date"] : done) console.log(line);
     return 0;
   } catch (error) {

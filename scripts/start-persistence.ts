@@ -8,7 +8,8 @@ import {
 } from "@distributed-messaging/messaging";
 import { errorText } from "@distributed-messaging/messaging/errors";
 import { kitMigrations } from "@distributed-messaging/messaging/schema";
-import { ROOT, type ServiceName, serviceNames } from "@distributed-messaging/supervisor/store";
+import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
+import { ROOT } from "@distributed-messaging/supervisor/store";
 import { runCommand } from "./command/command.ts";
 import { readSettings, UsageError } from "./start/settings.ts";
 

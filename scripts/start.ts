@@ -1,8 +1,8 @@
 import { parseArgs } from "node:util";
 import { errorText } from "@distributed-messaging/messaging/errors";
+import { serviceNames } from "@distributed-messaging/services/registry";
 import { openCounter } from "@distributed-messaging/supervisor/http/start";
 import { freePorts, whyUnusable } from "@distributed-messaging/supervisor/ports";
-import { serviceNames } from "@distributed-messaging/supervisor/store";
 import { Supervisor } from "@distributed-messaging/supervisor/supervisor";
 import { runCommand } from "./command/command.ts";
 import { COMPOSE_BROKERS, compose, requireDocker } from "./compose/docker.ts";

@@ -6,8 +6,9 @@ import {
   KAFKA_DIR,
   provideApacheKafka,
 } from "@distributed-messaging/redpanda/apache-kafka/jars";
+import { serviceNames, services } from "@distributed-messaging/services/registry";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
-import { ROOT, serviceNames, services } from "@distributed-messaging/supervisor/store";
+import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Supervisor } from "@distributed-messaging/supervisor/supervisor";
 import { runCommand } from "./command/command.ts";
 

@@ -1,7 +1,7 @@
+import { serviceNames } from "@distributed-messaging/services/registry";
 import type { Order } from "../support/answers.ts";
 import { eventually } from "../support/eventually.ts";
 import type { OwnStore } from "../support/own-store.ts";
-import { serviceNames } from "../support/store.ts";
 import type { Load } from "./load.ts";
 
 /** Everything that was held up has to come through: minutes of it, when the parts were away for minutes. */

@@ -4,10 +4,10 @@ import {
   issueToken,
   type PrivateJwk,
 } from "@distributed-messaging/service/identity/auth";
+import type { ServiceName } from "@distributed-messaging/services/registry";
 import { type Answer, problemIn } from "../support/answers.ts";
 import { Listener } from "../support/listener.ts";
 import { describeOwn, OwnStore, processNames, useStore } from "../support/own-store.ts";
-import type { ServiceName } from "../support/store.ts";
 
 // At the level that writes the most, so that what is never logged can be seen not to be.
 const store = useStore({ env: { LOG_LEVEL: "trace" } });

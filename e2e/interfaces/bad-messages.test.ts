@@ -7,11 +7,11 @@ import {
   StockReserved,
 } from "@distributed-messaging/contracts";
 import { generateSigningKey, issueToken } from "@distributed-messaging/service/identity/auth";
+import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { badRecords, cloudEvent } from "../support/bad-messages.ts";
 import { eventually } from "../support/eventually.ts";
 import { describeOwn, type OwnStore, useOwnStore } from "../support/own-store.ts";
 import { untilQuiet } from "../support/quiet.ts";
-import { type ServiceName, serviceNames } from "../support/store.ts";
 
 const LIMIT_MS = 90_000;
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { type Answer, problemIn } from "../support/answers.ts";
 import { strangeIds } from "../support/bad-orders.ts";
 import { useStore } from "../support/own-store.ts";
-import { type ServiceName, serviceNames } from "../support/store.ts";
 
 const store = useStore();
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { allMessages, allTopics } from "@distributed-messaging/contracts";
+import { allMessages } from "@distributed-messaging/contracts";
 import { CONTENT_TYPE, decode } from "@distributed-messaging/messaging";
+import { storeTopics } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
 import { parse } from "../support/answers.ts";
 import { useStore } from "../support/own-store.ts";
@@ -46,7 +47,7 @@ describe.skipIf(kcat === null)("kcat, a client made with librdkafka", () => {
     async () => {
       const { topics } = parse(Listing, JSON.parse(await run("-L", "-J")));
       const listed = new Map(topics.map(({ topic, partitions }) => [topic, partitions.length]));
-      for (const { name, partitions } of allTopics) {
+      for (const { name, partitions } of storeTopics) {
         expect({ name, partitions: listed.get(name) }).toEqual({ name, partitions });
       }
     },

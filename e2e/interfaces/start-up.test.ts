@@ -3,8 +3,9 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { acquireLock } from "@distributed-messaging/messaging/lock";
+import { serviceNames, services } from "@distributed-messaging/services/registry";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
-import { ROOT, serviceNames, services } from "@distributed-messaging/supervisor/store";
+import { ROOT } from "@distributed-messaging/supervisor/store";
 
 /** Nothing here is ever ready; what has not ended by itself then hangs, and the test says so. */
 const END_LIMIT_MS = 15_000;

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
+import { serviceNames } from "@distributed-messaging/services/registry";
 import type { Order } from "../support/answers.ts";
 import type { Customer, OrderRequest } from "../support/customer.ts";
 import { eventually } from "../support/eventually.ts";
 import { describeOwn, type OwnStore, processNames, useOwnStore } from "../support/own-store.ts";
 import { untilQuiet } from "../support/quiet.ts";
-import { serviceNames } from "../support/store.ts";
 
 const ORDERS = 200;
 const CLIENTS = 8;

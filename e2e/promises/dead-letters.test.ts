@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { PlaceOrder } from "@distributed-messaging/contracts";
+import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type Answer, ask, read, Session } from "../support/answers.ts";
 import { cloudEvent } from "../support/bad-messages.ts";
 import { eventually } from "../support/eventually.ts";
 import { useStore } from "../support/own-store.ts";
-import { type ServiceName, serviceNames } from "../support/store.ts";
 
 const LIMIT_MS = 90_000;
 const OTHERS = 999;

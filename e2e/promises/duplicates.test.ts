@@ -1,10 +1,9 @@
 import { expect, test } from "bun:test";
-import { allTopics } from "@distributed-messaging/contracts";
+import { serviceNames, storeTopics } from "@distributed-messaging/services/registry";
 import { demoOrders } from "../support/demo.ts";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
 import { untilQuiet } from "../support/quiet.ts";
 import { stateOf } from "../support/state.ts";
-import { serviceNames } from "../support/store.ts";
 
 const LIMIT_MS = 90_000;
 
@@ -27,7 +26,7 @@ describeOwn("every message again, byte for byte", () => {
       const emitted = serviceNames.map((name) => store.emitted(name));
       expect(before.notifications.flat()).toHaveLength(6);
 
-      const topics = await Promise.all(allTopics.map(({ name }) => store.records.read(name)));
+      const topics = await Promise.all(storeTopics.map(({ name }) => store.records.read(name)));
       const records = topics.flat();
       const ofOne = records.filter(({ key }) => String(key) === "ORDER_001");
       expect(ofOne, "PlaceOrder, OrderPlaced, StockReserved, OrderConfirmed").toHaveLength(4);
@@ -41,7 +40,7 @@ describeOwn("every message again, byte for byte", () => {
         serviceNames.map((name) => store.emitted(name)),
         "messages emitted",
       ).toEqual(emitted);
-      const copies = await Promise.all(allTopics.map(({ name }) => store.records.read(name)));
+      const copies = await Promise.all(storeTopics.map(({ name }) => store.records.read(name)));
       expect(copies.flat(), "the copies were there").toHaveLength(3 * records.length);
     },
     LIMIT_MS,

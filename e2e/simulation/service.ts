@@ -1,5 +1,6 @@
-import { allMessages, deadLetterTopic } from "@distributed-messaging/contracts";
+import { allMessages } from "@distributed-messaging/contracts";
 import {
+  deadLetterTopic,
   type Handler,
   type Logger,
   Messaging,
@@ -84,7 +85,7 @@ export function assemble<Parts>(
     definitions: allMessages,
     handlers: handlerWatch.watch(handlers, database, incarnation),
     timers: [...timers, ...handlerWatch.timers(database)],
-    deadLetterTopic: deadLetterTopic(service),
+    deadLetterTopic: deadLetterTopic(service).name,
     runtime,
     log,
     retry,

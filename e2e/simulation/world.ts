@@ -1,6 +1,6 @@
 import { drainMicrotasks } from "bun:jsc";
-import { allTopics } from "@distributed-messaging/contracts";
 import type { OutgoingRecord } from "@distributed-messaging/messaging/transport/transport";
+import { storeTopics } from "@distributed-messaging/services/registry";
 import { BrokerLog } from "./broker-log.ts";
 import { unleash } from "./chaos.ts";
 import { type FaultName, Faults } from "./faults.ts";
@@ -83,7 +83,7 @@ export class World implements Surroundings {
     this.trace = new Trace(() => this.scheduler.nowMs, options.tell);
     this.faults = new Faults(prng.fork("faults"), options.without ?? new Set());
     this.network = new Network({
-      log: new BrokerLog(allTopics),
+      log: new BrokerLog(storeTopics),
       scheduler: this.scheduler,
       faults: this.faults,
       prng: prng.fork("network"),

@@ -3,10 +3,11 @@ import { afterAll, beforeAll, describe } from "bun:test";
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { forEachService, type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { openCounter } from "@distributed-messaging/supervisor/http/start";
 import { Supervisor } from "@distributed-messaging/supervisor/supervisor";
 import { eventually } from "./eventually.ts";
-import { isRunningElsewhere, type ServiceName, Store, serviceNames } from "./store.ts";
+import { isRunningElsewhere, Store } from "./store.ts";
 
 export type ProcessName = ServiceName | "broker";
 export const processNames: readonly ProcessName[] = ["broker", ...serviceNames];
@@ -32,12 +33,7 @@ export class OwnStore extends Store {
       onLog: ({ process, line }) => lines.get(process)?.push(line),
     });
     super({
-      addresses: {
-        "api-gateway": supervisor.url("api-gateway"),
-        inventory: supervisor.url("inventory"),
-        order: supervisor.url("order"),
-        notification: supervisor.url("notification"),
-      },
+      addresses: forEachService((name) => supervisor.url(name)),
       brokers: supervisor.brokers,
       isFresh: true,
     });

@@ -1,8 +1,8 @@
 import { expect } from "bun:test";
 import { topicPartition } from "@distributed-messaging/messaging/transport/transport";
+import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { eventually } from "./eventually.ts";
 import type { OwnStore } from "./own-store.ts";
-import { type ServiceName, serviceNames } from "./store.ts";
 
 /**
  * Waits until nothing is on its way any more: whatever was emitted has been sent, and whatever was sent has been

@@ -1,7 +1,7 @@
+import { serviceNames } from "@distributed-messaging/services/registry";
 import type { Notification, Order, Stock } from "./answers.ts";
 import type { Customer } from "./customer.ts";
 import type { OwnStore } from "./own-store.ts";
-import { serviceNames } from "./store.ts";
 
 /** All that anybody can see of a store: what has to be the same before and after. */
 export interface State {

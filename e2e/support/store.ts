@@ -1,11 +1,10 @@
-import { type ServiceName, services, urlOf } from "@distributed-messaging/supervisor/store";
+import { forEachService, type ServiceName, services } from "@distributed-messaging/services/registry";
+import { urlOf } from "@distributed-messaging/supervisor/store";
 import { Type } from "@sinclair/typebox";
 import { type Answer, ask, Product, read, Stock } from "./answers.ts";
 import { Customer } from "./customer.ts";
 import { eventually } from "./eventually.ts";
 import { Records } from "./records.ts";
-
-export { type ServiceName, serviceNames } from "@distributed-messaging/supervisor/store";
 
 /** With `bun run test-e2e-local` the tests use a store that runs already, in place of ones of their own. */
 export const isRunningElsewhere = process.env.E2E_RUNNING === "true";
@@ -31,12 +30,7 @@ export class Store {
     const address = (name: ServiceName) =>
       urlOf(env.HOST ?? "127.0.0.1", Number(env[services[name].setting] ?? services[name].port));
     return new Store({
-      addresses: {
-        "api-gateway": address("api-gateway"),
-        inventory: address("inventory"),
-        order: address("order"),
-        notification: address("notification"),
-      },
+      addresses: forEachService(address),
       brokers: env.KAFKA_BROKERS ?? "localhost:9092",
       isFresh: false,
     });

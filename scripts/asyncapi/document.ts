@@ -22,13 +22,14 @@ import { orderHandlers } from "@distributed-messaging/order/handlers";
 import { migrations as orderMigrations } from "@distributed-messaging/order/migrations/index";
 import { OrderStore } from "@distributed-messaging/order/store";
 import { SigningKeys } from "@distributed-messaging/service/identity/signing-keys";
+import { storeTopics } from "@distributed-messaging/services/registry";
 
 /** Where the document is kept, from the root of the project. */
 export const ASYNCAPI_FILE = "docs/asyncapi.json";
 
 /** The store's AsyncAPI document as it should be. */
 export function asyncApiText(): string {
-  return `${JSON.stringify(asyncApi(allMessages, receivers()), null, 2)}\n`;
+  return `${JSON.stringify(asyncApi(allMessages, storeTopics, receivers()), null, 2)}\n`;
 }
 
 /** What each service takes: asked of its own handlers, on a database that is gone afterwards. */

@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { commonSettings } from "@distributed-messaging/service/config";
-import { ROOT, serviceNames, services } from "@distributed-messaging/supervisor/store";
+import { serviceNames, services } from "@distributed-messaging/services/registry";
+import { ROOT } from "@distributed-messaging/supervisor/store";
 import { compose } from "./docker.ts";
 
 /* What can be known of compose.yaml, Dockerfile and their configuration without a Docker engine. */

@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { deadLetterReasons } from "@distributed-messaging/messaging/dead-letters/dead-letter";
 import { errorText } from "@distributed-messaging/messaging/errors";
-import { type ServiceName, serviceNames } from "@distributed-messaging/supervisor/store";
+import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { UsageError } from "../start/settings.ts";
 import type { Filter } from "./client.ts";
 

@@ -3,7 +3,7 @@ import type {
   shownResult,
   shownSummary,
 } from "@distributed-messaging/service/admin/dead-letter-views";
-import type { ServiceName } from "@distributed-messaging/supervisor/store";
+import type { ServiceName } from "@distributed-messaging/services/registry";
 import { ask, expectAnswer } from "../command/http-client.ts";
 
 export type Summary = ReturnType<typeof shownSummary>;

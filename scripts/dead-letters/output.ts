@@ -1,4 +1,4 @@
-import type { ServiceName } from "@distributed-messaging/supervisor/store";
+import type { ServiceName } from "@distributed-messaging/services/registry";
 import { table } from "../command/table.ts";
 import type { Details, Result, Summary } from "./client.ts";
 

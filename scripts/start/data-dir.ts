@@ -1,7 +1,7 @@
 import { Database } from "bun:sqlite";
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { serviceNames } from "@distributed-messaging/supervisor/store";
+import { serviceNames } from "@distributed-messaging/services/registry";
 
 /** The data directory cannot be used as asked. The message is one line for the user. */
 export class DataDirError extends Error {

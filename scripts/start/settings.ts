@@ -1,11 +1,5 @@
-import {
-  broker,
-  type Ports,
-  type ServiceName,
-  serviceNames,
-  services,
-  supervisor,
-} from "@distributed-messaging/supervisor/store";
+import { forEachService, serviceNames, services } from "@distributed-messaging/services/registry";
+import { broker, type Ports, supervisor } from "@distributed-messaging/supervisor/store";
 
 /** Something the user asked for cannot be done. The message has one line for each reason. */
 export class UsageError extends Error {
@@ -37,13 +31,9 @@ export function readSettings(env: Environment): StartSettings {
     problems.push(`${setting}: expected an integer from 0 to 65535, got '${raw}'`);
     return 0;
   };
-  const of = (name: ServiceName) => port(services[name].setting, services[name].port);
   const ports: Ports = {
     broker: brokers === undefined ? port(broker.setting, broker.port) : 0,
-    "api-gateway": of("api-gateway"),
-    inventory: of("inventory"),
-    order: of("order"),
-    notification: of("notification"),
+    ...forEachService((name) => port(services[name].setting, services[name].port)),
   };
   const supervisorPort = port(supervisor.setting, supervisor.port);
   problems.push(...givenTwice({ ...ports, supervisor: supervisorPort }));

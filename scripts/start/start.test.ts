@@ -191,7 +191,7 @@ test("what needs Docker says so where there is none", async () => {
   expect((await store.run("start.ts", ["--broker", "redpanda"])).stderr).toBe(
     `start: --broker redpanda ${missing}`,
   );
-  expect((await store.run("compose.ts")).stderr).toBe(`compose-all: ${missing}`);
+  expect((await store.run("compose-all.ts")).stderr).toBe(`compose-all: ${missing}`);
 });
 
 test("a broker elsewhere and a container exclude each other", async () => {

@@ -2,7 +2,6 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import {
   allMessages,
   allTopics,
-  deadLetterTopic,
   OrderCancelled,
   OrderPlaced,
   Restock,
@@ -11,6 +10,7 @@ import {
 } from "@distributed-messaging/contracts";
 import {
   type DataOf,
+  deadLetterTopic,
   encode,
   type Message,
   type MessageDefinition,
@@ -38,7 +38,7 @@ const price = { amount: 100, currency: "EUR" };
 beforeEach(async () => {
   database = openDatabase(":memory:");
   migrate(database, "inventory", migrations);
-  broker = new MemoryBroker(allTopics, systemRuntime);
+  broker = new MemoryBroker([...allTopics, deadLetterTopic("inventory")], systemRuntime);
   store = new InventoryStore(database);
   messaging = new Messaging({
     service: "inventory",
@@ -46,7 +46,7 @@ beforeEach(async () => {
     transport: broker,
     definitions: allMessages,
     handlers: inventoryHandlers(store),
-    deadLetterTopic: deadLetterTopic("inventory"),
+    deadLetterTopic: deadLetterTopic("inventory").name,
     runtime: systemRuntime,
     log: silentLogger,
   });

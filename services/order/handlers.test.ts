@@ -3,7 +3,6 @@ import {
   allMessages,
   allTopics,
   CancelOrder,
-  deadLetterTopic,
   OrderCancelled,
   PlaceOrder,
   StockReserved,
@@ -11,6 +10,7 @@ import {
 } from "@distributed-messaging/contracts";
 import {
   type DataOf,
+  deadLetterTopic,
   encode,
   type Message,
   type MessageDefinition,
@@ -34,7 +34,7 @@ const TTL_MS = 60_000;
 /** An order service in this process, with a clock that can be set. */
 class TestOrders {
   readonly database: ServiceDatabase = openDatabase(":memory:");
-  readonly broker = new MemoryBroker(allTopics, systemRuntime);
+  readonly broker = new MemoryBroker([...allTopics, deadLetterTopic("order")], systemRuntime);
   /** Milliseconds that its clock is ahead. */
   aheadMs = 0;
   store: OrderStore;
@@ -56,7 +56,7 @@ class TestOrders {
       definitions: allMessages,
       handlers: orderHandlers(this.store, TTL_MS),
       timers: orderTimers(this.store, TTL_MS),
-      deadLetterTopic: deadLetterTopic("order"),
+      deadLetterTopic: deadLetterTopic("order").name,
       runtime: this.#runtime,
       log: silentLogger,
     });

@@ -1,16 +1,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { ServiceName } from "@distributed-messaging/services/registry";
 import type { ProcessSpec } from "./process-spec.ts";
-
-/** The four services: by which setting each is told its port, and where it listens when nothing is set. */
-export const services = {
-  "api-gateway": { setting: "API_GATEWAY_PORT", port: 8900 },
-  inventory: { setting: "INVENTORY_PORT", port: 8901 },
-  order: { setting: "ORDER_PORT", port: 8902 },
-  notification: { setting: "NOTIFICATION_PORT", port: 8903 },
-} as const;
-export type ServiceName = keyof typeof services;
-export const serviceNames = Object.keys(services) as readonly ServiceName[];
 
 /** The port of the embedded broker that `npm start` runs; KAFKA_BROKERS names a broker that runs elsewhere. */
 export const broker = { setting: "BROKER_PORT", port: 9092 } as const;

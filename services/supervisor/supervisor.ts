@@ -1,17 +1,15 @@
 import { resolve } from "node:path";
-import { allTopics } from "@distributed-messaging/contracts";
+import {
+  forEachService,
+  type ServiceName,
+  serviceNames,
+  services,
+  storeTopics,
+} from "@distributed-messaging/services/registry";
 import { freePorts } from "./ports.ts";
 import { ProcessGroup, type ProcessStatus } from "./process-group.ts";
 import type { ProcessLog, ProcessTimings } from "./process-spec.ts";
-import {
-  brokerProcess,
-  type Ports,
-  type ServiceName,
-  serviceNames,
-  serviceProcess,
-  services,
-  urlOf,
-} from "./store.ts";
+import { brokerProcess, type Ports, serviceProcess, urlOf } from "./store.ts";
 
 export interface SupervisorOptions {
   /** Where everything is kept. */
@@ -131,19 +129,13 @@ export class Supervisor {
 function choosePorts(host: string, wanted: Partial<Ports>): Ports {
   const free = freePorts(serviceNames.length + 1, host);
   const choose = (name: keyof Ports) => wanted[name] || (free.pop() ?? 0);
-  return {
-    broker: choose("broker"),
-    "api-gateway": choose("api-gateway"),
-    inventory: choose("inventory"),
-    order: choose("order"),
-    notification: choose("notification"),
-  };
+  return { broker: choose("broker"), ...forEachService(choose) };
 }
 
 /** On the broker that is ours alone; on any other, the services make what is missing and touch nothing else. */
 async function makeTopics(brokers: string, say: (line: string) => void): Promise<void> {
   const { describeProvisioned, provision } = await import("@distributed-messaging/redpanda/provision");
-  const done = await provision({ brokers: [brokers], clientId: "supervisor" }, allTopics);
+  const done = await provision({ brokers: [brokers], clientId: "supervisor" }, storeTopics);
   for (const line of describeProvisioned(done)) say(line);
 }
 

@@ -15,7 +15,7 @@ export {
   message,
   type Origin,
 } from "./contract/envelope.ts";
-export type { Topic } from "./contract/topic.ts";
+export { deadLetterTopic, type Topic } from "./contract/topic.ts";
 export {
   isStorageFault,
   type Migration,

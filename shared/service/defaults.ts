@@ -1,6 +1,7 @@
 import { join } from "node:path";
-import { allMessages, allTopics, deadLetterTopic } from "@distributed-messaging/contracts";
+import { allMessages, allTopics } from "@distributed-messaging/contracts";
 import {
+  deadLetterTopic,
   errorText,
   type Handler,
   Messaging,
@@ -67,7 +68,7 @@ export function startMessaging(
 ): Messaging {
   const transport = kafkaTransport(
     kafkaSettings(service.name, config),
-    allTopics,
+    [...allTopics, deadLetterTopic(service.name)],
     systemRuntime,
     service.log,
   );
@@ -79,7 +80,7 @@ export function startMessaging(
     definitions: allMessages,
     handlers,
     timers,
-    deadLetterTopic: deadLetterTopic(service.name),
+    deadLetterTopic: deadLetterTopic(service.name).name,
     runtime: systemRuntime,
     log: service.log,
     inboxRetentionMs: config.INBOX_RETENTION,

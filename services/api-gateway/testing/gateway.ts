@@ -1,6 +1,7 @@
-import { allMessages, allTopics, deadLetterTopic } from "@distributed-messaging/contracts";
+import { allMessages, allTopics } from "@distributed-messaging/contracts";
 import {
   type DataOf,
+  deadLetterTopic,
   encode,
   type MessageDefinition,
   Messaging,
@@ -45,7 +46,7 @@ interface Life {
 /** A gateway in this process, with its routes at a port and a broker that can be told to be away. */
 export class TestGateway implements AsyncDisposable {
   readonly database: ServiceDatabase = openDatabase(":memory:");
-  readonly broker = new MemoryBroker(allTopics, systemRuntime);
+  readonly broker = new MemoryBroker([...allTopics, deadLetterTopic("api-gateway")], systemRuntime);
   isBrokerAway = false;
   #life: Life | undefined;
 
@@ -122,7 +123,7 @@ export class TestGateway implements AsyncDisposable {
       },
       definitions: allMessages,
       handlers,
-      deadLetterTopic: deadLetterTopic("api-gateway"),
+      deadLetterTopic: deadLetterTopic("api-gateway").name,
       runtime: systemRuntime,
       log: silentLogger,
     });

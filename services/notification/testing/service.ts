@@ -1,6 +1,7 @@
-import { allMessages, allTopics, deadLetterTopic } from "@distributed-messaging/contracts";
+import { allMessages, allTopics } from "@distributed-messaging/contracts";
 import {
   type DataOf,
+  deadLetterTopic,
   encode,
   type MessageDefinition,
   Messaging,
@@ -36,7 +37,7 @@ interface Life {
 /** A notification service in this process, with its routes at a port. */
 export class TestNotifications implements AsyncDisposable {
   readonly database: ServiceDatabase = openDatabase(":memory:");
-  readonly broker = new MemoryBroker(allTopics, systemRuntime);
+  readonly broker = new MemoryBroker([...allTopics, deadLetterTopic("notification")], systemRuntime);
   readonly #key: SigningKey;
   #life: Life | undefined;
 
@@ -96,7 +97,7 @@ export class TestNotifications implements AsyncDisposable {
     const messaging = new Messaging({
       ...shared,
       transport: broker,
-      deadLetterTopic: deadLetterTopic("notification"),
+      deadLetterTopic: deadLetterTopic("notification").name,
       log: silentLogger,
     });
     messaging.start();

@@ -1,5 +1,5 @@
+import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import type { FiguresReport, ServiceFigures, TopicReport } from "../reports.ts";
-import { type ServiceName, serviceNames } from "../store.ts";
 
 /** A service that is stopped refuses at once; one that is paused says nothing. */
 const ANSWER_MS = 800;

@@ -1,15 +1,14 @@
-import { allTopics, services } from "@distributed-messaging/contracts";
 import { errorText, silentLogger } from "@distributed-messaging/messaging";
 import { KafkaInspector, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import { createHttpApp, type Listening, listen } from "@distributed-messaging/service/http/app";
 import { createLogger } from "@distributed-messaging/service/log";
 import { createMetrics } from "@distributed-messaging/service/telemetry/metrics";
+import { type ServiceName, serviceNames, storeTopics } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { UnknownProcess, WrongState } from "../process-spec.ts";
 import { type ProcessAction, type ProcessReport, processActions } from "../reports.ts";
-import type { ServiceName } from "../store.ts";
 import type { Supervisor } from "../supervisor.ts";
 import { askedOnce } from "./cache.ts";
 import { readFigures } from "./figures.ts";
@@ -57,13 +56,13 @@ export async function serveSupervisor(options: SupervisorHttpOptions): Promise<L
     if (request.method !== "OPTIONS") return;
     return new Response(null, { status: 204, headers: preflightHeaders });
   });
-  const inspector = new KafkaInspector(options.kafka, allTopics, services, silentLogger);
+  const inspector = new KafkaInspector(options.kafka, storeTopics, serviceNames, silentLogger);
   const figures = askedOnce(() => readFigures(options.urlOf, () => inspector.topics()), FIGURES_AGE_MS);
   app.use(processRoutes(options.processes));
   app.use(
     brokerRoutes(
       inspector,
-      allTopics.map(({ name }) => name),
+      storeTopics.map(({ name }) => name),
     ),
   );
   app.use(serviceRoutes(options.urlOf));

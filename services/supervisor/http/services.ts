@@ -1,7 +1,7 @@
 import { ServiceError } from "@distributed-messaging/service/errors";
+import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { type ServiceName, serviceNames } from "../store.ts";
 
 const ANSWER_MS = 8_000;
 

@@ -2,14 +2,13 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { allTopics } from "@distributed-messaging/contracts";
 import { type Broker, startBroker } from "@distributed-messaging/embedded-broker";
 import { silentLogger } from "@distributed-messaging/messaging";
 import { KafkaInspector } from "@distributed-messaging/messaging/kafka";
 import { provision } from "@distributed-messaging/redpanda/provision";
 import type { Listening } from "@distributed-messaging/service/http/app";
+import { services, storeTopics } from "@distributed-messaging/services/registry";
 import { freePorts } from "../ports.ts";
-import { services } from "../store.ts";
 import { serveSupervisor } from "./http.ts";
 
 /* What the supervisor shows of a broker and of services, and what it does with them. */
@@ -41,7 +40,7 @@ let inspector: KafkaInspector;
 
 beforeAll(async () => {
   broker = await startEmbedded();
-  await provision({ brokers, clientId: "test" }, allTopics);
+  await provision({ brokers, clientId: "test" }, storeTopics);
   listening = await serveSupervisor({
     processes: { processes: () => [], start: never, stop: never, kill: never, pause: never, resume: never },
     urlOf: (name) => (name === "notification" ? "http://127.0.0.1:1" : `http://127.0.0.1:${service.port}`),
@@ -49,7 +48,7 @@ beforeAll(async () => {
     port,
     pagePort: services["api-gateway"].port,
   });
-  inspector = new KafkaInspector({ brokers, clientId: "test" }, allTopics, [], silentLogger);
+  inspector = new KafkaInspector({ brokers, clientId: "test" }, storeTopics, [], silentLogger);
 });
 afterAll(async () => {
   await listening.stop(0);
@@ -84,7 +83,7 @@ describe("what is in the broker", () => {
       order("order.events", "A", long),
     ]);
     const { body: topics } = await ask("/topics");
-    expect(topics.map(({ name }: { name: string }) => name)).toEqual(allTopics.map(({ name }) => name));
+    expect(topics.map(({ name }: { name: string }) => name)).toEqual(storeTopics.map(({ name }) => name));
     const events = topics.find(({ name }: { name: string }) => name === "order.events");
     const held = events.partitions.map(
       (one: { earliest: number; latest: number }) => one.latest - one.earliest,

@@ -1,9 +1,8 @@
-import { allTopics, deadLetterTopic, services } from "@distributed-messaging/contracts/topics";
 import type { MessageDefinition } from "./define.ts";
 import { CONTENT_TYPE, Envelope, MAX_MESSAGE_BYTES } from "./envelope.ts";
-import type { Topic } from "./topic.ts";
+import { deadLetterTopic, type Topic } from "./topic.ts";
 
-/** What each service takes, by its name: everybody who takes part is in here. */
+/** The messages that each service handles, by its name. Every service of the system is a key. */
 export type Receivers = Readonly<Record<string, readonly MessageDefinition[]>>;
 
 type Json = Readonly<Record<string, unknown>>;
@@ -12,10 +11,21 @@ const BINDING = "0.5.0";
 const DEAD_LETTER = "dead-letter";
 
 /**
- * The messages of the store as an AsyncAPI 3.0 document: made from the definitions and the topics, so that it
- * cannot say anything else. https://www.asyncapi.com/docs/reference/specification/v3.0.0
+ * The messages of the store as an AsyncAPI 3.0 document, generated from the definitions.
+ * https://www.asyncapi.com/docs/reference/specification/v3.0.0
+ *
+ * @param topics every topic, those of dead letters included
  */
-export function asyncApi(definitions: readonly MessageDefinition[], receivers: Receivers): Json {
+export function asyncApi(
+  definitions: readonly MessageDefinition[],
+  topics: readonly Topic[],
+  receivers: Receivers,
+): Json {
+  const deadLetterTopics = new Set(Object.keys(receivers).map((service) => deadLetterTopic(service).name));
+  const messagesOn = ({ name }: Topic) =>
+    deadLetterTopics.has(name)
+      ? [DEAD_LETTER]
+      : definitions.filter(({ topic }) => topic.name === name).flatMap(typesOf);
   return {
     asyncapi: "3.0.0",
     info: {
@@ -34,7 +44,7 @@ export function asyncApi(definitions: readonly MessageDefinition[], receivers: R
         description: "The broker that npm start runs; KAFKA_BROKERS names any other",
       },
     },
-    channels: Object.fromEntries(allTopics.map((topic) => [topic.name, channel(topic, definitions)])),
+    channels: Object.fromEntries(topics.map((topic) => [topic.name, channel(topic, messagesOn(topic))])),
     operations: Object.fromEntries(operations(definitions, receivers)),
     components: {
       messages: Object.fromEntries(messages(definitions)),
@@ -43,10 +53,7 @@ export function asyncApi(definitions: readonly MessageDefinition[], receivers: R
   };
 }
 
-function channel(topic: Topic, definitions: readonly MessageDefinition[]): Json {
-  const own = definitions.filter((definition) => definition.topic.name === topic.name).flatMap(typesOf);
-  const isForDeadLetters = services.some((service) => deadLetterTopic(service) === topic.name);
-  const names = isForDeadLetters ? [DEAD_LETTER] : own;
+function channel(topic: Topic, names: readonly string[]): Json {
   const { "cleanup.policy": policy = "delete", "retention.ms": retention } = topic.config;
   return {
     address: topic.name,
@@ -80,7 +87,7 @@ function* operations(
         group.map(({ type }) => type),
       );
     }
-    yield operation(service, "send", deadLetterTopic(service), [DEAD_LETTER]);
+    yield operation(service, "send", deadLetterTopic(service).name, [DEAD_LETTER]);
     for (const [topic, group] of Map.groupBy(received, (definition) => definition.topic.name)) {
       const [name, details] = operation(service, "receive", topic, group.flatMap(typesOf));
       const bindings = { kafka: { groupId: { type: "string", const: service }, bindingVersion: BINDING } };

@@ -28,7 +28,7 @@ async function setUp() {
   return { broker, client, stored };
 }
 
-test("fail: answered with the code, nothing is done, and only as often as was said", async () => {
+test("fail: the response has the code, the request has no effect, and the rule ends after `times` requests", async () => {
   const { broker, client, stored } = await setUp();
   const rule = broker.control.on(ApiKey.Produce, {
     fault: "fail",
@@ -45,7 +45,7 @@ test("fail: answered with the code, nothing is done, and only as often as was sa
   expect([rule.hits, await stored()]).toEqual([2, ["0:=c"]]);
 });
 
-test("drop-response: it takes effect, and the client never learns it", async () => {
+test("drop-response: the request takes effect without a response", async () => {
   const { broker, client, stored } = await setUp();
   broker.control.on(ApiKey.Produce, { fault: "drop-response" });
   client.send(ApiKey.Produce, PRODUCE, produceBody("t", batchOf(["a"])));
@@ -53,7 +53,7 @@ test("drop-response: it takes effect, and the client never learns it", async () 
   expect(await stored()).toEqual(["0:=a"]);
 });
 
-test("cut: it takes no effect", async () => {
+test("cut: the request has no effect", async () => {
   const { broker, client, stored } = await setUp();
   broker.control.on(ApiKey.Produce, { fault: "cut" });
   client.send(ApiKey.Produce, PRODUCE, produceBody("t", batchOf(["a"])));
@@ -61,7 +61,7 @@ test("cut: it takes no effect", async () => {
   expect(await stored()).toEqual([]);
 });
 
-test("delay: it takes effect when the promise resolves, or after a time", async () => {
+test("delay: the request takes effect when the promise resolves, or after the given time", async () => {
   const { broker, client, stored } = await setUp();
   const release = Promise.withResolvers<void>();
   broker.control.on(ApiKey.Produce, { fault: "delay", until: release.promise });
@@ -74,7 +74,7 @@ test("delay: it takes effect when the promise resolves, or after a time", async 
   expect(produced(second).baseOffset).toBe(1);
 });
 
-test("only requests that the rule is for are met, until it is removed", async () => {
+test("a rule applies to matching requests only, until it is removed", async () => {
   const { broker, client } = await setUp();
   const rule = broker.control.on(ApiKey.Produce, {
     fault: "fail",
@@ -89,7 +89,7 @@ test("only requests that the rule is for are met, until it is removed", async ()
   expect([await send(1), rule.hits]).toEqual([0, 2]);
 });
 
-test("an administrator's requests can fail too", async () => {
+test("admin requests can fail too", async () => {
   const { broker } = await setUp();
   const kafka = kafkaFor(broker);
   const admin = await adminFor(kafka);
@@ -102,7 +102,7 @@ test("an administrator's requests can fail too", async () => {
   await expect(admin.describeConfigs({ resources, includeSynonyms: false })).rejects.toThrow();
 });
 
-test("kafkajs retries over each of them, and a response that was dropped makes a duplicate", async () => {
+test("kafkajs retries after each fault, and a dropped response causes a duplicate", async () => {
   const { broker, stored } = await setUp();
   const producer = await producerFor(kafkaFor(broker));
   for (const [value, rule] of [
@@ -116,7 +116,7 @@ test("kafkajs retries over each of them, and a response that was dropped makes a
   expect(await stored()).toEqual(["0:=failed", "1:=cut", "2:=dropped", "3:=dropped"]);
 });
 
-test("a disk that is full refuses, and the broker goes on when there is room again", async () => {
+test("a full disk refuses appends until there is space again", async () => {
   const { broker, client, stored } = await setUp();
   const send = async (text: string) =>
     produced(await client.request(ApiKey.Produce, PRODUCE, produceBody("t", batchOf([text])))).code;

@@ -1,4 +1,4 @@
-/** The promise of durability, against `kill -9` of a real process under load. */
+/** Durability, tested with `kill -9` of a process under load. */
 import { afterEach, expect, test } from "bun:test";
 import { recordsOf } from "./log/records.ts";
 import { batchesIn } from "./testing/batches.ts";
@@ -11,7 +11,7 @@ afterEach(cleanAll);
 const SENDERS = 4;
 const ROUNDS = 3;
 
-test("each acknowledged record is there after kill -9, once, in order", async () => {
+test("after kill -9 every acknowledged record is present, once, in order", async () => {
   const dataDir = await temporaryDirectory();
   let broker = await BrokerProcess.start(dataDir);
   const { port } = broker;
@@ -34,13 +34,13 @@ test("each acknowledged record is there after kill -9, once, in order", async ()
     const found = stored
       .filter((text) => text.startsWith(`${sender}:`))
       .map((text) => Number(text.split(":")[1]));
-    // In order and once: strictly rising. One that was stored but not acknowledged may stand between.
+    // Strictly increasing: in order, without duplicates. A record that was stored but not acknowledged may be among them.
     expect(found.every((number, index) => index === 0 || number > (found[index - 1] ?? -1))).toBe(true);
     expect(numbers.filter((number) => !found.includes(number))).toEqual([]);
   }
 }, 60_000);
 
-/** Sends numbers one after the other to one partition, without retries, until the connection breaks. */
+/** Sends numbers one by one to one partition, without retries, until the connection breaks. */
 async function sendUntilCut(
   port: number,
   sender: number,
@@ -53,7 +53,7 @@ async function sendUntilCut(
   });
   cleanUp(() => producer.disconnect());
   const from = (acknowledged.at(-1) ?? 0) + 1;
-  // A number that was sent and not acknowledged is not sent again, so that nothing may be there twice.
+  // An unacknowledged number is not sent again, so a duplicate would be the broker's fault.
   const first = from + 1000;
   try {
     await producer.connect();

@@ -11,9 +11,9 @@ import { cleanAll, cleanUp, temporaryDirectory } from "./testing/temporary.ts";
 
 afterEach(cleanAll);
 
-/** Longer than any test: what is to happen happens by itself, not because time passed. */
+/** Longer than any test, so that no timeout causes the tested effect. */
 const LONG = 60_000;
-/** So short that a test can wait for it to pass. */
+/** Short enough for a test to wait for. */
 const SHORT = 20;
 
 async function coordinator(directory?: string): Promise<GroupCoordinator> {
@@ -45,7 +45,7 @@ function profile(request: Partial<JoinRequest> = {}): JoinRequest {
   };
 }
 
-/** Hands in the assignment if it leads, and resolves with its part. */
+/** Sends the assignment if the member is the leader; resolves with the member's part. */
 async function sync(groups: GroupCoordinator, joined: JoinResult, assignments: Record<string, string> = {}) {
   const { assignment } = await groups.sync("g", {
     memberId: joined.memberId,
@@ -58,14 +58,14 @@ async function sync(groups: GroupCoordinator, joined: JoinResult, assignments: R
   return assignment.toString();
 }
 
-/** A group in which these members, the first of them the leader, have their parts: "part 0", "part 1"… */
+/** A stable group of these members, the first as leader, with assignments "part 0", "part 1"… */
 async function stableGroup(
   groups: GroupCoordinator,
   ...members: Partial<JoinRequest>[]
 ): Promise<JoinResult[]> {
   let joined: JoinResult[] = [];
   for (const member of members) {
-    // The newcomer starts a rebalance, in which the others join again.
+    // The new member starts a rebalance, in which the others join again.
     const newcomer = groups.join("g", profile(member));
     const others = joined.map(({ memberId }, index) =>
       groups.join("g", profile({ ...members[index], memberId })),
@@ -80,7 +80,7 @@ async function stableGroup(
 const identity = ({ memberId }: JoinResult) => ({ memberId, instanceId: null });
 const codeOf = (code: ErrorCode) => expect.objectContaining({ code });
 
-test("the first member leads, assigns, and everyone gets their part", async () => {
+test("the first member is the leader; each member receives its part of the assignment", async () => {
   const groups = await coordinator();
   const [a, b, c] = await Promise.all([1, 2, 3].map(() => groups.join("g", profile())));
   if (!a || !b || !c) throw new Error("three joined");
@@ -97,7 +97,7 @@ test("the first member leads, assigns, and everyone gets their part", async () =
   });
 });
 
-test("a second member makes the first join again, in the next generation", async () => {
+test("a second member starts a rebalance, in which the first joins again", async () => {
   const groups = await coordinator();
   const [a] = await stableGroup(groups, {});
   if (!a) throw new Error("joined");
@@ -115,7 +115,7 @@ test("a second member makes the first join again, in the next generation", async
   );
 });
 
-test("who does not come back in time is out", async () => {
+test("a member that does not rejoin within the rebalance timeout is removed", async () => {
   const groups = await coordinator();
   const [a] = await stableGroup(groups, { rebalanceTimeoutMs: SHORT });
   if (!a) throw new Error("joined");
@@ -124,7 +124,7 @@ test("who does not come back in time is out", async () => {
   expect(() => groups.heartbeat("g", identity(a), a.generation)).toThrow(codeOf(ErrorCode.UNKNOWN_MEMBER_ID));
 });
 
-test("who is silent for its session timeout is out, and its part goes to the others", async () => {
+test("a member without heartbeat for its session timeout is removed, and its part is reassigned", async () => {
   const groups = await coordinator();
   const [a, b] = await stableGroup(groups, {}, { sessionTimeoutMs: SHORT });
   if (!a || !b) throw new Error("joined");
@@ -136,7 +136,7 @@ test("who is silent for its session timeout is out, and its part goes to the oth
   });
 });
 
-test("a leader that leaves is followed by another member", async () => {
+test("when the leader leaves, another member becomes the leader", async () => {
   const groups = await coordinator();
   const [a, b] = await stableGroup(groups, {}, {});
   if (!a || !b) throw new Error("joined");
@@ -146,7 +146,7 @@ test("a leader that leaves is followed by another member", async () => {
   expect(() => groups.leave("g", identity(a))).toThrow(codeOf(ErrorCode.UNKNOWN_MEMBER_ID));
 });
 
-test("a leader that leaves before it has assigned does not leave the others waiting", async () => {
+test("when the leader leaves before the assignment, waiting members are answered", async () => {
   const groups = await coordinator();
   const [a, b] = await Promise.all([groups.join("g", profile()), groups.join("g", profile())]);
   const waiting = sync(groups, b);
@@ -154,7 +154,7 @@ test("a leader that leaves before it has assigned does not leave the others wait
   await expect(waiting).rejects.toMatchObject({ code: ErrorCode.REBALANCE_IN_PROGRESS });
 });
 
-test("a leader that never assigns is out after the rebalance timeout", async () => {
+test("a leader that sends no assignment is removed after the rebalance timeout", async () => {
   const groups = await coordinator();
   const request = profile({ rebalanceTimeoutMs: SHORT });
   const [a, b] = await Promise.all([groups.join("g", request), groups.join("g", request)]);
@@ -162,7 +162,7 @@ test("a leader that never assigns is out after the rebalance timeout", async () 
   expect(() => groups.heartbeat("g", identity(a), a.generation)).toThrow(codeOf(ErrorCode.UNKNOWN_MEMBER_ID));
 });
 
-test("the last one to leave leaves nothing behind", async () => {
+test("the group is removed when the last member leaves", async () => {
   const groups = await coordinator();
   const [a] = await stableGroup(groups, {});
   if (!a) throw new Error("joined");
@@ -171,7 +171,7 @@ test("the last one to leave leaves nothing behind", async () => {
   expect(groups.list()).toEqual([]);
 });
 
-test("a follower that joins again unchanged keeps its place; a leader, or new metadata, makes a rebalance", async () => {
+test("a follower that rejoins unchanged causes no rebalance; a leader, or new metadata, does", async () => {
   const groups = await coordinator();
   const [a, b] = await stableGroup(groups, {}, {});
   if (!a || !b) throw new Error("joined");
@@ -185,20 +185,20 @@ test("a follower that joins again unchanged keeps its place; a leader, or new me
   expect(leader.members.find(({ id }) => id === b.memberId)?.metadata.toString()).toBe("more topics");
 });
 
-test("a join that is sent again, its answer lost, gets the same answer", async () => {
+test("a repeated join gets the same response", async () => {
   const groups = await coordinator();
   const a = await groups.join("g", profile());
   expect(await groups.join("g", profile({ memberId: a.memberId }))).toEqual(a);
 });
 
-test("a sync that is sent again gets the same part", async () => {
+test("a repeated sync gets the same assignment", async () => {
   const groups = await coordinator();
   const [a, b] = await stableGroup(groups, {}, {});
   if (!a || !b) throw new Error("joined");
   expect([await sync(groups, a), await sync(groups, b)]).toEqual(["part 0", "part 1"]);
 });
 
-test("the protocol is one that all support, the one that most prefer", async () => {
+test("the elected protocol is supported by all members and preferred by most", async () => {
   const groups = await coordinator();
   const protocols = (...names: string[]) => names.map((name) => ({ name, metadata: Buffer.from(name) }));
   const joined = await Promise.all([
@@ -209,7 +209,7 @@ test("the protocol is one that all support, the one that most prefer", async () 
   expect(joined.map(({ protocol }) => protocol)).toEqual(["range", "range", "range"]);
 });
 
-test("a member that shares no protocol, or is of another type, is refused", async () => {
+test("a member without a common protocol, or with another protocol type, is refused", async () => {
   const groups = await coordinator();
   await stableGroup(groups, {});
   const refused = { code: ErrorCode.INCONSISTENT_GROUP_PROTOCOL };
@@ -220,7 +220,7 @@ test("a member that shares no protocol, or is of another type, is refused", asyn
   expect(groups.list()).toEqual(["g"]);
 });
 
-test("a new member is told its id first (KIP-394), and the id is withdrawn when it is not used", async () => {
+test("a new member first receives its id (KIP-394); an unused id expires", async () => {
   const groups = await coordinator();
   const join = groups.join("g", profile({ requiresMemberId: true, sessionTimeoutMs: SHORT }));
   const { memberId } = await join.then(
@@ -238,7 +238,7 @@ test("a new member is told its id first (KIP-394), and the id is withdrawn when 
   });
 });
 
-test("a static member that comes back fences off its former self", async () => {
+test("a static member that returns fences its previous session", async () => {
   const groups = await coordinator();
   const instance = profile({ instanceId: "i" });
   const former = await groups.join("g", instance);
@@ -253,7 +253,7 @@ test("a static member that comes back fences off its former self", async () => {
   expect(groups.describe("g")).toBeUndefined();
 });
 
-test("session timeouts have bounds, group ids are not empty", async () => {
+test("session timeouts are bounded; an empty group id is refused", async () => {
   const groups = await coordinator();
   const refused = { code: ErrorCode.INVALID_SESSION_TIMEOUT };
   await expect(groups.join("g", profile({ sessionTimeoutMs: 0 }))).rejects.toMatchObject(refused);
@@ -265,7 +265,7 @@ const offset = (value: number) => [
   { topic: "t", partition: 0, offset: value, leaderEpoch: -1, metadata: "note" },
 ];
 
-test("only a member of the present generation commits", async () => {
+test("only members of the current generation can commit", async () => {
   const groups = await coordinator();
   const [a] = await stableGroup(groups, {});
   if (!a) throw new Error("joined");
@@ -282,7 +282,7 @@ test("only a member of the present generation commits", async () => {
   expect(groups.offsets.get("g", { topic: "t", partition: 0 })?.offset).toBe(a.generation);
 });
 
-test("nobody commits between the join and the sync of a generation", async () => {
+test("commits between the join and the sync of a generation are refused", async () => {
   const groups = await coordinator();
   const a = await groups.join("g", profile());
   await expect(groups.commit("g", identity(a), a.generation, offset(1))).rejects.toMatchObject({
@@ -290,7 +290,7 @@ test("nobody commits between the join and the sync of a generation", async () =>
   });
 });
 
-test("offsets of a group without members are set from outside, survive a restart, and are deleted with it", async () => {
+test("an admin client sets the offsets of an empty group; they survive a restart and are deleted with the group", async () => {
   const directory = await temporaryDirectory();
   const groups = await coordinator(directory);
   await groups.commit("g", { memberId: "", instanceId: null }, -1, offset(41));
@@ -306,13 +306,13 @@ test("offsets of a group without members are set from outside, survive a restart
   await expect(again.delete("g")).rejects.toMatchObject({ code: ErrorCode.GROUP_ID_NOT_FOUND });
 });
 
-test("a group with members is not deleted", async () => {
+test("a group with members cannot be deleted", async () => {
   const groups = await coordinator();
   await stableGroup(groups, {});
   await expect(groups.delete("g")).rejects.toMatchObject({ code: ErrorCode.NON_EMPTY_GROUP });
 });
 
-test("after a restart members are unknown, so that they join again, and their offsets are there", async () => {
+test("after a restart members are unknown and rejoin; committed offsets remain", async () => {
   const directory = await temporaryDirectory();
   const groups = await coordinator(directory);
   const [a] = await stableGroup(groups, {});
@@ -324,7 +324,7 @@ test("after a restart members are unknown, so that they join again, and their of
   expect(again.offsets.get("g", { topic: "t", partition: 0 })?.offset).toBe(7);
 });
 
-test("whoever waits when the broker stops is told so", async () => {
+test("waiting joins and syncs are answered when the broker stops", async () => {
   const groups = await coordinator();
   await stableGroup(groups, {});
   const waiting = groups.join("g", profile());

@@ -1,4 +1,4 @@
-/** The project's own client against the broker, through nothing but the protocol. */
+/** kafkajs against the broker. */
 import { afterEach, expect, test } from "bun:test";
 import { AssignerProtocol, CompressionTypes } from "kafkajs";
 import { ErrorCode } from "./errors.ts";
@@ -20,7 +20,7 @@ async function setUp(numPartitions = 1) {
 }
 
 test.each([undefined, CompressionTypes.GZIP])(
-  "what is sent is received, in order (compression %p)",
+  "records are received in order (compression %p)",
   async (compression) => {
     const { kafka, producer } = await setUp();
     for (const from of [0, 100, 200]) {
@@ -33,7 +33,7 @@ test.each([undefined, CompressionTypes.GZIP])(
   },
 );
 
-test("by 127.0.0.1 as by localhost", async () => {
+test("127.0.0.1 works like localhost", async () => {
   const { broker, producer } = await setUp();
   await producer.send({ topic: "t", messages: messages(["a"]) });
   const running = await RunningConsumer.start(kafkaFor({ host: "127.0.0.1", port: broker.port }), "t", {
@@ -42,7 +42,7 @@ test("by 127.0.0.1 as by localhost", async () => {
   await running.until((received) => received.length === 1);
 });
 
-test("members of a group share the partitions, also when one comes or leaves", async () => {
+test("the members of a group share the partitions, also after a member joins or leaves", async () => {
   const { kafka, admin, producer } = await setUp(6);
   const assigned = async () => {
     const [group] = (await admin.describeGroups(["g"])).groups;
@@ -51,7 +51,7 @@ test("members of a group share the partitions, also when one comes or leaves", a
       return AssignerProtocol.MemberAssignment.decode(memberAssignment)?.assignment.t?.length ?? 0;
     });
   };
-  /** Resolves when each of the members has a fair share of the partitions, and receives what is sent to them. */
+  /** Resolves when every member has its share of the partitions and receives their records. */
   const shareOut = async (value: string, ...members: RunningConsumer[]) => {
     const fair = 6 / members.length;
     while ((await assigned()).join() !== members.map(() => fair).join()) await Bun.sleep(10);
@@ -73,7 +73,7 @@ test("members of a group share the partitions, also when one comes or leaves", a
   await shareOut("one is left", third);
 }, 30_000);
 
-test("a consumer goes on from what its group has committed, also after a restart of the broker", async () => {
+test("a consumer continues at the committed offset, also after a restart of the broker", async () => {
   const dataDir = await temporaryDirectory();
   const broker = await temporaryBroker({ dataDir });
   const kafka = kafkaFor(broker);
@@ -94,7 +94,7 @@ test("a consumer goes on from what its group has committed, also after a restart
   expect(after.values.sort()).toEqual(numbers(50, 60));
 });
 
-test("a consumer that runs while the broker restarts joins again and misses nothing", async () => {
+test("a running consumer rejoins after a restart of the broker and misses no record", async () => {
   const dataDir = await temporaryDirectory();
   const broker = await temporaryBroker({ dataDir });
   const kafka = kafkaFor(broker);
@@ -109,10 +109,10 @@ test("a consumer that runs while the broker restarts joins again and misses noth
   await running.until((received) => received.some(({ value }) => value === "after"));
 }, 20_000);
 
-test("offsets are committed, fetched and sought", async () => {
+test("offsets can be committed, fetched and sought", async () => {
   const { broker, kafka, admin, producer } = await setUp();
   await producer.send({ topic: "t", messages: messages(numbers(0, 10)) });
-  // As an administrator does it; kafkajs' own setOffsets waits five seconds for a fetch that it does not send.
+  // With an admin request; kafkajs' setOffsets waits five seconds for a fetch that it does not send.
   const fromOutside = { memberId: "", instanceId: null };
   const offsets = [{ topic: "t", partition: 0, offset: 4, leaderEpoch: -1, metadata: "" }];
   await broker.groups.commit("g", fromOutside, -1, offsets);
@@ -128,7 +128,7 @@ test("offsets are committed, fetched and sought", async () => {
   expect(running.values.slice(6)).toEqual(numbers(1, 10));
 });
 
-test("of a compacted topic the last value of each key is received", async () => {
+test("a consumer of a compacted topic receives the last value of each key", async () => {
   const { broker, kafka, admin, producer } = await setUp();
   const configEntries = Object.entries({
     "cleanup.policy": "compact",
@@ -152,7 +152,7 @@ test("of a compacted topic the last value of each key is received", async () => 
   await expect(producer.send({ topic: "c", messages: [{ value: "no key" }] })).rejects.toThrow();
 });
 
-test("topics are administered", async () => {
+test("topics can be created, extended, described and deleted", async () => {
   const { admin, producer } = await setUp();
   expect(await admin.createTopics({ topics: [{ topic: "t" }] })).toBe(false);
   await admin.createPartitions({ topicPartitions: [{ topic: "t", count: 3 }] });
@@ -179,7 +179,7 @@ test("topics are administered", async () => {
   await expect(admin.deleteTopics({ topics: ["t"] })).rejects.toThrow("does not host this topic");
 });
 
-test("a topic that is made anew begins at 0, without the offsets of its predecessor", async () => {
+test("a topic that is created again starts at offset 0, without committed offsets", async () => {
   const { kafka, admin, producer } = await setUp();
   await producer.send({ topic: "t", messages: messages(numbers(0, 5)) });
   const running = await RunningConsumer.start(kafka, "t", { groupId: "g" });
@@ -193,7 +193,7 @@ test("a topic that is made anew begins at 0, without the offsets of its predeces
   ]);
 });
 
-test("configurations are described, and checked", async () => {
+test("configurations are described and validated", async () => {
   const { admin } = await setUp();
   const configEntries = [
     { name: "cleanup.policy", value: "compact" },
@@ -230,7 +230,7 @@ test("configurations are described, and checked", async () => {
   expect(await codeFor({ replicationFactor: 3 })).toBe(ErrorCode.INVALID_REPLICATION_FACTOR);
 });
 
-test("topics are made by naming them only where the broker allows it", async () => {
+test("topics are auto-created only if the broker allows it", async () => {
   const strict = await setUp();
   await expect(strict.producer.send({ topic: "new", messages: messages(["a"]) })).rejects.toThrow();
   expect(await strict.admin.listTopics()).toEqual(["t"]);
@@ -240,7 +240,7 @@ test("topics are made by naming them only where the broker allows it", async () 
   expect(broker.topics.find({ name: "new", id: null })?.partitions).toHaveLength(2);
 });
 
-test("groups are listed, described and deleted", async () => {
+test("groups can be listed, described and deleted", async () => {
   const { kafka, admin, producer } = await setUp();
   await producer.send({ topic: "t", messages: messages(["a"]) });
   const running = await RunningConsumer.start(kafka, "t", { groupId: "g" });

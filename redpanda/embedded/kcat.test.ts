@@ -1,4 +1,4 @@
-/** librdkafka by way of kcat, where that is installed. */
+/** librdkafka (kcat), if it is installed. */
 import { afterEach, expect, test } from "bun:test";
 import type { Broker } from "./broker.ts";
 import { cleanAll, temporaryBroker } from "./testing/temporary.ts";
@@ -68,7 +68,7 @@ test.skipIf(!kcat)("consumes in a group, and commits", async () => {
   expect([...first, ...second].sort()).toEqual([...lines].sort());
 });
 
-test.skipIf(!kcat)("finds offsets by time, and transactions are refused plainly", async () => {
+test.skipIf(!kcat)("finds offsets by timestamp", async () => {
   const broker = await temporaryBroker();
   await broker.topics.create("t", 1, {});
   await run(broker, ["-P", "-t", "t"], "a\nb\n");

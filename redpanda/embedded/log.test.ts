@@ -35,13 +35,13 @@ async function refusalOf(durable: Promise<void>): Promise<unknown> {
   );
 }
 
-/** The same directory opened again. */
+/** Opens the same directory again. */
 async function reopen(log: PartitionLog, configs: Record<string, string> = {}): Promise<PartitionLog> {
   await log.close();
   return openLog(log.options.directory, configs);
 }
 
-test("offsets follow each other, and are read from the batch that holds them", async () => {
+test("offsets are consecutive; a read starts with the batch that contains its offset", async () => {
   const log = await openLog(await temporaryDirectory());
   expect(await append(log, batchOf(["a", "b"]), batchOf(["c"]), batchOf(["d", "e"]))).toEqual([0, 2, 3]);
   expect(textsIn(await log.read(0, ALL, true))).toEqual(["0:=a", "1:=b", "2:=c", "3:=d", "4:=e"]);
@@ -51,7 +51,7 @@ test("offsets follow each other, and are read from the batch that holds them", a
   await expect(log.read(-1, ALL, true)).rejects.toMatchObject({ code: ErrorCode.OFFSET_OUT_OF_RANGE });
 });
 
-test("a read is limited in bytes, but for the first batch when the reader must get on", async () => {
+test("a read is limited in bytes, except for the first batch with `atLeastOne`", async () => {
   const log = await openLog(await temporaryDirectory());
   const large = batchOf(["x".repeat(10_000)]);
   await append(log, large, batchOf(["b"]), batchOf(["c"]));
@@ -61,7 +61,7 @@ test("a read is limited in bytes, but for the first batch when the reader must g
   expect(batchesIn(await log.read(0, large.bytes.length + 10, true))).toHaveLength(1);
 });
 
-test("every offset of a long log with many segments is found", async () => {
+test("every offset of a long log with many segments can be read", async () => {
   const log = await openLog(await temporaryDirectory(), { "segment.bytes": "20000" });
   for (let i = 0; i < 300; i++) await append(log, batchOf([`first ${i}`.padEnd(i * 3), `second ${i}`]));
   expect(log.segments.all.length).toBeGreaterThan(5);
@@ -75,7 +75,7 @@ test("every offset of a long log with many segments is found", async () => {
   await check(await reopen(log));
 });
 
-test("nothing is seen before it is on disk, and then all at once", async () => {
+test("a group becomes visible as a whole, after it is on disk", async () => {
   const disk = new Disk();
   const log = await openLog(await temporaryDirectory(), {}, disk);
   const seen: number[] = [];
@@ -87,7 +87,7 @@ test("nothing is seen before it is on disk, and then all at once", async () => {
   expect(seen).toEqual([0, 3]);
 });
 
-test("what arrives while one sync runs shares the next", async () => {
+test("appends during one sync share the next one", async () => {
   const disk = new Disk();
   const log = await openLog(await temporaryDirectory(), {}, disk);
   let syncs = 0;
@@ -103,7 +103,7 @@ test("what arrives while one sync runs shares the next", async () => {
   expect(syncs).toBe(2);
 });
 
-test("a reader that waits is woken by the append", async () => {
+test("an append notifies a waiting reader", async () => {
   const log = await openLog(await temporaryDirectory());
   const woken = new Promise((resolve) => log.onReadable(resolve));
   const batch = batchOf(["a"]);
@@ -138,7 +138,7 @@ test.each([
   expect(textsIn(await (await reopen(again)).read(0, ALL, true))).toEqual(["0:=a", "1:=b", "2:=c"]);
 });
 
-test("damage in the middle of a closed segment hides what follows in it, and removes nothing", async () => {
+test("damage in a closed segment hides the rest of the segment and truncates nothing", async () => {
   const log = await openLog(await temporaryDirectory(), { "segment.bytes": "150" });
   for (const text of ["a", "b", "c", "d", "e"]) await append(log, batchOf([text]));
   const [first] = log.segments.all;
@@ -151,7 +151,7 @@ test("damage in the middle of a closed segment hides what follows in it, and rem
 });
 
 test.each<DiskOperation>(["write", "sync"])(
-  "when %s fails, what is not on disk is refused, and all is well after",
+  "when %s fails, appends that are not on disk are refused, and later ones succeed",
   async (broken) => {
     const disk = new Disk();
     const log = await openLog(await temporaryDirectory(), {}, disk);
@@ -174,7 +174,7 @@ test.each<DiskOperation>(["write", "sync"])(
   },
 );
 
-test("what a failed write left behind is cut off before the next one, when it could not be at once", async () => {
+test("if the truncation after a failed write fails too, the next append repeats it", async () => {
   const disk = new Disk();
   const log = await openLog(await temporaryDirectory(), {}, disk);
   disk.fault = (operation) => {
@@ -186,7 +186,7 @@ test("what a failed write left behind is cut off before the next one, when it co
   expect(textsIn(await readFile(log.segments.active.path))).toEqual(["0:=a"]);
 });
 
-test("a duplicate of a batch that is under way shares its fate", async () => {
+test("a duplicate of a batch that is not yet on disk succeeds or fails with it", async () => {
   const disk = new Disk();
   const log = await openLog(await temporaryDirectory(), {}, disk);
   const make = () => batchOf(["a"], { producerId: 1, epoch: 0, sequence: 0 });
@@ -200,7 +200,7 @@ test("a duplicate of a batch that is under way shares its fate", async () => {
   expect(log.highWatermark).toBe(1);
 });
 
-test("a producer's sequence survives a restart", async () => {
+test("the sequence of a producer survives a restart", async () => {
   const log = await openLog(await temporaryDirectory());
   const make = (sequence: number) => batchOf(["a"], { producerId: 1, epoch: 3, sequence });
   await append(log, make(0), make(1));
@@ -221,7 +221,7 @@ test("offsets by timestamp", async () => {
   expect(await find(65)).toBe(8);
 });
 
-test("a log that closes stores what it accepted, and accepts no more", async () => {
+test("a closing log stores accepted batches and refuses new ones", async () => {
   const log = await openLog(await temporaryDirectory());
   const { durable } = log.append(batchOf(["a"]));
   await log.close();
@@ -230,7 +230,7 @@ test("a log that closes stores what it accepted, and accepts no more", async () 
   expect(textsIn(await (await openLog(log.options.directory)).read(0, ALL, true))).toEqual(["0:=a"]);
 });
 
-test("an empty file, left by a roll before a crash, is appended to", async () => {
+test("an empty segment file, as a crash after a roll leaves it, is appended to", async () => {
   const log = await openLog(await temporaryDirectory());
   await append(log, batchOf(["a"]));
   await log.roll();
@@ -242,7 +242,7 @@ test("an empty file, left by a roll before a crash, is appended to", async () =>
   ]);
 });
 
-test("what is no segment does not stop a start", async () => {
+test("a start ignores files that are not segments", async () => {
   const log = await openLog(await temporaryDirectory());
   await append(log, batchOf(["a"]));
   await writeFile(join(log.options.directory, "00000000000000000000.log.compacted"), "half a file");

@@ -7,7 +7,7 @@ import { cleanAll, temporaryBroker, temporaryDirectory } from "./testing/tempora
 
 afterEach(cleanAll);
 
-test("settings have defaults, and the first broker named is the one", () => {
+test("settings have defaults; the first address in KAFKA_BROKERS is used", () => {
   expect(readSettings({})).toEqual({
     host: "localhost",
     port: 9092,
@@ -29,6 +29,8 @@ test("settings have defaults, and the first broker named is the one", () => {
     autoCreateTopics: true,
   });
   expect(readSettings({ KAFKA_BROKERS: "[::1]:9092" })).toMatchObject({ host: "::1", port: 9092 });
+  expect(readSettings({ BROKER_PORT: "9999" })).toMatchObject({ host: "localhost", port: 9999 });
+  expect(readSettings({ ...env, BROKER_PORT: "9999" })).toMatchObject({ host: "127.0.0.1", port: 0 });
 });
 
 test.each(["nonsense", "host:", ":9092", "host:99999", "http://host:9092", "a b:1"])(
@@ -38,12 +40,16 @@ test.each(["nonsense", "host:", ":9092", "host:99999", "http://host:9092", "a b:
   },
 );
 
-test("every bad setting is named", () => {
+test.each(["nonsense", "99999"])("BROKER_PORT=%j is refused", (value) => {
+  expect(() => readSettings({ BROKER_PORT: value })).toThrow(`BROKER_PORT: "${value}" is not a port`);
+});
+
+test("every invalid setting is named", () => {
   const bad = () => readSettings({ KAFKA_BROKERS: "x", LOG_LEVEL: "loud", AUTO_CREATE_TOPICS: "perhaps" });
   expect(bad).toThrow(/^KAFKA_BROKERS.*\nLOG_LEVEL.*\nAUTO_CREATE_TOPICS.*$/);
 });
 
-test("it says in one line of JSON where it listens, and ends well on a signal", async () => {
+test("logs one JSON line when it listens, and exits with 0 on a signal", async () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     const process = await BrokerProcess.start(await temporaryDirectory());
     expect(process.listening).toMatchObject({
@@ -57,7 +63,7 @@ test("it says in one line of JSON where it listens, and ends well on a signal", 
   }
 });
 
-test("it goes on when nobody reads its log any more", async () => {
+test("keeps running when its stdout is closed", async () => {
   const process = await BrokerProcess.start(await temporaryDirectory());
   await process.closeOutput();
   const socket = await Bun.connect({ hostname: "127.0.0.1", port: process.port, socket: { data() {} } });
@@ -65,7 +71,7 @@ test("it goes on when nobody reads its log any more", async () => {
   expect(await process.end("SIGTERM")).toEqual({ code: 0, stderr: "" });
 });
 
-test("a port that is taken is one line on stderr and exit code 1", async () => {
+test("a port in use causes one line on stderr and exit code 1", async () => {
   const broker = await temporaryBroker();
   const env = { KAFKA_BROKERS: `localhost:${broker.port}`, DATA_DIR: await temporaryDirectory() };
   expect(await runToEnd(env)).toEqual({
@@ -74,7 +80,7 @@ test("a port that is taken is one line on stderr and exit code 1", async () => {
   });
 });
 
-test("a data directory that another process uses is one line on stderr and exit code 1, until that is killed", async () => {
+test("a data directory in use causes one line on stderr and exit code 1, until its broker is killed", async () => {
   const dataDir = await temporaryDirectory();
   const first = await BrokerProcess.start(dataDir);
   const { code, stderr } = await runToEnd({ KAFKA_BROKERS: "localhost:0", DATA_DIR: dataDir });
@@ -85,7 +91,7 @@ test("a data directory that another process uses is one line on stderr and exit 
   expect(await second.end("SIGTERM")).toEqual({ code: 0, stderr: "" });
 });
 
-test("a data directory that cannot be is one line on stderr and exit code 1", async () => {
+test("an invalid data directory causes one line on stderr and exit code 1", async () => {
   const dataDir = join(await temporaryDirectory(), "file");
   await writeFile(dataDir, "");
   const { code, stderr } = await runToEnd({ KAFKA_BROKERS: "localhost:0", DATA_DIR: dataDir });
@@ -93,7 +99,7 @@ test("a data directory that cannot be is one line on stderr and exit code 1", as
   expect(stderr).toMatch(/^broker: the data directory cannot be used: [^\n]*\n$/);
 });
 
-test.skipIf(process.getuid?.() === 0)("a data directory without permission, likewise", async () => {
+test.skipIf(process.getuid?.() === 0)("a data directory without permission causes one line on stderr and exit code 1", async () => {
   const dataDir = join(await temporaryDirectory(), "locked");
   await mkdir(dataDir);
   await chmod(dataDir, 0o500);
@@ -101,7 +107,7 @@ test.skipIf(process.getuid?.() === 0)("a data directory without permission, like
   expect([code, stderr.split("\n").length]).toEqual([1, 2]);
 });
 
-test("a bad setting is a line on stderr and exit code 1", async () => {
+test("an invalid setting causes one line on stderr and exit code 1", async () => {
   const env = { KAFKA_BROKERS: "nowhere", DATA_DIR: await temporaryDirectory() };
   expect(await runToEnd(env)).toEqual({
     code: 1,
@@ -109,7 +115,7 @@ test("a bad setting is a line on stderr and exit code 1", async () => {
   });
 });
 
-test("UNSUPPORTED.md names every API that is spoken, with its versions", async () => {
+test("UNSUPPORTED.md lists every supported API with its versions", async () => {
   const { apis } = await import("./registry.ts");
   const text = (await readFile(join(import.meta.dir, "UNSUPPORTED.md"), "utf8")).replaceAll(/ +\|/g, " |");
   for (const { key, name, minVersion, maxVersion } of apis.values()) {

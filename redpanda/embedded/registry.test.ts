@@ -16,33 +16,33 @@ const versions = [...apis.values()].flatMap((api) =>
   }),
 );
 
-/** What every API reads as a request of nothing, or nearly: an empty string or array is 0, in compact form 1. */
-function nothing(flexible: boolean): Buffer {
+/** A body that every API decodes as a (nearly) empty request: an empty string or array is 0, in compact form 1. */
+function emptyBody(flexible: boolean): Buffer {
   return Buffer.alloc(64, flexible ? 1 : 0);
 }
 
-/** In a request of nothing to Produce acks is 0, which asks for no answer; in flexible versions it is an error. */
+/** The empty request to Produce has acks=0 and no response; in flexible versions acks is invalid. */
 function isAnswered(label: string): boolean {
   return !/^Produce [3-8]$/.test(label);
 }
 
-test("the table of APIs is in order, and complete", () => {
+test("the registry is sorted and matches ApiKey", () => {
   expect([...apis.keys()]).toEqual([...apis.keys()].sort((a, b) => a - b));
   expect(Object.entries<number>(ApiKey)).toEqual([...apis.values()].map(({ name, key }) => [name, key]));
 });
 
 test.each(versions)("$label can be refused", ({ api, version, flexible, label }) => {
-  const call = api.decode(new Reader(nothing(flexible), flexible), version);
+  const call = api.decode(new Reader(emptyBody(flexible), flexible), version);
   const refusal = call.refuse(ErrorCode.POLICY_VIOLATION, "no");
   expect(refusal !== undefined).toBe(isAnswered(label));
   expect(refusal?.(() => new Writer(flexible)).length).not.toBe(0);
 });
 
-test("on the wire every API answers in every version, and the connection stays", async () => {
+test("every API answers in every version, and the connection stays open", async () => {
   const broker = await temporaryBroker();
   const client = await RawClient.connect(broker);
   for (const { api, version, flexible, label } of versions) {
-    client.send(api.key, version, (writer) => writer.raw(nothing(flexible)));
+    client.send(api.key, version, (writer) => writer.raw(emptyBody(flexible)));
     if (isAnswered(label)) await client.response(api.key, version);
   }
   await createTopic(client, "t");

@@ -19,7 +19,7 @@ import { Writer } from "./wire/writer.ts";
 
 afterEach(cleanAll);
 
-/** A broker whose log lines are kept, and a client that behaves. */
+/** A broker with its log lines, and a well-behaved client. */
 async function setUp(options: Parameters<typeof temporaryBroker>[0] = {}) {
   const lines: string[] = [];
   const broker = await temporaryBroker({
@@ -33,7 +33,7 @@ async function setUp(options: Parameters<typeof temporaryBroker>[0] = {}) {
 const header = (key: number, version: number) =>
   new Writer().int16(key).int16(version).int32(1).nullableString("x");
 
-describe("a client that breaks the protocol is cut off with one line in the log, and the others go on", () => {
+describe("a protocol error closes the connection with one log line, and others are not affected", () => {
   const hostile: [what: string, send: (client: RawClient) => void][] = [
     ["a negative frame size", (client) => client.sendBytes(new Writer().int32(-1).finish())],
     ["a frame beyond the limit", (client) => client.sendBytes(new Writer().int32(2 ** 31 - 1).finish())],
@@ -88,7 +88,7 @@ describe("a client that breaks the protocol is cut off with one line in the log,
   });
 });
 
-test("frames may arrive in any pieces", async () => {
+test("frames can arrive in any number of pieces", async () => {
   const { client } = await setUp();
   const frame = header(ApiKey.ApiVersions, 0).finish();
   const bytes = Buffer.concat([new Writer().int32(frame.length).finish(), frame]);
@@ -101,7 +101,7 @@ test("frames may arrive in any pieces", async () => {
   for (let i = 0; i < 4; i++) expect((await client.nextFrame()).length).toBeGreaterThan(50);
 });
 
-test("a version of ApiVersions that is not known is answered in version 0 (KIP-511)", async () => {
+test("an unknown version of ApiVersions is answered in version 0 (KIP-511)", async () => {
   const { client } = await setUp();
   client.sendFrame(header(ApiKey.ApiVersions, 50).finish());
   const frame = await client.nextFrame();
@@ -109,7 +109,7 @@ test("a version of ApiVersions that is not known is answered in version 0 (KIP-5
   expect(frame.readInt32BE(6)).toBeGreaterThan(20);
 });
 
-test("what ApiVersions promises is kept: librdkafka's Produce 0 is advertised, but not spoken", async () => {
+test("every advertised version is supported, except Produce 0, which is advertised for librdkafka", async () => {
   const { client } = await setUp();
   const response = await client.request(ApiKey.ApiVersions, 3, (writer) => writer.string("x").string("1"));
   expect(response.int16()).toBe(ErrorCode.NONE);
@@ -119,7 +119,7 @@ test("what ApiVersions promises is kept: librdkafka's Produce 0 is advertised, b
   expect(new Set(ranges.map(([key]) => key))).toEqual(new Set(Object.values(ApiKey)));
 });
 
-test("answers come in the order of the requests, also when a later one is done first", async () => {
+test("responses are in the order of the requests, also when a later one completes first", async () => {
   const { broker, client } = await setUp();
   await createTopic(client, "t");
   const release = Promise.withResolvers<void>();
@@ -139,7 +139,7 @@ test("answers come in the order of the requests, also when a later one is done f
 
 const PRODUCE_KEY = ApiKey.Produce;
 
-test("requests sent together keep their order and share their syncs", async () => {
+test("concurrent requests keep their order and share syncs", async () => {
   const { broker, client } = await setUp();
   await createTopic(client, "t");
   let syncs = 0;
@@ -153,7 +153,7 @@ test("requests sent together keep their order and share their syncs", async () =
   expect(syncs).toBeLessThan(30);
 });
 
-test("a fetch that waits is answered by the append, not by the clock", async () => {
+test("an append answers a waiting fetch before its timeout", async () => {
   const { broker, client } = await setUp();
   await createTopic(client, "t");
   const waiting = await RawClient.connect(broker);
@@ -162,7 +162,7 @@ test("a fetch that waits is answered by the append, not by the clock", async () 
   expect(textsIn(fetched(await answer).records)).toEqual(["0:=a"]);
 });
 
-test("it waits for as many bytes as it asked for", async () => {
+test("a fetch waits for minBytes", async () => {
   const { broker, client } = await setUp();
   await createTopic(client, "t");
   const waiting = await RawClient.connect(broker);
@@ -175,7 +175,7 @@ test("it waits for as many bytes as it asked for", async () => {
   expect(textsIn(fetched(await answer).records)).toEqual(["0:=a", "1:=b", "2:=c"]);
 });
 
-test("it is answered with nothing when its time is up", async () => {
+test("a fetch is answered without records after maxWaitMs", async () => {
   const { client } = await setUp();
   await createTopic(client, "t");
   const { code, records } = fetched(
@@ -184,7 +184,7 @@ test("it is answered with nothing when its time is up", async () => {
   expect([code, records.length]).toEqual([ErrorCode.NONE, 0]);
 });
 
-test("it is answered with an error when its topic is deleted", async () => {
+test("a waiting fetch is answered with an error when its topic is deleted", async () => {
   const { broker, client } = await setUp();
   await createTopic(client, "t");
   const waiting = await RawClient.connect(broker);
@@ -195,7 +195,7 @@ test("it is answered with an error when its topic is deleted", async () => {
   expect(fetched(await answer).code).toBe(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION);
 });
 
-test("fetches that are wrong are answered at once, with the reason", async () => {
+test("invalid fetches are answered at once with an error code", async () => {
   const { client } = await setUp();
   await createTopic(client, "t");
   const fetch = async (topic: string, spec = {}) =>
@@ -206,7 +206,7 @@ test("fetches that are wrong are answered at once, with the reason", async () =>
   expect(await fetch("t", { sessionEpoch: 5 })).toBe(ErrorCode.FETCH_SESSION_ID_NOT_FOUND);
 });
 
-test("a client that does not read its answers is waited for; it gets them whole, and nobody else waits", async () => {
+test("a slow reader gets its responses complete and does not block others", async () => {
   const { broker, client } = await setUp();
   await createTopic(client, "t");
   const text = "x".repeat(900_000);
@@ -223,7 +223,7 @@ test("a client that does not read its answers is waited for; it gets them whole,
   }
 });
 
-test("a client that leaves while it waits is forgotten", async () => {
+test("a waiting fetch ends when its client disconnects", async () => {
   const { broker, client } = await setUp();
   await createTopic(client, "t");
   const leaving = await RawClient.connect(broker);
@@ -233,7 +233,7 @@ test("a client that leaves while it waits is forgotten", async () => {
   await createTopic(client, "u");
 });
 
-test("acks=0 is stored and gets no answer", async () => {
+test("acks=0 is stored without a response", async () => {
   const { client } = await setUp();
   await createTopic(client, "t");
   client.send(PRODUCE_KEY, PRODUCE, produceBody("t", batchOf(["a"]), 0));
@@ -270,7 +270,7 @@ test("localhost is both 127.0.0.1 and ::1, where there is IPv6", async () => {
   expect(connected).toBe(canListen);
 });
 
-test("a stop answers what is in flight: what was stored is acknowledged, who waits gets what there is", async () => {
+test("a stop answers requests in flight: stored batches are acknowledged, waiting fetches return", async () => {
   const dataDir = await temporaryDirectory();
   const { broker, client } = await setUp({ dataDir });
   await createTopic(client, "t");
@@ -287,13 +287,13 @@ test("a stop answers what is in flight: what was stored is acknowledged, who wai
       acknowledged += 1;
     }
   } catch {
-    // The connection is closed after the last answer.
+    // The connection is closed after the last response.
   }
   const again = await temporaryBroker({ dataDir });
   expect(again.topics.log({ name: "t", id: null }, 0).highWatermark).toBeGreaterThanOrEqual(acknowledged);
 });
 
-test("two brokers do not share a directory, nor a port", async () => {
+test("two brokers cannot share a directory or a port", async () => {
   const { broker } = await setUp();
   await expect(startBroker({ dataDir: broker.options.dataDir, port: 0 })).rejects.toThrow("in use");
   const dataDir = await temporaryDirectory();

@@ -4,7 +4,7 @@ import { Reader, WireError } from "./wire/reader.ts";
 import { Writer } from "./wire/writer.ts";
 
 describe.each([false, true])("with flexible = %p", (flexible) => {
-  test("what is written is read", () => {
+  test("reads what the writer wrote", () => {
     const writer = new Writer(flexible, 1)
       .boolean(true)
       .int8(-1)
@@ -28,14 +28,14 @@ describe.each([false, true])("with flexible = %p", (flexible) => {
     expect(reader.remaining).toBe(0);
   });
 
-  test("a null array is told from an empty one", () => {
+  test("distinguishes a null array from an empty one", () => {
     const empty = new Writer(flexible).array([], () => {}).finish();
     expect(new Reader(empty, flexible).nullableArray(() => 0)).toEqual([]);
     const none = flexible ? Buffer.from([0]) : Buffer.from([255, 255, 255, 255]);
     expect(new Reader(none, flexible).nullableArray(() => 0)).toBeNull();
   });
 
-  test("an array that claims more elements than there are bytes is refused before memory is reserved", () => {
+  test("refuses an array with more elements than remaining bytes, before it allocates memory", () => {
     const claim = flexible ? new Writer().unsignedVarint(2 ** 31) : new Writer().int32(2 ** 31 - 1);
     expect(() => new Reader(claim.finish(), flexible).array(() => 0)).toThrow(WireError);
   });
@@ -57,7 +57,7 @@ test("64 bits are those of BigInt", () => {
   }
 });
 
-test("tagged fields that nobody knows are skipped", () => {
+test("unknown tagged fields are skipped", () => {
   const tags = new Writer().unsignedVarint(2);
   for (const tag of [3, 900]) tags.unsignedVarint(tag).unsignedVarint(2).int16(7);
   const reader = new Reader(tags.int8(42).finish(), true);
@@ -65,7 +65,7 @@ test("tagged fields that nobody knows are skipped", () => {
   expect(reader.int8()).toBe(42);
 });
 
-test("random bytes are read as every request in every version, or refused as malformed: never anything else", () => {
+test("random bytes decode as every request in every version, or fail with WireError", () => {
   const random = xorshift(20260101);
   for (const api of apis.values()) {
     for (let version = api.minVersion; version <= api.maxVersion; version++) {
@@ -83,7 +83,7 @@ test("random bytes are read as every request in every version, or refused as mal
   }
 });
 
-/** A small random generator (Marsaglia's xorshift32) with a fixed seed, so that a failure comes again. */
+/** Marsaglia's xorshift32 with a fixed seed, so that a failure is reproducible. */
 function xorshift(seed: number): () => number {
   let state = seed;
   return () => {

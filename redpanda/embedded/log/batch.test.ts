@@ -7,14 +7,14 @@ import { payloadOf, recordsOf } from "./records.ts";
 
 const MAX_BYTES = 1_000_000;
 
-test("crc32c is that of RFC 3720, appendix B.4", () => {
+test("crc32c matches RFC 3720, appendix B.4", () => {
   expect(crc32c(Buffer.from("123456789"))).toBe(0xe3069283);
   expect(crc32c(Buffer.alloc(32))).toBe(0x8a9136aa);
   expect(crc32c(Buffer.alloc(32, 0xff))).toBe(0x62a8ab43);
   expect(crc32c(Buffer.from(Array.from({ length: 32 }, (_, index) => index)))).toBe(0x46dd794e);
 });
 
-test("offsets are assigned without touching the checksum", () => {
+test("assigning an offset keeps the checksum valid", () => {
   const batch = batchOf(["a", "b", "c"]);
   batch.assign(5_000_000_000);
   expect([batch.baseOffset, batch.lastOffset, batch.hasValidChecksum]).toEqual([
@@ -24,7 +24,7 @@ test("offsets are assigned without touching the checksum", () => {
   ]);
 });
 
-test.each([Codec.none, Codec.gzip])("the records of a batch with codec %d", (codec) => {
+test.each([Codec.none, Codec.gzip])("reads the records of a batch with codec %d", (codec) => {
   const batch = batchOf([{ key: "k", value: "v", timestamp: 10 }, { timestamp: 7 }], { codec });
   batch.assign(100);
   const seen = recordsOf(batch)?.map(({ offset, timestamp, key, value }) => ({
@@ -40,7 +40,7 @@ test.each([Codec.none, Codec.gzip])("the records of a batch with codec %d", (cod
 });
 
 test.each([Codec.none, Codec.gzip, Codec.zstd])(
-  "a batch with codec %d keeps its offsets without some records",
+  "a batch with codec %d keeps the offsets of the remaining records",
   (codec) => {
     const batch = batchOf(["a", "b", "c"]);
     batch.assign(10);
@@ -56,7 +56,7 @@ test.each([Codec.none, Codec.gzip, Codec.zstd])(
   },
 );
 
-test("records that cannot be read are none, whatever they are", () => {
+test("unreadable records are reported as undefined", () => {
   const batch = batchOf(["a"]);
   expect(recordsOf(batch.withRecords(batch.payload, 1, Codec.lz4))).toBeUndefined();
   expect(recordsOf(batch.withRecords(Buffer.from("not gzip"), 1, Codec.gzip))).toBeUndefined();
@@ -116,7 +116,7 @@ describe("a produced batch is refused", () => {
     expect(codeOf(() => parseProduced(make(), MAX_BYTES, 9))).toBe(code);
   });
 
-  test("with zstd by a client that is older than zstd", () => {
+  test("with zstd in a Produce version before zstd", () => {
     const batch = batchOf(["a"]).withRecords(Buffer.from("?"), 1, Codec.zstd);
     expect(codeOf(() => parseProduced(batch.bytes, MAX_BYTES, 6))).toBe(
       ErrorCode.UNSUPPORTED_COMPRESSION_TYPE,
@@ -131,7 +131,7 @@ function changed(change: (bytes: Buffer) => void): Buffer {
   return bytes;
 }
 
-/** As `changed`, by somebody who sets the checksum right. */
+/** As `changed`, with a valid checksum. */
 function resealed(change: (bytes: Buffer) => void): Buffer {
   const bytes = changed(change);
   bytes.writeUInt32BE(crc32c(bytes, 21), 17);

@@ -17,7 +17,7 @@ const ALL = 2 ** 30;
 const NOW = 1_000_000_000;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Each segment takes one batch, and is closed by the next. */
+/** Each segment has one batch. */
 const TINY = { "segment.bytes": "14" };
 const COMPACT = { "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0" };
 
@@ -40,7 +40,7 @@ async function append(log: PartitionLog, records: (string | RecordSpec)[], spec?
   await log.append(batchOf(records, spec)).durable;
 }
 
-/** `key=value` pairs become records; without a value they are tombstones. */
+/** Each `key=value` is a record; without a value it is a tombstone. */
 async function put(log: PartitionLog, pairs: string, spec?: BatchSpec): Promise<void> {
   const records = pairs.split(" ").map((pair) => {
     const [key = "", value] = pair.split("=");
@@ -61,7 +61,7 @@ async function contents(log: PartitionLog): Promise<string> {
   return found.join(" ");
 }
 
-test("segments go when all their records are too old", async () => {
+test("retention deletes segments in which all records are too old", async () => {
   const log = await openLog({ ...TINY, "retention.ms": "1000" });
   for (const age of [5000, 3000, 500]) await append(log, [{ value: `${age}`, timestamp: NOW - age }]);
   await applyRetention(log, NOW);
@@ -69,7 +69,7 @@ test("segments go when all their records are too old", async () => {
   await expect(log.read(1, ALL, true)).rejects.toMatchObject({ code: ErrorCode.OFFSET_OUT_OF_RANGE });
 });
 
-test("the last segment goes too when its time has come, and offsets go on", async () => {
+test("retention deletes an expired active segment, and offsets continue", async () => {
   const log = await openLog({ "retention.ms": "1000" });
   await append(log, [{ value: "old", timestamp: NOW - 5000 }]);
   await applyRetention(log, NOW);
@@ -80,7 +80,7 @@ test("the last segment goes too when its time has come, and offsets go on", asyn
   expect(await contents(again)).toBe("1:=new");
 });
 
-test("the oldest segments go when the log is too large", async () => {
+test("retention deletes the oldest segments of a log that is too large", async () => {
   const size = batchOf(["a"]).bytes.length;
   const log = await openLog({ ...TINY, "retention.bytes": String(size * 2), "retention.ms": "-1" });
   for (const text of ["a", "b", "c", "d"]) await append(log, [text]);
@@ -89,7 +89,7 @@ test("the oldest segments go when the log is too large", async () => {
   expect(await readdir(log.options.directory)).toHaveLength(2);
 });
 
-test("records that were deleted are not read, and their segments go", async () => {
+test("deleted records are unreadable, and retention deletes their segments", async () => {
   const log = await openLog({ ...TINY, "retention.ms": "-1" });
   for (const text of ["a", "b", "c"]) await append(log, [text]);
   log.raiseStartOffset(2);
@@ -99,7 +99,7 @@ test("records that were deleted are not read, and their segments go", async () =
   expect(await contents(log)).toBe("2:=c");
 });
 
-test("a reader that is at a segment when it goes reads on to the end", async () => {
+test("a read continues to the end of a segment that is deleted meanwhile", async () => {
   const log = await openLog({ ...TINY, "retention.ms": "1000" });
   for (let i = 0; i < 3; i++) await append(log, [{ value: `${i}`, timestamp: NOW - 5000 }]);
   const batches = log.segments.first.batches();
@@ -110,7 +110,7 @@ test("a reader that is at a segment when it goes reads on to the end", async () 
   await batches.return(undefined);
 });
 
-test("compaction keeps the last value of each key at its offset", async () => {
+test("compaction keeps the last value of each key, at its offset", async () => {
   const log = await openLog({ ...TINY, ...COMPACT });
   for (const pairs of ["a=1 b=1", "a=2", "c=1 b=2 a=3", "d=1", "a=4"]) await put(log, pairs);
   await compact(log, NOW);
@@ -119,7 +119,7 @@ test("compaction keeps the last value of each key at its offset", async () => {
   expect(textsIn(await log.read(0, ALL, true))).toContain("3:c=1");
 });
 
-test("compaction merges small segments, and a restart finds the same", async () => {
+test("compaction merges small segments, and a restart reads the same records", async () => {
   const log = await openLog({ ...COMPACT, "segment.bytes": "200" });
   for (let i = 0; i < 50; i++) await put(log, `key${i % 5}=${i}`);
   const before = log.segments.all.length;
@@ -133,7 +133,7 @@ test("compaction merges small segments, and a restart finds the same", async () 
   expect(again.highWatermark).toBe(50);
 });
 
-test("a crash between the merge and the removal of what was merged brings nothing back", async () => {
+test("a crash between the merge and the removal of the merged segments restores no record", async () => {
   const log = await openLog({ ...TINY, ...COMPACT, "segment.bytes": "250" });
   for (let i = 0; i < 12; i++) await put(log, `key${i % 4}=${i}`);
   const leftover = log.segments.closed[1];
@@ -148,7 +148,7 @@ test("a crash between the merge and the removal of what was merged brings nothin
   expect(again.segments.all.map(({ baseOffset }) => baseOffset)).not.toContain(leftover?.baseOffset);
 });
 
-test("a tombstone removes its key, and goes itself when it is old enough", async () => {
+test("a tombstone removes its key, and is removed after delete.retention.ms", async () => {
   const log = await openLog({ ...TINY, ...COMPACT, "delete.retention.ms": String(DAY_MS) });
   for (const pairs of ["a=1 b=1", "a", "c=1", "d=1"]) await put(log, pairs);
   await compact(log, NOW);
@@ -158,7 +158,7 @@ test("a tombstone removes its key, and goes itself when it is old enough", async
   expect(await contents(log)).toBe("1:b=1 3:c=1 4:d=1 5:e=1");
 });
 
-test("records younger than min.compaction.lag.ms are left alone", async () => {
+test("records younger than min.compaction.lag.ms are not compacted", async () => {
   const log = await openLog({ ...TINY, ...COMPACT, "min.compaction.lag.ms": "1000" });
   for (const pairs of ["a=1", "a=2", "a=3"]) await put(log, pairs);
   await compact(log, NOW + 999);
@@ -167,7 +167,7 @@ test("records younger than min.compaction.lag.ms are left alone", async () => {
   expect(await contents(log)).toBe("1:a=2 2:a=3");
 });
 
-test("nothing is written anew while too little is new", async () => {
+test("a log below min.cleanable.dirty.ratio is not rewritten", async () => {
   const log = await openLog({ ...TINY, "cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.5" });
   for (const pairs of ["a=1", "b=1", "c=1", "d=1", "e=1"]) await put(log, pairs);
   await compact(log, NOW);
@@ -177,7 +177,7 @@ test("nothing is written anew while too little is new", async () => {
   expect(log.segments.first === first).toBe(true);
 });
 
-test("gzip is compacted like any other; what cannot be read stays whole", async () => {
+test("gzip batches are compacted; unreadable batches are kept whole", async () => {
   const log = await openLog({ ...TINY, ...COMPACT });
   await put(log, "a=1 b=1", { codec: Codec.gzip });
   await put(log, "a=1", { codec: Codec.lz4 });
@@ -192,7 +192,7 @@ test("gzip is compacted like any other; what cannot be read stays whole", async 
   }
 });
 
-test("the sequence of an idempotent producer outlives its records", async () => {
+test("the sequence of an idempotent producer survives the compaction of its records", async () => {
   const log = await openLog({ ...TINY, ...COMPACT });
   const spec = { producerId: 9, epoch: 0 };
   await put(log, "a=1", { ...spec, sequence: 0 });
@@ -205,7 +205,7 @@ test("the sequence of an idempotent producer outlives its records", async () => 
   expect(again.append(batchOf(["x"], { ...spec, sequence: 1 })).baseOffset).toBe(1);
 });
 
-test("appends and reads go on while a log is compacted", async () => {
+test("appends and reads continue during compaction", async () => {
   const log = await openLog({ ...COMPACT, "segment.bytes": "2000" });
   for (let i = 0; i < 200; i++) await put(log, `key${i % 10}=${i}`);
   const compaction = compact(log, NOW);
@@ -218,7 +218,7 @@ test("appends and reads go on while a log is compacted", async () => {
   expect(last).toEqual(Array.from({ length: 10 }, (_, index) => `${290 + index}:key${index}=${290 + index}`));
 });
 
-test("a compaction that fails leaves what it did not get to as it was", async () => {
+test("a failed compaction leaves the remaining segments unchanged", async () => {
   const disk = new Disk();
   const log = await openLog({ ...TINY, ...COMPACT }, undefined, disk);
   for (const pairs of ["a=1", "a=2", "a=3"]) await put(log, pairs);

@@ -18,7 +18,7 @@ function remembering(...batches: RecordBatch[]): ProducerStates {
   return states;
 }
 
-test("each of the last five batches, sent again, is found where it is stored", () => {
+test("a resend of one of the last five batches is identified with its offset", () => {
   const batches = [0, 2, 4, 6, 8, 10].map((sequence) =>
     batch(sequence, { records: 2, offset: 100 + sequence }),
   );
@@ -26,12 +26,12 @@ test("each of the last five batches, sent again, is found where it is stored", (
   expect(batches.slice(1).map((each) => states.findDuplicate(each))).toEqual([102, 104, 106, 108, 110]);
 });
 
-test("a batch older than that is out of order, not a duplicate", () => {
+test("a resend of an older batch is out of order", () => {
   const states = remembering(...[0, 1, 2, 3, 4, 5].map((sequence) => batch(sequence)));
   expect(() => states.findDuplicate(batch(0))).toThrow(code(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER));
 });
 
-test("the next sequence is accepted, a gap is not", () => {
+test("the next sequence is accepted, a gap is refused", () => {
   const states = remembering(batch(0, { records: 3 }));
   expect(states.findDuplicate(batch(3))).toBeUndefined();
   expect(() => states.findDuplicate(batch(4))).toThrow(code(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER));
@@ -40,14 +40,14 @@ test("the next sequence is accepted, a gap is not", () => {
   );
 });
 
-test("sequences begin again at 0 after 2^31 - 1, also within a batch", () => {
+test("sequences wrap to 0 after 2^31 - 1, also within a batch", () => {
   const last = batch(2 ** 31 - 2, { records: 3, offset: 50 });
   const states = remembering(last);
   expect(states.findDuplicate(last)).toBe(50);
   expect(states.findDuplicate(batch(1))).toBeUndefined();
 });
 
-test("a later epoch begins at 0, an earlier one is fenced off", () => {
+test("a later epoch starts at sequence 0, an earlier epoch is fenced", () => {
   const states = remembering(batch(0, { epoch: 1 }));
   expect(states.findDuplicate(batch(0, { epoch: 2 }))).toBeUndefined();
   expect(() => states.findDuplicate(batch(1, { epoch: 2 }))).toThrow(
@@ -56,11 +56,11 @@ test("a later epoch begins at 0, an earlier one is fenced off", () => {
   expect(() => states.findDuplicate(batch(1, { epoch: 0 }))).toThrow(code(ErrorCode.INVALID_PRODUCER_EPOCH));
 });
 
-test("a producer that is not known may begin anywhere", () => {
+test("an unknown producer may start at any sequence", () => {
   expect(new ProducerStates().findDuplicate(batch(41))).toBeUndefined();
 });
 
-test("what was undone is no duplicate, and what came before it is still known", () => {
+test("an undone batch is not a duplicate; earlier batches are still known", () => {
   const states = new ProducerStates();
   for (let sequence = 0; sequence < 20; sequence++) states.record(batch(sequence), Math.min(sequence, 5));
   states.undoFrom(5);
@@ -68,7 +68,7 @@ test("what was undone is no duplicate, and what came before it is still known", 
   expect(states.findDuplicate(batch(5))).toBeUndefined();
 });
 
-test("what comes after a batch that was undone has to wait until that is sent again", () => {
+test("a batch after an undone one is refused until the undone one is sent again", () => {
   const states = new ProducerStates();
   for (const sequence of [0, 1]) states.record(batch(sequence), 0);
   states.undoFrom(0);
@@ -76,7 +76,7 @@ test("what comes after a batch that was undone has to wait until that is sent ag
   expect(states.findDuplicate(batch(0))).toBeUndefined();
 });
 
-test("a producer that has been silent for a day is forgotten", () => {
+test("a producer without a write for a day expires", () => {
   const states = new ProducerStates();
   states.record(batch(0), EVERYTHING, 1_000);
   states.expire(1_000 + 24 * 60 * 60 * 1000 + 1);

@@ -17,7 +17,7 @@ async function temporaryPath(): Promise<string> {
   return join(await temporaryDirectory(), "state.journal");
 }
 
-test("what was written is there after a restart, what was removed is not", async () => {
+test("entries survive a restart, removed ones do not", async () => {
   const path = await temporaryPath();
   const journal = await openJournal(path);
   await journal.write([
@@ -38,7 +38,7 @@ test("what was written is there after a restart, what was removed is not", async
 });
 
 test.each(['deadbeef ["x",1]\n', "00000000", "\0\0\0\0\0\0\0\0\0\0\0\0", "not a line\n"])(
-  "a torn tail is cut off: %j",
+  "a torn tail is truncated: %j",
   async (tail) => {
     const path = await temporaryPath();
     const journal = await openJournal(path);
@@ -53,7 +53,7 @@ test.each(['deadbeef ["x",1]\n', "00000000", "\0\0\0\0\0\0\0\0\0\0\0\0", "not a 
   },
 );
 
-test("a write that fails changes nothing, and the next one works", async () => {
+test("a failed write changes nothing, and the next one succeeds", async () => {
   const disk = new Disk();
   const path = await temporaryPath();
   const journal = await openJournal(path, disk);
@@ -71,7 +71,7 @@ test("a write that fails changes nothing, and the next one works", async () => {
   ]);
 });
 
-test("the file stays within bounds under endless changes, and every one of them counts", async () => {
+test("the file size stays bounded under many changes, and no change is lost", async () => {
   const path = await temporaryPath();
   const journal = await openJournal(path);
   const text = "x".repeat(100_000);
@@ -85,7 +85,7 @@ test("the file stays within bounds under endless changes, and every one of them 
   ]);
 });
 
-test("a rewrite that fails leaves the old file in use", async () => {
+test("after a failed rewrite the old file stays in use", async () => {
   const disk = new Disk();
   const path = await temporaryPath();
   const journal = await openJournal(path, disk);

@@ -99,13 +99,16 @@ test("an invalid data directory causes one line on stderr and exit code 1", asyn
   expect(stderr).toMatch(/^broker: the data directory cannot be used: [^\n]*\n$/);
 });
 
-test.skipIf(process.getuid?.() === 0)("a data directory without permission causes one line on stderr and exit code 1", async () => {
-  const dataDir = join(await temporaryDirectory(), "locked");
-  await mkdir(dataDir);
-  await chmod(dataDir, 0o500);
-  const { code, stderr } = await runToEnd({ KAFKA_BROKERS: "localhost:0", DATA_DIR: dataDir });
-  expect([code, stderr.split("\n").length]).toEqual([1, 2]);
-});
+test.skipIf(process.getuid?.() === 0)(
+  "a data directory without permission causes one line on stderr and exit code 1",
+  async () => {
+    const dataDir = join(await temporaryDirectory(), "locked");
+    await mkdir(dataDir);
+    await chmod(dataDir, 0o500);
+    const { code, stderr } = await runToEnd({ KAFKA_BROKERS: "localhost:0", DATA_DIR: dataDir });
+    expect([code, stderr.split("\n").length]).toEqual([1, 2]);
+  },
+);
 
 test("an invalid setting causes one line on stderr and exit code 1", async () => {
   const env = { KAFKA_BROKERS: "nowhere", DATA_DIR: await temporaryDirectory() };

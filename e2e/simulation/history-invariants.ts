@@ -1,7 +1,7 @@
-import type { HistoryEntry } from "@distributed-messaging/api-gateway/history";
+import type { HistoryEntry } from "@distributed-messaging/api-gateway/domain";
 import { topics } from "@distributed-messaging/contracts";
 import { type Emitted, emittedBy } from "./ledger.ts";
-import { partsOf, views } from "./store-invariants.ts";
+import { views } from "./store-invariants.ts";
 import type { World } from "./world.ts";
 
 /** Where orders are told of, each under its own key. */
@@ -14,14 +14,12 @@ const ofOrders: ReadonlySet<string> = new Set(
  * their emission, and each behind the one that caused it.
  */
 export function* historyIsCausal(world: World): Iterable<string> {
-  const { gateway } = partsOf(world);
   const emitted = world.processes.flatMap(({ disk }) => emittedBy(disk.database));
   const ofOrder = Map.groupBy(
     emitted.filter(({ topic }) => ofOrders.has(topic)),
     ({ key }) => key,
   );
-  for (const { orderId } of views(world)) {
-    const history = gateway.views.history(orderId);
+  for (const { orderId, history } of views(world)) {
     for (const breach of breachesOf(history, ofOrder.get(orderId) ?? [])) yield `${orderId}: ${breach}`;
   }
 }

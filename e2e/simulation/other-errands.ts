@@ -1,6 +1,5 @@
-import { cancelOrder } from "@distributed-messaging/api-gateway/cancel-order";
 import type { Status } from "@distributed-messaging/api-gateway/domain";
-import { restock } from "@distributed-messaging/api-gateway/restock";
+import { carryOut } from "@distributed-messaging/api-gateway/http";
 import { Errand, type Town } from "./errand.ts";
 import type { AcceptedOrder } from "./place-errand.ts";
 import type { Prng } from "./prng.ts";
@@ -24,7 +23,8 @@ export class CancelErrand extends Errand {
     this.request(
       customerId,
       `to cancel ${orderId}`,
-      ({ parts: { views } }, transaction) => cancelOrder({ customerId, orderId, key }, views, transaction),
+      ({ parts: { store }, newId }, transaction) =>
+        carryOut({ operation: "cancel-order", customerId, orderId, key }, store, newId(), transaction),
       (answer) => {
         if (answer.kind === "refused" && answer.error.code !== "order-final") {
           this.violation(`${orderId} may not be cancelled: ${answer.error.code}`);
@@ -40,8 +40,13 @@ export class CancelErrand extends Errand {
     this.request(
       "THIEF",
       `to cancel ${orderId}`,
-      ({ parts: { views } }, transaction) =>
-        cancelOrder({ customerId: "THIEF", orderId, key: undefined }, views, transaction),
+      ({ parts: { store }, newId }, transaction) =>
+        carryOut(
+          { operation: "cancel-order", customerId: "THIEF", orderId, key: undefined },
+          store,
+          newId(),
+          transaction,
+        ),
       (answer) => {
         if (answer.kind === "done") this.violation(`${orderId} was cancelled for somebody else`);
       },
@@ -70,10 +75,15 @@ export class RestockErrand extends Errand {
     this.request(
       "ADMIN",
       `to take in ${quantity} of ${productId}`,
-      ({ parts: { views, catalogue }, newId }, transaction) =>
-        restock({ ...this.#request, customerId: "ADMIN" }, views.keys, catalogue, newId, transaction),
+      ({ parts: { store }, newId }, transaction) =>
+        carryOut(
+          { operation: "restock", ...this.#request, customerId: "ADMIN" },
+          store,
+          newId(),
+          transaction,
+        ),
       (answer) => {
-        if (answer.kind === "done") this.#hear(answer.value.restockId);
+        if (answer.kind === "done") this.#hear(answer.value.target);
         // The gateway may not have heard of the product yet.
         else this.later(() => this.begin());
       },
@@ -118,7 +128,7 @@ export class LookErrand extends Errand {
     const { running } = this.town.gateway;
     // A read that fails, or a gateway that is down, answers nothing; that nothing is there would be an answer.
     try {
-      if (running !== undefined) this.#see(running.parts.views.find(acceptedId)?.status);
+      if (running !== undefined) this.#see(running.parts.store.order(acceptedId)?.status);
     } catch {
       // The route answers 500.
     }

@@ -1,4 +1,4 @@
-import { placeOrder } from "@distributed-messaging/api-gateway/place-order";
+import { carryOut } from "@distributed-messaging/api-gateway/http";
 import type { Line } from "@distributed-messaging/contracts";
 import type { Answer } from "./client.ts";
 import { Errand, type Town } from "./errand.ts";
@@ -17,7 +17,7 @@ export interface AcceptedOrder extends Wish {
   readonly acceptedId: string;
 }
 
-type Placed = { readonly orderId: string; readonly replayed: boolean };
+type Placed = { readonly target: string; readonly replayed: boolean };
 
 /** A product that the gateway does not know yet may come; one that is not in the store never will. */
 const MOST_REFUSALS = 500;
@@ -56,7 +56,7 @@ export class PlaceErrand extends Errand {
     });
   }
 
-  #hear({ orderId }: Placed): void {
+  #hear({ target: orderId }: Placed): void {
     if (this.#acceptedId === undefined) {
       this.#acceptedId = orderId;
       this.#accepted({ ...this.wish, acceptedId: orderId });
@@ -86,7 +86,7 @@ export class PlaceErrand extends Errand {
     const other = thief ? { ...this.wish, customerId: "THIEF", key: undefined } : { ...this.wish, items };
     this.#place(other, (answer) => {
       if (answer.kind !== "done") return;
-      this.violation(`${answer.value.orderId} was accepted with other content, or for another`);
+      this.violation(`${answer.value.target} was accepted with other content, or for another`);
     });
   }
 
@@ -95,8 +95,8 @@ export class PlaceErrand extends Errand {
     this.request(
       customerId,
       `for ${orderId} with key ${key}`,
-      ({ parts: { views, catalogue }, newId }, transaction) =>
-        placeOrder(wish, views, catalogue, newId, transaction),
+      ({ parts: { store }, newId }, transaction) =>
+        carryOut({ operation: "place-order", ...wish }, store, newId(), transaction),
       answered,
     );
   }

@@ -1,8 +1,6 @@
-import { Catalogue } from "@distributed-messaging/api-gateway/catalogue";
 import { gatewayHandlers } from "@distributed-messaging/api-gateway/handlers";
 import { migrations as gatewayMigrations } from "@distributed-messaging/api-gateway/migrations/index";
-import { OrderViews } from "@distributed-messaging/api-gateway/store";
-import { copies } from "@distributed-messaging/api-gateway/tables";
+import { GatewayStore, projections } from "@distributed-messaging/api-gateway/store";
 import { SigningKeyPublished } from "@distributed-messaging/contracts";
 import { changeProduct, inventoryHandlers } from "@distributed-messaging/inventory/handlers";
 import { migrations as inventoryMigrations } from "@distributed-messaging/inventory/migrations/index";
@@ -25,8 +23,7 @@ export interface StockedProduct {
 }
 
 export interface GatewayParts {
-  readonly views: OrderViews;
-  readonly catalogue: Catalogue;
+  readonly store: GatewayStore;
 }
 export interface OrderParts {
   readonly store: OrderStore;
@@ -46,9 +43,9 @@ export const gateway: ServiceDefinition<GatewayParts> = {
   name: "api-gateway",
   migrations: gatewayMigrations,
   build(database) {
-    const parts = { views: new OrderViews(database), catalogue: new Catalogue(database) };
-    const handlers = gatewayHandlers(parts.views, parts.catalogue);
-    return { parts, handlers, copies: { handlers, tables: copies } };
+    const store = new GatewayStore(database);
+    const handlers = gatewayHandlers(store);
+    return { parts: { store }, handlers, copies: { handlers, tables: projections } };
   },
   started: ({ messaging }) =>
     messaging.unitOfWork.run((transaction) =>

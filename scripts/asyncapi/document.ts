@@ -1,7 +1,6 @@
-import { Catalogue } from "@distributed-messaging/api-gateway/catalogue";
 import { gatewayHandlers } from "@distributed-messaging/api-gateway/handlers";
 import { migrations as gatewayMigrations } from "@distributed-messaging/api-gateway/migrations/index";
-import { OrderViews } from "@distributed-messaging/api-gateway/store";
+import { GatewayStore } from "@distributed-messaging/api-gateway/store";
 import { allMessages } from "@distributed-messaging/contracts";
 import { inventoryHandlers } from "@distributed-messaging/inventory/handlers";
 import { migrations as inventoryMigrations } from "@distributed-messaging/inventory/migrations/index";
@@ -35,9 +34,7 @@ export function asyncApiText(): string {
 /** What each service takes: asked of its own handlers, on a database that is gone afterwards. */
 function receivers(): Receivers {
   return {
-    "api-gateway": taken(gatewayMigrations, (database) =>
-      gatewayHandlers(new OrderViews(database), new Catalogue(database)),
-    ),
+    "api-gateway": taken(gatewayMigrations, (database) => gatewayHandlers(new GatewayStore(database))),
     order: taken(orderMigrations, (database) => [
       ...orderHandlers(new OrderStore(database)),
       new SigningKeys(database).handler,

@@ -1,19 +1,37 @@
 import { describe, expect, test } from "bun:test";
 import {
   CancelOrder,
+  MAX_LINES,
+  MAX_QUANTITY,
+  MAX_STOCK,
+  MAX_UNIT_PRICE,
   OrderBackordered,
   OrderCancelled,
   OrderConfirmed,
   OrderPlaced,
   OrderRejected,
   PlaceOrder,
+  Restock,
   StockRejected,
   StockReleased,
   StockReserved,
   StockShort,
+  UnitPrice,
 } from "@distributed-messaging/contracts";
-import { type PlacedOrder, type Status, type Step, viewOf } from "./domain.ts";
-import { inCausalOrder } from "./history.ts";
+import { ServiceError } from "@distributed-messaging/service/errors";
+import { Value } from "@sinclair/typebox/value";
+import {
+  type CatalogueEntry,
+  type ClientRequest,
+  type Decision,
+  decide,
+  type HistoryEntry,
+  inCausalOrder,
+  type PlacedOrder,
+  type RequestState,
+  type Status,
+  viewOf,
+} from "./domain.ts";
 
 const order: PlacedOrder = {
   orderId: "ORDER_1",
@@ -24,7 +42,7 @@ const order: PlacedOrder = {
 };
 
 const SERVICES = { g: "api-gateway", o: "order", i: "inventory" } as const;
-/** Whose clock is how wrong, in milliseconds: the inventory's is an hour behind, the order service's was set back. */
+/** By how much a service's clock is wrong at a message, in milliseconds. */
 type Skew = (service: string, index: number) => number;
 const skews: Readonly<Record<string, Skew>> = {
   "clocks agree": () => 0,
@@ -33,29 +51,29 @@ const skews: Readonly<Record<string, Skew>> = {
     service === "order" && index > 4 ? -10_000 : 0,
 };
 
-type What = Step extends infer Each
-  ? Each extends Step
+type What = HistoryEntry extends infer Each
+  ? Each extends HistoryEntry
     ? Omit<Each, "id" | "cause" | "at" | "service">
     : never
   : never;
-type Told = readonly [by: keyof typeof SERVICES, cause: number | string, what: What];
+type Emitted = readonly [by: keyof typeof SERVICES, cause: number | string, what: What];
 
 const short = (revision: number): What => ({ type: StockShort.type, revision });
-const waits = (revision: number): What => ({
+const backordered = (revision: number): What => ({
   type: OrderBackordered.type,
   revision,
   shortages: [{ productId: "P", missing: 3 - revision }],
 });
 
-/** Orders' lives, as they happened: who said what, and because of which earlier step, or of something else. */
-const stories: Readonly<Record<string, readonly Told[]>> = {
-  "waits, is told again, is confirmed, and cancelled after all": [
+/** Histories as they happened: the service, the index of the entry that caused it or another cause, the message. */
+const histories: Readonly<Record<string, readonly Emitted[]>> = {
+  "waits with changing shortages, is confirmed, and is cancelled": [
     ["g", "request", { type: PlaceOrder.type }],
     ["o", 0, { type: OrderPlaced.type }],
     ["i", 1, short(1)],
-    ["o", 2, waits(1)],
+    ["o", 2, backordered(1)],
     ["i", "restock", short(2)],
-    ["o", 4, waits(2)],
+    ["o", 4, backordered(2)],
     ["i", "restock", { type: StockReserved.type }],
     ["o", 6, { type: OrderConfirmed.type }],
     ["g", "request", { type: CancelOrder.type }],
@@ -70,11 +88,11 @@ const stories: Readonly<Record<string, readonly Told[]>> = {
     ["i", 1, { type: StockReserved.type }],
     ["i", 3, { type: StockReleased.type }],
   ],
-  "waits for too long": [
+  expires: [
     ["g", "request", { type: PlaceOrder.type }],
     ["o", 0, { type: OrderPlaced.type }],
     ["i", 1, short(1)],
-    ["o", 2, waits(1)],
+    ["o", 2, backordered(1)],
     ["o", "timer", { type: OrderCancelled.type, reason: "backorder_expired" }],
   ],
   "is rejected": [
@@ -85,18 +103,18 @@ const stories: Readonly<Record<string, readonly Told[]>> = {
   ],
 };
 
-function stepsOf(story: readonly Told[], skew: Skew): Step[] {
-  return story
+function entriesOf(history: readonly Emitted[], skew: Skew): HistoryEntry[] {
+  return history
     .map(([by, cause, what], index) => {
       const at = 1_000 + 10 * index + skew(SERVICES[by], index);
-      // As a UUIDv7 has it: the time in front, and nothing behind that says more.
+      // Like a UUIDv7: the time first, and no information after it.
       const id = `${String(at + 10_000_000).padStart(12, "0")}-${(index * 7919) % 100}-${index}`;
       return { id, cause: String(cause), at, service: SERVICES[by], ...what };
     })
-    .map((step, _, all) => ({ ...step, cause: all[Number(step.cause)]?.id ?? step.cause }));
+    .map((entry, _, all) => ({ ...entry, cause: all[Number(entry.cause)]?.id ?? entry.cause }));
 }
 
-/** Every way in which topics that keep their own order may come in together. */
+/** Every interleaving of topics that each keep their own order. */
 function* merges<T>(topics: readonly (readonly T[])[]): Iterable<T[]> {
   const open = topics.filter(({ length }) => length > 0);
   if (open.length === 0) yield [];
@@ -111,18 +129,20 @@ function* merges<T>(topics: readonly (readonly T[])[]): Iterable<T[]> {
 const PROGRESS: readonly Status[] = ["accepted", "pending", "backordered", "confirmed", "cancelled"];
 const progressOf = (status: Status) => PROGRESS.indexOf(status === "rejected" ? "confirmed" : status);
 
-describe.each(Object.entries(stories))("an order that %s", (_, story) => {
+describe.each(Object.entries(histories))("an order that %s", (_, history) => {
   describe.each(Object.entries(skews))("where %s", (_name, skew) => {
-    const steps = stepsOf(story, skew);
-    const topics = Object.values(SERVICES).map((service) => steps.filter((step) => step.service === service));
+    const entries = entriesOf(history, skew);
+    const topics = Object.values(SERVICES).map((service) =>
+      entries.filter((entry) => entry.service === service),
+    );
     const all = [...merges(topics)];
 
-    test("looks the same in the end, whatever came first", () => {
-      const expected = viewOf(order, steps);
+    test("has the same view in the end, whatever arrived first", () => {
+      const expected = viewOf(order, entries);
       for (const arrived of all) expect(viewOf(order, arrived)).toEqual(expected);
     });
 
-    test("never goes back to an earlier status, with every step that comes, and those that come twice", () => {
+    test("never returns to an earlier status, with every entry that arrives, and those that arrive twice", () => {
       for (const arrived of all) {
         let progress = 0;
         for (let count = 0; count <= arrived.length; count += 1) {
@@ -135,8 +155,8 @@ describe.each(Object.entries(stories))("an order that %s", (_, story) => {
       }
     });
 
-    test("has one history, in which nothing comes before what caused it", () => {
-      const expected = inCausalOrder(steps);
+    test("has one history, in which no entry precedes its cause", () => {
+      const expected = inCausalOrder(entries);
       for (const arrived of all) expect(inCausalOrder(arrived)).toEqual(expected);
       for (const arrived of all) {
         const known = inCausalOrder(arrived.slice(0, arrived.length / 2));
@@ -149,35 +169,239 @@ describe.each(Object.entries(stories))("an order that %s", (_, story) => {
 });
 
 test("where clocks agree, the history is the order in which it happened", () => {
-  for (const story of Object.values(stories)) {
-    const steps = stepsOf(story, () => 0);
-    expect(inCausalOrder(steps.toReversed())).toEqual(steps);
+  for (const history of Object.values(histories)) {
+    const entries = entriesOf(history, () => 0);
+    expect(inCausalOrder(entries.toReversed())).toEqual(entries);
   }
 });
 
-test("causes that go in a circle hide nothing", () => {
-  const [first, second] = stepsOf(stories["is rejected"]?.slice(0, 2) ?? [], () => 0);
-  if (first === undefined || second === undefined) throw new Error("no such story");
-  const circle = [{ ...first, cause: second.id }, second];
-  expect(inCausalOrder(circle)).toHaveLength(2);
+test("a cycle of causes hides no entry", () => {
+  const [first, second] = entriesOf(histories["is rejected"]?.slice(0, 2) ?? [], () => 0);
+  if (first === undefined || second === undefined) throw new Error("no such history");
+  const cycle = [{ ...first, cause: second.id }, second];
+  expect(inCausalOrder(cycle)).toHaveLength(2);
 });
 
-test("an order keeps what it was placed with, and tells the latest of what it lacks", () => {
-  const steps = stepsOf(
-    stories["waits, is told again, is confirmed, and cancelled after all"] ?? [],
+test("a view has what the order was placed with, and the latest shortages", () => {
+  const entries = entriesOf(
+    histories["waits with changing shortages, is confirmed, and is cancelled"] ?? [],
     () => 0,
   );
-  const waiting = viewOf(order, steps.slice(0, 6).toReversed());
-  expect(waiting).toEqual({
+  const waiting = entries.slice(0, 6);
+  expect(viewOf(order, waiting.toReversed())).toEqual({
     ...order,
     status: "backordered",
     shortages: [{ productId: "P", missing: 1 }],
     updatedAt: 1_050,
+    history: waiting,
   });
-  expect(viewOf(order, steps)).toEqual({
+  expect(viewOf(order, entries)).toEqual({
     ...order,
     status: "cancelled",
     reason: "customer_request",
     updatedAt: 1_100,
+    history: entries,
   });
+});
+
+const eur = (amount: number) => ({ amount, currency: "EUR" });
+const product = (productId: string, price: CatalogueEntry["price"], available = 5): CatalogueEntry => ({
+  ...{ productId, name: productId, price, available },
+});
+const moment = { now: 2_000, newId: "NEW" };
+const client = { customerId: "ANN", key: undefined };
+type Placing = Extract<ClientRequest, { readonly operation: "place-order" }>;
+const placing = (items: Placing["items"], orderId?: string): Placing => ({
+  ...{ operation: "place-order", ...client, orderId, items },
+});
+const one = (productId: string) => ({ productId, quantity: 1 });
+
+/** Given these products, when a request arrives, then this is decided. */
+function decided(
+  request: ClientRequest,
+  products: readonly CatalogueEntry[],
+  state: Partial<RequestState> = {},
+): Decision {
+  const byId = new Map(products.map((entry) => [entry.productId, entry]));
+  return decide(request, { earlier: undefined, order: undefined, products: byId, ...state }, moment);
+}
+
+/** The code of a refusal, and the fields that it names. */
+function refusalOf(act: () => Decision): string[] {
+  try {
+    act();
+  } catch (error) {
+    if (!(error instanceof ServiceError)) throw error;
+    return [error.code, ...error.errors.map(({ path, message }) => `${path} ${message}`)];
+  }
+  return [];
+}
+
+describe("an order is priced", () => {
+  test("in whole minor units, and placed under the client's id or a new one", () => {
+    const items = [
+      { productId: "A", quantity: 3 },
+      { productId: "B", quantity: 7 },
+    ];
+    const products = [product("A", eur(1999)), product("B", eur(1))];
+    const placed = {
+      orderId: "NEW",
+      customerId: "ANN",
+      items: items.map((line) => ({ ...line, unitPrice: eur(line.productId === "A" ? 1999 : 1) })),
+      total: eur(6004),
+    };
+    const decision = decided(placing(items), products);
+    expect(decision).toMatchObject({
+      target: "NEW",
+      replayed: false,
+      placed: { ...placed, placedAt: 2_000 },
+    });
+    expect(decision.messages).toEqual([{ definition: PlaceOrder, data: placed }]);
+    expect(decided(placing(items, "X"), products).placed?.orderId).toBe("X");
+  });
+
+  test("exactly, up to the largest possible order", () => {
+    const items = Array.from({ length: MAX_LINES }, (_, index) => ({
+      productId: `P${index}`,
+      quantity: MAX_QUANTITY,
+    }));
+    const at = (price: (productId: string) => number) =>
+      decided(
+        placing(items),
+        items.map(({ productId }) => product(productId, eur(price(productId)))),
+      );
+    const largest = at(() => MAX_UNIT_PRICE);
+    const total = largest.placed?.total.amount ?? 0;
+    expect(BigInt(total)).toBe(BigInt(MAX_LINES) * BigInt(MAX_QUANTITY) * BigInt(MAX_UNIT_PRICE));
+    expect(Number.isSafeInteger(total)).toBe(true);
+    expect(PlaceOrder.check.Check(largest.messages[0]?.data)).toBe(true);
+    // A price that is lower by one cent gives another total: nothing is rounded.
+    const cheaper = at((productId) => (productId === "P0" ? MAX_UNIT_PRICE - 1 : MAX_UNIT_PRICE));
+    expect(total - (cheaper.placed?.total.amount ?? 0)).toBe(MAX_QUANTITY);
+    expect(Value.Check(UnitPrice, eur(MAX_UNIT_PRICE + 1))).toBe(false);
+  });
+
+  test("at nothing, when it costs nothing", () => {
+    expect(decided(placing([one("A")]), [product("A", eur(0))]).placed?.total).toEqual(eur(0));
+  });
+});
+
+describe("an order is refused, with each wrong line named,", () => {
+  const products = [
+    product("A", eur(1999)),
+    product("B", eur(1)),
+    product("D", { amount: 100, currency: "USD" }),
+  ];
+  test.each([
+    ["that names a product twice", ["A", "A"], ["/items/1/productId is in the order more than once"]],
+    [
+      "that names what is not sold",
+      ["A", "X", "Y"],
+      [
+        "/items/1/productId is not a product of this store",
+        "/items/2/productId is not a product of this store",
+      ],
+    ],
+    [
+      "in two currencies",
+      ["A", "D"],
+      ["/items/1/productId is sold in another currency than the lines before it"],
+    ],
+  ])("%s", (_, named, expected) => {
+    expect(refusalOf(() => decided(placing(named.map(one)), products))).toEqual([
+      "invalid-input",
+      ...expected,
+    ]);
+  });
+});
+
+describe("a request that was accepted before", () => {
+  const items = [
+    { productId: "A", quantity: 1 },
+    { productId: "B", quantity: 2 },
+  ];
+  const products = [product("A", eur(1)), product("B", eur(1))];
+  const { messages: _, replayed: __, placed, ...earlier } = decided(placing(items, "X"), products);
+  const view = placed && viewOf(placed, []);
+
+  test("is replayed under its key, with the same lines in any order, and with the order's id or without one", () => {
+    for (const orderId of ["X", undefined]) {
+      const decision = decided(placing(items.toReversed(), orderId), [], { earlier });
+      expect(decision).toEqual({ ...earlier, replayed: true, messages: [] });
+    }
+  });
+
+  test("is refused under its key with other content, another order's id, or as another operation", () => {
+    const others: ClientRequest[] = [
+      placing([...items.slice(1), { productId: "A", quantity: 2 }]),
+      placing(items.slice(1)),
+      placing(items, "Y"),
+      { operation: "cancel-order", ...client, orderId: "X" },
+      { operation: "restock", ...client, productId: "A", quantity: 1 },
+    ];
+    for (const other of others) {
+      expect(refusalOf(() => decided(other, products, { earlier }))).toEqual(["key-conflict"]);
+    }
+  });
+
+  test("is replayed under the order's id, though the product has another price or is no longer sold", () => {
+    expect(decided(placing(items.toReversed(), "X"), [], { order: view })).toMatchObject({
+      ...{ target: "X", replayed: true, messages: [] },
+    });
+  });
+
+  test("is refused under the order's id with other content, or for another customer", () => {
+    const refusal = ["order-conflict", "/orderId is taken"];
+    const other = placing(items.slice(1), "X");
+    expect(refusalOf(() => decided(other, products, { order: view }))).toEqual(refusal);
+    const byBob = { ...placing(items, "X"), customerId: "BOB" };
+    expect(refusalOf(() => decided(byBob, products, { order: view }))).toEqual(refusal);
+  });
+});
+
+describe("a cancellation", () => {
+  const cancelling: ClientRequest = { operation: "cancel-order", ...client, orderId: "ORDER_1" };
+  const ofAnn = { ...order, customerId: "ANN" };
+
+  test.each(Object.entries(histories))(
+    "of an order that %s: forwarded once, until it is final",
+    (_, history) => {
+      const entries = entriesOf(history, () => 0);
+      for (let count = 0; count <= entries.length; count += 1) {
+        const view = viewOf(ofAnn, entries.slice(0, count));
+        const act = () => decided(cancelling, [], { order: view });
+        if (["rejected", "cancelled"].includes(view.status)) {
+          expect(refusalOf(act)).toEqual(["order-final"]);
+          continue;
+        }
+        const isForwarded = view.history.some(({ type }) => type === CancelOrder.type);
+        const command = { definition: CancelOrder, data: { orderId: "ORDER_1", reason: "customer_request" } };
+        expect(act()).toMatchObject({ status: view.status, replayed: isForwarded });
+        expect(act().messages).toEqual(isForwarded ? [] : [command]);
+      }
+    },
+  );
+
+  test("of another customer's order, or of none, is refused alike", () => {
+    const byBob = { ...cancelling, customerId: "BOB" };
+    for (const state of [{ order: viewOf(ofAnn, []) }, {}]) {
+      expect(refusalOf(() => decided(byBob, [], state))).toEqual(["order-not-found"]);
+    }
+  });
+});
+
+test("a restock is forwarded up to the most that can be on hand", () => {
+  const restock = (productId: string, quantity: number): ClientRequest => ({
+    ...{ operation: "restock", ...client, productId, quantity },
+  });
+  const products = [product("A", eur(1), MAX_STOCK - 3)];
+  const data = { restockId: "NEW", productId: "A", quantity: 3 };
+  expect(decided(restock("A", 3), products)).toMatchObject({
+    ...{ target: "NEW", replayed: false, messages: [{ definition: Restock, data }] },
+  });
+  expect(refusalOf(() => decided(restock("A", 4), products))).toEqual([
+    "invalid-input",
+    `/quantity would make it more than ${MAX_STOCK}`,
+  ]);
+  expect(refusalOf(() => decided(restock("X", 1), products))).toEqual(["product-not-found"]);
 });

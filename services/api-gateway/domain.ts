@@ -1,5 +1,7 @@
 import {
   CancelOrder,
+  type Line,
+  MAX_STOCK,
   type Money,
   OrderBackordered,
   OrderCancelled,
@@ -8,12 +10,15 @@ import {
   OrderRejected,
   PlaceOrder,
   type PricedLine,
+  Restock,
   type Shortage,
   StockRejected,
   StockReleased,
   StockReserved,
   StockShort,
 } from "@distributed-messaging/contracts";
+import { type Emission, emission } from "@distributed-messaging/messaging";
+import { type FieldError, ServiceError } from "@distributed-messaging/service/errors";
 
 /** What never changes about an order. */
 export interface PlacedOrder {
@@ -27,12 +32,12 @@ export interface PlacedOrder {
 
 export type Status = "accepted" | "pending" | "backordered" | "confirmed" | "rejected" | "cancelled";
 
-/** A message that told something of an order. */
-export type Step = {
+/** A message about an order: what it says that is shown, and which message caused it. */
+export type HistoryEntry = {
   /** The message's own id, and the id of what caused it. */
   readonly id: string;
   readonly cause: string;
-  /** When it was emitted, in milliseconds since the epoch, by the clock of the service that did. */
+  /** When it was emitted, in milliseconds since the epoch, by the clock of the service that emitted it. */
   readonly at: number;
   readonly service: string;
 } & (
@@ -58,18 +63,17 @@ export type Step = {
 /** An order as its customer sees it. */
 export interface OrderView extends PlacedOrder {
   readonly status: Status;
-  /** When the last thing that is known of it happened. */
+  /** The time of the latest entry. */
   readonly updatedAt: number;
-  /** What a waiting order lacks. */
+  /** Of a backordered order. */
   readonly shortages?: readonly Shortage[];
-  /** Why an order came to nothing. */
+  /** Of a rejected or cancelled order. */
   readonly reason?: string;
+  /** In causal order. */
+  readonly history: readonly HistoryEntry[];
 }
 
-/**
- * How far along each status is. The life of an order only ever leads to a higher one, so the highest that was told is
- * the latest, whatever came when.
- */
+/** An order only moves to a status with a higher number, so the highest status among its entries is the latest. */
 const PROGRESS: Readonly<Record<Status, number>> = {
   accepted: 0,
   pending: 1,
@@ -80,27 +84,27 @@ const PROGRESS: Readonly<Record<Status, number>> = {
 };
 
 /**
- * How an order stands. It depends on which steps are known and on nothing else: not on the order in which they came,
- * nor on how often. More steps never lead back to an earlier status.
+ * The view of an order. It depends only on the set of entries: neither on the order in which they were applied nor on
+ * how often. Further entries never lead back to an earlier status.
  */
-export function viewOf(order: PlacedOrder, steps: readonly Step[]): OrderView {
+export function viewOf(order: PlacedOrder, entries: readonly HistoryEntry[]): OrderView {
   let status: Status = "accepted";
-  let last: Step | undefined;
+  let last: HistoryEntry | undefined;
   let updatedAt = order.placedAt;
-  for (const step of steps) {
-    updatedAt = Math.max(updatedAt, step.at);
-    const next = statusAfter(step);
+  for (const entry of entries) {
+    updatedAt = Math.max(updatedAt, entry.at);
+    const next = statusAfter(entry);
     if (next === undefined || PROGRESS[next] < PROGRESS[status]) continue;
-    // An order may be told more than once what it waits for.
-    if (next === status && revisionOf(step) < revisionOf(last)) continue;
+    // The shortages of a backordered order may change several times.
+    if (next === status && revisionOf(entry) < revisionOf(last)) continue;
     status = next;
-    last = step;
+    last = entry;
   }
-  return { ...order, status, updatedAt, ...detailsOf(last) };
+  return { ...order, status, updatedAt, ...detailsOf(last), history: inCausalOrder(entries) };
 }
 
-/** The status that a step tells; undefined when it tells none, because its service does not decide on orders. */
-function statusAfter({ type }: Step): Status | undefined {
+/** The status that an entry reports; undefined for the messages of a service that does not decide on orders. */
+function statusAfter({ type }: HistoryEntry): Status | undefined {
   switch (type) {
     case PlaceOrder.type:
       return "accepted";
@@ -125,19 +129,269 @@ function statusAfter({ type }: Step): Status | undefined {
   }
 }
 
-function detailsOf(step: Step | undefined): Pick<OrderView, "shortages" | "reason"> {
-  if (step === undefined) return {};
-  if ("shortages" in step) return { shortages: step.shortages };
-  return "reason" in step ? { reason: step.reason } : {};
+function detailsOf(entry: HistoryEntry | undefined): Pick<OrderView, "shortages" | "reason"> {
+  if (entry === undefined) return {};
+  if ("shortages" in entry) return { shortages: entry.shortages };
+  return "reason" in entry ? { reason: entry.reason } : {};
 }
 
-/** Of steps that an order may see more than once, which of them it is; 0 for all others. */
-export function revisionOf(step: Step | undefined): number {
-  return step !== undefined && "revision" in step ? step.revision : 0;
+/** The revision of an entry whose type may occur more than once in a history; 0 for all others. */
+function revisionOf(entry: HistoryEntry | undefined): number {
+  return entry !== undefined && "revision" in entry ? entry.revision : 0;
 }
 
-/** Whether nothing more will become of it. A confirmed order can still be cancelled. */
-export function isFinal(status: Status): boolean {
+/**
+ * Each entry after the one that caused it, those of one service in the order in which an order passes through it, and
+ * entries that are not related by time. Clocks may disagree or be set back; only the last of the three depends on them.
+ */
+export function inCausalOrder(entries: readonly HistoryEntry[]): HistoryEntry[] {
+  const queues = Map.groupBy(entries.toSorted(asInOneService), ({ service }) => service);
+  const left = new Set(entries.map(({ id }) => id));
+  const ordered: HistoryEntry[] = [];
+  while (left.size > 0) {
+    const heads = [...queues.values()].flatMap(([head]) => head ?? []);
+    const free = heads.filter(({ id, cause }) => cause === id || !left.has(cause));
+    // A cycle of causes is invalid, but its entries are still shown.
+    const next = earliest(free) ?? earliest(heads);
+    if (next === undefined) break;
+    queues.get(next.service)?.shift();
+    left.delete(next.id);
+    ordered.push(next);
+  }
+  return ordered;
+}
+
+/** The position of each type among the messages of its service about one order. No order has two of one position. */
+const POSITION: Readonly<Record<HistoryEntry["type"], number>> = {
+  [PlaceOrder.type]: 0,
+  [CancelOrder.type]: 1,
+  [OrderPlaced.type]: 0,
+  [OrderBackordered.type]: 1,
+  [OrderConfirmed.type]: 2,
+  [OrderRejected.type]: 2,
+  [OrderCancelled.type]: 3,
+  [StockShort.type]: 0,
+  [StockReserved.type]: 1,
+  [StockRejected.type]: 1,
+  [StockReleased.type]: 2,
+};
+
+function asInOneService(one: HistoryEntry, other: HistoryEntry): number {
+  return POSITION[one.type] - POSITION[other.type] || revisionOf(one) - revisionOf(other) || byId(one, other);
+}
+
+function earliest(entries: readonly HistoryEntry[]): HistoryEntry | undefined {
+  return entries.toSorted((one, other) => one.at - other.at || byId(one, other))[0];
+}
+
+function byId(one: HistoryEntry, other: HistoryEntry): number {
+  return one.id < other.id ? -1 : one.id > other.id ? 1 : 0;
+}
+
+/** A product as the catalogue shows it. */
+export interface CatalogueEntry {
+  readonly productId: string;
+  readonly name: string;
+  readonly price: Money;
+  readonly available: number;
+}
+
+/** A request that changes something. */
+export type ClientRequest = {
+  readonly customerId: string;
+  /** The client's `Idempotency-Key`, if it sent one. */
+  readonly key: string | undefined;
+} & (
+  | {
+      readonly operation: "place-order";
+      /** The client's own id for the order, if it chose one. */
+      readonly orderId: string | undefined;
+      readonly items: readonly Line[];
+    }
+  | { readonly operation: "cancel-order"; readonly orderId: string }
+  | { readonly operation: "restock"; readonly productId: string; readonly quantity: number }
+);
+type RequestTo<Operation> = Extract<ClientRequest, { readonly operation: Operation }>;
+
+/** A request that was accepted, as it is stored under its key. */
+export interface AcceptedRequest {
+  readonly operation: ClientRequest["operation"];
+  /** What was requested: see `contentOf`. */
+  readonly content: string;
+  /** The id of the order, or of the restock. */
+  readonly target: string;
+  /** The status of the order when its cancellation was accepted. */
+  readonly status: Status | undefined;
+}
+
+/** What the decision on a request depends on. */
+export interface RequestState {
+  /** The request that was accepted under the same key before. */
+  readonly earlier: AcceptedRequest | undefined;
+  /** The order that the request names, whoever its customer is. */
+  readonly order: OrderView | undefined;
+  /** Those of the named products that are sold. */
+  readonly products: ReadonlyMap<string, CatalogueEntry>;
+}
+
+export interface Decision extends AcceptedRequest {
+  /** Whether the request was accepted before; then nothing happens this time. */
+  readonly replayed: boolean;
+  /** The order that the gateway accepts. */
+  readonly placed?: PlacedOrder;
+  readonly messages: readonly Emission[];
+}
+
+export interface Moment {
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  /** An id for an order whose client chose none, or for a restock. */
+  readonly newId: string;
+}
+
+/**
+ * Decides on a client's request.
+ *
+ * @throws ServiceError invalid: key-conflict, order-conflict, invalid-input; not-found: order-not-found,
+ *   product-not-found; conflict: order-final
+ */
+export function decide(request: ClientRequest, state: RequestState, moment: Moment): Decision {
+  if (state.earlier !== undefined) return replay(request, state.earlier);
+  switch (request.operation) {
+    case "place-order":
+      return placeOrder(request, state, moment);
+    case "cancel-order":
+      return cancelOrder(request, state);
+    case "restock":
+      return restock(request, state, moment);
+    default:
+      return request satisfies never;
+  }
+}
+
+/** What is requested, as a text that is the same for the same request. */
+export function contentOf(request: ClientRequest): string {
+  switch (request.operation) {
+    case "place-order":
+      return linesText(request.items);
+    case "cancel-order":
+      return request.orderId;
+    case "restock":
+      return `${request.productId}:${request.quantity}`;
+    default:
+      return request satisfies never;
+  }
+}
+
+/** The order of the lines does not matter. */
+function linesText(lines: readonly Line[]): string {
+  return lines
+    .map(({ productId, quantity }) => `${productId}:${quantity}`)
+    .sort()
+    .join(",");
+}
+
+function replay(request: ClientRequest, earlier: AcceptedRequest): Decision {
+  const isSame = earlier.operation === request.operation && earlier.content === contentOf(request);
+  const namesAnother =
+    request.operation === "place-order" &&
+    request.orderId !== undefined &&
+    request.orderId !== earlier.target;
+  if (!isSame || namesAnother) {
+    throw new ServiceError(
+      "invalid",
+      "key-conflict",
+      "This Idempotency-Key came with another request before.",
+    );
+  }
+  return { ...earlier, replayed: true, messages: [] };
+}
+
+function placeOrder(request: RequestTo<"place-order">, state: RequestState, moment: Moment): Decision {
+  const { operation, customerId, items, orderId = moment.newId } = request;
+  const content = contentOf(request);
+  const accepted = { operation, content, target: orderId, status: undefined };
+  if (request.orderId !== undefined && state.order !== undefined) {
+    if (state.order.customerId === customerId && linesText(state.order.items) === content) {
+      return { ...accepted, replayed: true, messages: [] };
+    }
+    // The same answer for another customer's order: which ids others use is not disclosed.
+    throw new ServiceError(
+      "invalid",
+      "order-conflict",
+      "This orderId is taken by an order with other content.",
+      {
+        errors: [{ path: "/orderId", message: "is taken" }],
+      },
+    );
+  }
+  const priced = price(items, state.products);
+  if ("errors" in priced) {
+    throw new ServiceError("invalid", "invalid-input", "The order cannot be placed as it is.", {
+      errors: priced.errors,
+    });
+  }
+  const order = { orderId, customerId, items: [...priced.items], total: priced.total };
+  return {
+    ...accepted,
+    replayed: false,
+    placed: { ...order, placedAt: moment.now },
+    messages: [emission(PlaceOrder, order)],
+  };
+}
+
+/** A customer's lines with their prices, or the error of each line that has one. */
+type Pricing =
+  | { readonly items: readonly PricedLine[]; readonly total: Money }
+  | { readonly errors: readonly FieldError[] };
+
+/** A customer never sends a price: the order keeps the prices that it gets here. */
+function price(lines: readonly Line[], products: RequestState["products"]): Pricing {
+  const errors: FieldError[] = [];
+  const items: PricedLine[] = [];
+  const seen = new Set<string>();
+  for (const [index, { productId, quantity }] of lines.entries()) {
+    const path = `/items/${index}/productId`;
+    const unitPrice = products.get(productId)?.price;
+    if (seen.has(productId)) errors.push({ path, message: "is in the order more than once" });
+    else if (unitPrice === undefined) errors.push({ path, message: "is not a product of this store" });
+    else if (unitPrice.currency !== (items[0]?.unitPrice ?? unitPrice).currency) {
+      errors.push({ path, message: "is sold in another currency than the lines before it" });
+    } else items.push({ productId, quantity, unitPrice });
+    seen.add(productId);
+  }
+  const [first] = items;
+  if (errors.length > 0 || first === undefined) return { errors };
+  // Exact: 100 lines of 10,000 at the highest price are 10^15, and whole numbers are exact up to 9 × 10^15.
+  const amount = items.reduce((sum, line) => sum + line.quantity * line.unitPrice.amount, 0);
+  return { items, total: { amount, currency: first.unitPrice.currency } };
+}
+
+/**
+ * Forwards a cancellation to the order service, which decides: the order may be rejected, or expire, before the
+ * command arrives. An order has at most one cancellation on its way.
+ */
+function cancelOrder(request: RequestTo<"cancel-order">, { order }: RequestState): Decision {
+  const { operation, customerId, orderId } = request;
+  if (order?.customerId !== customerId) throw orderNotFound(orderId);
+  const { status, history } = order;
+  if (isFinal(status)) {
+    throw new ServiceError("conflict", "order-final", `Order ${orderId} is ${status} already.`);
+  }
+  const replayed = history.some(({ type }) => type === CancelOrder.type);
+  return {
+    ...{ operation, content: contentOf(request), target: orderId, status, replayed },
+    messages: replayed ? [] : [emission(CancelOrder, { orderId, reason: "customer_request" })],
+  };
+}
+
+/** The same answer for another customer's order: which orders others have is not disclosed. */
+export function orderNotFound(orderId: string): ServiceError {
+  return new ServiceError("not-found", "order-not-found", `You have no order ${orderId}.`);
+}
+
+/** Whether the order can no longer change. A confirmed order can still be cancelled. */
+function isFinal(status: Status): boolean {
   switch (status) {
     case "rejected":
     case "cancelled":
@@ -150,4 +404,25 @@ export function isFinal(status: Status): boolean {
     default:
       return status satisfies never;
   }
+}
+
+/** The inventory knows what is on hand: it refuses what would be too much together with the reserved stock. */
+function restock(
+  request: RequestTo<"restock">,
+  { products }: RequestState,
+  { newId: restockId }: Moment,
+): Decision {
+  const { operation, productId, quantity } = request;
+  const product = products.get(productId);
+  if (product === undefined) {
+    throw new ServiceError("not-found", "product-not-found", `There is no product ${productId}.`);
+  }
+  if (product.available + quantity > MAX_STOCK) {
+    const errors = [{ path: "/quantity", message: `would make it more than ${MAX_STOCK}` }];
+    throw new ServiceError("invalid", "invalid-input", "There would be too much of it.", { errors });
+  }
+  return {
+    ...{ operation, content: contentOf(request), target: restockId, status: undefined, replayed: false },
+    messages: [emission(Restock, { restockId, productId, quantity })],
+  };
 }

@@ -11,13 +11,12 @@ import {
   StockReserved,
   StockShort,
 } from "@distributed-messaging/contracts";
-import { DomainError, type Handler, on, type Transaction } from "@distributed-messaging/messaging";
-import type { Catalogue } from "./catalogue.ts";
-import type { Step } from "./domain.ts";
-import type { OrderViews } from "./store.ts";
+import { DomainError, type Handler, on } from "@distributed-messaging/messaging";
+import type { HistoryEntry } from "./domain.ts";
+import type { GatewayStore } from "./store.ts";
 
-/** The part of an envelope that a step is made of. */
-interface Told {
+/** The part of an envelope that a history entry is made of. */
+interface OrderMessage {
   readonly id: string;
   readonly causationid: string;
   readonly time: string;
@@ -26,51 +25,44 @@ interface Told {
 }
 
 /**
- * Which messages the gateway takes, to keep its own copies of orders and products. All that they write is the same
- * whatever comes first and however often it comes: there is no order between what the order service tells and what
- * the inventory does.
+ * Apply other services' messages to the gateway's projections. The result does not depend on the order in which
+ * messages arrive, nor on how often: the topics of the order service and of the inventory have no common order.
  */
-export function gatewayHandlers(views: OrderViews, catalogue: Catalogue): readonly Handler[] {
-  const learn = (told: Told, what: TypeAndDetails, transaction: Transaction) => {
-    const { id, causationid: cause, source: service } = told;
-    const step: Step = { id, cause, service, at: Date.parse(told.time), ...what };
-    views.learnStep(told.data.orderId, step, transaction);
+export function gatewayHandlers(store: GatewayStore): readonly Handler[] {
+  const apply = (message: OrderMessage, what: TypeAndDetails) => {
+    const { id, causationid: cause, source: service } = message;
+    store.applyEntry(message.data.orderId, { id, cause, service, at: Date.parse(message.time), ...what });
   };
-  /** What the order service tells of an order comes after it has told that there is one. */
-  const learnOfKnown = (told: Told, what: TypeAndDetails, transaction: Transaction) => {
-    const { orderId } = told.data;
-    if (views.placed(orderId) === undefined) throw new DomainError(`nothing is known of order ${orderId}`);
-    learn(told, what, transaction);
+  /** OrderPlaced precedes all other messages of the order service about an order. */
+  const applyToKnown = (message: OrderMessage, what: TypeAndDetails) => {
+    const { orderId } = message.data;
+    if (!store.hasOrder(orderId)) throw new DomainError(`order ${orderId} is unknown`);
+    apply(message, what);
   };
   return [
-    on(OrderPlaced, (message, transaction) => {
-      views.learn(message.data, Date.parse(message.time), transaction);
-      learn(message, { type: message.type }, transaction);
+    on(OrderPlaced, (message) => {
+      store.applyOrder(message.data, Date.parse(message.time));
+      apply(message, { type: message.type });
     }),
-    on(OrderBackordered, (message, transaction) => {
-      const { type, data } = message;
-      const { shortages, revision } = data;
-      learnOfKnown(message, { type, shortages, revision }, transaction);
+    on(OrderBackordered, (message) => {
+      const { shortages, revision } = message.data;
+      applyToKnown(message, { type: message.type, shortages, revision });
     }),
-    on(OrderConfirmed, (message, transaction) => {
-      learnOfKnown(message, { type: message.type }, transaction);
-    }),
-    on(OrderRejected, (message, transaction) => {
-      learnOfKnown(message, { type: message.type, reason: message.data.reason }, transaction);
-    }),
-    on(OrderCancelled, (message, transaction) => {
-      learnOfKnown(message, { type: message.type, reason: message.data.reason }, transaction);
-    }),
-    on(StockReserved, (message, transaction) => learn(message, { type: message.type }, transaction)),
-    on(StockShort, (message, transaction) => {
-      learn(message, { type: message.type, revision: message.data.revision }, transaction);
-    }),
-    on(StockRejected, (message, transaction) => learn(message, { type: message.type }, transaction)),
-    on(StockReleased, (message, transaction) => learn(message, { type: message.type }, transaction)),
-    on(StockChanged, ({ data }, transaction) => catalogue.save(data, transaction)),
-    on(ProductWithdrawn, ({ data }, transaction) => catalogue.withdraw(data, transaction)),
+    on(OrderConfirmed, (message) => applyToKnown(message, { type: message.type })),
+    on(OrderRejected, (message) =>
+      applyToKnown(message, { type: message.type, reason: message.data.reason }),
+    ),
+    on(OrderCancelled, (message) =>
+      applyToKnown(message, { type: message.type, reason: message.data.reason }),
+    ),
+    on(StockReserved, (message) => apply(message, { type: message.type })),
+    on(StockShort, (message) => apply(message, { type: message.type, revision: message.data.revision })),
+    on(StockRejected, (message) => apply(message, { type: message.type })),
+    on(StockReleased, (message) => apply(message, { type: message.type })),
+    on(StockChanged, ({ data }) => store.applyProduct(data)),
+    on(ProductWithdrawn, ({ data }) => store.applyWithdrawal(data)),
   ];
 }
 
 type DistributiveOmit<Union, Keys extends PropertyKey> = Union extends unknown ? Omit<Union, Keys> : never;
-type TypeAndDetails = DistributiveOmit<Step, "id" | "cause" | "at" | "service">;
+type TypeAndDetails = DistributiveOmit<HistoryEntry, "id" | "cause" | "at" | "service">;

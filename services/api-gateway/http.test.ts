@@ -5,20 +5,18 @@ import {
   OrderCancelled,
   OrderConfirmed,
   OrderPlaced,
-  type OrderRejected,
   PlaceOrder,
   Restock,
   StockChanged,
 } from "@distributed-messaging/contracts";
 import type { DataOf } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { TestClient } from "./testing/client.ts";
-import { TestGateway } from "./testing/gateway.ts";
+import { type Client, GatewayFixture } from "./testing/fixture.ts";
 
-let gateway: TestGateway;
-let ann: TestClient;
-let bob: TestClient;
-let admin: TestClient;
+let gateway: GatewayFixture;
+let ann: Client;
+let bob: Client;
+let admin: Client;
 
 const cup: DataOf<typeof StockChanged> = {
   productId: "CUP",
@@ -29,43 +27,36 @@ const cup: DataOf<typeof StockChanged> = {
 };
 
 async function stockIs(change: Partial<typeof cup>): Promise<void> {
-  await gateway.tell({ definition: StockChanged, data: { ...cup, ...change }, source: "inventory" });
+  await gateway.publish(StockChanged, { ...cup, ...change });
 }
 
 async function catalogueHas(change: Partial<typeof cup>): Promise<void> {
   const { version: _, ...shown } = { ...cup, ...change };
-  await eventually(() => Bun.deepEquals(gateway.life.catalogue.find("CUP"), shown));
+  await eventually(() => Bun.deepEquals(gateway.store.product("CUP"), shown));
 }
 
 beforeEach(async () => {
-  gateway = await TestGateway.start();
+  gateway = await GatewayFixture.start();
   [ann, bob, admin] = [
-    await TestClient.signIn(gateway, "ANN"),
-    await TestClient.signIn(gateway, "BOB"),
-    await TestClient.signIn(gateway, "ADMIN", "admin"),
+    await gateway.signIn("ANN"),
+    await gateway.signIn("BOB"),
+    await gateway.signIn("ADMIN", "admin"),
   ];
   await stockIs({});
   await catalogueHas({});
 });
 afterEach(() => gateway[Symbol.asyncDispose]());
 
-/** What the order service has decided, as it tells it. */
-async function orderService(
-  definition: typeof OrderConfirmed | typeof OrderRejected | typeof OrderCancelled,
-  orderId: string,
-  reason?: DataOf<typeof OrderCancelled>["reason"],
-) {
-  const ids = { orderId, customerId: "ANN" };
-  const data = { ...ids, ...(reason === undefined ? {} : { reason }) } as DataOf<typeof OrderCancelled>;
-  await gateway.tell({ definition: definition as typeof OrderCancelled, data, source: "order" });
-}
+const confirm = (orderId: string) => gateway.publish(OrderConfirmed, { orderId, customerId: "ANN" });
+const orderCancelled = (orderId: string, reason: DataOf<typeof OrderCancelled>["reason"]) =>
+  gateway.publish(OrderCancelled, { orderId, customerId: "ANN", reason });
 
 async function statusIs(orderId: string, status: string): Promise<void> {
-  await eventually(() => gateway.life.views.find(orderId)?.status === status);
+  await eventually(() => gateway.store.order(orderId)?.status === status);
 }
 
 describe("POST /orders/:orderId/cancel", () => {
-  test("passes the wish on, and says how the order stands", async () => {
+  test("is forwarded, and answered with the order's status", async () => {
     await ann.place("X");
     expect(await ann.cancel("X")).toEqual({
       status: 202,
@@ -80,7 +71,7 @@ describe("POST /orders/:orderId/cancel", () => {
     ]);
   });
 
-  test("again, while it is on its way: the same wish", async () => {
+  test("again, while the command is on its way, is the same request", async () => {
     await ann.place("X");
     const answers = await Promise.all([ann.cancel("X"), ann.cancel("X"), ann.cancel("X")]);
     expect(answers.map(({ status }) => status)).toEqual([202, 202, 202]);
@@ -92,10 +83,10 @@ describe("POST /orders/:orderId/cancel", () => {
 
   test("of an order that is final is a conflict; of a confirmed one it is not", async () => {
     await ann.place("X");
-    await orderService(OrderConfirmed, "X");
+    await confirm("X");
     await statusIs("X", "confirmed");
     expect(await ann.cancel("X")).toMatchObject({ status: 202, body: { status: "confirmed" } });
-    await orderService(OrderCancelled, "X", "customer_request");
+    await orderCancelled("X", "customer_request");
     await statusIs("X", "cancelled");
     expect(await ann.cancel("X")).toMatchObject({
       status: 409,
@@ -104,10 +95,10 @@ describe("POST /orders/:orderId/cancel", () => {
     expect(gateway.emitted(CancelOrder)).toBe(1);
   });
 
-  test("with the key of a wish that was accepted is that wish, whatever has become of the order", async () => {
+  test("with the key of an accepted request is that request, whatever the order's status is now", async () => {
     await ann.place("X");
     const first = await ann.cancel("X", "key-1");
-    await orderService(OrderCancelled, "X", "customer_request");
+    await orderCancelled("X", "customer_request");
     await statusIs("X", "cancelled");
     expect(await ann.cancel("X", "key-1")).toEqual({ ...first, replayed: true });
     expect((await ann.cancel("X", "key-2")).status).toBe(409);
@@ -118,14 +109,14 @@ describe("POST /orders/:orderId/cancel", () => {
     });
   });
 
-  test("of somebody else's order, or of none, is not found", async () => {
+  test("of another customer's order, or of none, is not found", async () => {
     await ann.place("X");
     for (const answer of [await bob.cancel("X"), await ann.cancel("Y")]) expect(answer.status).toBe(404);
     expect((await ann.cancel("no good id!")).status).toBe(422);
     expect(gateway.emitted(CancelOrder)).toBe(0);
   });
 
-  test("takes no body but an empty one: nothing that it says is passed over in silence", async () => {
+  test("takes no body but an empty one: an unknown field is refused", async () => {
     await ann.place("X");
     const refused = await ann.post("/orders/X/cancel", { reason: "too dear" });
     expect(refused).toMatchObject({ status: 422, body: { errors: [{ path: "/reason" }] } });
@@ -136,7 +127,7 @@ describe("POST /orders/:orderId/cancel", () => {
 
   test("is shown with the reason once it is decided", async () => {
     await ann.place("X");
-    await orderService(OrderCancelled, "X", "backorder_expired");
+    await orderCancelled("X", "backorder_expired");
     await statusIs("X", "cancelled");
     expect((await ann.get("/orders/X")).body).toMatchObject({
       status: "cancelled",
@@ -146,7 +137,7 @@ describe("POST /orders/:orderId/cancel", () => {
 });
 
 describe("POST /products/:productId/restock", () => {
-  test("tells the inventory", async () => {
+  test("is forwarded to the inventory", async () => {
     const { status, body } = await admin.restock(7);
     expect({ status, body }).toEqual({
       status: 202,
@@ -160,14 +151,14 @@ describe("POST /products/:productId/restock", () => {
     expect(gateway.emitted(Restock)).toBe(0);
   });
 
-  test("of what is not sold is not found, of what is no quantity invalid", async () => {
+  test("of what is not sold is not found, and an impossible quantity is invalid", async () => {
     expect((await admin.restock(1, undefined, "PLATE")).status).toBe(404);
     for (const quantity of [0, -1, 1.5, 10_001]) expect((await admin.restock(quantity)).status).toBe(422);
     expect((await admin.post("/products/CUP/restock", { quantity: 1, more: 1 })).status).toBe(422);
     expect((await admin.restock(10_000)).status).toBe(202);
   });
 
-  test("of more than there may be is refused, up to the last piece", async () => {
+  test("of more than can be on hand is refused, to the exact unit", async () => {
     await stockIs({ available: MAX_STOCK - 3, version: 11 });
     await catalogueHas({ available: MAX_STOCK - 3 });
     expect((await admin.restock(3)).status).toBe(202);
@@ -178,7 +169,7 @@ describe("POST /products/:productId/restock", () => {
     ]);
   });
 
-  test("with the same key comes in once, also at once and after a restart; with something else it is refused", async () => {
+  test("with the same key takes effect once, also concurrently and after a restart; with other content it is refused", async () => {
     const answers = await Promise.all([admin.restock(7, "key-1"), admin.restock(7, "key-1")]);
     await gateway.restart();
     answers.push(await admin.restock(7, "key-1"));
@@ -186,7 +177,7 @@ describe("POST /products/:productId/restock", () => {
     expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
     expect((await admin.restock(8, "key-1")).status).toBe(422);
     expect(gateway.emitted(Restock)).toBe(1);
-    // Without a key, each is one of its own.
+    // Without a key, each request is a new one.
     await admin.restock(7);
     await admin.restock(7);
     expect(gateway.emitted(Restock)).toBe(3);
@@ -194,8 +185,8 @@ describe("POST /products/:productId/restock", () => {
 });
 
 describe("the same order again", () => {
-  test("while the broker is away, at once, and after a restart: one order", async () => {
-    gateway.isBrokerAway = true;
+  test("while the broker is down, concurrently, and after a restart: one order", async () => {
+    gateway.isBrokerDown = true;
     const answers = await Promise.all(Array.from({ length: 20 }, () => ann.place("X", 2, "key-1")));
     await gateway.restart();
     answers.push(await ann.place("X", 2, "key-1"), await ann.place("X", 2), await ann.place("X", 2, "key-2"));
@@ -204,7 +195,7 @@ describe("the same order again", () => {
     }
     expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
     expect(gateway.emitted(PlaceOrder)).toBe(1);
-    gateway.isBrokerAway = false;
+    gateway.isBrokerDown = false;
     await eventually(() => gateway.broker.records("order.commands").length === 1);
   });
 
@@ -214,11 +205,11 @@ describe("the same order again", () => {
     expect((await admin.place("Y", 1, "key-1")).status).toBe(422);
     expect((await admin.cancel("X", "key-1")).status).toBe(422);
     expect((await admin.restock(1, "key-1")).status).toBe(422);
-    // Another one's keys are another one's.
+    // Each customer has keys of their own.
     expect((await ann.place("Y", 1, "key-1")).status).toBe(202);
   });
 
-  test("from somebody else is none: the id is taken, and no word is said of whose it is", async () => {
+  test("from another customer is another order: the id is taken, and by whom is not disclosed", async () => {
     await ann.place("X");
     const { status, body } = await bob.place("X");
     expect({ status, errors: body.errors }).toEqual({
@@ -229,7 +220,7 @@ describe("the same order again", () => {
     expect(gateway.emitted(PlaceOrder)).toBe(1);
   });
 
-  test("keeps its price, though the catalogue has another one by now", async () => {
+  test("keeps its price, though the catalogue has another one now", async () => {
     await ann.place("X", 3);
     await stockIs({ price: { amount: 1, currency: "EUR" }, version: 11 });
     await catalogueHas({ price: { amount: 1, currency: "EUR" } });
@@ -255,18 +246,13 @@ test("orders are listed newest first, page by page, each customer's own", async 
   expect((await ann.get("/orders?after=B1")).body).toEqual([] as never);
 });
 
-test("an order that this gateway never accepted is known once the order service has told of it", async () => {
+test("an order that this gateway never accepted is known once OrderPlaced has arrived", async () => {
   const items = [{ productId: "CUP", quantity: 1, unitPrice: cup.price }];
   const data = { orderId: "FOREIGN", customerId: "ANN", items, total: cup.price };
-  await orderService(OrderConfirmed, "FOREIGN");
-  await eventually(() => gateway.life.messaging.deadLetters.count() === 1);
-  await gateway.tell({
-    definition: OrderPlaced,
-    data: { ...data, orderId: "OTHER" },
-    source: "order",
-    at: 5_000,
-  });
-  await orderService(OrderConfirmed, "OTHER");
+  await confirm("FOREIGN");
+  await eventually(() => gateway.running.messaging.deadLetters.count() === 1);
+  await gateway.publish(OrderPlaced, { ...data, orderId: "OTHER" }, { at: 5_000 });
+  await confirm("OTHER");
   await statusIs("OTHER", "confirmed");
   expect((await ann.get("/orders/OTHER")).body).toMatchObject({ placedAt: "1970-01-01T00:00:05.000Z" });
 });

@@ -1,34 +1,32 @@
 import {
+  CancelOrder,
   CustomerId,
   Identifier,
   Line,
   lines,
   OrderId,
+  PlaceOrder,
   ProductId,
   Quantity,
 } from "@distributed-messaging/contracts";
-import { closed, type Messaging, type Work } from "@distributed-messaging/messaging";
+import { closed, type Messaging, type Transaction } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import { IntegerParam } from "@distributed-messaging/service/http/app";
 import { write } from "@distributed-messaging/service/http/write";
 import { authenticate, requireAdmin } from "@distributed-messaging/service/identity/auth";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { cancelOrder, orderNotFound } from "./cancel-order.ts";
-import type { Catalogue } from "./catalogue.ts";
-import { placeOrder } from "./place-order.ts";
-import { restock } from "./restock.ts";
+import { type ClientRequest, type Decision, decide, type OrderView, orderNotFound } from "./domain.ts";
 import type { Sessions } from "./sessions.ts";
-import type { OrderViews, OrderWithHistory } from "./store.ts";
+import type { GatewayStore } from "./store.ts";
 
 export interface GatewayRoutes {
-  readonly views: OrderViews;
-  readonly catalogue: Catalogue;
+  readonly store: GatewayStore;
   readonly sessions: Sessions;
   readonly messaging: Messaging;
-  /** Whether anybody may sign in as anybody: for demonstrations only. */
+  /** Whether anybody may sign in as any customer: for demonstrations only. */
   readonly demoSignIn: boolean;
-  /** The most messages that may wait to be sent before orders are refused. */
+  /** The number of unsent messages at which requests are refused. */
   readonly outboxLimit: number;
 }
 
@@ -40,7 +38,7 @@ const SignIn = Type.Object(
   closed,
 );
 const NewOrder = Type.Object({ orderId: Type.Optional(OrderId), items: lines(Line) }, closed);
-// Elysia types a query by what is sent, a text; IntegerParam has made it a number by then.
+// Elysia types a query parameter as text; IntegerParam has converted it to a number.
 const Limit = Type.Unsafe<number>(IntegerParam({ minimum: 1, maximum: 100 }));
 const Paging = Type.Object(
   {
@@ -53,8 +51,8 @@ const OrderParams = Type.Object({ orderId: OrderId });
 const bearer = { security: [{ bearer: [] }] };
 
 export function gatewayRoutes(parts: GatewayRoutes) {
-  const { catalogue, sessions, demoSignIn } = parts;
-  const open = new Elysia().get("/products", () => catalogue.all(), {
+  const { store, sessions, demoSignIn } = parts;
+  const open = new Elysia().get("/products", () => store.products(), {
     detail: { summary: "What the store sells" },
   });
   const app = new Elysia().use(open).use(orderRoutes(parts)).use(adminRoutes(parts));
@@ -69,52 +67,48 @@ export function gatewayRoutes(parts: GatewayRoutes) {
   );
 }
 
-/** What only somebody who signed in may see and do, and only as far as it is theirs. */
+/** For signed-in customers, about their own orders. */
 function orderRoutes(parts: GatewayRoutes) {
-  const { views, catalogue, sessions } = parts;
+  const { store, sessions } = parts;
   return new Elysia()
     .derive(async ({ request }) => ({ identity: await authenticate(request, sessions.keys) }))
     .post(
       "/orders",
-      async ({ body, request, set, identity: { customerId } }) => {
-        const order = { ...body, orderId: body.orderId, customerId, key: idempotencyKey(request) };
-        const { orderId, replayed } = await accept(parts, request, (transaction) =>
-          placeOrder(order, views, catalogue, newId, transaction),
-        );
-        answerAccepted(set, replayed);
-        set.headers.location = `/orders/${orderId}`;
-        return { orderId, status: "accepted" };
+      async ({ body: { orderId, items }, request, set, identity: { customerId } }) => {
+        const key = idempotencyKey(request);
+        const placing = { operation: "place-order", orderId, items, customerId, key } as const;
+        const { target } = await accept(parts, request, set, placing);
+        set.headers.location = `/orders/${target}`;
+        return { orderId: target, status: "accepted" };
       },
       { body: NewOrder, detail: { summary: "Place an order", ...bearer } },
     )
     .get(
       "/orders",
       ({ query: { limit = 20, after }, identity: { customerId } }) =>
-        views.page(customerId, limit, after).map(shown),
+        store.page(customerId, limit, after).map(shown),
       { query: Paging, detail: { summary: "Your orders, newest first", ...bearer } },
     )
     .get(
       "/orders/:orderId",
       ({ params: { orderId }, identity: { customerId } }) => {
-        const order = views.placed(orderId);
+        const order = store.order(orderId);
         if (order?.customerId !== customerId) throw orderNotFound(orderId);
-        return shown(views.withHistory(order));
+        return shown(order);
       },
       { params: OrderParams, detail: { summary: "One of your orders", ...bearer } },
     )
     .post(
       "/orders/:orderId/cancel",
       async ({ params: { orderId }, request, set, identity: { customerId } }) => {
-        const wish = { orderId, customerId, key: idempotencyKey(request) };
-        const { replayed, ...answer } = await accept(parts, request, (transaction) =>
-          cancelOrder(wish, views, transaction),
-        );
-        answerAccepted(set, replayed);
-        return answer;
+        const key = idempotencyKey(request);
+        const cancelling = { operation: "cancel-order", orderId, customerId, key } as const;
+        const { status } = await accept(parts, request, set, cancelling);
+        return { orderId, status };
       },
       {
         params: OrderParams,
-        // Nothing has to be said; but what is said, and not understood, is not passed over.
+        // No field is defined, and an unknown one is refused.
         body: Type.Optional(Type.Object({}, closed)),
         detail: { summary: "Cancel one of your orders", ...bearer },
       },
@@ -122,22 +116,19 @@ function orderRoutes(parts: GatewayRoutes) {
 }
 
 function adminRoutes(parts: GatewayRoutes) {
-  const { views, catalogue, sessions } = parts;
   return new Elysia()
     .derive(async ({ request }) => {
-      const identity = await authenticate(request, sessions.keys);
+      const identity = await authenticate(request, parts.sessions.keys);
       requireAdmin(identity);
       return { identity };
     })
     .post(
       "/products/:productId/restock",
-      async ({ params, body, request, set, identity: { customerId } }) => {
-        const delivery = { ...params, ...body, customerId, key: idempotencyKey(request) };
-        const { replayed, ...answer } = await accept(parts, request, (transaction) =>
-          restock(delivery, views.keys, catalogue, newId, transaction),
-        );
-        answerAccepted(set, replayed);
-        return answer;
+      async ({ params: { productId }, body: { quantity }, request, set, identity: { customerId } }) => {
+        const key = idempotencyKey(request);
+        const restocking = { operation: "restock", productId, quantity, customerId, key } as const;
+        const { target } = await accept(parts, request, set, restocking);
+        return { restockId: target, productId, quantity };
       },
       {
         params: Type.Object({ productId: ProductId }),
@@ -147,34 +138,62 @@ function adminRoutes(parts: GatewayRoutes) {
     );
 }
 
-const newId = () => Bun.randomUUIDv7();
-
-/** How long a client is asked to wait when too much is waiting to be sent. */
+/** Seconds after which a client should try again when the outbox is full. */
 const BACKLOG_RETRY_AFTER_S = 10;
 
-/** Takes on something that is to be passed on to another service: on disk when it resolves. */
-async function accept<T>(
-  { messaging, outboxLimit }: GatewayRoutes,
+/** Accepts a request that changes something: on disk, with its message, when it resolves. */
+async function accept(
+  { store, messaging, outboxLimit }: GatewayRoutes,
   request: Request,
-  work: Work<T>,
-): Promise<T> {
+  set: { status?: number | string; headers: Record<string, string | number> },
+  asked: ClientRequest,
+): Promise<Decision> {
   if (messaging.outbox.depth() >= outboxLimit) {
     throw new ServiceError("unavailable", "backlog", "Too many orders are waiting to be passed on.", {
       retryAfterS: BACKLOG_RETRY_AFTER_S,
     });
   }
-  return write(messaging.unitOfWork, request, work);
-}
-
-function answerAccepted(
-  set: { status?: number | string; headers: Record<string, string | number> },
-  replayed: boolean,
-): void {
+  const decision = await write(messaging.unitOfWork, request, (transaction) =>
+    carryOut(asked, store, Bun.randomUUIDv7(), transaction),
+  );
   set.status = 202;
-  if (replayed) set.headers["idempotent-replayed"] = "true";
+  if (decision.replayed) set.headers["idempotent-replayed"] = "true";
+  return decision;
 }
 
-/** draft-ietf-httpapi-idempotency-key-header: any text of the client's, here up to 255 visible characters. */
+/**
+ * Loads, decides and saves. In one transaction, so that of two concurrent requests the second finds what the first
+ * stored.
+ *
+ * @param newId an id for an order whose client chose none, or for a restock
+ * @throws ServiceError as `decide` does
+ */
+export function carryOut(
+  request: ClientRequest,
+  store: GatewayStore,
+  newId: string,
+  transaction: Transaction,
+): Decision {
+  const { now } = transaction;
+  const state = store.stateFor(request);
+  const decision = decide(request, state, { now, newId });
+  const { target, placed, messages } = decision;
+  if (placed !== undefined) store.acceptOrder(placed);
+  for (const { definition, data } of messages) {
+    const id = transaction.emit(definition, data);
+    const type = ORDER_COMMANDS.find((command) => command === definition.type);
+    // A request is no message, so the command has no other cause than itself.
+    if (type !== undefined)
+      store.addOwnEntry(target, { id, cause: id, at: now, service: "api-gateway", type });
+  }
+  if (state.earlier === undefined) store.remember(request, decision, now);
+  return decision;
+}
+
+/** The commands that are part of an order's history. */
+const ORDER_COMMANDS = [PlaceOrder.type, CancelOrder.type] as const;
+
+/** draft-ietf-httpapi-idempotency-key-header: the client chooses the text; here 1 to 255 visible characters. */
 function idempotencyKey(request: Request): string | undefined {
   const key = request.headers.get("idempotency-key") ?? undefined;
   if (key !== undefined && !/^[\x21-\x7e]{1,255}$/.test(key)) {
@@ -187,11 +206,11 @@ function idempotencyKey(request: Request): string | undefined {
   return key;
 }
 
-function shown({ placedAt, updatedAt, history, ...order }: OrderWithHistory) {
+function shown({ placedAt, updatedAt, history, ...order }: OrderView) {
   return {
     ...order,
     placedAt: new Date(placedAt).toISOString(),
     updatedAt: new Date(updatedAt).toISOString(),
-    history: history.map((step) => ({ ...step, at: new Date(step.at).toISOString() })),
+    history: history.map(({ at, type, service }) => ({ at: new Date(at).toISOString(), type, service })),
   };
 }

@@ -7,24 +7,21 @@ import {
   startMessaging,
 } from "@distributed-messaging/service/defaults";
 import { runService } from "@distributed-messaging/service/run";
-import { Catalogue } from "./catalogue.ts";
 import { GatewayConfig } from "./config.ts";
 import { gatewayHandlers } from "./handlers.ts";
 import { gatewayRoutes } from "./http.ts";
 import { migrations } from "./migrations/index.ts";
 import { pageRoutes } from "./page/page.ts";
 import { Sessions } from "./sessions.ts";
-import { OrderViews } from "./store.ts";
-import { copies } from "./tables.ts";
+import { GatewayStore, projections } from "./store.ts";
 
 await runService("api-gateway", async (service) => {
   const config = loadConfig(GatewayConfig, service.env, service.name);
   const database = openStorage(service, config, migrations);
-  const views = new OrderViews(database, config.IDEMPOTENCY_RETENTION);
-  const catalogue = new Catalogue(database);
-  const handlers = gatewayHandlers(views, catalogue);
+  const store = new GatewayStore(database, config.IDEMPOTENCY_RETENTION);
+  const handlers = gatewayHandlers(store);
   const messaging = startMessaging(service, config, database, handlers);
-  const rebuild = startRebuild(service, { config, database, messaging, handlers, tables: copies });
+  const rebuild = startRebuild(service, { config, database, messaging, handlers, tables: projections });
   const sessions = await Sessions.open(database, messaging.unitOfWork);
   const { app } = createServiceApp(service, {
     description: "Takes orders and answers every question about them from its own copy",
@@ -38,8 +35,7 @@ await runService("api-gateway", async (service) => {
   app.use(rebuildRoutes(rebuild, sessions.keys));
   app.use(
     gatewayRoutes({
-      views,
-      catalogue,
+      store,
       sessions,
       messaging,
       demoSignIn: config.DEMO_SIGN_IN,

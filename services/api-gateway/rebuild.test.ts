@@ -10,63 +10,48 @@ import {
 } from "@distributed-messaging/contracts";
 import type { DataOf } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { TestClient } from "./testing/client.ts";
-import { TestGateway } from "./testing/gateway.ts";
+import { type Client, GatewayFixture } from "./testing/fixture.ts";
 
 const price = { amount: 1000, currency: "EUR" };
 const ORDERS = 40;
 
-let gateway: TestGateway;
-let ann: TestClient;
-let admin: TestClient;
+let gateway: GatewayFixture;
+let ann: Client;
+let admin: Client;
 
 beforeEach(async () => {
-  gateway = await TestGateway.start();
-  ann = await TestClient.signIn(gateway, "ANN");
-  admin = await TestClient.signIn(gateway, "ADMIN", "admin");
+  gateway = await GatewayFixture.start();
+  ann = await gateway.signIn("ANN");
+  admin = await gateway.signIn("ADMIN", "admin");
   for (let version = 1; version <= 20; version += 1) {
     const product = { productId: "CUP", name: "Cup", price, available: 100 - version, version };
-    await gateway.tell({ definition: StockChanged, data: product, source: "inventory" });
+    await gateway.publish(StockChanged, product);
   }
-  await gateway.tell({
-    definition: ProductWithdrawn,
-    data: { productId: "OLD", version: 5 },
-    source: "inventory",
-  });
-  await eventually(() => gateway.life.catalogue.find("CUP")?.available === 80);
-  for (let number = 1; number <= ORDERS; number += 1) await live(`X${number}`, number % 2 === 0);
+  await gateway.publish(ProductWithdrawn, { productId: "OLD", version: 5 });
+  await eventually(() => gateway.store.product("CUP")?.available === 80);
+  for (let number = 1; number <= ORDERS; number += 1) await confirmed(`X${number}`, number % 2 === 0);
   await ann.place("ACCEPTED", 1, "key-1");
   await ann.cancel("X1");
-  await eventually(() => gateway.life.views.find(`X${ORDERS}`)?.status === "confirmed");
+  await eventually(() => gateway.store.order(`X${ORDERS}`)?.status === "confirmed");
 });
 afterEach(() => gateway[Symbol.asyncDispose]());
 
-/** An order's life as the other services tell it. Some orders this gateway has not accepted itself. */
-async function live(orderId: string, isForeign: boolean): Promise<void> {
+/** Publishes the messages of an order that waits and is confirmed. Some orders this gateway has not accepted. */
+async function confirmed(orderId: string, isForeign: boolean): Promise<void> {
   if (!isForeign) await ann.place(orderId, 2);
   const ids = { orderId, customerId: "ANN" };
   const items = [{ productId: "CUP", quantity: 2, unitPrice: price }];
   const placed: DataOf<typeof OrderPlaced> = { ...ids, items, total: { ...price, amount: 2000 } };
   const shortages = [{ productId: "CUP", missing: 1 }];
-  const cause = await gateway.tell({ definition: OrderPlaced, data: placed, source: "order" });
-  const short = await gateway.tell({
-    definition: StockShort,
-    data: { orderId, shortages, revision: 1 },
-    source: "inventory",
-    cause,
-  });
-  const waits = { ...ids, shortages, revision: 1 };
-  await gateway.tell({ definition: OrderBackordered, data: waits, source: "order", cause: short });
+  const cause = await gateway.publish(OrderPlaced, placed);
+  const short = await gateway.publish(StockShort, { orderId, shortages, revision: 1 }, { cause });
+  await gateway.publish(OrderBackordered, { ...ids, shortages, revision: 1 }, { cause: short });
   const lines = [{ productId: "CUP", quantity: 2 }];
-  const reserved = await gateway.tell({
-    definition: StockReserved,
-    data: { orderId, lines },
-    source: "inventory",
-  });
-  await gateway.tell({ definition: OrderConfirmed, data: ids, source: "order", cause: reserved });
+  const reserved = await gateway.publish(StockReserved, { orderId, lines });
+  await gateway.publish(OrderConfirmed, ids, { cause: reserved });
 }
 
-/** All that anybody can ask a gateway. */
+/** Everything that the gateway answers from its projections. */
 async function content() {
   const orders = (await ann.get("/orders?limit=100")).body;
   return { orders, products: (await ann.get("/products")).body };
@@ -74,11 +59,11 @@ async function content() {
 
 async function rebuilt(dropUnaccounted = false): Promise<Record<string, unknown>> {
   expect((await admin.post("/rebuild", { dropUnaccounted })).status).toBe(202);
-  await eventually(() => ["done", "failed"].includes(gateway.life.rebuild.status().phase));
+  await eventually(() => ["done", "failed"].includes(gateway.running.rebuild.status().phase));
   return (await admin.get("/rebuild")).body;
 }
 
-describe("the gateway's copies are made anew", () => {
+describe("the gateway's projections are rebuilt", () => {
   test("with the same content, while they are read", async () => {
     const before = await content();
     let isOver = false;
@@ -96,7 +81,7 @@ describe("the gateway's copies are made anew", () => {
     expect(await content()).toEqual(before);
   });
 
-  test("with what they had lost, and without what somebody put into them", async () => {
+  test("with the rows that were lost, and without rows that no message accounts for", async () => {
     const before = await content();
     const { sql } = gateway.database;
     sql.run("DELETE FROM order_steps WHERE generation IS NOT NULL AND seq % 3 = 0");
@@ -113,7 +98,7 @@ describe("the gateway's copies are made anew", () => {
     expect(await content()).not.toEqual(before);
     expect(await rebuilt(true)).toMatchObject({ phase: "done", unaccounted: 1 });
     const after = await content();
-    // An order that was lost altogether has lost its place in the list with it.
+    // An order whose row was lost has another position in the list.
     const byId = ({ orders }: typeof before) =>
       (orders as unknown as { orderId: string }[]).toSorted((one, other) =>
         one.orderId.localeCompare(other.orderId),
@@ -122,16 +107,16 @@ describe("the gateway's copies are made anew", () => {
     expect(after.products).toEqual(before.products);
   });
 
-  test("from where they were, when the process is started again in the middle", async () => {
+  test("from the stored position, when the process is restarted during the rebuild", async () => {
     const before = await content();
     await admin.post("/rebuild");
     await gateway.restart();
-    await eventually(() => gateway.life.rebuild.status().phase === "done");
-    expect(gateway.life.rebuild.status()).toMatchObject({ unaccounted: 0 });
+    await eventually(() => gateway.running.rebuild.status().phase === "done");
+    expect(gateway.running.rebuild.status()).toMatchObject({ unaccounted: 0 });
     expect(await content()).toEqual(before);
   });
 
-  test("and what only the gateway knows stays: keys, wishes, orders that nobody else has heard of, tokens", async () => {
+  test("and what no topic holds stays: keys, own commands, orders not yet taken by the order service, tokens", async () => {
     await rebuilt(true);
     expect(await ann.place("ACCEPTED", 1, "key-1")).toMatchObject({ status: 202, replayed: true });
     expect((await ann.place("ACCEPTED", 2, "key-1")).status).toBe(422);
@@ -140,7 +125,7 @@ describe("the gateway's copies are made anew", () => {
   });
 });
 
-test("only an admin has copies made anew", async () => {
+test("only an admin starts a rebuild", async () => {
   expect((await ann.post("/rebuild")).status).toBe(403);
   expect((await ann.get("/rebuild")).status).toBe(403);
   expect((await admin.post("/rebuild", { dropEverything: true })).status).toBe(422);

@@ -7,12 +7,17 @@ import {
   type PrivateJwk,
   type Role,
 } from "@distributed-messaging/service/identity/auth";
-import { signingKey } from "./tables.ts";
+import { sqliteTable, text } from "drizzle-orm/sqlite-core";
 
-/** A token is good for an hour; then its customer signs in again. */
-export const TOKEN_TTL_S = 60 * 60;
+const signingKey = sqliteTable("signing_key", {
+  keyId: text("key_id").primaryKey(),
+  privateKey: text("private_key", { mode: "json" }).$type<PrivateJwk>().notNull(),
+});
 
-export interface Session {
+/** How long a token is valid; then its customer signs in again. */
+const TOKEN_TTL_S = 60 * 60;
+
+interface Session {
   readonly token: string;
   readonly customerId: string;
   readonly role: Role;
@@ -20,7 +25,7 @@ export interface Session {
   readonly expiresAt: string;
 }
 
-/** Signs the store's tokens, with a key that is made at the first start and never leaves this service. */
+/** Signs the store's tokens. The key is generated at the first start; its private half never leaves this service. */
 export class Sessions {
   /** Finds the public key, for the gateway's own checks. */
   readonly keys: KeyLookup = (keyId) => (keyId === this.#keyId ? publicHalf(this.#privateKey) : undefined);
@@ -33,15 +38,14 @@ export class Sessions {
   }
 
   /**
-   * Takes the key from the database, or makes it, and publishes its public half: at every start, so that a
-   * broker that lost its disk has it again.
+   * Reads the key, or generates it, and publishes its public half: at every start, so that a broker that lost its
+   * disk receives it again.
    */
-  static async open(database: ServiceDatabase, unitOfWork: UnitOfWork): Promise<Sessions> {
-    const made = await generateSigningKey();
+  static async open({ orm }: ServiceDatabase, unitOfWork: UnitOfWork): Promise<Sessions> {
+    const generated = await generateSigningKey();
     const { keyId, privateKey } = await unitOfWork.run((transaction) => {
-      const { orm } = database;
       const stored = orm.select().from(signingKey).get();
-      const key = stored ?? { keyId: made.keyId, privateKey: made.privateJwk };
+      const key = stored ?? { keyId: generated.keyId, privateKey: generated.privateJwk };
       if (stored === undefined) orm.insert(signingKey).values(key).run();
       transaction.emit(SigningKeyPublished, { keyId: key.keyId, publicKey: publicHalf(key.privateKey) });
       return key;

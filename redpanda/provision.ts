@@ -1,5 +1,4 @@
-import { type Logger, silentLogger, type Topic } from "@distributed-messaging/messaging";
-import { errorText } from "@distributed-messaging/messaging/errors";
+import { errorText, type Logger, silentLogger, type Topic } from "@distributed-messaging/messaging";
 import { type Admin, KafkaClient, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
 
 /** What provisioning changed, and the differences that it left. */

@@ -1,5 +1,5 @@
 /** In a container: exit code 0 if the service that SERVICE names is ready, else 1 with a line that says why. */
-import { errorText } from "@distributed-messaging/messaging/errors";
+import { errorText } from "@distributed-messaging/messaging";
 import { services } from "@distributed-messaging/services/registry";
 
 const name = process.env.SERVICE ?? "";

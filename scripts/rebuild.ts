@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { errorText } from "@distributed-messaging/messaging/errors";
+import { errorText } from "@distributed-messaging/messaging";
 import type { ShownRebuild } from "@distributed-messaging/service/admin/rebuild";
 import { urlOf } from "@distributed-messaging/supervisor/store";
 import { runCommand } from "./command/command.ts";

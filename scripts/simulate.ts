@@ -7,7 +7,7 @@ import { describeFailure, Totals } from "@distributed-messaging/e2e/simulation/r
 import { shrink } from "@distributed-messaging/e2e/simulation/shrink";
 import { type Report, simulate } from "@distributed-messaging/e2e/simulation/simulate";
 import type { WorldOptions } from "@distributed-messaging/e2e/simulation/world";
-import { errorText } from "@distributed-messaging/messaging/errors";
+import { errorText } from "@distributed-messaging/messaging";
 import { runCommand } from "./command/command.ts";
 import { UsageError } from "./start/settings.ts";
 

@@ -1,13 +1,13 @@
 import { mkdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import {
+  errorText,
   type Migration,
   migrate,
   openDatabase,
   type ServiceDatabase,
 } from "@distributed-messaging/messaging";
-import { errorText } from "@distributed-messaging/messaging/errors";
-import { kitMigrations } from "@distributed-messaging/messaging/schema";
+import { kitMigrations } from "@distributed-messaging/messaging/internal";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { runCommand } from "./command/command.ts";

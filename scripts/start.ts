@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { errorText } from "@distributed-messaging/messaging/errors";
+import { errorText } from "@distributed-messaging/messaging";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import { openCounter } from "@distributed-messaging/supervisor/http/start";
 import { freePorts, whyUnusable } from "@distributed-messaging/supervisor/ports";

@@ -1,5 +1,5 @@
 import { allTopics } from "@distributed-messaging/contracts/topics";
-import { deadLetterTopic, type Topic } from "@distributed-messaging/messaging/contract/topic";
+import { deadLetterTopic, type Topic } from "@distributed-messaging/messaging/contract";
 
 /** How a service is found: the setting that gives its HTTP port, and its port when nothing is set. */
 interface Registration {

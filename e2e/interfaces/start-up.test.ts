@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { acquireLock } from "@distributed-messaging/messaging/lock";
+import { acquireLock } from "@distributed-messaging/messaging";
 import { serviceNames, services } from "@distributed-messaging/services/registry";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { ROOT } from "@distributed-messaging/supervisor/store";

@@ -1,5 +1,4 @@
-import type { Topic } from "@distributed-messaging/messaging";
-import type { IncomingRecord, OutgoingRecord } from "@distributed-messaging/messaging/transport/transport";
+import type { IncomingRecord, OutgoingRecord, Topic } from "@distributed-messaging/messaging";
 import { POISON_HEADER } from "./poison.ts";
 
 interface StoredRecord extends IncomingRecord {

@@ -4,8 +4,7 @@ import {
   openDatabase,
   type ServiceDatabase,
 } from "@distributed-messaging/messaging";
-import { fingerprint, type Position } from "@distributed-messaging/messaging/inbox/offsets";
-import { kitMigrations } from "@distributed-messaging/messaging/schema";
+import { fingerprint, kitMigrations, type Position } from "@distributed-messaging/messaging/internal";
 import type { PartitionLog } from "./broker-log.ts";
 import { ledgerMigrations, watchTables } from "./ledger.ts";
 import type { ServiceMutation } from "./mutation.ts";

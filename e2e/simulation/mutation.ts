@@ -1,5 +1,5 @@
 import type { Database } from "bun:sqlite";
-import type { Publisher, Subscriber } from "@distributed-messaging/messaging/transport/transport";
+import type { Publisher, Subscriber } from "@distributed-messaging/messaging";
 
 export type Transport = Publisher & Subscriber;
 

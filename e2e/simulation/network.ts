@@ -5,7 +5,7 @@ import type {
   SubscribeOptions,
   Subscriber,
   Subscription,
-} from "@distributed-messaging/messaging/transport/transport";
+} from "@distributed-messaging/messaging";
 import type { BrokerLog, PartitionLog } from "./broker-log.ts";
 import type { Faults } from "./faults.ts";
 import type { Incarnation } from "./incarnation.ts";

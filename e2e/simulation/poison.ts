@@ -1,5 +1,5 @@
 import { allMessages, PlaceOrder } from "@distributed-messaging/contracts";
-import type { OutgoingRecord } from "@distributed-messaging/messaging/transport/transport";
+import type { OutgoingRecord } from "@distributed-messaging/messaging";
 import type { BrokerLog } from "./broker-log.ts";
 import type { Prng } from "./prng.ts";
 

@@ -3,7 +3,7 @@ import type {
   Progress,
   SubscribeOptions,
   Subscription,
-} from "@distributed-messaging/messaging/transport/transport";
+} from "@distributed-messaging/messaging";
 import type { PartitionLog } from "./broker-log.ts";
 import type { Incarnation } from "./incarnation.ts";
 import type { Network } from "./network.ts";

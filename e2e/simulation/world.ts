@@ -1,5 +1,5 @@
 import { drainMicrotasks } from "bun:jsc";
-import type { OutgoingRecord } from "@distributed-messaging/messaging/transport/transport";
+import type { OutgoingRecord } from "@distributed-messaging/messaging";
 import { storeTopics } from "@distributed-messaging/services/registry";
 import { BrokerLog } from "./broker-log.ts";
 import { unleash } from "./chaos.ts";

@@ -23,7 +23,6 @@ const known = [
   "e2e/simulation/",
   "services/api-gateway/page/bundle.test.ts imports services/",
   "services/order/package.json declares elysia",
-  "shared/messaging/contract/asyncapi.ts imports",
   "shared/service/admin/rebuild.ts imports shared/contracts",
   "shared/service/defaults.ts imports shared/contracts",
   "shared/service/identity/signing-keys",

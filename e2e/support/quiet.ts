@@ -1,5 +1,5 @@
 import { expect } from "bun:test";
-import { topicPartition } from "@distributed-messaging/messaging/transport/transport";
+import { topicPartition } from "@distributed-messaging/messaging";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { eventually } from "./eventually.ts";
 import type { OwnStore } from "./own-store.ts";

@@ -1,4 +1,4 @@
-import { topicPartition } from "@distributed-messaging/messaging/transport/transport";
+import { topicPartition } from "@distributed-messaging/messaging";
 import { AssignerProtocol, Kafka, type KafkaMessage, logLevel, Partitioners } from "kafkajs";
 
 /** A record as it lies in its topic, byte for byte. */

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { silentLogger } from "@distributed-messaging/messaging";
 import { KafkaClient } from "@distributed-messaging/messaging/kafka";
-import { silentLogger } from "@distributed-messaging/messaging/runtime";
 import { KAFKA_DIR, type KafkaRuntime, provideApacheKafka } from "./jars.ts";
 
 /** From the start of the process to the first answer. Slow machines take ten times as long as fast ones. */

@@ -100,9 +100,14 @@ test("an older version is understood by those who read its successor, and sent b
     data,
     upcasts: [{ type: "test.sent.v1", data, lift: (old) => old }],
   });
-  const { operations, components } = asyncApi([Sent], [topic], {
-    parcel: [Sent],
-    post: [Sent],
+  const { operations, components } = asyncApi({
+    title: "Parcels",
+    version: "1",
+    license: "MIT",
+    servers: {},
+    topics: [topic],
+    definitions: [Sent],
+    receivers: { parcel: [Sent], post: [Sent] },
   }) as unknown as Document;
   expect(Object.keys(components.messages)).toEqual(["test.sent.v1", "test.sent.v2", "dead-letter"]);
   expect(operations["parcel.send.parcel.events"]?.messages).toHaveLength(1);

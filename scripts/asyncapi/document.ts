@@ -13,7 +13,7 @@ import {
   openDatabase,
   type ServiceDatabase,
 } from "@distributed-messaging/messaging";
-import { asyncApi, type Receivers } from "@distributed-messaging/messaging/asyncapi";
+import { type AsyncApiOptions, asyncApi } from "@distributed-messaging/messaging/asyncapi";
 import { notificationHandlers } from "@distributed-messaging/notification/handlers";
 import { migrations as notificationMigrations } from "@distributed-messaging/notification/migrations/index";
 import { NotificationStore } from "@distributed-messaging/notification/store";
@@ -28,11 +28,26 @@ export const ASYNCAPI_FILE = "docs/asyncapi.json";
 
 /** The store's AsyncAPI document as it should be. */
 export function asyncApiText(): string {
-  return `${JSON.stringify(asyncApi(allMessages, storeTopics, receivers()), null, 2)}\n`;
+  const document = asyncApi({
+    title: "The messages of the store",
+    version: "0.1.0",
+    license: "MIT",
+    servers: {
+      local: {
+        host: "localhost:9092",
+        protocol: "kafka",
+        description: "The broker that npm start runs; KAFKA_BROKERS names any other",
+      },
+    },
+    topics: storeTopics,
+    definitions: allMessages,
+    receivers: receivers(),
+  });
+  return `${JSON.stringify(document, null, 2)}\n`;
 }
 
 /** What each service takes: asked of its own handlers, on a database that is gone afterwards. */
-function receivers(): Receivers {
+function receivers(): AsyncApiOptions["receivers"] {
   return {
     "api-gateway": taken(gatewayMigrations, (database) => gatewayHandlers(new GatewayStore(database))),
     order: taken(orderMigrations, (database) => [

@@ -2,13 +2,14 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { OrderPlaced } from "@distributed-messaging/contracts";
-import { openDatabase, systemRuntime, type Transaction } from "@distributed-messaging/messaging";
-import { migrate } from "@distributed-messaging/messaging/database";
-import { Inbox } from "@distributed-messaging/messaging/inbox/inbox";
-import { Outbox } from "@distributed-messaging/messaging/outbox/outbox";
-import { kitMigrations } from "@distributed-messaging/messaging/schema";
-import { TimerStore } from "@distributed-messaging/messaging/timers/timer-store";
-import { UnitOfWork } from "@distributed-messaging/messaging/unit-of-work";
+import { migrate, openDatabase, systemRuntime, type Transaction } from "@distributed-messaging/messaging";
+import {
+  Inbox,
+  kitMigrations,
+  Outbox,
+  TimerStore,
+  UnitOfWork,
+} from "@distributed-messaging/messaging/internal";
 import { type Figure, perSecond, report } from "./measure.ts";
 
 const DURATION_MS = 1_500;

@@ -1,6 +1,5 @@
 import { parseArgs } from "node:util";
-import { deadLetterReasons } from "@distributed-messaging/messaging/dead-letters/dead-letter";
-import { errorText } from "@distributed-messaging/messaging/errors";
+import { deadLetterReasons, errorText } from "@distributed-messaging/messaging";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { UsageError } from "../start/settings.ts";
 import type { Filter } from "./client.ts";

@@ -1,6 +1,5 @@
 import { type Line, type Shortage, StockReserved, StockShort } from "@distributed-messaging/contracts";
-import { type Emission, emission } from "@distributed-messaging/messaging";
-import { DomainError } from "@distributed-messaging/messaging/errors";
+import { DomainError, type Emission, emission } from "@distributed-messaging/messaging";
 import { availableOf, type Books, type Lane, type Stock } from "./books.ts";
 
 /**

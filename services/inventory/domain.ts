@@ -1,6 +1,5 @@
 import { type Line, MAX_STOCK, StockRejected, StockReleased } from "@distributed-messaging/contracts";
-import { type Emission, emission } from "@distributed-messaging/messaging";
-import { DomainError } from "@distributed-messaging/messaging/errors";
+import { DomainError, type Emission, emission } from "@distributed-messaging/messaging";
 import { Allocation } from "./allocation.ts";
 import type { Books, Restocking, Stock } from "./books.ts";
 

@@ -8,8 +8,7 @@ import {
   type PlaceOrder,
   type StockShort,
 } from "@distributed-messaging/contracts";
-import { type DataOf, emission } from "@distributed-messaging/messaging";
-import { DomainError } from "@distributed-messaging/messaging/errors";
+import { type DataOf, DomainError, emission } from "@distributed-messaging/messaging";
 import type { Backordered, Confirmed, Decision, Details, Input, Moment, Order, Pending } from "./state.ts";
 
 export type * from "./state.ts";

@@ -1,4 +1,4 @@
-import { errorText } from "@distributed-messaging/messaging/errors";
+import { errorText } from "@distributed-messaging/messaging";
 import { type Child, spawnChild } from "./child.ts";
 import {
   type ProcessLog,

@@ -1,5 +1,5 @@
 import { closed } from "@distributed-messaging/messaging";
-import { define } from "@distributed-messaging/messaging/contract/define";
+import { define } from "@distributed-messaging/messaging/contract";
 import { Type } from "@sinclair/typebox";
 import {
   Identifier,

@@ -1,4 +1,4 @@
-import type { MessageDefinition } from "@distributed-messaging/messaging/contract/define";
+import type { MessageDefinition } from "@distributed-messaging/messaging/contract";
 import { gatewayMessages } from "./gateway.ts";
 import { inventoryMessages } from "./inventory.ts";
 import { orderMessages } from "./orders.ts";

@@ -1,5 +1,5 @@
 import { closed } from "@distributed-messaging/messaging";
-import { define } from "@distributed-messaging/messaging/contract/define";
+import { define } from "@distributed-messaging/messaging/contract";
 import { type Static, Type } from "@sinclair/typebox";
 import { CustomerId, lines, Money, OrderId, PricedLine, Reason, Revision, Shortage } from "./common.ts";
 import { topics } from "./topics.ts";

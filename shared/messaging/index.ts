@@ -1,5 +1,14 @@
 export { type Decoded, decode, type RejectionReason } from "./contract/decode.ts";
-export { byType, closed, define, faultsOf, type MessageDefinition, type Upcast } from "./contract/define.ts";
+export {
+  byType,
+  closed,
+  deadLetterTopic,
+  define,
+  faultsOf,
+  type MessageDefinition,
+  type Topic,
+  type Upcast,
+} from "./contract/define.ts";
 export {
   CONTENT_TYPE,
   ContractViolation,
@@ -15,7 +24,6 @@ export {
   message,
   type Origin,
 } from "./contract/envelope.ts";
-export { deadLetterTopic, type Topic } from "./contract/topic.ts";
 export {
   isStorageFault,
   type Migration,
@@ -38,6 +46,7 @@ export { DeadLetterRefusal, DeadLettersFull, DomainError, errorText, StorageErro
 export type { ConsumerCounts } from "./inbox/consumer.ts";
 export { type Handle, type Handler, on } from "./inbox/handlers.ts";
 export { defaultRetryPolicy, type RetryPolicy } from "./inbox/retry.ts";
+export { acquireLock, type Lock } from "./lock.ts";
 export { Messaging, type MessagingOptions } from "./messaging.ts";
 export {
   Rebuild,
@@ -50,5 +59,15 @@ export { type Logger, type Runtime, silentLogger, systemRuntime } from "./runtim
 export type { Timer } from "./timers/timer-store.ts";
 export type { TimerHandler } from "./timers/timers.ts";
 export type { Cause, Transaction } from "./transaction.ts";
-export type { OutgoingRecord, Publisher, Subscriber } from "./transport/transport.ts";
+export {
+  type Batch,
+  type IncomingRecord,
+  type OutgoingRecord,
+  type Progress,
+  type Publisher,
+  type SubscribeOptions,
+  type Subscriber,
+  type Subscription,
+  topicPartition,
+} from "./transport/transport.ts";
 export type { UnitOfWork, Work } from "./unit-of-work.ts";

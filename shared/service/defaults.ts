@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { allMessages, allTopics } from "@distributed-messaging/contracts";
 import {
+  acquireLock,
   deadLetterTopic,
   errorText,
   type Handler,
@@ -13,7 +14,6 @@ import {
   type TimerHandler,
 } from "@distributed-messaging/messaging";
 import { type KafkaSettings, kafkaTransport } from "@distributed-messaging/messaging/kafka";
-import { acquireLock } from "@distributed-messaging/messaging/lock";
 import { type Static, Type } from "@sinclair/typebox";
 import type { Elysia } from "elysia";
 import { deadLetterRoutes } from "./admin/dead-letters.ts";

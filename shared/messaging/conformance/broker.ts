@@ -1,4 +1,4 @@
-import type { Topic } from "../contract/topic.ts";
+import type { Topic } from "../contract/define.ts";
 import type { Publisher, Subscriber } from "../transport/transport.ts";
 
 /** A client of the broker, as one process has one. */

@@ -1,4 +1,4 @@
-import type { Topic } from "../contract/topic.ts";
+import type { Topic } from "../contract/define.ts";
 import {
   type Batch,
   type IncomingRecord,

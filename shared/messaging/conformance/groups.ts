@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { Topic } from "../contract/topic.ts";
+import type { Topic } from "../contract/define.ts";
 import { type BrokerUnderTest, type ClientUnderTest, PATIENT_MS } from "./broker.ts";
 import { eventually, Fixture, numbered, type Reader, record, rejects } from "./fixture.ts";
 

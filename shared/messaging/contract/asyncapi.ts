@@ -1,26 +1,33 @@
 import type { MessageDefinition } from "./define.ts";
+import { deadLetterTopic, type Topic } from "./define.ts";
 import { CONTENT_TYPE, Envelope, MAX_MESSAGE_BYTES } from "./envelope.ts";
-import { deadLetterTopic, type Topic } from "./topic.ts";
-
-/** The messages that each service handles, by its name. Every service of the system is a key. */
-export type Receivers = Readonly<Record<string, readonly MessageDefinition[]>>;
 
 type Json = Readonly<Record<string, unknown>>;
+
+export interface AsyncApiOptions {
+  readonly title: string;
+  readonly version: string;
+  /** The name of the licence. */
+  readonly license: string;
+  /** AsyncAPI Server Objects, by name. */
+  readonly servers: Readonly<Record<string, Json>>;
+  /** Every topic, those of dead letters included. */
+  readonly topics: readonly Topic[];
+  /** Every kind of message; its `source` is the service that sends it. */
+  readonly definitions: readonly MessageDefinition[];
+  /** The messages that each service receives, by its name. A service that receives none is in here, too. */
+  readonly receivers: Readonly<Record<string, readonly MessageDefinition[]>>;
+}
 
 const BINDING = "0.5.0";
 const DEAD_LETTER = "dead-letter";
 
 /**
- * The messages of the store as an AsyncAPI 3.0 document, generated from the definitions.
+ * Describes messages as an AsyncAPI 3.0 document, generated from what the code uses.
  * https://www.asyncapi.com/docs/reference/specification/v3.0.0
- *
- * @param topics every topic, those of dead letters included
  */
-export function asyncApi(
-  definitions: readonly MessageDefinition[],
-  topics: readonly Topic[],
-  receivers: Receivers,
-): Json {
+export function asyncApi(options: AsyncApiOptions): Json {
+  const { title, version, license, servers, topics, definitions, receivers } = options;
   const deadLetterTopics = new Set(Object.keys(receivers).map((service) => deadLetterTopic(service).name));
   const messagesOn = ({ name }: Topic) =>
     deadLetterTopics.has(name)
@@ -29,21 +36,15 @@ export function asyncApi(
   return {
     asyncapi: "3.0.0",
     info: {
-      title: "The messages of the store",
-      version: "0.1.0",
+      title,
+      version,
       description:
         "CloudEvents 1.0 in structured JSON mode, as Kafka records whose key is the subject. Delivery is at " +
-        "least once; readers drop what they have seen by its id. Messages of one key keep their order.",
-      license: { name: "MIT" },
+        "least once; readers drop duplicates by their id. Messages of one key keep their order.",
+      license: { name: license },
     },
     defaultContentType: CONTENT_TYPE,
-    servers: {
-      local: {
-        host: "localhost:9092",
-        protocol: "kafka",
-        description: "The broker that npm start runs; KAFKA_BROKERS names any other",
-      },
-    },
+    servers,
     channels: Object.fromEntries(topics.map((topic) => [topic.name, channel(topic, messagesOn(topic))])),
     operations: Object.fromEntries(operations(definitions, receivers)),
     components: {
@@ -75,7 +76,7 @@ function channel(topic: Topic, names: readonly string[]): Json {
 
 function* operations(
   definitions: readonly MessageDefinition[],
-  receivers: Receivers,
+  receivers: AsyncApiOptions["receivers"],
 ): Iterable<[string, Json]> {
   for (const [service, received] of Object.entries(receivers)) {
     const sent = definitions.filter((definition) => definition.source === service);
@@ -118,7 +119,7 @@ function* messages(definitions: readonly MessageDefinition[]): Iterable<[string,
   for (const definition of definitions) {
     const { type, kind, key, source, upcasts } = definition;
     for (const old of upcasts) {
-      const summary = `Superseded by ${type}: no longer emitted, still understood.`;
+      const summary = `Superseded by ${type}: no longer sent, still accepted.`;
       yield [old.type, cloudEvent(old.type, { summary, tags: [{ name: kind }, { name: "superseded" }] })];
     }
     const summary = `A ${kind} from ${source}, keyed by its ${key}.`;
@@ -181,7 +182,7 @@ function* schemas(definitions: readonly MessageDefinition[]): Iterable<[string, 
   }
 }
 
-/** Through JSON, which leaves out what TypeBox keeps in a schema for itself. */
+/** Through JSON, which drops the symbols that TypeBox keeps in a schema. */
 function plain(schema: object): Json {
   return JSON.parse(JSON.stringify(schema)) as Json;
 }

@@ -1,11 +1,35 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
-import type { Topic } from "./topic.ts";
 
-/** Every object on the wire is closed: a field that nobody defined is an error, not a surprise for later. */
+/** A topic of a Kafka-protocol broker, as it is provisioned. */
+export interface Topic {
+  readonly name: string;
+  /** What its records are keyed by. Records of one key keep their order; a topic promises no more than that. */
+  readonly key: string;
+  readonly partitions: number;
+  /** Kafka topic configuration, as `kafka-configs` spells it. */
+  readonly config: Readonly<Record<string, string>>;
+}
+
+const DEAD_LETTER_RETENTION_MS = 30 * 24 * 60 * 60 * 1000;
+
+/**
+ * The topic to which a service copies its dead letters, for people who look at topics. Nobody consumes it: the dead
+ * letters themselves are in the service's database.
+ */
+export function deadLetterTopic(service: string): Topic {
+  return {
+    name: `${service}.dead-letters`,
+    key: "as it came",
+    partitions: 1,
+    config: { "cleanup.policy": "delete", "retention.ms": String(DEAD_LETTER_RETENTION_MS) },
+  };
+}
+
+/** For every object of a message: a field that the schema does not have is an error. */
 export const closed = { additionalProperties: false } as const;
 
-/** A kind of message: its type, where it travels, what it carries. */
+/** A kind of message: its type, its topic and the schema of its data. */
 export interface MessageDefinition<Name extends string = string, Data extends TSchema = TSchema> {
   /** With its version, `store.order.placed.v1`. */
   readonly type: Name;
@@ -16,19 +40,19 @@ export interface MessageDefinition<Name extends string = string, Data extends TS
   /** The field of the data that is its partition key. */
   readonly key: string;
   readonly data: Data;
-  /** The versions before this one, oldest first: messages of theirs may still come. */
+  /** The versions before this one, oldest first: topics and dead letters may still hold messages of them. */
   readonly upcasts: readonly Upcast[];
   /** The partition key of a message with this data. */
   keyOf(data: Static<Data>): string;
   readonly check: TypeCheck<Data>;
 }
 
-/** An older version of a kind of message, and how its data becomes that of the next one. */
+/** An older version of a kind of message, and the function that lifts its data to the next version. */
 export interface Upcast {
   readonly type: string;
   readonly data: TSchema;
   readonly check: TypeCheck<TSchema>;
-  /** Takes what `check` accepts. May throw: then the message is refused as one that breaks its schema. */
+  /** Is given what `check` accepts. May throw: then the message is rejected like one that breaks its schema. */
   lift(old: unknown): unknown;
 }
 
@@ -76,7 +100,7 @@ export function define<
   data: Data;
   upcasts?: UpcastsOf<Olds, Data>;
 }): MessageDefinition<Name, Data> {
-  // Sound: `decode` gives `lift` only what the schema beside it accepts, and checks what it makes of it.
+  // Sound: `decode` passes `lift` only what the schema beside it accepts, and checks the result.
   const olds = (options.upcasts ?? []) as readonly Omit<Upcast, "check">[];
   refuseGaps([...olds.map(({ type }) => type), options.type]);
   return {

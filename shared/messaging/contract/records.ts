@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import type { MessageDefinition } from "./define.ts";
 import { Envelope } from "./envelope.ts";
 
@@ -7,84 +9,97 @@ export type ContractRecord = Readonly<Record<string, unknown>>;
 /** The name under which the envelope is recorded. */
 export const ENVELOPE = "envelope";
 
-/** Where the records are, from the root of the project; each is called after its type. */
-export const RECORDS_FOLDER = "shared/contracts/schemas";
+/** Where a project keeps its records, for the texts that say what to do. */
+export interface RecordsLocation {
+  /** The folder of the files `<type>.json`. */
+  readonly folder: string;
+  /** The command that writes missing records. */
+  readonly command: string;
+}
 
-/** What the record of each contract should be: every version of every message, and the envelope. */
+/** What the record of each contract has to be: every version of every message, and the envelope. */
 export function contractRecords(
   definitions: readonly MessageDefinition[],
 ): ReadonlyMap<string, ContractRecord> {
   const records = new Map<string, ContractRecord>([[ENVELOPE, recordOf(ENVELOPE, Envelope, {})]]);
   for (const { type, data, kind, topic, key, upcasts } of definitions) {
     const about = { "x-kind": kind, "x-topic": topic.name };
-    // What an older version was keyed by was recorded while it was the current one; its subject is what counts.
+    // The key field of an older version is unknown here; it was recorded while that version was the current one.
     for (const old of upcasts) records.set(old.type, recordOf(old.type, old.data, about));
     records.set(type, recordOf(type, data, { ...about, "x-key": key }));
   }
   return records;
 }
 
+/** The records of a folder, by name. @throws when the folder is missing, or a file is not JSON */
+export function readRecords(folder: string): ReadonlyMap<string, ContractRecord> {
+  const files = readdirSync(folder).filter((file) => file.endsWith(".json"));
+  return new Map(
+    files.map((file) => [basename(file, ".json"), JSON.parse(readFileSync(join(folder, file), "utf8"))]),
+  );
+}
+
 function recordOf(title: string, schema: object, about: Readonly<Record<string, string>>): ContractRecord {
-  // Through JSON, which leaves out what TypeBox keeps in a schema for itself.
+  // Through JSON, which drops the symbols that TypeBox keeps in a schema.
   const plain = JSON.parse(JSON.stringify(schema)) as Record<string, unknown>;
   return { $schema: "https://json-schema.org/draft/2020-12/schema", title, ...about, ...plain };
 }
 
 /**
- * Holds the contracts against what was recorded of them.
+ * Compares the contracts with their records.
  *
- * Every object of a message is closed, and every reader checks what it reads. So each change of a schema breaks
- * somebody: a new field those who read by the old one, a field less those who read by the new one. There is no
- * compatible change of a version, only a new version.
+ * Every object of a message is closed, and every reader checks what it reads, so every change of a schema is
+ * incompatible: a reader with the old schema rejects a new field, one with the new schema misses a removed one. A
+ * released version never changes; a change is a new version.
  *
- * @returns for each contract that is not as recorded, what to do about it
+ * @returns for each contract that differs from its record, what to do
  */
 export function contractProblems(
   definitions: readonly MessageDefinition[],
   recorded: ReadonlyMap<string, ContractRecord>,
+  location: RecordsLocation,
 ): string[] {
   const problems: string[] = [];
   const current = contractRecords(definitions);
   for (const [name, expected] of current) {
     const record = recorded.get(name);
-    if (record === undefined)
-      problems.push(`${name} has no record: run "bun run record-contracts" and commit`);
+    if (record === undefined) problems.push(`${name} has no record: run "${location.command}" and commit`);
     else {
       const where = difference(record, expected);
-      if (where !== undefined) problems.push(changed(name, where));
+      if (where !== undefined) problems.push(changed(name, where, location));
     }
   }
-  for (const name of recorded.keys()) if (!current.has(name)) problems.push(lost(name));
+  for (const name of recorded.keys()) if (!current.has(name)) problems.push(removed(name, location));
   return problems;
 }
 
-function changed(name: string, where: string): string {
-  const file = `${RECORDS_FOLDER}/${name}.json`;
+function changed(name: string, where: string, { folder, command }: RecordsLocation): string {
+  const file = `${folder}/${name}.json`;
   if (name === ENVELOPE) {
     return (
       `the envelope differs from its record ${file} at ${where}. It has no versions: services of the last ` +
-      "release must be able to read what is written now, and the other way round. Where they are (a new " +
-      'optional attribute), delete the record and run "bun run record-contracts".'
+      "release must be able to read what is written now, and the other way round. If they can (a new optional " +
+      `attribute), delete the record and run "${command}".`
     );
   }
   const next = name.replace(/\d+$/, (version) => String(Number(version) + 1));
   return (
-    `${name} differs from its record ${file} at ${where}. Messages of it are in the topics, and running ` +
-    `services read them by the recorded schema. Define ${next} with the changed schema, keep the recorded one ` +
-    `as ${name} in its upcasts with a function that lifts it, and run "bun run record-contracts". (Only if no ` +
-    "message of it was ever released: delete the record and record it anew.)"
+    `${name} differs from its record ${file} at ${where}. The topics hold messages of it, and running services ` +
+    `read them by the recorded schema. Define ${next} with the changed schema, keep the recorded one as ${name} ` +
+    `in its upcasts with a function that lifts it, and run "${command}". (Only if ${name} was never released: ` +
+    "delete the record and run the command.)"
   );
 }
 
-function lost(name: string): string {
+function removed(name: string, { folder }: RecordsLocation): string {
   return (
-    `${name} is recorded in ${RECORDS_FOLDER}/${name}.json and defined nowhere: messages of it may still be ` +
-    "in the topics and among the dead letters. Keep it in the upcasts of the version that follows it. (Only if " +
-    "none can exist any more: delete the record.)"
+    `${name} is recorded in ${folder}/${name}.json and not defined: the topics and the dead letters may still ` +
+    "hold messages of it. Keep it in the upcasts of the version that follows it. (Only if none can exist: delete " +
+    "the record.)"
   );
 }
 
-/** The path of the first place at which two values differ. An old version's record may say more than is asked. */
+/** The path of the first difference. The record of an older version may have an `x-key` that is not expected. */
 function difference(record: unknown, expected: unknown, path = ""): string | undefined {
   if (!isObject(record) || !isObject(expected)) {
     return Object.is(record, expected) ? undefined : path || "/";

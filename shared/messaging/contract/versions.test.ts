@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { Type } from "@sinclair/typebox";
 import { type Decoded, decode } from "./decode.ts";
+import type { Topic } from "./define.ts";
 import { byType, closed, define, type MessageDefinition } from "./define.ts";
-import type { Topic } from "./topic.ts";
 
 const topic: Topic = { name: "parcels", key: "parcelId", partitions: 1, config: {} };
 const base = { kind: "event", source: "parcels", topic, key: "parcelId" } as const;

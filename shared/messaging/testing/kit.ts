@@ -1,6 +1,6 @@
 import { Type } from "@sinclair/typebox";
+import type { Topic } from "../contract/define.ts";
 import { closed, define, type MessageDefinition } from "../contract/define.ts";
-import type { Topic } from "../contract/topic.ts";
 import { openDatabase, type ServiceDatabase } from "../database.ts";
 import { type Handler, on } from "../inbox/handlers.ts";
 import { Messaging, type MessagingOptions } from "../messaging.ts";

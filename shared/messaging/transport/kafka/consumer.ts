@@ -1,5 +1,5 @@
 import type { Consumer, ConsumerConfig, EachBatchPayload, KafkaMessage } from "kafkajs";
-import type { Topic } from "../../contract/topic.ts";
+import type { Topic } from "../../contract/define.ts";
 import type { Logger, Runtime } from "../../runtime.ts";
 import {
   type Batch,

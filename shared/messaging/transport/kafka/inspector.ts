@@ -1,5 +1,5 @@
 import { type Admin, type Consumer, type EachBatchPayload, Partitioners } from "kafkajs";
-import type { Topic } from "../../contract/topic.ts";
+import type { Topic } from "../../contract/define.ts";
 import type { Logger } from "../../runtime.ts";
 import { type IncomingRecord, type OutgoingRecord, topicPartition } from "../transport.ts";
 import { KafkaClient, type KafkaSettings, within } from "./client.ts";

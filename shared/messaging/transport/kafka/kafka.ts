@@ -1,4 +1,4 @@
-import type { Topic } from "../../contract/topic.ts";
+import type { Topic } from "../../contract/define.ts";
 import type { Logger, Runtime } from "../../runtime.ts";
 import type { Publisher, Subscriber } from "../transport.ts";
 import { KafkaClient, type KafkaSettings } from "./client.ts";

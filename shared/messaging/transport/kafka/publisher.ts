@@ -1,5 +1,5 @@
 import { Partitioners, type Producer, type TopicMessages } from "kafkajs";
-import type { Topic } from "../../contract/topic.ts";
+import type { Topic } from "../../contract/define.ts";
 import type { Logger } from "../../runtime.ts";
 import type { OutgoingRecord, Publisher } from "../transport.ts";
 import { KafkaClient, type KafkaSettings, within } from "./client.ts";

@@ -1,5 +1,5 @@
 import type { Admin, Kafka } from "kafkajs";
-import type { Topic } from "../../contract/topic.ts";
+import type { Topic } from "../../contract/define.ts";
 
 /** A new topic is known to all brokers within milliseconds; a cluster under load may take longer. */
 const METADATA_ATTEMPTS = 100;

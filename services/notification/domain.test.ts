@@ -15,17 +15,17 @@ const placed = (products: readonly string[]): OrderEvent => ({
   type: OrderPlaced.type,
   data: { ...ids, items: products.map(item), total: { amount: 2100 * products.length, currency: "EUR" } },
 });
-const short = (products: readonly string[]): OrderEvent => ({
+const backordered = (products: readonly string[]): OrderEvent => ({
   type: OrderBackordered.type,
   data: { ...ids, revision: 1, shortages: products.map((productId) => ({ productId, missing: 3 })) },
 });
 
-describe("what a customer is told", () => {
+describe("the notification of an event", () => {
   test.each<[string, OrderEvent, string]>([
     ["order.received", placed(["CUP"]), "We have received your order ORDER_1: 2 × CUP, 21.00 EUR in all."],
     [
       "order.waiting",
-      short(["CUP", "JUG"]),
+      backordered(["CUP", "JUG"]),
       "Your order ORDER_1 waits: we are short of 3 × CUP, 3 × JUG. It goes on by itself as soon as we have enough, in the order in which orders came in.",
     ],
     [
@@ -55,7 +55,7 @@ describe("what a customer is told", () => {
   test("is short, however long the order", () => {
     const hundred = Array.from({ length: 100 }, (_, index) => `P${index}`);
     expect(wordingOf(placed(hundred)).message).toContain("2 × P4 and 95 more products, 2100.00 EUR in all");
-    expect(wordingOf(short(hundred)).message).toContain("3 × P4 and 95 more products");
-    expect(wordingOf(short(hundred.slice(0, 6))).message).toContain("3 × P5.");
+    expect(wordingOf(backordered(hundred)).message).toContain("3 × P4 and 95 more products");
+    expect(wordingOf(backordered(hundred.slice(0, 6))).message).toContain("3 × P5.");
   });
 });

@@ -15,7 +15,7 @@ export type NotificationType =
   | "order.rejected"
   | "order.cancelled";
 
-/** The events that customers are told of. */
+/** The events of which customers are notified. */
 export type OrderEvent =
   | { readonly type: typeof OrderPlaced.type; readonly data: DataOf<typeof OrderPlaced> }
   | { readonly type: typeof OrderBackordered.type; readonly data: DataOf<typeof OrderBackordered> }
@@ -23,12 +23,13 @@ export type OrderEvent =
   | { readonly type: typeof OrderRejected.type; readonly data: DataOf<typeof OrderRejected> }
   | { readonly type: typeof OrderCancelled.type; readonly data: DataOf<typeof OrderCancelled> };
 
-export interface Wording {
+/** The text of a notification. */
+interface Wording {
   readonly type: NotificationType;
   readonly message: string;
 }
 
-/** What to tell a customer of an event, in words that they would want to read. */
+/** Words an event for its customer. */
 export function wordingOf({ type, data }: OrderEvent): Wording {
   const order = `Your order ${data.orderId}`;
   switch (type) {
@@ -40,10 +41,10 @@ export function wordingOf({ type, data }: OrderEvent): Wording {
       };
     }
     case OrderBackordered.type: {
-      const missing = data.shortages.map((shortage) => `${shortage.missing} × ${shortage.productId}`);
+      const shortages = data.shortages.map(({ productId, missing }) => `${missing} × ${productId}`);
       return {
         type: "order.waiting",
-        message: `${order} waits: we are short of ${listOf(missing)}. It goes on by itself as soon as we have enough, in the order in which orders came in.`,
+        message: `${order} waits: we are short of ${listOf(shortages)}. It goes on by itself as soon as we have enough, in the order in which orders came in.`,
       };
     }
     case OrderConfirmed.type:
@@ -74,16 +75,16 @@ function because(reason: CancelReason): string {
   }
 }
 
-/** A text message is no delivery note. */
-const MOST_LISTED = 5;
+/** Long lists are cut, so that a notification stays short. */
+const MAX_LISTED = 5;
 
 function listOf(things: readonly string[]): string {
-  const more = things.length - MOST_LISTED;
+  const more = things.length - MAX_LISTED;
   if (more <= 1) return things.join(", ");
-  return `${things.slice(0, MOST_LISTED).join(", ")} and ${more} more products`;
+  return `${things.slice(0, MAX_LISTED).join(", ")} and ${more} more products`;
 }
 
-/** `40.00 EUR`: minor units of every currency that the store takes are hundredths. */
+/** `40.00 EUR`. The minor units of every currency of the store are hundredths. */
 function amountOf({ amount, currency }: { amount: number; currency: string }): string {
   return `${Math.floor(amount / 100)}.${String(amount % 100).padStart(2, "0")} ${currency}`;
 }

@@ -10,10 +10,9 @@ import { type OrderEvent, wordingOf } from "./domain.ts";
 import type { NotificationStore } from "./store.ts";
 
 /**
- * Which messages the notification service takes. What they write is the same whatever comes first and however often
- * it comes.
+ * Store a notification for each event. Idempotent, and independent of the order in which events arrive.
  *
- * @param stored told, once it is on disk, that a customer has something new to read
+ * @param stored called after the commit with the customer who has a new notification
  */
 export function notificationHandlers(
   store: NotificationStore,
@@ -21,15 +20,15 @@ export function notificationHandlers(
 ): readonly Handler[] {
   const notify = (event: OrderEvent & { id: string; time: string }, transaction: Transaction) => {
     const { customerId, orderId } = event.data;
-    // Named after the event: told again from the topic, it is the same notification.
+    // The id is the event's: a rebuild makes the same notification of it.
     const notification = { notificationId: event.id, customerId, orderId, at: event.time };
-    store.add({ ...notification, ...wordingOf(event) }, transaction);
+    store.add({ ...notification, ...wordingOf(event) });
     transaction.afterCommit(() => stored(customerId));
   };
   return [
     on(OrderPlaced, notify),
     on(OrderBackordered, (event, transaction) => {
-      // An order that lacks something else after a while waits as before, and its customer knows that.
+      // Only the first time: that the shortages changed is no news to the customer.
       if (event.data.revision === 1) notify(event, transaction);
     }),
     on(OrderConfirmed, notify),

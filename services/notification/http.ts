@@ -10,12 +10,12 @@ import { Elysia } from "elysia";
 import type { Push } from "./push.ts";
 import type { NotificationStore } from "./store.ts";
 
-/** The most that one answer holds; the next page begins after its last. */
+/** The size of a page; the next one begins after its last notification. */
 const PAGE = 500;
 
 /**
- * The number of the last notification that the reader has; fifteen digits are as many as are always exact.
- * Elysia types a query by what is sent, a text; IntegerParam has made it a number by then.
+ * The number of the last notification that the reader has; a number of fifteen digits is always exact. Elysia types a
+ * query parameter as text; IntegerParam has converted it to a number.
  */
 const After = Type.Unsafe<number>(IntegerParam({ minimum: 0, maximum: 999_999_999_999_999 }));
 
@@ -33,7 +33,7 @@ export function notificationRoutes(store: NotificationStore, push: Push, keys: K
       },
     )
     .ws("/notifications", {
-      // A browser cannot send a header with a WebSocket: the token comes here, or as a subprotocol.
+      // A browser cannot send a header with a WebSocket: the token is a parameter, or a subprotocol.
       query: Type.Object({ after: Type.Optional(After), token: Type.Optional(Type.String()) }, closed),
       upgrade: ({ request }) => acceptSubprotocol(request),
       open({ raw, data: { query, identity } }) {

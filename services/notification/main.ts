@@ -13,7 +13,7 @@ import { notificationHandlers } from "./handlers.ts";
 import { notificationRoutes } from "./http.ts";
 import { migrations } from "./migrations/index.ts";
 import { Push } from "./push.ts";
-import { NotificationStore } from "./store.ts";
+import { NotificationStore, projections } from "./store.ts";
 
 await runService("notification", async (service) => {
   const config = loadConfig(NotificationConfig, service.env, service.name);
@@ -23,8 +23,7 @@ await runService("notification", async (service) => {
   const keys = new SigningKeys(database);
   const handlers = notificationHandlers(store, (customerId) => push.notify(customerId));
   const messaging = startMessaging(service, config, database, [...handlers, keys.handler]);
-  const tables = ["notifications"];
-  const rebuild = startRebuild(service, { config, database, messaging, handlers, tables });
+  const rebuild = startRebuild(service, { config, database, messaging, handlers, tables: projections });
   const { app, metrics } = createServiceApp(service, {
     description: "Tells customers what becomes of their orders",
     config,

@@ -3,15 +3,15 @@ import { OrderBackordered, OrderConfirmed, OrderPlaced } from "@distributed-mess
 import type { DataOf } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Notification } from "./store.ts";
-import { TestNotifications } from "./testing/service.ts";
+import { NotificationFixture } from "./testing/fixture.ts";
 
-let service: TestNotifications;
+let service: NotificationFixture;
 beforeEach(async () => {
-  service = await TestNotifications.start();
+  service = await NotificationFixture.start();
 });
 afterEach(() => service[Symbol.asyncDispose]());
 
-/** A client that reconnects behind the last notification that it has. */
+/** A client that reconnects after the last notification that it has. */
 class Reader {
   readonly received: Notification[] = [];
   readonly #token: string;
@@ -23,10 +23,10 @@ class Reader {
 
   async connect(): Promise<void> {
     const after = this.received.at(-1)?.seq ?? 0;
-    const url = `${service.life.server.url.replace("http", "ws")}/notifications?after=${after}`;
+    const url = `${service.running.server.url.replace("http", "ws")}/notifications?after=${after}`;
     const socket = new WebSocket(url, ["bearer", this.#token]);
     socket.addEventListener("message", ({ data }) => {
-      // What still arrives on a connection that was given up, the next one brings again.
+      // The next connection receives what still arrives on a closed one again.
       if (socket === this.#socket) this.received.push(JSON.parse(String(data)) as Notification);
     });
     this.#socket = socket;
@@ -49,7 +49,7 @@ const placed = (orderId: string, customerId = "ANN"): DataOf<typeof OrderPlaced>
 
 async function confirm(from: number, to: number): Promise<void> {
   for (let number = from; number <= to; number += 1) {
-    await service.tell(OrderConfirmed, {
+    await service.publish(OrderConfirmed, {
       orderId: `X${number}`,
       customerId: number % 5 === 0 ? "BOB" : "ANN",
     });
@@ -57,11 +57,11 @@ async function confirm(from: number, to: number): Promise<void> {
 }
 
 function stored(customerId = "ANN"): Notification[] {
-  return service.life.store.after(customerId, 0, 10_000);
+  return service.running.store.after(customerId, 0, 10_000);
 }
 
-describe("a client that listens", () => {
-  test("misses nothing and gets nothing twice, however often it or the service goes away", async () => {
+describe("a connected client", () => {
+  test("misses no notification and receives none twice, however often it or the service disconnects", async () => {
     const reader = new Reader(await service.tokenOf("ANN"));
     await confirm(1, 300);
     for (let round = 0; round < 6; round += 1) {
@@ -80,7 +80,7 @@ describe("a client that listens", () => {
     reader.cut();
   });
 
-  test("hears of nobody else's orders", async () => {
+  test("receives no other customer's notifications", async () => {
     const reader = new Reader(await service.tokenOf("BOB"));
     await reader.connect();
     await confirm(1, 20);
@@ -90,20 +90,20 @@ describe("a client that listens", () => {
   });
 });
 
-describe("an order that waits", () => {
-  const waits = (revision: number, missing: number) =>
-    service.tell(OrderBackordered, {
+describe("a backordered order", () => {
+  const backordered = (revision: number, missing: number) =>
+    service.publish(OrderBackordered, {
       orderId: "X1",
       customerId: "ANN",
       shortages: [{ productId: "CUP", missing }],
       revision,
     });
 
-  test("is told of once, though it lacks something else after a while", async () => {
-    await waits(1, 3);
-    await waits(2, 2);
-    await waits(3, 1);
-    await service.tell(OrderConfirmed, { orderId: "X1", customerId: "ANN" });
+  test("is notified once, though its shortages change", async () => {
+    await backordered(1, 3);
+    await backordered(2, 2);
+    await backordered(3, 1);
+    await service.publish(OrderConfirmed, { orderId: "X1", customerId: "ANN" });
     await eventually(() => stored().length === 2);
     expect(stored().map(({ type, message }) => [type, message.includes("3 × CUP")])).toEqual([
       ["order.waiting", true],
@@ -112,14 +112,14 @@ describe("an order that waits", () => {
   });
 });
 
-describe("the notifications are made anew", () => {
+describe("the notifications are rebuilt", () => {
   async function rebuilt(): Promise<void> {
-    await service.life.rebuild.begin(true);
-    await eventually(() => service.life.rebuild.status().phase === "done");
+    await service.running.rebuild.begin(true);
+    await eventually(() => service.running.rebuild.status().phase === "done");
   }
 
-  test("with the same content and the same numbers: a client that reads on misses nothing and gets nothing twice", async () => {
-    for (let number = 1; number <= 50; number += 1) await service.tell(OrderPlaced, placed(`X${number}`));
+  test("with the same content and numbers: a client that reads on misses none and receives none twice", async () => {
+    for (let number = 1; number <= 50; number += 1) await service.publish(OrderPlaced, placed(`X${number}`));
     await confirm(1, 50);
     await eventually(() => stored().length === 90);
     const before = stored();
@@ -137,7 +137,7 @@ describe("the notifications are made anew", () => {
     reader.cut();
   });
 
-  test("with what they had lost, and without what nobody said", async () => {
+  test("with the rows that were lost, and without rows that no message accounts for", async () => {
     await confirm(1, 50);
     await eventually(() => stored().length === 40);
     const before = stored();
@@ -153,7 +153,7 @@ describe("the notifications are made anew", () => {
     await rebuilt();
     const content = ({ seq: _, ...rest }: Notification) => rest;
     expect(stored().map(content)).toEqual([...before.slice(1), ...before.slice(0, 1)].map(content));
-    // A number that somebody may have read is not used again.
+    // A number that a client may have read is not used again.
     expect(stored().at(-1)?.seq).toBeGreaterThan(before.at(-1)?.seq ?? 0);
   });
 });

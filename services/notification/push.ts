@@ -7,39 +7,38 @@ export interface Socket {
   close(code: number, reason: string): void;
 }
 
-/** Rows read at a time, so that a customer who was away for long does not fill the memory. */
+/** Rows read at a time, so that a long backlog of one customer does not fill the memory. */
 const PAGE = 100;
 
-/** RFC 6455 §7.4.1: a policy was violated. Here: the token has run out. */
+/** RFC 6455 §7.4.1, for an expired token. */
 const POLICY_VIOLATION = 1008;
 
 interface Reader {
   readonly customerId: string;
   /** The last notification that was sent. */
   seq: number;
-  /** Its buffer holds what the client has not taken yet. */
+  /** Whether its buffer holds data that the client has not received yet. */
   full: boolean;
   cancelExpiry: () => void;
 }
 
 /**
- * Pushes each customer's notifications to their open sockets. There is no second path for new ones: a socket
- * only ever reads on from where it stands, so nothing is left out and nothing comes twice, whether it was
- * stored a year ago or just now.
+ * Pushes each customer's notifications to their open sockets. Missed and new notifications have the same path: a
+ * socket reads on from its last number, so none is left out and none is sent twice.
  */
 export class Push {
   readonly #after: (customerId: string, after: number, limit: number) => Notification[];
   readonly #readers = new Map<Socket, Reader>();
   readonly #sockets = new Map<string, Set<Socket>>();
 
-  /** @param after reads a customer's notifications behind a number, oldest first */
+  /** @param after reads a customer's notifications with a higher number than `after`, oldest first */
   constructor(after: (customerId: string, after: number, limit: number) => Notification[]) {
     this.#after = after;
   }
 
   /**
    * @param after the last notification that the client has
-   * @param validMs how long its token is good for
+   * @param validMs the time until its token expires
    */
   open(socket: Socket, customerId: string, after: number, validMs: number): void {
     const timer = setTimeout(() => socket.close(POLICY_VIOLATION, "the token has expired"), validMs);
@@ -50,7 +49,7 @@ export class Push {
     this.#send(socket, reader);
   }
 
-  /** The client has taken what was in the socket's buffer. */
+  /** The client has received what was in the socket's buffer. */
   drained(socket: Socket): void {
     const reader = this.#readers.get(socket);
     if (reader === undefined) return;
@@ -58,7 +57,7 @@ export class Push {
     this.#send(socket, reader);
   }
 
-  /** Sends what the socket has not had yet, until its buffer is full. */
+  /** Sends what the socket has not received yet, until its buffer is full. */
   #send(socket: Socket, reader: Reader): void {
     let page: Notification[];
     do {
@@ -73,7 +72,7 @@ export class Push {
     } while (page.length === PAGE);
   }
 
-  /** A customer has something new to read. */
+  /** A customer has a new notification. */
   notify(customerId: string): void {
     for (const socket of this.#sockets.get(customerId) ?? []) {
       const reader = this.#readers.get(socket);

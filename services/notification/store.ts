@@ -1,4 +1,4 @@
-import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
+import type { ServiceDatabase } from "@distributed-messaging/messaging";
 import { excluded } from "@distributed-messaging/messaging/drizzle";
 import { and, eq, gt, sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
@@ -17,9 +17,12 @@ const notifications = sqliteTable("notifications", {
 
 /** A notification as its customer sees it. */
 export type Notification = Omit<typeof notifications.$inferSelect, "customerId" | "generation">;
-export type NewNotification = Omit<typeof notifications.$inferSelect, "seq" | "generation">;
+type NewNotification = Omit<typeof notifications.$inferSelect, "seq" | "generation">;
 
-/** Customers' notifications. Writing takes the transaction that it happens in. */
+/** The tables that are projections of other services' events, and can be rebuilt from their topics. */
+export const projections = ["notifications"] as const;
+
+/** Customers' notifications. */
 export class NotificationStore {
   readonly #add;
   readonly #after;
@@ -36,7 +39,7 @@ export class NotificationStore {
         at: sql.placeholder("at"),
         generation: sql`(SELECT generation FROM rebuild)`,
       })
-      // Told again, it is the same one. When the table is made anew, the new generation says what is right.
+      // Idempotent. During a rebuild, the first message of the new generation overwrites the row.
       .onConflictDoUpdate({
         target: notifications.notificationId,
         set: excluded(notifications, "customerId", "orderId", "type", "message", "at", "generation"),
@@ -65,11 +68,12 @@ export class NotificationStore {
       .prepare();
   }
 
-  add(notification: NewNotification, _transaction: Transaction): void {
+  /** Only inside a transaction. */
+  add(notification: NewNotification): void {
     this.#add.run(notification);
   }
 
-  /** A customer's notifications behind a number, oldest first. */
+  /** A customer's notifications with a higher number than `after`, oldest first. */
   after(customerId: string, after: number, limit: number): Notification[] {
     return this.#after.all({ customerId, after, limit });
   }

@@ -49,12 +49,12 @@ const inputs = {
   expire: { kind: "expire", data: { orderId: "ORDER_1" } },
 } as const satisfies Record<string, Input>;
 
-type Outcome = "never" | { readonly becomes: Order; readonly says: readonly string[] };
+type Outcome = "never" | { readonly becomes: Order; readonly emits: readonly string[] };
 
-const same = (order: Order): Outcome => ({ becomes: order, says: [] });
-const to = (becomes: Order, ...says: { readonly type: string }[]): Outcome => ({
+const same = (order: Order): Outcome => ({ becomes: order, emits: [] });
+const to = (becomes: Order, ...emitted: { readonly type: string }[]): Outcome => ({
   becomes,
-  says: says.map(({ type }) => type),
+  emits: emitted.map(({ type }) => type),
 });
 const waiting = (was: typeof shortages, revision: number, expiresAt: number): Order => ({
   status: "backordered",
@@ -65,7 +65,7 @@ const waiting = (was: typeof shortages, revision: number, expiresAt: number): Or
 });
 const expires = to(expired, OrderCancelled);
 
-/** What becomes of each order on each input: all of them, so that nothing is left to chance. */
+/** The outcome of every input for every state. */
 const table: Readonly<Record<keyof typeof orders, Readonly<Record<keyof typeof inputs, Outcome>>>> = {
   none: {
     place: to(pending, OrderPlaced),
@@ -100,7 +100,7 @@ const table: Readonly<Record<keyof typeof orders, Readonly<Record<keyof typeof i
     released: "never",
     expire: "never",
   },
-  // Whatever comes, it is too late: the deadline is decided by this clock alone.
+  // Every input is too late: only the clock decides about the deadline.
   overdue: {
     place: expires,
     "place otherwise": "never",
@@ -126,7 +126,7 @@ const table: Readonly<Record<keyof typeof orders, Readonly<Record<keyof typeof i
   rejected: {
     place: same(rejected),
     "place otherwise": "never",
-    // The wish and the rejection crossed.
+    // The command and the rejection crossed.
     cancel: same(rejected),
     reserved: "never",
     short: "never",
@@ -135,7 +135,7 @@ const table: Readonly<Record<keyof typeof orders, Readonly<Record<keyof typeof i
     released: "never",
     expire: "never",
   },
-  // What the inventory said before it heard of the cancellation, and its answer to it.
+  // What the inventory emitted before it received the cancellation, and its answer to it.
   cancelled: {
     place: same(cancelled),
     "place otherwise": "never",
@@ -159,44 +159,44 @@ describe("every order × every input", () => {
       }
       const { state: becomes, messages } = decide(order, input, moment);
       expect(becomes).toEqual(outcome.becomes);
-      expect(messages.map(({ definition }) => definition.type)).toEqual([...outcome.says]);
-      // What is said keeps to its contract.
+      expect(messages.map(({ definition }) => definition.type)).toEqual([...outcome.emits]);
+      // Every message conforms to its contract.
       for (const { definition, data } of messages) expect(definition.check.Check(data)).toBe(true);
     });
   }
 });
 
-/** What an order has become and all that was said on the way. */
-function story(inputsAt: readonly (readonly [number, Input])[]): { states: string[]; said: string[] } {
+/** The states of an order and the messages about it. */
+function history(inputsAt: readonly (readonly [number, Input])[]): { states: string[]; emitted: string[] } {
   let order: Order | undefined;
   const states: string[] = [];
-  const said: string[] = [];
+  const emitted: string[] = [];
   for (const [now, input] of inputsAt) {
     const decision: Decision = decide(order, input, { now, backorderTtlMs: TTL_MS });
     order = decision.state;
     states.push(order.status);
-    said.push(...decision.messages.map(({ definition }) => definition.type));
+    emitted.push(...decision.messages.map(({ definition }) => definition.type));
   }
-  return { states, said };
+  return { states, emitted };
 }
 
-describe("the deadline of an order that waits", () => {
+describe("the deadline of a backordered order", () => {
   const place = [0, inputs.place] as const;
 
-  test("given it waits since 100, when stock comes one millisecond before 100 + TTL, then it is confirmed", () => {
-    const { states } = story([place, [100, inputs.short], [100 + TTL_MS - 1, inputs.reserved]]);
+  test("given it is backordered since 100, when stock comes one millisecond before 100 + TTL, then it is confirmed", () => {
+    const { states } = history([place, [100, inputs.short], [100 + TTL_MS - 1, inputs.reserved]]);
     expect(states).toEqual(["pending", "backordered", "confirmed"]);
   });
 
-  test("given it waits since 100, when stock comes at 100 + TTL, then it is cancelled, timer or no timer", () => {
-    const { states, said } = story([place, [100, inputs.short], [100 + TTL_MS, inputs.reserved]]);
+  test("given it is backordered since 100, when stock comes at 100 + TTL, then it is cancelled, timer or no timer", () => {
+    const { states, emitted } = history([place, [100, inputs.short], [100 + TTL_MS, inputs.reserved]]);
     expect(states).toEqual(["pending", "backordered", "cancelled"]);
-    expect(said.at(-1)).toBe(OrderCancelled.type);
+    expect(emitted.at(-1)).toBe(OrderCancelled.type);
   });
 
-  test("given it lacks something else by now, then it still waits from the first time on", () => {
+  test("given its shortages have changed, then its deadline has not", () => {
     const late = 100 + TTL_MS - 1;
-    const { states } = story([
+    const { states } = history([
       place,
       [100, inputs.short],
       [late, inputs["short of less"]],
@@ -205,8 +205,8 @@ describe("the deadline of an order that waits", () => {
     expect(states).toEqual(["pending", "backordered", "backordered", "cancelled"]);
   });
 
-  test("given it was cancelled by its deadline, then everything that was on its way changes nothing more", () => {
-    const { states, said } = story([
+  test("given its deadline cancelled it, then messages that were on their way change nothing", () => {
+    const { states, emitted } = history([
       place,
       [100, inputs.short],
       [100 + TTL_MS, inputs.expire],
@@ -215,14 +215,14 @@ describe("the deadline of an order that waits", () => {
       [100 + TTL_MS, inputs.released],
     ]);
     expect(states.slice(2)).toEqual(Array(4).fill("cancelled"));
-    expect(said.filter((type) => type === OrderCancelled.type)).toHaveLength(1);
+    expect(emitted.filter((type) => type === OrderCancelled.type)).toHaveLength(1);
   });
 });
 
-describe("what the schema cannot say about an order", () => {
+describe("the rules that a schema cannot express", () => {
   const line = { productId: "P", quantity: 4, unitPrice };
   const refusals = {
-    "a total that its lines do not come to": { total: { amount: 999, currency: "EUR" } },
+    "a total that is not the sum of its lines": { total: { amount: 999, currency: "EUR" } },
     "a product twice": { items: [line, line], total: { amount: 2000, currency: "EUR" } },
     "two currencies": {
       items: [line, { ...line, productId: "Q", unitPrice: { amount: 0, currency: "USD" } }],
@@ -234,7 +234,7 @@ describe("what the schema cannot say about an order", () => {
     expect(() => decide(undefined, input, moment)).toThrow(/ORDER_1/);
   });
 
-  test("the largest order there can be is exact, and one cent more or less is refused", () => {
+  test("the largest possible order is exact, and one cent more or less is refused", () => {
     const items = Array.from({ length: MAX_LINES }, (_, index) => ({
       productId: `P${index}`,
       quantity: MAX_QUANTITY,
@@ -248,7 +248,7 @@ describe("what the schema cannot say about an order", () => {
     expect(PlaceOrder.check.Check(of(amount).data)).toBe(true);
     expect(decide(undefined, of(amount), moment).messages).toHaveLength(1);
     for (const wrong of [amount - 1, amount + 1]) {
-      expect(() => decide(undefined, of(wrong), moment)).toThrow(`its lines come to ${amount}`);
+      expect(() => decide(undefined, of(wrong), moment)).toThrow(`the sum of its lines is ${amount}`);
     }
   });
 });

@@ -1,24 +1,90 @@
 import {
+  type CancelOrder,
   type CancelReason,
+  type Money,
   OrderBackordered,
   OrderCancelled,
   OrderConfirmed,
   OrderPlaced,
   OrderRejected,
   type PlaceOrder,
+  type PricedLine,
+  type Shortage,
+  type StockRejected,
+  type StockReleased,
+  type StockReserved,
   type StockShort,
 } from "@distributed-messaging/contracts";
-import { type DataOf, DomainError, emission } from "@distributed-messaging/messaging";
-import type { Backordered, Confirmed, Decision, Details, Input, Moment, Order, Pending } from "./state.ts";
+import { type DataOf, DomainError, type Emission, emission } from "@distributed-messaging/messaging";
 
-export type * from "./state.ts";
+/** What never changes about an order. */
+export interface Details {
+  readonly orderId: string;
+  readonly customerId: string;
+  readonly items: readonly PricedLine[];
+  readonly total: Money;
+}
+
+/** Its stock is being reserved. */
+export interface Pending extends Details {
+  readonly status: "pending";
+}
+
+/** It waits for stock: there was too little of some product. */
+export interface Backordered extends Details {
+  readonly status: "backordered";
+  readonly shortages: readonly Shortage[];
+  /** Of the inventory's report that the shortages are from; each report has a higher one. */
+  readonly revision: number;
+  /** The order is cancelled from this time on, in milliseconds since the epoch. */
+  readonly expiresAt: number;
+}
+
+export interface Confirmed extends Details {
+  readonly status: "confirmed";
+}
+
+export interface Rejected extends Details {
+  readonly status: "rejected";
+  readonly reason: string;
+}
+
+export interface Cancelled extends Details {
+  readonly status: "cancelled";
+  readonly reason: CancelReason;
+}
+
+export type Order = Pending | Backordered | Confirmed | Rejected | Cancelled;
+
+/** A message or a timer about an order. */
+export type Input =
+  | { readonly kind: "place"; readonly data: DataOf<typeof PlaceOrder> }
+  | { readonly kind: "cancel"; readonly data: DataOf<typeof CancelOrder> }
+  | { readonly kind: "reserved"; readonly data: DataOf<typeof StockReserved> }
+  | { readonly kind: "short"; readonly data: DataOf<typeof StockShort> }
+  | { readonly kind: "stock-rejected"; readonly data: DataOf<typeof StockRejected> }
+  | { readonly kind: "released"; readonly data: DataOf<typeof StockReleased> }
+  /** The timer of a backordered order is due. */
+  | { readonly kind: "expire"; readonly data: { readonly orderId: string } };
+
+export interface Moment {
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  /** For how long an order may wait for stock, in milliseconds. */
+  readonly backorderTtlMs: number;
+}
+
+export interface Decision {
+  readonly state: Order;
+  readonly messages: readonly Emission[];
+}
 
 /**
- * What becomes of an order. An order that has waited for as long as it may is cancelled first, whatever it is that
- * comes: so only this clock decides between a deadline and the stock that arrives at about the same time.
+ * Decides what becomes of an order. A backordered order whose deadline has passed is cancelled first, whatever the
+ * input is: only this service's clock decides between a deadline and stock that arrives at about the same time.
  *
- * @param order as it stands; undefined when there is none yet
- * @throws DomainError when this can never happen to such an order
+ * @param order undefined when it is not placed yet
+ * @throws DomainError when the input can never be valid for such an order
  */
 export function decide(order: Order | undefined, input: Input, moment: Moment): Decision {
   if (order?.status !== "backordered" || moment.now < order.expiresAt) return react(order, input, moment);
@@ -32,7 +98,7 @@ function react(order: Order | undefined, input: Input, moment: Moment): Decision
     case "place":
       return order === undefined ? place(input.data) : placeAgain(order, input.data);
     case "cancel":
-      return cancelAsAsked(existing(order, input), input);
+      return cancelOnRequest(existing(order, input), input);
     case "reserved":
       return confirm(existing(order, input), input);
     case "short":
@@ -48,8 +114,8 @@ function react(order: Order | undefined, input: Input, moment: Moment): Decision
 }
 
 function place(data: DataOf<typeof PlaceOrder>): Decision {
-  const fault = faultOf(data);
-  if (fault !== undefined) throw new DomainError(`order ${data.orderId}: ${fault}`);
+  const violation = violationOf(data);
+  if (violation !== undefined) throw new DomainError(`order ${data.orderId}: ${violation}`);
   return { state: { status: "pending", ...data }, messages: [emission(OrderPlaced, data)] };
 }
 
@@ -58,16 +124,16 @@ function placeAgain(order: Order, data: DataOf<typeof PlaceOrder>): Decision {
   throw new DomainError(`order ${data.orderId} was placed before with other content`);
 }
 
-/** What the schema cannot say about an order. */
-function faultOf({ items, total }: DataOf<typeof PlaceOrder>): string | undefined {
+/** The rules for an order that its schema cannot express. */
+function violationOf({ items, total }: DataOf<typeof PlaceOrder>): string | undefined {
   if (new Set(items.map((line) => line.productId)).size < items.length) return "a product occurs twice";
   if (items.some((line) => line.unitPrice.currency !== total.currency)) return "more than one currency";
   const sum = items.reduce((amount, line) => amount + line.quantity * line.unitPrice.amount, 0);
-  return sum === total.amount ? undefined : `its lines come to ${sum}, not ${total.amount}`;
+  return sum === total.amount ? undefined : `the sum of its lines is ${sum}, not ${total.amount}`;
 }
 
-/** A wish that comes too late changes nothing: to be told so is what the gateway's copy is for. */
-function cancelAsAsked(order: Order, { data: { reason } }: Extract<Input, { kind: "cancel" }>): Decision {
+/** A command that arrives too late changes nothing; the customer sees the order's status at the gateway. */
+function cancelOnRequest(order: Order, { data: { reason } }: Extract<Input, { kind: "cancel" }>): Decision {
   switch (order.status) {
     case "pending":
     case "backordered":
@@ -97,7 +163,7 @@ function confirm(order: Order, input: Input): Decision {
         messages: [emission(OrderConfirmed, idsOf(order))],
       };
     case "cancelled":
-      // The two crossed. The inventory hears of the cancellation, and gives the stock back.
+      // The inventory receives the cancellation after it has reserved, and releases the stock.
       return unchanged(order);
     case "confirmed":
     case "rejected":
@@ -110,10 +176,10 @@ function confirm(order: Order, input: Input): Decision {
 function backorder(order: Order, input: Extract<Input, { kind: "short" }>, moment: Moment): Decision {
   switch (order.status) {
     case "pending":
-      return waitFor(order, input.data, moment.now + moment.backorderTtlMs);
+      return waitForStock(order, input.data, moment.now + moment.backorderTtlMs);
     case "backordered":
       if (input.data.revision <= order.revision) return unchanged(order);
-      return waitFor(order, input.data, order.expiresAt);
+      return waitForStock(order, input.data, order.expiresAt);
     case "cancelled":
       return unchanged(order);
     case "confirmed":
@@ -124,7 +190,7 @@ function backorder(order: Order, input: Extract<Input, { kind: "short" }>, momen
   }
 }
 
-function waitFor(
+function waitForStock(
   order: Pending | Backordered,
   { shortages, revision }: DataOf<typeof StockShort>,
   expiresAt: number,
@@ -154,15 +220,14 @@ function reject(order: Order, input: Extract<Input, { kind: "stock-rejected" }>)
   }
 }
 
-/** What can only follow a cancellation: the stock that was given back, the deadline that led to it. */
+/** Inputs that only follow a cancellation: the released stock, and the timer that led to it. */
 function acknowledge(order: Order, input: Input): Decision {
   if (order.status === "cancelled") return unchanged(order);
   throw impossible(order, input);
 }
 
 function existing(order: Order | undefined, { kind, data }: Input): Order {
-  if (order === undefined)
-    throw new DomainError(`there is no order ${data.orderId} that could be told: ${kind}`);
+  if (order === undefined) throw new DomainError(`order ${data.orderId} is unknown: ${kind}`);
   return order;
 }
 
@@ -171,7 +236,7 @@ function unchanged(order: Order): Decision {
 }
 
 function impossible({ orderId, status }: Order, { kind }: Input): DomainError {
-  return new DomainError(`order ${orderId} is ${status}: ${kind} can never happen to it`);
+  return new DomainError(`order ${orderId} is ${status}: ${kind} is not possible`);
 }
 
 function detailsOf({ orderId, customerId, items, total }: Order): Details {

@@ -10,12 +10,12 @@ import { type Handler, on, type TimerHandler, type Transaction } from "@distribu
 import { decide, type Input, type Order } from "./domain.ts";
 import type { OrderStore } from "./store.ts";
 
-/** The deadline of an order that waits; its key is the order's id. */
+/** The timer of a backordered order; its key is the order's id. */
 const BACKORDER_EXPIRY = "backorder-expiry";
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Which messages the order service takes, and that each of them is one decision about one order.
+ * Each message is one decision about one order.
  *
  * @param backorderTtlMs for how long an order may wait for stock, in milliseconds
  */
@@ -32,7 +32,7 @@ export function orderHandlers(store: OrderStore, backorderTtlMs = DAY_MS): reado
   ];
 }
 
-/** What the order service does when its deadlines come. */
+/** Each timer that is due is one decision about one order, too. */
 export function orderTimers(store: OrderStore, backorderTtlMs = DAY_MS): readonly TimerHandler[] {
   return [
     {
@@ -46,13 +46,13 @@ export function orderTimers(store: OrderStore, backorderTtlMs = DAY_MS): readonl
 function carryOut(input: Input, store: OrderStore, backorderTtlMs: number, transaction: Transaction): void {
   const before = store.find(input.data.orderId);
   const { state, messages } = decide(before, input, { now: transaction.now, backorderTtlMs });
-  if (state !== before) store.save(state, transaction);
-  keepDeadline(before, state, transaction);
+  if (state !== before) store.save(state, transaction.now);
+  setDeadline(before, state, transaction);
   for (const { definition, data } of messages) transaction.emit(definition, data);
 }
 
-/** An order has a deadline for exactly as long as it waits. */
-function keepDeadline(
+/** An order has a timer exactly while it is backordered. */
+function setDeadline(
   before: Order | undefined,
   { orderId, ...after }: Order,
   transaction: Transaction,

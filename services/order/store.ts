@@ -1,5 +1,5 @@
 import type { Money, PricedLine, Shortage } from "@distributed-messaging/contracts";
-import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
+import type { ServiceDatabase } from "@distributed-messaging/messaging";
 import { excluded } from "@distributed-messaging/messaging/drizzle";
 import { count, eq, sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
@@ -19,7 +19,7 @@ const orders = sqliteTable("orders", {
   updatedAt: integer("updated_at").notNull(),
 });
 
-/** The orders as this service decides on them. Writing takes the transaction that it happens in. */
+/** The orders as this service decides on them. `save` is called inside a transaction. */
 export class OrderStore {
   readonly #find;
   readonly #save;
@@ -64,7 +64,8 @@ export class OrderStore {
     return row === undefined ? undefined : toOrder(row);
   }
 
-  save(order: Order, { now }: Transaction): void {
+  /** @param now milliseconds since the epoch */
+  save(order: Order, now: number): void {
     this.#save.run({
       ...order,
       shortages: order.status === "backordered" ? JSON.stringify(order.shortages) : null,
@@ -85,7 +86,7 @@ function toOrder(row: typeof orders.$inferSelect): Order {
   const details = { orderId, customerId, items, total };
   switch (status) {
     case "backordered":
-      // None of these is null then: the table says so.
+      // A CHECK of the table: none of these is null.
       return {
         status,
         ...details,

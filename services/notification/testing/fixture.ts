@@ -25,9 +25,10 @@ import { notificationHandlers } from "../handlers.ts";
 import { notificationRoutes } from "../http.ts";
 import { migrations } from "../migrations/index.ts";
 import { Push } from "../push.ts";
-import { NotificationStore } from "../store.ts";
+import { NotificationStore, projections } from "../store.ts";
 
-interface Life {
+/** What ends with the process; the database and the broker outlive it. */
+interface Running {
   readonly messaging: Messaging;
   readonly store: NotificationStore;
   readonly rebuild: Rebuild;
@@ -35,14 +36,14 @@ interface Life {
 }
 
 /** A notification service in this process, with its routes at a port. */
-export class TestNotifications implements AsyncDisposable {
+export class NotificationFixture implements AsyncDisposable {
   readonly database: ServiceDatabase = openDatabase(":memory:");
   readonly broker = new MemoryBroker([...allTopics, deadLetterTopic("notification")], systemRuntime);
   readonly #key: SigningKey;
-  #life: Life | undefined;
+  #running: Running | undefined;
 
-  static async start(): Promise<TestNotifications> {
-    return new TestNotifications(await generateSigningKey()).#started();
+  static async start(): Promise<NotificationFixture> {
+    return new NotificationFixture(await generateSigningKey()).#start();
   }
 
   private constructor(key: SigningKey) {
@@ -50,19 +51,19 @@ export class TestNotifications implements AsyncDisposable {
     migrate(this.database, "notification", migrations);
   }
 
-  get life(): Life {
-    if (this.#life === undefined) throw new Error("it does not run");
-    return this.#life;
+  get running(): Running {
+    if (this.#running === undefined) throw new Error("the service does not run");
+    return this.#running;
   }
 
-  /** Ends this process and begins the next one on the same database. */
+  /** Stops the process and starts the next one on the same database. */
   async restart(): Promise<void> {
-    await this.#end();
-    await this.#started();
+    await this.#stop();
+    await this.#start();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#end();
+    await this.#stop();
     this.database.close();
   }
 
@@ -71,18 +72,18 @@ export class TestNotifications implements AsyncDisposable {
     return issueToken(privateJwk, { keyId, customerId, role, now: Date.now(), ttlS: 3600 });
   }
 
-  /** Emits a message of the order service. */
-  async tell<Definition extends MessageDefinition>(
+  /** Publishes an event of the order service. */
+  async publish<Definition extends MessageDefinition>(
     definition: Definition,
     data: DataOf<Definition>,
   ): Promise<void> {
     const id = Bun.randomUUIDv7();
     const time = new Date().toISOString();
-    const origin = { id, source: "order", time, correlationid: id, causationid: id };
+    const origin = { id, source: definition.source, time, correlationid: id, causationid: id };
     await this.broker.publish([encode(definition, message(definition, data, origin))]);
   }
 
-  async #started(): Promise<this> {
+  async #start(): Promise<this> {
     const { database, broker } = this;
     const store = new NotificationStore(database);
     const push = new Push((customerId, after, limit) => store.after(customerId, after, limit));
@@ -106,18 +107,18 @@ export class TestNotifications implements AsyncDisposable {
       ...shared,
       unitOfWork,
       subscriber: broker,
-      tables: ["notifications"],
+      tables: projections,
       log: silentLogger,
     });
     rebuild.resume();
     const keys = (keyId: string) => (keyId === this.#key.keyId ? this.#key.publicJwk : undefined);
     const server = await serveForTest((app) => app.use(notificationRoutes(store, push, keys)));
-    this.#life = { messaging, store, rebuild, server };
+    this.#running = { messaging, store, rebuild, server };
     return this;
   }
 
-  async #end(): Promise<void> {
-    const { server, rebuild, messaging } = this.life;
+  async #stop(): Promise<void> {
+    const { server, rebuild, messaging } = this.running;
     await server[Symbol.asyncDispose]();
     await rebuild.stop();
     await messaging.stop();

@@ -1,6 +1,6 @@
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import type { Order } from "../support/answers.ts";
-import { eventually } from "../support/eventually.ts";
 import type { OwnStore } from "../support/own-store.ts";
 import type { Load } from "./load.ts";
 
@@ -10,11 +10,11 @@ const ENDED: readonly string[] = ["confirmed", "backordered"];
 
 /** Checks what the store promises once everything runs again. @returns what does not hold */
 export async function verdict(store: OwnStore, load: Load): Promise<string[]> {
-  const orders = await eventually("every order to come to its end", () => allEnded(load), LIMIT_MS);
+  const orders = await eventually(() => allEnded(load), "every order to come to its end", LIMIT_MS);
   for (const name of serviceNames) {
     await eventually(
-      `the outbox of ${name} to be empty`,
       async () => (await store.metric(name, "outbox_depth")) === 0,
+      `the outbox of ${name} to be empty`,
       LIMIT_MS,
     );
   }

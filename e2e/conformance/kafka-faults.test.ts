@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { ErrorCode, type Fault } from "@distributed-messaging/embedded-broker";
 import type { Topic } from "@distributed-messaging/messaging";
-import { eventually, numbered, PATIENT_MS, record } from "@distributed-messaging/messaging/conformance";
+import { numbered, PATIENT_MS, record } from "@distributed-messaging/messaging/conformance";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
 import { type Api, FaultFixture } from "./faults.ts";
 
@@ -110,7 +111,7 @@ async function goesOn(api: Api, name: string, fault: Fault): Promise<void> {
       fixture.inject("Heartbeat", { fault: "fail", code: ErrorCode.REBALANCE_IN_PROGRESS }, times);
     }
     await rounds.publish();
-    await eventually(`${api} ${name} is met`, () => rule.hits > 0);
+    await eventually(() => rule.hits > 0, `${api} ${name} is met`);
     await rounds.publish();
     await reader.hasAll(rounds.values);
     rule.remove();

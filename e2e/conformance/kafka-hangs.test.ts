@@ -1,15 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { ApiKey, ErrorCode } from "@distributed-messaging/embedded-broker";
 import { silentLogger, systemRuntime } from "@distributed-messaging/messaging";
-import {
-  eventually,
-  firsts,
-  numbered,
-  PATIENT_MS,
-  record,
-  rejects,
-} from "@distributed-messaging/messaging/conformance";
+import { firsts, numbered, PATIENT_MS, record, rejects } from "@distributed-messaging/messaging/conformance";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
 import { type Api, FaultFixture } from "./faults.ts";
 
@@ -54,8 +48,8 @@ test.concurrent(
     const asked = reader.starts.length;
     {
       using hang = new Hang(fixture, "Fetch");
-      await eventually("it is not healthy", () => !reader.subscription.healthy());
-      await eventually("it is built anew", () => reader.starts.length > asked && hang.hits > 1);
+      await eventually(() => !reader.subscription.healthy(), "it is not healthy");
+      await eventually(() => reader.starts.length > asked && hang.hits > 1, "it is built anew");
     }
     await sender.publish([record(topic, "key", "after")]);
     await reader.hasAll(["after"]);
@@ -79,9 +73,9 @@ test.concurrent(
     const asked = reader.starts.length;
     {
       using hang = new Hang(fixture, "Fetch");
-      await eventually("a fetch hangs", () => hang.hits > 0);
+      await eventually(() => hang.hits > 0, "a fetch hangs");
       aheadMs = 60_000;
-      await eventually("it is built anew", () => reader.starts.length > asked);
+      await eventually(() => reader.starts.length > asked, "it is built anew");
     }
     await sender.publish([record(topic, "key", "after")]);
     await reader.hasAll(["after"]);
@@ -100,7 +94,7 @@ test.concurrent(
     await reader.hasAll(["before"]);
     using _ = new Hang(fixture, ...(Object.keys(ApiKey) as Api[]));
     expect(await rejects(client.publish([record(topic, "key", "lost")]))).toBe(true);
-    await eventually("the reader is not healthy", () => !reader.subscription.healthy());
+    await eventually(() => !reader.subscription.healthy(), "the reader is not healthy");
     const begunMeanwhile = fixture.read(client, { topics: [topic] });
     const startedMs = performance.now();
     await Promise.all([reader.subscription.stop(), begunMeanwhile.subscription.stop(), client.close()]);

@@ -6,10 +6,10 @@ import {
   SigningKeyPublished,
   StockReserved,
 } from "@distributed-messaging/contracts";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { generateSigningKey, issueToken } from "@distributed-messaging/service/identity/auth";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { badRecords, cloudEvent } from "../support/bad-messages.ts";
-import { eventually } from "../support/eventually.ts";
 import { describeOwn, type OwnStore, useOwnStore } from "../support/own-store.ts";
 import { untilQuiet } from "../support/quiet.ts";
 
@@ -45,9 +45,9 @@ describeOwn("a message that nobody can use", () => {
     const items = [{ productId: "PRODUCT_006", quantity: 1 }];
     const placed = await Promise.all(Array.from({ length: 12 }, () => customer.place({ items })));
     for (const { orderId } of placed) await customer.until(orderId, "confirmed");
-    await eventually("the customer to be told of it all", async () => {
+    await eventually(async () => {
       return (await customer.notifications()).length === 2 * placed.length;
-    });
+    }, "the customer to be told of it all");
   }
 
   test.each(topics)(
@@ -118,11 +118,11 @@ describeOwn("a message that nobody can use", () => {
         ttlS: 600,
       } as const;
       const authorization = `Bearer ${await issueToken(privateJwk, identity)}`;
-      await eventually("the new key to be known", async () => {
+      await eventually(async () => {
         return (
           (await store.ask("notification", "/notifications", { headers: { authorization } })).status === 200
         );
-      });
+      }, "the new key to be known");
     },
     LIMIT_MS,
   );

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { problemIn } from "../support/answers.ts";
-import { eventually } from "../support/eventually.ts";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
 import { untilQuiet } from "../support/quiet.ts";
 
@@ -26,7 +26,7 @@ describeOwn("a gateway that may keep five messages", () => {
       expect(await customer.orders()).toHaveLength(5);
 
       await store.start("broker");
-      await eventually("orders to be taken again", () => customer.place({ orderId: "ORDER_refused", items }));
+      await eventually(() => customer.place({ orderId: "ORDER_refused", items }), "orders to be taken again");
       for (const orderId of [...accepted, "ORDER_refused"]) await customer.until(orderId, "confirmed");
       await untilQuiet(store);
       expect(await store.stock("PRODUCT_006")).toMatchObject({ reserved: 6 });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { Accepted, problemIn, read } from "../support/answers.ts";
 import type { OrderRequest } from "../support/customer.ts";
 import { demoOrders } from "../support/demo.ts";
-import { eventually } from "../support/eventually.ts";
 import { useStore } from "../support/own-store.ts";
 
 const store = useStore();
@@ -32,7 +32,7 @@ describe("the walk-through", () => {
     ];
     expect(first.total).toEqual({ amount: 4000, currency: "EUR" });
     expect(second.total).toEqual({ amount: 2000, currency: "EUR" });
-    await eventually("the gateway to hear from all who had to do with it", async () => {
+    await eventually(async () => {
       const { history } = await customer.order(order1.orderId);
       expect(history.map(({ type, service }) => `${service}: ${type}`)).toEqual([
         "api-gateway: store.order.place.v1",
@@ -41,7 +41,7 @@ describe("the walk-through", () => {
         "order: store.order.confirmed.v1",
       ]);
       return true;
-    });
+    }, "the gateway to hear from all who had to do with it");
     expect(await store.stock("PRODUCT_001")).toMatchObject({ onHand: 10, reserved: 5, available: 5 });
     expect(await store.stock("PRODUCT_002")).toMatchObject({ onHand: 15, reserved: 2, available: 13 });
 
@@ -68,10 +68,10 @@ describe("the walk-through", () => {
     const customer = await store.signIn("CUSTOMER_001");
     const { orderId } = await customer.place({ items: [{ productId: "PRODUCT_003", quantity: 8 }] });
     await customer.until(orderId, "confirmed");
-    await eventually("the gateway to show that the moka pots are sold", async () => {
+    await eventually(async () => {
       const products = await store.products();
       return products.find(({ productId }) => productId === "PRODUCT_003")?.available === 0;
-    });
+    }, "the gateway to show that the moka pots are sold");
   });
 });
 

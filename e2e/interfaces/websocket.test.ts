@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Notification } from "../support/answers.ts";
 import type { Customer } from "../support/customer.ts";
-import { eventually } from "../support/eventually.ts";
 import { Listener } from "../support/listener.ts";
 import { describeOwn, OwnStore, useStore } from "../support/own-store.ts";
 
@@ -59,7 +59,7 @@ describe("a listener", () => {
       await store.seed();
       const customer = await store.signIn(`CUSTOMER_${crypto.randomUUID()}`);
       await placeOrders(customer, 5);
-      await eventually("ten notifications", async () => (await customer.notifications()).length === 10);
+      await eventually(async () => (await customer.notifications()).length === 10, "ten notifications");
       const listener = customer.listen();
       await listener.until(10);
       const late = customer.listen(listener.received[7]?.seq);

@@ -2,10 +2,10 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Kafka } from "kafkajs";
-import { eventually } from "../support/eventually.ts";
 import { Records } from "../support/records.ts";
 
 const PACKAGE = join(ROOT, "redpanda/embedded");
@@ -99,7 +99,7 @@ test(
     });
     try {
       const records = new Records(`localhost:${port}`);
-      await eventually("the broker to answer", () => records.topics());
+      await eventually(() => records.topics(), "the broker to answer");
       const admin = new Kafka({ brokers: [`localhost:${port}`] }).admin();
       await admin.connect();
       await admin.createTopics({ topics: [{ topic: "greetings" }] });

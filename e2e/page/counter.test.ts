@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Locator } from "playwright-core";
-import { eventually } from "../support/eventually.ts";
 import { seriousFindings } from "./accessibility.ts";
 import { describePage, TEST_LIMIT_MS, useBench } from "./fixture.ts";
 import { holdOrders, releaseOrders } from "./held-orders.ts";
@@ -53,13 +53,13 @@ describePage("behind the counter", () => {
       await press(shop, `Deliver ${orderId} twice`);
       await shop.page.locator(".outcome", { hasText: "4 messages published again" }).waitFor();
       const duplicates = (name: string) => count(shop.page.locator(`[data-mail="${name}"] td`).nth(4));
-      await eventually("the copies to be dropped", async () => (await duplicates("order")) >= 2);
+      await eventually(async () => (await duplicates("order")) >= 2, "the copies to be dropped");
 
       const topic = shop.page.locator('[data-topic="order.events"]');
       await topic.locator("summary").first().click();
       await eventually(
-        "the copies to be shown",
         async () => (await topic.locator(".records li", { hasText: orderId }).count()) === 4,
+        "the copies to be shown",
       );
       await shop.goTo(`orders/${orderId}`);
       await shop.page.locator('[data-type="store.order.placed.v1"]', { hasText: "delivered 2 ×" }).waitFor();
@@ -145,8 +145,10 @@ describePage("behind the counter", () => {
       expect(await shop.page.locator(".order-row").count()).toBeLessThan(60);
       await shop.page.evaluate(() => window.scrollTo(0, document.body.scrollHeight));
       const customer = await store.signIn("CROWD");
-      await eventually("every order to be decided", async () =>
-        (await customer.allOrders()).every(({ status }) => ["confirmed", "backordered"].includes(status)),
+      await eventually(
+        async () =>
+          (await customer.allOrders()).every(({ status }) => ["confirmed", "backordered"].includes(status)),
+        "every order to be decided",
       );
       const decided = await customer.allOrders();
       expect(decided).toHaveLength(500);
@@ -158,8 +160,8 @@ describePage("behind the counter", () => {
       ] as const) {
         const expected = decided.filter((order) => order.status === status).length;
         await eventually(
-          `${expected} ${word} orders to be shown`,
           async () => (await shown(status)) === `${word} ${expected}`,
+          `${expected} ${word} orders to be shown`,
         );
       }
       await shop.goTo("figures");
@@ -169,7 +171,7 @@ describePage("behind the counter", () => {
       // After a reload they are asked for page by page.
       await (await shop.goTo("orders")).page.reload();
       for (const orders of ["50 orders", "100 orders"]) {
-        await eventually(orders, async () => (await listed()) === orders);
+        await eventually(async () => (await listed()) === orders, orders);
         await press(shop, "Show older orders");
       }
       expect(shop.complaints.list()).toEqual([]);

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { eventually } from "../support/eventually.ts";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { describePage, TEST_LIMIT_MS, useBench } from "./fixture.ts";
 
 describePage("the page without a mouse", () => {
@@ -28,8 +28,8 @@ describePage("the page without a mouse", () => {
       await tabTo(/^Add: Paper filters/);
       await shop.page.keyboard.press("Enter");
       await eventually(
-        "the focus on what took the button's place",
         async () => (await focused()) === "One Paper filters, 100 more",
+        "the focus on what took the button's place",
       );
       await tabTo(/^Place the order/);
       await shop.page.keyboard.press("Enter");
@@ -63,9 +63,9 @@ describePage("the page without a mouse", () => {
       await page.keyboard.press("Tab");
       await page.keyboard.press("Enter");
       await page.getByRole("button", { name: "Sign out" }).waitFor();
-      await eventually("the focus in the view", async () => (await focused()) === "Good coffee things");
+      await eventually(async () => (await focused()) === "Good coffee things", "the focus in the view");
       await page.getByRole("button", { name: "Sign out" }).press("Enter");
-      await eventually("the focus on the menu", async () => (await focused()) === "Sign in");
+      await eventually(async () => (await focused()) === "Sign in", "the focus on the menu");
       await shop.context.close();
     },
     TEST_LIMIT_MS,

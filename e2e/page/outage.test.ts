@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { eventually } from "../support/eventually.ts";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { LOST_CONNECTIONS } from "./browser.ts";
 import { describePage, TEST_LIMIT_MS, useBench } from "./fixture.ts";
 import type { Shop } from "./shop.ts";
@@ -109,8 +109,8 @@ describePage("the page while parts of the store are down", () => {
       await shows("has waited", /^0 ms$/);
       // A line begins with its second point.
       await eventually(
-        "six lines",
         async () => (await shop.page.locator('.chart-line[d*="L"]').count()) === 6,
+        "six lines",
       );
       await shop.context.close();
     },
@@ -128,10 +128,10 @@ describePage("the page while parts of the store are down", () => {
       await shop.checkOut();
       await shop.reaches("confirmed");
       const customer = await store.signIn(id);
-      const last = await eventually("two notifications", async () => {
+      const last = await eventually(async () => {
         const seqs = (await customer.notifications()).map(({ seq }) => seq);
         return seqs.length === 2 && seqs.at(-1);
-      });
+      }, "two notifications");
 
       await store.stop("notification");
       await shop.feed("polling");
@@ -144,13 +144,13 @@ describePage("the page while parts of the store are down", () => {
       expect(sockets.at(-1)).toEndWith(`/notifications?after=${last}`);
       const missed = (await customer.notifications(last)).length;
       const key = `store.seq.${id}.`;
-      await eventually("the page to have what it missed", async () => {
+      await eventually(async () => {
         const stored = await shop.page.evaluate((prefix) => {
           const name = Object.keys(localStorage).find((one) => one.startsWith(prefix)) ?? "";
           return Number(localStorage.getItem(name));
         }, key);
         return stored === last + missed;
-      });
+      }, "the page to have what it missed");
       expect(shop.complaints.list(LOST_CONNECTIONS)).toEqual([]);
       await shop.context.close();
     },

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Route } from "playwright-core";
-import { eventually } from "../support/eventually.ts";
 import { describePage, TEST_LIMIT_MS, useBench } from "./fixture.ts";
 import type { Shop } from "./shop.ts";
 
@@ -29,19 +29,21 @@ describePage("the shop", () => {
       expect(await shop.page.locator("[data-total]").textContent()).toBe("€37.00");
       const orderId = await shop.checkOut();
       await shop.reaches("confirmed");
-      await eventually("every message to be drawn", async () =>
-        Bun.deepEquals(await shop.timeline(), [
-          "PlaceOrder",
-          "OrderPlaced",
-          "StockReserved",
-          "OrderConfirmed",
-        ]),
+      await eventually(
+        async () =>
+          Bun.deepEquals(await shop.timeline(), [
+            "PlaceOrder",
+            "OrderPlaced",
+            "StockReserved",
+            "OrderConfirmed",
+          ]),
+        "every message to be drawn",
       );
       expect(await ordersOf(id)).toMatchObject([{ orderId, status: "confirmed", total: { amount: 3700 } }]);
       await shop.goTo("");
       await eventually(
-        "the shelf to show it",
         async () => (await shop.available("PRODUCT_009")) === before - 2,
+        "the shelf to show it",
       );
       expect(shop.complaints.list()).toEqual([]);
       await shop.context.close();

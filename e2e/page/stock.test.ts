@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { eventually } from "../support/eventually.ts";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { describePage, TEST_LIMIT_MS, useBench } from "./fixture.ts";
 
 describePage("orders that wait, are called off, or are not taken", () => {
@@ -24,19 +24,27 @@ describePage("orders that wait, are called off, or are not taken", () => {
       await row.getByRole("button", { name: "Restock" }).click();
       await row.getByText("5 more asked for.").waitFor();
       await shop.reaches("confirmed");
-      await eventually("the whole way to be drawn", async () =>
-        Bun.deepEquals(await shop.timeline(), [
-          "PlaceOrder",
-          "OrderPlaced",
-          "StockShort",
-          "OrderBackordered",
-          "StockReserved",
-          "OrderConfirmed",
-        ]),
+      await eventually(
+        async () =>
+          Bun.deepEquals(await shop.timeline(), [
+            "PlaceOrder",
+            "OrderPlaced",
+            "StockShort",
+            "OrderBackordered",
+            "StockReserved",
+            "OrderConfirmed",
+          ]),
+        "the whole way to be drawn",
       );
       const customer = await store.signIn("WAITER");
-      await eventually("its news", async () =>
-        Bun.deepEquals(await customer.told(orderId), ["order.received", "order.waiting", "order.confirmed"]),
+      await eventually(
+        async () =>
+          Bun.deepEquals(await customer.told(orderId), [
+            "order.received",
+            "order.waiting",
+            "order.confirmed",
+          ]),
+        "its news",
       );
       expect(await store.stock("PRODUCT_012")).toMatchObject({ onHand: 5, reserved: 3, available: 2 });
       expect(shop.complaints.list()).toEqual([]);
@@ -65,12 +73,12 @@ describePage("orders that wait, are called off, or are not taken", () => {
       await cancel();
       await shop.reaches("cancelled");
       await eventually(
-        "the goods to be back",
         async () => (await store.stock("PRODUCT_005")).available === 4,
+        "the goods to be back",
       );
       expect(await shop.page.getByRole("button", { name: "Cancel this order" }).count()).toBe(0);
       await shop.goTo("");
-      await eventually("the shelf to show it", async () => (await shop.available("PRODUCT_005")) === 4);
+      await eventually(async () => (await shop.available("PRODUCT_005")) === 4, "the shelf to show it");
       expect(shop.complaints.list()).toEqual([]);
       await shop.context.close();
     },

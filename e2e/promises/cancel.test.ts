@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { problemIn } from "../support/answers.ts";
-import { eventually } from "../support/eventually.ts";
 import { describeOwn, useOwnStore, useStore } from "../support/own-store.ts";
 import { untilQuiet } from "../support/quiet.ts";
 
@@ -31,7 +31,7 @@ describe("a customer cancels", () => {
       await bob.until(second.orderId, "confirmed");
       expect(await store.stock("PRODUCT_004")).toMatchObject({ onHand: 5, reserved: 3, available: 2 });
       expect(problemIn(await ann.cancel(first.orderId)).status).toBe(409);
-      await eventually("both to be told", async () => {
+      await eventually(async () => {
         expect(await ann.told(first.orderId)).toEqual([
           "order.received",
           "order.confirmed",
@@ -43,8 +43,8 @@ describe("a customer cancels", () => {
           "order.confirmed",
         ]);
         return true;
-      });
-      await eventually("the history to be complete", async () => {
+      }, "both to be told");
+      await eventually(async () => {
         const { history } = await ann.order(first.orderId);
         expect(history.map(({ type, service }) => `${service}: ${type}`)).toEqual([
           "api-gateway: store.order.place.v1",
@@ -56,7 +56,7 @@ describe("a customer cancels", () => {
           "inventory: store.stock.released.v1",
         ]);
         return true;
-      });
+      }, "the history to be complete");
     },
     LIMIT_MS,
   );

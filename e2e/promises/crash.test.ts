@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import type { Order } from "../support/answers.ts";
 import type { Customer, OrderRequest } from "../support/customer.ts";
-import { eventually } from "../support/eventually.ts";
 import { describeOwn, type OwnStore, processNames, useOwnStore } from "../support/own-store.ts";
 import { untilQuiet } from "../support/quiet.ts";
 
@@ -72,12 +72,12 @@ describeOwn("kill -9 of each process in turn while 200 orders are placed", () =>
       expect(kills).toHaveLength(processNames.length);
       for (const name of processNames) await store.ready(name);
 
-      const all = await eventually("every order to come to its end", async () => {
+      const all = await eventually(async () => {
         const pages = await Promise.all(customers.map((customer) => customer.allOrders()));
         const left = pages.flat().filter(({ status }) => !["confirmed", "backordered"].includes(status));
         expect(left.map(({ orderId, status }) => `${orderId} ${status}`)).toEqual([]);
         return pages.flat();
-      });
+      }, "every order to come to its end");
       await untilQuiet(store);
 
       expect(all.map(({ orderId }) => orderId).sort()).toEqual(orders.map(({ orderId }) => orderId));

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { PlaceOrder } from "@distributed-messaging/contracts";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { type Answer, ask, read, Session } from "../support/answers.ts";
 import { cloudEvent } from "../support/bad-messages.ts";
-import { eventually } from "../support/eventually.ts";
 import { useStore } from "../support/own-store.ts";
 
 const LIMIT_MS = 90_000;
@@ -51,8 +51,9 @@ describe("dead letters", () => {
       const customer = await store.signIn("CUSTOMER_001");
       const tell = await operator();
       for (const name of serviceNames) {
-        await eventually(`${name} to know the key`, async () =>
-          read(Type.Array(Letter), await tell(name, "")),
+        await eventually(
+          async () => read(Type.Array(Letter), await tell(name, "")),
+          `${name} to know the key`,
         );
         expect((await store.ask(name, "/dead-letters")).status).toBe(401);
         expect((await store.ask(name, "/dead-letters", { headers: customer.authorization })).status).toBe(
@@ -87,14 +88,15 @@ describe("dead letters", () => {
       await customer.place({ orderId: stuck, items });
       const others = await Promise.all(Array.from({ length: OTHERS }, () => customer.place({ items })));
       for (const { orderId } of others) await customer.until(orderId, "confirmed");
-      const { id } = await eventually("the poison to be parked", () =>
-        first(Letter, tell("order", `?key=${stuck}&reason=schema`)),
+      const { id } = await eventually(
+        () => first(Letter, tell("order", `?key=${stuck}&reason=schema`)),
+        "the poison to be parked",
       );
-      const details = await eventually("its order to wait behind it", async () => {
+      const details = await eventually(async () => {
         const seen = read(Details, await tell("order", `/${id}`));
         if (seen.lineLength !== 2) throw new Error(`${seen.lineLength} in the line`);
         return seen;
-      });
+      }, "its order to wait behind it");
       expect(details.decoded.problem).toContain("/items");
       expect((await customer.order(stuck)).status).toBe("accepted");
 
@@ -104,10 +106,10 @@ describe("dead letters", () => {
       expect(order.history.filter(({ type }) => type.includes("confirmed"))).toHaveLength(1);
       expect(await customer.told(stuck)).toEqual(["order.received", "order.confirmed"]);
       expect(await store.stock("PRODUCT_006")).toMatchObject({ available: 0, reserved: OTHERS + 1 });
-      await eventually("its line to be empty", async () => {
+      await eventually(async () => {
         expect((await tell("order", `?key=${stuck}`)).body).toEqual([]);
         return true;
-      });
+      }, "its line to be empty");
     },
     LIMIT_MS,
   );

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { eventually } from "../support/eventually.ts";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
 import { untilQuiet } from "../support/quiet.ts";
 
@@ -45,9 +45,9 @@ describeOwn("an order waits for as long as it may", () => {
       await ann.until(orderId, "backordered");
       await store.stop("order");
       await admin.restock("PRODUCT_012", 1);
-      await eventually("the inventory to have set it aside", async () => {
+      await eventually(async () => {
         return (await store.stock("PRODUCT_012")).reserved === 1;
-      });
+      }, "the inventory to have set it aside");
       await Bun.sleep(TTL_MS);
       await store.start("order");
       await ann.until(orderId, "cancelled");

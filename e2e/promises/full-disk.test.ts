@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { problemIn } from "../support/answers.ts";
-import { eventually } from "../support/eventually.ts";
 import { OwnStore } from "../support/own-store.ts";
 import { isRunningElsewhere } from "../support/store.ts";
 
@@ -64,7 +64,7 @@ if (!hasDisk)
       expect((await store.ask("api-gateway", "/liveness")).status).toBe(200);
 
       rmSync(filler);
-      await eventually("orders to be accepted again", () => customer.place(order(refused ?? "")));
+      await eventually(() => customer.place(order(refused ?? "")), "orders to be accepted again");
       for (const orderId of [...accepted, refused ?? ""]) {
         await customer.until(orderId, "confirmed", "backordered");
       }

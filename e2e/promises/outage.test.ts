@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { demoOrders } from "../support/demo.ts";
-import { eventually } from "../support/eventually.ts";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
 import { untilQuiet } from "../support/quiet.ts";
 
@@ -32,9 +32,9 @@ describeOwn("while a part is away", () => {
 
         for (let time = 1; time <= 5; time++) await customer.place(order1);
         await customer.place(order2);
-        await eventually(`${unsent} messages to wait at the gateway`, async () => {
+        await eventually(async () => {
           return (await store.metric("api-gateway", "outbox_depth")) === unsent;
-        });
+        }, `${unsent} messages to wait at the gateway`);
         await customer.until(order1.orderId, meanwhile);
         await customer.until(order2.orderId, meanwhile);
         const answers = await customer.orders();
@@ -46,10 +46,10 @@ describeOwn("while a part is away", () => {
         await store.start(away);
         for (const { orderId } of [order1, order2]) {
           await customer.until(orderId, "confirmed");
-          await eventually(`the customer to be told of ${orderId}`, async () => {
+          await eventually(async () => {
             expect(await customer.told(orderId)).toEqual(["order.received", "order.confirmed"]);
             return true;
-          });
+          }, `the customer to be told of ${orderId}`);
         }
         expect(await store.stock("PRODUCT_001")).toMatchObject({ onHand: 10, available: 5 });
         expect(await store.stock("PRODUCT_002")).toMatchObject({ onHand: 15, available: 13 });
@@ -63,7 +63,7 @@ describeOwn("while a part is away", () => {
     async () => {
       await store.stop("broker");
       for (const name of ["order", "inventory", "notification"] as const) {
-        await eventually(`${name} to say that it cannot work`, async () => {
+        await eventually(async () => {
           const { status, body } = await store.ask(name, "/readiness");
           expect(body).toMatchObject({
             app: name,
@@ -71,21 +71,21 @@ describeOwn("while a part is away", () => {
             checks: { database: "UP", broker: "DOWN" },
           });
           return status === 503;
-        });
+        }, `${name} to say that it cannot work`);
         expect((await store.ask(name, "/liveness")).body).toEqual({ app: name, status: "UP" });
       }
-      await eventually("the gateway to miss the broker", async () => {
+      await eventually(async () => {
         const { status, body } = await store.ask("api-gateway", "/readiness");
         expect(body).toMatchObject({ ready: true, checks: { database: "UP", broker: "DOWN" } });
         return status === 200;
-      });
+      }, "the gateway to miss the broker");
       await store.start("broker");
       for (const name of ["api-gateway", "order", "inventory", "notification"] as const) {
-        await eventually(`${name} to find the broker again`, async () => {
+        await eventually(async () => {
           const { body } = await store.ask(name, "/readiness");
           expect(body).toMatchObject({ ready: true, checks: { broker: "UP" } });
           return true;
-        });
+        }, `${name} to find the broker again`);
       }
     },
     LIMIT_MS,
@@ -107,7 +107,7 @@ describeOwn("while a part is away", () => {
       await store.stop("api-gateway");
       const services = [...others.filter((name) => name !== "broker"), "api-gateway"] as const;
       const started = services.map((name) => store.start(name));
-      await eventually("the gateway to be there again", () => customer.order(orderId));
+      await eventually(() => customer.order(orderId), "the gateway to be there again");
       await store.start("broker");
       await Promise.all(started);
       await customer.until(orderId, "confirmed");
@@ -127,7 +127,7 @@ describeOwn("while a part is away", () => {
       ];
       const { orderId } = await customer.place({ items });
       await store.ask("inventory", "/automation-testing/all", { method: "DELETE" });
-      await eventually("the gateway to sell nothing", async () => (await store.products()).length === 0);
+      await eventually(async () => (await store.products()).length === 0, "the gateway to sell nothing");
       expect((await customer.tryToPlace({ items })).status).toBe(422);
       await store.start("order");
       const order = await customer.until(orderId, "rejected");

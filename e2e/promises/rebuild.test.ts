@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Type } from "@sinclair/typebox";
 import { read } from "../support/answers.ts";
 import type { Customer } from "../support/customer.ts";
-import { eventually } from "../support/eventually.ts";
 import { describeOwn, type OwnStore, useOwnStore } from "../support/own-store.ts";
 import { untilQuiet } from "../support/quiet.ts";
 import { stateOf } from "../support/state.ts";
@@ -69,10 +69,10 @@ describeOwn("copies are made anew", () => {
       read(Status, await store.ask(service, "/rebuild", { ...init, method: "POST" }), 202);
       await store.kill(service);
       await store.ready(service);
-      const status = await eventually(`${service} to be done`, async () => {
+      const status = await eventually(async () => {
         const now = read(Status, await store.ask(service, "/rebuild", init));
         return now.phase === "done" && now;
-      });
+      }, `${service} to be done`);
       expect(status).toMatchObject({ skipped: 0, unaccounted: 0 });
       await untilQuiet(store);
       expect(await stateOf(store, customers)).toEqual(before);

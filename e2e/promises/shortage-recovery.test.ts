@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { StockReserved } from "@distributed-messaging/contracts";
 import { decode } from "@distributed-messaging/messaging";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Customer } from "../support/customer.ts";
-import { eventually } from "../support/eventually.ts";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
 import { untilQuiet } from "../support/quiet.ts";
 
@@ -28,16 +28,16 @@ describeOwn.each([
           Array.from({ length: 5 }, (_, index) => store.signIn(`CUSTOMER_${index}`)),
         );
         expect((await admin.restock(PRODUCT, ON_HAND - 20)).status).toBe(202);
-        await eventually("thirty to be there", async () => (await store.stock(PRODUCT)).onHand === ON_HAND);
+        await eventually(async () => (await store.stock(PRODUCT)).onHand === ON_HAND, "thirty to be there");
         await store.stop("inventory");
 
         for (let number = 0; number < ORDERS; number += 1) {
           const orderId = `ORDER_${String(number).padStart(3, "0")}`;
           await customers[number % 5]?.place({ orderId, items: [{ productId: PRODUCT, quantity: 1 }] });
         }
-        await eventually("all of them to be pending", async () => {
+        await eventually(async () => {
           return (await store.metric("order", "orders_pending")) === ORDERS;
-        });
+        }, "all of them to be pending");
 
         await store.start("inventory");
         await untilQuiet(store);

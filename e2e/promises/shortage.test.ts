@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { StockChanged } from "@distributed-messaging/contracts";
 import { decode } from "@distributed-messaging/messaging";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { parse } from "../support/answers.ts";
-import { eventually } from "../support/eventually.ts";
 import { useStore } from "../support/own-store.ts";
 
 const PRODUCT = "PRODUCT_011";
@@ -41,12 +41,12 @@ test(
     );
     expect(new Set(placed).size).toBe(ORDERS);
 
-    const orders = await eventually("every order to be confirmed or to wait", async () => {
+    const orders = await eventually(async () => {
       const all = (await Promise.all(customers.map((customer) => customer.allOrders()))).flat();
       const left = all.filter(({ status }) => status === "accepted" || status === "pending");
       expect(left.map(({ orderId, status }) => `${orderId} ${status}`)).toEqual([]);
       return all;
-    });
+    }, "every order to be confirmed or to wait");
     expect(orders.map(({ orderId }) => orderId).sort()).toEqual(placed.sort());
     const waiting = orders.filter(({ status }) => status === "backordered");
     expect(orders.filter(({ status }) => status === "confirmed")).toHaveLength(ON_HAND);
@@ -56,12 +56,12 @@ test(
 
     const oneByOne = Array.from({ length: ON_HAND }, (_, sold) => ON_HAND - 1 - sold);
     expect((await toldOf(PRODUCT)).slice(toldBefore)).toEqual(oneByOne);
-    await eventually("the gateway to show that it is sold out", async () => {
+    await eventually(async () => {
       const product = (await store.products()).find(({ productId }) => productId === PRODUCT);
       return product?.available === 0;
-    });
+    }, "the gateway to show that it is sold out");
     for (const customer of customers) {
-      await eventually(`${customer.id} to be told of ten orders`, async () => {
+      await eventually(async () => {
         const told = Map.groupBy(await customer.notifications(), ({ orderId }) => orderId);
         const types = (orderId: string) => told.get(orderId)?.map(({ type }) => type);
         for (const { orderId, status } of await customer.allOrders()) {
@@ -69,7 +69,7 @@ test(
           expect(types(orderId)).toEqual(["order.received", outcome]);
         }
         return true;
-      });
+      }, `${customer.id} to be told of ten orders`);
     }
   },
   LIMIT_MS,

@@ -1,6 +1,6 @@
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { type Static, Type } from "@sinclair/typebox";
 import { Accepted, type Answer, ask, Notification, Order, read, Session, type Status } from "./answers.ts";
-import { eventually } from "./eventually.ts";
 import { Listener } from "./listener.ts";
 
 export interface OrderRequest {
@@ -47,7 +47,7 @@ export class Customer {
 
   /** Places an order as a careful client does: while nothing is there to answer, it asks again. */
   async placeSurely(order: OrderRequest & { readonly orderId: string }): Promise<void> {
-    await eventually(`the gateway to accept ${order.orderId}`, () => this.place(order));
+    await eventually(() => this.place(order), `the gateway to accept ${order.orderId}`);
   }
 
   /** Asks for an order to be cancelled. */
@@ -89,11 +89,14 @@ export class Customer {
 
   /** Waits until the order has one of the statuses. */
   async until(orderId: string, ...statuses: readonly Status[]): Promise<Order> {
-    return eventually(`${orderId} to be ${statuses.join(" or ")}`, async () => {
-      const order = await this.order(orderId);
-      if (!statuses.includes(order.status)) throw new Error(`it is ${order.status}`);
-      return order;
-    });
+    return eventually(
+      async () => {
+        const order = await this.order(orderId);
+        if (!statuses.includes(order.status)) throw new Error(`it is ${order.status}`);
+        return order;
+      },
+      `${orderId} to be ${statuses.join(" or ")}`,
+    );
   }
 
   /** Every notification behind a number, oldest first, page by page. */

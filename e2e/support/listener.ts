@@ -1,5 +1,5 @@
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { Notification, parse } from "./answers.ts";
-import { eventually } from "./eventually.ts";
 
 /** A client that listens for notifications, over one WebSocket. */
 export class Listener {
@@ -36,7 +36,7 @@ export class Listener {
 
   /** Waits until so many have come. */
   async until(count: number): Promise<readonly Notification[]> {
-    await eventually(`${count} notifications`, () => this.received.length >= count);
+    await eventually(() => this.received.length >= count, `${count} notifications`);
     return this.received;
   }
 

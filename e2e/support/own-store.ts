@@ -3,10 +3,10 @@ import { afterAll, beforeAll, describe } from "bun:test";
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { forEachService, type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { openCounter } from "@distributed-messaging/supervisor/http/start";
 import { Supervisor } from "@distributed-messaging/supervisor/supervisor";
-import { eventually } from "./eventually.ts";
 import { isRunningElsewhere, Store } from "./store.ts";
 
 export type ProcessName = ServiceName | "broker";
@@ -48,10 +48,10 @@ export class OwnStore extends Store {
     await this.#supervisor.startAll();
     if (!this.#signsIn) return;
     // The first token may be older than what the others know of the key that signed it.
-    await eventually("the gateway's key to be known", async () => {
+    await eventually(async () => {
       const customer = await this.signIn("CUSTOMER_first");
       return customer.notifications();
-    });
+    }, "the gateway's key to be known");
   }
 
   stopAll(): Promise<void> {

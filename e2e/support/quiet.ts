@@ -1,7 +1,7 @@
 import { expect } from "bun:test";
 import { topicPartition } from "@distributed-messaging/messaging";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
-import { eventually } from "./eventually.ts";
 import type { OwnStore } from "./own-store.ts";
 
 /**
@@ -9,7 +9,7 @@ import type { OwnStore } from "./own-store.ts";
  * read by all who read it. What has not happened by then never will.
  */
 export async function untilQuiet(store: OwnStore): Promise<void> {
-  await eventually("the store to come to rest", async () => {
+  await eventually(async () => {
     const before = emitted(store);
     for (const name of serviceNames)
       expect({ name, unsent: unsent(store, name) }).toEqual({ name, unsent: 0 });
@@ -21,7 +21,7 @@ export async function untilQuiet(store: OwnStore): Promise<void> {
     }
     // Everything that was emitted has been read, and reading it made nobody emit anything more.
     return Bun.deepEquals(emitted(store), before);
-  });
+  }, "the store to come to rest");
 }
 
 function emitted(store: OwnStore): number[] {

@@ -1,9 +1,9 @@
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { forEachService, type ServiceName, services } from "@distributed-messaging/services/registry";
 import { urlOf } from "@distributed-messaging/supervisor/store";
 import { Type } from "@sinclair/typebox";
 import { type Answer, ask, Product, read, Stock } from "./answers.ts";
 import { Customer } from "./customer.ts";
-import { eventually } from "./eventually.ts";
 import { Records } from "./records.ts";
 
 /** With `bun run test-e2e-local` the tests use a store that runs already, in place of ones of their own. */
@@ -57,12 +57,12 @@ export class Store {
   /** The demo catalogue with all that it has on hand, as if nothing had ever been sold. */
   async seed(): Promise<readonly Product[]> {
     read(Type.Unknown(), await this.ask("inventory", "/automation-testing/all", { method: "DELETE" }));
-    await eventually("the gateway to sell nothing", async () => (await this.products()).length === 0);
+    await eventually(async () => (await this.products()).length === 0, "the gateway to sell nothing");
     read(Type.Unknown(), await this.ask("inventory", "/automation-testing/seed", { method: "POST" }));
-    return eventually("the gateway to sell the demo catalogue", async () => {
+    return eventually(async () => {
       const products = await this.products();
       return products.length === 12 && products;
-    });
+    }, "the gateway to sell the demo catalogue");
   }
 
   /** What the gateway sells. */

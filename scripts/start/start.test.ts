@@ -1,8 +1,8 @@
 import { afterEach, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { whyUnusable } from "@distributed-messaging/supervisor/ports";
 import { ROOT } from "@distributed-messaging/supervisor/store";
-import { eventually } from "@distributed-messaging/supervisor/testing/processes";
 import { type StoreProcess, StoreSettings } from "../testing/store-process.ts";
 
 /* `npm start` and the commands beside it, as the whole processes that a user runs. */

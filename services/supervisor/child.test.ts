@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { eachLine } from "./lines.ts";
-import { eventually, isAlive } from "./testing/processes.ts";
+import { isAlive } from "./testing/processes.ts";
 
 test("no process outlives a supervisor that is killed, not even a paused one", async () => {
   const supervisor = Bun.spawn([process.execPath, join(import.meta.dir, "testing/supervising-program.ts")], {

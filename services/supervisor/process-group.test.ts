@@ -2,9 +2,10 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { ProcessGroup, type Stage } from "./process-group.ts";
 import type { ProcessLog, ProcessSpec, ProcessTimings } from "./process-spec.ts";
-import { eventually, fake, isAlive } from "./testing/processes.ts";
+import { fake, isAlive } from "./testing/processes.ts";
 
 const groups: ProcessGroup[] = [];
 const folders: string[] = [];

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { openDatabase, type ServiceDatabase } from "./database.ts";
 import { StorageError } from "./errors.ts";
-import { Answer, failureOf, TestService } from "./testing/kit.ts";
+import { failureOf } from "./testing/eventually.ts";
+import { Answer, TestService } from "./testing/kit.ts";
 
 let service: TestService;
 let sql: ServiceDatabase["sql"];

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Listening } from "@distributed-messaging/service/http/app";
 import { freePorts } from "../ports.ts";
 import { ProcessGroup } from "../process-group.ts";
-import { eventually, fake, isAlive } from "../testing/processes.ts";
+import { fake, isAlive } from "../testing/processes.ts";
 import { serveSupervisor } from "./http.ts";
 
 const PAGE_PORT = 8900;

@@ -3,15 +3,6 @@ import { join } from "node:path";
 import { freePorts } from "../ports.ts";
 import type { ProcessSpec } from "../process-spec.ts";
 
-/** Asks until the answer is neither false nor undefined. The test runner's own timeout is the bound. */
-export async function eventually<Answer>(ask: () => Answer | Promise<Answer>): Promise<NonNullable<Answer>> {
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined && answer !== null && answer !== false) return answer;
-    await Bun.sleep(10);
-  }
-}
-
 /** Whether a process exists and has not ended: a zombie, which only waits to be collected, has. */
 export function isAlive(pid: number): boolean {
   try {

@@ -8,7 +8,7 @@ import { positions } from "./positions.ts";
 import { publishing } from "./publishing.ts";
 
 export { type BrokerUnderTest, type ClientUnderTest, PATIENT_MS } from "./broker.ts";
-export { eventually, Fixture, firsts, numbered, Reader, record, rejects } from "./fixture.ts";
+export { Fixture, firsts, numbered, Reader, record, rejects } from "./fixture.ts";
 export { kafkaBroker } from "./kafka.ts";
 
 /** What a broker has besides readers and writers; there are tests for each. */

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
+import { eventually } from "../testing/eventually.ts";
 import { type BrokerUnderTest, needed, PATIENT_MS } from "./broker.ts";
-import { after, eventually, Fixture, numbered, record, textOf } from "./fixture.ts";
+import { after, Fixture, numbered, record, textOf } from "./fixture.ts";
 
 /** What a subscription promises about how its handler is called. */
 export function consuming(broker: () => BrokerUnderTest): void {
@@ -82,7 +83,7 @@ export function consuming(broker: () => BrokerUnderTest): void {
       await sender.publish([record(topic, "key", "before")]);
       await reader.hasAll(["before"]);
       await sender.publish([record(topic, "key", "poison"), record(topic, "key", "after")]);
-      await eventually("it is handled", () => reader.positions.get(`${topic.name}/0`) === 3);
+      await eventually(() => reader.positions.get(`${topic.name}/0`) === 3, "it is handled");
       expect(reader.values.filter((value) => value === "poison")).toHaveLength(3);
       expect(reader.values.filter((value) => value === "before")).toHaveLength(1);
     },
@@ -114,10 +115,12 @@ export function consuming(broker: () => BrokerUnderTest): void {
       for (const round of ["a", "b"]) {
         const values = numbered(round, 100);
         await sender.publish(values.map((value) => record(topic, value, value)));
-        await eventually("the others flow", () =>
-          others.every((partition) =>
-            reader.valuesOf({ partition }).some((value) => value.startsWith(round)),
-          ),
+        await eventually(
+          () =>
+            others.every((partition) =>
+              reader.valuesOf({ partition }).some((value) => value.startsWith(round)),
+            ),
+          "the others flow",
         );
       }
       for (const partition of paused) expect(reader.valuesOf({ partition })).toEqual(["the first"]);
@@ -141,7 +144,7 @@ export function consuming(broker: () => BrokerUnderTest): void {
         },
       });
       await fixture.connect(topic).publish(numbered("", 3).map((value) => record(topic, "key", value)));
-      await eventually("it goes on", () => reader.positions.get(`${topic.name}/0`) === 3);
+      await eventually(() => reader.positions.get(`${topic.name}/0`) === 3, "it goes on");
       expect(pauses).toBe(3);
       expect(reader.values.filter((value) => value === "0").length).toBe(4);
     },
@@ -167,7 +170,7 @@ export function sessions(broker: () => BrokerUnderTest): void {
         },
       });
       await sender.publish([record(topic, "key", "slow")]);
-      await eventually("the slow one", () => reader.positions.get(`${topic.name}/0`) === 1);
+      await eventually(() => reader.positions.get(`${topic.name}/0`) === 1, "the slow one");
       await sender.publish([record(topic, "key", "next")]);
       await reader.hasAll(["next"]);
       expect(reader.values).toEqual(["slow", "next"]);

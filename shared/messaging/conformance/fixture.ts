@@ -1,4 +1,5 @@
 import type { Topic } from "../contract/define.ts";
+import { eventually } from "../testing/eventually.ts";
 import {
   type Batch,
   type IncomingRecord,
@@ -10,20 +11,7 @@ import {
 } from "../transport/transport.ts";
 import type { BrokerUnderTest, ClientUnderTest } from "./broker.ts";
 
-/** What a condition may take on a machine that does much else at the time. */
-const PATIENCE_MS = 60_000;
-const POLL_MS = 5;
-
 export const PARTITIONS = 4;
-
-/** Waits until something holds. @throws when it does not for a long time */
-export async function eventually(what: string, holds: () => boolean): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  while (!holds()) {
-    if (performance.now() > deadline) throw new Error(`waited in vain: ${what}`);
-    await Bun.sleep(POLL_MS);
-  }
-}
 
 /** Whether a promise was rejected. Unlike `expect(…).rejects`, it leaves the event loop alone. */
 export async function rejects(promise: Promise<unknown>): Promise<boolean> {
@@ -149,18 +137,18 @@ export class Reader {
   }
 
   async hasAll(values: readonly string[]): Promise<void> {
-    await eventually(`records arrive: ${values.slice(0, 5).join(", ")}…`, () => this.has(...values));
+    await eventually(() => this.has(...values), `records arrive: ${values.slice(0, 5).join(", ")}…`);
   }
 
   async hasAllOf(key: string, values: readonly string[]): Promise<void> {
-    await eventually(`all records of ${key} arrive`, () => {
+    await eventually(() => {
       const seen = new Set(this.valuesOf({ key }));
       return values.every((value) => seen.has(value));
-    });
+    }, `all records of ${key} arrive`);
   }
 
   async isHealthy(): Promise<void> {
-    await eventually("the subscription is healthy", () => this.subscription.healthy());
+    await eventually(() => this.subscription.healthy(), "the subscription is healthy");
   }
 }
 

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import type { Topic } from "../contract/define.ts";
+import { eventually } from "../testing/eventually.ts";
 import { type BrokerUnderTest, type ClientUnderTest, PATIENT_MS } from "./broker.ts";
-import { eventually, Fixture, numbered, type Reader, record, rejects } from "./fixture.ts";
+import { Fixture, numbered, type Reader, record, rejects } from "./fixture.ts";
 
 /** What consumer groups and the end of a subscription promise. */
 export function groups(broker: () => BrokerUnderTest): void {
@@ -35,7 +36,7 @@ export function groups(broker: () => BrokerUnderTest): void {
       const other = fixture.read(fixture.connect(topic), { topics: [topic], positions, group: one.group });
 
       const rounds = new Rounds(topic, sender);
-      await rounds.untilOne((values) => [one, other].every((reader) => reader.hasSome(values)), [one, other]);
+      await rounds.until((values) => [one, other].every((reader) => reader.hasSome(values)), [one, other]);
       const round = await rounds.next([one, other]);
       const owned = [one, other].map((reader) => {
         const records = reader.records.filter((read) => round.includes(String(read.value)));
@@ -72,7 +73,7 @@ export function groups(broker: () => BrokerUnderTest): void {
       });
       const witness = fixture.read(fixture.connect(topic), { topics: [topic] });
       await client.publish([record(topic, "key", "held")]);
-      await eventually("the handler runs", () => events.length === 1);
+      await eventually(() => events.length === 1, "the handler runs");
       const stopping = [reader.subscription.stop(), reader.subscription.stop()].map((stop) =>
         stop.then(() => events.push("stopped")),
       );
@@ -168,16 +169,15 @@ class Rounds {
     this.#count += 1;
     const values = numbered(`${this.#count}:`, 40);
     await this.#sender.publish(values.map((value) => record(this.#topic, value.slice(-3), value)));
-    await eventually(`round ${this.#count} is read`, () => {
+    await eventually(() => {
       const read = new Set(readers.flatMap((reader) => reader.values));
       return values.every((value) => read.has(value));
-    });
+    }, `round ${this.#count} is read`);
     return values;
   }
 
-  async untilOne(isIt: (values: string[]) => boolean, readers: readonly Reader[]): Promise<void> {
-    const last = 200;
-    for (let round = 0; round < last; round++) if (isIt(await this.next(readers))) return;
-    throw new Error(`not even after ${last} rounds`);
+  /** Publishes rounds until one satisfies the condition. A rebalance takes many of them. */
+  async until(condition: (values: string[]) => boolean, readers: readonly Reader[]): Promise<void> {
+    await eventually(async () => condition(await this.next(readers)), "a round that satisfies the condition");
   }
 }

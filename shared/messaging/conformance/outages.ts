@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
+import { eventually } from "../testing/eventually.ts";
 import { type BrokerUnderTest, needed, PATIENT_MS } from "./broker.ts";
-import { eventually, Fixture, numbered, record, rejects } from "./fixture.ts";
+import { Fixture, numbered, record, rejects } from "./fixture.ts";
 
 /** Far more than a stop takes, far less than one that waits for the broker. */
 const PROMPT_MS = 10_000;
@@ -41,7 +42,7 @@ export function outages(broker: () => BrokerUnderTest): void {
       await reader.isHealthy();
       const asked = reader.starts.length;
       await outage.begin();
-      await eventually("it is not healthy", () => !reader.subscription.healthy());
+      await eventually(() => !reader.subscription.healthy(), "it is not healthy");
       // One that begins meanwhile is there later, too.
       const late = fixture.read(fixture.connect(topic), { topics: [topic] });
       await outage.end({ keepData: true });
@@ -110,7 +111,7 @@ export function outages(broker: () => BrokerUnderTest): void {
 async function untilPublished(publish: () => Promise<void>): Promise<void> {
   let isDone = false;
   let isTrying = false;
-  await eventually("it is published", () => {
+  await eventually(() => {
     if (!isDone && !isTrying) {
       isTrying = true;
       void rejects(publish()).then((failed) => {
@@ -119,5 +120,5 @@ async function untilPublished(publish: () => Promise<void>): Promise<void> {
       });
     }
     return isDone;
-  });
+  }, "it is published");
 }

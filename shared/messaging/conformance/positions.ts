@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
+import { eventually } from "../testing/eventually.ts";
 import { type BrokerUnderTest, PATIENT_MS } from "./broker.ts";
-import { after, eventually, Fixture, numbered, record } from "./fixture.ts";
+import { after, Fixture, numbered, record } from "./fixture.ts";
 
 /** What a subscription promises about where it reads. */
 export function positions(broker: () => BrokerUnderTest): void {
@@ -25,7 +26,7 @@ export function positions(broker: () => BrokerUnderTest): void {
         const sender = fixture.connect(topic);
         await sender.publish(numbered("", 10).map((value) => record(topic, "key", value)));
         const reader = fixture.read(fixture.connect(topic), { topics: [topic], startAt: () => startAt });
-        await eventually("it is assigned", () => reader.starts.length > 0);
+        await eventually(() => reader.starts.length > 0, "it is assigned");
         if (expected.length > 0) await reader.hasAll(expected);
         else await reader.isHealthy();
         await sender.publish([record(topic, "key", "new")]);
@@ -47,11 +48,11 @@ export function positions(broker: () => BrokerUnderTest): void {
       const startAt = (_: string, partition: number) => partition;
       const first = fixture.read(client, { topics: [topic], startAt });
       const lengths = new Map<number, number>();
-      await eventually("all partitions", () => {
+      await eventually(() => {
         for (const batch of first.batches) lengths.set(batch.partition, batch.end);
         const due = [...lengths].reduce((sum, [partition, end]) => sum + end - partition, 0);
         return lengths.size === topic.partitions && first.records.length === due;
-      });
+      }, "all partitions");
       for (const [partition, end] of lengths) {
         const offsets = first.records
           .filter((read) => read.partition === partition)
@@ -78,7 +79,7 @@ export function positions(broker: () => BrokerUnderTest): void {
         topics: [topic],
         handle: async (batch) => moves.shift() ?? { next: after(batch) },
       });
-      await eventually("it has been everywhere", () => reader.batches.length === 4);
+      await eventually(() => reader.batches.length === 4, "it has been everywhere");
       expect(reader.batches.map(({ records }) => records[0]?.offset)).toEqual([0, 3, 8, 0]);
       await sender.publish([record(topic, "key", "new")]);
       await reader.hasAll(["new"]);

@@ -3,7 +3,8 @@ import { encode, type Message, message } from "../contract/envelope.ts";
 import { migrate, openDatabase } from "../database.ts";
 import { DomainError } from "../errors.ts";
 import { kitMigrations } from "../schema.ts";
-import { eventually, failureOf, Letter, letters, TestService } from "../testing/kit.ts";
+import { eventually, failureOf } from "../testing/eventually.ts";
+import { Letter, letters, TestService } from "../testing/kit.ts";
 import { MAX_REPLAYS } from "./admin.ts";
 
 let service: TestService;

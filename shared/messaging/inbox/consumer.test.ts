@@ -1,7 +1,8 @@
 import { afterEach, expect, test } from "bun:test";
 import { encode, type Message, message } from "../contract/envelope.ts";
 import { DomainError } from "../errors.ts";
-import { eventually, Letter, letters, TestService } from "../testing/kit.ts";
+import { eventually } from "../testing/eventually.ts";
+import { Letter, letters, TestService } from "../testing/kit.ts";
 
 let service: TestService;
 afterEach(() => service.stop());

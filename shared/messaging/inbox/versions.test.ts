@@ -3,7 +3,8 @@ import { Type } from "@sinclair/typebox";
 import { define } from "../contract/define.ts";
 import { encode, type Message, message } from "../contract/envelope.ts";
 import { DomainError } from "../errors.ts";
-import { eventually, letters, TestService } from "../testing/kit.ts";
+import { eventually } from "../testing/eventually.ts";
+import { letters, TestService } from "../testing/kit.ts";
 import { on } from "./handlers.ts";
 
 let service: TestService;

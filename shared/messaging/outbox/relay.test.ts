@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
-import { eventually, Letter, TestService } from "../testing/kit.ts";
+import { eventually } from "../testing/eventually.ts";
+import { Letter, TestService } from "../testing/kit.ts";
 import type { OutgoingRecord, Publisher } from "../transport/transport.ts";
 
 let service: TestService;

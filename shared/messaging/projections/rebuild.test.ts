@@ -4,7 +4,8 @@ import { DomainError } from "../errors.ts";
 import { type Handler, on } from "../inbox/handlers.ts";
 import { Messaging } from "../messaging.ts";
 import { silentLogger, systemRuntime } from "../runtime.ts";
-import { definitions, eventually, Letter, letters, parked } from "../testing/kit.ts";
+import { eventually } from "../testing/eventually.ts";
+import { definitions, Letter, letters, parked } from "../testing/kit.ts";
 import { MemoryBroker } from "../transport/memory.ts";
 import { Rebuild, rebuildMigration } from "./rebuild.ts";
 

@@ -38,8 +38,6 @@ export type LetterHandler = (letter: { name: string; text: string }, transaction
 export class TestService {
   readonly database: ServiceDatabase = openDatabase(":memory:");
   readonly broker: MemoryBroker;
-  /** The texts of the letters that took effect, in order. */
-  readonly effects: string[] = [];
   kit: Messaging;
   readonly #options: Partial<MessagingOptions>;
 
@@ -107,26 +105,4 @@ export class TestService {
       ...this.#options,
     });
   }
-}
-
-/** Waits until something holds. @throws when it does not for ten seconds */
-export async function eventually(holds: () => boolean, what = "it never came to pass"): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!holds()) {
-    if (performance.now() > deadline) throw new Error(what);
-    await Bun.sleep(2);
-  }
-}
-
-/**
- * What a promise was rejected with, as text. In place of `expect(…).rejects`, which runs the event loop inside
- * the assertion and leaves it asleep until the next timer.
- */
-export async function failureOf(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-  } catch (error) {
-    return String(error);
-  }
-  return "(it did not fail)";
 }

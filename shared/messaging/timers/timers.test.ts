@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
-import { eventually, failureOf, TestService } from "../testing/kit.ts";
+import { eventually, failureOf } from "../testing/eventually.ts";
+import { TestService } from "../testing/kit.ts";
 import type { TimerHandler } from "./timers.ts";
 
 let service: TestService;

@@ -1,5 +1,6 @@
 import { DomainError, encode, type Message, message } from "@distributed-messaging/messaging";
-import { eventually, Letter, TestService } from "@distributed-messaging/messaging/testing";
+import { eventually } from "@distributed-messaging/messaging/testing";
+import { Letter, TestService } from "../../messaging/testing/kit.ts";
 import { generateSigningKey, issueToken, type Role, type SigningKey } from "../identity/auth.ts";
 import { serveForTest, type TestServer } from "../testing.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { eventually, letters } from "@distributed-messaging/messaging/testing";
+import { eventually } from "@distributed-messaging/messaging/testing";
+import { letters } from "../../messaging/testing/kit.ts";
 import { generateSigningKey } from "../identity/auth.ts";
 import { DeadLetterBench, letter, tokenOf } from "./dead-letter-fixture.ts";
 

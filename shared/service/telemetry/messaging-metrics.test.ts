@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { eventually, letters, TestService } from "@distributed-messaging/messaging/testing";
+import { eventually } from "@distributed-messaging/messaging/testing";
+import { letters, TestService } from "../../messaging/testing/kit.ts";
 import { addMessagingMetrics } from "./messaging-metrics.ts";
 import { createMetrics } from "./metrics.ts";
 

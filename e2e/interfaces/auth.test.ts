@@ -1,9 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import {
-  generateSigningKey,
-  issueToken,
-  type PrivateJwk,
-} from "@distributed-messaging/service/identity/auth";
+import { tokenClaims } from "@distributed-messaging/contracts";
+import { generateSigningKey, issueToken, type PrivateJwk } from "@distributed-messaging/service/identity";
 import type { ServiceName } from "@distributed-messaging/services/registry";
 import { type Answer, problemIn } from "../support/answers.ts";
 import { Listener } from "../support/listener.ts";
@@ -36,7 +33,13 @@ async function forged(token: string): Promise<Record<string, string>> {
   const claims = JSON.parse(Buffer.from(payload, "base64url").toString()) as object;
   const own = await generateSigningKey();
   const { kid } = JSON.parse(Buffer.from(header, "base64url").toString()) as { kid: string };
-  const request = { customerId: "CUSTOMER_001", role: "customer", now: Date.now(), ttlS: 60 } as const;
+  const request = {
+    ...tokenClaims,
+    customerId: "CUSTOMER_001",
+    role: "customer",
+    now: Date.now(),
+    ttlS: 60,
+  } as const;
   return {
     garbage: "garbage",
     "three dots": "...",
@@ -151,6 +154,7 @@ describeOwn("a token", () => {
       "SELECT * FROM signing_key",
     );
     const request = {
+      ...tokenClaims,
       customerId: "CUSTOMER_001",
       role: "customer",
       keyId: key?.key_id ?? "",

@@ -5,9 +5,10 @@ import {
   PlaceOrder,
   SigningKeyPublished,
   StockReserved,
+  tokenClaims,
 } from "@distributed-messaging/contracts";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { generateSigningKey, issueToken } from "@distributed-messaging/service/identity/auth";
+import { generateSigningKey, issueToken } from "@distributed-messaging/service/identity";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { badRecords, cloudEvent } from "../support/bad-messages.ts";
 import { describeOwn, type OwnStore, useOwnStore } from "../support/own-store.ts";
@@ -111,6 +112,7 @@ describeOwn("a message that nobody can use", () => {
         { topic: "api-gateway.keys", key: Buffer.from(keyId), value: bytes(event) },
       ]);
       const identity = {
+        ...tokenClaims,
         customerId: "CUSTOMER_001",
         role: "customer",
         keyId,

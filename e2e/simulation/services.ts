@@ -1,7 +1,7 @@
 import { gatewayHandlers } from "@distributed-messaging/api-gateway/handlers";
 import { migrations as gatewayMigrations } from "@distributed-messaging/api-gateway/migrations/index";
 import { GatewayStore, projections } from "@distributed-messaging/api-gateway/store";
-import { SigningKeyPublished } from "@distributed-messaging/contracts";
+import { SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
 import { changeProduct, inventoryHandlers } from "@distributed-messaging/inventory/handlers";
 import { migrations as inventoryMigrations } from "@distributed-messaging/inventory/migrations/index";
 import { InventoryStore } from "@distributed-messaging/inventory/store";
@@ -11,7 +11,7 @@ import { NotificationStore } from "@distributed-messaging/notification/store";
 import { orderHandlers, orderTimers } from "@distributed-messaging/order/handlers";
 import { migrations as orderMigrations } from "@distributed-messaging/order/migrations/index";
 import { OrderStore } from "@distributed-messaging/order/store";
-import { SigningKeys } from "@distributed-messaging/service/identity/signing-keys";
+import { SigningKeys } from "@distributed-messaging/service/identity";
 import type { ServiceDefinition } from "./process.ts";
 
 /** A product as the inventory begins with it. */
@@ -63,7 +63,10 @@ export function order(backorderTtlMs: number): ServiceDefinition<OrderParts> {
     migrations: orderMigrations,
     build(database) {
       const store = new OrderStore(database);
-      const handlers = [...orderHandlers(store, backorderTtlMs), new SigningKeys(database).handler];
+      const handlers = [
+        ...orderHandlers(store, backorderTtlMs),
+        new SigningKeys(database, SigningKeyPublished, tokenClaims).handler,
+      ];
       return { parts: { store }, handlers, timers: orderTimers(store, backorderTtlMs) };
     },
     started: () => Promise.resolve(),
@@ -77,7 +80,10 @@ export function inventory(products: readonly StockedProduct[]): ServiceDefinitio
     migrations: inventoryMigrations,
     build(database) {
       const parts = { store: new InventoryStore(database) };
-      const handlers = [...inventoryHandlers(parts.store), new SigningKeys(database).handler];
+      const handlers = [
+        ...inventoryHandlers(parts.store),
+        new SigningKeys(database, SigningKeyPublished, tokenClaims).handler,
+      ];
       return { parts, handlers };
     },
     started: ({ messaging, parts: { store } }) =>
@@ -95,7 +101,11 @@ export const notification: ServiceDefinition<NotificationParts> = {
     const parts = { store: new NotificationStore(database) };
     const handlers = notificationHandlers(parts.store, () => {});
     const copies = { handlers, tables: ["notifications"] };
-    return { parts, handlers: [...handlers, new SigningKeys(database).handler], copies };
+    return {
+      parts,
+      handlers: [...handlers, new SigningKeys(database, SigningKeyPublished, tokenClaims).handler],
+      copies,
+    };
   },
   started: () => Promise.resolve(),
 };

@@ -1,7 +1,7 @@
 import { gatewayHandlers } from "@distributed-messaging/api-gateway/handlers";
 import { migrations as gatewayMigrations } from "@distributed-messaging/api-gateway/migrations/index";
 import { GatewayStore } from "@distributed-messaging/api-gateway/store";
-import { allMessages } from "@distributed-messaging/contracts";
+import { allMessages, SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
 import { inventoryHandlers } from "@distributed-messaging/inventory/handlers";
 import { migrations as inventoryMigrations } from "@distributed-messaging/inventory/migrations/index";
 import { InventoryStore } from "@distributed-messaging/inventory/store";
@@ -20,7 +20,7 @@ import { NotificationStore } from "@distributed-messaging/notification/store";
 import { orderHandlers } from "@distributed-messaging/order/handlers";
 import { migrations as orderMigrations } from "@distributed-messaging/order/migrations/index";
 import { OrderStore } from "@distributed-messaging/order/store";
-import { SigningKeys } from "@distributed-messaging/service/identity/signing-keys";
+import { SigningKeys } from "@distributed-messaging/service/identity";
 import { storeTopics } from "@distributed-messaging/services/registry";
 
 /** Where the document is kept, from the root of the project. */
@@ -52,15 +52,15 @@ function receivers(): AsyncApiOptions["receivers"] {
     "api-gateway": taken(gatewayMigrations, (database) => gatewayHandlers(new GatewayStore(database))),
     order: taken(orderMigrations, (database) => [
       ...orderHandlers(new OrderStore(database)),
-      new SigningKeys(database).handler,
+      new SigningKeys(database, SigningKeyPublished, tokenClaims).handler,
     ]),
     inventory: taken(inventoryMigrations, (database) => [
       ...inventoryHandlers(new InventoryStore(database)),
-      new SigningKeys(database).handler,
+      new SigningKeys(database, SigningKeyPublished, tokenClaims).handler,
     ]),
     notification: taken(notificationMigrations, (database) => [
       ...notificationHandlers(new NotificationStore(database), () => {}),
-      new SigningKeys(database).handler,
+      new SigningKeys(database, SigningKeyPublished, tokenClaims).handler,
     ]),
   };
 }

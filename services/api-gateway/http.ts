@@ -13,7 +13,7 @@ import { closed, type Messaging, type Transaction } from "@distributed-messaging
 import { ServiceError } from "@distributed-messaging/service/errors";
 import { IntegerParam } from "@distributed-messaging/service/http/app";
 import { write } from "@distributed-messaging/service/http/write";
-import { authenticate, requireAdmin } from "@distributed-messaging/service/identity/auth";
+import { authenticate, requireAdmin } from "@distributed-messaging/service/identity";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { type ClientRequest, type Decision, decide, type OrderView, orderNotFound } from "./domain.ts";
@@ -71,7 +71,7 @@ export function gatewayRoutes(parts: GatewayRoutes) {
 function orderRoutes(parts: GatewayRoutes) {
   const { store, sessions } = parts;
   return new Elysia()
-    .derive(async ({ request }) => ({ identity: await authenticate(request, sessions.keys) }))
+    .derive(async ({ request }) => ({ identity: await authenticate(request, sessions.verifier) }))
     .post(
       "/orders",
       async ({ body: { orderId, items }, request, set, identity: { customerId } }) => {
@@ -118,7 +118,7 @@ function orderRoutes(parts: GatewayRoutes) {
 function adminRoutes(parts: GatewayRoutes) {
   return new Elysia()
     .derive(async ({ request }) => {
-      const identity = await authenticate(request, parts.sessions.keys);
+      const identity = await authenticate(request, parts.sessions.verifier);
       requireAdmin(identity);
       return { identity };
     })

@@ -28,11 +28,11 @@ await runService("api-gateway", async (service) => {
     config,
     database,
     messaging,
-    keys: sessions.keys,
+    verifier: sessions.verifier,
     // Orders are accepted without a broker; they wait in the outbox.
     brokerRequired: false,
   });
-  app.use(rebuildRoutes(rebuild, sessions.keys));
+  app.use(rebuildRoutes(rebuild, sessions.verifier));
   app.use(
     gatewayRoutes({
       store,

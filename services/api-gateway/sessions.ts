@@ -1,12 +1,12 @@
-import { SigningKeyPublished } from "@distributed-messaging/contracts";
+import { SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
 import type { ServiceDatabase, UnitOfWork } from "@distributed-messaging/messaging";
 import {
   generateSigningKey,
   issueToken,
-  type KeyLookup,
   type PrivateJwk,
   type Role,
-} from "@distributed-messaging/service/identity/auth";
+  TokenVerifier,
+} from "@distributed-messaging/service/identity";
 import { sqliteTable, text } from "drizzle-orm/sqlite-core";
 
 const signingKey = sqliteTable("signing_key", {
@@ -27,14 +27,16 @@ interface Session {
 
 /** Signs the store's tokens. The key is generated at the first start; its private half never leaves this service. */
 export class Sessions {
-  /** Finds the public key, for the gateway's own checks. */
-  readonly keys: KeyLookup = (keyId) => (keyId === this.#keyId ? publicHalf(this.#privateKey) : undefined);
+  /** Verifies the tokens that this service has signed. */
+  readonly verifier: TokenVerifier;
   readonly #keyId: string;
   readonly #privateKey: PrivateJwk;
 
   private constructor(keyId: string, privateKey: PrivateJwk) {
     this.#keyId = keyId;
     this.#privateKey = privateKey;
+    const publicKey = publicHalf(privateKey);
+    this.verifier = new TokenVerifier(tokenClaims, (id) => (id === keyId ? publicKey : undefined));
   }
 
   /**
@@ -55,6 +57,7 @@ export class Sessions {
 
   async signIn(customerId: string, role: Role, now: number): Promise<Session> {
     const token = await issueToken(this.#privateKey, {
+      ...tokenClaims,
       keyId: this.#keyId,
       customerId,
       role,

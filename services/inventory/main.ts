@@ -1,3 +1,4 @@
+import { SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
 import { loadConfig } from "@distributed-messaging/service/config";
 import {
   createServiceApp,
@@ -5,7 +6,7 @@ import {
   serve,
   startMessaging,
 } from "@distributed-messaging/service/defaults";
-import { SigningKeys } from "@distributed-messaging/service/identity/signing-keys";
+import { SigningKeys } from "@distributed-messaging/service/identity";
 import { runService } from "@distributed-messaging/service/run";
 import { InventoryConfig } from "./config.ts";
 import { inventoryHandlers } from "./handlers.ts";
@@ -17,14 +18,14 @@ await runService("inventory", async (service) => {
   const config = loadConfig(InventoryConfig, service.env, service.name);
   const database = openStorage(service, config, migrations);
   const store = new InventoryStore(database);
-  const keys = new SigningKeys(database);
+  const keys = new SigningKeys(database, SigningKeyPublished, tokenClaims);
   const messaging = startMessaging(service, config, database, [...inventoryHandlers(store), keys.handler]);
   const { app, metrics } = createServiceApp(service, {
     description: "Keeps the stock and sets it aside for orders",
     config,
     database,
     messaging,
-    keys: keys.find,
+    verifier: keys.verifier,
     brokerRequired: true,
   });
   metrics.gauge("orders_waiting", "Orders that stand in line for stock", () => store.waiting());

@@ -1,10 +1,6 @@
 import { closed } from "@distributed-messaging/messaging";
 import { IntegerParam } from "@distributed-messaging/service/http/app";
-import {
-  acceptSubprotocol,
-  authenticate,
-  type KeyLookup,
-} from "@distributed-messaging/service/identity/auth";
+import { acceptSubprotocol, authenticate, type TokenVerifier } from "@distributed-messaging/service/identity";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import type { Push } from "./push.ts";
@@ -19,10 +15,10 @@ const PAGE = 500;
  */
 const After = Type.Unsafe<number>(IntegerParam({ minimum: 0, maximum: 999_999_999_999_999 }));
 
-export function notificationRoutes(store: NotificationStore, push: Push, keys: KeyLookup) {
+export function notificationRoutes(store: NotificationStore, push: Push, verifier: TokenVerifier) {
   return new Elysia()
     .derive(async ({ request }) => ({
-      identity: await authenticate(request, keys),
+      identity: await authenticate(request, verifier),
     }))
     .get(
       "/notifications",

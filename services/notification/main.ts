@@ -1,3 +1,4 @@
+import { SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
 import { rebuildRoutes, startRebuild } from "@distributed-messaging/service/admin/rebuild";
 import { loadConfig } from "@distributed-messaging/service/config";
 import {
@@ -6,7 +7,7 @@ import {
   serve,
   startMessaging,
 } from "@distributed-messaging/service/defaults";
-import { SigningKeys } from "@distributed-messaging/service/identity/signing-keys";
+import { SigningKeys } from "@distributed-messaging/service/identity";
 import { runService } from "@distributed-messaging/service/run";
 import { NotificationConfig } from "./config.ts";
 import { notificationHandlers } from "./handlers.ts";
@@ -20,7 +21,7 @@ await runService("notification", async (service) => {
   const database = openStorage(service, config, migrations);
   const store = new NotificationStore(database);
   const push = new Push((customerId, after, limit) => store.after(customerId, after, limit));
-  const keys = new SigningKeys(database);
+  const keys = new SigningKeys(database, SigningKeyPublished, tokenClaims);
   const handlers = notificationHandlers(store, (customerId) => push.notify(customerId));
   const messaging = startMessaging(service, config, database, [...handlers, keys.handler]);
   const rebuild = startRebuild(service, { config, database, messaging, handlers, tables: projections });
@@ -29,12 +30,12 @@ await runService("notification", async (service) => {
     config,
     database,
     messaging,
-    keys: keys.find,
+    verifier: keys.verifier,
     brokerRequired: true,
   });
   metrics.gauge("websockets_open", "Clients that are listening", () => push.size);
-  app.use(rebuildRoutes(rebuild, keys.find));
-  app.use(notificationRoutes(store, push, keys.find));
+  app.use(rebuildRoutes(rebuild, keys.verifier));
+  app.use(notificationRoutes(store, push, keys.verifier));
   return serve(service, app, {
     host: config.HOST,
     port: config.NOTIFICATION_PORT,

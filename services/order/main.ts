@@ -1,3 +1,4 @@
+import { SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
 import { loadConfig } from "@distributed-messaging/service/config";
 import {
   createServiceApp,
@@ -5,7 +6,7 @@ import {
   serve,
   startMessaging,
 } from "@distributed-messaging/service/defaults";
-import { SigningKeys } from "@distributed-messaging/service/identity/signing-keys";
+import { SigningKeys } from "@distributed-messaging/service/identity";
 import { runService } from "@distributed-messaging/service/run";
 import { OrderConfig } from "./config.ts";
 import { orderHandlers, orderTimers } from "./handlers.ts";
@@ -16,7 +17,7 @@ await runService("order", async (service) => {
   const config = loadConfig(OrderConfig, service.env, service.name);
   const database = openStorage(service, config, migrations);
   const store = new OrderStore(database);
-  const keys = new SigningKeys(database);
+  const keys = new SigningKeys(database, SigningKeyPublished, tokenClaims);
   const handlers = [...orderHandlers(store, config.BACKORDER_TTL), keys.handler];
   const timers = orderTimers(store, config.BACKORDER_TTL);
   const messaging = startMessaging(service, config, database, handlers, timers);
@@ -25,7 +26,7 @@ await runService("order", async (service) => {
     config,
     database,
     messaging,
-    keys: keys.find,
+    verifier: keys.verifier,
     brokerRequired: true,
   });
   for (const status of ["pending", "backordered", "confirmed", "rejected", "cancelled"] as const) {

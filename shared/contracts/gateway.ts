@@ -29,4 +29,7 @@ export const SigningKeyPublished = define({
   ),
 });
 
+/** The claims of every token of the store. */
+export const tokenClaims = { issuer: "distributed-messaging", audience: "distributed-messaging" } as const;
+
 export const gatewayMessages = [SigningKeyPublished] as const;

@@ -22,7 +22,7 @@ import { ensureDataDir } from "./data-dir.ts";
 import { StartError } from "./errors.ts";
 import { createHttpApp, listen } from "./http/app.ts";
 import type { HealthCheck } from "./http/health.ts";
-import type { KeyLookup } from "./identity/tokens.ts";
+import type { TokenVerifier } from "./identity.ts";
 import type { Service, Started } from "./run.ts";
 import { addMessagingMetrics } from "./telemetry/messaging-metrics.ts";
 import { createMetrics, type Metrics } from "./telemetry/metrics.ts";
@@ -109,8 +109,8 @@ export interface AppOptions {
   readonly config: CommonConfig;
   readonly database: ServiceDatabase;
   readonly messaging: Messaging;
-  /** The public keys by which the service knows who asks. */
-  readonly keys: KeyLookup;
+  /** Verifies the tokens of the requests. */
+  readonly verifier: TokenVerifier;
   /** Whether the service is of no use while the broker is away. */
   readonly brokerRequired: boolean;
 }
@@ -140,7 +140,7 @@ export function createServiceApp(service: Service, options: AppOptions): { app: 
     checks,
     ...(tracer === undefined ? {} : { tracer }),
   });
-  app.use(deadLetterRoutes(messaging.deadLetterAdmin, options.keys));
+  app.use(deadLetterRoutes(messaging.deadLetterAdmin, options.verifier));
   return { app, metrics };
 }
 

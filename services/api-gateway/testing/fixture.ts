@@ -15,7 +15,7 @@ import {
 } from "@distributed-messaging/messaging";
 import { MemoryBroker } from "@distributed-messaging/messaging/memory";
 import { rebuildRoutes } from "@distributed-messaging/service/admin/rebuild";
-import type { Role } from "@distributed-messaging/service/identity/auth";
+import type { Role } from "@distributed-messaging/service/identity";
 import { serveForTest, type TestServer } from "@distributed-messaging/service/testing";
 import { gatewayHandlers } from "../handlers.ts";
 import { gatewayRoutes } from "../http.ts";
@@ -131,7 +131,7 @@ export class GatewayFixture implements AsyncDisposable {
     rebuild.resume();
     const server = await serveForTest((app) =>
       app
-        .use(rebuildRoutes(rebuild, sessions.keys))
+        .use(rebuildRoutes(rebuild, sessions.verifier))
         .use(gatewayRoutes({ store, sessions, messaging, demoSignIn: true, outboxLimit: 100 })),
     );
     return { messaging, store, sessions, rebuild, server };

@@ -1,4 +1,4 @@
-import { allMessages, allTopics } from "@distributed-messaging/contracts";
+import { allMessages, allTopics, tokenClaims } from "@distributed-messaging/contracts";
 import {
   type DataOf,
   deadLetterTopic,
@@ -19,7 +19,8 @@ import {
   issueToken,
   type Role,
   type SigningKey,
-} from "@distributed-messaging/service/identity/auth";
+  TokenVerifier,
+} from "@distributed-messaging/service/identity";
 import { serveForTest, type TestServer } from "@distributed-messaging/service/testing";
 import { notificationHandlers } from "../handlers.ts";
 import { notificationRoutes } from "../http.ts";
@@ -69,7 +70,7 @@ export class NotificationFixture implements AsyncDisposable {
 
   tokenOf(customerId: string, role: Role = "customer"): Promise<string> {
     const { privateJwk, keyId } = this.#key;
-    return issueToken(privateJwk, { keyId, customerId, role, now: Date.now(), ttlS: 3600 });
+    return issueToken(privateJwk, { ...tokenClaims, keyId, customerId, role, now: Date.now(), ttlS: 3600 });
   }
 
   /** Publishes an event of the order service. */

@@ -1,12 +1,14 @@
 import { DomainError, encode, type Message, message } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { Letter, TestService } from "../../messaging/testing/kit.ts";
-import { generateSigningKey, issueToken, type Role, type SigningKey } from "../identity/auth.ts";
+import { generateSigningKey, issueToken, type Role, type SigningKey, TokenVerifier } from "../identity.ts";
 import { serveForTest, type TestServer } from "../testing.ts";
 import { deadLetterRoutes } from "./dead-letters.ts";
 
 /** Whoever loads this file first makes its tokens, and the last test to use them may be minutes away. */
 const A_DAY_S = 24 * 60 * 60;
+
+const claims = { issuer: "test", audience: "test" };
 
 /** The key that the bench's service knows. */
 const key: SigningKey = await generateSigningKey();
@@ -14,7 +16,7 @@ const key: SigningKey = await generateSigningKey();
 /** @param signedWith the key of the store, unless a test has another */
 export function tokenOf(role: Role, customerId = "alice", signedWith: SigningKey = key): Promise<string> {
   const { privateJwk, keyId } = signedWith;
-  return issueToken(privateJwk, { customerId, role, keyId, now: Date.now(), ttlS: A_DAY_S });
+  return issueToken(privateJwk, { ...claims, customerId, role, keyId, now: Date.now(), ttlS: A_DAY_S });
 }
 
 const admin = await tokenOf("admin");
@@ -37,8 +39,10 @@ export class DeadLetterBench {
     const service: TestService = new TestService(({ text }) => {
       if (bench.refused.has(text)) throw new DomainError(`no ${text}`);
     });
-    const keys = (keyId: string) => (keyId === key.keyId ? key.publicJwk : undefined);
-    const server = await serveForTest((app) => app.use(deadLetterRoutes(service.kit.deadLetterAdmin, keys)));
+    const verifier = new TokenVerifier(claims, (id) => (id === key.keyId ? key.publicJwk : undefined));
+    const server = await serveForTest((app) =>
+      app.use(deadLetterRoutes(service.kit.deadLetterAdmin, verifier)),
+    );
     const bench = new DeadLetterBench(service, server, `${server.url}/dead-letters`);
     service.kit.start();
     return bench;

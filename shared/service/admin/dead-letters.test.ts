@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { letters } from "../../messaging/testing/kit.ts";
-import { generateSigningKey } from "../identity/auth.ts";
+import { generateSigningKey } from "../identity.ts";
 import { DeadLetterBench, letter, tokenOf } from "./dead-letter-fixture.ts";
 
 let bench: DeadLetterBench;

@@ -12,8 +12,7 @@ import { durationToMs } from "../duration.ts";
 import { ServiceError } from "../errors.ts";
 import { DurationText, IntegerParam } from "../http/params.ts";
 import { storing } from "../http/write.ts";
-import { authenticate, requireAdmin } from "../identity/auth.ts";
-import type { KeyLookup } from "../identity/tokens.ts";
+import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
 import * as views from "./dead-letter-views.ts";
 
 /** Letters on one page. */
@@ -70,10 +69,10 @@ const byId = { params: Type.Object({ id: Id }) };
  * What an admin does with a service's dead letters: list, look, mend, replay, discard. Everything that changes
  * something is written down with who did it. All of it asks for an admin's token.
  */
-export function deadLetterRoutes(desk: DeadLetterAdmin, keys: KeyLookup) {
+export function deadLetterRoutes(desk: DeadLetterAdmin, verifier: TokenVerifier) {
   return new Elysia({ prefix: "/dead-letters" })
     .derive(async ({ request }) => {
-      const identity = await authenticate(request, keys);
+      const identity = await authenticate(request, verifier);
       requireAdmin(identity);
       return { actor: identity.customerId };
     })

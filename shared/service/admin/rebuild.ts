@@ -13,8 +13,7 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { type CommonConfig, kafkaSettings } from "../defaults.ts";
 import { storing } from "../http/write.ts";
-import { authenticate, requireAdmin } from "../identity/auth.ts";
-import type { KeyLookup } from "../identity/tokens.ts";
+import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
 import type { Service } from "../run.ts";
 
 export interface RebuildParts {
@@ -55,10 +54,10 @@ export function startRebuild(service: Service, parts: RebuildParts): Rebuild {
 const Request = Type.Optional(Type.Object({ dropUnaccounted: Type.Optional(Type.Boolean()) }, closed));
 
 /** How an admin has a service's copies made anew, and sees how far that is. */
-export function rebuildRoutes(rebuild: Rebuild, keys: KeyLookup) {
+export function rebuildRoutes(rebuild: Rebuild, verifier: TokenVerifier) {
   const security = [{ bearer: [] }];
   return new Elysia({ prefix: "/rebuild" })
-    .derive(async ({ request }) => requireAdmin(await authenticate(request, keys)))
+    .derive(async ({ request }) => requireAdmin(await authenticate(request, verifier)))
     .get("", () => shown(rebuild.status()), {
       detail: { summary: "How the last rebuild stands (admin)", security },
     })

@@ -4,14 +4,15 @@ import {
   authenticate,
   generateSigningKey,
   issueToken,
-  type KeyLookup,
-} from "../identity/auth.ts";
+  TokenVerifier,
+} from "../identity.ts";
 import { rawRequest, serveForTest } from "../testing.ts";
 import type { createHttpApp } from "./app.ts";
 
 const key = await generateSigningKey();
-const keys: KeyLookup = (keyId) => (keyId === key.keyId ? key.publicJwk : undefined);
-const claims = { customerId: "CUSTOMER_001", role: "customer", keyId: key.keyId } as const;
+const system = { issuer: "test", audience: "test" };
+const verifier = new TokenVerifier(system, (id) => (id === key.keyId ? key.publicJwk : undefined));
+const claims = { ...system, customerId: "CUSTOMER_001", role: "customer", keyId: key.keyId } as const;
 const token = await issueToken(key.privateJwk, { ...claims, now: Date.now(), ttlS: 60 });
 const expired = await issueToken(key.privateJwk, { ...claims, now: Date.now() - 3_600_000, ttlS: 60 });
 
@@ -21,7 +22,7 @@ const expired = await issueToken(key.privateJwk, { ...claims, now: Date.now() - 
  */
 function routes(app: ReturnType<typeof createHttpApp>) {
   app
-    .resolve(async ({ request }) => ({ identity: await authenticate(request, keys) }))
+    .resolve(async ({ request }) => ({ identity: await authenticate(request, verifier) }))
     .get("/notifications", ({ identity }) => ({ of: identity.customerId }))
     .ws("/notifications", {
       upgrade: ({ request, set }) => {

@@ -7,23 +7,26 @@ import {
   type JWTPayload,
   SignJWT,
 } from "jose";
-import { ServiceError } from "../errors.ts";
+import { ServiceError } from "./errors.ts";
 import {
   acceptSubprotocol,
   authenticate,
   generateSigningKey,
   issueToken,
   type KeyLookup,
+  type PublicJwk,
   requireAdmin,
-  verifyToken,
-} from "./auth.ts";
+  TokenVerifier,
+} from "./identity.ts";
 
 const now = Date.UTC(2026, 0, 1);
 const key = await generateSigningKey();
 const other = await generateSigningKey();
+const system = { issuer: "https://issuer.example", audience: "example" };
 const keys: KeyLookup = (keyId) => (keyId === key.keyId ? key.publicJwk : undefined);
+const verifier = new TokenVerifier(system, keys);
 const alice = { customerId: "CUSTOMER_001", role: "customer" } as const;
-const token = await issueToken(key.privateJwk, { ...alice, keyId: key.keyId, now, ttlS: 3600 });
+const token = await issueToken(key.privateJwk, { ...system, ...alice, keyId: key.keyId, now, ttlS: 3600 });
 
 async function codeOf(attempt: Promise<unknown>): Promise<string> {
   try {
@@ -46,43 +49,58 @@ describe("a signing key", () => {
   });
 });
 
-describe("verifyToken", () => {
-  test("tells who bears it and until when", async () => {
-    expect(await verifyToken(token, keys, now)).toEqual({ ...alice, expiresAt: now + 3_600_000 });
+describe("a token", () => {
+  test("identifies its bearer until it expires", async () => {
+    expect(await verifier.verify(token, now)).toEqual({ ...alice, expiresAt: now + 3_600_000 });
     const admin = await issueToken(key.privateJwk, {
+      ...system,
       customerId: "root",
       role: "admin",
       keyId: key.keyId,
       now,
       ttlS: 1,
     });
-    expect((await verifyToken(admin, keys, now)).role).toBe("admin");
+    expect((await verifier.verify(admin, now)).role).toBe("admin");
   });
 
-  test("looks at the key and the time again for a token that it has seen", async () => {
-    const seen = await issueToken(key.privateJwk, { ...alice, keyId: key.keyId, now, ttlS: 60 });
-    expect(await codeOf(verifyToken(seen, keys, now))).toBe("accepted");
-    expect(await codeOf(verifyToken(seen, () => undefined, now))).toBe("token-invalid");
-    expect(await codeOf(verifyToken(seen, () => other.publicJwk, now))).toBe("token-invalid");
-    expect(await codeOf(verifyToken(seen, keys, now + 70_000))).toBe("token-expired");
-    expect(await codeOf(verifyToken(seen, keys, now))).toBe("accepted");
+  test("is checked against key and time each time it is used", async () => {
+    const seen = await issueToken(key.privateJwk, { ...system, ...alice, keyId: key.keyId, now, ttlS: 60 });
+    let published: PublicJwk | undefined = key.publicJwk;
+    const one = new TokenVerifier(system, () => published);
+    expect(await codeOf(one.verify(seen, now))).toBe("accepted");
+    published = undefined;
+    expect(await codeOf(one.verify(seen, now))).toBe("token-invalid");
+    published = other.publicJwk;
+    expect(await codeOf(one.verify(seen, now))).toBe("token-invalid");
+    published = key.publicJwk;
+    expect(await codeOf(one.verify(seen, now + 70_000))).toBe("token-expired");
+    expect(await codeOf(one.verify(seen, now))).toBe("accepted");
   });
 
-  test("is lenient with clocks by seconds, not by minutes", async () => {
-    expect(await codeOf(verifyToken(token, keys, now + 3_602_000))).toBe("accepted");
-    expect(await codeOf(verifyToken(token, keys, now + 3_610_000))).toBe("token-expired");
+  test.each([{ issuer: "someone" }, { audience: "someone" }])(
+    "is refused by a verifier of another system, also after its own accepted it: %p",
+    async (change) => {
+      expect(await codeOf(verifier.verify(token, now))).toBe("accepted");
+      const foreign = new TokenVerifier({ ...system, ...change }, keys);
+      expect(await codeOf(foreign.verify(token, now))).toBe("token-invalid");
+    },
+  );
+
+  test("tolerates seconds of clock skew, not minutes", async () => {
+    expect(await codeOf(verifier.verify(token, now + 3_602_000))).toBe("accepted");
+    expect(await codeOf(verifier.verify(token, now + 3_610_000))).toBe("token-expired");
   });
 
-  test("refuses a token of a key that nobody published, or signed with another key", async () => {
-    const claims = { ...alice, now, ttlS: 60 };
+  test("is refused when its key is not published, or it is signed with another key", async () => {
+    const claims = { ...system, ...alice, now, ttlS: 60 };
     const unknown = await issueToken(other.privateJwk, { ...claims, keyId: other.keyId });
     const forged = await issueToken(other.privateJwk, { ...claims, keyId: key.keyId });
-    expect(await codeOf(verifyToken(unknown, keys, now))).toBe("token-invalid");
-    expect(await codeOf(verifyToken(forged, keys, now))).toBe("token-invalid");
+    expect(await codeOf(verifier.verify(unknown, now))).toBe("token-invalid");
+    expect(await codeOf(verifier.verify(forged, now))).toBe("token-invalid");
   });
 
-  test("refuses every other algorithm", async () => {
-    const claims = { role: "admin", sub: "x", iss: "distributed-messaging", aud: "distributed-messaging" };
+  test("is refused with any other algorithm", async () => {
+    const claims = { role: "admin", sub: "x", iss: system.issuer, aud: system.audience };
     const payload = encode({ ...claims, exp: now / 1000 + 60 });
     const none = `${encode({ alg: "none", kid: key.keyId })}.${payload}.`;
     const hmac = await new SignJWT(claims)
@@ -95,15 +113,15 @@ describe("verifyToken", () => {
       .setExpirationTime(now / 1000 + 60)
       .sign(pair.privateKey);
     for (const forged of [none, hmac, ecdsa]) {
-      expect(await codeOf(verifyToken(forged, keys, now))).toBe("token-invalid");
+      expect(await codeOf(verifier.verify(forged, now))).toBe("token-invalid");
     }
   });
 
-  test("refuses a token with any character changed", async () => {
+  test("is refused with any character changed", async () => {
     for (let index = 0; index < token.length; index += 7) {
       const changed = token[index] === "A" ? "B" : "A";
       const forged = token.slice(0, index) + changed + token.slice(index + 1);
-      expect(await codeOf(verifyToken(forged, keys, now))).not.toBe("accepted");
+      expect(await codeOf(verifier.verify(forged, now))).not.toBe("accepted");
     }
   });
 
@@ -112,22 +130,22 @@ describe("verifyToken", () => {
     ["another audience", { aud: "someone" }],
     ["an unknown role", { role: "root" }],
     ["no role", { role: undefined }],
-    ["a strange customer", { sub: "a b" }],
+    ["a malformed customer id", { sub: "a b" }],
     ["no customer", { sub: undefined }],
     ["no expiry", { exp: undefined }],
-  ])("refuses a well signed token with %s", async (_what, change) => {
+  ])("is refused, though well signed, with %s", async (_what, change) => {
     const claims = {
       role: "customer",
       sub: "c",
-      iss: "distributed-messaging",
-      aud: "distributed-messaging",
+      iss: system.issuer,
+      aud: system.audience,
       exp: now / 1000 + 60,
     };
     // jose's type has no undefined claims; they are what is tested.
     const signed = await new SignJWT({ ...claims, ...change } as JWTPayload)
       .setProtectedHeader({ alg: "EdDSA", kid: key.keyId })
       .sign(await importJWK({ ...key.privateJwk }, "EdDSA"));
-    expect(await codeOf(verifyToken(signed, keys, now))).toBe("token-invalid");
+    expect(await codeOf(verifier.verify(signed, now))).toBe("token-invalid");
   });
 
   test.each([
@@ -139,19 +157,19 @@ describe("verifyToken", () => {
     `${"x".repeat(700)}.${"x".repeat(700)}.x`,
     "é.é.é",
     "null",
-  ])("refuses rubbish", async (rubbish) =>
-    expect(await codeOf(verifyToken(rubbish, keys, now))).toBe("token-invalid"),
+  ])("is refused when malformed", async (malformed) =>
+    expect(await codeOf(verifier.verify(malformed, now))).toBe("token-invalid"),
   );
 
-  test("refuses a token whose key cannot be read", async () => {
-    const broken: KeyLookup = () => ({ kty: "OKP", crv: "Ed25519", x: "!" });
-    expect(await codeOf(verifyToken(token, broken, now))).toBe("token-invalid");
+  test("is refused when its key cannot be read", async () => {
+    const broken = new TokenVerifier(system, () => ({ kty: "OKP", crv: "Ed25519", x: "!" }));
+    expect(await codeOf(broken.verify(token, now))).toBe("token-invalid");
   });
 });
 
 describe("authenticate", () => {
   const ask = (headers: Record<string, string>, query = "") =>
-    authenticate(new Request(`http://h/orders${query}`, { headers }), keys, now);
+    authenticate(new Request(`http://h/orders${query}`, { headers }), verifier, now);
   const upgrade = { upgrade: "websocket" };
 
   test("takes the Authorization header, its scheme in any case", async () => {

@@ -1,6 +1,10 @@
 import { describeProvisioned, ProvisionFailed, provision } from "@distributed-messaging/redpanda/provision";
-import { ConfigError, commonSettings, loadConfig } from "@distributed-messaging/service/config";
-import { kafkaSettings } from "@distributed-messaging/service/defaults";
+import {
+  ConfigError,
+  commonSettings,
+  kafkaSettings,
+  loadConfig,
+} from "@distributed-messaging/service/config";
 import { storeTopics } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
 import { runCommand } from "./command/command.ts";

@@ -1,15 +1,8 @@
 import { mkdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import {
-  errorText,
-  type Migration,
-  migrate,
-  openDatabase,
-  type ServiceDatabase,
-} from "@distributed-messaging/messaging";
+import { errorText, migrate, openDatabase, type ServiceDatabase } from "@distributed-messaging/messaging";
 import { kitMigrations } from "@distributed-messaging/messaging/internal";
-import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
-import { ROOT } from "@distributed-messaging/supervisor/store";
+import { type ServiceName, serviceNames, services } from "@distributed-messaging/services/registry";
 import { runCommand } from "./command/command.ts";
 import { readSettings, UsageError } from "./start/settings.ts";
 
@@ -37,14 +30,12 @@ async function main(): Promise<number> {
 
 /** @returns what is wrong with the database; `undefined` when nothing is */
 async function prepare(name: ServiceName, path: string): Promise<string | undefined> {
-  const { migrations }: { migrations: readonly Migration[] } = await import(
-    join(ROOT, "services", name, "migrations/index.ts")
-  );
+  const { service } = await services[name].load();
   let database: ServiceDatabase | undefined;
   try {
     database = openDatabase(path);
     migrate(database, "messaging", kitMigrations);
-    migrate(database, name, migrations);
+    migrate(database, name, service.migrations);
     const row = database.sql.query<{ integrity_check: string }, []>("PRAGMA integrity_check(1)").get();
     return row?.integrity_check === "ok" ? undefined : `DAMAGED: ${row?.integrity_check}`;
   } catch (error) {

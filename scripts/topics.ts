@@ -1,7 +1,11 @@
 import { silentLogger } from "@distributed-messaging/messaging";
 import { KafkaInspector, type TopicState } from "@distributed-messaging/messaging/kafka";
-import { ConfigError, commonSettings, loadConfig } from "@distributed-messaging/service/config";
-import { kafkaSettings } from "@distributed-messaging/service/defaults";
+import {
+  ConfigError,
+  commonSettings,
+  kafkaSettings,
+  loadConfig,
+} from "@distributed-messaging/service/config";
 import { Type } from "@sinclair/typebox";
 import { runCommand } from "./command/command.ts";
 import { table } from "./command/table.ts";

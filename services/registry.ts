@@ -1,27 +1,40 @@
 import { allTopics } from "@distributed-messaging/contracts/topics";
 import { deadLetterTopic, type Topic } from "@distributed-messaging/messaging/contract";
+import type { Composition } from "@distributed-messaging/service/composition";
 
-/** How a service is found: the setting that gives its HTTP port, and its port when nothing is set. */
 interface Registration {
+  /** The setting that gives the HTTP port. */
   readonly setting: string;
+  /** The HTTP port when the setting is not set. */
   readonly port: number;
+  /** Loaded on demand: most readers of this list need no more than the names and the ports. */
+  load(): Promise<{ readonly service: Composition }>;
 }
 
 /**
- * Every service of the store, in the order in which they are shown. Everything that concerns all services reads this
- * list: `npm start`, the supervisor, compose.yaml, the topics, the tests.
+ * Every service of the store, in the order in which they are shown. This is the only list: `npm start`, the
+ * supervisor, the topics, the AsyncAPI document, the containers, the simulation and the tests read it.
  */
-export const services = {
-  "api-gateway": { setting: "API_GATEWAY_PORT", port: 8900 },
-  inventory: { setting: "INVENTORY_PORT", port: 8901 },
-  order: { setting: "ORDER_PORT", port: 8902 },
-  notification: { setting: "NOTIFICATION_PORT", port: 8903 },
+const registered = {
+  "api-gateway": {
+    setting: "API_GATEWAY_PORT",
+    port: 8900,
+    load: () => import("./api-gateway/service.ts"),
+  },
+  inventory: { setting: "INVENTORY_PORT", port: 8901, load: () => import("./inventory/service.ts") },
+  order: { setting: "ORDER_PORT", port: 8902, load: () => import("./order/service.ts") },
+  notification: {
+    setting: "NOTIFICATION_PORT",
+    port: 8903,
+    load: () => import("./notification/service.ts"),
+  },
 } as const satisfies Readonly<Record<string, Registration>>;
 
-export type ServiceName = keyof typeof services;
+export type ServiceName = keyof typeof registered;
+export const services: Readonly<Record<ServiceName, Registration>> = registered;
 
 // Sound: the keys of a constant are those that its type names.
-export const serviceNames = Object.keys(services) as readonly ServiceName[];
+export const serviceNames = Object.keys(registered) as readonly ServiceName[];
 
 /** Makes something for each service, by its name. */
 export function forEachService<T>(make: (name: ServiceName) => T): Record<ServiceName, T> {

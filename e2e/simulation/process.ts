@@ -36,13 +36,13 @@ export class Process<Parts> {
   #cancelStart = () => {};
 
   constructor(definition: ServiceDefinition<Parts>, surroundings: Surroundings, mutation: ServiceMutation) {
-    this.name = definition.name;
+    this.name = definition.composition.name;
     this.#definition = definition;
     this.#surroundings = surroundings;
     this.#mutation = mutation;
     this.#retry = surroundings.prng.chance(0.5) ? defaultRetryPolicy : QUICK_RETRY;
     this.handlerWatch = new HandlerWatch({ service: this.name, ...surroundings });
-    this.disk = new Disk(this.name, definition.migrations, mutation);
+    this.disk = new Disk(this.name, definition.composition.migrations, mutation);
   }
 
   start(): void {
@@ -57,7 +57,7 @@ export class Process<Parts> {
       this.running = running;
       running.messaging.start();
       running.rebuild?.resume();
-      this.#definition.started(running).catch((error: unknown) => {
+      running.started().catch((error: unknown) => {
         if (life.alive) this.crash(`could not start: ${String(error)}`);
       });
     } catch (error) {

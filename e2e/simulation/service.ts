@@ -1,15 +1,13 @@
-import { allMessages } from "@distributed-messaging/contracts";
-import {
-  deadLetterTopic,
-  type Handler,
-  type Logger,
+import type {
+  Handler,
+  Logger,
   Messaging,
-  type Migration,
   Rebuild,
-  type RetryPolicy,
-  type ServiceDatabase,
-  type TimerHandler,
+  RetryPolicy,
+  ServiceDatabase,
 } from "@distributed-messaging/messaging";
+import { assemble as assembleService, type Composition } from "@distributed-messaging/service/composition";
+import { type CommonConfig, type Environment, loadConfig } from "@distributed-messaging/service/config";
 import type { Faults } from "./faults.ts";
 import type { HandlerWatch } from "./handler-watch.ts";
 import type { Incarnation } from "./incarnation.ts";
@@ -20,21 +18,13 @@ import type { ProcessRuntime } from "./process-runtime.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { Trace } from "./trace.ts";
 
-/** A service, as its main puts it together. */
+/** How a service is run in the simulation. */
 export interface ServiceDefinition<Parts> {
-  readonly name: string;
-  readonly migrations: readonly Migration[];
-  build(database: ServiceDatabase): Built<Parts>;
-  /** What main does once messages flow. A rejection ends the process, as it ends main. */
-  started(running: Running<Parts>): Promise<unknown>;
-}
-
-interface Built<Parts> {
-  readonly parts: Parts;
-  readonly handlers: readonly Handler[];
-  readonly timers?: readonly TimerHandler[];
-  /** The copies that it can make anew: who keeps them, and where. */
-  readonly copies?: { readonly handlers: readonly Handler[]; readonly tables: readonly string[] };
+  readonly composition: Composition<CommonConfig, Parts>;
+  /** Settings that differ from their defaults. */
+  readonly env?: Environment;
+  /** Replaces what the service does once its messaging runs. A rejection ends the process. */
+  started?(running: Running<Parts>): Promise<unknown>;
 }
 
 /** A life of a service, with everything in it. */
@@ -45,6 +35,7 @@ export interface Running<Parts> {
   readonly parts: Parts;
   readonly handlers: readonly Handler[];
   readonly newId: () => string;
+  readonly started: () => Promise<unknown>;
   stopping: boolean;
 }
 
@@ -75,29 +66,35 @@ export function assemble<Parts>(
   },
 ): Running<Parts> {
   const { incarnation, database, transport, runtime, handlerWatch, retry, trace } = world;
-  const { name: service } = definition;
-  const { parts, handlers, timers = [], copies } = definition.build(database);
-  const log = logTo(trace, service);
-  const messaging = new Messaging({
-    service,
-    database,
-    transport,
-    definitions: allMessages,
-    handlers: handlerWatch.watch(handlers, database, incarnation),
-    timers: [...timers, ...handlerWatch.timers(database)],
-    deadLetterTopic: deadLetterTopic(service).name,
-    runtime,
-    log,
-    retry,
-  });
-  const { unitOfWork } = messaging;
-  const rebuild =
-    copies &&
-    new Rebuild({
-      ...copies,
-      ...{ service, database, unitOfWork, subscriber: transport, definitions: allMessages, runtime, log },
-    });
-  return { incarnation, messaging, rebuild, parts, handlers, newId: () => runtime.newId(), stopping: false };
+  const { composition, env = {} } = definition;
+  const watched: typeof composition = {
+    ...composition,
+    compose(inDatabase, config) {
+      const composed = composition.compose(inDatabase, config);
+      const handlers = handlerWatch.watch(composed.handlers, database, incarnation);
+      return {
+        ...composed,
+        handlers,
+        timers: [...(composed.timers ?? []), ...handlerWatch.timers(database)],
+      };
+    },
+  };
+  const { messaging, rebuild, parts, handlers, started } = assembleService(
+    watched,
+    loadConfig(composition.config, env, composition.name),
+    { database, connect: () => transport, runtime, log: logTo(trace, composition.name), retry },
+  );
+  const running: Running<Parts> = {
+    incarnation,
+    messaging,
+    rebuild,
+    parts,
+    handlers,
+    newId: () => runtime.newId(),
+    started: async () => (definition.started ? definition.started(running) : started?.(messaging.unitOfWork)),
+    stopping: false,
+  };
+  return running;
 }
 
 function logTo(trace: Trace, service: string): Logger {

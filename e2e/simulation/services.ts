@@ -1,20 +1,13 @@
-import { gatewayHandlers } from "@distributed-messaging/api-gateway/handlers";
-import { migrations as gatewayMigrations } from "@distributed-messaging/api-gateway/migrations/index";
-import { GatewayStore, projections } from "@distributed-messaging/api-gateway/store";
-import { SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
-import { changeProduct, inventoryHandlers } from "@distributed-messaging/inventory/handlers";
-import { migrations as inventoryMigrations } from "@distributed-messaging/inventory/migrations/index";
-import { InventoryStore } from "@distributed-messaging/inventory/store";
-import { notificationHandlers } from "@distributed-messaging/notification/handlers";
-import { migrations as notificationMigrations } from "@distributed-messaging/notification/migrations/index";
-import { NotificationStore } from "@distributed-messaging/notification/store";
-import { orderHandlers, orderTimers } from "@distributed-messaging/order/handlers";
-import { migrations as orderMigrations } from "@distributed-messaging/order/migrations/index";
-import { OrderStore } from "@distributed-messaging/order/store";
-import { SigningKeys } from "@distributed-messaging/service/identity";
+import { service as gatewayService } from "@distributed-messaging/api-gateway/service";
+import { changeProduct } from "@distributed-messaging/inventory/handlers";
+import { service as inventoryService } from "@distributed-messaging/inventory/service";
+import { service as notificationService } from "@distributed-messaging/notification/service";
+import { service as orderService } from "@distributed-messaging/order/service";
+import type { PartsOf } from "@distributed-messaging/service/composition";
+import { serviceNames, services } from "@distributed-messaging/services/registry";
 import type { ServiceDefinition } from "./process.ts";
 
-/** A product as the inventory begins with it. */
+/** A product in the inventory's initial stock. */
 export interface StockedProduct {
   readonly productId: string;
   readonly name: string;
@@ -22,71 +15,31 @@ export interface StockedProduct {
   readonly onHand: number;
 }
 
-export interface GatewayParts {
-  readonly store: GatewayStore;
-}
-export interface OrderParts {
-  readonly store: OrderStore;
-}
-export interface InventoryParts {
-  readonly store: InventoryStore;
-}
-export interface NotificationParts {
-  readonly store: NotificationStore;
-}
+export type GatewayParts = PartsOf<typeof gatewayService>;
+export type OrderParts = PartsOf<typeof orderService>;
+export type InventoryParts = PartsOf<typeof inventoryService>;
+export type NotificationParts = PartsOf<typeof notificationService>;
 
-/**
- * The gateway publishes its signing key at every start. The key itself is made up: making a real one takes
- * chance and time that no seed controls, and nothing here checks tokens.
- */
+/** A real key takes randomness and time that no seed controls. Nothing in the simulation checks a signature. */
+const publicJwk = { kty: "OKP", crv: "Ed25519", x: "x".repeat(43) } as const;
+const signingKey = { keyId: "gateway-key", publicJwk, privateJwk: { ...publicJwk, d: "d".repeat(43) } };
+
 export const gateway: ServiceDefinition<GatewayParts> = {
-  name: "api-gateway",
-  migrations: gatewayMigrations,
-  build(database) {
-    const store = new GatewayStore(database);
-    const handlers = gatewayHandlers(store);
-    return { parts: { store }, handlers, copies: { handlers, tables: projections } };
-  },
-  started: ({ messaging }) =>
-    messaging.unitOfWork.run((transaction) =>
-      transaction.emit(SigningKeyPublished, {
-        keyId: "gateway-key",
-        publicKey: { kty: "OKP", crv: "Ed25519", x: "x".repeat(43) },
-      }),
-    ),
+  composition: gatewayService,
+  started: ({ parts: { sessions }, messaging }) =>
+    sessions.publishKey(messaging.unitOfWork, () => Promise.resolve(signingKey)),
 };
 
-/** @param backorderTtlMs for how long an order may wait for stock */
+/** @param backorderTtlMs how long an order may wait for stock */
 export function order(backorderTtlMs: number): ServiceDefinition<OrderParts> {
-  return {
-    name: "order",
-    migrations: orderMigrations,
-    build(database) {
-      const store = new OrderStore(database);
-      const handlers = [
-        ...orderHandlers(store, backorderTtlMs),
-        new SigningKeys(database, SigningKeyPublished, tokenClaims).handler,
-      ];
-      return { parts: { store }, handlers, timers: orderTimers(store, backorderTtlMs) };
-    },
-    started: () => Promise.resolve(),
-  };
+  return { composition: orderService, env: { BACKORDER_TTL: `${backorderTtlMs}ms` } };
 }
 
-/** @param products what it begins with: those that it does not have yet are added at each start */
+/** @param products the initial stock: each start adds the products that are missing */
 export function inventory(products: readonly StockedProduct[]): ServiceDefinition<InventoryParts> {
   return {
-    name: "inventory",
-    migrations: inventoryMigrations,
-    build(database) {
-      const parts = { store: new InventoryStore(database) };
-      const handlers = [
-        ...inventoryHandlers(parts.store),
-        new SigningKeys(database, SigningKeyPublished, tokenClaims).handler,
-      ];
-      return { parts, handlers };
-    },
-    started: ({ messaging, parts: { store } }) =>
+    composition: inventoryService,
+    started: ({ parts: { store }, messaging }) =>
       messaging.unitOfWork.run((transaction) => {
         const missing = products.filter(({ productId }) => store.product(productId) === undefined);
         for (const product of missing) changeProduct(store, { ...product, reserved: 0 }, transaction);
@@ -94,18 +47,13 @@ export function inventory(products: readonly StockedProduct[]): ServiceDefinitio
   };
 }
 
-export const notification: ServiceDefinition<NotificationParts> = {
-  name: "notification",
-  migrations: notificationMigrations,
-  build(database) {
-    const parts = { store: new NotificationStore(database) };
-    const handlers = notificationHandlers(parts.store, () => {});
-    const copies = { handlers, tables: ["notifications"] };
-    return {
-      parts,
-      handlers: [...handlers, new SigningKeys(database, SigningKeyPublished, tokenClaims).handler],
-      copies,
-    };
-  },
-  started: () => Promise.resolve(),
-};
+export const notification: ServiceDefinition<NotificationParts> = { composition: notificationService };
+
+const known = [gatewayService, orderService, inventoryService, notificationService].map(({ name }) => name);
+
+/** The registered services that the simulation knows nothing about: they run with their default settings. */
+export const others: readonly ServiceDefinition<unknown>[] = await Promise.all(
+  serviceNames
+    .filter((name) => !known.includes(name))
+    .map(async (name) => ({ composition: (await services[name].load()).service })),
+);

@@ -93,8 +93,8 @@ export class World implements Surroundings {
     const make = <Parts>(definition: ServiceDefinition<Parts>) =>
       new Process(
         definition,
-        { ...this, prng: prng.fork(definition.name) },
-        options.mutation?.create(definition.name) ?? {},
+        { ...this, prng: prng.fork(definition.composition.name) },
+        options.mutation?.create(definition.composition.name) ?? {},
       );
     this.gateway = make(services.gateway);
     const ttl = prng.fork("backorder time to live");
@@ -102,7 +102,13 @@ export class World implements Surroundings {
     this.order = make(services.order(this.patient ? LONG_WAIT_MS : ttl.between(1_000, SHORT_WAIT_MS)));
     this.inventory = make(services.inventory(this.products));
     this.notification = make(services.notification);
-    this.processes = [this.gateway, this.order, this.inventory, this.notification];
+    this.processes = [
+      this.gateway,
+      this.order,
+      this.inventory,
+      this.notification,
+      ...services.others.map((definition) => make(definition)),
+    ];
     this.operator = new Operator(this);
     const town = { surroundings: this, gateway: this.gateway };
     this.workload = new Workload(options.orders, this.products, town, prng.fork("workload"));

@@ -22,10 +22,6 @@ function repository(): Map<string, string> {
 const known = [
   "e2e/simulation/",
   "services/api-gateway/page/bundle.test.ts imports services/",
-  "services/order/package.json declares elysia",
-  "shared/service/admin/rebuild.ts imports shared/contracts",
-  "shared/service/defaults.ts imports shared/contracts",
-  "shared/service/identity/signing-keys",
   "shared/service/telemetry/otlp.ts → ",
 ];
 

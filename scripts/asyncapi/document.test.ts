@@ -25,11 +25,12 @@ interface Document {
   };
 }
 
-const document: Document = JSON.parse(asyncApiText());
+const document: Document = JSON.parse(await asyncApiText());
 
-test("docs/asyncapi.json is what the code says", () => {
+test("docs/asyncapi.json is up to date", async () => {
   const written = readFileSync(join(ROOT, ASYNCAPI_FILE), "utf8");
-  if (written !== asyncApiText()) throw new Error(`${ASYNCAPI_FILE} is out of date: bun run asyncapi`);
+  if (written !== (await asyncApiText()))
+    throw new Error(`${ASYNCAPI_FILE} is out of date: bun run asyncapi`);
 });
 
 describe("the AsyncAPI document", () => {

@@ -1,33 +1,20 @@
-import { gatewayHandlers } from "@distributed-messaging/api-gateway/handlers";
-import { migrations as gatewayMigrations } from "@distributed-messaging/api-gateway/migrations/index";
-import { GatewayStore } from "@distributed-messaging/api-gateway/store";
-import { allMessages, SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
-import { inventoryHandlers } from "@distributed-messaging/inventory/handlers";
-import { migrations as inventoryMigrations } from "@distributed-messaging/inventory/migrations/index";
-import { InventoryStore } from "@distributed-messaging/inventory/store";
+import { allMessages } from "@distributed-messaging/contracts";
+import { type MessageDefinition, migrate, openDatabase } from "@distributed-messaging/messaging";
+import { asyncApi } from "@distributed-messaging/messaging/asyncapi";
+import { loadConfig } from "@distributed-messaging/service/config";
 import {
-  type Handler,
-  type MessageDefinition,
-  type Migration,
-  migrate,
-  openDatabase,
-  type ServiceDatabase,
-} from "@distributed-messaging/messaging";
-import { type AsyncApiOptions, asyncApi } from "@distributed-messaging/messaging/asyncapi";
-import { notificationHandlers } from "@distributed-messaging/notification/handlers";
-import { migrations as notificationMigrations } from "@distributed-messaging/notification/migrations/index";
-import { NotificationStore } from "@distributed-messaging/notification/store";
-import { orderHandlers } from "@distributed-messaging/order/handlers";
-import { migrations as orderMigrations } from "@distributed-messaging/order/migrations/index";
-import { OrderStore } from "@distributed-messaging/order/store";
-import { SigningKeys } from "@distributed-messaging/service/identity";
-import { storeTopics } from "@distributed-messaging/services/registry";
+  type ServiceName,
+  serviceNames,
+  services,
+  storeTopics,
+} from "@distributed-messaging/services/registry";
 
-/** Where the document is kept, from the root of the project. */
+/** The path of the document, from the root of the repository. */
 export const ASYNCAPI_FILE = "docs/asyncapi.json";
 
-/** The store's AsyncAPI document as it should be. */
-export function asyncApiText(): string {
+/** The AsyncAPI document of the registered services. */
+export async function asyncApiText(): Promise<string> {
+  const handled = await Promise.all(serviceNames.map(async (name) => [name, await handledBy(name)] as const));
   const document = asyncApi({
     title: "The messages of the store",
     version: "0.1.0",
@@ -41,38 +28,19 @@ export function asyncApiText(): string {
     },
     topics: storeTopics,
     definitions: allMessages,
-    receivers: receivers(),
+    receivers: Object.fromEntries(handled),
   });
   return `${JSON.stringify(document, null, 2)}\n`;
 }
 
-/** What each service takes: asked of its own handlers, on a database that is gone afterwards. */
-function receivers(): AsyncApiOptions["receivers"] {
-  return {
-    "api-gateway": taken(gatewayMigrations, (database) => gatewayHandlers(new GatewayStore(database))),
-    order: taken(orderMigrations, (database) => [
-      ...orderHandlers(new OrderStore(database)),
-      new SigningKeys(database, SigningKeyPublished, tokenClaims).handler,
-    ]),
-    inventory: taken(inventoryMigrations, (database) => [
-      ...inventoryHandlers(new InventoryStore(database)),
-      new SigningKeys(database, SigningKeyPublished, tokenClaims).handler,
-    ]),
-    notification: taken(notificationMigrations, (database) => [
-      ...notificationHandlers(new NotificationStore(database), () => {}),
-      new SigningKeys(database, SigningKeyPublished, tokenClaims).handler,
-    ]),
-  };
-}
-
-function taken(
-  migrations: readonly Migration[],
-  handlersOn: (database: ServiceDatabase) => readonly Handler[],
-): readonly MessageDefinition[] {
+/** The messages that a service handles. */
+async function handledBy(name: ServiceName): Promise<MessageDefinition[]> {
+  const { service } = await services[name].load();
   const database = openDatabase(":memory:");
   try {
-    migrate(database, "service", migrations);
-    return handlersOn(database).map(({ definition }) => definition);
+    migrate(database, name, service.migrations);
+    const { handlers } = service.compose(database, loadConfig(service.config, {}, name));
+    return handlers.map(({ definition }) => definition);
   } finally {
     database.close();
   }

@@ -11,7 +11,7 @@ import {
 } from "@distributed-messaging/contracts";
 import type { DataOf } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { type Client, GatewayFixture } from "./testing/fixture.ts";
+import { type Client, type GatewayFixture, signIn, startGatewayFixture } from "./testing/fixture.ts";
 
 let gateway: GatewayFixture;
 let ann: Client;
@@ -32,15 +32,15 @@ async function stockIs(change: Partial<typeof cup>): Promise<void> {
 
 async function catalogueHas(change: Partial<typeof cup>): Promise<void> {
   const { version: _, ...shown } = { ...cup, ...change };
-  await eventually(() => Bun.deepEquals(gateway.store.product("CUP"), shown));
+  await eventually(() => Bun.deepEquals(gateway.parts.store.product("CUP"), shown));
 }
 
 beforeEach(async () => {
-  gateway = await GatewayFixture.start();
+  gateway = await startGatewayFixture();
   [ann, bob, admin] = [
-    await gateway.signIn("ANN"),
-    await gateway.signIn("BOB"),
-    await gateway.signIn("ADMIN", "admin"),
+    await signIn(gateway, "ANN"),
+    await signIn(gateway, "BOB"),
+    await signIn(gateway, "ADMIN", "admin"),
   ];
   await stockIs({});
   await catalogueHas({});
@@ -52,7 +52,7 @@ const orderCancelled = (orderId: string, reason: DataOf<typeof OrderCancelled>["
   gateway.publish(OrderCancelled, { orderId, customerId: "ANN", reason });
 
 async function statusIs(orderId: string, status: string): Promise<void> {
-  await eventually(() => gateway.store.order(orderId)?.status === status);
+  await eventually(() => gateway.parts.store.order(orderId)?.status === status);
 }
 
 describe("POST /orders/:orderId/cancel", () => {
@@ -78,7 +78,7 @@ describe("POST /orders/:orderId/cancel", () => {
     expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
     await gateway.restart();
     expect(await ann.cancel("X")).toMatchObject({ status: 202, replayed: true });
-    expect(gateway.emitted(CancelOrder)).toBe(1);
+    expect(gateway.emitted(CancelOrder).length).toBe(1);
   });
 
   test("of an order that is final is a conflict; of a confirmed one it is not", async () => {
@@ -92,7 +92,7 @@ describe("POST /orders/:orderId/cancel", () => {
       status: 409,
       body: { type: "urn:problem-type:order-final", detail: "Order X is cancelled already." },
     });
-    expect(gateway.emitted(CancelOrder)).toBe(1);
+    expect(gateway.emitted(CancelOrder).length).toBe(1);
   });
 
   test("with the key of an accepted request is that request, whatever the order's status is now", async () => {
@@ -113,14 +113,14 @@ describe("POST /orders/:orderId/cancel", () => {
     await ann.place("X");
     for (const answer of [await bob.cancel("X"), await ann.cancel("Y")]) expect(answer.status).toBe(404);
     expect((await ann.cancel("no good id!")).status).toBe(422);
-    expect(gateway.emitted(CancelOrder)).toBe(0);
+    expect(gateway.emitted(CancelOrder).length).toBe(0);
   });
 
   test("takes no body but an empty one: an unknown field is refused", async () => {
     await ann.place("X");
     const refused = await ann.post("/orders/X/cancel", { reason: "too dear" });
     expect(refused).toMatchObject({ status: 422, body: { errors: [{ path: "/reason" }] } });
-    expect(gateway.emitted(CancelOrder)).toBe(0);
+    expect(gateway.emitted(CancelOrder).length).toBe(0);
     expect((await ann.post("/orders/X/cancel", {})).status).toBe(202);
     expect((await ann.cancel("X")).status).toBe(202);
   });
@@ -143,12 +143,12 @@ describe("POST /products/:productId/restock", () => {
       status: 202,
       body: { restockId: expect.any(String), productId: "CUP", quantity: 7 },
     });
-    expect(gateway.emitted(Restock)).toBe(1);
+    expect(gateway.emitted(Restock).length).toBe(1);
   });
 
   test("is for admins", async () => {
     expect((await ann.restock(1)).status).toBe(403);
-    expect(gateway.emitted(Restock)).toBe(0);
+    expect(gateway.emitted(Restock).length).toBe(0);
   });
 
   test("of what is not sold is not found, and an impossible quantity is invalid", async () => {
@@ -176,11 +176,11 @@ describe("POST /products/:productId/restock", () => {
     expect(new Set(answers.map(({ body }) => body.restockId)).size).toBe(1);
     expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
     expect((await admin.restock(8, "key-1")).status).toBe(422);
-    expect(gateway.emitted(Restock)).toBe(1);
+    expect(gateway.emitted(Restock).length).toBe(1);
     // Without a key, each request is a new one.
     await admin.restock(7);
     await admin.restock(7);
-    expect(gateway.emitted(Restock)).toBe(3);
+    expect(gateway.emitted(Restock).length).toBe(3);
   });
 });
 
@@ -194,7 +194,7 @@ describe("the same order again", () => {
       expect({ status, body }).toEqual({ status: 202, body: { orderId: "X", status: "accepted" } });
     }
     expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
-    expect(gateway.emitted(PlaceOrder)).toBe(1);
+    expect(gateway.emitted(PlaceOrder).length).toBe(1);
     gateway.isBrokerDown = false;
     await eventually(() => gateway.broker.records("order.commands").length === 1);
   });
@@ -217,7 +217,7 @@ describe("the same order again", () => {
       errors: [{ path: "/orderId", message: "is taken" }],
     });
     expect((await bob.get("/orders/X")).status).toBe(404);
-    expect(gateway.emitted(PlaceOrder)).toBe(1);
+    expect(gateway.emitted(PlaceOrder).length).toBe(1);
   });
 
   test("keeps its price, though the catalogue has another one now", async () => {

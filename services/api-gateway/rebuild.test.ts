@@ -10,7 +10,7 @@ import {
 } from "@distributed-messaging/contracts";
 import type { DataOf } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { type Client, GatewayFixture } from "./testing/fixture.ts";
+import { type Client, type GatewayFixture, signIn, startGatewayFixture } from "./testing/fixture.ts";
 
 const price = { amount: 1000, currency: "EUR" };
 const ORDERS = 40;
@@ -20,19 +20,19 @@ let ann: Client;
 let admin: Client;
 
 beforeEach(async () => {
-  gateway = await GatewayFixture.start();
-  ann = await gateway.signIn("ANN");
-  admin = await gateway.signIn("ADMIN", "admin");
+  gateway = await startGatewayFixture();
+  ann = await signIn(gateway, "ANN");
+  admin = await signIn(gateway, "ADMIN", "admin");
   for (let version = 1; version <= 20; version += 1) {
     const product = { productId: "CUP", name: "Cup", price, available: 100 - version, version };
     await gateway.publish(StockChanged, product);
   }
   await gateway.publish(ProductWithdrawn, { productId: "OLD", version: 5 });
-  await eventually(() => gateway.store.product("CUP")?.available === 80);
+  await eventually(() => gateway.parts.store.product("CUP")?.available === 80);
   for (let number = 1; number <= ORDERS; number += 1) await confirmed(`X${number}`, number % 2 === 0);
   await ann.place("ACCEPTED", 1, "key-1");
   await ann.cancel("X1");
-  await eventually(() => gateway.store.order(`X${ORDERS}`)?.status === "confirmed");
+  await eventually(() => gateway.parts.store.order(`X${ORDERS}`)?.status === "confirmed");
 });
 afterEach(() => gateway[Symbol.asyncDispose]());
 
@@ -59,7 +59,7 @@ async function content() {
 
 async function rebuilt(dropUnaccounted = false): Promise<Record<string, unknown>> {
   expect((await admin.post("/rebuild", { dropUnaccounted })).status).toBe(202);
-  await eventually(() => ["done", "failed"].includes(gateway.running.rebuild.status().phase));
+  await eventually(() => ["done", "failed"].includes(gateway.rebuild.status().phase));
   return (await admin.get("/rebuild")).body;
 }
 
@@ -111,8 +111,8 @@ describe("the gateway's projections are rebuilt", () => {
     const before = await content();
     await admin.post("/rebuild");
     await gateway.restart();
-    await eventually(() => gateway.running.rebuild.status().phase === "done");
-    expect(gateway.running.rebuild.status()).toMatchObject({ unaccounted: 0 });
+    await eventually(() => gateway.rebuild.status().phase === "done");
+    expect(gateway.rebuild.status()).toMatchObject({ unaccounted: 0 });
     expect(await content()).toEqual(before);
   });
 

@@ -14,6 +14,8 @@ const signingKey = sqliteTable("signing_key", {
   privateKey: text("private_key", { mode: "json" }).$type<PrivateJwk>().notNull(),
 });
 
+type SigningKeyRow = typeof signingKey.$inferSelect;
+
 /** How long a token is valid; then its customer signs in again. */
 const TOKEN_TTL_S = 60 * 60;
 
@@ -29,36 +31,38 @@ interface Session {
 export class Sessions {
   /** Verifies the tokens that this service has signed. */
   readonly verifier: TokenVerifier;
-  readonly #keyId: string;
-  readonly #privateKey: PrivateJwk;
+  readonly #database: ServiceDatabase;
+  #key: SigningKeyRow | undefined;
 
-  private constructor(keyId: string, privateKey: PrivateJwk) {
-    this.#keyId = keyId;
-    this.#privateKey = privateKey;
-    const publicKey = publicHalf(privateKey);
-    this.verifier = new TokenVerifier(tokenClaims, (id) => (id === keyId ? publicKey : undefined));
+  constructor(database: ServiceDatabase) {
+    this.#database = database;
+    this.verifier = new TokenVerifier(tokenClaims, (keyId) =>
+      this.#key?.keyId === keyId ? publicHalf(this.#key.privateKey) : undefined,
+    );
   }
 
   /**
-   * Reads the key, or generates it, and publishes its public half: at every start, so that a broker that lost its
-   * disk receives it again.
+   * Loads the key, or stores a new one, and publishes its public half: at every start, so that a broker that lost
+   * its disk receives it again.
    */
-  static async open({ orm }: ServiceDatabase, unitOfWork: UnitOfWork): Promise<Sessions> {
-    const generated = await generateSigningKey();
-    const { keyId, privateKey } = await unitOfWork.run((transaction) => {
+  async publishKey(unitOfWork: UnitOfWork, generate = generateSigningKey): Promise<void> {
+    const generated = await generate();
+    this.#key = await unitOfWork.run((transaction) => {
+      const { orm } = this.#database;
       const stored = orm.select().from(signingKey).get();
       const key = stored ?? { keyId: generated.keyId, privateKey: generated.privateJwk };
       if (stored === undefined) orm.insert(signingKey).values(key).run();
       transaction.emit(SigningKeyPublished, { keyId: key.keyId, publicKey: publicHalf(key.privateKey) });
       return key;
     });
-    return new Sessions(keyId, privateKey);
   }
 
   async signIn(customerId: string, role: Role, now: number): Promise<Session> {
-    const token = await issueToken(this.#privateKey, {
+    if (this.#key === undefined) throw new Error("the signing key is not loaded yet");
+    const { keyId, privateKey } = this.#key;
+    const token = await issueToken(privateKey, {
       ...tokenClaims,
-      keyId: this.#keyId,
+      keyId,
       customerId,
       role,
       now,

@@ -3,11 +3,12 @@ import { OrderBackordered, OrderConfirmed, OrderPlaced } from "@distributed-mess
 import type { DataOf } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Notification } from "./store.ts";
-import { NotificationFixture } from "./testing/fixture.ts";
+import { type NotificationFixture, startNotificationFixture } from "./testing/fixture.ts";
 
-let service: NotificationFixture;
+let service: NotificationFixture["fixture"];
+let tokenOf: NotificationFixture["tokenOf"];
 beforeEach(async () => {
-  service = await NotificationFixture.start();
+  ({ fixture: service, tokenOf } = await startNotificationFixture());
 });
 afterEach(() => service[Symbol.asyncDispose]());
 
@@ -23,7 +24,7 @@ class Reader {
 
   async connect(): Promise<void> {
     const after = this.received.at(-1)?.seq ?? 0;
-    const url = `${service.running.server.url.replace("http", "ws")}/notifications?after=${after}`;
+    const url = `${service.url.replace("http", "ws")}/notifications?after=${after}`;
     const socket = new WebSocket(url, ["bearer", this.#token]);
     socket.addEventListener("message", ({ data }) => {
       // The next connection receives what still arrives on a closed one again.
@@ -57,12 +58,12 @@ async function confirm(from: number, to: number): Promise<void> {
 }
 
 function stored(customerId = "ANN"): Notification[] {
-  return service.running.store.after(customerId, 0, 10_000);
+  return service.parts.store.after(customerId, 0, 10_000);
 }
 
 describe("a connected client", () => {
   test("misses no notification and receives none twice, however often it or the service disconnects", async () => {
-    const reader = new Reader(await service.tokenOf("ANN"));
+    const reader = new Reader(await tokenOf("ANN"));
     await confirm(1, 300);
     for (let round = 0; round < 6; round += 1) {
       await reader.connect();
@@ -81,7 +82,7 @@ describe("a connected client", () => {
   });
 
   test("receives no other customer's notifications", async () => {
-    const reader = new Reader(await service.tokenOf("BOB"));
+    const reader = new Reader(await tokenOf("BOB"));
     await reader.connect();
     await confirm(1, 20);
     await eventually(() => reader.received.length === 4);
@@ -114,8 +115,8 @@ describe("a backordered order", () => {
 
 describe("the notifications are rebuilt", () => {
   async function rebuilt(): Promise<void> {
-    await service.running.rebuild.begin(true);
-    await eventually(() => service.running.rebuild.status().phase === "done");
+    await service.rebuild.begin(true);
+    await eventually(() => service.rebuild.status().phase === "done");
   }
 
   test("with the same content and numbers: a client that reads on misses none and receives none twice", async () => {
@@ -123,7 +124,7 @@ describe("the notifications are rebuilt", () => {
     await confirm(1, 50);
     await eventually(() => stored().length === 90);
     const before = stored();
-    const reader = new Reader(await service.tokenOf("ANN"));
+    const reader = new Reader(await tokenOf("ANN"));
     await reader.connect();
     await eventually(() => reader.received.length === 90);
     const rebuilding = rebuilt();

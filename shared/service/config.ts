@@ -1,3 +1,4 @@
+import type { KafkaSettings } from "@distributed-messaging/messaging/kafka";
 import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { Duration, durationToMs } from "./duration.ts";
@@ -156,6 +157,36 @@ export const commonSettings = {
     Type.String({ pattern: "^https?://[^\\s/]+(/\\S*)?$", expected: "an http or https URL", secret: true }),
   ),
 } as const;
+
+const CommonConfig = Type.Object(commonSettings);
+export type CommonConfig = Static<typeof CommonConfig>;
+
+/** The setting that gives a service's HTTP port: `ORDER_PORT` for `order`. */
+export function portSetting(service: string): string {
+  return `${service.toUpperCase().replaceAll("-", "_")}_PORT`;
+}
+
+/** The HTTP port of a service in its configuration. @throws TypeError when its schema has no such setting */
+export function portOf(service: string, config: object): number {
+  const setting = portSetting(service);
+  const port: unknown = Object.entries(config).find(([name]) => name === setting)?.[1];
+  if (typeof port !== "number") throw new TypeError(`the settings of ${service} have no ${setting}`);
+  return port;
+}
+
+/** How to connect to the broker. @param clientId the name that the broker sees */
+export function kafkaSettings(clientId: string, config: CommonConfig): KafkaSettings {
+  const { KAFKA_SASL_MECHANISM: mechanism, KAFKA_SASL_USERNAME: username } = config;
+  const password = config.KAFKA_SASL_PASSWORD;
+  return {
+    clientId,
+    brokers: config.KAFKA_BROKERS,
+    ssl: config.KAFKA_SSL,
+    ...(mechanism === undefined || username === undefined || password === undefined
+      ? {}
+      : { sasl: { mechanism, username, password } }),
+  };
+}
 
 const SASL = ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"] as const;
 

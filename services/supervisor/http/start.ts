@@ -1,5 +1,4 @@
-import { commonSettings, loadConfig } from "@distributed-messaging/service/config";
-import { kafkaSettings } from "@distributed-messaging/service/defaults";
+import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import type { Listening } from "@distributed-messaging/service/http/app";
 import { Type } from "@sinclair/typebox";
 import type { Supervisor } from "../supervisor.ts";

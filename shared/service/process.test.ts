@@ -15,18 +15,19 @@ afterEach(async () => {
   for (const directory of directories.splice(0)) rmSync(directory, { recursive: true });
 });
 
-/** Runs a main function as a service in a process of its own. */
+/** Runs a main function in a process of its own. */
 function run(main: string, env: Record<string, string> = {}, options = "{}") {
   const directory = mkdtempSync(join(tmpdir(), "run-"));
   directories.push(directory);
   const file = join(directory, "main.ts");
   writeFileSync(
     file,
-    `import { runService, StartError, ensureDataDir } from "${here}/run.ts";
+    `import { runProcess } from "${here}/process.ts";
+     import { ensureDataDir } from "${here}/storage.ts";
      import { loadConfig, commonSettings, Port } from "${here}/config.ts";
      import { createHttpApp, listen } from "${here}/http/app.ts";
      import { createMetrics } from "${here}/telemetry/metrics.ts";
-     await runService("order", async ({ env, log, lifecycle }) => { ${main} }, ${options});`,
+     await runProcess("order", async ({ env, log, lifecycle }) => { ${main} }, ${options});`,
   );
   const child = Bun.spawn([process.execPath, file], {
     cwd: here,

@@ -1,0 +1,35 @@
+import { expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { portSetting } from "@distributed-messaging/service/config";
+import { serviceNames, services } from "@distributed-messaging/services/registry";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+test.each(serviceNames)("%s is registered as its composition and its settings say", async (name) => {
+  const { setting, port, load } = services[name];
+  const { service } = await load();
+  expect(service.name).toBe(name);
+  expect(setting).toBe(portSetting(name));
+  expect(service.config.properties[setting]?.default).toBe(port);
+});
+
+test("every folder with a service.ts is registered, and every registered one has a main.ts", () => {
+  const folders = readdirSync(join(ROOT, "services")).filter((folder) =>
+    existsSync(join(ROOT, "services", folder, "service.ts")),
+  );
+  expect(folders.toSorted()).toEqual(serviceNames.toSorted());
+  for (const name of serviceNames)
+    expect([name, existsSync(join(ROOT, "services", name, "main.ts"))]).toEqual([name, true]);
+});
+
+test("no two services have the same port", () => {
+  const ports = serviceNames.map((name) => services[name].port);
+  expect(ports).toEqual([...new Set(ports)]);
+});
+
+test.each(serviceNames)("bun run start-service-%s starts its main.ts", (name) => {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+  expect(scripts[`start-service-${name}`]).toBe(`exec /bin/sh scripts/bootstrap.sh services/${name}/main.ts`);
+});

@@ -1,0 +1,26 @@
+import { allMessages, SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
+import { defineService } from "@distributed-messaging/service/composition";
+import { SigningKeys } from "@distributed-messaging/service/identity";
+import { InventoryConfig } from "./config.ts";
+import { inventoryHandlers } from "./handlers.ts";
+import { migrations } from "./migrations/index.ts";
+import { InventoryStore } from "./store.ts";
+
+export const service = defineService({
+  name: "inventory",
+  description: "Keeps the stock and reserves it for orders",
+  config: InventoryConfig,
+  migrations,
+  messages: allMessages,
+  brokerRequired: true,
+  compose(database) {
+    const store = new InventoryStore(database);
+    const keys = new SigningKeys(database, SigningKeyPublished, tokenClaims);
+    return {
+      parts: { store },
+      handlers: [...inventoryHandlers(store), keys.handler],
+      verifier: keys.verifier,
+      gauges: [{ name: "orders_waiting", help: "Orders that wait for stock", read: () => store.waiting() }],
+    };
+  },
+});

@@ -1,0 +1,30 @@
+import { allMessages, SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
+import { defineService } from "@distributed-messaging/service/composition";
+import { SigningKeys } from "@distributed-messaging/service/identity";
+import { NotificationConfig } from "./config.ts";
+import { notificationHandlers } from "./handlers.ts";
+import { migrations } from "./migrations/index.ts";
+import { Push } from "./push.ts";
+import { NotificationStore, projections } from "./store.ts";
+
+export const service = defineService({
+  name: "notification",
+  description: "Notifies customers of the progress of their orders",
+  config: NotificationConfig,
+  migrations,
+  messages: allMessages,
+  brokerRequired: true,
+  compose(database) {
+    const store = new NotificationStore(database);
+    const push = new Push((customerId, after, limit) => store.after(customerId, after, limit));
+    const keys = new SigningKeys(database, SigningKeyPublished, tokenClaims);
+    const handlers = notificationHandlers(store, (customerId) => push.notify(customerId));
+    return {
+      parts: { store, push },
+      handlers: [...handlers, keys.handler],
+      projections: { handlers, tables: projections },
+      verifier: keys.verifier,
+      gauges: [{ name: "websockets_open", help: "Clients that are connected", read: () => push.size }],
+    };
+  },
+});

@@ -1,0 +1,31 @@
+import { allMessages, SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
+import { defineService } from "@distributed-messaging/service/composition";
+import { SigningKeys } from "@distributed-messaging/service/identity";
+import { OrderConfig } from "./config.ts";
+import { orderHandlers, orderTimers } from "./handlers.ts";
+import { migrations } from "./migrations/index.ts";
+import { OrderStore } from "./store.ts";
+
+export const service = defineService({
+  name: "order",
+  description: "Decides what becomes of each order",
+  config: OrderConfig,
+  migrations,
+  messages: allMessages,
+  brokerRequired: true,
+  compose(database, { BACKORDER_TTL }) {
+    const store = new OrderStore(database);
+    const keys = new SigningKeys(database, SigningKeyPublished, tokenClaims);
+    return {
+      parts: { store },
+      handlers: [...orderHandlers(store, BACKORDER_TTL), keys.handler],
+      timers: orderTimers(store, BACKORDER_TTL),
+      verifier: keys.verifier,
+      gauges: (["pending", "backordered", "confirmed", "rejected", "cancelled"] as const).map((status) => ({
+        name: `orders_${status}`,
+        help: `Orders that are ${status}`,
+        read: () => store.countByStatus(status),
+      })),
+    };
+  },
+});

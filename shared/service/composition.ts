@@ -1,0 +1,136 @@
+import {
+  deadLetterTopic,
+  type Handler,
+  type Logger,
+  type MessageDefinition,
+  Messaging,
+  type Migration,
+  type Publisher,
+  Rebuild,
+  type RetryPolicy,
+  type Runtime,
+  type ServiceDatabase,
+  type Subscriber,
+  type TimerHandler,
+  type Topic,
+  type UnitOfWork,
+} from "@distributed-messaging/messaging";
+import type { TObject } from "@sinclair/typebox";
+import type { CommonConfig } from "./config.ts";
+import type { TokenVerifier } from "./identity.ts";
+
+/**
+ * A service as a value: its process, the simulation, the tests and the AsyncAPI document are all built from it.
+ *
+ * Its topics follow from its messages: it reads those of the messages that it handles, and writes those of the
+ * definitions whose `source` it is.
+ */
+export interface Composition<Config extends CommonConfig = CommonConfig, Parts = unknown> {
+  /** Also its consumer group, the source of its messages, and the name of its database file. */
+  readonly name: string;
+  /** One sentence for the OpenAPI document. */
+  readonly description: string;
+  /** Its settings: `commonSettings`, the port that `portSetting(name)` names, and its own. */
+  readonly config: TObject & { readonly static: Config };
+  readonly migrations: readonly Migration[];
+  /** Every message of the system: a message that the service does not know is parked, one it does not handle skipped. */
+  readonly messages: readonly MessageDefinition[];
+  /** Whether the service is not ready while the broker is unavailable. */
+  readonly brokerRequired: boolean;
+  /** Prepares everything on an open, migrated database. Starts nothing. */
+  compose(database: ServiceDatabase, config: Config): Composed<Parts>;
+}
+
+/** The parts of a composition, as `compose` returns them. */
+export type PartsOf<Service> = Service extends { compose(...args: never[]): Composed<infer Parts> }
+  ? Parts
+  : never;
+
+export interface Composed<Parts> {
+  /** What its HTTP routes and its tests work with. */
+  readonly parts: Parts;
+  readonly handlers: readonly Handler[];
+  readonly timers?: readonly TimerHandler[];
+  /** What can be rebuilt from the topics: the tables, and the handlers that fill them. */
+  readonly projections?: { readonly handlers: readonly Handler[]; readonly tables: readonly string[] };
+  /** Verifies the tokens of requests. */
+  readonly verifier: TokenVerifier;
+  readonly gauges?: readonly Gauge[];
+  /** Runs at every start, before requests are answered. A rejection ends the process. */
+  started?(unitOfWork: UnitOfWork): Promise<void>;
+}
+
+/** A metric that is read when the metrics are scraped. */
+export interface Gauge {
+  readonly name: string;
+  readonly help: string;
+  read(): number;
+}
+
+/** Gives a composition the types of its configuration and its parts. */
+export function defineService<Config extends CommonConfig, Parts>(
+  composition: Composition<Config, Parts>,
+): Composition<Config, Parts> {
+  return composition;
+}
+
+export interface Surroundings {
+  readonly database: ServiceDatabase;
+  /** @param topics are created when they are missing */
+  connect(clientId: string, topics: readonly Topic[]): Publisher & Subscriber;
+  readonly runtime: Runtime;
+  readonly log: Logger;
+  readonly retry?: RetryPolicy;
+}
+
+export interface Assembled<Parts> extends Composed<Parts> {
+  readonly messaging: Messaging;
+  /** Present where there are projections. */
+  readonly rebuild: Rebuild | undefined;
+}
+
+/** Builds a service in its surroundings. Nothing of it runs until `messaging` is started and `rebuild` resumed. */
+export function assemble<Config extends CommonConfig, Parts>(
+  composition: Composition<Config, Parts>,
+  config: Config,
+  { database, connect, runtime, log, retry }: Surroundings,
+): Assembled<Parts> {
+  const { name: service, messages } = composition;
+  const composed = composition.compose(database, config);
+  const deadLetters = deadLetterTopic(service);
+  const read = topicsOf(composed.handlers.map(({ definition }) => definition));
+  const sent = topicsOf(messages.filter(({ source }) => source === service));
+  const topics = [...new Map([...read, ...sent, deadLetters].map((topic) => [topic.name, topic])).values()];
+  const definitions = messages.filter(({ topic }) => read.some(({ name }) => name === topic.name));
+  const messaging = new Messaging({
+    service,
+    database,
+    transport: connect(service, topics),
+    definitions,
+    handlers: composed.handlers,
+    timers: composed.timers ?? [],
+    deadLetterTopic: deadLetters.name,
+    runtime,
+    log,
+    inboxRetentionMs: config.INBOX_RETENTION,
+    ...(retry === undefined ? {} : { retry }),
+  });
+  const rebuild =
+    composed.projections &&
+    new Rebuild({
+      ...composed.projections,
+      service,
+      database,
+      unitOfWork: messaging.unitOfWork,
+      // A connection of its own, so that a rebuild does not delay new messages.
+      subscriber: connect(`${service}-rebuild`, topics),
+      definitions,
+      runtime,
+      log,
+    });
+  return { ...composed, messaging, rebuild };
+}
+
+function topicsOf(definitions: readonly MessageDefinition[]): Topic[] {
+  return definitions.map(({ topic }) => topic);
+}

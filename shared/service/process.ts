@@ -1,0 +1,94 @@
+import { errorText } from "@distributed-messaging/messaging";
+import { ConfigError, type Environment } from "./config.ts";
+import { StartError } from "./errors.ts";
+import { Lifecycle } from "./lifecycle.ts";
+import { createLogger, type Logger, logLevelOf } from "./log.ts";
+
+/** What the main function of a process works with. */
+export interface ProcessContext {
+  readonly env: Environment;
+  /** Writes at LOG_LEVEL. */
+  readonly log: Logger;
+  /** Parts are registered as they are started, and stopped in reverse order. */
+  readonly lifecycle: Lifecycle;
+}
+
+/** What the log says once the process is ready. */
+export interface Started {
+  readonly port?: number;
+}
+
+interface ProcessOptions {
+  readonly env?: Environment;
+  /** How long all parts together may take to stop. */
+  readonly stopDeadlineMs?: number;
+}
+
+const STOP_DEADLINE_MS = 10_000;
+
+/**
+ * Runs this process.
+ *
+ * - When `main` throws a ConfigError, a StartError or anything else: a line for each problem on stderr, exit code 1.
+ *   The stack is logged at `debug` only.
+ * - On SIGTERM or SIGINT: every part is stopped in reverse order, within the deadline. Exit code 0, or 1 with a line
+ *   on stderr that names the parts that did not stop. A second signal ends the process immediately.
+ * - On an uncaught exception or rejection: it is logged, every part is stopped, exit code 1.
+ */
+export async function runProcess(
+  name: string,
+  main: (context: ProcessContext) => Promise<Started | undefined> | Promise<void>,
+  options: ProcessOptions = {},
+): Promise<void> {
+  const env = options.env ?? process.env;
+  const log = createLogger(name, logLevelOf(env.LOG_LEVEL));
+  const lifecycle = new Lifecycle(log);
+  const end = async (exitCode: number) => {
+    const failed = await lifecycle.stopAll(options.stopDeadlineMs ?? STOP_DEADLINE_MS);
+    if (failed.length > 0) {
+      process.stderr.write(`${name}: did not stop in time: ${failed.join(", ")}\n`);
+    }
+    process.exit(failed.length > 0 ? 1 : exitCode);
+  };
+  onSignals(lifecycle, log, end);
+  onUncaught(lifecycle, log, end);
+  try {
+    const started = await main({ env, log, lifecycle });
+    // During a stop that began while main was running, the process is not ready.
+    if (!lifecycle.stopping) log.info({ ...started }, "ready");
+  } catch (error) {
+    // During a stop, main may fail because parts that it uses are stopped.
+    if (lifecycle.stopping) return;
+    for (const line of linesOf(error)) process.stderr.write(`${name}: ${line}\n`);
+    if (!(error instanceof ConfigError)) log.debug({ err: error }, "could not start");
+    await end(1);
+  }
+}
+
+function linesOf(error: unknown): readonly string[] {
+  if (error instanceof ConfigError) return error.problems;
+  if (error instanceof StartError) return [error.message];
+  return [`could not start: ${errorText(error)}`];
+}
+
+type End = (exitCode: number) => Promise<void>;
+
+function onSignals(lifecycle: Lifecycle, log: Logger, end: End): void {
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
+      if (lifecycle.stopping) process.exit(1);
+      log.info({ signal }, "stopping");
+      void end(0);
+    });
+  }
+}
+
+function onUncaught(lifecycle: Lifecycle, log: Logger, end: End): void {
+  const report = (kind: string) => (error: unknown) => {
+    log.fatal({ err: error }, `${kind}: ${errorText(error)}`);
+    // During a stop, a further failure must not start a second one.
+    if (!lifecycle.stopping) void end(1);
+  };
+  process.on("uncaughtException", report("uncaught exception"));
+  process.on("unhandledRejection", report("unhandled rejection"));
+}

@@ -1,0 +1,193 @@
+import {
+  type DataOf,
+  deadLetterTopic,
+  encode,
+  type Message,
+  type MessageDefinition,
+  message,
+  migrate,
+  openDatabase,
+  type Publisher,
+  type Rebuild,
+  type Runtime,
+  type ServiceDatabase,
+  type Subscriber,
+  silentLogger,
+  systemRuntime,
+} from "@distributed-messaging/messaging";
+import { MemoryBroker } from "@distributed-messaging/messaging/memory";
+import { eventually } from "@distributed-messaging/messaging/testing";
+import type { AnyElysia } from "elysia";
+import { rebuildRoutes } from "./admin/rebuild.ts";
+import { assemble, type Composition } from "./composition.ts";
+import { type CommonConfig, type Environment, loadConfig } from "./config.ts";
+import type { Running } from "./run.ts";
+import { serveForTest, type TestServer } from "./testing.ts";
+
+interface FixtureOptions<Config extends CommonConfig, Parts> {
+  /** Settings that differ from their defaults. */
+  readonly env?: Environment;
+  /** As for `runService`; they are served at a free port. */
+  readonly routes?: (running: Running<Config, Parts>) => AnyElysia;
+}
+
+/** How a message came about, where a test depends on it. */
+interface Circumstances {
+  readonly cause?: string;
+  readonly correlation?: string;
+  readonly at?: number;
+  /** How often the broker delivers it. */
+  readonly times?: number;
+}
+
+/** A service in this process. Its database and its broker are in memory and outlive its restarts. */
+export class ServiceFixture<Config extends CommonConfig, Parts> implements AsyncDisposable {
+  readonly database: ServiceDatabase = openDatabase(":memory:");
+  readonly broker: MemoryBroker;
+  /** Milliseconds that the service's clock is ahead. */
+  aheadMs = 0;
+  isBrokerDown = false;
+  readonly #composition: Composition<Config, Parts>;
+  readonly #options: FixtureOptions<Config, Parts>;
+  readonly #runtime: Runtime = { ...systemRuntime, now: () => Date.now() + this.aheadMs };
+  #running: Running<Config, Parts> | undefined;
+  #server: TestServer | undefined;
+
+  constructor(composition: Composition<Config, Parts>, options: FixtureOptions<Config, Parts> = {}) {
+    this.#composition = composition;
+    this.#options = options;
+    const topics = new Map(composition.messages.map(({ topic }) => [topic.name, topic]));
+    this.broker = new MemoryBroker([...topics.values(), deadLetterTopic(composition.name)], systemRuntime);
+    migrate(this.database, composition.name, composition.migrations);
+  }
+
+  get running(): Running<Config, Parts> {
+    if (this.#running === undefined) throw new Error(`${this.#composition.name} is not running`);
+    return this.#running;
+  }
+
+  get parts(): Parts {
+    return this.running.parts;
+  }
+
+  get rebuild(): Rebuild {
+    const { rebuild } = this.running;
+    if (rebuild === undefined) throw new Error(`${this.#composition.name} has no projections`);
+    return rebuild;
+  }
+
+  /** Where the routes are served. */
+  get url(): string {
+    if (this.#server === undefined) throw new Error(`${this.#composition.name} serves nothing`);
+    return this.#server.url;
+  }
+
+  async start(): Promise<this> {
+    const { env = {}, routes } = this.#options;
+    const config: Config = loadConfig(this.#composition.config, env, this.#composition.name);
+    const service = assemble(this.#composition, config, {
+      database: this.database,
+      connect: () => this.#connection(),
+      runtime: this.#runtime,
+      log: silentLogger,
+    });
+    const running = { ...service, config };
+    const { messaging, rebuild, verifier } = running;
+    this.#running = running;
+    messaging.start();
+    rebuild?.resume();
+    await running.started?.(messaging.unitOfWork);
+    if (routes !== undefined) {
+      this.#server = await serveForTest((app) => {
+        app.use(routes(running));
+        if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier));
+      });
+    }
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    const running = this.#running;
+    const server = this.#server;
+    this.#running = undefined;
+    this.#server = undefined;
+    await server?.[Symbol.asyncDispose]();
+    await running?.rebuild?.stop();
+    await running?.messaging.stop();
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    this.database.close();
+  }
+
+  /** Publishes a message of another service, from the source that its definition names. @returns its id */
+  async publish<Definition extends MessageDefinition>(
+    definition: Definition,
+    data: DataOf<Definition>,
+    { cause, correlation, at = Date.now(), times = 1 }: Circumstances = {},
+  ): Promise<string> {
+    const id = Bun.randomUUIDv7();
+    const origin = {
+      id,
+      source: definition.source,
+      time: new Date(at).toISOString(),
+      correlationid: correlation ?? id,
+      causationid: cause ?? id,
+    };
+    const record = encode(definition, message(definition, data, origin));
+    await this.broker.publish(Array.from({ length: times }, () => record));
+    return id;
+  }
+
+  /** Publishes a message of another service and waits until each delivery is handled, skipped or parked. */
+  async handle<Definition extends MessageDefinition>(
+    definition: Definition,
+    data: DataOf<Definition>,
+    circumstances: Circumstances = {},
+  ): Promise<void> {
+    const { counts } = this.running.messaging.consumer;
+    const seen = () => counts.handled + counts.duplicate + counts.skipped + counts.parked;
+    const before = seen();
+    await this.publish(definition, data, circumstances);
+    await eventually(
+      () => seen() >= before + (circumstances.times ?? 1),
+      `${definition.type} is not handled`,
+    );
+  }
+
+  /** The messages of a definition that the service has emitted, sent or not, oldest first. */
+  emitted<Definition extends MessageDefinition>({
+    type,
+    topic,
+  }: Definition): Message<string, DataOf<Definition>>[] {
+    const unsent = this.database.sql
+      .query<{ value: Uint8Array }, [string]>("SELECT value FROM outbox WHERE topic = ? ORDER BY seq")
+      .all(topic.name);
+    const all = [...this.broker.records(topic.name), ...unsent]
+      // Everything on the broker was encoded from its definition.
+      .map(
+        ({ value }) => JSON.parse(Buffer.from(value ?? []).toString()) as Message<string, DataOf<Definition>>,
+      )
+      .filter((emitted) => emitted.type === type && emitted.source === this.#composition.name);
+    // A message is in both until its acknowledgement is stored.
+    return [...new Map(all.map((emitted) => [emitted.id, emitted])).values()].sort((one, other) =>
+      one.id < other.id ? -1 : 1,
+    );
+  }
+
+  #connection(): Publisher & Subscriber {
+    return {
+      publish: async (records) => {
+        if (this.isBrokerDown) throw new Error("the broker is down");
+        await this.broker.publish(records);
+      },
+      subscribe: (options) => this.broker.subscribe(options),
+    };
+  }
+}

@@ -1,0 +1,57 @@
+import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import {
+  acquireLock,
+  errorText,
+  type Migration,
+  migrate,
+  openDatabase,
+  type ServiceDatabase,
+} from "@distributed-messaging/messaging";
+import type { CommonConfig } from "./config.ts";
+import { StartError } from "./errors.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+
+/**
+ * Opens `<DATA_DIR>/<name>.sqlite` and brings its schema up to date. The lifecycle closes it.
+ *
+ * The file is locked for this process: a second process would run a second relay, which breaks the order of messages.
+ *
+ * @throws StartError when the file cannot be used, or another process uses it
+ */
+export function openStorage(
+  { name, migrations }: { readonly name: string; readonly migrations: readonly Migration[] },
+  { DATA_DIR: directory, SQLITE_SYNCHRONOUS: synchronous }: CommonConfig,
+  lifecycle: Lifecycle,
+): ServiceDatabase {
+  ensureDataDir(directory);
+  try {
+    const lock = acquireLock(join(directory, `${name}.lock`));
+    if (lock === undefined) throw new Error("another process of the service uses it");
+    lifecycle.add("data directory", { stop: () => lock.release() });
+    const database = openDatabase(join(directory, `${name}.sqlite`), synchronous);
+    lifecycle.add("database", { stop: () => database.close() });
+    migrate(database, name, migrations);
+    return database;
+  } catch (error) {
+    throw new StartError(`DATA_DIR: the database in '${directory}' cannot be used: ${errorText(error)}`);
+  }
+}
+
+/**
+ * Creates the data directory if it is missing, and checks that files can be created in it.
+ *
+ * @throws StartError that names the setting
+ */
+export function ensureDataDir(path: string): void {
+  // A directory's mode does not show that the file system is read-only or full; only a write does.
+  const probe = join(path, `.probe-${process.pid}-${crypto.randomUUID()}`);
+  try {
+    mkdirSync(path, { recursive: true });
+    closeSync(openSync(probe, "wx"));
+    rmSync(probe);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
+    throw new StartError(`DATA_DIR: files cannot be written in '${path}'${code}`);
+  }
+}

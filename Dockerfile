@@ -1,25 +1,21 @@
-# One image for the four services and for the provisioning of topics; SERVICE says which service a container is.
+# One image for all services and for the provisioning of topics; SERVICE names the service that a container runs.
 
 # The version is pinned in scripts/bootstrap.sh; a test holds this line to it.
 FROM oven/bun:1.4.5-slim AS base
 WORKDIR /app
 
+# The manifests by themselves: dependencies are installed again only when one of them changes.
+FROM base AS manifests
+COPY shared shared
+COPY services services
+COPY redpanda redpanda
+COPY e2e e2e
+COPY scripts scripts
+RUN find . -type f ! -name package.json -delete
+
 FROM base AS dependencies
 COPY package.json bun.lock bunfig.toml ./
-COPY shared/contracts/package.json shared/contracts/
-COPY shared/messaging/package.json shared/messaging/
-COPY shared/service/package.json shared/service/
-COPY services/package.json services/
-COPY services/api-gateway/package.json services/api-gateway/
-COPY services/inventory/package.json services/inventory/
-COPY services/notification/package.json services/notification/
-COPY services/order/package.json services/order/
-COPY services/supervisor/package.json services/supervisor/
-COPY services/web/package.json services/web/
-COPY redpanda/package.json redpanda/
-COPY redpanda/embedded/package.json redpanda/embedded/
-COPY e2e/package.json e2e/
-COPY scripts/package.json scripts/
+COPY --from=manifests /app ./
 RUN bun install --frozen-lockfile --production --ignore-scripts
 
 FROM base
@@ -33,7 +29,7 @@ COPY shared shared
 COPY services services
 COPY redpanda redpanda
 COPY scripts scripts
-# A named volume takes over the owner of the directory that it is first mounted on.
+# A named volume gets the owner of the directory that it is first mounted on.
 RUN mkdir /data && chown bun:bun /data
 USER bun
 VOLUME /data

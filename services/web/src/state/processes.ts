@@ -13,6 +13,9 @@ const POLL_MS = 1_000;
 /** Every process of the store; undefined while nobody knows: there is no supervisor, or it does not answer. */
 export const processes = signal<readonly ProcessReport[] | undefined>(undefined);
 
+/** Whether the supervisor was asked at least once, whether or not it answered. */
+export const processesAsked = signal(false);
+
 /** Those that do not do their work just now. */
 export const down = computed(() => (processes.value ?? []).filter(({ state }) => state !== "ready"));
 
@@ -31,6 +34,8 @@ export function followProcesses(): void {
       } catch (error) {
         processes.value = undefined;
         throw error;
+      } finally {
+        processesAsked.value = true;
       }
     },
     () => POLL_MS,

@@ -1,9 +1,6 @@
 import { hasSupervisor } from "../api/supervisor.ts";
-import { down, effects, processes, stateWords } from "../state/processes.ts";
+import { down, effects, processes, processesAsked, stateWords } from "../state/processes.ts";
 import { gatewayAnswers } from "../state/products.ts";
-
-/** Shown while nobody knows of any process: as many lamps, so that nothing moves when they are known. */
-const NAMES = ["broker", "api-gateway", "inventory", "order", "notification"] as const;
 
 /**
  * The lights over the door: one for each process, and one sentence on what it means that one of them is out. Its
@@ -12,19 +9,19 @@ const NAMES = ["broker", "api-gateway", "inventory", "order", "notification"] as
 export function Lamps() {
   if (!hasSupervisor) return <PlainState />;
   const known = processes.value;
-  const lamps = known ?? NAMES.map((name) => ({ name, state: "unknown" as const }));
   return (
     <section class="lamps" aria-label="The store's processes">
       <ul>
-        {lamps.map(({ name, state }) => (
+        {known?.map(({ name, state }) => (
           <li key={name} class={`lamp lamp-${state}`} data-process={name} data-state={state}>
             <span class="bulb" aria-hidden="true" />
             {name}
-            <span class="visually-hidden">{state === "unknown" ? " unknown" : ` ${stateWords[state]}`}</span>
+            <span class="visually-hidden">{` ${stateWords[state]}`}</span>
           </li>
         ))}
       </ul>
-      <p class="lamps-text">{sentence(known !== undefined)}</p>
+      {/* Empty until the first answer: a text would move when the lamps appear beside it. */}
+      <p class="lamps-text">{processesAsked.value && sentence(known !== undefined)}</p>
     </section>
   );
 }

@@ -4,8 +4,11 @@ import { ROOT } from "@distributed-messaging/supervisor/store";
 import { ASYNCAPI_FILE, asyncApiText } from "./asyncapi/document.ts";
 import { runCommand } from "./command/command.ts";
 
-/** `bun run asyncapi`: generates docs/asyncapi.json. A test fails while the file is out of date. */
-await runCommand("asyncapi", async () => {
+const USAGE = `usage: bun run asyncapi
+
+Generates ${ASYNCAPI_FILE} from the contracts and the handlers of the services.`;
+
+await runCommand("asyncapi", USAGE, async () => {
   writeFileSync(join(ROOT, ASYNCAPI_FILE), await asyncApiText());
   console.log(`wrote ${ASYNCAPI_FILE}`);
   return 0;

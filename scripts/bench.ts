@@ -1,8 +1,16 @@
-/** `bun run bench`: how fast it is here and now. Compare figures of one run with each other, not with another's. */
 import { cpus } from "node:os";
 import { benchStore } from "./bench/store.ts";
 import { benchUnitOfWork } from "./bench/unit-of-work.ts";
+import { runCommand } from "./command/command.ts";
 
-process.stdout.write(`Bun ${Bun.version}, ${cpus().length} × ${cpus()[0]?.model ?? "unknown processor"}\n`);
-await benchUnitOfWork();
-await benchStore();
+const USAGE = `usage: bun run bench
+
+Measures how many units of work a second the kit commits, and how many orders a second a store takes. Figures of
+different machines, or of different times on a shared machine, cannot be compared.`;
+
+await runCommand("bench", USAGE, async () => {
+  console.log(`Bun ${Bun.version}, ${cpus().length} × ${cpus()[0]?.model ?? "unknown processor"}`);
+  await benchUnitOfWork();
+  await benchStore();
+  return 0;
+});

@@ -1,44 +1,32 @@
-/**
- * `bun run chaos --minutes N --seed S`: a whole store under load, while its processes are killed, frozen for
- * longer than their sessions last, and stopped, at random, one or several at a time. In the end everything is
- * started again, and the promises are checked. The seed decides what is done to whom, and when; what the
- * processes were in the middle of then is up to the machine.
- */
-import { parseArgs } from "node:util";
 import { Faults } from "@distributed-messaging/e2e/chaos/faults";
 import { Load } from "@distributed-messaging/e2e/chaos/load";
 import { verdict } from "@distributed-messaging/e2e/chaos/verdict";
 import { Prng } from "@distributed-messaging/e2e/simulation/prng";
 import { OwnStore } from "@distributed-messaging/e2e/support/own-store";
-import { runCommand } from "./command/command.ts";
-import { UsageError } from "./start/settings.ts";
+import { parseOptions, runCommand, UsageError } from "./command/command.ts";
 
-const usage = `usage: bun run chaos [options]
+const USAGE = `usage: bun run chaos [options]
+
+Runs a store under load while its processes are killed, paused for longer than their sessions last, and stopped, at
+random, up to two at a time. Then starts every process and checks the promises.
 
   --minutes N   how long (5)
-  --seed S      decides what is done to whom, and when (any)`;
+  --seed S      selects the faults, their victims and their times (random)`;
 
-function readRequest(): { readonly minutes: number; readonly seed: number } {
-  const text = { type: "string" } as const;
-  try {
-    const { values } = parseArgs({ args: Bun.argv.slice(2), options: { minutes: text, seed: text } });
-    const minutes = Number(values.minutes ?? 5);
-    const seed = Number(values.seed ?? Date.now() % 1e6);
-    if (minutes > 0 && Number.isFinite(minutes) && Number.isSafeInteger(seed)) return { minutes, seed };
-  } catch {
-    // An option that there is not: the usage says which there are.
-  }
-  throw new UsageError(`--minutes takes a number above 0, --seed an integer\n${usage}`);
+/** @throws UsageError */
+function readOptions(args: readonly string[]): { readonly minutes: number; readonly seed: number } {
+  const { values } = parseOptions(args, { minutes: { type: "string" }, seed: { type: "string" } });
+  const minutes = Number(values.minutes ?? 5);
+  const seed = Number(values.seed ?? Date.now() % 1e6);
+  if (!(minutes > 0 && Number.isFinite(minutes))) throw new UsageError("--minutes must be a number above 0");
+  if (!Number.isSafeInteger(seed)) throw new UsageError("--seed must be an integer");
+  return { minutes, seed };
 }
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
-async function chaos(): Promise<number> {
-  if (Bun.argv.includes("--help")) {
-    say(usage);
-    return 0;
-  }
-  const { minutes, seed } = readRequest();
+async function main(args: readonly string[]): Promise<number> {
+  const { minutes, seed } = readOptions(args);
   const prng = new Prng(String(seed));
   const store = new OwnStore({ env: { LOG_LEVEL: "warn" } });
   let failures: string[] = [];
@@ -46,15 +34,15 @@ async function chaos(): Promise<number> {
     say(`chaos: ${minutes} minutes, seed ${seed}`);
     await store.startAll();
     await store.seed();
-    const load = await Load.begin(store, prng.fork("load"));
+    const load = await Load.start(store, prng.fork("load"));
     const faults = new Faults(store, prng.fork("faults"), say);
-    await faults.goOnFor(minutes * 60_000);
-    await load.end();
+    await faults.injectFor(minutes * 60_000);
+    await load.stop();
     say(`${load.accepted.size} orders were accepted; ${faults.summary()}`);
     failures = await verdict(store, load);
   } catch (error) {
     failures = [error instanceof Error ? (error.stack ?? error.message) : String(error)];
-    say(`broke off: ${failures[0]}`);
+    say(`aborted: ${failures[0]}`);
   } finally {
     await store.dispose();
   }
@@ -64,4 +52,4 @@ async function chaos(): Promise<number> {
   return failures.length === 0 ? 0 : 1;
 }
 
-await runCommand("chaos", chaos);
+await runCommand("chaos", USAGE, main);

@@ -1,16 +1,15 @@
 import { serviceNames, services } from "@distributed-messaging/services/registry";
+import { seedCatalogue } from "./command/client.ts";
 import { runCommand } from "./command/command.ts";
 import { compose, requireDocker } from "./compose/docker.ts";
-import { seedCatalogue } from "./start/seed.ts";
 
-/**
- * `bun run compose-all`: builds and starts everything of compose.yaml, waits until it is healthy, and makes the
- * demo catalogue. `--cluster` runs three Redpanda nodes. With any other arguments it is `docker compose` with the
- * project's file: `bun run compose-all down`.
- */
-async function main(): Promise<number> {
+const USAGE = `usage: bun run compose-all [--cluster] [arguments of docker compose]
+
+Builds and starts everything in compose.yaml, waits until it is healthy, and creates the demo catalogue. --cluster
+runs three Redpanda nodes. With other arguments it is docker compose with that file: bun run compose-all down`;
+
+async function main(args: readonly string[]): Promise<number> {
   await requireDocker();
-  const args = process.argv.slice(2);
   const cluster = args[0] === "--cluster";
   const profile = cluster ? ["--profile", "cluster"] : [];
   if (args.length > (cluster ? 1 : 0)) return compose([...profile, ...args.slice(cluster ? 1 : 0)]);
@@ -26,4 +25,4 @@ async function main(): Promise<number> {
   return 0;
 }
 
-await runCommand("compose-all", main);
+await runCommand("compose-all", USAGE, main);

@@ -1,30 +1,23 @@
+import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { urlOf } from "@distributed-messaging/supervisor/store";
-import { runCommand } from "./command/command.ts";
+import { adminToken } from "./command/client.ts";
+import { runCommand, UsageError } from "./command/command.ts";
 import { type Command, readArguments, usage } from "./dead-letters/args.ts";
 import { DeadLettersClient, type Details, type Filter } from "./dead-letters/client.ts";
-import { type Listed, listing, outcomes, portrait, type Replayed } from "./dead-letters/output.ts";
-import { GatewayClient } from "./post-order/gateway-client.ts";
-import { readSettings, type StartSettings, UsageError } from "./start/settings.ts";
+import { details, type Listed, listing, outcomes, type Replayed } from "./dead-letters/output.ts";
 
-/**
- * `bun run dead-letters`: what the services could not handle, to look at, mend, replay or throw away. Without
- * arguments it says how. The exit code is 1 when something could not be done, was refused or failed again.
- */
+/** `bun run dead-letters`. The exit code is 1 when a request was refused, or a replayed message failed again. */
 
-/** Who the demo sign-in lets in, and who the services write down. */
-const OPERATOR = "operator";
-
-async function main(): Promise<number> {
-  const args = process.argv.slice(2);
-  if (args.length === 0 || args.includes("--help")) {
+async function main(args: string[]): Promise<number> {
+  if (args.length === 0) {
     console.log(usage);
-    return args.length === 0 ? 1 : 0;
+    return 1;
   }
   const request = readArguments(args);
-  const settings = readSettings(process.env);
-  const token = request.token ?? (process.env.TOKEN?.trim() || (await demoToken(settings)));
+  const { host, ports } = readSettings(process.env);
+  const token = await adminToken(urlOf(host, ports["api-gateway"]), request.token);
   const clients = request.services.map(
-    (service) => new DeadLettersClient(service, urlOf(settings.host, settings.ports[service]), token),
+    (service) => new DeadLettersClient(service, urlOf(host, ports[service]), token),
   );
   const output = new Output(request.json);
   const { command } = request;
@@ -33,13 +26,8 @@ async function main(): Promise<number> {
     return replay(clients, { filter: command.filter }, command.dryRun, output);
   }
   const [client] = clients;
-  if (client === undefined) throw new TypeError("an id belongs to one service");
+  if (client === undefined) throw new TypeError("a command with an id has one service");
   return carryOut(client, command, output);
-}
-
-/** @throws UsageError when the gateway does not sign anybody in */
-function demoToken({ host, ports }: StartSettings): Promise<string> {
-  return new GatewayClient(urlOf(host, ports["api-gateway"])).signIn(OPERATOR, "admin");
 }
 
 class Output {
@@ -51,19 +39,19 @@ class Output {
 }
 
 /**
- * Asks every service; one that does not answer does not keep the others from being asked.
+ * Sends a request to every service, also when some of them do not answer.
  *
- * @throws UsageError when none of them answers
+ * @throws UsageError when none answers
  */
 async function eachOf<T>(
   clients: readonly DeadLettersClient[],
-  askOne: (client: DeadLettersClient) => Promise<T>,
+  send: (client: DeadLettersClient) => Promise<T>,
 ): Promise<{ answers: T[]; isComplete: boolean }> {
   const answers: T[] = [];
   const problems: string[] = [];
   for (const client of clients) {
     try {
-      answers.push(await askOne(client));
+      answers.push(await send(client));
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
       problems.push(`${client.service}: ${error.message}`);
@@ -108,17 +96,17 @@ async function carryOut(
     case "show": {
       const letter = await client.show(command.id);
       if (command.raw) process.stdout.write(rawOf(letter));
-      else output.print(letter, portrait(letter));
+      else output.print(letter, details(letter));
       return 0;
     }
     case "edit": {
       const letter = await client.edit(command.id, await messageIn(command.file));
-      output.print(letter, `${command.id} is mended; replay it to have it handled`);
+      output.print(letter, `${command.id} is edited; replay it to have it handled`);
       return 0;
     }
     case "discard":
       await client.discard(command.id, command.reason);
-      output.print({ id: command.id, discarded: true }, `${command.id} is thrown away`);
+      output.print({ id: command.id, discarded: true }, `${command.id} is discarded`);
       return 0;
     case "replay":
       return replay([client], { ids: command.ids }, command.dryRun, output);
@@ -127,12 +115,12 @@ async function carryOut(
   }
 }
 
-/** The message as it stands now, byte for byte. */
+/** The bytes of the message: the edited ones if it was edited. */
 function rawOf({ raw, edited }: Details): Uint8Array {
   return Buffer.from((edited ?? raw)?.base64 ?? "", "base64");
 }
 
-/** @throws UsageError when the file cannot be read or has no JSON object in it */
+/** @throws UsageError when the file cannot be read or is not a JSON object */
 async function messageIn(file: string): Promise<object> {
   const text = await (file === "-" ? Bun.stdin : Bun.file(file)).text().catch(() => {
     throw new UsageError(`cannot read ${file}`);
@@ -141,9 +129,9 @@ async function messageIn(file: string): Promise<object> {
     const value: unknown = JSON.parse(text);
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
   } catch {
-    // Said below, together with JSON that is no object.
+    // Reported below, like JSON that is not an object.
   }
   throw new UsageError(`${file} is not a JSON object`);
 }
 
-await runCommand("dead-letters", main);
+await runCommand("dead-letters", usage, main);

@@ -1,12 +1,12 @@
+import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { urlOf } from "@distributed-messaging/supervisor/store";
-import { runCommand } from "./command/command.ts";
-import { GatewayClient, type OrderLine, type OrderView } from "./post-order/gateway-client.ts";
-import { readSettings, UsageError } from "./start/settings.ts";
+import { GatewayClient, type OrderLine, type OrderView } from "./command/client.ts";
+import { runCommand, UsageError } from "./command/command.ts";
 
-/**
- * `bun run post-order-1`, `post-order-2`: places a demo order and prints what becomes of it until it is final, or
- * has to wait for stock. Placing it again has no second effect. API_GATEWAY_URL names a gateway elsewhere.
- */
+const USAGE = `usage: bun run post-order-1, bun run post-order-2
+
+Places a demo order and prints its status until it is final, or waits for stock. Placing the order again has no
+further effect. API_GATEWAY_URL names the gateway; without it, HOST and API_GATEWAY_PORT do.`;
 
 const CUSTOMER = "CUSTOMER_001";
 const ORDERS: Readonly<Record<string, readonly OrderLine[]>> = {
@@ -21,15 +21,14 @@ const CATALOGUE_TIMEOUT_MS = 15_000;
 const FINAL_TIMEOUT_MS = 60_000;
 const POLL_MS = 50;
 
-async function main(): Promise<number> {
-  const orderId = process.argv[2] ?? "";
+async function main([orderId = ""]: readonly string[]): Promise<number> {
   const items = ORDERS[orderId];
   if (items === undefined) throw new UsageError(`expected one of ${Object.keys(ORDERS).join(", ")}`);
   const gateway = new GatewayClient(gatewayUrl());
   await gateway.signIn(CUSTOMER);
-  await catalogueHas(gateway, items);
+  await untilSold(gateway, items);
   const { replayed } = await gateway.placeOrder(orderId, items);
-  console.log(`${orderId} accepted${replayed ? ", as before: it is placed once only" : ""}`);
+  console.log(`${orderId} accepted${replayed ? " before; it is placed once" : ""}`);
   return follow(gateway, orderId);
 }
 
@@ -40,16 +39,16 @@ function gatewayUrl(): string {
   return urlOf(host, ports["api-gateway"]);
 }
 
-/** The gateway prices from its own copy of the catalogue, which a new store has a moment after its seed. */
-async function catalogueHas(gateway: GatewayClient, items: readonly OrderLine[]): Promise<void> {
+/** Waits until the gateway's projection of the catalogue, which follows the inventory's, has the products. */
+async function untilSold(gateway: GatewayClient, items: readonly OrderLine[]): Promise<void> {
   const deadline = performance.now() + CATALOGUE_TIMEOUT_MS;
   for (;;) {
-    const known = await gateway.productIds();
-    const missing = items.map(({ productId }) => productId).filter((id) => !known.includes(id));
+    const sold = await gateway.productIds();
+    const missing = items.map(({ productId }) => productId).filter((id) => !sold.includes(id));
     if (missing.length === 0) return;
     if (performance.now() > deadline) {
       throw new UsageError(
-        `the gateway does not sell ${missing.join(", ")}; POST /automation-testing/seed at the inventory service makes the demo catalogue`,
+        `the gateway does not sell ${missing.join(", ")}; POST /automation-testing/seed of the inventory creates the demo catalogue`,
       );
     }
     await Bun.sleep(POLL_MS);
@@ -61,7 +60,7 @@ async function follow(gateway: GatewayClient, orderId: string): Promise<number> 
   let shown = "accepted";
   for (;;) {
     const order = await gateway.order(orderId).catch((error: unknown) => {
-      // The order is accepted: a gateway that is away for a moment changes nothing about that.
+      // The order is accepted: an outage of the gateway does not change that.
       if (performance.now() > deadline) throw error;
       return undefined;
     });
@@ -71,7 +70,9 @@ async function follow(gateway: GatewayClient, orderId: string): Promise<number> 
     }
     if (!["accepted", "pending"].includes(shown)) return 0;
     if (performance.now() > deadline) {
-      console.log(`${orderId} is still ${shown}: a part of the store is away; it goes on when that is back`);
+      console.log(
+        `${orderId} is still ${shown}: a part of the store is down; the order continues when that part is back`,
+      );
       return 1;
     }
     await Bun.sleep(POLL_MS);
@@ -85,7 +86,7 @@ function describe({ orderId, status, total, shortages, reason }: OrderView): str
   const missing = (shortages ?? [])
     .map(({ productId, missing: count }) => `${count} × ${productId}`)
     .join(", ");
-  return `${orderId} backordered: it waits for ${missing || "stock"}, and is confirmed by itself once there is enough`;
+  return `${orderId} backordered: it waits for ${missing || "stock"} and is confirmed when there is enough`;
 }
 
-await runCommand("post-order", main);
+await runCommand("post-order", USAGE, main);

@@ -1,19 +1,13 @@
 import { describeProvisioned, ProvisionFailed, provision } from "@distributed-messaging/redpanda/provision";
-import {
-  ConfigError,
-  commonSettings,
-  kafkaSettings,
-  loadConfig,
-} from "@distributed-messaging/service/config";
+import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import { storeTopics } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
-import { runCommand } from "./command/command.ts";
-import { UsageError } from "./start/settings.ts";
+import { runCommand, UsageError } from "./command/command.ts";
 
-/**
- * `bun scripts/provision.ts`: creates the topics of the store on the brokers that KAFKA_BROKERS names, with
- * TOPIC_REPLICATION as their replication factor. compose.yaml runs it before the services.
- */
+const USAGE = `usage: bun scripts/provision.ts
+
+Creates the topics of the store on the brokers that KAFKA_BROKERS names, with TOPIC_REPLICATION as their replication
+factor. compose.yaml runs it before the services.`;
 
 const Config = Type.Object({
   ...commonSettings,
@@ -31,9 +25,9 @@ async function main(): Promise<number> {
     for (const line of done.length === 0 ? ["every topic is up to date"] : done) console.log(line);
     return 0;
   } catch (error) {
-    if (error instanceof ProvisionFailed || error instanceof ConfigError) throw new UsageError(error.message);
+    if (error instanceof ProvisionFailed) throw new UsageError(error.message);
     throw error;
   }
 }
 
-await runCommand("provision", main);
+await runCommand("provision", USAGE, main);

@@ -1,25 +1,19 @@
-import { parseArgs } from "node:util";
-import { errorText } from "@distributed-messaging/messaging";
 import type { ShownRebuild } from "@distributed-messaging/service/admin/rebuild";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
+import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { urlOf } from "@distributed-messaging/supervisor/store";
-import { runCommand } from "./command/command.ts";
-import { ask, expectAnswer } from "./command/http-client.ts";
-import { GatewayClient } from "./post-order/gateway-client.ts";
-import { readSettings, UsageError } from "./start/settings.ts";
+import { adminToken, expectAnswer, request } from "./command/client.ts";
+import { parseOptions, runCommand, UsageError } from "./command/command.ts";
 
-const USAGE = `bun run rebuild --service NAME [--drop-unaccounted] [--token TOKEN]
+const USAGE = `usage: bun run rebuild --service NAME [--drop-unaccounted] [--token TOKEN]
 
-  Rebuilds the projections of a running service from the topics. The service goes on meanwhile. The command ends when
-  the rebuild is done; stopping the command does not stop the rebuild.
+Rebuilds the projections of a running service from the topics. The service keeps running meanwhile, and completes the
+rebuild also when this command is stopped.
 
-  --service NAME       ${serviceNames.join(", ")}: one that has projections
-  --drop-unaccounted   deletes, in the end, rows that no message accounts for; without it they are only counted
-  --token TOKEN        an admin's token, or TOKEN in the environment; by default one from the demo sign-in
-`;
+  --service NAME       one that has projections: ${serviceNames.join(", ")}
+  --drop-unaccounted   deletes, in the end, the rows that no message accounts for; without it, they are counted only
+  --token TOKEN        an admin's token; without it, TOKEN in the environment, or a token of the demo sign-in`;
 
-/** The customer id of the demo sign-in. */
-const OPERATOR = "operator";
 const POLL_MS = 200;
 
 interface Options {
@@ -29,63 +23,50 @@ interface Options {
 }
 
 /** @throws UsageError */
-function readOptions(args: string[]): Options {
-  try {
-    const { values } = parseArgs({
-      args,
-      options: {
-        service: { type: "string" },
-        "drop-unaccounted": { type: "boolean", default: false },
-        token: { type: "string" },
-      },
-    });
-    const service = serviceNames.find((name) => name === values.service);
-    if (service === undefined) throw new Error(`--service: expected one of ${serviceNames.join(", ")}`);
-    return { service, dropUnaccounted: values["drop-unaccounted"], token: values.token };
-  } catch (error) {
-    throw new UsageError(`${errorText(error)}\n${USAGE}`);
-  }
+function readOptions(args: readonly string[]): Options {
+  const { values } = parseOptions(args, {
+    service: { type: "string" },
+    "drop-unaccounted": { type: "boolean", default: false },
+    token: { type: "string" },
+  });
+  const service = serviceNames.find((name) => name === values.service);
+  if (service === undefined) throw new UsageError(`--service: expected one of ${serviceNames.join(", ")}`);
+  return { service, dropUnaccounted: values["drop-unaccounted"], token: values.token };
 }
 
-async function main(): Promise<number> {
-  const args = process.argv.slice(2);
-  if (args.includes("--help")) {
-    console.log(USAGE);
-    return 0;
-  }
+async function main(args: readonly string[]): Promise<number> {
   const { service, dropUnaccounted, token: given } = readOptions(args);
   const { host, ports } = readSettings(process.env);
-  const gateway = new GatewayClient(urlOf(host, ports["api-gateway"]));
-  const token = given ?? (process.env.TOKEN?.trim() || (await gateway.signIn(OPERATOR, "admin")));
+  const token = await adminToken(urlOf(host, ports["api-gateway"]), given);
   const url = `${urlOf(host, ports[service])}/rebuild`;
-  const begun = await ask("POST", url, { token, body: { dropUnaccounted } });
-  if (begun.status === 404) throw new UsageError(`${service} has no projections`);
-  await expectAnswer(begun, 202);
+  const started = await request("POST", url, { token, body: { dropUnaccounted } });
+  if (started.status === 404) throw new UsageError(`${service} has no projections`);
+  await expectAnswer(started, 202);
   return follow(service, dropUnaccounted, () =>
-    ask("GET", url, { token }).then((answer) => expectAnswer<ShownRebuild>(answer, 200)),
+    request("GET", url, { token }).then((answer) => expectAnswer<ShownRebuild>(answer, 200)),
   );
 }
 
-/** Prints the progress until the rebuild has ended. */
+/** Prints the progress until the rebuild is completed. */
 async function follow(
   service: ServiceName,
   dropUnaccounted: boolean,
-  look: () => Promise<ShownRebuild>,
+  poll: () => Promise<ShownRebuild>,
 ): Promise<number> {
-  let said = "";
+  let printed = "";
   const say = (line: string) => {
-    if (line !== said) console.log(line);
-    said = line;
+    if (line !== printed) console.log(line);
+    printed = line;
   };
   for (;;) {
-    // A service that is restarted resumes its rebuild, so one that does not answer is waited for.
-    const status = await look().catch((error: unknown) => {
+    // A service that is restarted continues the rebuild.
+    const status = await poll().catch((error: unknown) => {
       if (!(error instanceof UsageError)) throw error;
-      say(`${error.message}; waiting for it`);
+      say(`${error.message}; waiting`);
       return undefined;
     });
     if (status?.phase === "done") {
-      const fate = dropUnaccounted ? "deleted" : "not changed";
+      const fate = dropUnaccounted ? "deleted" : "kept";
       say(
         `${service} is rebuilt: ${status.skipped} messages skipped, ` +
           `${status.unaccounted} rows that no message accounts for, ${fate}`,
@@ -100,4 +81,4 @@ async function follow(
   }
 }
 
-await runCommand("rebuild", main);
+await runCommand("rebuild", USAGE, main);

@@ -3,17 +3,16 @@ import { join } from "node:path";
 import { allMessages } from "@distributed-messaging/contracts";
 import { contractProblems, contractRecords, readRecords } from "@distributed-messaging/messaging/records";
 import { ROOT } from "@distributed-messaging/supervisor/store";
-import { runCommand } from "./command/command.ts";
-import { UsageError } from "./start/settings.ts";
+import { runCommand, UsageError } from "./command/command.ts";
 
-/**
- * `bun run record-contracts`: records the contracts that are new. A record that exists is never overwritten: a released
- * version does not change, see docs/decisions.
- */
+const USAGE = `usage: bun run record-contracts
+
+Records the message contracts that are new. An existing record is never overwritten: a released version does not
+change, see docs/decisions.`;
 
 const location = { folder: "shared/contracts/schemas", command: "bun run record-contracts" };
 
-async function main(): Promise<number> {
+await runCommand("record-contracts", USAGE, async () => {
   const folder = join(ROOT, location.folder);
   mkdirSync(folder, { recursive: true });
   for (const [name, record] of contractRecords(allMessages)) {
@@ -24,8 +23,6 @@ async function main(): Promise<number> {
   }
   const problems = contractProblems(allMessages, readRecords(folder), location);
   if (problems.length > 0) throw new UsageError(problems.join("\n"));
-  console.log("every contract is as it was recorded");
+  console.log("every contract matches its record");
   return 0;
-}
-
-await runCommand("record-contracts", main);
+});

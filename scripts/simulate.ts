@@ -1,5 +1,4 @@
 import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
 import { type Campaign, runCampaign, type WorkerPlan } from "@distributed-messaging/e2e/simulation/campaign";
 import { type FaultName, faultNames, isFaultName } from "@distributed-messaging/e2e/simulation/faults";
 import { mutations } from "@distributed-messaging/e2e/simulation/mutations";
@@ -7,16 +6,13 @@ import { describeFailure, Totals } from "@distributed-messaging/e2e/simulation/r
 import { shrink } from "@distributed-messaging/e2e/simulation/shrink";
 import { type Report, simulate } from "@distributed-messaging/e2e/simulation/simulate";
 import type { WorldOptions } from "@distributed-messaging/e2e/simulation/world";
-import { errorText } from "@distributed-messaging/messaging";
-import { runCommand } from "./command/command.ts";
-import { UsageError } from "./start/settings.ts";
+import { parseOptions, runCommand, UsageError } from "./command/command.ts";
 
-/**
- * `bun run simulate`: the whole store in one process, one seed a run, with every fault there is. Prints what it
- * has done every few seconds; for a run that breaks a promise, the seed, the smallest run that breaks it too, the
- * command that makes it again, and the end of its trace. The exit code is 0 only if every promise was kept.
- */
 const usage = `usage: bun run simulate [options]
+
+Simulates the whole store in one process, one seed a run, with random faults. For a run that breaks a promise it
+prints the seed, the smallest run that breaks it too, the command that repeats it, and the end of its trace. The exit
+code is 0 only if every promise held.
 
   --seeds N       how many runs (200)
   --from S        the first seed (1)
@@ -37,7 +33,7 @@ interface Request extends Campaign {
 
 function readRequest(args: readonly string[]): Request {
   const text = { type: "string" } as const;
-  const { values } = parse(args, {
+  const { values } = parseOptions(args, {
     seeds: text,
     from: text,
     orders: text,
@@ -45,7 +41,7 @@ function readRequest(args: readonly string[]): Request {
     without: text,
     "take-away": text,
     trace: { type: "boolean", default: false },
-  } as const);
+  });
   return {
     seeds: readCount("seeds", values.seeds, 200),
     from: readCount("from", values.from, 1),
@@ -55,17 +51,6 @@ function readRequest(args: readonly string[]): Request {
     mutation: values["take-away"] === undefined ? undefined : readMutation(values["take-away"]),
     trace: values.trace,
   };
-}
-
-function parse<const Options extends NonNullable<Parameters<typeof parseArgs>[0]>["options"]>(
-  args: readonly string[],
-  options: Options,
-) {
-  try {
-    return parseArgs({ args: [...args], options });
-  } catch (error) {
-    throw new UsageError(`${errorText(error)}\n${usage}`);
-  }
 }
 
 function readCount(name: string, value: string | undefined, usual: number): number {
@@ -144,12 +129,8 @@ if (first === "--worker" && second !== undefined) {
   process.removeAllListeners("disconnect");
   process.disconnect?.();
 } else {
-  await runCommand("simulate", async () => {
-    if (process.argv.includes("--help")) {
-      console.log(usage);
-      return 0;
-    }
-    const request = readRequest(process.argv.slice(2));
+  await runCommand("simulate", usage, async (args) => {
+    const request = readRequest(args);
     return request.trace ? trace(request) : simulateAll(request);
   });
 }

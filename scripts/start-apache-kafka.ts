@@ -1,10 +1,11 @@
 import { startApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/broker";
 import { ApacheKafkaMissing } from "@distributed-messaging/redpanda/apache-kafka/jars";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
-import { runCommand } from "./command/command.ts";
-import { UsageError } from "./start/settings.ts";
+import { runCommand, UsageError } from "./command/command.ts";
 
-/** `bun run start-apache-kafka`: runs one Apache Kafka node until Ctrl-C, and prints its address. */
+const USAGE = `usage: bun run start-apache-kafka
+
+Runs one Apache Kafka node until Ctrl-C, and prints its address. Needs Java and Maven.`;
 
 const say = (line: string) => void process.stderr.write(`start-apache-kafka: ${line}\n`);
 
@@ -25,4 +26,4 @@ async function main(): Promise<number> {
   }
 }
 
-await runCommand("start-apache-kafka", main);
+await runCommand("start-apache-kafka", USAGE, main);

@@ -3,20 +3,21 @@ import { join, resolve } from "node:path";
 import { errorText, migrate, openDatabase, type ServiceDatabase } from "@distributed-messaging/messaging";
 import { kitMigrations } from "@distributed-messaging/messaging/internal";
 import { type ServiceName, serviceNames, services } from "@distributed-messaging/services/registry";
-import { runCommand } from "./command/command.ts";
-import { readSettings, UsageError } from "./start/settings.ts";
+import { readSettings } from "@distributed-messaging/supervisor/settings";
+import { runCommand, UsageError } from "./command/command.ts";
 
-/**
- * `bun run start-persistence`: gets the databases ready. There is no database server to start: each service keeps
- * one SQLite file in DATA_DIR. This makes the missing ones, brings their schemas up to date (as each service does
- * by itself), and checks them. Harmless while the store runs. Exit code 1 if a database is damaged.
- */
+const USAGE = `usage: bun run start-persistence
+
+Creates the missing databases, applies their migrations, as each service does at its start, and checks their
+integrity. Each service has one SQLite file in DATA_DIR; there is no database server. The store may be running. The
+exit code is 1 if a database is damaged.`;
+
 async function main(): Promise<number> {
   const dataDir = resolve(readSettings(process.env).dataDir);
   try {
     mkdirSync(dataDir, { recursive: true });
   } catch (error) {
-    throw new UsageError(`DATA_DIR: '${dataDir}' cannot be made: ${errorText(error)}`);
+    throw new UsageError(`DATA_DIR: cannot create '${dataDir}': ${errorText(error)}`);
   }
   let sound = true;
   for (const name of serviceNames) {
@@ -49,4 +50,4 @@ function sizeOf(path: string): string {
   return `${(statSync(path).size / 1024).toFixed(0)} KiB`;
 }
 
-await runCommand("start-persistence", main);
+await runCommand("start-persistence", USAGE, main);

@@ -8,15 +8,13 @@ import {
 } from "@distributed-messaging/redpanda/apache-kafka/jars";
 import { serviceNames, services } from "@distributed-messaging/services/registry";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
-import { ROOT } from "@distributed-messaging/supervisor/store";
-import { Supervisor } from "@distributed-messaging/supervisor/supervisor";
+import { ROOT, StoreSupervisor } from "@distributed-messaging/supervisor/store";
 import { runCommand } from "./command/command.ts";
 
-/**
- * `bun run test-apache-kafka`: the transport's conformance suite, then a whole store and its end-to-end tests, on a
- * real Apache Kafka with its default settings. Where Java or Maven is missing it says so in one line and skips all
- * of it with exit code 0. Otherwise the exit code is 1 if anything failed.
- */
+const USAGE = `usage: bun run test-apache-kafka
+
+Runs the transport's conformance suite, then the end-to-end tests of a store, on a real Apache Kafka with its default
+settings. Without Java or Maven it skips both, with exit code 0.`;
 
 const say = (line: string) => void process.stderr.write(`test-apache-kafka: ${line}\n`);
 
@@ -41,7 +39,7 @@ async function endToEnd(): Promise<boolean> {
   const kafka = await startApacheKafka({ ports: { broker, controller }, report: say });
   const dataDir = join(KAFKA_DIR, `store-${crypto.randomUUID()}`);
   const env = { AUTOMATION_TESTING: "true", DEMO_SIGN_IN: "true" };
-  const store = new Supervisor({ dataDir, env, brokers: kafka.brokers.join(",") });
+  const store = new StoreSupervisor({ dataDir, env, brokers: kafka.brokers.join(",") });
   try {
     await store.startAll();
     const ports = serviceNames.map((name) => [services[name].setting, String(store.ports[name])]);
@@ -56,7 +54,7 @@ async function endToEnd(): Promise<boolean> {
   }
 }
 
-await runCommand("test-apache-kafka", async () => {
+await runCommand("test-apache-kafka", USAGE, async () => {
   try {
     await provideApacheKafka(say);
   } catch (error) {

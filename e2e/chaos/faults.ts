@@ -1,41 +1,42 @@
+import { type ProcessName, processNames } from "@distributed-messaging/supervisor/store";
 import type { Prng } from "../simulation/prng.ts";
-import { type OwnStore, type ProcessName, processNames } from "../support/own-store.ts";
+import type { OwnStore } from "../support/own-store.ts";
 
-/** Longer than the six seconds after which a broker takes a silent member of a group for dead. */
-const LONG_FREEZE_MS = [7_000, 12_000] as const;
-const SHORT_FREEZE_MS = [100, 3_000] as const;
+/** Longer than the session timeout of the consumer groups, which is six seconds. */
+const LONG_PAUSE_MS = [7_000, 12_000] as const;
+const SHORT_PAUSE_MS = [100, 3_000] as const;
 const OUTAGE_MS = [500, 8_000] as const;
-/** Far longer than any backoff: a process that is not back by then never will be. */
+/** Far longer than the longest restart delay. */
 const RECOVERY_LIMIT_MS = 90_000;
-const CALM_MS = [200, 4_000] as const;
+const INTERVAL_MS = [200, 4_000] as const;
 
-type Kind = "kill" | "freeze" | "long freeze" | "outage";
-const kinds: readonly Kind[] = ["kill", "kill", "kill", "freeze", "long freeze", "outage"];
+type Kind = "kill" | "pause" | "long pause" | "outage";
+const kinds: readonly Kind[] = ["kill", "kill", "kill", "pause", "long pause", "outage"];
 
-/** Does harm to a store, and mends it again. */
+/** Injects random faults into the processes of a store. */
 export class Faults {
   readonly #store: OwnStore;
   readonly #prng: Prng;
-  readonly #say: (line: string) => void;
+  readonly #log: (line: string) => void;
   readonly #counts = new Map<Kind, number>();
   readonly #busy = new Set<ProcessName>();
 
-  constructor(store: OwnStore, prng: Prng, say: (line: string) => void) {
+  constructor(store: OwnStore, prng: Prng, log: (line: string) => void) {
     this.#store = store;
     this.#prng = prng;
-    this.#say = say;
+    this.#log = log;
   }
 
-  /** Goes on for so long, two at a time, then waits until everything runs again. */
-  async goOnFor(durationMs: number): Promise<void> {
+  /** Injects faults for a time, two at once; resolves when every process is ready again. */
+  async injectFor(durationMs: number): Promise<void> {
     const until = performance.now() + durationMs;
-    const hand = async () => {
+    const injector = async () => {
       while (performance.now() < until) {
-        await this.#one();
-        await Bun.sleep(this.#between(CALM_MS));
+        await this.#injectOne();
+        await Bun.sleep(this.#between(INTERVAL_MS));
       }
     };
-    await Promise.all([hand(), hand()]);
+    await Promise.all([injector(), injector()]);
     for (const name of processNames) await this.#untilReady(name);
   }
 
@@ -43,48 +44,48 @@ export class Faults {
     return [...this.#counts].map(([kind, count]) => `${count} × ${kind}`).join(", ");
   }
 
-  async #one(): Promise<void> {
+  async #injectOne(): Promise<void> {
     const free = processNames.filter((name) => !this.#busy.has(name));
     const victim = this.#prng.pick(free);
     const kind = this.#prng.pick(kinds);
     this.#busy.add(victim);
     this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
-    this.#say(`${kind}: ${victim}`);
+    this.#log(`${kind}: ${victim}`);
     try {
-      await this.#doTo(victim, kind);
+      await this.#inject(victim, kind);
     } finally {
       this.#busy.delete(victim);
     }
   }
 
-  async #doTo(victim: ProcessName, kind: Kind): Promise<void> {
+  async #inject(victim: ProcessName, kind: Kind): Promise<void> {
     switch (kind) {
       case "kill":
-        await this.#store.kill(victim);
+        await this.#store.process(victim).kill();
         await this.#untilReady(victim);
         return;
-      case "freeze":
-      case "long freeze":
-        this.#store.pause(victim);
-        await Bun.sleep(this.#between(kind === "freeze" ? SHORT_FREEZE_MS : LONG_FREEZE_MS));
-        this.#store.resume(victim);
+      case "pause":
+      case "long pause":
+        this.#store.process(victim).pause();
+        await Bun.sleep(this.#between(kind === "pause" ? SHORT_PAUSE_MS : LONG_PAUSE_MS));
+        this.#store.process(victim).resume();
         return;
       case "outage":
-        await this.#store.stop(victim);
+        await this.#store.process(victim).stop();
         await Bun.sleep(this.#between(OUTAGE_MS));
-        await this.#store.start(victim);
+        await this.#store.process(victim).start();
         return;
       default:
         kind satisfies never;
     }
   }
 
-  /** @throws with its last lines when a process does not come back */
+  /** @throws with the last lines of a process that does not become ready */
   async #untilReady(name: ProcessName): Promise<void> {
     const late = Bun.sleep(RECOVERY_LIMIT_MS).then(() => {
-      throw new Error(`${name} did not come back: ${this.#store.log(name).slice(-5).join("\n")}`);
+      throw new Error(`${name} is not ready again: ${this.#store.log(name).slice(-5).join("\n")}`);
     });
-    await Promise.race([this.#store.ready(name), late]);
+    await Promise.race([this.#store.process(name).ready(), late]);
   }
 
   #between([least, most]: readonly [number, number]): number {

@@ -3,45 +3,45 @@ import type { Customer, OrderRequest } from "../support/customer.ts";
 import type { OwnStore } from "../support/own-store.ts";
 
 const CUSTOMERS = 6;
-/** Breath between two orders of one customer: load, but not so much that nothing else is ever measured. */
+/** Between two orders of a customer. */
 const PAUSE_MS = 20;
 const RETRY_MS = 100;
-const MOST_LINES = 3;
-const MOST_OF_ONE = 3;
+const MAX_LINES = 3;
+const MAX_QUANTITY = 3;
 
-/** Customers who order without end. One whose order got no answer sends the very same order again. */
+/** Customers who place one order after the other. An order that is not accepted is sent again unchanged. */
 export class Load {
   readonly customers: readonly Customer[];
-  /** The orders that were answered with a 202, and what is in them. */
+  /** The orders that were answered with 202, by orderId. */
   readonly accepted = new Map<string, OrderRequest>();
   readonly #prng: Prng;
   readonly #products: readonly string[];
   readonly #done: Promise<unknown>;
-  #ending = false;
+  #isStopping = false;
   #count = 0;
 
   private constructor(customers: readonly Customer[], products: readonly string[], prng: Prng) {
     this.customers = customers;
     this.#products = products;
     this.#prng = prng;
-    this.#done = Promise.all(customers.map((customer) => this.#shop(customer)));
+    this.#done = Promise.all(customers.map((customer) => this.#placeOrders(customer)));
   }
 
-  static async begin(store: OwnStore, prng: Prng): Promise<Load> {
+  static async start(store: OwnStore, prng: Prng): Promise<Load> {
     const names = Array.from({ length: CUSTOMERS }, (_, index) => `CUSTOMER_${index}`);
     const customers = await Promise.all(names.map((name) => store.signIn(name)));
     const products = (await store.products()).map(({ productId }) => productId);
     return new Load(customers, products, prng);
   }
 
-  /** Resolves when every customer has an answer to their last order. */
-  async end(): Promise<void> {
-    this.#ending = true;
+  /** Resolves when the last order of every customer is accepted. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
     await this.#done;
   }
 
-  async #shop(customer: Customer): Promise<void> {
-    while (!this.#ending) {
+  async #placeOrders(customer: Customer): Promise<void> {
+    while (!this.#isStopping) {
       const order = this.#nextOrder();
       while (!(await this.#isAccepted(customer, order))) await Bun.sleep(RETRY_MS);
       this.accepted.set(order.orderId, order);
@@ -49,22 +49,18 @@ export class Load {
     }
   }
 
+  /** @throws when the order is refused: a valid order is accepted or answered with a server error */
   async #isAccepted(customer: Customer, order: OrderRequest): Promise<boolean> {
-    try {
-      const { status, body } = await customer.tryToPlace(order);
-      if (status === 202) return true;
-      if (status < 500) throw new TypeError(`an order was refused: ${status} ${Bun.inspect(body)}`);
-      return false;
-    } catch (error) {
-      if (error instanceof TypeError && error.message.startsWith("an order")) throw error;
-      return false;
-    }
+    const answer = await customer.tryToPlace(order).catch(() => undefined);
+    if (answer === undefined || answer.status >= 500) return false;
+    if (answer.status === 202) return true;
+    throw new Error(`an order was refused: ${answer.status} ${Bun.inspect(answer.body)}`);
   }
 
   #nextOrder(): OrderRequest & { orderId: string } {
     const lines = new Map<string, number>();
-    for (let left = this.#prng.between(1, MOST_LINES); left > 0; left--) {
-      lines.set(this.#prng.pick(this.#products), this.#prng.between(1, MOST_OF_ONE));
+    for (let line = this.#prng.between(1, MAX_LINES); line > 0; line--) {
+      lines.set(this.#prng.pick(this.#products), this.#prng.between(1, MAX_QUANTITY));
     }
     const items = [...lines].map(([productId, quantity]) => ({ productId, quantity }));
     return { orderId: `CHAOS_${this.#count++}`, items };

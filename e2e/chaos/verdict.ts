@@ -4,13 +4,13 @@ import type { Order } from "../support/answers.ts";
 import type { OwnStore } from "../support/own-store.ts";
 import type { Load } from "./load.ts";
 
-/** Everything that was held up has to come through: minutes of it, when the parts were away for minutes. */
+/** The backlog of minutes of faults has to be worked off. */
 const LIMIT_MS = 180_000;
-const ENDED: readonly string[] = ["confirmed", "backordered"];
+const DECIDED: readonly string[] = ["confirmed", "backordered"];
 
-/** Checks what the store promises once everything runs again. @returns what does not hold */
+/** Checks the promises of a store whose processes are all ready. @returns the violations */
 export async function verdict(store: OwnStore, load: Load): Promise<string[]> {
-  const orders = await eventually(() => allEnded(load), "every order to come to its end", LIMIT_MS);
+  const orders = await eventually(() => allDecided(load), "every order to be decided", LIMIT_MS);
   for (const name of serviceNames) {
     await eventually(
       async () => (await store.metric(name, "outbox_depth")) === 0,
@@ -19,34 +19,36 @@ export async function verdict(store: OwnStore, load: Load): Promise<string[]> {
     );
   }
   return [
-    ...keptAndOnce(load, orders),
-    ...(await stockAddsUp(store, orders)),
-    ...(await toldOnce(load)),
-    ...(await filesAreWhole(store)),
+    ...acceptedOrders(load, orders),
+    ...(await stockLevels(store, orders)),
+    ...(await notifications(load)),
+    ...(await databases(store)),
   ];
 }
 
-async function allEnded(load: Load): Promise<Order[] | false> {
+async function allDecided(load: Load): Promise<Order[] | false> {
   const pages = await Promise.all(load.customers.map((customer) => customer.allOrders()));
   const orders = pages.flat();
-  const open = orders.filter(({ status }) => !ENDED.includes(status));
+  const open = orders.filter(({ status }) => !DECIDED.includes(status));
   if (open.length > 0)
-    throw new Error(`${open.length} of ${orders.length} are open, ${open[0]?.orderId} one of them`);
+    throw new Error(
+      `${open.length} of ${orders.length} orders are not decided, among them ${open[0]?.orderId}`,
+    );
   return orders;
 }
 
-function keptAndOnce(load: Load, orders: readonly Order[]): string[] {
+function acceptedOrders(load: Load, orders: readonly Order[]): string[] {
   const known = new Set(orders.map(({ orderId }) => orderId));
   const lost = [...load.accepted.keys()].filter((orderId) => !known.has(orderId));
   const invented = orders.filter(({ orderId }) => !load.accepted.has(orderId));
   return [
-    ...lost.map((orderId) => `${orderId} was accepted and is gone`),
-    ...invented.map(({ orderId }) => `${orderId} is there and nobody was told that it was accepted`),
-    ...(known.size === orders.length ? [] : ["an order is in the lists twice"]),
+    ...lost.map((orderId) => `${orderId} was accepted and is lost`),
+    ...invented.map(({ orderId }) => `${orderId} exists and was never accepted`),
+    ...(known.size === orders.length ? [] : ["an order is listed twice"]),
   ];
 }
 
-async function stockAddsUp(store: OwnStore, orders: readonly Order[]): Promise<string[]> {
+async function stockLevels(store: OwnStore, orders: readonly Order[]): Promise<string[]> {
   const wrong: string[] = [];
   for (const { productId, available } of await store.products()) {
     const stock = await store.stock(productId);
@@ -55,36 +57,36 @@ async function stockAddsUp(store: OwnStore, orders: readonly Order[]): Promise<s
       .flatMap(({ items }) => items.filter((line) => line.productId === productId))
       .reduce((sum, { quantity }) => sum + quantity, 0);
     if (stock.reserved !== reserved)
-      wrong.push(`${productId}: ${stock.reserved} set aside, ${reserved} confirmed`);
+      wrong.push(`${productId}: ${stock.reserved} reserved, ${reserved} confirmed`);
     if (stock.available !== available)
-      wrong.push(`${productId}: the gateway shows ${available}, not ${stock.available}`);
+      wrong.push(`${productId}: the gateway shows ${available}, the inventory ${stock.available}`);
   }
   return wrong;
 }
 
-async function toldOnce(load: Load): Promise<string[]> {
-  const told = (await Promise.all(load.customers.map((customer) => customer.notifications()))).flat();
+async function notifications(load: Load): Promise<string[]> {
+  const all = (await Promise.all(load.customers.map((customer) => customer.notifications()))).flat();
   const seen = new Set<string>();
   const wrong: string[] = [];
-  for (const { orderId, type } of told) {
+  for (const { orderId, type } of all) {
     if (seen.has(`${orderId} ${type}`) && type !== "order.waiting")
-      wrong.push(`${orderId}: ${type} came twice`);
+      wrong.push(`${orderId}: ${type} was sent twice`);
     seen.add(`${orderId} ${type}`);
   }
-  const untold = [...load.accepted.keys()].filter((orderId) => !seen.has(`${orderId} order.received`));
-  return [...wrong, ...untold.map((orderId) => `${orderId}: its customer was never told`)];
+  const missing = [...load.accepted.keys()].filter((orderId) => !seen.has(`${orderId} order.received`));
+  return [...wrong, ...missing.map((orderId) => `${orderId}: no order.received notification`)];
 }
 
-async function filesAreWhole(store: OwnStore): Promise<string[]> {
+async function databases(store: OwnStore): Promise<string[]> {
   const wrong: string[] = [];
   for (const name of serviceNames) {
     const [row] = store.rows<{ integrity_check: string }>(name, "PRAGMA integrity_check");
-    if (row?.integrity_check !== "ok") wrong.push(`${name}: integrity_check says ${row?.integrity_check}`);
+    if (row?.integrity_check !== "ok") wrong.push(`${name}: integrity_check: ${row?.integrity_check}`);
     const letters = store.rows<{ reason: string; error: string }>(
       name,
       "SELECT reason, error FROM dead_letters",
     );
-    for (const { reason, error } of letters) wrong.push(`${name}: a dead letter, ${reason}: ${error}`);
+    for (const { reason, error } of letters) wrong.push(`${name}: dead letter, ${reason}: ${error}`);
   }
   return wrong;
 }

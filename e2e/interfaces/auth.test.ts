@@ -2,9 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { tokenClaims } from "@distributed-messaging/contracts";
 import { generateSigningKey, issueToken, type PrivateJwk } from "@distributed-messaging/service/identity";
 import type { ServiceName } from "@distributed-messaging/services/registry";
+import { processNames } from "@distributed-messaging/supervisor/store";
 import { type Answer, problemIn } from "../support/answers.ts";
 import { Listener } from "../support/listener.ts";
-import { describeOwn, OwnStore, processNames, useStore } from "../support/own-store.ts";
+import { describeOwn, OwnStore, useStore } from "../support/own-store.ts";
 
 // At the level that writes the most, so that what is never logged can be seen not to be.
 const store = useStore({ env: { LOG_LEVEL: "trace" } });

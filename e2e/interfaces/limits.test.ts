@@ -14,7 +14,7 @@ describeOwn("a gateway that may keep five messages", () => {
     async () => {
       await store.seed();
       const customer = await store.signIn("CUSTOMER_001");
-      await store.stop("broker");
+      await store.process("broker").stop();
       const items = [{ productId: "PRODUCT_006", quantity: 1 }];
       const accepted: string[] = [];
       for (let count = 1; count <= 5; count++) accepted.push((await customer.place({ items })).orderId);
@@ -25,7 +25,7 @@ describeOwn("a gateway that may keep five messages", () => {
       expect((await customer.askForOrder("ORDER_refused")).status).toBe(404);
       expect(await customer.orders()).toHaveLength(5);
 
-      await store.start("broker");
+      await store.process("broker").start();
       await eventually(() => customer.place({ orderId: "ORDER_refused", items }), "orders to be taken again");
       for (const orderId of [...accepted, "ORDER_refused"]) await customer.until(orderId, "confirmed");
       await untilQuiet(store);

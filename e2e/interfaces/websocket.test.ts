@@ -100,14 +100,14 @@ describeOwn("when the service goes away under its listeners", () => {
       const customer = await store.signIn(`CUSTOMER_${crypto.randomUUID()}`);
       const placing = placeOrders(customer, 20);
       const codes: number[] = [];
-      const ends = [() => own().stop("notification"), () => own().kill("notification")];
+      const ends = [() => own().process("notification").stop(), () => own().process("notification").kill()];
       const heard = await listenPersistently(customer, 40, async (listener, wanted) => {
         const end = ends.shift();
         await listener.until(Math.min(wanted, end === undefined ? wanted : 5));
         if (end === undefined) return;
         await end();
         codes.push(await listener.closed);
-        await own().start("notification");
+        await own().process("notification").start();
       });
       await placing;
       expect(codes).toEqual([1001, 1006]);

@@ -27,7 +27,7 @@ class Bench {
   async open(): Promise<void> {
     const [browser] = await Promise.all([launch(), this.store.startAll()]);
     this.#browser = browser;
-    this.#closeCounter = await this.store.openCounter(this.supervisorPort);
+    this.#closeCounter = await this.store.serveAdminPanel(this.supervisorPort);
     await this.store.seed();
   }
 

@@ -20,14 +20,14 @@ describePage("the page while parts of the store are down", () => {
     "inventory stopped: pending, and the page says why; started: confirmed, without a reload",
     async () => {
       const { shop } = await newCustomer();
-      await store.stop("inventory");
+      await store.process("inventory").stop();
       await shop.lamp("inventory", "stopped").waitFor();
       await shop.add("PRODUCT_006");
       await shop.checkOut();
       await shop.reaches("pending");
       await shop.page.locator(".status-text", { hasText: "inventory does not run just now" }).waitFor();
       expect(await shop.page.locator(".lamps-text").textContent()).toContain("stay “pending”");
-      await store.start("inventory");
+      await store.process("inventory").start();
       await shop.reaches("confirmed");
       await shop.lamp("inventory", "ready").waitFor();
       expect(shop.complaints.list()).toEqual([]);
@@ -43,7 +43,7 @@ describePage("the page while parts of the store are down", () => {
       await shop.page.route(
         "**/orders",
         async (route) => {
-          await store.kill("broker");
+          await store.process("broker").kill();
           await route.continue();
         },
         { times: 1 },
@@ -52,8 +52,8 @@ describePage("the page while parts of the store are down", () => {
       const orderId = await shop.checkOut();
       await shop.reaches("confirmed");
       expect(await ordersOf(id)).toMatchObject([{ orderId, status: "confirmed" }]);
-      expect(store.restarts("broker")).toBe(1);
-      await store.ready("broker");
+      expect(store.process("broker").restarts).toBe(1);
+      await store.process("broker").ready();
       await shop.context.close();
     },
     TEST_LIMIT_MS,
@@ -69,14 +69,14 @@ describePage("the page while parts of the store are down", () => {
       const before = await top();
       await shop.add("PRODUCT_006");
       await shop.goTo("basket");
-      await store.stop("api-gateway");
+      await store.process("api-gateway").stop();
       const orderId = await shop.checkOut();
       await shop.reaches("sending");
       await shop.page.getByText("The store did not answer").waitFor();
       await shop.lamp("api-gateway", "stopped").waitFor();
       // The longest sentence that there is, and nothing below it has moved.
       expect(await top()).toBe(before);
-      await store.start("api-gateway");
+      await store.process("api-gateway").start();
       await shop.reaches("confirmed");
       expect(await ordersOf(id)).toMatchObject([{ orderId, status: "confirmed" }]);
       expect(shop.complaints.list(LOST_CONNECTIONS)).toEqual([]);
@@ -94,7 +94,7 @@ describePage("the page while parts of the store are down", () => {
       const shows = (name: string, pattern: RegExp) => figure(name).filter({ hasText: pattern }).waitFor();
       await shows("all groups", /^0$/);
       await shows("has waited", /^0 ms$/);
-      await store.stop("broker");
+      await store.process("broker").stop();
       await shop.page.getByLabel("restock for them first").uncheck();
       await shop.page.getByRole("button", { name: "Place 1 order" }).click();
       await shows("all groups", /^no answer$/);
@@ -102,7 +102,7 @@ describePage("the page while parts of the store are down", () => {
       const totals = (text: string) =>
         shop.page.locator("[data-totals]", { hasText: text }).waitFor({ state: "attached" });
       await totals("1 order accepted, 0 confirmed");
-      await store.start("broker");
+      await store.process("broker").start();
       await totals("1 order accepted, 1 confirmed");
       await shows("half of them within", /^\d+\.\d s$/);
       await shows("all groups", /^0$/);
@@ -133,13 +133,13 @@ describePage("the page while parts of the store are down", () => {
         return seqs.length === 2 && seqs.at(-1);
       }, "two notifications");
 
-      await store.stop("notification");
+      await store.process("notification").stop();
       await shop.feed("polling");
       await (await shop.goTo("")).add("PRODUCT_006", 2);
       await shop.checkOut();
       await shop.reaches("confirmed");
 
-      await store.start("notification");
+      await store.process("notification").start();
       await shop.feed("live");
       expect(sockets.at(-1)).toEndWith(`/notifications?after=${last}`);
       const missed = (await customer.notifications(last)).length;

@@ -93,13 +93,13 @@ describeOwn("a customer cancels while a part is away", () => {
       const items = [{ productId: "PRODUCT_003", quantity: 2 }];
       await ann.place({ orderId: before, items });
       await ann.until(before, "confirmed");
-      await store.stop(part);
+      await store.process(part).stop();
       await ann.place({ orderId: meanwhile, items });
       for (const orderId of [before, meanwhile]) expect((await ann.cancel(orderId)).status).toBe(202);
       // Again: the same wish, unless it has been carried out already.
       for (const orderId of [before, meanwhile])
         expect([202, 409]).toContain((await ann.cancel(orderId)).status);
-      await store.start(part);
+      await store.process(part).start();
       for (const orderId of [before, meanwhile]) await ann.until(orderId, "cancelled");
       await untilQuiet(store);
       expect(await store.stock("PRODUCT_003")).toMatchObject({ onHand: 8, reserved: 0 });

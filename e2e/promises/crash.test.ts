@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { serviceNames } from "@distributed-messaging/services/registry";
+import { processNames } from "@distributed-messaging/supervisor/store";
 import type { Order } from "../support/answers.ts";
 import type { Customer, OrderRequest } from "../support/customer.ts";
-import { describeOwn, type OwnStore, processNames, useOwnStore } from "../support/own-store.ts";
+import { describeOwn, type OwnStore, useOwnStore } from "../support/own-store.ts";
 import { untilQuiet } from "../support/quiet.ts";
 
 const ORDERS = 200;
@@ -65,12 +66,12 @@ describeOwn("kill -9 of each process in turn while 200 orders are placed", () =>
       for (const [turn, victim] of processNames.entries()) {
         // In the middle of each share: some orders were accepted just before, some are being sent just now.
         await placeAll(customers, orders.slice(turn * share, (turn + 1) * share), (count) => {
-          if (count === share / 4) kills.push(store.kill(victim));
+          if (count === share / 4) kills.push(store.process(victim).kill());
         });
       }
       await Promise.all(kills);
       expect(kills).toHaveLength(processNames.length);
-      for (const name of processNames) await store.ready(name);
+      for (const name of processNames) await store.process(name).ready();
 
       const all = await eventually(async () => {
         const pages = await Promise.all(customers.map((customer) => customer.allOrders()));
@@ -87,7 +88,7 @@ describeOwn("kill -9 of each process in turn while 200 orders are placed", () =>
       await expectStockToAddUp(store, confirmed);
       await expectToldOnce(customers, all);
       for (const name of processNames)
-        expect({ name, restarts: store.restarts(name) }).toEqual({ name, restarts: 1 });
+        expect({ name, restarts: store.process(name).restarts }).toEqual({ name, restarts: 1 });
       for (const name of serviceNames) expect(await store.metric(name, "dead_letters")).toBe(0);
     },
     LIMIT_MS,

@@ -43,13 +43,13 @@ describeOwn("an order waits for as long as it may", () => {
       const admin = await store.signIn("ADMIN_001", "admin");
       const { orderId } = await ann.place({ items });
       await ann.until(orderId, "backordered");
-      await store.stop("order");
+      await store.process("order").stop();
       await admin.restock("PRODUCT_012", 1);
       await eventually(async () => {
         return (await store.stock("PRODUCT_012")).reserved === 1;
       }, "the inventory to have set it aside");
       await Bun.sleep(TTL_MS);
-      await store.start("order");
+      await store.process("order").start();
       await ann.until(orderId, "cancelled");
       await untilQuiet(store);
       expect(await store.stock("PRODUCT_012")).toMatchObject({ onHand: 1, reserved: 0 });

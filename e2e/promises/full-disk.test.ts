@@ -29,7 +29,7 @@ if (!hasDisk)
 (hasDisk ? describe : describe.skip)("when the disk is full", () => {
   beforeAll(() => store.startAll(), LIMIT_MS);
   afterAll(async () => {
-    await store.stopAll();
+    await store.supervisor.stopAll();
     Bun.spawnSync(["umount", store.dataDir]);
     await store.dispose();
   }, LIMIT_MS);

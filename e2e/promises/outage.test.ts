@@ -28,7 +28,7 @@ describeOwn("while a part is away", () => {
         const customer = await store.signIn(`CUSTOMER_${away}`);
         const order1 = { ...demoOrders.ORDER_001, orderId: `ORDER_001_${away}` };
         const order2 = { ...demoOrders.ORDER_002, orderId: `ORDER_002_${away}` };
-        await store.stop(away);
+        await store.process(away).stop();
 
         for (let time = 1; time <= 5; time++) await customer.place(order1);
         await customer.place(order2);
@@ -43,7 +43,7 @@ describeOwn("while a part is away", () => {
           { orderId: order1.orderId, status: meanwhile },
         ]);
 
-        await store.start(away);
+        await store.process(away).start();
         for (const { orderId } of [order1, order2]) {
           await customer.until(orderId, "confirmed");
           await eventually(async () => {
@@ -61,7 +61,7 @@ describeOwn("while a part is away", () => {
   test(
     "without the broker, readiness says so and only the gateway stays of use",
     async () => {
-      await store.stop("broker");
+      await store.process("broker").stop();
       for (const name of ["order", "inventory", "notification"] as const) {
         await eventually(async () => {
           const { status, body } = await store.ask(name, "/readiness");
@@ -79,7 +79,7 @@ describeOwn("while a part is away", () => {
         expect(body).toMatchObject({ ready: true, checks: { database: "UP", broker: "DOWN" } });
         return status === 200;
       }, "the gateway to miss the broker");
-      await store.start("broker");
+      await store.process("broker").start();
       for (const name of ["api-gateway", "order", "inventory", "notification"] as const) {
         await eventually(async () => {
           const { body } = await store.ask(name, "/readiness");
@@ -97,18 +97,18 @@ describeOwn("while a part is away", () => {
       await store.seed();
       const customer = await store.signIn("CUSTOMER_alone");
       const others = ["notification", "inventory", "order", "broker"] as const;
-      for (const name of others) await store.stop(name);
+      for (const name of others) await store.process(name).stop();
       const { orderId } = await customer.place({ items: [{ productId: "PRODUCT_001", quantity: 1 }] });
       expect((await customer.order(orderId)).status).toBe("accepted");
       expect(await customer.orders()).toHaveLength(1);
       expect(await store.products()).toHaveLength(12);
 
       // The worst order of all: the services are there first and wait for the broker.
-      await store.stop("api-gateway");
+      await store.process("api-gateway").stop();
       const services = [...others.filter((name) => name !== "broker"), "api-gateway"] as const;
-      const started = services.map((name) => store.start(name));
+      const started = services.map((name) => store.process(name).start());
       await eventually(() => customer.order(orderId), "the gateway to be there again");
-      await store.start("broker");
+      await store.process("broker").start();
       await Promise.all(started);
       await customer.until(orderId, "confirmed");
     },
@@ -120,7 +120,7 @@ describeOwn("while a part is away", () => {
     async () => {
       await store.seed();
       const customer = await store.signIn("CUSTOMER_late");
-      await store.stop("order");
+      await store.process("order").stop();
       const items = [
         { productId: "PRODUCT_001", quantity: 1 },
         { productId: "PRODUCT_002", quantity: 1 },
@@ -129,7 +129,7 @@ describeOwn("while a part is away", () => {
       await store.ask("inventory", "/automation-testing/all", { method: "DELETE" });
       await eventually(async () => (await store.products()).length === 0, "the gateway to sell nothing");
       expect((await customer.tryToPlace({ items })).status).toBe(422);
-      await store.start("order");
+      await store.process("order").start();
       const order = await customer.until(orderId, "rejected");
       expect(order.reason).toBe("unknown product PRODUCT_001");
       await untilQuiet(store);

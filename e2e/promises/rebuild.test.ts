@@ -48,7 +48,7 @@ describeOwn("copies are made anew", () => {
         }
         expect(reads).toBeGreaterThan(1);
         expect(await rebuilding).toContain(
-          `${service} is made anew: 0 messages left out, 0 rows that no message accounts for`,
+          `${service} is rebuilt: 0 messages skipped, 0 rows that no message accounts for`,
         );
       }
       const placing = rebuild(store, "api-gateway");
@@ -67,8 +67,8 @@ describeOwn("copies are made anew", () => {
       const before = await stateOf(store, customers);
       const init = { headers: admin.authorization };
       read(Status, await store.ask(service, "/rebuild", { ...init, method: "POST" }), 202);
-      await store.kill(service);
-      await store.ready(service);
+      await store.process(service).kill();
+      await store.process(service).ready();
       const status = await eventually(async () => {
         const now = read(Status, await store.ask(service, "/rebuild", init));
         return now.phase === "done" && now;

@@ -21,8 +21,8 @@ describeOwn("after a restart of everything", () => {
   }
 
   test.each([
-    ["in order", () => store.stopAll()],
-    ["by kill -9 of everything at once", () => store.killAll()],
+    ["in order", () => store.supervisor.stopAll()],
+    ["by kill -9 of everything at once", () => store.supervisor.killAll()],
   ] as const)(
     "%s, the data is as before, tokens are still good, and orders go on",
     async (_, end) => {

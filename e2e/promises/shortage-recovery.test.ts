@@ -29,7 +29,7 @@ describeOwn.each([
         );
         expect((await admin.restock(PRODUCT, ON_HAND - 20)).status).toBe(202);
         await eventually(async () => (await store.stock(PRODUCT)).onHand === ON_HAND, "thirty to be there");
-        await store.stop("inventory");
+        await store.process("inventory").stop();
 
         for (let number = 0; number < ORDERS; number += 1) {
           const orderId = `ORDER_${String(number).padStart(3, "0")}`;
@@ -39,7 +39,7 @@ describeOwn.each([
           return (await store.metric("order", "orders_pending")) === ORDERS;
         }, "all of them to be pending");
 
-        await store.start("inventory");
+        await store.process("inventory").start();
         await untilQuiet(store);
         expect(await countsOf(customers)).toEqual({ confirmed: ON_HAND, backordered: ORDERS - ON_HAND });
         expect(await store.metric("inventory", "orders_waiting")).toBe(ORDERS - ON_HAND);

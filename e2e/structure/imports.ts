@@ -92,7 +92,11 @@ function resolve(
 ): { target?: string; problem?: string } {
   if (specifier.startsWith(".")) {
     const target = posix.join(posix.dirname(from), specifier);
-    return tree.has(target) ? { target } : {};
+    if (!tree.has(target)) return {};
+    const [own, other] = [from, target].map((path) => packages.find(({ folder }) => path.startsWith(folder)));
+    // Test fixtures are not exported. The registry names the folders beside it.
+    if (own === other || isTestCode(from) || target.startsWith(own?.folder ?? "")) return { target };
+    return { target, problem: `imports ${target} by its path: it is another package` };
   }
   const name = packageName(specifier);
   if (/^(bun|node):|^bun$/.test(specifier)) return {};

@@ -83,19 +83,20 @@ describe("findWrongImports", () => {
     ["an import of a type", 'import type { Order } from "../../services/order/domain.ts";'],
     ["a type among values", 'import { type Order } from "../../services/order/domain.ts";'],
     ["a default type", 'import type Order from "../../services/order/domain.ts";'],
-    ["a type within a type", 'type Order = import("../../services/order/domain.ts").Order;'],
+    ["a type within a type", `type Order = ${"import"}("../../services/order/domain.ts").Order;`],
     ["a re-export", 'export * from "../../services/order/domain.ts";'],
     ["a re-export of a type", 'export type { Order } from "../../services/order/domain.ts";'],
     ["a dynamic import", 'const order = await import("../../services/order/domain.ts");'],
     ["a bare import", 'import "../../services/order/domain.ts";'],
   ])("upwards: %s", (_, source) => {
-    expect(found({ "shared/messaging/wrong.ts": source })).toEqual([
+    expect(found({ "shared/messaging/wrong.ts": source })).toContain(
       "shared/messaging/wrong.ts imports services/order/domain.ts: shared/messaging may not import services/order",
-    ]);
+    );
   });
 
-  test("from one service to another", () => {
+  test("from one service to another, and by a path instead of the package's name", () => {
     expect(found({ "services/order/wrong.ts": 'import "../inventory/domain.ts";' })).toEqual([
+      "services/order/wrong.ts imports services/inventory/domain.ts by its path: it is another package",
       "services/order/wrong.ts imports services/inventory/domain.ts: services/order may not import services/inventory",
     ]);
   });

@@ -1,21 +1,22 @@
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { forEachService, type ServiceName, services } from "@distributed-messaging/services/registry";
+import { forEachService, type ServiceName } from "@distributed-messaging/services/registry";
+import { metricIn } from "@distributed-messaging/supervisor/services";
+import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { urlOf } from "@distributed-messaging/supervisor/store";
 import { Type } from "@sinclair/typebox";
 import { type Answer, ask, Product, read, Stock } from "./answers.ts";
 import { Customer } from "./customer.ts";
 import { Records } from "./records.ts";
 
-/** With `bun run test-e2e-local` the tests use a store that runs already, in place of ones of their own. */
+/** Whether the tests use a running store, as `bun run test-e2e-local` does, instead of starting their own. */
 export const isRunningElsewhere = process.env.E2E_RUNNING === "true";
 
-/** The store through its public doors: HTTP, WebSocket and the broker. */
+/** A store as its clients see it: HTTP, WebSocket and the broker. */
 export class Store {
   readonly brokers: string;
-  /** Every record that goes through the broker. */
   readonly records: Records;
   readonly #addresses: Readonly<Record<ServiceName, string>>;
-  /** A store that runs remembers the orders of earlier tests. */
+  /** A running store has the orders of earlier tests: this makes new ids. */
   readonly #suffix: string;
 
   constructor(options: { addresses: Record<ServiceName, string>; brokers: string; isFresh: boolean }) {
@@ -25,18 +26,17 @@ export class Store {
     this.#suffix = options.isFresh ? "" : `-${crypto.randomUUID().slice(0, 8)}`;
   }
 
-  /** The store that runs where the settings say, or their defaults. */
-  static running(env: Readonly<Record<string, string | undefined>> = process.env): Store {
-    const address = (name: ServiceName) =>
-      urlOf(env.HOST ?? "127.0.0.1", Number(env[services[name].setting] ?? services[name].port));
+  /** The running store of the settings in the environment. */
+  static running(): Store {
+    const { host, ports, brokers } = readSettings(process.env);
     return new Store({
-      addresses: forEachService(address),
-      brokers: env.KAFKA_BROKERS ?? "localhost:9092",
+      addresses: forEachService((name) => urlOf(host, ports[name])),
+      brokers: brokers ?? `localhost:${ports.broker}`,
       isFresh: false,
     });
   }
 
-  /** An id for an order or a customer: the name itself in a store that has never seen it. */
+  /** The id of an order or a customer: the name itself in a store without earlier tests. */
   id(name: string): string {
     return `${name}${this.#suffix}`;
   }
@@ -54,7 +54,7 @@ export class Store {
     return Customer.signIn(at, this.id(customerId), role);
   }
 
-  /** The demo catalogue with all that it has on hand, as if nothing had ever been sold. */
+  /** Resets the stock to the demo catalogue, and waits until the gateway has it. */
   async seed(): Promise<readonly Product[]> {
     read(Type.Unknown(), await this.ask("inventory", "/automation-testing/all", { method: "DELETE" }));
     await eventually(async () => (await this.products()).length === 0, "the gateway to sell nothing");
@@ -65,12 +65,12 @@ export class Store {
     }, "the gateway to sell the demo catalogue");
   }
 
-  /** What the gateway sells. */
+  /** The gateway's catalogue. */
   async products(): Promise<Product[]> {
     return read(Type.Array(Product), await this.ask("api-gateway", "/products"));
   }
 
-  /** What the inventory has of a product. @throws when the figures do not add up */
+  /** The inventory's stock of a product. @throws when onHand is not available + reserved */
   async stock(productId: string): Promise<Stock> {
     const stock = read(Stock, await this.ask("inventory", `/stock/${productId}`));
     if (stock.onHand !== stock.available + stock.reserved) {
@@ -79,11 +79,10 @@ export class Store {
     return stock;
   }
 
-  /** One figure of a service's `/metrics`. */
+  /** A metric of a service. @throws when there is none of that name */
   async metric(name: ServiceName, metric: string): Promise<number> {
-    const text = read(Type.String(), await this.ask(name, "/metrics"));
-    const value = new RegExp(`^${metric}(?:\\{[^}]*\\})? (\\S+)$`, "m").exec(text)?.[1];
-    if (value === undefined) throw new Error(`${name} has no figure called ${metric}`);
-    return Number(value);
+    const value = metricIn(read(Type.String(), await this.ask(name, "/metrics")), metric);
+    if (value === null) throw new Error(`${name} has no metric ${metric}`);
+    return value;
   }
 }

@@ -1,4 +1,4 @@
-/** Runs work over and over for a while. @returns how often a second it was done */
+/** Repeats work for a time. @param work resolves to how often it was done @returns how often a second */
 export async function perSecond(durationMs: number, work: () => Promise<number>): Promise<number> {
   const startedAt = performance.now();
   let done = 0;
@@ -6,7 +6,7 @@ export async function perSecond(durationMs: number, work: () => Promise<number>)
   return (done * 1_000) / (performance.now() - startedAt);
 }
 
-/** The value that `share` of the values do not exceed. */
+/** The value that a share of the values, from 0 to 1, does not exceed. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
@@ -18,7 +18,7 @@ export interface Figure {
   readonly unit: string;
 }
 
-/** Prints figures, each also as a ratio to the first of its table: on a shared machine only that means much. */
+/** Prints figures, each also as a ratio to the first one: ratios vary less than figures on a shared machine. */
 export function report(title: string, figures: readonly Figure[]): void {
   process.stdout.write(`\n${title}\n`);
   const first = figures[0]?.value ?? Number.NaN;

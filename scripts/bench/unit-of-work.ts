@@ -14,7 +14,7 @@ import { type Figure, perSecond, report } from "./measure.ts";
 
 const DURATION_MS = 1_500;
 
-/** What group commit is worth: the same work, an inbox claim and a message, by so many callers at once. */
+/** Measures group commit: the same work, an inbox claim and a message, by different numbers of callers at once. */
 export async function benchUnitOfWork(): Promise<void> {
   const path = join(tmpdir(), `bench-${crypto.randomUUID()}.sqlite`);
   const database = openDatabase(path);

@@ -1,18 +1,65 @@
-import { StartFailed } from "@distributed-messaging/supervisor/process-spec";
-import { DataDirError } from "../start/data-dir.ts";
-import { UsageError } from "../start/settings.ts";
+import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
+import { errorText } from "@distributed-messaging/messaging";
+import { ConfigError } from "@distributed-messaging/service/config";
+import { StartError } from "@distributed-messaging/service/errors";
+import { StartFailed } from "@distributed-messaging/supervisor/process";
+
+/** The command cannot do what was requested. The message has one line for each reason. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** The errors whose message is for the user. Any other error is a defect, and is shown with its stack. */
+const EXPECTED = [UsageError, ConfigError, StartError, StartFailed];
 
 /**
- * Runs the main function of a command. What the user can do something about comes out as its lines on standard
- * error, exit code 1, no stack; anything else is a defect, and keeps its stack.
+ * Runs a command and ends the process with its exit code, 1 after an error. `--help` prints the usage instead.
+ *
+ * @param main called with the arguments
  */
-export async function runCommand(name: string, main: () => Promise<number>): Promise<never> {
+export async function runCommand(
+  name: string,
+  usage: string,
+  main: (args: string[]) => Promise<number>,
+): Promise<never> {
+  const args = process.argv.slice(2);
+  if (args.includes("--help") || args.includes("-h")) {
+    console.log(usage);
+    process.exit(0);
+  }
   try {
-    process.exit(await main());
+    process.exit(await main(args));
   } catch (error) {
-    const expected = [UsageError, DataDirError, StartFailed].some((kind) => error instanceof kind);
-    if (!(expected && error instanceof Error)) throw error;
+    if (!(error instanceof Error && EXPECTED.some((kind) => error instanceof kind))) throw error;
     for (const line of error.message.split("\n")) process.stderr.write(`${name}: ${line}\n`);
     process.exit(1);
   }
+}
+
+/** util.parseArgs() for a command. @throws UsageError */
+export function parseOptions<const Options extends ParseArgsOptionsConfig>(
+  args: readonly string[],
+  options: Options,
+  allowPositionals = false,
+) {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals });
+  } catch (error) {
+    // The first sentence names the argument; the others explain how to quote it.
+    throw new UsageError(errorText(error).split(". ")[0]);
+  }
+}
+
+/** Lines of columns, each as wide as its widest cell; the last column is not padded. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [header, ...rows];
+  const widths = header.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  return all
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { ROOT } from "@distributed-messaging/supervisor/store";
-import { UsageError } from "../start/settings.ts";
+import { UsageError } from "../command/command.ts";
 
 export const COMPOSE_FILE = join(ROOT, "compose.yaml");
 

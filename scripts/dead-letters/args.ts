@@ -1,24 +1,23 @@
-import { parseArgs } from "node:util";
-import { deadLetterReasons, errorText } from "@distributed-messaging/messaging";
+import { deadLetterReasons } from "@distributed-messaging/messaging";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
-import { UsageError } from "../start/settings.ts";
+import { parseOptions, UsageError } from "../command/command.ts";
 import type { Filter } from "./client.ts";
 
 export const usage = `usage: bun run dead-letters <command> [--service NAME|all] [options]
 
   list                       dead letters, oldest first
-  show ID                    all that is known of one; --raw: only its message, as it stands now
-  edit ID --file F           put the message in F (- is standard input) in the place of the one that came
-  replay ID… | filters       handle them again; those that wait behind them follow; --all: whatever there is
-  discard ID --reason TEXT   throw one away; those that wait behind it go on
+  show ID                    a dead letter in full; --raw: its message only
+  edit ID --file F           replace the message by the one in F (- is standard input)
+  replay ID… | filters       handle the messages again, then those that they block; --all: every dead letter
+  discard ID --reason TEXT   discard a dead letter and release the messages that it blocks
 
   filters      --topic T  --key K  --reason R  --error TEXT  --older-than 1h  --after ID  --limit N
-  --dry-run    (replay) say what would be tried, change nothing
+  --dry-run    (replay) print what would be replayed, and change nothing
   --json       print JSON
-  --token T    an admin's token, or TOKEN in the environment; else the gateway's demo sign-in gives one
+  --token T    an admin's token; without it, TOKEN in the environment, or a token of the gateway's demo sign-in
 
---service is one of ${serviceNames.join(", ")}; list and filters also take all, which list does by itself.
-HOST and the ports of the services are taken from the environment, as npm start takes them.`;
+--service is one of ${serviceNames.join(", ")}; list and filters accept all too, which is list's default.
+HOST and the ports of the services come from the environment, as for npm start.`;
 
 export type Command =
   | { readonly name: "list"; readonly filter: Filter }
@@ -54,11 +53,11 @@ const options = {
   json: flag,
 } as const;
 
-/** @throws UsageError with one line when the arguments make no sense */
+/** @throws UsageError */
 export function readArguments(args: readonly string[]): Request {
   const { values, positionals } = parse(args);
   const [name, ...operands] = positionals;
-  if (name === undefined) throw new UsageError("which command? list, show, edit, replay or discard");
+  if (name === undefined) throw new UsageError("expected a command: list, show, edit, replay or discard");
   const command = commandOf(name, operands, values);
   const takesAll = command.name === "list" || command.name === "replay-matching";
   return {
@@ -69,15 +68,7 @@ export function readArguments(args: readonly string[]): Request {
   };
 }
 
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: true });
-  } catch (error) {
-    // Its first sentence; the others explain how to quote a dash.
-    const [sentence = ""] = errorText(error).split(". ");
-    throw new UsageError(sentence);
-  }
-}
+const parse = (args: readonly string[]) => parseOptions(args, options, true);
 
 type Values = ReturnType<typeof parse>["values"];
 
@@ -96,7 +87,7 @@ function commandOf(name: string, operands: readonly string[], values: Values): C
     case "replay":
       return replayOf(operands, values);
     default:
-      throw new UsageError(`there is no command ${name}; there are list, show, edit, replay and discard`);
+      throw new UsageError(`unknown command ${name}; the commands are list, show, edit, replay and discard`);
   }
 }
 
@@ -128,7 +119,7 @@ function filterOf(values: Values): Filter {
 
 function knownReason(named: string | undefined): void {
   if (named === undefined || deadLetterReasons.some((reason) => reason === named)) return;
-  throw new UsageError(`there is no reason ${named}: ${deadLetterReasons.join(", ")}`);
+  throw new UsageError(`unknown reason ${named}; the reasons are ${deadLetterReasons.join(", ")}`);
 }
 
 function servicesOf(
@@ -138,12 +129,12 @@ function servicesOf(
 ): readonly ServiceName[] {
   if (named === "all" || (named === undefined && allByDefault)) {
     if (takesAll) return serviceNames;
-    throw new UsageError("an id belongs to one service: name it with --service");
+    throw new UsageError("a command with an id needs one service: --service");
   }
   const service = serviceNames.find((name) => name === named);
   if (service !== undefined) return [service];
-  const which = named === undefined ? "say which with --service" : `there is no service ${named}`;
-  throw new UsageError(`${which}: ${serviceNames.join(", ")}${takesAll ? " or all" : ""}`);
+  const problem = named === undefined ? "--service is missing" : `unknown service ${named}`;
+  throw new UsageError(`${problem}; expected ${serviceNames.join(", ")}${takesAll ? " or all" : ""}`);
 }
 
 function oneId(command: string, operands: readonly string[]): number {
@@ -157,7 +148,7 @@ function idOf(operand: string): number {
 
 function wholeNumber(what: string, digits: string): number {
   if (/^\d{1,15}$/.test(digits)) return Number(digits);
-  throw new UsageError(`${what} is a whole number, not '${digits}'`);
+  throw new UsageError(`${what} must be a whole number, got '${digits}'`);
 }
 
 function required(value: string | undefined, command: string, what: string): string {
@@ -167,5 +158,5 @@ function required(value: string | undefined, command: string, what: string): str
 
 function noMore(operands: readonly string[], most: number): void {
   const extra = operands[most];
-  if (extra !== undefined) throw new UsageError(`what is '${extra}'? one thing too many`);
+  if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`);
 }

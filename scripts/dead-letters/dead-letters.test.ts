@@ -4,12 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { DeadLetterBench, letter, tokenOf } from "@distributed-messaging/service/admin/dead-letter-fixture";
-import { letters } from "../../shared/messaging/testing/kit.ts";
-import { UsageError } from "../start/settings.ts";
+import { UsageError } from "../command/command.ts";
 import { StoreSettings } from "../testing/store-process.ts";
 import { readArguments } from "./args.ts";
 
-/* The command against a service's real dead letters, and a gateway that only signs people in. */
+/* The command on a service's real dead letters, and a gateway with nothing but the demo sign-in. */
 
 let bench: DeadLetterBench;
 let store: StoreSettings;
@@ -49,10 +48,10 @@ const atOrder = (...args: string[]) => run(...args, "--service", "order");
 const idOf = (ids: readonly number[]) => String(ids[0]);
 
 describe("list", () => {
-  test("has one line a letter, oldest first, whatever its bytes would do to a terminal", async () => {
+  test("prints one line for each dead letter, oldest first, without control characters", async () => {
     const ids = await bench.park(letter("a", "poison"), letter("a", "1"));
     await bench.service.broker.publish([
-      { topic: letters.name, key: "\u001b[2Jx", value: "rubbish\u001b", headers: {} },
+      { topic: "letters", key: "\u001b[2Jx", value: "rubbish\u001b", headers: {} },
     ]);
     await eventually(() => bench.service.kit.deadLetters.count() === 3);
     const { stdout, stderr, exitCode } = await atOrder("list");
@@ -65,7 +64,7 @@ describe("list", () => {
     expect([stdout.includes("\u001b"), rest]).toEqual([false, []]);
   });
 
-  test("takes filters, and prints JSON when asked", async () => {
+  test("applies filters, and prints JSON with --json", async () => {
     const ids = await bench.park(letter("a", "poison"), letter("a", "1"), letter("b", "poison"));
     const found = JSON.parse((await atOrder("list", "--key", "a", "--reason", "domain", "--json")).stdout);
     expect(found).toMatchObject([{ service: "order", id: ids[0], key: "a" }]);
@@ -73,28 +72,28 @@ describe("list", () => {
     expect((await atOrder("list", "--limit", "1")).stdout.trimEnd().split("\n")).toHaveLength(2);
   });
 
-  test("asks every service, and says which ones do not answer", async () => {
+  test("queries every service, and reports those that do not answer", async () => {
     await bench.park(letter("a", "poison"));
     const { stdout, stderr, exitCode } = await run("list");
     expect(stdout).toContain("no poison");
     expect(exitCode).toBe(1);
-    expect(stderr).toMatch(/^dead-letters: inventory: no answer from http\S+; does the store run/m);
+    expect(stderr).toMatch(/^dead-letters: inventory: no answer from http\S+; is the store running/m);
     expect(stderr).not.toContain("order:");
   });
 });
 
-test("show tells all of one, and --raw its message alone", async () => {
+test("show prints a dead letter in full, with --raw only its message", async () => {
   const envelope = letter("a", "poison");
   const id = idOf(await bench.park(envelope, letter("a", "1")));
   const { stdout } = await atOrder("show", id);
-  for (const part of ["no poison", '"text": "poison"', "2 messages, itself included", "DomainError"]) {
+  for (const part of ["no poison", '"text": "poison"', "2 parked messages, itself included", "DomainError"]) {
     expect(stdout).toContain(part);
   }
   expect((await atOrder("show", id, "--raw")).stdout).toBe(JSON.stringify(envelope));
   expect(JSON.parse((await atOrder("show", id, "--json")).stdout)).toMatchObject({ lineLength: 2 });
 });
 
-test("edit, a dry run and replay: what was parked is handled as mended, then what stood behind it", async () => {
+test("edit, dry run, replay: the edited message is handled, then those that it blocked", async () => {
   const envelope = letter("a", "poison");
   const id = idOf(await bench.park(envelope, letter("a", "1")));
   const file = join(folder, "message.json");
@@ -103,8 +102,8 @@ test("edit, a dry run and replay: what was parked is handled as mended, then wha
     exitCode: 1,
     stderr: expect.stringMatching(/^dead-letters: \S+ answered 422: \/text: .*\n$/),
   });
-  writeFileSync(file, JSON.stringify({ ...envelope, data: { name: "a", text: "mended" } }));
-  expect((await atOrder("edit", id, "--file", file)).stdout).toContain("is mended");
+  writeFileSync(file, JSON.stringify({ ...envelope, data: { name: "a", text: "edited" } }));
+  expect((await atOrder("edit", id, "--file", file)).stdout).toContain("is edited");
   expect((await atOrder("replay", id, "--dry-run")).stdout).toContain("1 would-replay");
   expect(bench.service.applied()).toEqual([]);
   expect(await atOrder("replay", id)).toMatchObject({
@@ -112,18 +111,18 @@ test("edit, a dry run and replay: what was parked is handled as mended, then wha
     stdout: expect.stringContaining("1 handled"),
   });
   await eventually(() => bench.service.applied().length === 2);
-  expect(bench.service.applied()).toEqual(["a:mended", "a:1"]);
+  expect(bench.service.applied()).toEqual(["a:edited", "a:1"]);
   expect(bench.service.database.sql.query("SELECT DISTINCT actor FROM dead_letter_actions").values()).toEqual(
     [["operator"]],
   );
 });
 
-test("replay by filter says how many are left; one that fails again is exit code 1", async () => {
+test("replay with a filter reports how many are left; a replay that fails is exit code 1", async () => {
   await bench.park(...["a", "b", "c"].map((name) => letter(name, "poison")));
   const failing = await atOrder("replay", "--error", "poison", "--limit", "2");
   expect(failing).toMatchObject({
     exitCode: 1,
-    stdout: expect.stringContaining("2 failed; 1 more match: run it again"),
+    stdout: expect.stringContaining("2 failed; 1 more match: run the command again"),
   });
   bench.refused.clear();
   expect((await atOrder("replay", "--all", "--json")).exitCode).toBe(0);
@@ -131,16 +130,16 @@ test("replay by filter says how many are left; one that fails again is exit code
   expect((await atOrder("replay", "--all")).stdout).toBe("nothing to replay\n");
 });
 
-test("discard takes a reason", async () => {
+test("discard needs a reason", async () => {
   const id = idOf(await bench.park(letter("a", "poison")));
   expect((await atOrder("discard", id)).stderr).toBe("dead-letters: discard needs --reason TEXT\n");
-  expect((await atOrder("discard", id, "--reason", "a mistake")).stdout).toBe(`${id} is thrown away\n`);
+  expect((await atOrder("discard", id, "--reason", "a mistake")).stdout).toBe(`${id} is discarded\n`);
   expect((await atOrder("discard", id, "--reason", "again")).stderr).toContain(
     `answered 404: There is no dead letter ${id}.`,
   );
 });
 
-test("a token is taken from --token or TOKEN; a customer's is refused", async () => {
+test("--token or TOKEN give the token; a customer's is refused", async () => {
   const token = await tokenOf("customer");
   const refused = expect.stringContaining("answered 403: Only an admin may do this.");
   expect(await atOrder("list", "--token", token)).toMatchObject({ exitCode: 1, stderr: refused });
@@ -150,18 +149,18 @@ test("a token is taken from --token or TOKEN; a customer's is refused", async ()
 
 test.each([
   [["--nope"], "Unknown option '--nope'"],
-  [["find"], "there is no command find; there are list, show, edit, replay and discard"],
-  [["show", "1"], "say which with --service: api-gateway, inventory, order, notification"],
-  [["show", "1", "--service", "all"], "an id belongs to one service: name it with --service"],
-  [["show", "x", "--service", "order"], "an id is a whole number, not 'x'"],
-  [["show", "1", "2", "--service", "order"], "what is '2'? one thing too many"],
+  [["find"], "unknown command find; the commands are list, show, edit, replay and discard"],
+  [["show", "1"], "--service is missing; expected api-gateway, inventory, order, notification"],
+  [["show", "1", "--service", "all"], "a command with an id needs one service: --service"],
+  [["show", "x", "--service", "order"], "an id must be a whole number, got 'x'"],
+  [["show", "1", "2", "--service", "order"], "unexpected argument '2'"],
   [
     ["list", "--service", "orders"],
-    "there is no service orders: api-gateway, inventory, order, notification or all",
+    "unknown service orders; expected api-gateway, inventory, order, notification or all",
   ],
   [
     ["list", "--reason", "bad"],
-    "there is no reason bad: undecodable, unknown-type, schema, domain, retries-exhausted, crash, blocked",
+    "unknown reason bad; the reasons are undecodable, unknown-type, schema, domain, retries-exhausted, crash, blocked",
   ],
   [["replay", "--service", "order"], "replay needs ids, filters or --all"],
   [["replay", "1", "--key", "a", "--service", "order"], "replay takes ids or filters, not both"],
@@ -170,18 +169,18 @@ test.each([
   expect(() => readArguments(args)).toThrow(new UsageError(line));
 });
 
-test("what is wrong is one line on standard error", async () => {
+test("an error is one line on standard error", async () => {
   expect(await run("find")).toEqual({
     exitCode: 1,
     stdout: "",
-    stderr: "dead-letters: there is no command find; there are list, show, edit, replay and discard\n",
+    stderr: "dead-letters: unknown command find; the commands are list, show, edit, replay and discard\n",
   });
   expect((await atOrder("edit", "1", "--file", "/no/such/file")).stderr).toBe(
     "dead-letters: cannot read /no/such/file\n",
   );
 });
 
-test("without arguments it says how", async () => {
+test("without arguments it prints its usage", async () => {
   expect(await run()).toMatchObject({ exitCode: 1, stdout: expect.stringMatching(/^usage: /) });
   expect((await run("--help")).exitCode).toBe(0);
 });

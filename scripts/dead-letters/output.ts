@@ -1,8 +1,8 @@
 import type { ServiceName } from "@distributed-messaging/services/registry";
-import { table } from "../command/table.ts";
+import { table } from "../command/command.ts";
 import type { Details, Result, Summary } from "./client.ts";
 
-/** A table's cell; the whole text is in `show`. */
+/** Longer cells of a table are cut; `show` prints the whole text. */
 const MAX_CELL = 70;
 
 export type Listed = Summary & { readonly service: ServiceName };
@@ -13,7 +13,7 @@ export interface Replayed {
   readonly left: number;
 }
 
-/** One line a letter. @param nowMs milliseconds since the epoch */
+/** One line for each dead letter. @param nowMs milliseconds since the epoch */
 export function listing(letters: readonly Listed[], nowMs: number): string {
   if (letters.length === 0) return "no dead letters";
   const rows = letters.map((letter) => [
@@ -29,8 +29,8 @@ export function listing(letters: readonly Listed[], nowMs: number): string {
   return table(["SERVICE", "ID", "AGE", "REASON", "TOPIC", "KEY", "TRIES", "ERROR"], rows);
 }
 
-/** All that is known of a letter, for reading. */
-export function portrait(letter: Details): string {
+/** A dead letter in full. */
+export function details(letter: Details): string {
   const { raw, edited, decoded, headers, stack, actions } = letter;
   const facts = [
     ["id", String(letter.id)],
@@ -40,27 +40,32 @@ export function portrait(letter: Details): string {
     ["error", letter.error],
     ["parked", letter.parkedAt],
     ["tries", `${letter.attempts}, of which ${letter.replays} replays`],
-    ["line", letter.lineLength === 1 ? "it alone" : `${letter.lineLength} messages, itself included`],
+    [
+      "of its key",
+      letter.lineLength === 1
+        ? "no other parked message"
+        : `${letter.lineLength} parked messages, itself included`,
+    ],
     ["headers", JSON.stringify(headers)],
   ];
   const width = Math.max(...facts.map(([name = ""]) => name.length));
   const lines = facts.map(([name = "", value = ""]) => `${name.padEnd(width)}  ${printable(value)}`);
-  const means =
+  const meaning =
     "message" in decoded ? indented(JSON.stringify(decoded.message, null, 2)) : indented(decoded.problem);
   return [
     ...lines,
-    ...(raw === null ? ["", "it has no value"] : ["", "as it came", indented(raw.text ?? raw.base64)]),
+    ...(raw === null ? ["", "no value (tombstone)"] : ["", "as received", indented(raw.text ?? raw.base64)]),
     ...(edited === null ? [] : ["", "edited", indented(edited.text ?? edited.base64)]),
     "",
-    "message" in decoded ? "which means" : "which cannot be read",
-    means,
+    "message" in decoded ? "decoded" : "cannot be decoded",
+    meaning,
     ...(stack === null ? [] : ["", "stack", indented(stack)]),
-    ...(actions.length === 0 ? [] : ["", "what was done with it"]),
+    ...(actions.length === 0 ? [] : ["", "actions"]),
     ...actions.map(({ at, actor, action, detail }) => indented(`${at}  ${actor}  ${action}  ${detail}`)),
   ].join("\n");
 }
 
-/** One line a letter, then the sum. */
+/** One line for each dead letter, then the totals. */
 export function outcomes(replayed: readonly Replayed[]): string {
   const results = replayed.flatMap((one) => one.results);
   if (results.length === 0) return "nothing to replay";
@@ -71,7 +76,7 @@ export function outcomes(replayed: readonly Replayed[]): string {
     ([outcome, group]) => `${group.length} ${outcome}`,
   );
   const left = replayed.reduce((sum, one) => sum + one.left, 0);
-  const more = left === 0 ? "" : `; ${left} more match: run it again`;
+  const more = left === 0 ? "" : `; ${left} more match: run the command again`;
   return `${table(["SERVICE", "ID", "OUTCOME", "DETAIL"], rows)}\n${counts.join(", ")}${more}`;
 }
 
@@ -95,7 +100,7 @@ function indented(text: string): string {
   return printable(text).replace(/^/gm, "  ");
 }
 
-/** Somebody else wrote these texts: what they could do to a terminal is taken out. */
+/** Replaces control characters, which could change what a terminal shows: the texts come from the messages. */
 function printable(text: string): string {
   return text.replace(/[^\P{Cc}\n\t]/gu, "\ufffd");
 }

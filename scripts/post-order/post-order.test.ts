@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { StoreSettings } from "../testing/store-process.ts";
 
-/* post-order against a gateway that answers what each test wants; start.test.ts has it against the real one. */
+/* post-order with a fake gateway; start.test.ts runs it with a real one. */
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
@@ -9,11 +9,11 @@ afterEach(async () => {
 });
 
 interface Answers {
-  /** What `GET /orders/ORDER_001` says, one after the other; the last one stays. */
+  /** The answers to `GET /orders/ORDER_001`, in order; the last one is repeated. */
   readonly views?: readonly object[];
   readonly sessions?: () => Response;
   readonly place?: () => Response;
-  /** How many requests for the catalogue find it empty. */
+  /** How many requests for the catalogue are answered with an empty one. */
   readonly emptyCatalogues?: number;
 }
 
@@ -60,11 +60,11 @@ test("prints every status until the order is final", async () => {
   });
 });
 
-test("an order that waits for stock is not waited for", async () => {
+test("it ends when the order waits for stock", async () => {
   const shortages = [{ productId: "PRODUCT_001", missing: 2 }];
   const { stdout, exitCode } = await post(gateway({ views: [view("backordered", { shortages })] }));
   expect(exitCode).toBe(0);
-  expect(stdout).toContain("ORDER_001 backordered: it waits for 2 × PRODUCT_001, and is confirmed by itself");
+  expect(stdout).toContain("ORDER_001 backordered: it waits for 2 × PRODUCT_001 and is confirmed when");
 });
 
 test("a gateway without the demo sign-in", async () => {
@@ -75,7 +75,7 @@ test("a gateway without the demo sign-in", async () => {
   });
 });
 
-test("what the gateway refuses is told in its words", async () => {
+test("a refusal is printed with the gateway's reasons", async () => {
   const errors = [{ path: "/items/0/quantity", message: "too many" }];
   const place = () => problem(422, { title: "Invalid", detail: "The order is not valid.", errors });
   const { stderr, exitCode } = await post(gateway({ place }));
@@ -85,8 +85,8 @@ test("what the gateway refuses is told in its words", async () => {
   );
 });
 
-test("something else on the gateway's port is one line too", async () => {
+test("another program on the gateway's port is one line too", async () => {
   const sessions = () => new Response("<html>", { status: 201 });
   const { stderr } = await post(gateway({ sessions }));
-  expect(stderr).toMatch(/^post-order: \S+ does not answer as the store's services do\n$/);
+  expect(stderr).toMatch(/^post-order: \S+ is not a service of the store\n$/);
 });

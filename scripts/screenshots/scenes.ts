@@ -1,20 +1,19 @@
-import type { Supervisor } from "@distributed-messaging/supervisor/supervisor";
+import type { StoreSupervisor } from "@distributed-messaging/supervisor/store";
 import type { Page } from "playwright-core";
 
-/** What a scene is played with. */
-interface Stage {
-  /** At the shelves, nobody signed in. */
+interface SceneContext {
+  /** The shop; nobody is signed in. */
   readonly page: Page;
-  readonly supervisor: Supervisor;
+  readonly store: StoreSupervisor;
 }
 
 interface Scene {
-  /** Of the picture. */
+  /** The name of the screenshot's file. */
   readonly name: string;
   readonly width: 390 | 1280;
   readonly scheme: "light" | "dark";
-  /** Leaves the page as it is to be seen. */
-  readonly show: (stage: Stage) => Promise<void>;
+  /** Brings the page into the state of the screenshot. */
+  readonly show: (context: SceneContext) => Promise<void>;
 }
 
 async function signIn(page: Page, customerId: string): Promise<void> {
@@ -96,9 +95,9 @@ export const scenes: readonly Scene[] = [
     name: "counter",
     width: 1280,
     scheme: "light",
-    async show({ page, supervisor }) {
+    async show({ page, store }) {
       await signIn(page, "CUSTOMER_001");
-      await supervisor.stop("inventory");
+      await store.process("inventory").stop();
       await add(page, "PRODUCT_002");
       await order(page, "pending");
       await goTo(page, "counter");

@@ -1,4 +1,4 @@
-import type { ProcessLog } from "@distributed-messaging/supervisor/process-spec";
+import type { ProcessLog } from "@distributed-messaging/supervisor/process";
 
 /** ANSI colours that can be told apart on dark and on light ground; a process keeps its own. */
 const COLOURS = [36, 33, 32, 35, 34, 31];

@@ -2,10 +2,11 @@ import { afterEach, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { whyUnusable } from "@distributed-messaging/supervisor/ports";
-import { ROOT } from "@distributed-messaging/supervisor/store";
+import { portSetting } from "@distributed-messaging/supervisor/settings";
+import { processNames, ROOT } from "@distributed-messaging/supervisor/store";
 import { type StoreProcess, StoreSettings } from "../testing/store-process.ts";
 
-/* `npm start` and the commands beside it, as the whole processes that a user runs. */
+/* `npm start` and the commands for a running store, as processes. */
 
 const START_TIMEOUT_MS = 120_000;
 
@@ -30,25 +31,19 @@ function start(store: StoreSettings, args?: string[]): StoreProcess {
 }
 
 async function available(store: StoreSettings, productId: string): Promise<number> {
-  const response = await fetch(`${store.url("INVENTORY_PORT")}/stock/${productId}`);
+  const response = await fetch(`${store.url("inventory")}/stock/${productId}`);
   const stock: { available: number } = await response.json();
   return stock.available;
 }
 
-const PORTS = [
-  "BROKER_PORT",
-  "API_GATEWAY_PORT",
-  "INVENTORY_PORT",
-  "ORDER_PORT",
-  "NOTIFICATION_PORT",
-] as const;
+const PORTS = processNames.map(portSetting);
 
 function freed(store: StoreSettings): boolean {
   return PORTS.every((name) => whyUnusable("127.0.0.1", Number(store.env[name])) === undefined);
 }
 
 test(
-  "one command, then orders: placed once, confirmed, seen in the topics; Ctrl-C ends it all",
+  "one command, then orders: placed once, confirmed, shown by topics; Ctrl-C stops everything",
   async () => {
     const store = settings();
     const running = start(store);
@@ -60,15 +55,18 @@ test(
     expect(first.stdout).toStartWith("ORDER_001 accepted\n");
     expect(first.stdout).toEndWith("ORDER_001 confirmed, 40.00 EUR\n");
     expect((await store.run("post-order.ts", ["ORDER_001"])).stdout).toBe(
-      "ORDER_001 accepted, as before: it is placed once only\nORDER_001 confirmed, 40.00 EUR\n",
+      "ORDER_001 accepted before; it is placed once\nORDER_001 confirmed, 40.00 EUR\n",
     );
     expect((await store.run("post-order.ts", ["ORDER_002"])).stdout).toEndWith("confirmed, 20.00 EUR\n");
     expect([await available(store, "PRODUCT_001"), await available(store, "PRODUCT_002")]).toEqual([5, 13]);
 
     const { stdout } = await store.run("topics.ts");
     expect(stdout).toMatch(/^order\.commands +2 /m);
-    // What a service tells the broker follows what it has done.
-    await eventually(async () => /^order +order\.commands +0$/m.test((await store.run("topics.ts")).stdout));
+    // The services commit their offsets after they have handled the messages.
+    await eventually(
+      async () => /^order +order\.commands +0$/m.test((await store.run("topics.ts")).stdout),
+      "the order service's lag to be 0",
+    );
 
     const persistence = await store.run("start-persistence.ts");
     expect(persistence.exitCode).toBe(0);
@@ -79,14 +77,14 @@ test(
       exitCode: 1,
       stdout: "",
       stderr: expect.stringContaining(
-        `start: port ${port} is taken by another program; broker takes it from BROKER_PORT\n`,
+        `start: port ${port} is used by another program; BROKER_PORT is the port of broker\n`,
       ),
     });
     const elsewhere = settings({ DATA_DIR: store.env.DATA_DIR ?? "" });
     expect(await elsewhere.run("start.ts", ["--fresh"])).toMatchObject({
       exitCode: 1,
       stdout: "",
-      stderr: expect.stringContaining("start: DATA_DIR: another store runs on "),
+      stderr: expect.stringContaining("start: DATA_DIR: another store uses "),
     });
 
     running.signal("SIGINT");
@@ -100,7 +98,7 @@ test(
 );
 
 test(
-  "killed, it leaves no process behind; started again it has what it had; --fresh has nothing",
+  "killed, it leaves no process; started again, it has its data; with --fresh, it has none",
   async () => {
     const store = settings();
     const first = start(store);
@@ -108,7 +106,7 @@ test(
     await store.run("post-order.ts", ["ORDER_001"]);
     first.signal("SIGKILL");
     await first.exited;
-    await eventually(() => freed(store));
+    await eventually(() => freed(store), "the ports to be free");
 
     const second = start(store);
     await second.line(/^ready in \d/);
@@ -128,7 +126,7 @@ test(
 const npm = Bun.which("npm");
 
 test.skipIf(npm === null)(
-  "Ctrl-C in a terminal, which npm passes on as well, is one Ctrl-C: everything stops in order",
+  "Ctrl-C in a terminal, which npm forwards too, is one Ctrl-C: everything stops in order",
   async () => {
     const store = settings();
     let output = "";
@@ -145,16 +143,16 @@ test.skipIf(npm === null)(
       child.kill("SIGKILL");
       return child.exited;
     });
-    await eventually(() => /^ready in \d/m.test(output) || child.exitCode !== null);
+    await eventually(() => /^ready in \d/m.test(output) || child.exitCode !== null, "the store to be ready");
     child.terminal?.write("\x03");
     await child.exited;
-    await eventually(() => freed(store));
-    await eventually(() => /broker .*stopped/.test(Bun.stripANSI(output)));
+    await eventually(() => freed(store), "the ports to be free");
+    await eventually(() => /broker .*stopped/.test(Bun.stripANSI(output)), "the broker's last line");
   },
   START_TIMEOUT_MS,
 );
 
-test("a setting that is wrong is one line, and nothing is left running", async () => {
+test("an invalid setting is one line, and no process keeps running", async () => {
   const store = settings({ OUTBOX_LIMIT: "many" });
   const { exitCode, stderr } = await store.run("start.ts");
   expect(exitCode).toBe(1);
@@ -164,14 +162,14 @@ test("a setting that is wrong is one line, and nothing is left running", async (
   expect(freed(store)).toBe(true);
 });
 
-test("ports that are none, or given twice, are a line each", async () => {
+test("invalid ports, and a port of two processes, are one line each", async () => {
   const store = settings({ API_GATEWAY_PORT: "http", ORDER_PORT: "27000", NOTIFICATION_PORT: "27000" });
   expect(await store.run("start.ts")).toEqual({
     exitCode: 1,
     stdout: "",
     stderr:
       "start: API_GATEWAY_PORT: expected an integer from 0 to 65535, got 'http'\n" +
-      "start: port 27000 is given to ORDER_PORT and NOTIFICATION_PORT\n",
+      "start: port 27000 is the value of ORDER_PORT and NOTIFICATION_PORT\n",
   });
 });
 
@@ -185,7 +183,7 @@ test.each([
   expect(existsSync(store.env.DATA_DIR ?? "")).toBe(false);
 });
 
-test("what needs Docker says so where there is none", async () => {
+test("commands that need Docker say so when it is not installed", async () => {
   const store = settings({ PATH: "/nowhere" });
   const missing = "needs Docker, and there is no docker command on PATH\n";
   expect((await store.run("start.ts", ["--broker", "redpanda"])).stderr).toBe(
@@ -194,7 +192,7 @@ test("what needs Docker says so where there is none", async () => {
   expect((await store.run("compose-all.ts")).stderr).toBe(`compose-all: ${missing}`);
 });
 
-test("a broker elsewhere and a container exclude each other", async () => {
+test("KAFKA_BROKERS and --broker redpanda exclude each other", async () => {
   const store = settings({ KAFKA_BROKERS: "127.0.0.1:1" });
   const { stderr } = await store.run("start.ts", ["--broker", "redpanda"]);
   expect(stderr).toBe("start: --broker redpanda and KAFKA_BROKERS exclude each other\n");

@@ -1,9 +1,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { eachLine } from "@distributed-messaging/supervisor/lines";
+import type { ServiceName } from "@distributed-messaging/services/registry";
+import { eachLine } from "@distributed-messaging/supervisor/child";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
-import { ROOT } from "@distributed-messaging/supervisor/store";
+import { portSetting } from "@distributed-messaging/supervisor/settings";
+import { processNames, ROOT } from "@distributed-messaging/supervisor/store";
 
 export interface Finished {
   readonly exitCode: number;
@@ -11,29 +13,25 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Settings under which a store of its own can run: free ports, and a data directory that is not there yet. */
+/** The environment of a store that shares nothing with others: free ports, and a data directory of its own. */
 export class StoreSettings {
   readonly env: Readonly<Record<string, string>>;
   readonly #folder = mkdtempSync(join(tmpdir(), "store-"));
 
   constructor(env: Readonly<Record<string, string>> = {}) {
-    const [broker, gateway, inventory, order, notification, supervisor] = freePorts(6).map(String);
+    const names = [...processNames, "supervisor"] as const;
+    const ports = freePorts(names.length);
     this.env = {
       PATH: process.env.PATH ?? "",
       TMPDIR: tmpdir(),
       BUN_RUNTIME_TRANSPILER_CACHE_PATH: process.env.BUN_RUNTIME_TRANSPILER_CACHE_PATH ?? "",
       DATA_DIR: join(this.#folder, "data"),
-      BROKER_PORT: broker ?? "",
-      API_GATEWAY_PORT: gateway ?? "",
-      INVENTORY_PORT: inventory ?? "",
-      ORDER_PORT: order ?? "",
-      NOTIFICATION_PORT: notification ?? "",
-      SUPERVISOR_PORT: supervisor ?? "",
+      ...Object.fromEntries(names.map((name, index) => [portSetting(name), String(ports[index])])),
       ...env,
     };
   }
 
-  /** Runs one of the project's scripts to its end. */
+  /** Runs a command to its end. @param script its file in scripts/ */
   async run(
     script: string,
     args: readonly string[] = [],
@@ -54,13 +52,13 @@ export class StoreSettings {
     return { stdout, stderr, exitCode };
   }
 
-  /** Runs `start.ts` until it is told to stop. */
+  /** Starts `npm start`'s command. */
   start(args: readonly string[] = []): StoreProcess {
     return new StoreProcess([process.execPath, join(ROOT, "scripts/start.ts"), ...args], ROOT, this.env);
   }
 
-  url(port: "API_GATEWAY_PORT" | "INVENTORY_PORT" | "ORDER_PORT" | "NOTIFICATION_PORT"): string {
-    return `http://127.0.0.1:${this.env[port]}`;
+  url(name: ServiceName): string {
+    return `http://127.0.0.1:${this.env[portSetting(name)]}`;
   }
 
   remove(): void {
@@ -68,7 +66,7 @@ export class StoreSettings {
   }
 }
 
-/** A store that runs as `npm start` runs it. */
+/** A running command of the project. */
 export class StoreProcess {
   readonly lines: string[] = [];
   readonly exited: Promise<number>;
@@ -95,7 +93,7 @@ export class StoreProcess {
     });
   }
 
-  /** The first line that matches, now or later. @throws with everything it said when it ends without one */
+  /** The first line that matches, when there is one. @throws with all lines when the process ends without one */
   async line(pattern: RegExp): Promise<string> {
     const found = Promise.withResolvers<string>();
     const look = () => {
@@ -105,7 +103,7 @@ export class StoreProcess {
     this.#watchers.add(look);
     look();
     void this.exited.then(() =>
-      found.reject(new Error(`ended without ${pattern}:\n${this.lines.join("\n")}`)),
+      found.reject(new Error(`ended without a line ${pattern}:\n${this.lines.join("\n")}`)),
     );
     try {
       return await found.promise;

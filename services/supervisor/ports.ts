@@ -1,12 +1,12 @@
 /**
- * Where free ports are looked for: below the range from which systems take the ports of outgoing connections.
- * A port in that range may be gone when a process that was killed wants to listen on it again.
+ * Free ports are taken from below the range that systems use for outgoing connections: a port in that range may be
+ * in use when a process that was killed listens on it again.
  */
 const LOWEST_PORT = 20_000;
 const HIGHEST_PORT = 31_999;
 const ATTEMPTS = 200;
 
-/** TCP ports that were free a moment ago, all different. @throws when there are hardly any */
+/** Different TCP ports that were free when they were tried. @throws when too few are found */
 export function freePorts(count: number, host = "127.0.0.1"): number[] {
   const found = new Set<number>();
   for (let attempt = 0; attempt < ATTEMPTS && found.size < count; attempt++) {
@@ -17,15 +17,15 @@ export function freePorts(count: number, host = "127.0.0.1"): number[] {
   return [...found];
 }
 
-/** Why the port cannot be listened on; `undefined` when it can. */
+/** Why a process cannot listen on the port; `undefined` when it can. */
 export function whyUnusable(host: string, port: number): string | undefined {
   try {
     Bun.listen({ hostname: host, port, exclusive: true, socket: { data() {} } }).stop(true);
     return undefined;
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : undefined;
-    if (code === "EADDRINUSE") return "is taken by another program";
-    if (code === "EACCES") return "is not this user's to listen on";
+    if (code === "EADDRINUSE") return "is used by another program";
+    if (code === "EACCES") return "needs a permission that this user does not have";
     return `cannot be opened on ${host} (${code ?? String(error)})`;
   }
 }

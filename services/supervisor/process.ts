@@ -1,25 +1,74 @@
+import { connect } from "node:net";
 import { errorText } from "@distributed-messaging/messaging";
 import { type Child, spawnChild } from "./child.ts";
-import {
-  type ProcessLog,
-  type ProcessSpec,
-  type ProcessState,
-  type ProcessTimings,
-  StartFailed,
-  WrongState,
-} from "./process-spec.ts";
-import { probeUntilReady } from "./readiness.ts";
+import type { ProcessState } from "./reports.ts";
+
+export interface ProcessSpec {
+  readonly name: string;
+  /** Path of the TypeScript file that Bun runs. */
+  readonly entry: string;
+  /** The whole environment of the process: nothing is inherited. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly ready: Readiness;
+}
+
+/** How to find out whether a process is ready. */
+export type Readiness =
+  /** It answers 200 at this URL. */
+  | { readonly kind: "http"; readonly url: string }
+  /** It accepts connections. */
+  | { readonly kind: "port"; readonly host: string; readonly port: number };
+
+/** A line that a process printed, or that the supervisor adds about it. */
+export interface ProcessLog {
+  readonly process: string;
+  readonly source: "stdout" | "stderr" | "supervisor";
+  readonly line: string;
+}
+
+export interface ProcessTimings {
+  /** How long the first start may take until the process is ready. */
+  readonly readyTimeoutMs: number;
+  /** From SIGTERM to SIGKILL: longer than the services' own deadline. */
+  readonly stopTimeoutMs: number;
+  /** The delay before the first restart; it doubles with every crash in a row, up to the maximum. */
+  readonly backoffMs: number;
+  readonly maxBackoffMs: number;
+  /** After it was ready for this long, the crashes of a process are counted from zero again. */
+  readonly backoffResetMs: number;
+}
+
+export const defaultTimings: ProcessTimings = {
+  readyTimeoutMs: 30_000,
+  stopTimeoutMs: 12_000,
+  backoffMs: 200,
+  maxBackoffMs: 10_000,
+  backoffResetMs: 10_000,
+};
+
+const PROBE_INTERVAL_MS = 25;
+const PROBE_TIMEOUT_MS = 2_000;
+
+/** The state of the process does not allow what was requested. */
+export class WrongState extends Error {
+  override readonly name = "WrongState";
+}
+
+/** A process ended, was stopped, or took too long, before it was ready. */
+export class StartFailed extends Error {
+  override readonly name = "StartFailed";
+}
 
 /**
- * One process that is kept running. Once it has been ready, it is started again whenever it ends without having
- * been told to; a process that has never been ready is not, since its first error is the one to be seen.
+ * One supervised process. After it has been ready once, it is restarted whenever it ends without having been
+ * stopped. A process that has never been ready is not restarted, so that its first error is seen.
  */
 export class ManagedProcess {
   #state: ProcessState = "stopped";
   #stateBeforePause: ProcessState = "starting";
   #child: Child | undefined;
   #restarts = 0;
-  #everReady = false;
+  #wasReady = false;
   #readyAt: number | undefined;
   #crashesInARow = 0;
   #restartTimer: Timer | undefined;
@@ -40,13 +89,13 @@ export class ManagedProcess {
     return this.#child?.pid;
   }
 
-  /** How often it was started again after it had ended by itself. */
+  /** How often the process was restarted after it had ended by itself or by kill(). */
   get restarts(): number {
     return this.#restarts;
   }
 
   /**
-   * Starts it, if it does not run, and resolves once it is ready.
+   * Starts the process unless it runs, and resolves when it is ready.
    *
    * @throws StartFailed when it has never been ready and ends, or is not ready in time
    * @throws WrongState while it is stopping
@@ -58,7 +107,7 @@ export class ManagedProcess {
     await this.ready();
   }
 
-  /** Resolves once it is ready. @throws StartFailed when it is stopped instead, WrongState when it is already */
+  /** Resolves when the process is ready. @throws StartFailed when it is stopped instead; WrongState when it is stopped already */
   async ready(): Promise<void> {
     if (this.#state === "ready") return;
     if (this.#state === "stopped") throw new WrongState(`${this.spec.name} is stopped`);
@@ -67,7 +116,7 @@ export class ManagedProcess {
     await waiting.promise;
   }
 
-  /** SIGTERM, and SIGKILL when the deadline has passed. Resolves when it has ended; it stays so until start(). */
+  /** SIGTERM, then SIGKILL after the stop timeout. Resolves when the process has ended; it stays down until start(). */
   async stop(): Promise<void> {
     clearTimeout(this.#restartTimer);
     const child = this.#child;
@@ -81,23 +130,23 @@ export class ManagedProcess {
       child.resume();
     }
     const deadline = setTimeout(() => {
-      this.#say(`has not stopped after ${this.timings.stopTimeoutMs} ms, killing it`);
+      this.#log(`still runs ${this.timings.stopTimeoutMs} ms after SIGTERM; sending SIGKILL`);
       child.signal("SIGKILL");
     }, this.timings.stopTimeoutMs);
-    await child.gone;
+    await child.ended;
     clearTimeout(deadline);
   }
 
-  /** SIGKILL. Resolves when it has ended; unless it was stopping, it is started again like after any crash. */
+  /** SIGKILL. Resolves when the process has ended. It is restarted, unless it was stopping. @throws WrongState */
   async kill(): Promise<void> {
     const child = this.#running();
-    // Somebody asked for it: that says nothing about whether the process would go on by itself.
+    // A requested kill says nothing about the stability of the process.
     this.#crashesInARow = 0;
     child.signal("SIGKILL");
-    await child.gone;
+    await child.ended;
   }
 
-  /** SIGSTOP: it stays there, with its connections, and does nothing. @throws WrongState */
+  /** SIGSTOP: the process keeps its connections and does nothing. @throws WrongState */
   pause(): void {
     const child = this.#running();
     if (this.#state !== "starting" && this.#state !== "ready") {
@@ -108,7 +157,7 @@ export class ManagedProcess {
     child.pause();
   }
 
-  /** SIGCONT, after pause(). @throws WrongState when it is not paused */
+  /** SIGCONT, after pause(). @throws WrongState */
   resume(): void {
     const child = this.#running();
     if (this.#state !== "paused") throw new WrongState(`${this.spec.name} is not paused`);
@@ -129,25 +178,23 @@ export class ManagedProcess {
     const child = spawnChild(this.spec, (source, line) => {
       if (line.trim() !== "") this.#lastLine = line;
       this.onLog({ process: name, source, line });
-      if (ready.kind === "line" && ready.pattern.test(line)) this.#becomeReady(child);
     });
     this.#child = child;
     this.#state = "starting";
     const ended = new AbortController();
-    // The first of all who wait for this end: whoever else does sees the state that follows from it.
-    void child.gone.then((how) => {
+    // Registered first: everyone else who waits for the end finds the state that follows from it.
+    void child.ended.then((how) => {
       ended.abort();
       if (this.#child === child) this.#onEnd(how);
     });
-    if (!this.#everReady) this.#limitFirstStart(child, ended.signal);
-    if (ready.kind === "line") return;
-    void probeUntilReady(ready, ended.signal).then((is) => is && this.#becomeReady(child));
+    if (!this.#wasReady) this.#limitFirstStart(child, ended.signal);
+    void untilReady(ready, ended.signal).then((isReady) => isReady && this.#becomeReady(child));
   }
 
   #limitFirstStart(child: Child, ended: AbortSignal): void {
     const timer = setTimeout(() => {
-      if (this.#everReady || this.#state === "stopping") return;
-      this.#lastLine = `not ready after ${this.timings.readyTimeoutMs} ms; its last line: ${this.#lastLine}`;
+      if (this.#wasReady || this.#state === "stopping") return;
+      this.#lastLine = `not ready after ${this.timings.readyTimeoutMs} ms; last line: ${this.#lastLine}`;
       child.signal("SIGKILL");
     }, this.timings.readyTimeoutMs);
     ended.addEventListener("abort", () => clearTimeout(timer), { once: true });
@@ -155,18 +202,18 @@ export class ManagedProcess {
 
   #becomeReady(child: Child): void {
     if (this.#child !== child) return;
-    this.#everReady = true;
-    this.#readyAt ??= performance.now();
+    this.#wasReady = true;
+    this.#readyAt = performance.now();
     if (this.#state === "starting") this.#settle("ready");
     else if (this.#state === "paused") this.#stateBeforePause = "ready";
   }
 
   #onEnd(how: string): void {
     this.#child = undefined;
-    const because = this.#lastLine === "" ? "" : `: ${this.#lastLine}`;
+    const reason = this.#lastLine === "" ? "" : `: ${this.#lastLine}`;
     if (this.#state === "stopping") this.#settle("stopped", `${this.spec.name} was stopped`);
-    else if (this.#everReady) this.#restartLater(how);
-    else this.#settle("stopped", `${this.spec.name} did not start (${how})${because}`);
+    else if (this.#wasReady) this.#restartLater(how);
+    else this.#settle("stopped", `${this.spec.name} did not start (${how})${reason}`);
   }
 
   #restartLater(how: string): void {
@@ -176,19 +223,19 @@ export class ManagedProcess {
     const delayMs = Math.min(maxBackoffMs, backoffMs * 2 ** this.#crashesInARow);
     this.#crashesInARow += 1;
     this.#state = "backing-off";
-    this.#say(`ended (${how}), starting it again in ${delayMs} ms`);
+    this.#log(`ended (${how}); restart in ${delayMs} ms`);
     this.#restartTimer = setTimeout(() => {
       this.#restarts += 1;
       try {
         this.#spawn();
       } catch (error) {
-        // The system could not start a process just now: it may later.
+        // The system cannot start a process at the moment.
         this.#restartLater(errorText(error));
       }
     }, delayMs);
   }
 
-  /** Goes to a state in which nobody needs to wait any longer. */
+  /** Enters a state in which nobody has to wait any longer. */
   #settle(state: "ready" | "stopped", reason?: string): void {
     this.#state = state;
     const waiting = [...this.#waiting];
@@ -199,7 +246,47 @@ export class ManagedProcess {
     }
   }
 
-  #say(line: string): void {
+  #log(line: string): void {
     this.onLog({ process: this.spec.name, source: "supervisor", line });
   }
+}
+
+/** Probes until the process is ready. @returns false when `ended` is aborted first */
+async function untilReady(readiness: Readiness, ended: AbortSignal): Promise<boolean> {
+  while (!ended.aborted) {
+    const isReady =
+      readiness.kind === "http"
+        ? await answersOk(readiness.url, ended)
+        : await acceptsConnections(readiness.host, readiness.port);
+    if (isReady && !ended.aborted) return true;
+    await Bun.sleep(PROBE_INTERVAL_MS);
+  }
+  return false;
+}
+
+async function answersOk(url: string, ended: AbortSignal): Promise<boolean> {
+  try {
+    const response = await fetch(url, {
+      signal: AbortSignal.any([ended, AbortSignal.timeout(PROBE_TIMEOUT_MS)]),
+      keepalive: false,
+    });
+    await response.body?.cancel();
+    return response.status === 200;
+  } catch {
+    // Not listening yet, or no answer in time.
+    return false;
+  }
+}
+
+function acceptsConnections(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    const done = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.setTimeout(PROBE_TIMEOUT_MS, () => done(false));
+    socket.once("connect", () => done(true));
+    socket.once("error", () => done(false));
+  });
 }

@@ -1,35 +1,36 @@
-import type { ProcessState } from "./process-spec.ts";
-
 /*
- * What the supervisor answers over HTTP: types only, so that the page can share them. Times are milliseconds
- * since the epoch unless a name says otherwise.
+ * The supervisor's answers over HTTP: types only, so that the page can share them. Times are milliseconds since the
+ * epoch unless the name has another unit.
  */
 
-/** `GET /processes`, one entry a process, in the order in which they are started. */
+/** `backing-off`: it ended, and will be restarted after a delay. */
+export type ProcessState = "starting" | "ready" | "paused" | "backing-off" | "stopping" | "stopped";
+
+/** `GET /processes`: one entry for each process, in the order in which they are started. */
 export interface ProcessReport {
   readonly name: string;
   readonly state: ProcessState;
-  /** `null` while there is none. */
+  /** `null` while it does not run. */
   readonly pid: number | null;
-  /** How often it was started again after it had ended by itself. */
+  /** How often it was restarted after it had ended by itself or been killed. */
   readonly restarts: number;
 }
 
 export const processActions = ["stop", "start", "kill", "pause", "resume"] as const;
 export type ProcessAction = (typeof processActions)[number];
 
-/** `GET /figures`: what each service says of itself, and how far the consumers are behind. */
+/** `GET /figures` */
 export interface FiguresReport {
   readonly at: number;
   readonly services: readonly ServiceFigures[];
-  /** Records not yet read, by consumer group; `null` while the broker does not answer. */
+  /** Unread records by consumer group; `null` while the broker does not answer. */
   readonly lag: Readonly<Record<string, number>> | null;
 }
 
-/** `null` throughout while the service does not answer: not the same as nothing waiting. */
+/** A service's metrics. All `null` while it does not answer. */
 export interface ServiceFigures {
   readonly name: string;
-  /** Messages that wait to be sent. */
+  /** How many messages the outbox holds. */
   readonly outboxDepth: number | null;
   readonly outboxOldestAgeS: number | null;
   readonly deadLetters: number | null;
@@ -46,7 +47,7 @@ export interface TopicReport {
     /** One past the last record. */
     readonly latest: number;
   }[];
-  /** How many records each consumer group has still to read. */
+  /** How many records each consumer group has not read yet. */
   readonly groups: readonly { readonly group: string; readonly lag: number }[];
 }
 
@@ -56,7 +57,7 @@ export interface RecordReport {
   readonly partition: number;
   readonly offset: number;
   readonly key: string | null;
-  /** When the broker says that it was written. */
+  /** The timestamp of the record. */
   readonly at: number;
   /** As text, cut after a few thousand characters. */
   readonly value: string | null;
@@ -65,6 +66,6 @@ export interface RecordReport {
 /** `POST /orders/:orderId/deliver-again` */
 export interface Redelivery {
   readonly orderId: string;
-  /** How many records were published once more, by topic. */
+  /** How many records were published again, by topic. */
   readonly records: Readonly<Record<string, number>>;
 }

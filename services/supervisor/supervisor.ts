@@ -1,146 +1,101 @@
-import { resolve } from "node:path";
 import {
-  forEachService,
-  type ServiceName,
-  serviceNames,
-  services,
-  storeTopics,
-} from "@distributed-messaging/services/registry";
-import { freePorts } from "./ports.ts";
-import { ProcessGroup, type ProcessStatus } from "./process-group.ts";
-import type { ProcessLog, ProcessTimings } from "./process-spec.ts";
-import { brokerProcess, type Ports, serviceProcess, urlOf } from "./store.ts";
+  defaultTimings,
+  ManagedProcess,
+  type ProcessLog,
+  type ProcessSpec,
+  type ProcessTimings,
+  StartFailed,
+} from "./process.ts";
+import type { ProcessReport } from "./reports.ts";
+
+/** Processes that are started together. `onReady` runs when all of them are ready, before the next stage starts. */
+export interface Stage {
+  readonly processes: readonly ProcessSpec[];
+  readonly onReady?: () => Promise<void>;
+}
 
 export interface SupervisorOptions {
-  /** Where everything is kept. */
-  readonly dataDir: string;
-  /** Added to the environment of this process, for all processes of the store. */
-  readonly env?: Readonly<Record<string, string>>;
-  /** Where each listens; 0, like a missing one, stands for a free port. */
-  readonly ports?: Partial<Ports>;
-  /** `host:port,…` of a broker that runs elsewhere; without it the embedded one is run. */
-  readonly brokers?: string;
   readonly onLog?: (log: ProcessLog) => void;
   readonly timings?: Partial<ProcessTimings>;
 }
 
-/**
- * The whole store on one machine, as processes of this one: the embedded broker, unless another is named, and the
- * four services. Whatever crashes is started again. Nothing outlives this process. Several can be used at once.
- */
+/** The supervisor has no process of this name. */
+export class UnknownProcess extends Error {
+  override readonly name = "UnknownProcess";
+}
+
+/** Starts processes in stages, restarts those that crash, and stops them in reverse order. */
 export class Supervisor {
-  readonly ports: Ports;
-  /** What KAFKA_BROKERS of the services is. */
-  readonly brokers: string;
-  readonly #host: string;
-  readonly #group: ProcessGroup;
+  readonly #stages: readonly { processes: ManagedProcess[]; onReady: () => Promise<void> }[];
+  readonly #byName: ReadonlyMap<string, ManagedProcess>;
+  /** Counts the calls of stopAll(): a start in progress does not continue after one. */
+  #stops = 0;
 
-  constructor(options: SupervisorOptions) {
-    this.#host = options.env?.HOST || process.env.HOST || "127.0.0.1";
-    this.ports = choosePorts(this.#host, options.ports ?? {});
-    this.brokers = options.brokers ?? `127.0.0.1:${this.ports.broker}`;
-    const shared = {
-      ...definedOnly(process.env),
-      ...options.env,
-      HOST: this.#host,
-      DATA_DIR: resolve(options.dataDir),
-      KAFKA_BROKERS: this.brokers,
-      ...Object.fromEntries(serviceNames.map((name) => [services[name].setting, String(this.ports[name])])),
-    };
-    const embedded = options.brokers === undefined;
-    const say = (line: string) => options.onLog?.({ process: "broker", source: "supervisor", line });
-    this.#group = new ProcessGroup({
-      stages: [
-        ...(embedded
-          ? [
-              {
-                processes: [brokerProcess(shared, this.ports.broker)],
-                onReady: () => makeTopics(this.brokers, say),
-              },
-            ]
-          : []),
-        { processes: serviceNames.map((name) => serviceProcess(name, shared, this.url(name))) },
-      ],
-      ...(options.onLog === undefined ? {} : { onLog: options.onLog }),
-      ...(options.timings === undefined ? {} : { timings: options.timings }),
-    });
-  }
-
-  /** The address of a service, without a slash at its end. */
-  url(name: ServiceName): string {
-    return urlOf(this.#host, this.ports[name]);
+  constructor(stages: readonly Stage[], { onLog = () => {}, timings = {} }: SupervisorOptions = {}) {
+    this.#stages = stages.map(({ processes, onReady = async () => {} }) => ({
+      processes: processes.map((spec) => new ManagedProcess(spec, { ...defaultTimings, ...timings }, onLog)),
+      onReady,
+    }));
+    const all = this.#stages.flatMap((stage) => stage.processes);
+    this.#byName = new Map(all.map((process) => [process.spec.name, process]));
   }
 
   /**
-   * Starts the broker, the topics, then the services; resolves once all are ready. If that fails nothing is left
-   * running.
+   * Starts every process that does not run, stage by stage, and resolves when all are ready. If one does not start,
+   * all are stopped.
    *
-   * @throws StartFailed
+   * @throws StartFailed, or the error of a stage's `onReady`
    */
-  startAll(): Promise<void> {
-    return this.#group.startAll();
+  async startAll(): Promise<void> {
+    const stops = this.#stops;
+    const assertNotStopped = () => {
+      if (this.#stops !== stops) throw new StartFailed("stopped before every process was ready");
+    };
+    try {
+      for (const { processes, onReady } of this.#stages) {
+        await Promise.all(processes.map((process) => process.start()));
+        assertNotStopped();
+        await onReady();
+        assertNotStopped();
+      }
+    } catch (error) {
+      await this.stopAll();
+      throw error;
+    }
   }
 
-  /** Stops the services, then the broker; what does not stop in time is killed. */
-  stopAll(): Promise<void> {
-    return this.#group.stopAll();
+  /** Stops every process, the last stage first. Never throws. */
+  async stopAll(): Promise<void> {
+    this.#stops += 1;
+    for (const { processes } of this.#stages.toReversed()) {
+      await Promise.all(processes.map((process) => process.stop()));
+    }
   }
 
-  /** Kills everything at once. */
-  killAll(): Promise<void> {
-    return this.#group.killAll();
+  /** SIGKILL to every process at once, also while stopAll() is in progress. They stay down. */
+  async killAll(): Promise<void> {
+    const all = [...this.#byName.values()];
+    const stopped = all.map((process) => process.stop());
+    await Promise.allSettled(all.map((process) => process.kill()));
+    await Promise.all(stopped);
   }
 
-  processes(): ProcessStatus[] {
-    return this.#group.processes();
+  /** @throws UnknownProcess */
+  process(name: string): ManagedProcess {
+    const found = this.#byName.get(name);
+    if (found !== undefined) return found;
+    throw new UnknownProcess(
+      `there is no process ${name}; the processes are ${[...this.#byName.keys()].join(", ")}`,
+    );
   }
 
-  /** Starts what stop() has stopped, and resolves once it is ready. @throws UnknownProcess, WrongState, StartFailed */
-  start(name: string): Promise<void> {
-    return this.#group.process(name).start();
+  /** Every process, in the order in which they are started. */
+  report(): ProcessReport[] {
+    return [...this.#byName].map(([name, { state, pid = null, restarts }]) => ({
+      name,
+      state,
+      pid,
+      restarts,
+    }));
   }
-
-  /** SIGTERM, later SIGKILL; stays down until start(). Resolves when it is down. @throws UnknownProcess */
-  stop(name: string): Promise<void> {
-    return this.#group.process(name).stop();
-  }
-
-  /** SIGKILL; it is started again. Resolves when it is dead: ready() waits for the restart. @throws UnknownProcess, WrongState */
-  kill(name: string): Promise<void> {
-    return this.#group.process(name).kill();
-  }
-
-  /** SIGSTOP. @throws UnknownProcess, WrongState */
-  pause(name: string): void {
-    this.#group.process(name).pause();
-  }
-
-  /** SIGCONT. @throws UnknownProcess, WrongState */
-  resume(name: string): void {
-    this.#group.process(name).resume();
-  }
-
-  /** Resolves once the process is ready. @throws UnknownProcess, WrongState or StartFailed when it is stopped */
-  ready(name: string): Promise<void> {
-    return this.#group.process(name).ready();
-  }
-}
-
-function choosePorts(host: string, wanted: Partial<Ports>): Ports {
-  const free = freePorts(serviceNames.length + 1, host);
-  const choose = (name: keyof Ports) => wanted[name] || (free.pop() ?? 0);
-  return { broker: choose("broker"), ...forEachService(choose) };
-}
-
-/** On the broker that is ours alone; on any other, the services make what is missing and touch nothing else. */
-async function makeTopics(brokers: string, say: (line: string) => void): Promise<void> {
-  const { describeProvisioned, provision } = await import("@distributed-messaging/redpanda/provision");
-  const done = await provision({ brokers: [brokers], clientId: "supervisor" }, storeTopics);
-  for (const line of describeProvisioned(done)) say(line);
-}
-
-function definedOnly(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
-  );
 }

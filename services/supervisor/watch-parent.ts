@@ -1,7 +1,7 @@
 /**
- * Loaded before a supervised process (`bun --preload`): its standard input is a pipe that only the supervisor
- * holds, so its end means that the supervisor is gone, even by SIGKILL. The process then stops as if told to,
- * and is killed when it has not stopped in time. A process started by hand never loads this.
+ * Preloaded into every supervised process (`bun --preload`). Its standard input is a pipe that only the supervisor
+ * holds: the end of the pipe means that the supervisor ended, even by SIGKILL. The process then gets SIGTERM, and
+ * SIGKILL if it does not stop in time.
  */
 const STOP_TIMEOUT_MS = 12_000;
 
@@ -10,5 +10,5 @@ process.stdin.on("end", () => {
   process.kill(process.pid, "SIGTERM");
 });
 process.stdin.resume();
-// Waiting for that end alone must not keep a process alive that has nothing left to do.
+// This listener alone must not keep a process alive that has nothing left to do.
 process.stdin.unref();

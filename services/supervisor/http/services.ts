@@ -2,16 +2,65 @@ import { ServiceError } from "@distributed-messaging/service/errors";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
+import type { FiguresReport, ServiceFigures, TopicReport } from "../reports.ts";
 
-const ANSWER_MS = 8_000;
+/** A stopped service refuses the connection at once; a paused one does not answer. */
+const METRICS_TIMEOUT_MS = 800;
+const PROXY_TIMEOUT_MS = 8_000;
 
-/** What the page may ask of which service through here: its dead letters, and what the inventory has. */
-const PATHS = /^\/dead-letters(\/[\w-]+){0,2}$/;
-const INVENTORY_PATHS = /^\/stock\/[\w-]{1,64}$/;
+/** The paths of a service that the page may request through the supervisor. */
+const PROXIED = /^\/dead-letters(\/[\w-]+){0,2}$/;
+const PROXIED_OF_INVENTORY = /^\/stock\/[\w-]{1,64}$/;
 
 /**
- * Hands requests on to the services, so that they need not open themselves to scripts of another origin. Who asks
- * is for the service to check: the token goes with the request.
+ * The main metrics of every service, and the lag of its consumer group.
+ *
+ * @param topics the source of the lag
+ */
+export async function readFigures(
+  urlOf: (name: ServiceName) => string,
+  topics: () => Promise<readonly TopicReport[]>,
+): Promise<FiguresReport> {
+  const lag = Promise.race([
+    topics().then(lagByGroup, () => null),
+    Bun.sleep(METRICS_TIMEOUT_MS).then(() => null),
+  ]);
+  const services = await Promise.all(serviceNames.map((name) => figuresOf(name, urlOf(name))));
+  return { at: Date.now(), services, lag: await lag };
+}
+
+async function figuresOf(name: ServiceName, url: string): Promise<ServiceFigures> {
+  const signal = AbortSignal.timeout(METRICS_TIMEOUT_MS);
+  const text = await fetch(`${url}/metrics`, { signal, keepalive: false })
+    .then((response) => (response.ok ? response.text() : ""))
+    .catch(() => "");
+  return {
+    name,
+    outboxDepth: metricIn(text, "outbox_depth"),
+    outboxOldestAgeS: metricIn(text, "outbox_oldest_age_seconds"),
+    deadLetters: metricIn(text, "dead_letters"),
+    handled: metricIn(text, "messages_handled_total"),
+    duplicates: metricIn(text, "messages_duplicate_total"),
+  };
+}
+
+/** A metric in the Prometheus text format; `null` when it is missing. */
+export function metricIn(text: string, name: string): number | null {
+  const value = Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, "m").exec(text)?.[1] ?? Number.NaN);
+  return Number.isFinite(value) ? value : null;
+}
+
+function lagByGroup(topics: readonly TopicReport[]): Record<string, number> {
+  const all = topics.flatMap(({ groups }) => groups);
+  const byGroup = Map.groupBy(all, ({ group }) => group);
+  return Object.fromEntries(
+    [...byGroup].map(([group, parts]) => [group, parts.reduce((sum, { lag }) => sum + lag, 0)]),
+  );
+}
+
+/**
+ * Forwards requests to the services, which then do not have to allow scripts of another origin. The service checks
+ * the token, which is forwarded with the request.
  */
 export function serviceRoutes(urlOf: (name: ServiceName) => string) {
   return new Elysia().all(
@@ -19,10 +68,11 @@ export function serviceRoutes(urlOf: (name: ServiceName) => string) {
     async ({ request, params, body }) => {
       const name = serviceNames.find((one) => one === params.name);
       const path = `/${params["*"]}`;
-      if (name === undefined || !(PATHS.test(path) || (name === "inventory" && INVENTORY_PATHS.test(path)))) {
+      const isProxied = PROXIED.test(path) || (name === "inventory" && PROXIED_OF_INVENTORY.test(path));
+      if (name === undefined || !isProxied) {
         throw new ServiceError("not-found", "not-found", "There is nothing at this path.");
       }
-      return handOn(request, `${urlOf(name)}${path}${new URL(request.url).search}`, name, body ?? undefined);
+      return forward(request, `${urlOf(name)}${path}${new URL(request.url).search}`, name, body ?? undefined);
     },
     {
       params: Type.Object({ name: Type.String({ maxLength: 64 }), "*": Type.String({ maxLength: 256 }) }),
@@ -31,7 +81,7 @@ export function serviceRoutes(urlOf: (name: ServiceName) => string) {
   );
 }
 
-async function handOn(request: Request, url: string, name: ServiceName, body: unknown): Promise<Response> {
+async function forward(request: Request, url: string, name: ServiceName, body: unknown): Promise<Response> {
   const authorization = request.headers.get("authorization");
   let response: Response;
   try {
@@ -42,12 +92,12 @@ async function handOn(request: Request, url: string, name: ServiceName, body: un
         ...(body === undefined ? {} : { "content-type": "application/json" }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(ANSWER_MS),
+      signal: AbortSignal.timeout(PROXY_TIMEOUT_MS),
       keepalive: false,
       redirect: "error",
     });
   } catch {
-    throw new ServiceError("unavailable", "service-silent", `The ${name} service gave no answer.`);
+    throw new ServiceError("unavailable", "service-silent", `The ${name} service does not answer.`);
   }
   const type = response.headers.get("content-type");
   return new Response(response.body, {

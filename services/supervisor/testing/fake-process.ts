@@ -1,10 +1,10 @@
 /**
- * A process for the supervisor's tests, told by its environment what to do:
+ * A process for the supervisor's tests, controlled by its environment:
  *
- * - FAKE_PORT: serve `/readiness` there, `/crash` ends it with exit code 7
- * - FAKE_JOURNAL: append `<FAKE_NAME> started|stopped` to this file
- * - FAKE_EXIT: end at once with this exit code, after a line on stderr
- * - FAKE_STUBBORN: do not stop on SIGTERM
+ * - FAKE_PORT: serves `/readiness` there; `/crash` ends the process with exit code 7
+ * - FAKE_JOURNAL: appends `<FAKE_NAME> started|stopped` to this file
+ * - FAKE_EXIT: ends at once with this exit code, after a line on stderr
+ * - FAKE_STUBBORN: ignores SIGTERM
  */
 import { appendFileSync } from "node:fs";
 
@@ -15,7 +15,7 @@ function note(what: string): void {
 }
 
 if (FAKE_EXIT !== undefined) {
-  process.stderr.write("fake: a setting is wrong\n");
+  process.stderr.write("fake: invalid setting\n");
   process.exit(Number(FAKE_EXIT));
 }
 
@@ -35,7 +35,4 @@ const server = Bun.serve({
 });
 
 note("started");
-console.log(
-  JSON.stringify({ level: "info", time: new Date().toISOString(), app: FAKE_NAME, msg: "listening" }),
-);
 console.log(`fake listening on ${server.port}`);

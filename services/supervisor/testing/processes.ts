@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePorts } from "../ports.ts";
-import type { ProcessSpec } from "../process-spec.ts";
+import type { ProcessSpec } from "../process.ts";
 
-/** Whether a process exists and has not ended: a zombie, which only waits to be collected, has. */
+/** Whether a process exists and has not ended. A zombie has ended. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -17,7 +17,7 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** A fake process on a free port; `env` tells it what to do, see fake-process.ts. */
+/** A fake process on a free port, see fake-process.ts for `env`. */
 export function fake(name: string, env: Record<string, string> = {}): ProcessSpec {
   const port = env.FAKE_PORT ?? String(freePorts(1)[0]);
   return {

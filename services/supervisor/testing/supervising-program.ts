@@ -1,8 +1,8 @@
-/** Runs two fake processes, one of them paused, prints their process ids, and waits to be killed. */
-import { ProcessGroup } from "../process-group.ts";
+/** Supervises two fake processes, one of them paused, prints their process ids, and runs until it is killed. */
+import { Supervisor } from "../supervisor.ts";
 import { fake } from "./processes.ts";
 
-const group = new ProcessGroup({ stages: [{ processes: [fake("running"), fake("paused")] }] });
-await group.startAll();
-group.process("paused").pause();
-console.log(JSON.stringify(group.processes().map(({ pid }) => pid)));
+const supervisor = new Supervisor([{ processes: [fake("running"), fake("paused")] }]);
+await supervisor.startAll();
+supervisor.process("paused").pause();
+console.log(JSON.stringify(supervisor.report().map(({ pid }) => pid)));

@@ -3,7 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { claimDataDir, wipeDataDir } from "./data-dir.ts";
+import { lockDataDir, wipeDataDir } from "./data-dir.ts";
 
 const folders: string[] = [];
 afterEach(() => {
@@ -16,21 +16,21 @@ function folder(): string {
   return path;
 }
 
-test("only one at a time has a data directory", () => {
+test("only one store can lock a data directory", () => {
   const path = join(folder(), "new", "data");
-  const release = claimDataDir(path);
-  expect(() => claimDataDir(path)).toThrow(`another store runs on '${path}'`);
+  const release = lockDataDir(path);
+  expect(() => lockDataDir(path)).toThrow(`another store uses '${path}'`);
   release();
-  claimDataDir(path)();
+  lockDataDir(path)();
 });
 
-test("a data directory that cannot be made is one line", () => {
+test("a data directory that cannot be created is one line", () => {
   const file = join(folder(), "file");
   writeFileSync(file, "");
-  expect(() => claimDataDir(file)).toThrow(/^DATA_DIR: files cannot be written in '.*' \(EEXIST\)$/);
+  expect(() => lockDataDir(file)).toThrow(/^DATA_DIR: cannot write files in '.*' \(EEXIST\)$/);
 });
 
-test("wiping deletes what the store keeps, and nothing else", () => {
+test("wiping deletes the data of the store and no other file", () => {
   const path = folder();
   mkdirSync(join(path, "broker"));
   writeFileSync(join(path, "broker", "log"), "x");
@@ -41,19 +41,21 @@ test("wiping deletes what the store keeps, and nothing else", () => {
   expect(readdirSync(path).toSorted()).toEqual(["orders.csv", "thesis.txt"]);
 });
 
-test("wiping refuses while a service has its database open", () => {
+test("wiping fails while a service has its database open", () => {
   const path = folder();
   mkdirSync(join(path, "broker"));
   const database = new Database(join(path, "order.sqlite"), { create: true });
   database.run("PRAGMA journal_mode = WAL");
   database.run("CREATE TABLE t (a)");
-  expect(() => wipeDataDir(path)).toThrow("order.sqlite' is in use; stop what runs on it before --fresh");
+  expect(() => wipeDataDir(path)).toThrow(
+    "order.sqlite' is in use; stop the process that uses it before --fresh",
+  );
   expect(readdirSync(path)).toContain("broker");
   database.close();
   wipeDataDir(path);
   expect(readdirSync(path)).toEqual([]);
 });
 
-test("wiping nothing is fine", () => {
+test("wiping a directory that does not exist", () => {
   wipeDataDir(join(folder(), "absent"));
 });

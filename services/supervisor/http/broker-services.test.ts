@@ -8,17 +8,18 @@ import { KafkaInspector } from "@distributed-messaging/messaging/kafka";
 import { provision } from "@distributed-messaging/redpanda/provision";
 import type { Listening } from "@distributed-messaging/service/http/app";
 import { services, storeTopics } from "@distributed-messaging/services/registry";
+import { serveSupervisor } from "../http.ts";
 import { freePorts } from "../ports.ts";
-import { serveSupervisor } from "./http.ts";
+import { Supervisor } from "../supervisor.ts";
 
-/* What the supervisor shows of a broker and of services, and what it does with them. */
+/* The routes that show a broker and the services, and those that publish records and forward requests. */
 
 const dataDir = mkdtempSync(join(tmpdir(), "supervisor-"));
 const [port = 0, brokerPort = 0] = freePorts(2);
 const brokers = [`127.0.0.1:${brokerPort}`];
 const startEmbedded = () => startBroker({ dataDir, host: "127.0.0.1", port: brokerPort });
-const asked: string[] = [];
-/** Stands for every service: says what it was asked. */
+const received: string[] = [];
+/** Stands for every service: records its requests. */
 const service = Bun.serve({
   hostname: "127.0.0.1",
   port: 0,
@@ -30,7 +31,7 @@ const service = Bun.serve({
       );
     }
     const body = await request.text();
-    asked.push(`${request.method} ${pathname}${search} ${request.headers.get("authorization")} ${body}`);
+    received.push(`${request.method} ${pathname}${search} ${request.headers.get("authorization")} ${body}`);
     return Response.json({ type: "urn:problem-type:example" }, { status: 409 });
   },
 });
@@ -42,7 +43,7 @@ beforeAll(async () => {
   broker = await startEmbedded();
   await provision({ brokers, clientId: "test" }, storeTopics);
   listening = await serveSupervisor({
-    processes: { processes: () => [], start: never, stop: never, kill: never, pause: never, resume: never },
+    supervisor: new Supervisor([]),
     urlOf: (name) => (name === "notification" ? "http://127.0.0.1:1" : `http://127.0.0.1:${service.port}`),
     kafka: { brokers, clientId: "test" },
     port,
@@ -58,11 +59,7 @@ afterAll(async () => {
   rmSync(dataDir, { recursive: true, force: true });
 });
 
-function never(): never {
-  throw new Error("nobody asks for this");
-}
-
-const ask = async (path: string, init: RequestInit = {}) => {
+const request = async (path: string, init: RequestInit = {}) => {
   const response = await fetch(`http://localhost:${port}${path}`, init);
   const text = await response.text();
   return { status: response.status, body: text === "" ? undefined : JSON.parse(text) };
@@ -74,22 +71,22 @@ const order = (topic: string, orderId: string, value: string) => ({
   headers: { n: value },
 });
 
-describe("what is in the broker", () => {
-  test("topics with their offsets; their latest messages, newest first and cut", async () => {
+describe("the broker", () => {
+  test("topics with their offsets; the latest records, newest first, cut to a length", async () => {
     const long = "x".repeat(5_000);
     await inspector.publish([
       order("order.events", "A", "1"),
       order("order.events", "B", "2"),
       order("order.events", "A", long),
     ]);
-    const { body: topics } = await ask("/topics");
+    const { body: topics } = await request("/topics");
     expect(topics.map(({ name }: { name: string }) => name)).toEqual(storeTopics.map(({ name }) => name));
     const events = topics.find(({ name }: { name: string }) => name === "order.events");
     const held = events.partitions.map(
       (one: { earliest: number; latest: number }) => one.latest - one.earliest,
     );
     expect(held.reduce((sum: number, one: number) => sum + one, 0)).toBe(3);
-    const { body: latest } = await ask("/topics/order.events/messages");
+    const { body: latest } = await request("/topics/order.events/messages");
     expect(
       latest.map(({ key, value }: { key: string; value: string }) => [key, value.length]).toSorted(),
     ).toEqual([
@@ -97,69 +94,69 @@ describe("what is in the broker", () => {
       ["A", 4_000],
       ["B", 1],
     ]);
-    expect(await ask("/topics/nothing/messages")).toMatchObject({
+    expect(await request("/topics/nothing/messages")).toMatchObject({
       status: 404,
       body: { type: "urn:problem-type:topic-not-found" },
     });
   });
 
-  test("all messages of one order, from all topics, and of no other", async () => {
+  test("every record of one order, from all topics, and of no other order", async () => {
     await inspector.publish([
       order("order.commands", "C", "command"),
       order("order.events", "D", "other"),
       order("order.events", "C", "event"),
       order("inventory.events", "C", "answer"),
     ]);
-    const { body } = await ask("/orders/C/messages");
+    const { body } = await request("/orders/C/messages");
     expect(
       body.map(({ topic, value }: { topic: string; value: string }) => `${topic} ${value}`).toSorted(),
     ).toEqual(["inventory.events answer", "order.commands command", "order.events event"]);
-    expect((await ask("/orders/NOBODY/messages")).body).toEqual([]);
-    expect((await ask("/orders/no%20id/messages")).status).toBe(422);
+    expect((await request("/orders/NOBODY/messages")).body).toEqual([]);
+    expect((await request("/orders/no%20id/messages")).status).toBe(422);
   });
 
-  test("deliver again: the same records once more, headers and all", async () => {
+  test("deliver-again publishes the same records again, with their headers", async () => {
     await inspector.publish([order("order.commands", "E", "one"), order("order.events", "E", "two")]);
-    expect(await ask("/orders/E/deliver-again", { method: "POST" })).toEqual({
+    expect(await request("/orders/E/deliver-again", { method: "POST" })).toEqual({
       status: 200,
       body: { orderId: "E", records: { "order.commands": 1, "order.events": 1 } },
     });
     const records = await inspector.ofKey("E", ["order.commands", "order.events"]);
     expect(records.map(({ headers }) => headers.n).toSorted()).toEqual(["one", "one", "two", "two"]);
-    expect(await ask("/orders/NOBODY/deliver-again", { method: "POST" })).toMatchObject({ status: 404 });
+    expect(await request("/orders/NOBODY/deliver-again", { method: "POST" })).toMatchObject({ status: 404 });
   });
 
-  test("a broken message stands under the order's key", async () => {
-    expect((await ask("/orders/F/broken-message", { method: "POST" })).status).toBe(204);
+  test("broken-message publishes a record with the order's key", async () => {
+    expect((await request("/orders/F/broken-message", { method: "POST" })).status).toBe(204);
     const [record] = await inspector.ofKey("F", ["order.commands"]);
-    expect(new TextDecoder().decode(record?.value ?? undefined)).toBe("no message at all");
+    expect(new TextDecoder().decode(record?.value ?? undefined)).toBe("not a message");
   });
 
-  test("a broker that is away is a problem, and none any more when it is back", async () => {
+  test("a broker that does not answer is a 503 until it is back", async () => {
     await broker.stop();
-    expect(await ask("/orders/A/messages")).toMatchObject({
+    expect(await request("/orders/A/messages")).toMatchObject({
       status: 503,
       body: { type: "urn:problem-type:broker-silent" },
     });
-    expect((await ask("/figures")).body.lag).toBeNull();
+    expect((await request("/figures")).body.lag).toBeNull();
     broker = await startEmbedded();
-    expect((await ask("/orders/A/messages")).body).toHaveLength(2);
+    expect((await request("/orders/A/messages")).body).toHaveLength(2);
   });
 
-  test("a broker that was away while nobody looked makes no difference", async () => {
+  test("a broker that restarted between two requests makes no difference", async () => {
     for (let time = 1; time <= 2; time++) {
-      await ask("/orders/A/messages");
+      await request("/orders/A/messages");
       await broker.stop();
       broker = await startEmbedded();
-      expect((await ask("/orders/A/messages")).status).toBe(200);
-      expect(await ask("/orders/A/deliver-again", { method: "POST" })).toMatchObject({ status: 200 });
+      expect((await request("/orders/A/messages")).status).toBe(200);
+      expect(await request("/orders/A/deliver-again", { method: "POST" })).toMatchObject({ status: 200 });
     }
   });
 });
 
-describe("what the services say", () => {
-  test("is read from their metrics; nothing is claimed of one that is down", async () => {
-    const { services } = (await ask("/figures")).body;
+describe("the services", () => {
+  test("figures come from their metrics, and are null for a service that is down", async () => {
+    const { services } = (await request("/figures")).body;
     const of = (name: string) => services.find((one: { name: string }) => one.name === name);
     expect(of("order")).toMatchObject({
       outboxDepth: 3,
@@ -170,16 +167,16 @@ describe("what the services say", () => {
     expect(of("notification")).toMatchObject({ outboxDepth: null, deadLetters: null });
   });
 
-  test("dead letters and stock are handed on with the token, answers come back as they are", async () => {
+  test("requests for dead letters and stock are forwarded with the token, and the answers returned unchanged", async () => {
     const headers = { authorization: "Bearer t", "content-type": "application/json" };
     const replay = { method: "POST", headers, body: '{"dryRun":true}' };
-    expect(await ask("/services/order/dead-letters/7/replay", replay)).toEqual({
+    expect(await request("/services/order/dead-letters/7/replay", replay)).toEqual({
       status: 409,
       body: { type: "urn:problem-type:example" },
     });
-    await ask("/services/order/dead-letters?limit=3&key=A", { headers });
-    await ask("/services/inventory/stock/PRODUCT_001");
-    expect(asked).toEqual([
+    await request("/services/order/dead-letters?limit=3&key=A", { headers });
+    await request("/services/inventory/stock/PRODUCT_001");
+    expect(received).toEqual([
       'POST /dead-letters/7/replay Bearer t {"dryRun":true}',
       "GET /dead-letters?limit=3&key=A Bearer t ",
       "GET /stock/PRODUCT_001 null ",
@@ -194,26 +191,26 @@ describe("what the services say", () => {
     "/services/inventory/dead-letters/%2e%2e/automation-testing/all",
     "/services/inventory/stock/%2e%2e%2fautomation-testing",
     "/services/nobody/dead-letters",
-  ])("nothing else is handed on: %s", async (path) => {
-    const before = asked.length;
-    for (const method of ["GET", "DELETE"]) expect((await ask(path, { method })).status).toBe(404);
-    expect(asked).toHaveLength(before);
+  ])("no other path is forwarded: %s", async (path) => {
+    const before = received.length;
+    for (const method of ["GET", "DELETE"]) expect((await request(path, { method })).status).toBe(404);
+    expect(received).toHaveLength(before);
   });
 
-  test("one that is down is a problem", async () => {
-    expect(await ask("/services/notification/dead-letters")).toMatchObject({
+  test("a service that is down is a 503", async () => {
+    expect(await request("/services/notification/dead-letters")).toMatchObject({
       status: 503,
       body: { type: "urn:problem-type:service-silent" },
     });
   });
 });
 
-test("each promise has its test to be read", async () => {
+test("the source of each promise's test", async () => {
   for (const number of [1, 2, 3, 4, 5, 6]) {
     const response = await fetch(`http://localhost:${port}/promises/${number}/test`);
     expect(response.headers.get("content-type")).toBe("text/plain; charset=utf-8");
     expect(await response.text()).toContain("test(");
   }
-  expect((await ask("/promises/7/test")).status).toBe(404);
-  expect((await ask("/promises/..%2f..%2fpackage.json/test")).status).toBe(422);
+  expect((await request("/promises/7/test")).status).toBe(404);
+  expect((await request("/promises/..%2f..%2fpackage.json/test")).status).toBe(422);
 });

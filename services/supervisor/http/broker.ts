@@ -5,30 +5,32 @@ import { ServiceError } from "@distributed-messaging/service/errors";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import type { RecordReport, Redelivery, TopicReport } from "../reports.ts";
-import { askedOnce } from "./cache.ts";
 
-/** Records shown of a topic, and characters shown of each. */
+/** How many records of a topic are shown, and how many characters of each. */
 const LATEST = 20;
 const MAX_CHARACTERS = 4_000;
 const MAX_AGE_MS = 1_000;
 
-/** The topics that an order's messages travel on. */
+/** The topics that carry the messages of an order. */
 const orderTopics = [topics.orderCommands, topics.orderEvents, topics.inventoryEvents].map(
   ({ name }) => name,
 );
 
 const byOrder = { params: Type.Object({ orderId: OrderId }) };
 
-/** What stands in the broker, and ways to put something there that should make no difference. */
+/** The topics and records of the broker, and two ways to publish records that must have no effect. */
 export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly string[]) {
-  const topicStates = askedOnce(() => answered(inspector.topics()), MAX_AGE_MS);
+  const topicStates = coalesced(() => orUnavailable(inspector.topics()), MAX_AGE_MS);
   const latest = new Map(
-    topicNames.map((name) => [name, askedOnce(() => answered(inspector.latest(name, LATEST)), MAX_AGE_MS)]),
+    topicNames.map((name) => [
+      name,
+      coalesced(() => orUnavailable(inspector.latest(name, LATEST)), MAX_AGE_MS),
+    ]),
   );
-  const recordsOf = (orderId: string) => answered(inspector.ofKey(orderId, orderTopics));
+  const recordsOf = (orderId: string) => orUnavailable(inspector.ofKey(orderId, orderTopics));
   return new Elysia()
     .get("/topics", (): Promise<readonly TopicReport[]> => topicStates(), {
-      detail: { summary: "Every topic with its offsets, and how far behind its readers are" },
+      detail: { summary: "Every topic with its offsets and the lag of each consumer group" },
     })
     .get(
       "/topics/:topic/messages",
@@ -56,26 +58,26 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
         if (records.length === 0) {
           throw new ServiceError("not-found", "order-not-found", `The topics hold no message of ${orderId}.`);
         }
-        await answered(inspector.publish(records));
+        await orUnavailable(inspector.publish(records));
         const byTopic = Map.groupBy(records, ({ topic }) => topic);
         return {
           orderId,
           records: Object.fromEntries([...byTopic].map(([topic, { length }]) => [topic, length])),
         };
       },
-      { ...byOrder, detail: { summary: "Publish every record of an order once more" } },
+      { ...byOrder, detail: { summary: "Publish every record of an order again" } },
     )
     .post(
       "/orders/:orderId/broken-message",
       async ({ params: { orderId }, set }) => {
-        await answered(
+        await orUnavailable(
           inspector.publish([
-            { topic: topics.orderCommands.name, key: orderId, value: "no message at all", headers: {} },
+            { topic: topics.orderCommands.name, key: orderId, value: "not a message", headers: {} },
           ]),
         );
         set.status = 204;
       },
-      { ...byOrder, detail: { summary: "Publish a record under an order's key that nobody can read" } },
+      { ...byOrder, detail: { summary: "Publish a record with an order's key that no service can decode" } },
     );
 }
 
@@ -85,11 +87,29 @@ function shown({ topic, partition, offset, key, at, value }: StoredRecord): Reco
 }
 
 /** @throws ServiceError unavailable: broker-silent */
-async function answered<T>(question: Promise<T>): Promise<T> {
+async function orUnavailable<T>(answer: Promise<T>): Promise<T> {
   try {
-    return await question;
+    return await answer;
   } catch (error) {
-    const detail = `The broker gave no answer: ${errorText(error)}.`;
+    const detail = `The broker does not answer: ${errorText(error)}.`;
     throw new ServiceError("unavailable", "broker-silent", detail, { cause: error });
   }
+}
+
+/**
+ * A query whose concurrent callers share one answer, and later ones reuse it until it is too old: the load on the
+ * store does not depend on how many pages are open.
+ */
+export function coalesced<Answer>(query: () => Promise<Answer>, maxAgeMs: number): () => Promise<Answer> {
+  let current: Promise<Answer> | undefined;
+  let answeredAt = Number.NEGATIVE_INFINITY;
+  return () => {
+    if (current !== undefined && performance.now() - answeredAt < maxAgeMs) return current;
+    answeredAt = Number.POSITIVE_INFINITY;
+    const answer = query().finally(() => {
+      answeredAt = performance.now();
+    });
+    current = answer;
+    return answer;
+  };
 }

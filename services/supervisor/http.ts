@@ -1,0 +1,171 @@
+import { join } from "node:path";
+import { errorText, silentLogger } from "@distributed-messaging/messaging";
+import { KafkaInspector, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
+import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
+import { ServiceError } from "@distributed-messaging/service/errors";
+import { createHttpApp, HttpProblem, type Listening, listen } from "@distributed-messaging/service/http/app";
+import { createLogger } from "@distributed-messaging/service/log";
+import { createMetrics } from "@distributed-messaging/service/telemetry/metrics";
+import { type ServiceName, serviceNames, storeTopics } from "@distributed-messaging/services/registry";
+import { Type } from "@sinclair/typebox";
+import { Elysia } from "elysia";
+import { brokerRoutes, coalesced } from "./http/broker.ts";
+import { corsHeaders, type Guard, preflightHeaders, refuseForeign } from "./http/guard.ts";
+import { readFigures, serviceRoutes } from "./http/services.ts";
+import { WrongState } from "./process.ts";
+import { type ProcessAction, type ProcessReport, processActions } from "./reports.ts";
+import { ROOT, type StoreSupervisor } from "./store.ts";
+import { type Supervisor, UnknownProcess } from "./supervisor.ts";
+
+/** An action that takes longer is answered with 202 while it is in progress. */
+const ACTION_ANSWER_MS = 5_000;
+const FIGURES_MAX_AGE_MS = 500;
+
+/** The test of each promise in the README, from the root of the repository. */
+const promiseTests = [
+  "e2e/promises/crash.test.ts",
+  "e2e/promises/duplicates.test.ts",
+  "shared/messaging/dead-letters/dead-letters.test.ts",
+  "e2e/promises/shortage.test.ts",
+  "e2e/promises/shortage.test.ts",
+  "e2e/promises/outage.test.ts",
+];
+
+export interface SupervisorHttpOptions {
+  readonly supervisor: Pick<Supervisor, "report" | "process">;
+  /** The address of a service. */
+  readonly urlOf: (name: ServiceName) => string;
+  readonly kafka: KafkaSettings;
+  readonly port: number;
+  /** The port of the page whose scripts may send requests. */
+  readonly pagePort: number;
+}
+
+/**
+ * Serves the admin panel of a running store, with the Kafka settings of this process's environment.
+ *
+ * @param port on the loopback address
+ * @throws StartError when the port is in use
+ */
+export function serveAdminPanel(store: StoreSupervisor, port: number): Promise<Listening> {
+  const env = { ...process.env, KAFKA_BROKERS: store.brokers };
+  const config = loadConfig(Type.Object(commonSettings), env, "supervisor");
+  return serveSupervisor({
+    supervisor: store,
+    urlOf: (name) => store.url(name),
+    kafka: kafkaSettings("supervisor", config),
+    port,
+    pagePort: store.ports["api-gateway"],
+  });
+}
+
+/**
+ * Serves the supervisor's HTTP interface. It listens on the loopback address whatever HOST is: its clients can stop
+ * the store.
+ *
+ * @throws StartError when the port is in use
+ */
+export async function serveSupervisor(options: SupervisorHttpOptions): Promise<Listening> {
+  const { supervisor, urlOf, kafka, port, pagePort } = options;
+  const app = createHttpApp({
+    app: "supervisor",
+    description: "Controls the processes of a store on one machine and shows what they do",
+    log: createLogger("supervisor", "error"),
+    metrics: createMetrics("supervisor"),
+  });
+  const guard: Guard = { port, pagePort };
+  app.onRequest(({ request, set }) => {
+    refuseForeign(request, guard);
+    Object.assign(set.headers, corsHeaders(request, guard));
+    if (request.method !== "OPTIONS") return;
+    return new Response(null, { status: 204, headers: preflightHeaders });
+  });
+  const inspector = new KafkaInspector(kafka, storeTopics, serviceNames, silentLogger);
+  const figures = coalesced(() => readFigures(urlOf, () => inspector.topics()), FIGURES_MAX_AGE_MS);
+  app.use(processRoutes(supervisor));
+  app.use(
+    brokerRoutes(
+      inspector,
+      storeTopics.map(({ name }) => name),
+    ),
+  );
+  app.use(serviceRoutes(urlOf));
+  app.get("/figures", () => figures(), {
+    detail: { summary: "Outbox, dead letters and lag of every service" },
+  });
+  app.use(promiseRoutes());
+  const listening = await listen(app, { host: "127.0.0.1", port, setting: "SUPERVISOR_PORT" });
+  return {
+    ...listening,
+    stop: async (deadlineMs) => {
+      await listening.stop(deadlineMs);
+      await inspector.close();
+    },
+  };
+}
+
+function processRoutes(supervisor: SupervisorHttpOptions["supervisor"]) {
+  return new Elysia()
+    .get("/processes", (): ProcessReport[] => supervisor.report(), {
+      detail: { summary: "The state of every process of the store" },
+    })
+    .post(
+      "/processes/:name/:action",
+      async ({ params: { name, action }, set }) => {
+        const done = await perform(supervisor, name, action);
+        set.status = done ? 200 : 202;
+        return supervisor.report().find((process) => process.name === name);
+      },
+      {
+        params: Type.Object({
+          name: Type.String({ maxLength: 64 }),
+          action: Type.Unsafe<ProcessAction>(Type.Union(processActions.map((name) => Type.Literal(name)))),
+        }),
+        detail: { summary: "stop, start, kill (it is restarted), pause or resume a process" },
+      },
+    );
+}
+
+/**
+ * @returns whether the action is completed; otherwise it is in progress, and a failure shows in the process's state
+ * @throws ServiceError not-found: process-not-found; conflict: wrong-state; unavailable: not-started
+ */
+async function perform(
+  supervisor: SupervisorHttpOptions["supervisor"],
+  name: string,
+  action: ProcessAction,
+): Promise<boolean> {
+  const limit = Promise.withResolvers<false>();
+  const timer = setTimeout(() => limit.resolve(false), ACTION_ANSWER_MS);
+  const work = (async () => supervisor.process(name)[action]())().then(() => true);
+  work.catch(() => {});
+  try {
+    return await Promise.race([work, limit.promise]);
+  } catch (error) {
+    if (error instanceof UnknownProcess)
+      throw new ServiceError("not-found", "process-not-found", error.message);
+    if (error instanceof WrongState) throw new ServiceError("conflict", "wrong-state", error.message);
+    throw new ServiceError("unavailable", "not-started", errorText(error));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The sources of the promises' tests: the page links to them. */
+function promiseRoutes() {
+  return new Elysia().get(
+    "/promises/:number/test",
+    async ({ params: { number } }) => {
+      const path = promiseTests[Number(number) - 1];
+      const file = path === undefined ? undefined : Bun.file(join(ROOT, path));
+      if (file === undefined || !(await file.exists())) {
+        throw new HttpProblem(404, "not-found", "This installation has no such test.");
+      }
+      return new Response(await file.text(), { headers: { "content-type": "text/plain; charset=utf-8" } });
+    },
+    {
+      params: Type.Object({ number: Type.String({ pattern: "^[1-9]$" }) }),
+      detail: { summary: "The source of the test of a promise" },
+    },
+  );
+}

@@ -15,7 +15,7 @@ const services = ["api-gateway", "notification"] as const;
 
 const Status = Type.Object({ phase: Type.String(), unaccounted: Type.Integer(), skipped: Type.Integer() });
 
-describeOwn("copies are made anew", () => {
+describeOwn("projections are rebuilt", () => {
   const store = useOwnStore();
   let customers: Customer[] = [];
 

@@ -10,25 +10,25 @@ const gzipAsync = promisify(gzip);
 
 export type Encoding = "br" | "gzip" | "identity";
 
-/** A file of the page in every encoding that it is sent in. */
+/** A file of the page in all its encodings. */
 export interface PageFile {
   readonly contentType: string;
-  /** A hash of the content: what a strong ETag is made of. */
+  /** A hash of the content, for strong ETags. */
   readonly hash: string;
   readonly bodies: Readonly<Record<Encoding, Uint8Array<ArrayBuffer>>>;
 }
 
 export interface Page {
   readonly html: PageFile;
-  /** Scripts, styles and pictures by file name. Each name has its content's hash in it: it never changes. */
+  /** Scripts, styles and images by file name. A name contains the hash of its content, so the content never changes. */
   readonly assets: ReadonlyMap<string, PageFile>;
 }
 
 /**
- * Bundles the page: one script, one style sheet, one icon and the document that names them, minified and
- * compressed. Takes some tenths of a second, most of them on other threads.
+ * Bundles the page: one script, one style sheet, one icon and the document, minified and compressed. Takes some tenths of
+ * a second, mostly on other threads.
  *
- * @throws AggregateError when the source does not bundle
+ * @throws AggregateError when the source has errors
  */
 export async function bundlePage(settings: PageSettings): Promise<Page> {
   const { outputs } = await Bun.build({
@@ -52,7 +52,7 @@ export async function bundlePage(settings: PageSettings): Promise<Page> {
   return { html: await compress(new TextEncoder().encode(html), "text/html; charset=utf-8"), assets };
 }
 
-/** A picture given as an entry comes with a script that holds its name; nobody asks for that. */
+/** Bun emits a script for an image entry too, which the page does not use. */
 function isServed({ path }: { path: string }): boolean {
   return !/icon-[^/]*\.js$/.test(path);
 }

@@ -1,14 +1,14 @@
-/** What the page is told by whoever serves it. */
+/** The settings of the page, which `services/web/src/settings.ts` reads. */
 export interface PageSettings {
-  /** Where the notification service listens, on the host that the page came from. */
+  /** The port of the notification service, on the host of the page. */
   readonly notificationPort: number;
-  /** Where the supervisor listens, if there is one: then the page can look behind the counter. */
+  /** The port of the supervisor, if there is one; then the page has views for operators. */
   readonly supervisorPort?: number;
-  /** Whether anybody may sign in as anybody. */
+  /** Whether visitors can sign in under any name. */
   readonly demoSignIn: boolean;
 }
 
-/** Names of the files that the document needs. */
+/** The names of the files in the document. */
 interface PageFiles {
   readonly script: string;
   readonly style: string;
@@ -18,7 +18,7 @@ interface PageFiles {
 const DESCRIPTION =
   "An online store that stays open when its parts fail: order, break things, watch them recover.";
 
-/** The document. The settings stand in it as data: a policy that forbids inline scripts lets data be. */
+/** The document. The settings are an attribute, because the content security policy forbids inline scripts. */
 export function pageHtml(settings: PageSettings, files: PageFiles): string {
   return `<!doctype html>
 <html lang="en">

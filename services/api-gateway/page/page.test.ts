@@ -19,7 +19,7 @@ const assetIn = (html: string, extension: string) =>
   new RegExp(`/assets/[\\w.-]+\\.${extension}`).exec(html)?.[0] ?? "none";
 
 describe("GET /", () => {
-  test("is the document, with the settings in it and nothing from anywhere else", async () => {
+  test("is the document with the settings, without resources of other hosts", async () => {
     const response = await ask("/");
     expect(response.status).toBe(200);
     expect(response.headers.get("content-type")).toBe("text/html; charset=utf-8");
@@ -28,7 +28,7 @@ describe("GET /", () => {
     expect(html).not.toMatch(/(src|href)="(?!\/assets\/)/);
   });
 
-  test("where there is no supervisor, and nobody may be anybody, the page is told of neither", async () => {
+  test("without a supervisor and without demo sign-in, the settings and the policy name neither", async () => {
     const production = pageRoutes({ notificationPort: 8903, demoSignIn: false });
     const response = await production.handle(new Request("http://localhost:8900/"));
     const html = await response.text();
@@ -37,7 +37,7 @@ describe("GET /", () => {
     expect(response.headers.get("content-security-policy")).not.toContain("http://");
   });
 
-  test("names files that are there, and that never change under their names", async () => {
+  test("names files that exist and are cached as immutable", async () => {
     const html = await (await ask("/")).text();
     for (const [extension, type] of [
       ["js", "text/javascript; charset=utf-8"],
@@ -53,7 +53,7 @@ describe("GET /", () => {
     expect((await ask("/assets/..%2fmain.ts")).status).toBe(404);
   });
 
-  test("is asked for again each time, and sent only when it has changed", async () => {
+  test("is revalidated on each request, and sent only when it has changed", async () => {
     const first = await ask("/", { "accept-encoding": "br" });
     expect(first.headers.get("cache-control")).toBe("no-cache");
     const etag = first.headers.get("etag") ?? "";
@@ -64,7 +64,7 @@ describe("GET /", () => {
     expect((await ask("/", { "accept-encoding": "gzip", "if-none-match": etag })).status).toBe(200);
   });
 
-  test("comes compressed, each way with an ETag of its own", async () => {
+  test("is compressed, with an ETag per encoding", async () => {
     const plain = await ask("/", { "accept-encoding": "identity" });
     const text = await plain.text();
     const gzip = await ask("/", { "accept-encoding": "gzip" });
@@ -76,14 +76,14 @@ describe("GET /", () => {
     expect(plain.headers.get("content-encoding")).toBeNull();
   });
 
-  test("a HEAD says the same without the body", async () => {
+  test("HEAD has the same headers and no body", async () => {
     const head = await ask("/", { "accept-encoding": "br" }, "HEAD");
     expect(head.headers.get("etag")).toBe((await ask("/", { "accept-encoding": "br" })).headers.get("etag"));
     expect(await head.text()).toBe("");
   });
 });
 
-test("the policy allows the page's own files, and connections to where it talks to under the name it came by", async () => {
+test("the policy allows the page's own files, and connections under the host name of the request", async () => {
   const policy = (await ask("/")).headers.get("content-security-policy") ?? "";
   expect(policy).toStartWith("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; ");
   expect(policy).toContain(

@@ -9,14 +9,13 @@ const YEAR_S = 365 * 24 * 60 * 60;
 /**
  * Serves the checkout page: `/`, and its files under names that change with their content.
  *
- * The page is bundled once, when somebody first asks for it: a gateway that has just come back from a crash has
- * orders to take, and those that take orders only never need the page.
+ * The page is bundled on the first request for it, so that a restarted gateway accepts orders first.
  */
 export function pageRoutes(settings: PageSettings) {
   let bundling: Promise<Page> | undefined;
   const page = () => {
     bundling ??= bundlePage(settings).catch((error: unknown) => {
-      // Whatever was wrong may be mended by the time that somebody asks again.
+      // The next request tries again.
       bundling = undefined;
       throw error;
     });
@@ -45,7 +44,7 @@ export function pageRoutes(settings: PageSettings) {
     );
 }
 
-/** RFC 9110 §13: each encoding is a representation of its own, so it has a strong validator of its own. */
+/** RFC 9110 §13: each encoding is a representation with its own strong validator. */
 function send(request: Request, file: PageFile, headers: Record<string, string>): Response {
   const encoding = preferredEncoding(request.headers.get("accept-encoding") ?? "");
   const etag = `"${file.hash}-${encoding}"`;
@@ -59,22 +58,22 @@ function send(request: Request, file: PageFile, headers: Record<string, string>)
   return new Response(file.bodies[encoding], { headers: all });
 }
 
-/** The smallest that the client takes. Weights are not looked at, but for the zero that refuses (RFC 9110 §12.5.3). */
+/** The smallest accepted encoding. Weights are ignored, except that 0 refuses an encoding (RFC 9110 §12.5.3). */
 export function preferredEncoding(accepted: string): Encoding {
   const offers = accepted.toLowerCase().split(",");
-  const takes = (name: string) =>
+  const accepts = (name: string) =>
     offers.some((offer) => {
       const [coding, weight] = offer.split(";").map((part) => part.trim());
       return coding === name && !/^q=0(\.0*)?$/.test(weight ?? "");
     });
-  if (takes("br")) return "br";
-  return takes("gzip") ? "gzip" : "identity";
+  if (accepts("br")) return "br";
+  return accepts("gzip") ? "gzip" : "identity";
 }
 
 /**
- * Nothing but the page's own files, and connections to the three places that it talks to.
+ * Allows the page's own files, and connections to the gateway, the notification service and the supervisor.
  *
- * @param hostname the name under which the browser asked for the page: it asks for the others under the same one
+ * @param hostname the host name in the request for the page, under which the browser connects to the others too
  */
 export function contentSecurityPolicy(hostname: string, settings: PageSettings): string {
   const connect = ["'self'"];

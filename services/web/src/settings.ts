@@ -1,25 +1,44 @@
-import type { PageSettings } from "@distributed-messaging/api-gateway/page/document";
+import { isRecord, parseJson } from "./json.ts";
 
-/** Under which names a browser reaches its own machine; the supervisor answers under no other. */
-const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
-
-function read(): PageSettings {
-  const content = document.querySelector('meta[name="store-settings"]')?.getAttribute("content");
-  // Written by document.ts of this very bundle, from the same type.
-  return JSON.parse(content ?? "{}") as PageSettings;
+/** The settings that the gateway writes into the document (`services/api-gateway/page/document.ts`). */
+interface PageSettings {
+  /** The port of the notification service, on the host of the page. */
+  readonly notificationPort: number;
+  /** The port of the supervisor; absent where there is none, as in production. */
+  readonly supervisorPort: number | undefined;
+  /** Whether visitors can sign in under any name. */
+  readonly demoSignIn: boolean;
 }
 
-const { notificationPort, supervisorPort, demoSignIn } = read();
+/** The names of this machine in a browser. The supervisor accepts no other host name. */
+const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
+
+function readSettings(): PageSettings {
+  const content = document.querySelector('meta[name="store-settings"]')?.getAttribute("content");
+  const value = parseJson(content ?? "");
+  if (!isRecord(value)) throw new Error("The document has no settings.");
+  const { notificationPort, supervisorPort, demoSignIn } = value;
+  if (typeof notificationPort !== "number" || typeof demoSignIn !== "boolean") {
+    throw new Error("The settings of the document are not valid.");
+  }
+  return {
+    notificationPort,
+    supervisorPort: typeof supervisorPort === "number" ? supervisorPort : undefined,
+    demoSignIn,
+  };
+}
+
+const { notificationPort, supervisorPort, demoSignIn } = readSettings();
 const { hostname, protocol } = window.location;
 
-/** Where the notification service is, as the browser reaches it. */
+/** The WebSocket of the notification service. */
 export const notificationsUrl = `${protocol === "https:" ? "wss" : "ws"}://${hostname}:${notificationPort}/notifications`;
 
-/** Where the supervisor is; undefined where there is none, as in production. */
+/** The supervisor; undefined where there is none, as in production. */
 export const supervisorUrl =
   supervisorPort === undefined || !LOOPBACK.has(hostname)
     ? undefined
     : `http://${hostname}:${supervisorPort}`;
 
-/** Whether anybody may sign in as anybody. */
+/** Whether visitors can sign in under any name. */
 export const canSignIn = demoSignIn;

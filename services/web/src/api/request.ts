@@ -1,19 +1,19 @@
-/** The service refused, in the words of its problem document (RFC 9457). */
+import { isRecord, parseJson } from "../json.ts";
+
+/** The service answered with an error: a problem document (RFC 9457). */
 export class Refused extends Error {
   override readonly name = "Refused";
   constructor(
     readonly status: number,
-    /** The slug of its type: `order-not-found`. */
-    readonly code: string,
     detail: string,
-    /** Milliseconds after which asking again makes sense, where the service says so. */
+    /** The `Retry-After` of the answer in milliseconds. */
     readonly retryAfterMs: number | undefined,
   ) {
     super(detail);
   }
 }
 
-/** Nobody answered: the service is down, paused, or too slow. The request may have been carried out all the same. */
+/** There was no answer: the service is down, paused or slow. The request may have been carried out. */
 export class Unreachable extends Error {
   override readonly name = "Unreachable";
 }
@@ -26,29 +26,30 @@ export interface RequestOptions {
   readonly timeoutMs?: number;
 }
 
-export interface Answer<Body> {
-  readonly status: number;
+interface Answer<Body> {
   readonly headers: Headers;
   readonly body: Body;
 }
 
 const TIMEOUT_MS = 8_000;
+const FIRST_RETRY_MS = 300;
+const MAX_RETRY_MS = 5_000;
 
 /**
- * Asks a service of the store.
+ * Sends a request to a service of the store.
  *
- * @param url from the root of the page, or absolute for the supervisor
- * @throws Refused when the answer is no, Unreachable when there is none
+ * @param url relative to the page, or absolute for the supervisor
+ * @throws Refused for an answer with an error status, Unreachable without an answer
  */
 export async function request<Body>(url: string, options: RequestOptions = {}): Promise<Answer<Body>> {
   const { method = "GET", body, token, signal, timeoutMs = TIMEOUT_MS } = options;
-  const limits = [AbortSignal.timeout(timeoutMs), ...(signal === undefined ? [] : [signal])];
+  const signals = [AbortSignal.timeout(timeoutMs), ...(signal === undefined ? [] : [signal])];
   let response: Response;
   let text: string;
   try {
     response = await fetch(url, {
       method,
-      signal: AbortSignal.any(limits),
+      signal: AbortSignal.any(signals),
       headers: {
         ...(body === undefined ? {} : { "content-type": "application/json" }),
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
@@ -60,44 +61,46 @@ export async function request<Body>(url: string, options: RequestOptions = {}): 
     throw new Unreachable("There was no answer.", { cause });
   }
   if (!response.ok) throw refusal(response, text);
-  return { status: response.status, headers: response.headers, body: parse<Body>(response, text) };
+  return { headers: response.headers, body: parse<Body>(response, text) };
 }
 
 function parse<Body>(response: Response, text: string): Body {
-  if (!/[/+]json/.test(response.headers.get("content-type") ?? "")) return text as Body;
-  // What the store answers is held to these types by its own tests; the page trusts its own server.
-  return JSON.parse(text) as Body;
-}
-
-interface ProblemDocument {
-  readonly type?: string;
-  readonly detail?: string;
-  readonly title?: string;
-  readonly errors?: readonly { readonly path: string; readonly message: string }[];
+  const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
+  // Not checked: the gateway and the supervisor are of the same version as the page, and their tests check their answers.
+  return (isJson ? JSON.parse(text) : text) as Body;
 }
 
 function refusal(response: Response, text: string): Refused {
-  const problem = problemIn(text);
-  const code = problem.type?.replace("urn:problem-type:", "") ?? "unknown";
-  const faults = (problem.errors ?? []).map(({ path, message }) => ` ${path} ${message}.`).join("");
+  const problem = parseJson(text);
+  const { detail, title, errors } = isRecord(problem) ? problem : {};
+  const fieldErrors = (Array.isArray(errors) ? errors : [])
+    .filter(isRecord)
+    .map(({ path, message }) => ` ${path} ${message}.`)
+    .join("");
   const retryAfterS = Number(response.headers.get("retry-after") ?? Number.NaN);
   return new Refused(
     response.status,
-    code,
-    `${problem.detail ?? problem.title ?? `The answer was ${response.status}.`}${faults}`,
+    `${detail ?? title ?? `The answer was ${response.status}.`}${fieldErrors}`,
     Number.isFinite(retryAfterS) ? retryAfterS * 1000 : undefined,
   );
 }
 
-function problemIn(text: string): ProblemDocument {
-  try {
-    return JSON.parse(text) as ProblemDocument;
-  } catch {
-    return {};
-  }
+/**
+ * The delay before the next attempt: exponential backoff with jitter, so that pages do not retry in step.
+ *
+ * @param failures the number of failed attempts, from 1
+ */
+export function backoffMs(failures: number): number {
+  const ceiling = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(failures - 1, 10));
+  return Math.round(ceiling * (0.5 + Math.random() / 2));
 }
 
-/** What to tell somebody about whatever was thrown. */
-export function wordsFor(error: unknown): string {
+/** The delay before an order is sent again: `Retry-After` where the gateway sent it, otherwise `backoffMs`. */
+export function retryDelayMs(error: unknown, failures: number): number {
+  return (error instanceof Refused ? error.retryAfterMs : undefined) ?? backoffMs(failures);
+}
+
+/** The text of a thrown value. */
+export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

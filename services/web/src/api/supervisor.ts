@@ -9,18 +9,12 @@ import type {
 import { supervisorUrl } from "../settings.ts";
 import { type RequestOptions, request, Unreachable } from "./request.ts";
 
-export type {
-  FiguresReport,
-  ProcessAction,
-  ProcessReport,
-  RecordReport,
-  Redelivery,
-  TopicReport,
-} from "@distributed-messaging/supervisor/reports";
+/* The HTTP interface of the supervisor. Every function throws Refused or Unreachable. */
 
-/* The supervisor of a store that runs on this machine. Every function throws Refused or Unreachable. */
+/** Publishing and reading many records takes longer than other requests. */
+const SLOW_MS = 15_000;
 
-/** Whether there is one: without it nothing behind the counter is shown. */
+/** Whether there is a supervisor. Without it the page has no views for operators. */
 export const hasSupervisor = supervisorUrl !== undefined;
 
 async function ask<Body>(path: string, options: RequestOptions = {}): Promise<Body> {
@@ -30,9 +24,9 @@ async function ask<Body>(path: string, options: RequestOptions = {}): Promise<Bo
 
 export const fetchProcesses = () => ask<readonly ProcessReport[]>("/processes");
 
-/** Resolves when it is done, or well under way. */
+/** Resolves when the action is done or in progress. */
 export function actOn(name: string, action: ProcessAction): Promise<ProcessReport> {
-  return ask(`/processes/${name}/${action}`, { method: "POST", timeoutMs: 15_000 });
+  return ask(`/processes/${name}/${action}`, { method: "POST", timeoutMs: SLOW_MS });
 }
 
 export const fetchFigures = () => ask<FiguresReport>("/figures");
@@ -41,27 +35,27 @@ export const fetchTopics = () => ask<readonly TopicReport[]>("/topics");
 /** The latest records of a topic, newest first. */
 export const fetchLatest = (topic: string) => ask<readonly RecordReport[]>(`/topics/${topic}/messages`);
 
-/** Every record of one order, over all topics, in the order in which the broker wrote them. */
+/** All records of an order, over all topics, in the order in which the broker stored them. */
 export function fetchOrderRecords(orderId: string, signal?: AbortSignal): Promise<readonly RecordReport[]> {
-  return ask(`/orders/${orderId}/messages`, { signal, timeoutMs: 15_000 });
+  return ask(`/orders/${orderId}/messages`, { signal, timeoutMs: SLOW_MS });
 }
 
-/** Publishes every record of the order once more. */
+/** Publishes every record of the order again. */
 export function deliverAgain(orderId: string): Promise<Redelivery> {
-  return ask(`/orders/${orderId}/deliver-again`, { method: "POST", timeoutMs: 15_000 });
+  return ask(`/orders/${orderId}/deliver-again`, { method: "POST", timeoutMs: SLOW_MS });
 }
 
-/** Publishes a record under the order's key that nobody can read. */
+/** Publishes an undecodable record with the order's key. */
 export function publishBroken(orderId: string): Promise<void> {
-  return ask(`/orders/${orderId}/broken-message`, { method: "POST", timeoutMs: 15_000 });
+  return ask(`/orders/${orderId}/broken-message`, { method: "POST", timeoutMs: SLOW_MS });
 }
 
-/** What one of the services answers behind the counter, through the supervisor. */
+/** Sends a request to a service through the supervisor. */
 export function askService<Body>(service: string, path: string, options: RequestOptions): Promise<Body> {
   return ask(`/services/${service}${path}`, options);
 }
 
-/** Where the source of a promise's test can be read. @param promise 1 to 6 */
+/** The source of the test of a promise. @param promise 1 to 6 */
 export function testSourceUrl(promise: number): string {
   return `${supervisorUrl ?? ""}/promises/${promise}/test`;
 }

@@ -1,8 +1,9 @@
 import type { Line, Money, PricedLine, Shortage } from "@distributed-messaging/contracts";
+import { isRecord } from "../json.ts";
 
-export type { Line, Money, PricedLine, Shortage };
+export type { Line, Money };
 
-/** What the gateway and the notification service answer. Times are RFC 3339. */
+/* The answers of the gateway and the notification service. Times are RFC 3339. */
 
 export interface Product {
   readonly productId: string;
@@ -13,9 +14,9 @@ export interface Product {
 
 export type OrderStatus = "accepted" | "pending" | "backordered" | "confirmed" | "rejected" | "cancelled";
 
-export interface Step {
+interface HistoryEntry {
   readonly at: string;
-  /** Of the message: `store.order.placed.v1`. */
+  /** The type of the message, such as `store.order.placed.v1`. */
   readonly type: string;
   readonly service: string;
 }
@@ -30,7 +31,7 @@ export interface Order {
   readonly updatedAt: string;
   readonly shortages?: readonly Shortage[];
   readonly reason?: string;
-  readonly history: readonly Step[];
+  readonly history: readonly HistoryEntry[];
 }
 
 export interface Session {
@@ -40,28 +41,30 @@ export interface Session {
   readonly expiresAt: string;
 }
 
-export type NotificationType =
-  | "order.received"
-  | "order.waiting"
-  | "order.confirmed"
-  | "order.rejected"
-  | "order.cancelled";
-
 export interface Notification {
   readonly seq: number;
-  readonly notificationId: string;
   readonly orderId: string;
-  readonly type: NotificationType;
+  /** `order.received`, `order.waiting`, … A later version of the service may send others. */
+  readonly type: string;
   readonly message: string;
   readonly at: string;
 }
 
-/** An order that can still change by itself. */
+export function isNotification(value: unknown): value is Notification {
+  return (
+    isRecord(value) &&
+    Number.isSafeInteger(value.seq) &&
+    ["orderId", "type", "message", "at"].every((field) => typeof value[field] === "string") &&
+    !Number.isNaN(Date.parse(String(value.at)))
+  );
+}
+
+/** Whether the order can change without an action of its customer. */
 export function isOpen(status: OrderStatus): boolean {
   return status === "accepted" || status === "pending" || status === "backordered";
 }
 
-/** Whether its customer can still call it off. */
+/** Whether the customer can cancel the order. */
 export function canCancel(status: OrderStatus): boolean {
   return isOpen(status) || status === "confirmed";
 }

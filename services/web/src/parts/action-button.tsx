@@ -1,10 +1,10 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { wordsFor } from "../api/request.ts";
+import { messageOf } from "../api/request.ts";
 import { announce } from "../state/announcer.ts";
 
 interface ActionButtonProps {
-  /** What it throws is shown. What it returns, if anything, is said. */
+  /** A returned text is shown and announced; the message of an error is shown. */
   readonly onAct: () => Promise<string | undefined>;
   readonly children: ComponentChildren;
   readonly label?: string;
@@ -12,7 +12,7 @@ interface ActionButtonProps {
   readonly disabled?: boolean;
 }
 
-/** A button for something that takes a while: pressed once, and it says how it went. */
+/** A button for an asynchronous action. It is disabled during the action and shows the outcome. */
 export function ActionButton({ onAct, children, label, class: look = "small", disabled }: ActionButtonProps) {
   const busy = useSignal(false);
   const outcome = useSignal<{ text: string; failed: boolean } | undefined>(undefined);
@@ -27,7 +27,7 @@ export function ActionButton({ onAct, children, label, class: look = "small", di
         announce(text);
       }
     } catch (error) {
-      outcome.value = { text: wordsFor(error), failed: true };
+      outcome.value = { text: messageOf(error), failed: true };
     } finally {
       busy.value = false;
     }

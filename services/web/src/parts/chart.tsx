@@ -1,6 +1,6 @@
 interface Series {
   readonly name: string;
-  /** Oldest first; `null` where nothing is known. */
+  /** Oldest first; `null` for an unknown value. */
   readonly values: readonly (number | null)[];
   readonly tone: "green" | "copper";
 }
@@ -8,19 +8,20 @@ interface Series {
 interface ChartProps {
   readonly title: string;
   readonly series: readonly Series[];
-  /** How a value is written. */
+  /** Formats a value. */
   readonly write: (value: number) => string;
-  /** What fits into the field: so many values, and at least up to this one. */
+  /** The number of values from left to right. */
   readonly length: number;
+  /** The smallest value at the top edge. */
   readonly least: number;
-  /** What stands in the place of a value that is not known. */
+  /** The text for an unknown latest value. */
   readonly unknown?: string;
 }
 
 const WIDTH = 300;
 const HEIGHT = 96;
 
-/** A small line chart. Its latest and highest values stand in words above it, for those who cannot see the lines. */
+/** A line chart. The latest value of each series is written as text too, for screen readers. */
 export function Chart({ title, series, write, length, least, unknown = "no answer" }: ChartProps) {
   const known = series.flatMap(({ values }) => values.filter((value) => value !== null));
   const top = Math.max(least, ...known);
@@ -59,7 +60,7 @@ function latest(
   return last === undefined ? "–" : last === null ? unknown : write(last);
 }
 
-/** A line through what is known, with gaps where nothing is; the last value stands at the right edge. */
+/** An SVG path with a gap for each unknown value; the last value is at the right edge. */
 export function pathOf(values: readonly (number | null)[], length: number, top: number): string {
   const step = WIDTH / Math.max(1, length - 1);
   const offset = length - values.length;

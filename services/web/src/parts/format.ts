@@ -2,7 +2,7 @@ import type { Money } from "../api/types.ts";
 
 const formats = new Map<string, { format: Intl.NumberFormat; minorUnits: number }>();
 
-/** An amount in minor units as its reader writes it: `€40.00`, `¥4,000`. */
+/** An amount in minor units, formatted for the locale of the browser: `€40.00`, `¥4,000`. */
 export function money({ amount, currency }: Money): string {
   let known = formats.get(currency);
   if (known === undefined) {
@@ -16,7 +16,7 @@ export function money({ amount, currency }: Money): string {
 const times = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const days = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 
-/** The time of day; with the day, if that is not today. @param at milliseconds since the epoch */
+/** The time of day, with the date unless it is today. @param at milliseconds since the epoch */
 export function time(at: number): string {
   const date = new Date(at);
   const text = times.format(date);
@@ -36,7 +36,7 @@ export function exactTime(at: number): string {
   return exactTimes.format(at);
 }
 
-/** How long something took, as short as it can be said: `12 ms`, `3.4 s`, `2 min 5 s`. */
+/** A duration in short form: `12 ms`, `3.4 s`, `2 min 5 s`. */
 export function duration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   const seconds = ms / 1000;
@@ -46,7 +46,7 @@ export function duration(ms: number): string {
 
 const lists = new Intl.ListFormat("en");
 
-/** `a, b, and c`: names of products may have commas of their own. */
+/** `a, b, and c`. */
 export function listed(names: readonly string[]): string {
   return lists.format(names);
 }

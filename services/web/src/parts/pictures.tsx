@@ -1,11 +1,10 @@
 import type { ComponentChildren } from "preact";
 
 /*
- * Line drawings of what the demo store sells, on a field of 64 by 64: two colours of the theme, nothing to load.
- * A product that has none gets a parcel.
+ * Line drawings of the demo store's products, 64 by 64, in two colours of the theme. Other products get a parcel.
  */
 
-const drawings: readonly (readonly [words: RegExp, drawing: ComponentChildren])[] = [
+const drawings: readonly (readonly [name: RegExp, drawing: ComponentChildren])[] = [
   [
     /cup(?!s)|mug/i,
     <>
@@ -110,9 +109,9 @@ const parcel = (
   </>
 );
 
-/** A drawing of a product, found by its name. Decoration: the name stands beside it. */
+/** The drawing for a product name. Decorative: the name is written beside it. */
 export function Picture({ name }: { name: string }) {
-  const drawing = drawings.find(([words]) => words.test(name))?.[1] ?? parcel;
+  const drawing = drawings.find(([pattern]) => pattern.test(name))?.[1] ?? parcel;
   return (
     <svg class="picture" viewBox="0 0 64 64" aria-hidden="true" focusable="false">
       {drawing}
@@ -120,7 +119,7 @@ export function Picture({ name }: { name: string }) {
   );
 }
 
-/** The sign in the window. */
+/** The logo. */
 export function Sign() {
   return (
     <svg class="sign" viewBox="0 0 64 64" aria-hidden="true" focusable="false">

@@ -1,13 +1,13 @@
 import { MAX_QUANTITY } from "../state/basket.ts";
 
 interface QuantityProps {
-  /** What is counted: "Espresso cup". */
+  /** The name of the product. */
   readonly name: string;
   readonly value: number;
   readonly onChange: (value: number) => void;
 }
 
-/** One less, a number to type, one more. */
+/** A quantity field with buttons for one less and one more. */
 export function Quantity({ name, value, onChange }: QuantityProps) {
   return (
     <fieldset class="quantity">

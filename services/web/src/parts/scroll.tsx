@@ -1,9 +1,9 @@
 import type { ComponentChildren } from "preact";
 
-/** Holds what is wider or longer than its place. With the keyboard, only what has the focus can be scrolled. */
+/** A scrollable region. It is focusable, because the keyboard scrolls only the focused element. */
 export function Scroll({ label, children }: { label: string; children: ComponentChildren }) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: WCAG 2.1.1, a region that scrolls takes the focus
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: WCAG 2.1.1, a scrollable region must be focusable
     <section class="scroll" aria-label={label} tabIndex={0}>
       {children}
     </section>

@@ -6,17 +6,17 @@ interface WindowedListProps<Item> {
   readonly items: readonly Item[];
   readonly keyOf: (item: Item) => string;
   readonly row: (item: Item) => ComponentChildren;
-  /** The height of a row in pixels: every row has the same. */
+  /** The height of every row in pixels. */
   readonly rowHeight: number;
   readonly label: string;
 }
 
-/** Rows kept ready on both sides of what is seen. */
+/** Rendered rows above and below the viewport. */
 const MARGIN = 8;
 
 /**
- * A list of which only those rows are in the document that can be seen, and some around them: however long it is,
- * it costs the same. It scrolls with the page.
+ * A list that scrolls with the page and renders only the rows in and near the viewport, so its cost does not depend on
+ * its length.
  */
 export function WindowedList<Item>({ items, keyOf, row, rowHeight, label }: WindowedListProps<Item>) {
   const list = useRef<HTMLUListElement>(null);

@@ -1,9 +1,9 @@
 import { signal } from "@preact/signals";
 
-/** What a screen reader is to say next. The region that it stands in is in the page from the start. */
+/** The text of the page's live region, which screen readers read out. */
 export const announcement = signal("");
 
-/** Says something aloud to those who do not see the page. The latest wins: a queue of news nobody can listen to. */
+/** Announces a text to screen readers. A later text replaces an earlier one. */
 export function announce(text: string): void {
   announcement.value = text;
 }

@@ -1,15 +1,16 @@
 import { computed, effect, signal } from "@preact/signals";
 import type { Line } from "../api/types.ts";
+import { isRecord } from "../json.ts";
 import { customerId } from "./session.ts";
-import { isRecord, onStoredElsewhere, readStored, writeStored } from "./storage.ts";
+import { onStoredElsewhere, readStored, writeStored } from "./storage.ts";
 
-/** The most that one line of an order may name, and the most lines: the same limits that the gateway has. */
+/** The limits of the gateway: quantity of a line, lines of an order. */
 export const MAX_QUANTITY = 10_000;
-export const MAX_LINES = 100;
+const MAX_LINES = 100;
 
 /**
- * What somebody means to order. It has the id of the order that it will become from its first line on: whichever
- * tab, click or reload sends it, it is the same order.
+ * The lines to order, and the id of the future order. The id is chosen with the basket, so that sending the same basket
+ * from two tabs, twice, or after a reload places one order.
  */
 interface Basket {
   readonly orderId: string;
@@ -23,7 +24,7 @@ export const basket = signal<Basket>(readBasket(key()));
 
 export const itemCount = computed(() => basket.value.lines.reduce((sum, { quantity }) => sum + quantity, 0));
 
-/** Every customer has a basket of their own; one that was filled before signing in goes to who signs in. */
+/** Each customer has a basket. On sign-in an empty one takes over the lines of the anonymous basket. */
 effect(() => {
   const customer = customerId.value;
   let next = readBasket(keyOf(customer));
@@ -42,11 +43,10 @@ onStoredElsewhere(key, () => {
   basket.value = readBasket(key());
 });
 
-/** Puts as many of a product into the basket; 0 takes it out. */
+/** Sets the quantity of a product; 0 removes its line. */
 export function setQuantity(productId: string, quantity: number): void {
-  const wanted = Math.min(MAX_QUANTITY, Math.max(0, Math.trunc(quantity) || 0));
+  const line = { productId, quantity: Math.min(MAX_QUANTITY, Math.max(0, Math.trunc(quantity) || 0)) };
   const { orderId, lines } = basket.peek();
-  const line = { productId, quantity: wanted };
   const at = lines.findIndex((one) => one.productId === productId);
   const changed = at < 0 ? [...lines, line].slice(0, MAX_LINES) : lines.with(at, line);
   save({ orderId, lines: changed.filter(({ quantity }) => quantity > 0) });
@@ -56,21 +56,21 @@ export function quantityOf(productId: string): number {
   return basket.value.lines.find((line) => line.productId === productId)?.quantity ?? 0;
 }
 
-/** Takes everything out, to be ordered. What another tab has put in or taken out by now counts. */
+/** Returns and empties the basket, as it is in the storage: other tabs may have changed it. */
 export function takeBasket(): Basket {
   const taken = readBasket(key());
   save({ orderId: newOrderId(), lines: [] });
   return taken;
 }
 
-/** Puts lines back that could not be ordered, beside what is there by now, under a new id. */
-export function putBack(lines: readonly Line[]): void {
-  const { lines: there } = basket.peek();
-  const missing = lines.filter(({ productId }) => !there.some((line) => line.productId === productId));
-  save({ orderId: newOrderId(), lines: [...there, ...missing].slice(0, MAX_LINES) });
+/** Adds the lines of a refused order to the basket, under a new order id. */
+export function restoreLines(lines: readonly Line[]): void {
+  const { lines: present } = basket.peek();
+  const missing = lines.filter(({ productId }) => !present.some((line) => line.productId === productId));
+  save({ orderId: newOrderId(), lines: [...present, ...missing].slice(0, MAX_LINES) });
 }
 
-/** An id that nobody else has, and that sorts by time in a list of files. */
+/** A unique id that sorts by time. */
 export function newOrderId(): string {
   return `W${Date.now().toString(36)}-${crypto.randomUUID().slice(0, 13)}`.toUpperCase();
 }

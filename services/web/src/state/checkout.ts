@@ -1,43 +1,43 @@
 import { signal } from "@preact/signals";
 import { placeOrder } from "../api/gateway.ts";
-import { Refused, wordsFor } from "../api/request.ts";
+import { backoffMs, messageOf, Refused, retryDelayMs } from "../api/request.ts";
 import type { Line } from "../api/types.ts";
+import { isRecord } from "../json.ts";
 import { announce } from "./announcer.ts";
-import { backoffMs } from "./backoff.ts";
-import { isLine, putBack, takeBasket } from "./basket.ts";
-import { countAccepted } from "./meter.ts";
-import { noteAccepted, noteRefused, noteSent } from "./orders.ts";
+import { isLine, restoreLines, takeBasket } from "./basket.ts";
+import { addSentOrder, markAccepted, removeRefused } from "./orders.ts";
 import { customerId, expire, token } from "./session.ts";
-import { isRecord, onStoredElsewhere, readStored, writeStored } from "./storage.ts";
+import { onStoredElsewhere, readStored, writeStored } from "./storage.ts";
+import { countAccepted } from "./throughput.ts";
 
 /**
- * An order that was sent and not acknowledged yet. It is kept until the gateway says that it has it or will not
- * have it, over reloads too, and sent again meanwhile: always under the same id, so it takes effect once.
+ * An order that the gateway has not acknowledged yet. It is stored and sent again, also after a reload, until the gateway
+ * accepts or refuses it. Its id stays the same, so it takes effect once.
  */
-interface Sending {
+interface SendingOrder {
   readonly orderId: string;
   readonly lines: readonly Line[];
-  /** How often there was no answer. */
+  /** The number of requests without an answer. */
   readonly failures: number;
 }
 
 const keyOf = (customer: string | undefined) => `store.sending.${customer ?? ""}`;
 
-export const sending = signal<readonly Sending[]>([]);
-/** The last order that was not taken, and why. */
+export const sending = signal<readonly SendingOrder[]>([]);
+/** The last order that the gateway refused, and the reason. */
 export const refusal = signal<{ readonly orderId: string; readonly reason: string } | undefined>(undefined);
 
 const inFlight = new Set<string>();
 const timers = new Map<string, ReturnType<typeof setTimeout>>();
 
-/** Follows who is signed in: what they had sent before a reload is sent again. */
+/** Sends the stored orders of whoever is signed in, now and after each sign-in. */
 export function resumeSending(): void {
   customerId.subscribe((customer) => {
     for (const timer of timers.values()) clearTimeout(timer);
     timers.clear();
     refusal.value = undefined;
     sending.value = customer === undefined ? [] : readSending(customer);
-    pump();
+    sendAll();
   });
   onStoredElsewhere(
     () => keyOf(customerId.peek()),
@@ -45,107 +45,102 @@ export function resumeSending(): void {
       const customer = customerId.peek();
       if (customer === undefined) return;
       const known = new Map(sending.peek().map((order) => [order.orderId, order]));
-      const there = readSending(customer).map((order) => known.get(order.orderId) ?? order);
+      const stored = readSending(customer).map((order) => known.get(order.orderId) ?? order);
       for (const orderId of known.keys())
-        if (!there.some((order) => order.orderId === orderId)) drop(orderId);
-      // The tab that began it sends it; this one only if that takes long, as when the other was closed.
-      for (const { orderId } of there) if (!known.has(orderId)) later(orderId, backoffMs(2));
-      sending.value = there;
+        if (!stored.some((order) => order.orderId === orderId)) cancelRetry(orderId);
+      // The tab with the checkout sends the order. This tab takes over when that takes long, as when it was closed.
+      for (const { orderId } of stored) if (!known.has(orderId)) scheduleRetry(orderId, backoffMs(2));
+      sending.value = stored;
     },
   );
 }
 
 /**
- * Orders what is in the basket.
+ * Places the basket as an order.
  *
- * @returns the order's id; undefined when there was nothing to order, or nobody to order it
+ * @returns the order's id; undefined when the basket is empty or nobody is signed in
  */
 export function checkOut(): string | undefined {
   if (token.peek() === undefined) return undefined;
   const { orderId, lines } = takeBasket();
   if (lines.length === 0) return undefined;
   refusal.value = undefined;
-  send(orderId, lines);
+  save([...sending.peek().filter((order) => order.orderId !== orderId), { orderId, lines, failures: 0 }]);
+  addSentOrder(orderId, lines);
+  sendAll();
   return orderId;
 }
 
-function send(orderId: string, lines: readonly Line[]): void {
-  save([...sending.peek().filter((order) => order.orderId !== orderId), { orderId, lines, failures: 0 }]);
-  noteSent(orderId, lines);
-  pump();
-}
-
-function pump(): void {
+function sendAll(): void {
   for (const order of sending.peek()) {
-    if (!inFlight.has(order.orderId) && !timers.has(order.orderId)) void deliver(order);
+    if (!inFlight.has(order.orderId) && !timers.has(order.orderId)) void send(order);
   }
 }
 
-async function deliver({ orderId, lines }: Sending): Promise<void> {
+async function send({ orderId, lines }: SendingOrder): Promise<void> {
   const by = token.peek();
   if (by === undefined) return;
   inFlight.add(orderId);
   try {
     const { replayed } = await placeOrder(by, orderId, lines);
-    // Another customer's page has nothing to do with the answer.
+    // Another customer has signed in meanwhile.
     if (token.peek() !== by) return;
     if (!replayed) countAccepted();
-    noteAccepted(orderId);
-    drop(orderId);
+    markAccepted(orderId);
+    cancelRetry(orderId);
     save(sending.peek().filter((order) => order.orderId !== orderId));
   } catch (error) {
-    if (token.peek() === by) failed(orderId, lines, error);
+    if (token.peek() === by) handleFailure(orderId, lines, error);
   } finally {
     inFlight.delete(orderId);
-    pump();
+    sendAll();
   }
 }
 
-function failed(orderId: string, lines: readonly Line[], error: unknown): void {
+function handleFailure(orderId: string, lines: readonly Line[], error: unknown): void {
   if (error instanceof Refused && error.status === 401) {
     expire();
     return;
   }
   if (error instanceof Refused && error.status < 500 && error.status !== 429) {
-    // First why, then that: nobody is to look for an order that there will never be.
-    refusal.value = { orderId, reason: wordsFor(error) };
+    // The reason first: without it the view of the order would look the order up at the gateway.
+    refusal.value = { orderId, reason: messageOf(error) };
     save(sending.peek().filter((order) => order.orderId !== orderId));
-    noteRefused(orderId);
-    putBack(lines);
-    announce(`The order was not taken. ${wordsFor(error)}`);
+    removeRefused(orderId);
+    restoreLines(lines);
+    announce(`The order was not taken. ${messageOf(error)}`);
     return;
   }
   const failures = (sending.peek().find((order) => order.orderId === orderId)?.failures ?? 0) + 1;
   save(sending.peek().map((order) => (order.orderId === orderId ? { ...order, failures } : order)));
-  const asked = error instanceof Refused ? error.retryAfterMs : undefined;
-  later(orderId, asked ?? backoffMs(failures));
+  scheduleRetry(orderId, retryDelayMs(error, failures));
 }
 
-function later(orderId: string, delayMs: number): void {
-  const again = () => {
+function scheduleRetry(orderId: string, delayMs: number): void {
+  const retry = () => {
     timers.delete(orderId);
-    pump();
+    sendAll();
   };
-  timers.set(orderId, setTimeout(again, delayMs));
+  timers.set(orderId, setTimeout(retry, delayMs));
 }
 
-function drop(orderId: string): void {
+function cancelRetry(orderId: string): void {
   clearTimeout(timers.get(orderId));
   timers.delete(orderId);
 }
 
-function save(next: readonly Sending[]): void {
+function save(next: readonly SendingOrder[]): void {
   sending.value = next;
   writeStored(keyOf(customerId.peek()), next.length === 0 ? undefined : next);
 }
 
-function readSending(customer: string): Sending[] {
+function readSending(customer: string): SendingOrder[] {
   const stored = readStored(keyOf(customer));
   if (!Array.isArray(stored)) return [];
-  return stored.filter(isSending).map(({ orderId, lines }) => ({ orderId, lines, failures: 0 }));
+  return stored.filter(isSendingOrder).map(({ orderId, lines }) => ({ orderId, lines, failures: 0 }));
 }
 
-function isSending(value: unknown): value is Sending {
+function isSendingOrder(value: unknown): value is Omit<SendingOrder, "failures"> {
   return (
     isRecord(value) &&
     typeof value.orderId === "string" &&

@@ -1,31 +1,32 @@
+import type { FiguresReport } from "@distributed-messaging/supervisor/reports";
 import { signal } from "@preact/signals";
-import { type FiguresReport, fetchFigures } from "../api/supervisor.ts";
-import { WINDOW_S } from "./meter.ts";
+import { fetchFigures } from "../api/supervisor.ts";
+import { WINDOW_S } from "./throughput.ts";
 
-/** What the services say of themselves; undefined while nobody knows. */
+/** The last report of the supervisor; undefined when it did not answer. */
 export const figures = signal<FiguresReport | undefined>(undefined);
 
-/** One reading of what waits, over the whole store. `null`: a service, or the broker, did not answer. */
+/** Unsent and unread messages of all services. `null`: no service, or the broker, did not answer. */
 interface Backlog {
   readonly oldestAgeS: number | null;
   readonly lag: number | null;
 }
 
-/** The last readings, oldest first. */
+/** The last WINDOW_S backlogs, oldest first. */
 export const backlog = signal<readonly Backlog[]>([]);
 
-/** Asks once. @throws Refused, Unreachable */
-export async function readFigures(): Promise<void> {
+/** Asks the supervisor once. @throws Refused, Unreachable */
+export async function updateFigures(): Promise<void> {
   try {
     const report = await fetchFigures();
     figures.value = report;
     const ages = report.services.flatMap(({ outboxOldestAgeS }) => outboxOldestAgeS ?? []);
     const lags = report.lag === null ? undefined : Object.values(report.lag);
-    const reading = {
+    const latest = {
       oldestAgeS: ages.length === 0 ? null : Math.max(...ages),
       lag: lags === undefined ? null : lags.reduce((sum, lag) => sum + lag, 0),
     };
-    backlog.value = [...backlog.peek(), reading].slice(-WINDOW_S);
+    backlog.value = [...backlog.peek(), latest].slice(-WINDOW_S);
   } catch (error) {
     figures.value = undefined;
     throw error;

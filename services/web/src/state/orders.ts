@@ -1,39 +1,39 @@
 import { signal } from "@preact/signals";
 import { fetchOrders } from "../api/gateway.ts";
 import { Refused } from "../api/request.ts";
-import type { Line, Money, Notification, NotificationType, Order, OrderStatus } from "../api/types.ts";
-import { countConfirmed, countSent } from "./meter.ts";
+import type { Line, Money, Notification, Order, OrderStatus } from "../api/types.ts";
 import { productsById } from "./products.ts";
 import { customerId, expire, token } from "./session.ts";
+import { countConfirmed, countSent } from "./throughput.ts";
 
-/** An order as the list shows it. `sending`: the gateway has not said yet that it has it. */
+/** An order in the list. `sending`: not acknowledged by the gateway yet. */
 export interface ListedOrder {
   readonly orderId: string;
   readonly status: OrderStatus | "sending";
   readonly lines: readonly Line[];
-  /** Undefined while the prices are not known. */
+  /** Undefined while the prices are unknown. */
   readonly total?: Money;
   /** Milliseconds since the epoch. */
   readonly placedAt: number;
-  /** When its status came about, by the store's clock; 0 for an order that is on its way. */
+  /** The time of the last status change by the store's clock, in milliseconds since the epoch; 0 while `sending`. */
   readonly updatedAt: number;
 }
 
-/** The oldest of more are forgotten, and can be asked for again. */
+/** The oldest orders above this number are removed from the list; they can be loaded again. */
 const MAX_LISTED = 2_000;
 const PAGE = 50;
 
 const known = new Map<string, ListedOrder>();
 let scheduled = false;
 
-/** The orders of who is signed in, newest first. Changes at most once a frame, however much happens. */
+/** The customer's orders, newest first. Updated at most every UPDATE_MS. */
 export const orders = signal<readonly ListedOrder[]>([]);
-/** Whether there may be older ones that were not asked for yet. */
+/** Whether older orders may exist that are not loaded. */
 export const moreOrders = signal(true);
 
 let lastOfPage: string | undefined;
 
-/** Begins anew for whoever is signed in now. Nothing of the one before is left. */
+/** Empties the list at each sign-in and sign-out. */
 export function resetOrders(): void {
   customerId.subscribe(() => {
     known.clear();
@@ -43,11 +43,11 @@ export function resetOrders(): void {
   });
 }
 
-/** An order was sent; the gateway may or may not have it by now. */
-export function noteSent(orderId: string, lines: readonly Line[]): void {
+/** Adds an order that was sent and is not acknowledged. */
+export function addSentOrder(orderId: string, lines: readonly Line[]): void {
   countSent(orderId);
   if (known.has(orderId)) return;
-  const total = priceSeen(lines);
+  const total = totalOf(lines);
   put({
     orderId,
     status: "sending",
@@ -58,8 +58,8 @@ export function noteSent(orderId: string, lines: readonly Line[]): void {
   });
 }
 
-/** What the lines cost as the page shows them; the gateway's own figure takes its place. */
-function priceSeen(lines: readonly Line[]): Money | undefined {
+/** The total at the prices that the page shows, until the gateway's own total is known. */
+function totalOf(lines: readonly Line[]): Money | undefined {
   let amount = 0;
   let currency: string | undefined;
   for (const { productId, quantity } of lines) {
@@ -71,61 +71,61 @@ function priceSeen(lines: readonly Line[]): Money | undefined {
   return currency === undefined ? undefined : { amount, currency };
 }
 
-/** The gateway has acknowledged an order. */
-export function noteAccepted(orderId: string): void {
+/** The gateway has acknowledged the order. */
+export function markAccepted(orderId: string): void {
   const order = known.get(orderId);
   if (order?.status === "sending") put({ ...order, status: "accepted" });
 }
 
-/** An order that the gateway will not have. */
-export function noteRefused(orderId: string): void {
+/** The gateway has refused the order. */
+export function removeRefused(orderId: string): void {
   if (known.get(orderId)?.status !== "sending") return;
   known.delete(orderId);
-  schedule();
+  scheduleUpdate();
 }
 
-/** The gateway's own view of an order. */
-export function noteOrder({ orderId, status, items, total, placedAt, updatedAt }: Order): void {
+/** Applies an order from the gateway. */
+export function applyOrder({ orderId, status, items, total, placedAt, updatedAt }: Order): void {
   const before = known.get(orderId);
   const at = Date.parse(updatedAt);
-  // The news may be ahead of the gateway's copy: the two are told separately.
-  const newer = before !== undefined && before.updatedAt > at;
-  const now = newer ? { status: before.status, updatedAt: before.updatedAt } : { status, updatedAt: at };
-  put({ orderId, lines: items, total, placedAt: Date.parse(placedAt), ...now });
+  // A notification can arrive before the gateway's projection has the same event: the later status is kept.
+  const isNewer = before !== undefined && before.updatedAt > at;
+  const state = isNewer ? { status: before.status, updatedAt: before.updatedAt } : { status, updatedAt: at };
+  put({ orderId, lines: items, total, placedAt: Date.parse(placedAt), ...state });
 }
 
-const statusOf: Readonly<Record<NotificationType, OrderStatus>> = {
-  "order.received": "pending",
-  "order.waiting": "backordered",
-  "order.confirmed": "confirmed",
-  "order.rejected": "rejected",
-  "order.cancelled": "cancelled",
-};
+const statusByNotification: ReadonlyMap<string, OrderStatus> = new Map([
+  ["order.received", "pending"],
+  ["order.waiting", "backordered"],
+  ["order.confirmed", "confirmed"],
+  ["order.rejected", "rejected"],
+  ["order.cancelled", "cancelled"],
+]);
 
-/** News of some orders, oldest first. @returns whether some of them were placed elsewhere, and are not listed here */
-export function noteNews(news: readonly Notification[]): boolean {
-  let strangers = false;
-  for (const { orderId, type, at } of news) {
+/** Applies notifications, oldest first. @returns whether one announces an order that is not listed here */
+export function applyNotifications(notifications: readonly Notification[]): boolean {
+  let hasUnknown = false;
+  for (const { orderId, type, at } of notifications) {
     if (type === "order.confirmed") countConfirmed(orderId);
     const order = known.get(orderId);
     const time = Date.parse(at);
-    if (order === undefined) strangers ||= type === "order.received";
+    if (order === undefined) hasUnknown ||= type === "order.received";
     if (order === undefined || time < order.updatedAt) continue;
-    put({ ...order, status: statusOf[type] ?? order.status, updatedAt: time });
+    put({ ...order, status: statusByNotification.get(type) ?? order.status, updatedAt: time });
   }
-  for (const one of news) newsOf.get(one.orderId)?.(one);
-  return strangers;
+  for (const notification of notifications) subscribers.get(notification.orderId)?.(notification);
+  return hasUnknown;
 }
 
-const newsOf = new Map<string, (news: Notification) => void>();
+const subscribers = new Map<string, (notification: Notification) => void>();
 
-/** Calls back with news of one order, as soon as there is any. @returns ends it */
-export function onNewsOf(orderId: string, callback: (news: Notification) => void): () => void {
-  newsOf.set(orderId, callback);
-  return () => newsOf.delete(orderId);
+/** Calls back with each notification of one order. @returns unsubscribes */
+export function onNotification(orderId: string, callback: (notification: Notification) => void): () => void {
+  subscribers.set(orderId, callback);
+  return () => subscribers.delete(orderId);
 }
 
-/** Asks for the newest orders, or for the page after those that were asked for. @throws Refused, Unreachable */
+/** Loads the newest orders, or with `older` the next page. @throws Refused, Unreachable */
 export async function loadOrders(older = false): Promise<void> {
   const by = token.peek();
   if (by === undefined) return;
@@ -133,12 +133,12 @@ export async function loadOrders(older = false): Promise<void> {
   try {
     page = await fetchOrders(by, PAGE, older ? lastOfPage : undefined);
   } catch (error) {
-    // The token may be of a store that has been started from empty data since.
+    // After a start from empty data the store signs with another key, and the token is invalid.
     if (error instanceof Refused && error.status === 401 && token.peek() === by) expire();
     throw error;
   }
   if (token.peek() !== by) return;
-  for (const order of page) noteOrder(order);
+  for (const order of page) applyOrder(order);
   if (older || lastOfPage === undefined) {
     lastOfPage = page.at(-1)?.orderId ?? lastOfPage;
     moreOrders.value = page.length === PAGE;
@@ -147,13 +147,13 @@ export async function loadOrders(older = false): Promise<void> {
 
 function put(order: ListedOrder): void {
   known.set(order.orderId, order);
-  schedule();
+  scheduleUpdate();
 }
 
-/** A hidden page gets no frames, and still has to keep up. */
-const FRAME_MS = 50;
+/** A timer instead of an animation frame: a hidden page gets no frames and must keep up all the same. */
+const UPDATE_MS = 50;
 
-function schedule(): void {
+function scheduleUpdate(): void {
   if (scheduled) return;
   scheduled = true;
   setTimeout(() => {
@@ -161,5 +161,5 @@ function schedule(): void {
     const sorted = [...known.values()].sort((one, other) => other.placedAt - one.placedAt);
     for (const { orderId } of sorted.splice(MAX_LISTED)) known.delete(orderId);
     orders.value = sorted;
-  }, FRAME_MS);
+  }, UPDATE_MS);
 }

@@ -1,18 +1,16 @@
 import { useEffect, useRef } from "preact/hooks";
 
-/** What repeats a task. */
 export interface Polling {
-  /** Does it now, unless it is being done just now: then once more right after. */
+  /** Runs the task at once, or once more if it is running. */
   now(): void;
   stop(): void;
 }
 
 /**
- * Does something again and again: never twice at once, never while nobody can see the page, and at once when
- * somebody can again.
+ * Repeats a task: never concurrently, not while the page is hidden, and at once when the page becomes visible.
  *
- * @param task what it throws is for itself to show: it is done again all the same
- * @param intervalMs from the end of one to the beginning of the next; asked for anew each time
+ * @param task shows its errors itself; it is repeated after an error too
+ * @param intervalMs from the end of one run to the start of the next; called after each run
  */
 export function poll(task: () => Promise<unknown>, intervalMs: () => number): Polling {
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -33,20 +31,20 @@ export function poll(task: () => Promise<unknown>, intervalMs: () => number): Po
     if (stopped) return;
     timer = setTimeout(run, again ? 0 : intervalMs());
   };
-  const onVisible = () => void run();
-  document.addEventListener("visibilitychange", onVisible);
-  void run();
+  const now = () => void run();
+  document.addEventListener("visibilitychange", now);
+  now();
   return {
-    now: onVisible,
+    now,
     stop() {
       stopped = true;
       clearTimeout(timer);
-      document.removeEventListener("visibilitychange", onVisible);
+      document.removeEventListener("visibilitychange", now);
     },
   };
 }
 
-/** `poll` for as long as a component is shown. @param deps begins anew when one of them changes */
+/** `poll` while a component is mounted. @param deps restart it when they change */
 export function usePoll(
   task: () => Promise<unknown>,
   intervalMs: number,

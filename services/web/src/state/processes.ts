@@ -1,22 +1,17 @@
+import type { ProcessAction, ProcessReport } from "@distributed-messaging/supervisor/reports";
 import { computed, signal } from "@preact/signals";
-import {
-  actOn,
-  fetchProcesses,
-  hasSupervisor,
-  type ProcessAction,
-  type ProcessReport,
-} from "../api/supervisor.ts";
+import { actOn, fetchProcesses, hasSupervisor } from "../api/supervisor.ts";
 import { type Polling, poll } from "./poll.ts";
 
 const POLL_MS = 1_000;
 
-/** Every process of the store; undefined while nobody knows: there is no supervisor, or it does not answer. */
+/** The processes that the supervisor reports; undefined without a supervisor, or when it does not answer. */
 export const processes = signal<readonly ProcessReport[] | undefined>(undefined);
 
-/** Whether the supervisor was asked at least once, whether or not it answered. */
+/** Whether a first request to the supervisor has ended, with an answer or an error. */
 export const processesAsked = signal(false);
 
-/** Those that do not do their work just now. */
+/** The processes that are not ready. */
 export const down = computed(() => (processes.value ?? []).filter(({ state }) => state !== "ready"));
 
 export function isDown(name: string): boolean {
@@ -30,7 +25,7 @@ export function followProcesses(): void {
   polling ??= poll(
     async () => {
       try {
-        take(await fetchProcesses());
+        setProcesses(await fetchProcesses());
       } catch (error) {
         processes.value = undefined;
         throw error;
@@ -42,40 +37,57 @@ export function followProcesses(): void {
   );
 }
 
-/** Does something to a process; resolves when it is done, or under way. @throws Refused, Unreachable */
+/** Acts on a process. Resolves when the action is done or in progress. @throws Refused, Unreachable */
 export async function act(name: string, action: ProcessAction): Promise<void> {
-  // What it goes through meanwhile is to be seen too.
+  // Shows the intermediate state too.
   setTimeout(() => polling?.now(), 50);
   try {
     const changed = await actOn(name, action);
-    take((processes.peek() ?? []).map((process) => (process.name === name ? changed : process)));
+    setProcesses((processes.peek() ?? []).map((process) => (process.name === name ? changed : process)));
   } finally {
     polling?.now();
   }
 }
 
-function take(next: readonly ProcessReport[]): void {
-  // The same again must not draw anything again.
+function setProcesses(next: readonly ProcessReport[]): void {
+  // Avoids rendering an unchanged report.
   if (JSON.stringify(next) !== JSON.stringify(processes.peek())) processes.value = next;
 }
 
-/** What it means for customers that a process does not run. */
-export const effects: Readonly<Record<string, string>> = {
-  "api-gateway": "This page keeps your orders and sends them when it is back.",
-  broker: "Orders are accepted and kept. Nothing travels until it is back.",
-  order: "Orders are accepted and stay “accepted” until it is back.",
-  inventory: "Orders are accepted and stay “pending” until it is back.",
-  notification: "Orders go on. Their news comes by asking the gateway instead.",
+interface ProcessTexts {
+  /** The purpose of the process. */
+  readonly purpose: string;
+  /** The effect for customers while it is down. */
+  readonly effect: string;
+}
+
+/** A process without an entry is shown by its name alone. */
+const texts: Readonly<Record<string, ProcessTexts>> = {
+  "api-gateway": {
+    purpose: "Takes orders, serves this page, answers from its own copy.",
+    effect: "This page keeps your orders and sends them when it is back.",
+  },
+  broker: {
+    purpose: "Carries every message between the services.",
+    effect: "Orders are accepted and kept. Nothing travels until it is back.",
+  },
+  order: {
+    purpose: "Decides what becomes of an order.",
+    effect: "Orders are accepted and stay “accepted” until it is back.",
+  },
+  inventory: {
+    purpose: "Keeps the stock and sets it aside.",
+    effect: "Orders are accepted and stay “pending” until it is back.",
+  },
+  notification: {
+    purpose: "Tells customers, over the WebSocket.",
+    effect: "Orders go on. Their news comes by asking the gateway instead.",
+  },
 };
 
-/** What each process is there for. */
-export const duties: Readonly<Record<string, string>> = {
-  "api-gateway": "Takes orders, serves this page, answers from its own copy.",
-  broker: "Carries every message between the services.",
-  order: "Decides what becomes of an order.",
-  inventory: "Keeps the stock and sets it aside.",
-  notification: "Tells customers, over the WebSocket.",
-};
+export function textsOf(name: string): ProcessTexts {
+  return texts[name] ?? { purpose: "", effect: "" };
+}
 
 export const stateWords: Readonly<Record<ProcessReport["state"], string>> = {
   ready: "running",

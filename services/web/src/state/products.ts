@@ -3,14 +3,13 @@ import { fetchProducts } from "../api/gateway.ts";
 import type { Product } from "../api/types.ts";
 import { type Polling, poll } from "./poll.ts";
 
-/** Availability is told to the gateway as it changes; the page asks the gateway so often. */
 const POLL_MS = 2_500;
-/** After news of an order, its stock has changed too. */
-const AFTER_NEWS_MS = 250;
+/** The gateway applies a stock change a moment after the notification of its order. */
+const REFRESH_DELAY_MS = 250;
 
-/** What is sold; undefined until it is known for the first time. */
+/** The catalogue; undefined until the first answer. */
 export const products = signal<readonly Product[] | undefined>(undefined);
-/** Whether the gateway answered when it was asked last. */
+/** Whether the last request to the gateway was answered. */
 export const gatewayAnswers = signal(true);
 
 export const productsById = computed(
@@ -18,28 +17,28 @@ export const productsById = computed(
 );
 
 let polling: Polling | undefined;
-let asked = false;
+let refreshing = false;
 
-/** Asks for the products again and again, as long as somebody sees the page. */
+/** Polls the catalogue. */
 export function followProducts(): void {
   polling ??= poll(load, () => POLL_MS);
 }
 
-/** Asks again in a moment: once, however often this is called. */
+/** Loads the catalogue after REFRESH_DELAY_MS; further calls until then have no effect. */
 export function refreshProducts(): void {
-  if (asked) return;
-  asked = true;
+  if (refreshing) return;
+  refreshing = true;
   setTimeout(() => {
-    asked = false;
+    refreshing = false;
     polling?.now();
-  }, AFTER_NEWS_MS);
+  }, REFRESH_DELAY_MS);
 }
 
 async function load(): Promise<void> {
   try {
     const answer = await fetchProducts();
     gatewayAnswers.value = true;
-    // The same answer again must not draw the shop again.
+    // Avoids rendering an unchanged catalogue.
     if (JSON.stringify(answer) !== JSON.stringify(products.peek())) products.value = answer;
   } catch (error) {
     gatewayAnswers.value = false;
@@ -47,7 +46,7 @@ async function load(): Promise<void> {
   }
 }
 
-/** The name of a product; its id while it is not known. */
+/** The name of a product; its id while the name is unknown. */
 export function nameOf(productId: string): string {
   return productsById.value.get(productId)?.name ?? productId;
 }

@@ -1,11 +1,11 @@
 import { computed, signal } from "@preact/signals";
 
-/** Where in the page somebody is. After the `#`, so that the gateway's own paths stay the interface's. */
+/** The current view. In the fragment of the URL, because the paths belong to the gateway's HTTP interface. */
 export type Route =
-  | { readonly view: "shop" | "basket" | "orders" | "counter" | "figures" | "tour" | "nowhere" }
+  | { readonly view: "shop" | "basket" | "orders" | "admin" | "figures" | "tour" | "unknown" }
   | { readonly view: "order"; readonly orderId: string };
 
-const plain = ["basket", "orders", "counter", "figures", "tour"] as const;
+const plain = ["basket", "orders", "admin", "figures", "tour"] as const;
 
 const hash = signal(window.location.hash);
 window.addEventListener("hashchange", () => {
@@ -20,14 +20,14 @@ function parseRoute(text: string): Route {
   const view = plain.find((name) => name === path);
   if (view !== undefined) return { view };
   const orderId = /^orders\/([A-Za-z0-9_-]{1,64})$/.exec(path)?.[1];
-  return orderId === undefined ? { view: "nowhere" } : { view: "order", orderId };
+  return orderId === undefined ? { view: "unknown" } : { view: "order", orderId };
 }
 
 export const hrefOf = {
   shop: "#/",
   basket: "#/basket",
   orders: "#/orders",
-  counter: "#/counter",
+  admin: "#/admin",
   figures: "#/figures",
   tour: "#/tour",
   order: (orderId: string) => `#/orders/${orderId}`,

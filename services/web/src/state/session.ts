@@ -1,15 +1,16 @@
 import { computed, effect, signal } from "@preact/signals";
 import { signInAs } from "../api/gateway.ts";
 import type { Session } from "../api/types.ts";
-import { isRecord, onStoredElsewhere, readStored, writeStored } from "./storage.ts";
+import { isRecord } from "../json.ts";
+import { onStoredElsewhere, readStored, writeStored } from "./storage.ts";
 
 const KEY = "store.session";
-/** The longest delay that setTimeout takes. */
+/** The largest delay of setTimeout. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-/** Who is signed in; null when nobody is. */
+/** The session of the customer who is signed in; null when nobody is. */
 export const session = signal<Session | null>(readSession());
-/** The customer whose session ran out, until somebody signs in or out. */
+/** The customer whose session expired, until the next sign-in or sign-out. */
 export const expiredCustomer = signal<string | null>(null);
 
 export const customerId = computed(() => session.value?.customerId);
@@ -17,7 +18,10 @@ export const token = computed(() => session.value?.token);
 
 /** Signs a customer in. @throws Refused, Unreachable */
 export async function signIn(customerId: string): Promise<void> {
-  adopt(await signInAs(customerId, "customer"));
+  const next = await signInAs(customerId, "customer");
+  expiredCustomer.value = null;
+  writeStored(KEY, next);
+  session.value = next;
 }
 
 export function signOut(): void {
@@ -26,18 +30,12 @@ export function signOut(): void {
   session.value = null;
 }
 
-/** The token is good no more: whoever it was is asked to sign in again. */
+/** Ends a session with an invalid token; the page asks its customer to sign in again. */
 export function expire(): void {
   const ended = session.peek();
   if (ended === null) return;
   signOut();
   expiredCustomer.value = ended.customerId;
-}
-
-function adopt(next: Session): void {
-  expiredCustomer.value = null;
-  writeStored(KEY, next);
-  session.value = next;
 }
 
 function readSession(): Session | null {
@@ -49,7 +47,7 @@ function readSession(): Session | null {
   return Date.parse(expiresAt) > Date.now() ? { token, customerId, role, expiresAt } : null;
 }
 
-// Signing out in one tab signs out in all of them.
+// A sign-in or sign-out in one tab applies to all tabs.
 onStoredElsewhere(
   () => KEY,
   () => {
@@ -64,24 +62,3 @@ effect(() => {
   const timer = setTimeout(expire, Math.min(Math.max(0, leftMs), MAX_DELAY_MS));
   return () => clearTimeout(timer);
 });
-
-let admin: Promise<Session> | undefined;
-
-/** A token for what only the people behind the counter may do. Kept in memory only. @throws Refused, Unreachable */
-export async function adminToken(): Promise<string> {
-  admin ??= signInAs("STAFF", "admin");
-  try {
-    const { token, expiresAt } = await admin;
-    if (Date.parse(expiresAt) > Date.now()) return token;
-    admin = signInAs("STAFF", "admin");
-    return (await admin).token;
-  } catch (error) {
-    admin = undefined;
-    throw error;
-  }
-}
-
-/** The next use asks for a new one: the store may have been started from empty data meanwhile. */
-export function forgetAdmin(): void {
-  admin = undefined;
-}

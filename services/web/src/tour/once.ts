@@ -1,6 +1,6 @@
 import { placeOrder } from "../api/gateway.ts";
 import { deliverAgain, fetchFigures } from "../api/supervisor.ts";
-import { expectThat, until } from "./stage.ts";
+import { expectThat, until } from "./scenario.ts";
 import type { TourPromise } from "./tour.ts";
 
 const TIMES = 5;
@@ -10,21 +10,22 @@ export const once: TourPromise = {
   title: "Once.",
   text: "However often a client asks or a broker delivers, an order takes effect once.",
   button: "Send everything again",
-  async show({ stage, step }) {
-    const { productId } = await stage.plenty();
-    const lines = [{ productId, quantity: 1 }];
+  async demonstrate(scenario) {
+    const { step } = scenario;
+    const line = await scenario.plentifulLine();
     const orderId = await step("Place an order and see it through", async () => {
-      const placed = await stage.place(lines);
-      await stage.reaches(placed, "confirmed", "backordered");
+      const placed = await scenario.place([line]);
+      await scenario.untilStatus(placed, "confirmed", "backordered");
       return placed;
     });
-    const before = {
-      stock: await stage.stock(productId),
-      steps: (await stage.order(orderId)).history.length,
-    };
+    const observe = async () => ({
+      stock: await scenario.stock(line.productId),
+      steps: (await scenario.order(orderId)).history.length,
+    });
+    const before = await observe();
     await step(`Send the same request ${TIMES} times more: “you have that already”`, async () => {
       const answers = await Promise.all(
-        Array.from({ length: TIMES }, () => placeOrder(stage.token, orderId, lines)),
+        Array.from({ length: TIMES }, () => placeOrder(scenario.token, orderId, [line])),
       );
       expectThat(
         answers.every(({ replayed }) => replayed),
@@ -32,19 +33,16 @@ export const once: TourPromise = {
       );
     });
     const dropped = await step("Deliver each of its messages a second time", async () => {
-      const seen = await duplicates();
+      const earlier = await duplicates();
       const { records } = await deliverAgain(orderId);
       const published = Object.values(records).reduce((sum, one) => sum + one, 0);
       return until("the inboxes to drop the copies", async () => {
-        const more = (await duplicates()) - seen;
+        const more = (await duplicates()) - earlier;
         return more >= published && more;
       });
     });
     await step("Nothing has changed: not the stock, not the order", async () => {
-      const after = {
-        stock: await stage.stock(productId),
-        steps: (await stage.order(orderId)).history.length,
-      };
+      const after = await observe();
       expectThat(
         after.stock.reserved === before.stock.reserved && after.steps === before.steps,
         `Before: ${JSON.stringify(before)}; after: ${JSON.stringify(after)}.`,
@@ -54,7 +52,7 @@ export const once: TourPromise = {
   },
 };
 
-/** Copies that the inboxes of all services have dropped so far. */
+/** The number of duplicates that the inboxes of all services have dropped. */
 async function duplicates(): Promise<number> {
   const { services } = await fetchFigures();
   return services.reduce((sum, service) => sum + (service.duplicates ?? 0), 0);

@@ -1,12 +1,12 @@
-import { everyOrderEnds } from "./ends.ts";
+import { anyPartMayBeDown } from "./any-part-down.ts";
+import { everyOrderEnds } from "./every-order-ends.ts";
 import { inOrder } from "./in-order.ts";
 import { kept } from "./kept.ts";
+import { neverOversold } from "./never-oversold.ts";
 import { once } from "./once.ts";
-import { anyPartMayBeDown } from "./outage.ts";
-import { neverOversold } from "./oversold.ts";
 import type { TourPromise } from "./tour.ts";
 
-/** The six promises of the store, in the order of the README. */
+/** The six promises, in the order of the README. */
 export const promises: readonly TourPromise[] = [
   kept,
   once,

@@ -1,78 +1,68 @@
 import { signal } from "@preact/signals";
-import { wordsFor } from "../api/request.ts";
+import { messageOf } from "../api/request.ts";
 import { announce } from "../state/announcer.ts";
-import { putRight, Stage } from "./stage.ts";
+import { restoreAll, Scenario } from "./scenario.ts";
 
 export interface TourStep {
   readonly text: string;
   readonly state: "running" | "done" | "failed";
 }
 
-interface Performance {
+/** The last demonstration of a promise. */
+interface Demonstration {
   readonly state: "idle" | "running" | "held" | "broken";
   readonly steps: readonly TourStep[];
-  /** What was seen in the end. */
+  /** The observed result. */
   readonly verdict?: string;
-  /** The order that it was shown with. */
-  readonly orderId?: string;
 }
 
-/** Tells, and does, one thing after the other. */
-interface Script {
-  readonly stage: Stage;
-  /** Shows a step while it is done. */
-  step<T>(text: string, work: () => Promise<T>): Promise<T>;
-}
-
-/** One of the promises, and a way to see it hold. */
+/** A promise of the store, and a scenario that demonstrates it. */
 export interface TourPromise {
   readonly number: number;
   readonly title: string;
   readonly text: string;
-  /** What the button says. */
+  /** The label of the button. */
   readonly button: string;
-  /** @returns what was seen @throws when the promise does not hold, or nobody could tell */
-  readonly show: (script: Script) => Promise<string>;
+  /** @returns the observed result @throws Error when the promise is broken or the scenario cannot run */
+  readonly demonstrate: (scenario: Scenario) => Promise<string>;
 }
 
-const idle: Performance = { state: "idle", steps: [] };
-const performances = new Map<number, ReturnType<typeof signal<Performance>>>();
+const demonstrations = new Map<number, ReturnType<typeof signal<Demonstration>>>();
 
-/** Whether something is being shown: one thing at a time, or nobody knows what broke what. */
-export const onStage = signal<number | undefined>(undefined);
+/** The number of the promise that is being demonstrated. One at a time, because each stops processes. */
+export const running = signal<number | undefined>(undefined);
 
-export function performanceOf(number: number) {
-  let found = performances.get(number);
+export function demonstrationOf(number: number) {
+  let found = demonstrations.get(number);
   if (found === undefined) {
-    found = signal<Performance>(idle);
-    performances.set(number, found);
+    found = signal<Demonstration>({ state: "idle", steps: [] });
+    demonstrations.set(number, found);
   }
   return found;
 }
 
-/** Breaks something and shows that the promise holds. Whatever happens, everything runs in the end. */
-export async function perform({ number, title, show }: TourPromise): Promise<void> {
-  if (onStage.peek() !== undefined) return;
-  onStage.value = number;
-  const shown = performanceOf(number);
+/** Runs the scenario of a promise. All processes run afterwards, whatever the result. */
+export async function demonstrate(promise: TourPromise): Promise<void> {
+  if (running.peek() !== undefined) return;
+  running.value = promise.number;
+  const shown = demonstrationOf(promise.number);
   shown.value = { state: "running", steps: [] };
-  const step = stepper(shown);
+  const step = stepsOf(shown);
   try {
-    await step("See that everything runs", putRight);
-    const stage = await Stage.open();
-    const verdict = await show({ stage, step });
+    await step("See that everything runs", restoreAll);
+    const verdict = await promise.demonstrate(await Scenario.start(step));
     shown.value = { state: "held", steps: shown.peek()?.steps ?? [], verdict };
-    announce(`${title} It held. ${verdict}`);
+    announce(`${promise.title} It held. ${verdict}`);
   } catch (error) {
-    shown.value = { state: "broken", steps: shown.peek()?.steps ?? [], verdict: wordsFor(error) };
-    announce(`${title} It could not be shown. ${wordsFor(error)}`);
+    shown.value = { state: "broken", steps: shown.peek()?.steps ?? [], verdict: messageOf(error) };
+    announce(`${promise.title} It could not be shown. ${messageOf(error)}`);
   } finally {
-    await putRight().catch(() => {});
-    onStage.value = undefined;
+    await restoreAll().catch(() => {});
+    running.value = undefined;
   }
 }
 
-function stepper(shown: ReturnType<typeof signal<Performance>>): Script["step"] {
+function stepsOf(shown: ReturnType<typeof signal<Demonstration>>): Scenario["step"] {
   return async (text, work) => {
     const steps = shown.peek()?.steps ?? [];
     const set = (state: TourStep["state"]) => {

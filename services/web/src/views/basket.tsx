@@ -9,7 +9,7 @@ import { goTo, hrefOf } from "../state/router.ts";
 import { session } from "../state/session.ts";
 import { SignInForm } from "./sign-in.tsx";
 
-/** The basket as a view of its own: what a phone shows. */
+/** The basket as a view, for phones. */
 export function BasketView() {
   return (
     <section class="column" aria-labelledby="basket-title">
@@ -26,7 +26,7 @@ export function BasketView() {
   );
 }
 
-/** What is in the basket, on a till receipt, and the button that orders it. @param id unique in the page */
+/** The lines of the basket and the checkout. @param id unique in the page */
 export function BasketPanel({ id }: { id: string }) {
   const { lines } = basket.value;
   return (
@@ -46,13 +46,13 @@ export function BasketPanel({ id }: { id: string }) {
 }
 
 function EmptyBasket() {
-  const under = sending.value.length;
+  const count = sending.value.length;
   return (
     <div class="empty">
       <p>The basket is empty.</p>
-      {under > 0 && (
+      {count > 0 && (
         <p>
-          {plural(under, "order is", "orders are")} on the way to the store.{" "}
+          {plural(count, "order is", "orders are")} on the way to the store.{" "}
           <a href={hrefOf.orders}>See it go</a>
         </p>
       )}
@@ -60,7 +60,7 @@ function EmptyBasket() {
   );
 }
 
-/** Takes a line out, or changes it; what had the focus may be gone then. */
+/** Changes a line. When the line is removed with its focused button, the receipt gets the focus. */
 function change(productId: string, quantity: number, list: HTMLElement | null): void {
   setQuantity(productId, quantity);
   if (quantity <= 0) list?.closest<HTMLElement>(".receipt")?.focus();
@@ -115,7 +115,7 @@ function CheckOut({ id }: { id: string }) {
   if (session.value === null) return <SignInForm id={id} />;
   const place = () => {
     const orderId = checkOut();
-    // Nothing to order: another tab was quicker, and its order is in the list.
+    // The basket is empty when another tab has placed it; its order is in the list.
     goTo(orderId === undefined ? hrefOf.orders : hrefOf.order(orderId));
   };
   return (
@@ -125,7 +125,7 @@ function CheckOut({ id }: { id: string }) {
   );
 }
 
-/** On a phone, what is in the basket stays in sight below the shelves. */
+/** The link to the basket below the products, for phones. */
 export function BasketBar() {
   return (
     <a class="basket-bar" href={hrefOf.basket} data-empty={itemCount.value === 0}>

@@ -2,20 +2,20 @@ import { useSignal } from "@preact/signals";
 import { hasSupervisor } from "../api/supervisor.ts";
 import { Chart } from "../parts/chart.tsx";
 import { count, duration, plural } from "../parts/format.ts";
-import { StatusBadge } from "../parts/status.tsx";
-import { backlog, readFigures } from "../state/figures.ts";
+import { StatusBadge } from "../parts/order-status.tsx";
+import { backlog, updateFigures } from "../state/figures.ts";
 import { load, loadError, placeMany } from "../state/load.ts";
-import { readings, WINDOW_S } from "../state/meter.ts";
 import { orders } from "../state/orders.ts";
 import { usePoll } from "../state/poll.ts";
 import { hrefOf } from "../state/router.ts";
 import { token } from "../state/session.ts";
-import { NoSupervisor } from "./no-supervisor.tsx";
+import { throughput, WINDOW_S } from "../state/throughput.ts";
+import { NoSupervisor } from "./frame.tsx";
 import { SignInForm } from "./sign-in.tsx";
 
-const EVERY_MS = 1_000;
+const POLL_MS = 1_000;
 
-/** What the store does, as it does it, and orders by the hundred: not for a store that has real customers. */
+/** Charts of the throughput and the backlog, and a load generator. Only with a supervisor: not for production. */
 export function FiguresView() {
   return hasSupervisor ? <Figures /> : <NoSupervisor title="Live figures" />;
 }
@@ -40,9 +40,9 @@ function Figures() {
   );
 }
 
-/** Places one order, fifty, or five hundred. */
+/** Places 1, 50 or 500 orders. */
 function LoadPanel() {
-  const stockUp = useSignal(true);
+  const restockFirst = useSignal(true);
   const running = load.value;
   if (token.value === undefined) {
     return (
@@ -61,7 +61,7 @@ function LoadPanel() {
             key={size}
             class="primary"
             disabled={running !== undefined}
-            onClick={() => void placeMany(size, stockUp.peek())}
+            onClick={() => void placeMany(size, restockFirst.peek())}
           >
             Place {plural(size, "order")}
           </button>
@@ -69,9 +69,9 @@ function LoadPanel() {
         <label class="check">
           <input
             type="checkbox"
-            checked={stockUp}
+            checked={restockFirst}
             onChange={({ currentTarget }) => {
-              stockUp.value = currentTarget.checked;
+              restockFirst.value = currentTarget.checked;
             }}
           />{" "}
           restock for them first
@@ -89,7 +89,7 @@ function LoadPanel() {
 }
 
 function OrderCharts() {
-  const { seconds, accepted, confirmed, p50Ms, p99Ms } = readings.value;
+  const { seconds, accepted, confirmed, p50Ms, p99Ms } = throughput.value;
   return (
     <>
       <Chart
@@ -128,7 +128,7 @@ function OrderCharts() {
 }
 
 function BacklogCharts() {
-  usePoll(readFigures, EVERY_MS);
+  usePoll(updateFigures, POLL_MS);
   const known = backlog.value;
   const age = known.map(({ oldestAgeS }) => (oldestAgeS === null ? null : oldestAgeS * 1000));
   return (
@@ -151,7 +151,7 @@ function BacklogCharts() {
   );
 }
 
-/** The newest orders, so that their coming and going is seen beside the lines. */
+/** The newest orders. */
 function Latest() {
   if (token.value === undefined) return null;
   return (

@@ -3,7 +3,7 @@ import { hasSupervisor } from "../api/supervisor.ts";
 import { count } from "../parts/format.ts";
 import { Sign } from "../parts/pictures.tsx";
 import { itemCount } from "../state/basket.ts";
-import { feed } from "../state/feed.ts";
+import { connection } from "../state/notifications.ts";
 import { hrefOf, type Route } from "../state/router.ts";
 import { SignInMenu } from "./sign-in.tsx";
 
@@ -12,7 +12,7 @@ const links: readonly (readonly [view: Route["view"], href: string, text: string
   ["orders", hrefOf.orders, "Orders"],
   ...(hasSupervisor
     ? ([
-        ["counter", hrefOf.counter, "Behind the counter"],
+        ["admin", hrefOf.admin, "Behind the counter"],
         ["figures", hrefOf.figures, "Figures"],
         ["tour", hrefOf.tour, "Tour"],
       ] as const)
@@ -22,7 +22,7 @@ const links: readonly (readonly [view: Route["view"], href: string, text: string
 export function Header({ view }: { view: Route["view"] }) {
   const here = view === "order" ? "orders" : view;
   const list = useRef<HTMLUListElement>(null);
-  // On a phone the links scroll sideways; the one that counts is to be seen.
+  // On a phone the links scroll horizontally: scrolls the current one into view.
   useEffect(() => {
     const current = links.findIndex(([name]) => name === here);
     list.current?.children[current]?.scrollIntoView({ inline: "center", block: "nearest" });
@@ -54,7 +54,7 @@ export function Header({ view }: { view: Route["view"] }) {
   );
 }
 
-const feedWords: Readonly<Record<typeof feed.value, string>> = {
+const connectionTexts: Readonly<Record<typeof connection.value, string>> = {
   off: "News of orders comes when somebody is signed in.",
   connecting: "Connecting to the news of your orders.",
   live: "News of your orders comes live, over a WebSocket.",
@@ -64,11 +64,24 @@ const feedWords: Readonly<Record<typeof feed.value, string>> = {
 export function Footer() {
   return (
     <footer class="foot">
-      <p class="feed" data-feed={feed}>
+      <p class="connection" data-connection={connection}>
         <span class="dot" aria-hidden="true" />
-        {feedWords[feed.value]}
+        {connectionTexts[connection.value]}
       </p>
       <p>A demonstration: nothing is charged, nothing is shipped.</p>
     </footer>
+  );
+}
+
+/** Replaces the views for operators where there is no supervisor. */
+export function NoSupervisor({ title }: { title: string }) {
+  return (
+    <section class="column">
+      <h1 tabIndex={-1}>{title}</h1>
+      <p>
+        This store runs without a supervisor, as it would in production: there is only the shop. Run{" "}
+        <code>npm start</code> on your own machine to look behind the counter.
+      </p>
+    </section>
   );
 }

@@ -1,21 +1,20 @@
 import { useSignal } from "@preact/signals";
 import { cancelOrder } from "../api/gateway.ts";
-import { wordsFor } from "../api/request.ts";
+import { messageOf } from "../api/request.ts";
 import { canCancel, type Order } from "../api/types.ts";
 import { money, plural, time } from "../parts/format.ts";
-import { StatusBadge, statusWords } from "../parts/status.tsx";
+import { describeStatus, StatusBadge, statusWords } from "../parts/order-status.tsx";
 import { refusal, sending } from "../state/checkout.ts";
 import { orders } from "../state/orders.ts";
 import { nameOf } from "../state/products.ts";
 import { hrefOf } from "../state/router.ts";
 import { token } from "../state/session.ts";
-import { useOrder, type Watched } from "../state/watch.ts";
+import { type OrderState, useOrder } from "../state/use-order.ts";
 import { SignInForm } from "./sign-in.tsx";
 import { Timeline } from "./timeline.tsx";
-import { waitsFor } from "./waiting.ts";
 
 export function OrderView({ orderId }: { orderId: string }) {
-  const watched = useOrder(orderId);
+  const state = useOrder(orderId);
   if (token.value === undefined) {
     return (
       <section class="column">
@@ -25,8 +24,8 @@ export function OrderView({ orderId }: { orderId: string }) {
       </section>
     );
   }
-  const onItsWay = sending.value.find((order) => order.orderId === orderId);
-  const { order } = watched.value;
+  const sendingOrder = sending.value.find((order) => order.orderId === orderId);
+  const { order } = state.value;
   return (
     <div class="order">
       <section class="order-facts" aria-labelledby="order-title">
@@ -37,12 +36,12 @@ export function OrderView({ orderId }: { orderId: string }) {
           Order <span class="order-number">{orderId}</span>
         </h1>
         {order === undefined ? (
-          <Unknown orderId={orderId} watched={watched.value} failures={onItsWay?.failures} />
+          <Unknown orderId={orderId} state={state.value} failures={sendingOrder?.failures} />
         ) : (
-          <Facts order={order} answered={watched.value.answered} />
+          <Facts order={order} answered={state.value.answered} />
         )}
       </section>
-      {(order !== undefined || onItsWay !== undefined) && (
+      {(order !== undefined || sendingOrder !== undefined) && (
         <section class="order-way" aria-labelledby="way-title">
           <h2 id="way-title">Its way through the store</h2>
           <Timeline orderId={orderId} order={order} />
@@ -54,12 +53,12 @@ export function OrderView({ orderId }: { orderId: string }) {
 
 interface UnknownProps {
   readonly orderId: string;
-  readonly watched: Watched;
-  /** How often it was sent in vain; undefined when it is not on its way. */
+  readonly state: OrderState;
+  /** The requests without an answer; undefined when the order is not being sent. */
   readonly failures: number | undefined;
 }
 
-function Unknown({ orderId, watched, failures }: UnknownProps) {
+function Unknown({ orderId, state, failures }: UnknownProps) {
   if (refusal.value?.orderId === orderId) {
     return (
       <div class="status-card status-bad" data-status="refused">
@@ -84,8 +83,8 @@ function Unknown({ orderId, watched, failures }: UnknownProps) {
       </div>
     );
   }
-  if (watched.missing) return <p>You have no order of this number.</p>;
-  if (watched.answered) return <p aria-busy="true">Looking for it.</p>;
+  if (state.missing) return <p>You have no order of this number.</p>;
+  if (state.answered) return <p aria-busy="true">Looking for it.</p>;
   const listed = orders.value.find((order) => order.orderId === orderId);
   return (
     <p aria-busy="true">
@@ -109,7 +108,7 @@ function Facts({ order, answered }: { order: Order; answered: boolean }) {
           <StatusBadge status={order.status} />
           <span>{time(Date.parse(order.updatedAt))}</span>
         </p>
-        <p class="status-text">{waitsFor(order)}</p>
+        <p class="status-text">{describeStatus(order)}</p>
         {canCancel(order.status) && <CancelButton orderId={order.orderId} />}
       </div>
       {!answered && <p class="hint">The store does not answer just now: this is how it was.</p>}
@@ -142,26 +141,26 @@ function Items({ order }: { order: Order }) {
   );
 }
 
-/** Asks for the order to be called off; that it is, is news like any other. */
+/** Requests the cancellation. The order shows it when the gateway has applied it. */
 function CancelButton({ orderId }: { orderId: string }) {
-  const asked = useSignal(false);
+  const requested = useSignal(false);
   const error = useSignal<string | undefined>(undefined);
   const cancel = async () => {
     const by = token.peek();
     if (by === undefined) return;
-    asked.value = true;
+    requested.value = true;
     error.value = undefined;
     try {
       await cancelOrder(by, orderId);
     } catch (reason) {
-      asked.value = false;
-      error.value = wordsFor(reason);
+      requested.value = false;
+      error.value = messageOf(reason);
     }
   };
   return (
     <>
-      <button type="button" class="danger" disabled={asked} onClick={cancel}>
-        {asked.value ? "Asked to cancel…" : "Cancel this order"}
+      <button type="button" class="danger" disabled={requested} onClick={cancel}>
+        {requested.value ? "Asked to cancel…" : "Cancel this order"}
       </button>
       {error.value !== undefined && <p role="alert">{error}</p>}
     </>

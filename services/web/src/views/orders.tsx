@@ -1,8 +1,8 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { wordsFor } from "../api/request.ts";
+import { messageOf } from "../api/request.ts";
 import { money, plural, time } from "../parts/format.ts";
-import { StatusBadge } from "../parts/status.tsx";
+import { StatusBadge } from "../parts/order-status.tsx";
 import { WindowedList } from "../parts/windowed-list.tsx";
 import { type ListedOrder, loadOrders, moreOrders, orders } from "../state/orders.ts";
 import { nameOf } from "../state/products.ts";
@@ -40,7 +40,7 @@ function OrderList() {
     try {
       await loadOrders(older);
     } catch (reason) {
-      error.value = wordsFor(reason);
+      error.value = messageOf(reason);
     } finally {
       busy.value = false;
     }

@@ -1,13 +1,13 @@
 import { useEffect, useRef } from "preact/hooks";
 import { announcement } from "../state/announcer.ts";
 import { type Route, route } from "../state/router.ts";
+import { AdminView } from "./admin.tsx";
 import { BasketBar, BasketView } from "./basket.tsx";
-import { CounterView } from "./counter.tsx";
 import { FiguresView } from "./figures.tsx";
 import { Footer, Header } from "./frame.tsx";
-import { Lamps } from "./lamps.tsx";
 import { OrderView } from "./order.tsx";
 import { OrdersView } from "./orders.tsx";
+import { ProcessStatus } from "./process-status.tsx";
 import { ShopView } from "./shop.tsx";
 import { SignInNotice } from "./sign-in.tsx";
 import { TourView } from "./tour.tsx";
@@ -17,13 +17,13 @@ const titles: Readonly<Record<Route["view"], string>> = {
   basket: "Basket",
   orders: "Your orders",
   order: "Order",
-  counter: "Behind the counter",
+  admin: "Behind the counter",
   figures: "Live figures",
   tour: "Six promises",
-  nowhere: "Nothing here",
+  unknown: "Nothing here",
 };
 
-/** The whole page: what stays, and the view that the address names. */
+/** The frame, and the view of the current route. */
 export function Page() {
   const current = route.value;
   const main = useRef<HTMLElement>(null);
@@ -35,7 +35,7 @@ export function Page() {
       first.current = false;
       return;
     }
-    // Who listens or tabs goes on at the new view, not where the old one was left.
+    // Screen readers and the keyboard continue at the start of the new view.
     window.scrollTo(0, 0);
     main.current?.querySelector<HTMLElement>("h1")?.focus({ preventScroll: true });
   }, [place]);
@@ -45,7 +45,7 @@ export function Page() {
         Skip to the content
       </button>
       <Header view={current.view} />
-      <Lamps />
+      <ProcessStatus />
       <main id="main" ref={main} tabIndex={-1}>
         <SignInNotice />
         <View route={current} />
@@ -69,13 +69,13 @@ function View({ route: current }: { route: Route }) {
       return <OrdersView />;
     case "order":
       return <OrderView key={current.orderId} orderId={current.orderId} />;
-    case "counter":
-      return <CounterView />;
+    case "admin":
+      return <AdminView />;
     case "figures":
       return <FiguresView />;
     case "tour":
       return <TourView />;
-    case "nowhere":
+    case "unknown":
       return (
         <section class="column">
           <h1 tabIndex={-1}>There is nothing at this address</h1>

@@ -8,9 +8,9 @@ import { quantityOf, setQuantity } from "../state/basket.ts";
 import { gatewayAnswers, products } from "../state/products.ts";
 import { BasketPanel } from "./basket.tsx";
 
-/** As many as the demo store has, so that nothing moves when they come. */
+/** As many as the products of the demo store, so that nothing moves when they are loaded. */
 const PLACEHOLDERS = Array.from({ length: 12 }, (_, index) => `placeholder-${index}`);
-/** From here on down it is said how few there are. */
+/** Up to this stock the number is shown. */
 const FEW = 3;
 
 export function ShopView() {
@@ -62,7 +62,7 @@ function Shelves() {
 function ProductCard({ product }: { product: Product }) {
   const { productId, name, price } = product;
   const quantity = quantityOf(productId);
-  const word = product.available === 0 ? "Order and wait" : "Add";
+  const label = product.available === 0 ? "Order and wait" : "Add";
   const action = useRef<HTMLDivElement>(null);
   const acted = useRef(false);
   const change = (value: number) => {
@@ -71,7 +71,7 @@ function ProductCard({ product }: { product: Product }) {
     if (quantity === 0) announce(`${name} is in the basket.`);
   };
   const inBasket = quantity > 0;
-  // The button that was pressed is gone: what has taken its place gets the focus.
+  // The pressed button was replaced: its replacement gets the focus.
   useLayoutEffect(() => {
     if (!acted.current || action.current?.contains(document.activeElement)) return;
     acted.current = false;
@@ -88,8 +88,8 @@ function ProductCard({ product }: { product: Product }) {
       <Availability available={product.available} />
       <div class="product-action" ref={action}>
         {quantity === 0 ? (
-          <button type="button" class="add" onClick={() => change(1)} aria-label={`${word}: ${name}`}>
-            {word}
+          <button type="button" class="add" onClick={() => change(1)} aria-label={`${label}: ${name}`}>
+            {label}
           </button>
         ) : (
           <Quantity name={name} value={quantity} onChange={change} />

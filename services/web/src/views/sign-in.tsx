@@ -1,19 +1,19 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import { wordsFor } from "../api/request.ts";
+import { messageOf } from "../api/request.ts";
 import { canSignIn } from "../settings.ts";
 import { expiredCustomer, session, signIn, signOut } from "../state/session.ts";
 
 const demoCustomers = ["CUSTOMER_001", "CUSTOMER_002", "CUSTOMER_003"] as const;
 const ID_PATTERN = "[A-Za-z0-9_\\-]{1,64}";
 
-/** Who is signed in; or the way to be somebody. */
+/** The customer who is signed in, or the sign-in menu. */
 export function SignInMenu() {
   const menu = useRef<HTMLDetailsElement>(null);
   const current = session.value;
   const signedOut = useRef(false);
   useEffect(() => closeFromOutside(menu), []);
-  // The button that was pressed is gone: what has taken its place gets the focus.
+  // The pressed button was replaced: its replacement gets the focus.
   useLayoutEffect(() => {
     if (signedOut.current) menu.current?.querySelector("summary")?.focus();
     signedOut.current = false;
@@ -71,7 +71,7 @@ function closeFromOutside(menu: { current: HTMLDetailsElement | null }) {
   };
 }
 
-/** The demo's sign-in: one of a few customers, or any other name. @param id unique in the page */
+/** The demo's sign-in: a choice of customers, or any name. @param id unique in the page */
 export function SignInForm({ id }: { id: string }) {
   const error = useSignal<string | undefined>(undefined);
   const busy = useSignal(false);
@@ -80,13 +80,13 @@ export function SignInForm({ id }: { id: string }) {
   const enter = async (customerId: string) => {
     busy.value = true;
     error.value = undefined;
-    // The form is gone then: who types goes on where it was.
+    // The form is replaced after the sign-in; the surrounding element gets the focus.
     const next = form.current?.closest<HTMLElement>(".receipt") ?? document.querySelector<HTMLElement>("h1");
     try {
       await signIn(customerId);
       next?.focus({ preventScroll: true });
     } catch (reason) {
-      error.value = wordsFor(reason);
+      error.value = messageOf(reason);
     } finally {
       busy.value = false;
     }
@@ -128,7 +128,7 @@ export function SignInForm({ id }: { id: string }) {
   );
 }
 
-/** Says that a session ran out, and whose it was. */
+/** Shown after a session has expired. */
 export function SignInNotice() {
   const customer = expiredCustomer.value;
   if (customer === null || session.value !== null) return null;

@@ -1,20 +1,21 @@
+import type { RecordReport } from "@distributed-messaging/supervisor/reports";
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { fetchOrderRecords, hasSupervisor, type RecordReport } from "../api/supervisor.ts";
+import { fetchOrderRecords, hasSupervisor } from "../api/supervisor.ts";
 import { isOpen, type Order } from "../api/types.ts";
 import { duration, exactTime } from "../parts/format.ts";
-import { wordsOf } from "../parts/messages.ts";
-import { merge, type TimelineStep } from "./timeline-steps.ts";
-import { waitsFor } from "./waiting.ts";
+import { describeMessage, services } from "../parts/message-descriptions.ts";
+import { describeStatus } from "../parts/order-status.tsx";
+import { type TimelineMessage, timelineOf } from "./timeline-messages.ts";
 
-const lanes = ["api-gateway", "order", "inventory", "notification"] as const;
-
-/** An order's messages from service to service, as far as they are known, and what comes next. */
+/** The messages of an order from service to service, and its next step. */
 export function Timeline({ orderId, order }: { orderId: string; order: Order | undefined }) {
   const records = useRecords(orderId, order);
   if (order === undefined) return <p class="hint">It begins when the store has the order.</p>;
-  const steps = merge(order, records);
-  const slowest = Math.max(1, ...steps.map(({ tookMs }) => tookMs));
+  const messages = timelineOf(order, records);
+  const slowest = Math.max(1, ...messages.map(({ tookMs }) => tookMs));
+  const senders = messages.map(({ type, service }) => describeMessage(type, service).from);
+  const lanes = [...new Set([...services, ...senders])];
   return (
     <>
       <div class="lanes-head" aria-hidden="true">
@@ -23,13 +24,13 @@ export function Timeline({ orderId, order }: { orderId: string; order: Order | u
         ))}
       </div>
       <ol class="timeline">
-        {steps.map((step) => (
-          <StepRow key={step.key} step={step} slowest={slowest} />
+        {messages.map((message) => (
+          <MessageRow key={message.key} message={message} lanes={lanes} slowest={slowest} />
         ))}
         {isOpen(order.status) && (
           <li class="step step-next">
-            <Lanes from="" to={[]} next={nextService(order)} />
-            <p class="step-says">{waitsFor(order)}</p>
+            <Lanes lanes={lanes} from="" to={[]} next={nextService(order)} />
+            <p class="step-text">{describeStatus(order)}</p>
           </li>
         )}
       </ol>
@@ -37,21 +38,21 @@ export function Timeline({ orderId, order }: { orderId: string; order: Order | u
   );
 }
 
-/** The order's records as the broker has them, asked for again whenever its history has grown. */
+/** The order's records from the broker, loaded again whenever its history has grown. */
 function useRecords(orderId: string, order: Order | undefined): readonly RecordReport[] {
   const records = useSignal<readonly RecordReport[]>([]);
   const length = order?.history.length ?? 0;
   useEffect(() => {
     if (!hasSupervisor || length === 0) return;
-    const ended = new AbortController();
-    fetchOrderRecords(orderId, ended.signal).then(
+    const unmounted = new AbortController();
+    fetchOrderRecords(orderId, unmounted.signal).then(
       (found) => {
         records.value = found;
       },
-      // The history alone is shown then: it is all that there is without a supervisor.
+      // The timeline then shows the history only, as without a supervisor.
       () => {},
     );
-    return () => ended.abort();
+    return () => unmounted.abort();
   }, [orderId, length]);
   return records.value;
 }
@@ -60,24 +61,30 @@ function nextService({ status }: Order): string {
   return status === "accepted" ? "order" : "inventory";
 }
 
-function StepRow({ step, slowest }: { step: TimelineStep; slowest: number }) {
-  const { name, topic, from, to, says } = wordsOf(step.type, step.service);
+interface MessageRowProps {
+  readonly message: TimelineMessage;
+  readonly lanes: readonly string[];
+  readonly slowest: number;
+}
+
+function MessageRow({ message, lanes, slowest }: MessageRowProps) {
+  const { name, topic, from, to, text } = describeMessage(message.type, message.service);
   return (
-    <li class="step" data-type={step.type}>
-      <Lanes from={from} to={to} />
+    <li class="step" data-type={message.type}>
+      <Lanes lanes={lanes} from={from} to={to} />
       <p class="step-head">
         <strong>{name}</strong>
         {topic !== "" && <code>{topic}</code>}
-        {step.copies > 1 && <span class="badge badge-idle">delivered {step.copies} ×</span>}
+        {message.copies > 1 && <span class="badge badge-idle">delivered {message.copies} ×</span>}
       </p>
-      <p class="step-says">{says}</p>
+      <p class="step-text">{text}</p>
       <p class="step-time">
-        <time dateTime={new Date(step.at).toISOString()}>{exactTime(step.at)}</time>
+        <time dateTime={new Date(message.at).toISOString()}>{exactTime(message.at)}</time>
         <span class="step-took">
-          {step.first ? "begins" : `+ ${duration(step.tookMs)}`}
+          {message.first ? "begins" : `+ ${duration(message.tookMs)}`}
           <span
             class="bar"
-            style={{ width: `${Math.round((step.tookMs / slowest) * 100)}%` }}
+            style={{ width: `${Math.round((message.tookMs / slowest) * 100)}%` }}
             aria-hidden="true"
           />
         </span>
@@ -90,9 +97,16 @@ function StepRow({ step, slowest }: { step: TimelineStep; slowest: number }) {
   );
 }
 
-/** A dot in the lane of who says it, a line to the lanes of those who hear it. */
-function Lanes({ from, to, next = "" }: { from: string; to: readonly string[]; next?: string }) {
-  const at = (name: string) => (lanes as readonly string[]).indexOf(name);
+interface LanesProps {
+  readonly lanes: readonly string[];
+  readonly from: string;
+  readonly to: readonly string[];
+  readonly next?: string;
+}
+
+/** A dot in the lane of the sender, and a line to the lanes of the receivers. */
+function Lanes({ lanes, from, to, next = "" }: LanesProps) {
+  const at = (name: string) => lanes.indexOf(name);
   const touched = [from, ...to].map(at).filter((index) => index >= 0);
   const [first, last] = [Math.min(...touched), Math.max(...touched)];
   return (

@@ -1,8 +1,8 @@
 import { hasSupervisor, testSourceUrl } from "../api/supervisor.ts";
 import { promises } from "../tour/promises.ts";
-import { onStage, perform, performanceOf, type TourPromise, type TourStep } from "../tour/tour.ts";
+import { demonstrate, demonstrationOf, running, type TourPromise, type TourStep } from "../tour/tour.ts";
 
-/** The six promises, each with a button that breaks something and shows that it holds. */
+/** The six promises, each with a button that runs its scenario. */
 export function TourView() {
   return (
     <div class="tour">
@@ -27,8 +27,8 @@ const verdicts = { held: "It held.", broken: "It could not be shown." } as const
 
 function PromiseCard({ promise }: { promise: TourPromise }) {
   const { number, title, text, button } = promise;
-  const { state, steps, verdict } = performanceOf(number).value ?? { state: "idle", steps: [] };
-  const busy = onStage.value !== undefined;
+  const { state, steps, verdict } = demonstrationOf(number).value ?? { state: "idle", steps: [] };
+  const busy = running.value !== undefined;
   return (
     <li class="panel promise" data-promise={number} data-state={state}>
       <p class="promise-number" aria-hidden="true">
@@ -38,7 +38,7 @@ function PromiseCard({ promise }: { promise: TourPromise }) {
       <p>{text}</p>
       {hasSupervisor && (
         <div class="promise-act">
-          <button type="button" class="primary" disabled={busy} onClick={() => void perform(promise)}>
+          <button type="button" class="primary" disabled={busy} onClick={() => void demonstrate(promise)}>
             {button}
           </button>
           <a href={testSourceUrl(number)} target="_blank" rel="noreferrer">

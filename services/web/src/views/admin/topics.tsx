@@ -1,14 +1,15 @@
+import type { RecordReport, TopicReport } from "@distributed-messaging/supervisor/reports";
 import { useSignal } from "@preact/signals";
-import { wordsFor } from "../../api/request.ts";
-import { fetchLatest, fetchTopics, type RecordReport, type TopicReport } from "../../api/supervisor.ts";
+import { messageOf } from "../../api/request.ts";
+import { fetchLatest, fetchTopics } from "../../api/supervisor.ts";
+import { isRecord, parseJson } from "../../json.ts";
 import { count, exactTime, plural } from "../../parts/format.ts";
-import { messageWords } from "../../parts/messages.ts";
+import { describeMessage } from "../../parts/message-descriptions.ts";
 import { usePoll } from "../../state/poll.ts";
-import { isRecord } from "../../state/storage.ts";
 
 const POLL_MS = 2_000;
 
-/** Every topic of the broker: how much is in it, who is how far behind, what came last. */
+/** Every topic with its offsets, the lag of its consumer groups, and its latest records. */
 export function Topics() {
   const topics = useSignal<readonly TopicReport[] | undefined>(undefined);
   const error = useSignal<string | undefined>(undefined);
@@ -17,7 +18,7 @@ export function Topics() {
       topics.value = await fetchTopics();
       error.value = undefined;
     } catch (reason) {
-      error.value = wordsFor(reason);
+      error.value = messageOf(reason);
     }
   }, POLL_MS);
   return (
@@ -79,7 +80,7 @@ function Latest({ topic }: { topic: string }) {
         records.value = await fetchLatest(topic);
         error.value = undefined;
       } catch (reason) {
-        error.value = wordsFor(reason);
+        error.value = messageOf(reason);
       }
     },
     POLL_MS,
@@ -110,20 +111,12 @@ function Latest({ topic }: { topic: string }) {
 }
 
 function nameIn({ value }: RecordReport): string {
-  const message = parsed(value);
+  const message = parseJson(value ?? "");
   if (!isRecord(message) || typeof message.type !== "string") return "unreadable";
-  return messageWords[message.type]?.name ?? message.type;
+  return describeMessage(message.type, "").name;
 }
 
 function pretty(value: string | null): string {
-  const message = parsed(value);
+  const message = parseJson(value ?? "");
   return message === undefined ? (value ?? "no value") : JSON.stringify(message, null, 2);
-}
-
-function parsed(value: string | null): unknown {
-  try {
-    return JSON.parse(value ?? "");
-  } catch {
-    return undefined;
-  }
 }

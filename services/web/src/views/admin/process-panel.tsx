@@ -1,9 +1,9 @@
-import type { ProcessAction, ProcessReport } from "../../api/supervisor.ts";
+import type { ProcessAction, ProcessReport } from "@distributed-messaging/supervisor/reports";
 import { ActionButton } from "../../parts/action-button.tsx";
 import { plural } from "../../parts/format.ts";
-import { act, duties, effects, processes, stateWords } from "../../state/processes.ts";
+import { act, processes, stateWords, textsOf } from "../../state/processes.ts";
 
-/** Every process, how it is, and what can be done to it. */
+/** Every process with its state and its actions. */
 export function ProcessPanel() {
   const list = processes.value;
   return (
@@ -22,8 +22,8 @@ export function ProcessPanel() {
   );
 }
 
-/** What can be done to a process in each state, in the order of its buttons. */
-const possible: Readonly<Record<ProcessReport["state"], readonly ProcessAction[]>> = {
+/** The actions in each state, in the order of the buttons. */
+const actionsOf: Readonly<Record<ProcessReport["state"], readonly ProcessAction[]>> = {
   ready: ["stop", "kill", "pause"],
   starting: ["stop", "kill", "pause"],
   paused: ["stop", "kill", "resume"],
@@ -32,35 +32,36 @@ const possible: Readonly<Record<ProcessReport["state"], readonly ProcessAction[]
   stopped: ["start"],
 };
 
-const words: Readonly<Record<ProcessAction, { text: string; does: string }>> = {
-  stop: { text: "Stop", does: "SIGTERM; it stays down until it is started" },
-  start: { text: "Start", does: "Runs it again" },
-  kill: { text: "Kill", does: "SIGKILL; it is started again by itself" },
-  pause: { text: "Pause", does: "SIGSTOP; it keeps its connections and answers nobody" },
-  resume: { text: "Resume", does: "SIGCONT" },
+const labels: Readonly<Record<ProcessAction, { text: string; title: string }>> = {
+  stop: { text: "Stop", title: "SIGTERM; it stays down until it is started" },
+  start: { text: "Start", title: "Runs it again" },
+  kill: { text: "Kill", title: "SIGKILL; it is started again by itself" },
+  pause: { text: "Pause", title: "SIGSTOP; it keeps its connections and answers nobody" },
+  resume: { text: "Resume", title: "SIGCONT" },
 };
 
 function ProcessCard({ process }: { process: ProcessReport }) {
   const { name, state, pid, restarts } = process;
+  const { purpose, effect } = textsOf(name);
   return (
     <li class={`process process-${state}`} data-process={name} data-state={state}>
       <h3>{name}</h3>
-      <p class={`process-state lamp-${state}`}>
-        <span class="bulb" aria-hidden="true" />
+      <p class={`process-state state-${state}`}>
+        <span class="light" aria-hidden="true" />
         {stateWords[state]}
       </p>
-      <p class="process-about">{state === "ready" ? duties[name] : effects[name]}</p>
+      <p class="process-about">{state === "ready" ? purpose : effect}</p>
       <p class="process-numbers">
         {pid === null ? "no process" : `pid ${pid}`} · {plural(restarts, "restart")}
       </p>
       <div class="process-buttons">
-        {possible[state].map((action) => (
-          <span key={action} title={words[action].does}>
+        {actionsOf[state].map((action) => (
+          <span key={action} title={labels[action].title}>
             <ActionButton
-              label={`${words[action].text} ${name}`}
+              label={`${labels[action].text} ${name}`}
               onAct={() => act(name, action).then(() => undefined)}
             >
-              {words[action].text}
+              {labels[action].text}
             </ActionButton>
           </span>
         ))}

@@ -1,16 +1,15 @@
 import { useSignal } from "@preact/signals";
-import { restock } from "../../api/gateway.ts";
+import { restock } from "../../api/admin.ts";
 import type { Product } from "../../api/types.ts";
 import { ActionButton } from "../../parts/action-button.tsx";
 import { count } from "../../parts/format.ts";
 import { Scroll } from "../../parts/scroll.tsx";
 import { MAX_QUANTITY } from "../../state/basket.ts";
 import { products, refreshProducts } from "../../state/products.ts";
-import { adminToken } from "../../state/session.ts";
 
-const USUAL = 10;
+const DEFAULT_QUANTITY = 10;
 
-/** What there is of each product, and more of it. */
+/** The stock of each product, with a form to add more. */
 export function Stock() {
   return (
     <section class="panel" aria-labelledby="stock-title">
@@ -39,9 +38,9 @@ export function Stock() {
 }
 
 function Row({ product: { productId, name, available } }: { product: Product }) {
-  const quantity = useSignal(USUAL);
+  const quantity = useSignal(DEFAULT_QUANTITY);
   const add = async () => {
-    await restock(await adminToken(), productId, quantity.peek());
+    await restock(productId, quantity.peek());
     refreshProducts();
     return `${count(quantity.peek())} more asked for.`;
   };

@@ -1,14 +1,14 @@
-import type { FiguresReport } from "../../api/supervisor.ts";
+import type { FiguresReport } from "@distributed-messaging/supervisor/reports";
 import { count, duration } from "../../parts/format.ts";
 import { Scroll } from "../../parts/scroll.tsx";
 import { figures } from "../../state/figures.ts";
 
-/** What each service has still to send and to read. */
-export function Mail() {
+/** The unsent and unread messages of each service. */
+export function Outboxes() {
   const report = figures.value;
   return (
-    <section class="panel" aria-labelledby="mail-title">
-      <h2 id="mail-title">Outboxes and inboxes</h2>
+    <section class="panel" aria-labelledby="outboxes-title">
+      <h2 id="outboxes-title">Outboxes and inboxes</h2>
       <Scroll label="Outboxes and inboxes, by service">
         <table>
           <thead>
@@ -44,7 +44,7 @@ function Heading({ title }: { title: string }) {
 
 interface RowProps {
   readonly service: FiguresReport["services"][number];
-  /** Undefined while the broker does not answer, or for a service that has read nothing yet. */
+  /** Undefined while the broker does not answer, or for a group without an offset. */
   readonly lag: number | undefined;
 }
 
@@ -52,7 +52,7 @@ function Row({ service, lag }: RowProps) {
   const { name, outboxDepth, outboxOldestAgeS, handled, duplicates, deadLetters } = service;
   const age = outboxOldestAgeS === null ? null : outboxOldestAgeS * 1000;
   return (
-    <tr data-mail={name}>
+    <tr data-outbox={name}>
       <th scope="row">{name}</th>
       <Cell value={outboxDepth} alarming={outboxDepth !== 0} />
       <td class="number">{age === null ? "no answer" : age === 0 ? "–" : duration(age)}</td>

@@ -2,13 +2,13 @@ import { useSignal } from "@preact/signals";
 import { deliverAgain } from "../../api/supervisor.ts";
 import { ActionButton } from "../../parts/action-button.tsx";
 import { plural } from "../../parts/format.ts";
-import { StatusBadge } from "../../parts/status.tsx";
+import { StatusBadge } from "../../parts/order-status.tsx";
 import { orders } from "../../state/orders.ts";
 import { hrefOf } from "../../state/router.ts";
 
 const SHOWN = 6;
 
-/** Publishes an order's messages once more, as a broker may at any time: nothing must come of it. */
+/** Publishes the messages of an order again, as a redelivery by the broker. It must have no effect. */
 export function DeliverTwice() {
   const orderId = useSignal("");
   const again = async (id: string) => {

@@ -6,21 +6,21 @@ import {
   editDeadLetter,
   replayDeadLetter,
   showDeadLetter,
-} from "../../api/dead-letters.ts";
-import { wordsFor } from "../../api/request.ts";
+} from "../../api/admin.ts";
+import { messageOf } from "../../api/request.ts";
+import { isRecord, parseJson } from "../../json.ts";
 import { ActionButton } from "../../parts/action-button.tsx";
 import { plural } from "../../parts/format.ts";
-import { isRecord } from "../../state/storage.ts";
 
-interface LetterProps {
+interface DeadLetterProps {
   readonly service: string;
   readonly id: number;
-  /** The list is not what it was. */
+  /** Called after a change of the list. */
   readonly onChange: () => Promise<void>;
 }
 
-/** One dead letter: what came, what is wrong with it, and what can be done. */
-export function Letter({ service, id, onChange }: LetterProps) {
+/** One dead letter: the message, the error, and the actions. */
+export function DeadLetter({ service, id, onChange }: DeadLetterProps) {
   const details = useSignal<DeadLetterDetails | undefined>(undefined);
   const error = useSignal<string | undefined>(undefined);
   const text = useSignal("");
@@ -31,7 +31,7 @@ export function Letter({ service, id, onChange }: LetterProps) {
         text.value = pretty(found);
       },
       (reason: unknown) => {
-        error.value = wordsFor(reason);
+        error.value = messageOf(reason);
       },
     );
   }, [service, id, details, text, error]);
@@ -50,21 +50,21 @@ export function Letter({ service, id, onChange }: LetterProps) {
     return detail === undefined ? `It was ${outcome}.` : `${outcome}: ${detail}`;
   };
   const discard = async () => {
-    await discardDeadLetter(service, id, "thrown away at the counter");
+    await discardDeadLetter(service, id, "discarded in the admin panel");
     await onChange();
     return undefined;
   };
   return (
-    <div class="letter">
+    <div class="dead-letter">
       <p>
         {letter.decoded.problem === undefined
           ? "The message itself can be read."
           : `What is wrong: ${letter.decoded.problem}.`}
         {letter.lineLength > 1 && ` ${plural(letter.lineLength, "message")} of this key stand in its line.`}
       </p>
-      <label for={`letter-${service}-${id}`}>The message</label>
+      <label for={`dead-letter-${service}-${id}`}>The message</label>
       <textarea
-        id={`letter-${service}-${id}`}
+        id={`dead-letter-${service}-${id}`}
         rows={12}
         spellcheck={false}
         value={text}
@@ -83,12 +83,9 @@ export function Letter({ service, id, onChange }: LetterProps) {
   );
 }
 
-/** What was put in its place if anything was, else what came: as JSON if it is some, else as it is. */
+/** The edited message, otherwise the received one; indented if it is JSON. */
 function pretty({ edited, raw }: DeadLetterDetails): string {
   const text = (edited ?? raw)?.text ?? "";
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text;
-  }
+  const message = parseJson(text);
+  return message === undefined ? text : JSON.stringify(message, null, 2);
 }

@@ -1,58 +1,58 @@
 import { useSignal } from "@preact/signals";
-import { type DeadLetterSummary, listDeadLetters } from "../../api/dead-letters.ts";
-import { wordsFor } from "../../api/request.ts";
+import { type DeadLetterSummary, listDeadLetters } from "../../api/admin.ts";
+import { messageOf } from "../../api/request.ts";
 import { plural, time } from "../../parts/format.ts";
 import { figures } from "../../state/figures.ts";
 import { usePoll } from "../../state/poll.ts";
-import { Letter } from "./letter.tsx";
+import { DeadLetter } from "./dead-letter.tsx";
 
 const POLL_MS = 2_000;
-/** The oldest of each service are shown: those behind them wait for them. */
+/** The oldest of each service: they block the later ones of their keys. */
 const SHOWN = 20;
 
 interface Listed extends DeadLetterSummary {
   readonly service: string;
 }
 
-/** Messages that a service could not handle, of all services: to look at, mend, replay or throw away. */
-export function DeadLetterDesk() {
+/** The dead letters of all services: to inspect, edit, replay or discard. */
+export function DeadLetters() {
   const letters = useSignal<readonly Listed[]>([]);
-  const silent = useSignal<readonly string[]>([]);
+  const errors = useSignal<readonly string[]>([]);
   const refresh = async () => {
     const services = (figures.peek()?.services ?? []).filter(({ deadLetters }) => deadLetters !== 0);
-    const failed: string[] = [];
+    const failures: string[] = [];
     const lists = await Promise.all(
       services.map(async ({ name, deadLetters }) => {
-        // Those that say nothing of their dead letters are down: there is nothing to ask.
+        // A service that reports no number is down.
         if (deadLetters === null) return [];
         try {
           return (await listDeadLetters(name, SHOWN)).map((letter) => ({ ...letter, service: name }));
         } catch (error) {
-          failed.push(`Those of ${name} cannot be looked at just now. ${wordsFor(error)}`);
+          failures.push(`Those of ${name} cannot be looked at just now. ${messageOf(error)}`);
           return letters.peek().filter(({ service }) => service === name);
         }
       }),
     );
-    silent.value = failed;
+    errors.value = failures;
     letters.value = lists.flat();
   };
   usePoll(refresh, POLL_MS, [figures.value?.services.map(({ deadLetters }) => deadLetters).join()]);
   const total = (figures.value?.services ?? []).reduce((sum, { deadLetters }) => sum + (deadLetters ?? 0), 0);
   return (
-    <section class="panel" aria-labelledby="letters-title">
-      <h2 id="letters-title">Dead letters</h2>
+    <section class="panel" aria-labelledby="dead-letters-title">
+      <h2 id="dead-letters-title">Dead letters</h2>
       <p class="hint">
         What cannot be handled is kept as it came. Messages of the same key wait behind it, all others go on.
       </p>
       {total === 0 && <p class="empty">There are none.</p>}
-      {silent.value.map((text) => (
+      {errors.value.map((text) => (
         <p key={text} role="alert">
           {text}
         </p>
       ))}
-      <ul class="letters">
+      <ul class="dead-letters">
         {letters.value.map((letter) => (
-          <LetterRow key={`${letter.service}/${letter.id}`} letter={letter} onChange={refresh} />
+          <Row key={`${letter.service}/${letter.id}`} letter={letter} onChange={refresh} />
         ))}
       </ul>
       {total > letters.value.length && letters.value.length > 0 && (
@@ -62,11 +62,11 @@ export function DeadLetterDesk() {
   );
 }
 
-function LetterRow({ letter, onChange }: { letter: Listed; onChange: () => Promise<void> }) {
+function Row({ letter, onChange }: { letter: Listed; onChange: () => Promise<void> }) {
   const open = useSignal(false);
   const { service, id, topic, key, reason, error, parkedAt, replays, edited } = letter;
   return (
-    <li data-letter={`${service}/${id}`} data-reason={reason}>
+    <li data-dead-letter={`${service}/${id}`} data-reason={reason}>
       <details
         onToggle={({ currentTarget }) => {
           open.value = currentTarget.open;
@@ -83,9 +83,9 @@ function LetterRow({ letter, onChange }: { letter: Listed; onChange: () => Promi
             {replays > 0 && `, replayed ${plural(replays, "time")}`}
             {edited && ", edited"}
           </span>
-          <span class="letter-error">{error}</span>
+          <span class="dead-letter-error">{error}</span>
         </summary>
-        {open.value && <Letter service={service} id={id} onChange={onChange} />}
+        {open.value && <DeadLetter service={service} id={id} onChange={onChange} />}
       </details>
     </li>
   );

@@ -1,0 +1,103 @@
+import { signInAs } from "./gateway.ts";
+import { Refused, type RequestOptions, request } from "./request.ts";
+import { askService } from "./supervisor.ts";
+import type { Session } from "./types.ts";
+
+/* Requests with an admin's token: restock and dead letters. Every function throws Refused or Unreachable. */
+
+let session: Promise<Session> | undefined;
+
+/** An admin's token, kept in memory only. */
+async function adminToken(): Promise<string> {
+  session ??= signInAs("STAFF", "admin");
+  try {
+    const { token, expiresAt } = await session;
+    if (Date.parse(expiresAt) > Date.now()) return token;
+    session = signInAs("STAFF", "admin");
+    return (await session).token;
+  } catch (error) {
+    session = undefined;
+    throw error;
+  }
+}
+
+async function asAdmin<Body>(ask: (token: string) => Promise<Body>): Promise<Body> {
+  try {
+    return await ask(await adminToken());
+  } catch (error) {
+    // After a start from empty data the store signs with another key, and the token is invalid.
+    if (!(error instanceof Refused) || error.status !== 401) throw error;
+    session = undefined;
+    return ask(await adminToken());
+  }
+}
+
+/** Adds stock of a product. */
+export async function restock(productId: string, quantity: number): Promise<void> {
+  const url = `/products/${productId}/restock`;
+  await asAdmin((token) => request(url, { method: "POST", token, body: { quantity } }));
+}
+
+export interface DeadLetterSummary {
+  readonly id: number;
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly key: string | null;
+  readonly reason: string;
+  readonly error: string;
+  readonly attempts: number;
+  readonly replays: number;
+  readonly edited: boolean;
+  readonly bytes: number;
+  /** RFC 3339. */
+  readonly parkedAt: string;
+}
+
+interface Bytes {
+  readonly bytes: number;
+  /** `null` when they are not UTF-8. */
+  readonly text: string | null;
+}
+
+export interface DeadLetterDetails extends Omit<DeadLetterSummary, "edited" | "bytes"> {
+  readonly raw: Bytes | null;
+  readonly edited: Bytes | null;
+  readonly decoded: { readonly message?: object; readonly problem?: string };
+  /** The number of parked messages of its topic and key, itself included. */
+  readonly lineLength: number;
+}
+
+interface Replay {
+  readonly id: number;
+  readonly outcome: string;
+  readonly detail?: string;
+}
+
+const askDeadLetters = <Body>(service: string, path: string, options: RequestOptions = {}) =>
+  asAdmin((token) => askService<Body>(service, `/dead-letters${path}`, { ...options, token }));
+
+/** Oldest first. @param key restricts the list to one key */
+export function listDeadLetters(
+  service: string,
+  limit: number,
+  key?: string,
+): Promise<readonly DeadLetterSummary[]> {
+  const query = new URLSearchParams({ limit: String(limit), ...(key === undefined ? {} : { key }) });
+  return askDeadLetters(service, `?${query}`);
+}
+
+export const showDeadLetter = (service: string, id: number) =>
+  askDeadLetters<DeadLetterDetails>(service, `/${id}`);
+
+/** Replaces the message; the received one is kept beside it. */
+export const editDeadLetter = (service: string, id: number, message: object) =>
+  askDeadLetters<DeadLetterDetails>(service, `/${id}/message`, { method: "PUT", body: message });
+
+/** Handles the message again; blocked messages of its key follow in order. */
+export const replayDeadLetter = (service: string, id: number) =>
+  askDeadLetters<Replay>(service, `/${id}/replay`, { method: "POST", body: {} });
+
+/** Deletes the dead letter; blocked messages of its key follow in order. */
+export const discardDeadLetter = (service: string, id: number, reason: string) =>
+  askDeadLetters<void>(service, `/${id}`, { method: "DELETE", body: { reason } });

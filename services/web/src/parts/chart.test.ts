@@ -1,0 +1,7 @@
+import { expect, test } from "bun:test";
+import { pathOf } from "./chart.tsx";
+
+test("a line has a gap for each unknown value and ends at the right edge", () => {
+  expect(pathOf([], 3, 10)).toBe("");
+  expect(pathOf([0, 10, null, 5], 4, 10)).toBe("M0.0 94.0L100.0 2.0M300.0 48.0");
+});

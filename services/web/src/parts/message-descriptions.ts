@@ -1,0 +1,120 @@
+/** The description of a message type in a timeline. */
+interface MessageDescription {
+  /** The name in the contracts. */
+  readonly name: string;
+  readonly topic: string;
+  readonly from: string;
+  /** The receivers; the first one continues the order. */
+  readonly to: readonly string[];
+  readonly text: string;
+}
+
+function describe(
+  name: string,
+  topic: string,
+  from: string,
+  to: readonly string[],
+  text: string,
+): MessageDescription {
+  return { name, topic, from, to, text };
+}
+
+const customerSide = ["notification", "api-gateway"] as const;
+
+/** By message type. A test compares names and topics with the contracts. */
+export const messageDescriptions: Readonly<Record<string, MessageDescription>> = {
+  "store.order.place.v1": describe(
+    "PlaceOrder",
+    "order.commands",
+    "api-gateway",
+    ["order"],
+    "The gateway has the order on disk and asks for it to be carried out.",
+  ),
+  "store.order.placed.v1": describe(
+    "OrderPlaced",
+    "order.events",
+    "order",
+    ["inventory", ...customerSide],
+    "The order service has taken it in.",
+  ),
+  "store.stock.restock.v1": describe(
+    "Restock",
+    "inventory.commands",
+    "api-gateway",
+    ["inventory"],
+    "More of a product has come in.",
+  ),
+  "store.stock.reserved.v1": describe(
+    "StockReserved",
+    "inventory.events",
+    "inventory",
+    ["order", "api-gateway"],
+    "Every line is set aside.",
+  ),
+  "store.stock.short.v1": describe(
+    "StockShort",
+    "inventory.events",
+    "inventory",
+    ["order"],
+    "Some of it is missing: it stands in line.",
+  ),
+  "store.stock.rejected.v1": describe(
+    "StockRejected",
+    "inventory.events",
+    "inventory",
+    ["order"],
+    "It names something that is not sold.",
+  ),
+  "store.stock.released.v1": describe(
+    "StockReleased",
+    "inventory.events",
+    "inventory",
+    ["order"],
+    "What was set aside is back on the shelf.",
+  ),
+  "store.order.backordered.v1": describe(
+    "OrderBackordered",
+    "order.events",
+    "order",
+    customerSide,
+    "The order waits until there is enough.",
+  ),
+  "store.order.confirmed.v1": describe(
+    "OrderConfirmed",
+    "order.events",
+    "order",
+    customerSide,
+    "Everything is set aside: confirmed.",
+  ),
+  "store.order.rejected.v1": describe(
+    "OrderRejected",
+    "order.events",
+    "order",
+    customerSide,
+    "The order can never be served.",
+  ),
+  "store.order.cancel.v1": describe(
+    "CancelOrder",
+    "order.commands",
+    "api-gateway",
+    ["order"],
+    "Somebody asks for the order to be called off.",
+  ),
+  "store.order.cancelled.v1": describe(
+    "OrderCancelled",
+    "order.events",
+    "order",
+    ["inventory", ...customerSide],
+    "The order is called off; what it held is free again.",
+  ),
+};
+
+/** The services of these messages, in the order in which an order reaches them. */
+export const services: readonly string[] = [
+  ...new Set(Object.values(messageDescriptions).flatMap(({ from, to }) => [from, ...to])),
+];
+
+/** The description of a type. An unknown type is described by the type and its sender. */
+export function describeMessage(type: string, sender: string): MessageDescription {
+  return messageDescriptions[type] ?? describe(type, "", sender, [], "");
+}

@@ -1,0 +1,64 @@
+import type { Order } from "../api/types.ts";
+import type { ListedOrder } from "../state/orders.ts";
+import { isDown } from "../state/processes.ts";
+import { nameOf } from "../state/products.ts";
+import { count, listed, plural } from "./format.ts";
+
+/** The word and the colour of each status. */
+export const statusWords: Readonly<Record<ListedOrder["status"], { word: string; tone: string }>> = {
+  sending: { word: "sending", tone: "idle" },
+  accepted: { word: "accepted", tone: "idle" },
+  pending: { word: "pending", tone: "idle" },
+  backordered: { word: "waiting", tone: "wait" },
+  confirmed: { word: "confirmed", tone: "good" },
+  rejected: { word: "rejected", tone: "bad" },
+  cancelled: { word: "cancelled", tone: "off" },
+};
+
+export function StatusBadge({ status }: { status: ListedOrder["status"] }) {
+  const { word, tone } = statusWords[status];
+  return (
+    <span class={`badge badge-${tone}`} data-status={status}>
+      {word}
+    </span>
+  );
+}
+
+/** Texts for the reason codes. Other reasons are texts already. */
+const reasons: Readonly<Record<string, string>> = {
+  customer_request: "you asked for it",
+  backorder_expired: "what it waited for has not come in in time",
+};
+
+/** The outcome of an order, or what it waits for. */
+export function describeStatus({ status, shortages = [], reason }: Order): string {
+  const why = reason === undefined ? "" : `: ${reasons[reason] ?? reason}`;
+  switch (status) {
+    case "accepted":
+      return `The store has it, safe on disk. ${nextAction("order", "to take it in")}`;
+    case "pending":
+      return `The order service has taken it in. ${nextAction("inventory", "to set the goods aside")}`;
+    case "backordered": {
+      const missing = listed(
+        shortages.map(({ productId, missing }) => `${count(missing)} × ${nameOf(productId)}`),
+      );
+      return `It waits for ${missing || "stock"}. It stands in line: as soon as there is enough it is confirmed by itself.`;
+    }
+    case "confirmed":
+      return "Everything is set aside for you.";
+    case "rejected":
+      return `It cannot be served${why}.`;
+    case "cancelled":
+      return `It was called off${why}.`;
+    default:
+      return status satisfies never;
+  }
+}
+
+/** The service that acts next, and the processes that prevent it. */
+function nextAction(service: string, what: string): string {
+  const parts = ["broker", service].filter(isDown);
+  if (parts.length === 0) return `It waits for the ${service} service ${what}.`;
+  const are = plural(parts.length, "does", "do").replace(/^\S+ /, "");
+  return `It waits for the ${service} service ${what}; ${parts.join(" and ")} ${are} not run just now, so it waits.`;
+}

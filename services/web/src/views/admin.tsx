@@ -1,0 +1,40 @@
+import { hasSupervisor } from "../api/supervisor.ts";
+import { updateFigures } from "../state/figures.ts";
+import { usePoll } from "../state/poll.ts";
+import { DeadLetters } from "./admin/dead-letters.tsx";
+import { DeliverTwice } from "./admin/deliver-twice.tsx";
+import { Outboxes } from "./admin/outboxes.tsx";
+import { ProcessPanel } from "./admin/process-panel.tsx";
+import { Stock } from "./admin/stock.tsx";
+import { Topics } from "./admin/topics.tsx";
+import { NoSupervisor } from "./frame.tsx";
+
+const POLL_MS = 2_000;
+
+/** The admin panel: processes, stock, outboxes, dead letters, topics. */
+export function AdminView() {
+  return hasSupervisor ? <AdminPanel /> : <NoSupervisor title="Behind the counter" />;
+}
+
+function AdminPanel() {
+  usePoll(updateFigures, POLL_MS);
+  return (
+    <div class="admin">
+      <header>
+        <h1 tabIndex={-1}>Behind the counter</h1>
+        <p class="lead">
+          Stop something, order something, start it again. Whatever you do here, no order that was accepted is
+          lost.
+        </p>
+      </header>
+      <ProcessPanel />
+      <div class="admin-pair">
+        <Stock />
+        <DeliverTwice />
+      </div>
+      <Outboxes />
+      <DeadLetters />
+      <Topics />
+    </div>
+  );
+}

@@ -1,11 +1,13 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chromium as chromiumTool, provideTools } from "@distributed-messaging/e2e/support/test-tools";
+import { launch, visitor } from "@distributed-messaging/e2e/page/browser";
+import { Shop } from "@distributed-messaging/e2e/page/shop";
+import { chromium, provideTools } from "@distributed-messaging/e2e/support/test-tools";
 import { serveAdminPanel } from "@distributed-messaging/supervisor/http";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { processNames, ROOT, StoreSupervisor } from "@distributed-messaging/supervisor/store";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { seedCatalogue } from "./command/client.ts";
 import { runCommand, UsageError } from "./command/command.ts";
 import { scenes } from "./screenshots/scenes.ts";
@@ -15,13 +17,14 @@ const USAGE = `usage: bun run screenshots [-- FOLDER]
 Starts a store, uses its page, and writes the screenshots of the README to FOLDER (docs/screenshots). Needs Chromium.`;
 
 const FOLDER = join(ROOT, "docs/screenshots");
-const WAIT_MS = 60_000;
-const PHONE = { width: 390, height: 844 };
-const DESK = { width: 1280, height: 860 };
+const DEVICES = {
+  desktop: { viewport: { width: 1280, height: 860 } },
+  phone: { viewport: { width: 390, height: 844 }, isMobile: true },
+} as const;
 
 async function main([folder = FOLDER]: readonly string[]): Promise<number> {
   const say = (line: string) => void process.stderr.write(`screenshots: ${line}\n`);
-  const [tool] = await provideTools([chromiumTool], process.env, say);
+  const [tool] = await provideTools([chromium], process.env, say);
   if (tool?.path === undefined) throw new UsageError(`no Chromium: ${tool?.problem}`);
   const dataDir = mkdtempSync(join(tmpdir(), "screenshots-"));
   const [port = 0] = freePorts(1);
@@ -34,7 +37,7 @@ async function main([folder = FOLDER]: readonly string[]): Promise<number> {
       SUPERVISOR_PORT: String(port),
     },
   });
-  const browser = await chromium.launch({ executablePath: tool.path, args: ["--no-sandbox"] });
+  const browser = await launch(tool.path);
   try {
     await store.startAll();
     const adminPanel = await serveAdminPanel(store, port);
@@ -56,24 +59,15 @@ async function takeAll(
   folder: string,
   say: (line: string) => void,
 ): Promise<void> {
-  const url = store.url("api-gateway").replace("127.0.0.1", "localhost");
-  for (const { name, width, scheme, show } of scenes) {
-    const viewport = width === PHONE.width ? PHONE : DESK;
-    const context = await browser.newContext({
-      viewport,
-      colorScheme: scheme,
-      locale: "en-GB",
-      reducedMotion: "reduce",
-      isMobile: viewport === PHONE,
-    });
-    context.setDefaultTimeout(WAIT_MS);
-    const page = await context.newPage();
-    await page.goto(url);
-    await page.locator("[data-product]").first().waitFor();
-    await show({ page, store });
-    const file = join(folder, `${name}.png`);
-    const picture = await settled(page);
-    await Bun.write(file, picture);
+  const baseURL = store.url("api-gateway").replace("127.0.0.1", "localhost");
+  for (const { name, device, colorScheme, prepare } of scenes) {
+    const options = { ...DEVICES[device], baseURL, colorScheme, locale: "en-GB" };
+    const context = await visitor(browser, options);
+    const shop = await new Shop(await context.newPage()).open();
+    await shop.page.locator("[data-product]").first().waitFor();
+    await prepare(shop, store);
+    const picture = await stableScreenshot(shop.page);
+    await Bun.write(join(folder, `${name}.png`), picture);
     say(`${name}.png, ${Math.round(picture.byteLength / 1000)} kB`);
     await context.close();
     // A scene may have stopped a process.
@@ -81,8 +75,8 @@ async function takeAll(
   }
 }
 
-/** A screenshot that is equal to the one before it. */
-async function settled(page: Page): Promise<Uint8Array> {
+/** A screenshot that equals the next one, or the last of 20. */
+async function stableScreenshot(page: Page): Promise<Uint8Array> {
   let last = await page.screenshot();
   for (let attempt = 0; attempt < 20; attempt++) {
     const next = await page.screenshot();

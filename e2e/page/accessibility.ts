@@ -7,7 +7,7 @@ interface Finding {
   readonly where: readonly string[];
 }
 
-/** What axe finds on the page that keeps people from using it. */
+/** The serious and critical violations that axe finds on the page. */
 export async function seriousFindings(page: Page): Promise<Finding[]> {
   await page.evaluate(axe.source);
   const violations = await page.evaluate(async () => {
@@ -22,8 +22,8 @@ export async function seriousFindings(page: Page): Promise<Finding[]> {
   return violations.filter(({ impact }) => impact === "serious" || impact === "critical");
 }
 
-/** The basics that every page should have. */
-export function ratings(page: Page) {
+/** The document basics that Lighthouse checks. */
+export function documentBasics(page: Page) {
   return page.evaluate(() => ({
     lang: document.documentElement.lang,
     title: document.title.length > 0,

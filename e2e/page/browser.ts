@@ -1,21 +1,15 @@
-import {
-  type Browser,
-  type BrowserContext,
-  type BrowserContextOptions,
-  chromium,
-  type Page,
-} from "playwright-core";
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium } from "playwright-core";
 import { chromium as chromiumTool, findTool } from "../support/test-tools.ts";
 
 const found = await findTool(chromiumTool, process.env);
 
-/** Why there is no browser to test with; undefined when there is one. */
+/** Why no browser was found; undefined when one was. */
 export const noBrowser = found.path === undefined ? (found.problem ?? "not installed") : undefined;
 
-/** Longer than anything here takes on a busy machine: only what never happens is waited for so long. */
+/** Longer than any wait takes on a busy machine. */
 export const WAIT_MS = 45_000;
 
-/** Nothing but the store is talked to; and root, as in a container, has no sandbox. */
+/** No connections of the browser itself; no sandbox, which root in a container does not have. */
 const FLAGS = [
   "--no-sandbox",
   "--disable-quic",
@@ -25,38 +19,26 @@ const FLAGS = [
   "--disable-dev-shm-usage",
 ];
 
-export async function launch(): Promise<Browser> {
-  if (found.path === undefined) throw new Error(`no Chromium: ${noBrowser}`);
-  return chromium.launch({ executablePath: found.path, args: FLAGS, timeout: WAIT_MS });
+/** @param executablePath of Chromium; the one that was found by default */
+export async function launch(executablePath = found.path): Promise<Browser> {
+  if (executablePath === undefined) throw new Error(`no Chromium: ${noBrowser}`);
+  return chromium.launch({ executablePath, args: FLAGS, timeout: WAIT_MS });
 }
 
-/** What the browser said in a context: errors, and everything that the page wrote to the console. */
-export class Complaints {
-  readonly #all: string[] = [];
-
-  watch(page: Page): void {
-    page.on("console", (message) => {
-      if (["error", "warning"].includes(message.type()))
-        this.#all.push(`${message.type()}: ${message.text()}`);
-    });
-    page.on("pageerror", (error) => this.#all.push(`uncaught: ${error.message}`));
-  }
-
-  /** All but those that the browser makes of connections which a test cut, or of answers that it asked for. */
-  list(expected?: RegExp): string[] {
-    return this.#all.filter((text) => expected === undefined || !expected.test(text));
-  }
-}
-
-/** What Chromium says, by itself, of requests to a process that is not there. */
+/** Chromium's own errors for requests to a process that is down. */
 export const LOST_CONNECTIONS = /^error: (Failed to load resource: net::ERR_|WebSocket connection to )/;
 
-/** A visitor's browser: with nothing stored, at home in English, in a window of this width. */
-export function visitor(browser: Browser, options: BrowserContextOptions = {}): Promise<BrowserContext> {
-  return browser.newContext({
+/** A new browser profile, by default in English on a desktop. */
+export async function visitor(
+  browser: Browser,
+  options: BrowserContextOptions = {},
+): Promise<BrowserContext> {
+  const context = await browser.newContext({
     locale: "en-US",
     viewport: { width: 1280, height: 900 },
     reducedMotion: "reduce",
     ...options,
   });
+  context.setDefaultTimeout(WAIT_MS);
+  return context;
 }

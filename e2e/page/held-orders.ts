@@ -5,9 +5,8 @@ interface Held {
 }
 
 /**
- * Lets so many orders of the page through and holds the others back, so that it is in the middle of sending them for
- * as long as a test needs. In the page itself: asking the test about each of 500 requests takes longer than sending
- * them.
+ * Sends the first orders of the page and holds the others until `releaseOrders`. Replaces `fetch` in the page, because
+ * routing each of 500 requests through the test takes longer than sending them.
  */
 export function holdOrders(page: Page, letThrough: number): Promise<unknown> {
   return page.addInitScript((most) => {

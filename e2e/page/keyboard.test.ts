@@ -1,14 +1,14 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { describePage, TEST_LIMIT_MS, useBench } from "./fixture.ts";
+import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 
 describePage("the page without a mouse", () => {
-  const bench = useBench();
+  const fixture = usePageFixture();
 
   test(
-    "an order can be placed with the keyboard alone, and the focus goes along",
+    "an order can be placed with the keyboard, and the focus follows",
     async () => {
-      const shop = await bench.visit();
+      const shop = await fixture.visit();
       await (await shop.open()).signIn("TYPIST");
       await shop.product("PRODUCT_006").waitFor();
       const focused = () =>
@@ -29,11 +29,11 @@ describePage("the page without a mouse", () => {
       await shop.page.keyboard.press("Enter");
       await eventually(
         async () => (await focused()) === "One Paper filters, 100 more",
-        "the focus on what took the button's place",
+        "the focus on the replacement of the button",
       );
       await tabTo(/^Place the order/);
       await shop.page.keyboard.press("Enter");
-      await shop.reaches("confirmed");
+      await shop.untilStatus("confirmed");
       expect(await focused()).toStartWith("Order");
       expect(await shop.page.getByRole("status").textContent()).toContain("confirmed");
       await shop.context.close();
@@ -42,9 +42,9 @@ describePage("the page without a mouse", () => {
   );
 
   test(
-    "the sign-in menu is left with Escape or by going on, and what takes its place has the focus",
+    "the sign-in menu closes with Escape and on blur; after a sign-in or sign-out its replacement has the focus",
     async () => {
-      const shop = await (await bench.visit()).open();
+      const shop = await (await fixture.visit()).open();
       const { page } = shop;
       const menu = page.locator("header details");
       const focused = () => page.evaluate(() => document.activeElement?.textContent);

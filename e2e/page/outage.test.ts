@@ -1,43 +1,43 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { LOST_CONNECTIONS } from "./browser.ts";
-import { describePage, TEST_LIMIT_MS, useBench } from "./fixture.ts";
+import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import type { Shop } from "./shop.ts";
 
 describePage("the page while parts of the store are down", () => {
-  const bench = useBench();
-  const { store } = bench;
+  const fixture = usePageFixture();
+  const { store } = fixture;
   let visitors = 0;
 
   async function newCustomer(): Promise<{ shop: Shop; id: string }> {
     const id = `PATIENT_${++visitors}`;
-    const shop = await (await bench.visit()).open();
+    const shop = await (await fixture.visit()).open();
     return { shop: await shop.signIn(id), id };
   }
   const ordersOf = async (id: string) => (await store.signIn(id)).orders();
 
   test(
-    "inventory stopped: pending, and the page says why; started: confirmed, without a reload",
+    "with inventory stopped an order stays pending with an explanation; after its start it is confirmed, without a reload",
     async () => {
       const { shop } = await newCustomer();
       await store.process("inventory").stop();
-      await shop.lamp("inventory", "stopped").waitFor();
+      await shop.processLight("inventory", "stopped").waitFor();
       await shop.add("PRODUCT_006");
       await shop.checkOut();
-      await shop.reaches("pending");
+      await shop.untilStatus("pending");
       await shop.page.locator(".status-text", { hasText: "inventory does not run just now" }).waitFor();
-      expect(await shop.page.locator(".lamps-text").textContent()).toContain("stay “pending”");
+      expect(await shop.page.locator(".process-status-text").textContent()).toContain("stay “pending”");
       await store.process("inventory").start();
-      await shop.reaches("confirmed");
-      await shop.lamp("inventory", "ready").waitFor();
-      expect(shop.complaints.list()).toEqual([]);
+      await shop.untilStatus("confirmed");
+      await shop.processLight("inventory", "ready").waitFor();
+      expect(shop.consoleMessages()).toEqual([]);
       await shop.context.close();
     },
     TEST_LIMIT_MS,
   );
 
   test(
-    "broker killed while the order is being placed: accepted, and confirmed once it is back",
+    "an order that is placed while the broker is killed is accepted, and confirmed after its restart",
     async () => {
       const { shop, id } = await newCustomer();
       await shop.page.route(
@@ -50,7 +50,7 @@ describePage("the page while parts of the store are down", () => {
       );
       await shop.add("PRODUCT_006", 2);
       const orderId = await shop.checkOut();
-      await shop.reaches("confirmed");
+      await shop.untilStatus("confirmed");
       expect(await ordersOf(id)).toMatchObject([{ orderId, status: "confirmed" }]);
       expect(store.process("broker").restarts).toBe(1);
       await store.process("broker").ready();
@@ -60,33 +60,33 @@ describePage("the page while parts of the store are down", () => {
   );
 
   test(
-    "gateway down: the page keeps the order, says so, and places it once when the gateway is back",
+    "while the gateway is down the page keeps the order, and places it once after its start",
     async () => {
       const { shop, id } = await newCustomer();
       await shop.page.setViewportSize({ width: 390, height: 844 });
       const top = () => shop.page.locator("main").evaluate((main) => main.getBoundingClientRect().top);
-      await shop.page.locator(".lamps-text", { hasText: "Everything runs." }).waitFor();
+      await shop.page.locator(".process-status-text", { hasText: "Everything runs." }).waitFor();
       const before = await top();
       await shop.add("PRODUCT_006");
       await shop.goTo("basket");
       await store.process("api-gateway").stop();
       const orderId = await shop.checkOut();
-      await shop.reaches("sending");
+      await shop.untilStatus("sending");
       await shop.page.getByText("The store did not answer").waitFor();
-      await shop.lamp("api-gateway", "stopped").waitFor();
-      // The longest sentence that there is, and nothing below it has moved.
+      await shop.processLight("api-gateway", "stopped").waitFor();
+      // The longest status text, and nothing below it has moved.
       expect(await top()).toBe(before);
       await store.process("api-gateway").start();
-      await shop.reaches("confirmed");
+      await shop.untilStatus("confirmed");
       expect(await ordersOf(id)).toMatchObject([{ orderId, status: "confirmed" }]);
-      expect(shop.complaints.list(LOST_CONNECTIONS)).toEqual([]);
+      expect(shop.consoleMessages(LOST_CONNECTIONS)).toEqual([]);
       await shop.context.close();
     },
     TEST_LIMIT_MS,
   );
 
   test(
-    "the live figures show what waits while the broker is down, and how long it took in the end",
+    "the figures show the backlog while the broker is down, and the time to confirmation after its start",
     async () => {
       const { shop } = await newCustomer();
       await shop.goTo("figures");
@@ -107,7 +107,7 @@ describePage("the page while parts of the store are down", () => {
       await shows("half of them within", /^\d+\.\d s$/);
       await shows("all groups", /^0$/);
       await shows("has waited", /^0 ms$/);
-      // A line begins with its second point.
+      // A path has a line from its second point on.
       await eventually(
         async () => (await shop.page.locator('.chart-line[d*="L"]').count()) === 6,
         "six lines",
@@ -118,15 +118,15 @@ describePage("the page while parts of the store are down", () => {
   );
 
   test(
-    "WebSocket cut: the page asks instead, and resumes behind what it has",
+    "without a WebSocket the page polls; the WebSocket resumes after the last received notification",
     async () => {
       const { shop, id } = await newCustomer();
       const sockets: string[] = [];
       shop.page.on("websocket", (socket) => sockets.push(socket.url()));
-      await shop.feed("live");
+      await shop.untilConnection("live");
       await shop.add("PRODUCT_006");
       await shop.checkOut();
-      await shop.reaches("confirmed");
+      await shop.untilStatus("confirmed");
       const customer = await store.signIn(id);
       const last = await eventually(async () => {
         const seqs = (await customer.notifications()).map(({ seq }) => seq);
@@ -134,13 +134,13 @@ describePage("the page while parts of the store are down", () => {
       }, "two notifications");
 
       await store.process("notification").stop();
-      await shop.feed("polling");
+      await shop.untilConnection("polling");
       await (await shop.goTo("")).add("PRODUCT_006", 2);
       await shop.checkOut();
-      await shop.reaches("confirmed");
+      await shop.untilStatus("confirmed");
 
       await store.process("notification").start();
-      await shop.feed("live");
+      await shop.untilConnection("live");
       expect(sockets.at(-1)).toEndWith(`/notifications?after=${last}`);
       const missed = (await customer.notifications(last)).length;
       const key = `store.seq.${id}.`;
@@ -150,8 +150,8 @@ describePage("the page while parts of the store are down", () => {
           return Number(localStorage.getItem(name));
         }, key);
         return stored === last + missed;
-      }, "the page to have what it missed");
-      expect(shop.complaints.list(LOST_CONNECTIONS)).toEqual([]);
+      }, "the page to have the missed notifications");
+      expect(shop.consoleMessages(LOST_CONNECTIONS)).toEqual([]);
       await shop.context.close();
     },
     TEST_LIMIT_MS,

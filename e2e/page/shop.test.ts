@@ -1,34 +1,34 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Route } from "playwright-core";
-import { describePage, TEST_LIMIT_MS, useBench } from "./fixture.ts";
+import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import type { Shop } from "./shop.ts";
 
-/** What the browser says by itself of an answer that says no, or that a test kept from it. */
+/** The browser's errors for refused and aborted requests. */
 const REFUSALS = /^error: Failed to load resource: (the server responded with a status of 40[14]|net::ERR_)/;
 
 describePage("the shop", () => {
-  const bench = useBench();
-  const { store } = bench;
+  const fixture = usePageFixture();
+  const { store } = fixture;
   let visitors = 0;
 
-  /** A customer nobody has been before, at the shelves. */
+  /** A new customer, signed in to the shop. */
   async function newCustomer(): Promise<{ shop: Shop; id: string }> {
     const id = `SHOPPER_${++visitors}`;
-    const shop = await (await bench.visit()).open();
+    const shop = await (await fixture.visit()).open();
     return { shop: await shop.signIn(id), id };
   }
   const ordersOf = async (id: string) => (await store.signIn(id)).orders();
 
   test(
-    "from the shelf to confirmed, without a reload",
+    "an order is confirmed without a reload",
     async () => {
       const { shop, id } = await newCustomer();
       const before = await shop.available("PRODUCT_009");
       await shop.add("PRODUCT_009", 2);
       expect(await shop.page.locator("[data-total]").textContent()).toBe("€37.00");
       const orderId = await shop.checkOut();
-      await shop.reaches("confirmed");
+      await shop.untilStatus("confirmed");
       await eventually(
         async () =>
           Bun.deepEquals(await shop.timeline(), [
@@ -37,28 +37,28 @@ describePage("the shop", () => {
             "StockReserved",
             "OrderConfirmed",
           ]),
-        "every message to be drawn",
+        "every message to be shown",
       );
       expect(await ordersOf(id)).toMatchObject([{ orderId, status: "confirmed", total: { amount: 3700 } }]);
       await shop.goTo("");
       await eventually(
         async () => (await shop.available("PRODUCT_009")) === before - 2,
-        "the shelf to show it",
+        "the shop to show the new stock",
       );
-      expect(shop.complaints.list()).toEqual([]);
+      expect(shop.consoleMessages()).toEqual([]);
       await shop.context.close();
     },
     TEST_LIMIT_MS,
   );
 
   test(
-    "a double click, and the same basket sent from two tabs at once: one order",
+    "a double click in two tabs with the same basket places one order",
     async () => {
       const { shop, id } = await newCustomer();
       await shop.add("PRODUCT_006", 3);
       const other = await shop.otherTab();
       for (const tab of [shop, other]) {
-        // Neither hears of anything that the other does, as when both are clicked at the same moment.
+        // The tabs do not see each other's changes, as in a simultaneous click.
         await tab.page.addInitScript(() => {
           window.addEventListener("storage", (event) => event.stopImmediatePropagation(), true);
           const stored = { ...localStorage };
@@ -69,7 +69,7 @@ describePage("the shop", () => {
       await other.open();
       await Promise.all([shop.placeButton.dblclick(), other.placeButton.dblclick()]);
       expect(await other.orderShown()).toBe(await shop.orderShown());
-      await Promise.all([shop.reaches("confirmed"), other.reaches("confirmed")]);
+      await Promise.all([shop.untilStatus("confirmed"), other.untilStatus("confirmed")]);
       expect(await ordersOf(id)).toMatchObject([{ items: [{ productId: "PRODUCT_006", quantity: 3 }] }]);
       await shop.context.close();
     },
@@ -80,7 +80,7 @@ describePage("the shop", () => {
     ["request", false],
     ["answer", true],
   ])(
-    "a reload while the order is on its way, and its %s is lost: it is placed once, and followed further",
+    "after a reload during the request, with a lost %s, the order is placed once and followed",
     async (_, arrives) => {
       const { shop, id } = await newCustomer();
       await shop.add("PRODUCT_006");
@@ -93,17 +93,17 @@ describePage("the shop", () => {
       const orderId = await shop.checkOut();
       await lost.promise;
       await shop.page.reload();
-      await shop.reaches("confirmed");
+      await shop.untilStatus("confirmed");
       expect(await shop.orderShown()).toBe(orderId);
       expect(await ordersOf(id)).toMatchObject([{ orderId, status: "confirmed" }]);
-      expect(shop.complaints.list(REFUSALS)).toEqual([]);
+      expect(shop.consoleMessages(REFUSALS)).toEqual([]);
       await shop.context.close();
     },
     TEST_LIMIT_MS,
   );
 
   test(
-    "the basket outlives a reload",
+    "the basket survives a reload",
     async () => {
       const { shop } = await newCustomer();
       await shop.add("PRODUCT_002", 4);
@@ -116,12 +116,12 @@ describePage("the shop", () => {
   );
 
   test(
-    "after signing out nothing of the other customer is to be seen",
+    "after a sign-out nothing of the customer is shown",
     async () => {
       const { shop, id } = await newCustomer();
       await shop.add("PRODUCT_006");
       const orderId = await shop.checkOut();
-      await shop.reaches("confirmed");
+      await shop.untilStatus("confirmed");
       await (await shop.goTo("")).add("PRODUCT_009", 7);
       await shop.signOut();
       const nothing = async () => {
@@ -141,17 +141,17 @@ describePage("the shop", () => {
       expect(await shop.page.locator(".timeline").count()).toBe(0);
       await (await shop.goTo("")).add("PRODUCT_002");
       await shop.checkOut();
-      await shop.reaches("confirmed");
+      await shop.untilStatus("confirmed");
       await (await shop.goTo("orders")).page.locator(".order-row").waitFor();
       await nothing();
-      expect(shop.complaints.list(REFUSALS)).toEqual([]);
+      expect(shop.consoleMessages(REFUSALS)).toEqual([]);
       await shop.context.close();
     },
     TEST_LIMIT_MS,
   );
 
   test(
-    "a session of a store that was started from empty data since has ended",
+    "a session ends when the store was started from empty data",
     async () => {
       const { shop, id } = await newCustomer();
       await shop.page.evaluate(() => {
@@ -160,21 +160,21 @@ describePage("the shop", () => {
       });
       await shop.page.reload();
       await shop.page.getByRole("button", { name: `Sign in again as ${id}` }).click();
-      await shop.feed("live");
+      await shop.untilConnection("live");
       await shop.context.close();
     },
     TEST_LIMIT_MS,
   );
 
   test(
-    "a session that runs out says so, keeps the basket and goes on after signing in again",
+    "an expired session keeps the basket, and the order continues after the next sign-in",
     async () => {
       const { shop, id } = await newCustomer();
       await shop.add("PRODUCT_006", 2);
       await shop.page.route("**/orders", (route) => route.fulfill({ status: 401, json: {} }), { times: 1 });
       const orderId = await shop.checkOut();
       await shop.page.getByRole("button", { name: `Sign in again as ${id}` }).click();
-      await shop.reaches("confirmed");
+      await shop.untilStatus("confirmed");
       expect(await ordersOf(id)).toMatchObject([{ orderId }]);
       await shop.context.close();
     },

@@ -1,20 +1,34 @@
 import type { BrowserContext, Locator, Page } from "playwright-core";
 import type { Status } from "../support/answers.ts";
-import type { Complaints } from "./browser.ts";
 
-export type View = "" | "basket" | "orders" | "counter" | "figures" | "tour" | `orders/${string}`;
+export type View = "" | "basket" | "orders" | "admin" | "figures" | "tour" | `orders/${string}`;
 
-/** The page as somebody uses it: by what is written on it. */
+/** The page, operated as its users do: by its texts and roles. */
 export class Shop {
+  /** @param messages receives the errors and warnings of the page */
   constructor(
-    readonly context: BrowserContext,
     readonly page: Page,
-    readonly complaints: Complaints,
-  ) {}
+    private readonly messages: string[] = [],
+  ) {
+    page.on("console", (message) => {
+      const type = message.type();
+      if (type === "error" || type === "warning") messages.push(`${type}: ${message.text()}`);
+    });
+    page.on("pageerror", (error) => messages.push(`uncaught: ${error.message}`));
+  }
+
+  get context(): BrowserContext {
+    return this.page.context();
+  }
 
   /** The same visitor's page in another tab. */
   async otherTab(): Promise<Shop> {
-    return new Shop(this.context, await this.context.newPage(), this.complaints);
+    return new Shop(await this.context.newPage(), this.messages);
+  }
+
+  /** The errors and warnings in all tabs of the visitor, without the expected ones. */
+  consoleMessages(expected?: RegExp): string[] {
+    return this.messages.filter((text) => expected === undefined || !expected.test(text));
   }
 
   async open(view: View = ""): Promise<this> {
@@ -23,7 +37,7 @@ export class Shop {
     return this;
   }
 
-  /** Goes to a view as its links do, without loading the page anew. */
+  /** Goes to a view without a reload, as the links do. */
   async goTo(view: View): Promise<this> {
     await this.page.evaluate((hash) => {
       window.location.hash = hash;
@@ -50,7 +64,7 @@ export class Shop {
     return this.page.locator(`[data-product="${productId}"]`);
   }
 
-  /** What the shop says that there is of a product. */
+  /** The shown stock of a product. */
   async available(productId: string): Promise<number> {
     return Number(await this.product(productId).locator("[data-available]").getAttribute("data-available"));
   }
@@ -70,39 +84,39 @@ export class Shop {
     return this.page.getByRole("button", { name: "Place the order" });
   }
 
-  /** Places what is in the basket; resolves to the number that the page gave the order. */
+  /** Places the basket. @returns the order's id */
   async checkOut(): Promise<string> {
     await this.placeButton.click();
     return this.orderShown();
   }
 
-  /** The number of the order that is shown. */
+  /** The id of the shown order. */
   async orderShown(): Promise<string> {
     await this.page.waitForURL(/#\/orders\/[\w-]+$/);
     return this.page.url().replace(/^.*\//, "");
   }
 
-  /** Waits until the order that is shown has a status. */
-  async reaches(status: Status | "sending" | "refused"): Promise<void> {
+  /** Waits until the shown order has the status. */
+  async untilStatus(status: Status | "sending" | "refused"): Promise<void> {
     await this.page.locator(`.status-card[data-status="${status}"]`).waitFor();
   }
 
-  /** Waits until the news comes in this way. */
-  async feed(state: "live" | "polling"): Promise<void> {
-    await this.page.locator(`[data-feed="${state}"]`).waitFor();
+  /** Waits until the page receives notifications in this way. */
+  async untilConnection(state: "live" | "polling"): Promise<void> {
+    await this.page.locator(`[data-connection="${state}"]`).waitFor();
   }
 
-  /** The names of the messages on the way of the order that is shown. */
+  /** The names of the messages in the timeline of the shown order. */
   timeline(): Promise<string[]> {
     return this.page.locator(".timeline .step-head strong").allTextContents();
   }
 
-  lamp(process: string, state: string): Locator {
-    return this.page.locator(`.lamp[data-process="${process}"][data-state="${state}"]`);
+  processLight(process: string, state: string): Locator {
+    return this.page.locator(`.process-light[data-process="${process}"][data-state="${state}"]`);
   }
 }
 
-/** Has the page believe that it was served where there is no supervisor, as in production. */
+/** Removes the supervisor from the settings of the page, as in production. */
 export function withoutSupervisor(page: Page): Promise<unknown> {
   return page.addInitScript(() => {
     const observer = new MutationObserver(() => {

@@ -1,29 +1,29 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { describePage, TEST_LIMIT_MS, useBench } from "./fixture.ts";
+import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 
-describePage("orders that wait, are called off, or are not taken", () => {
-  const bench = useBench();
-  const { store } = bench;
+describePage("backordered, cancelled and refused orders", () => {
+  const fixture = usePageFixture();
+  const { store } = fixture;
 
   test(
-    "sold out: it waits and says for what; restocked at the counter: confirmed, without a reload",
+    "a backordered order shows its shortage, and is confirmed after a restock, without a reload",
     async () => {
-      const shop = await (await bench.visit()).open();
+      const shop = await (await fixture.visit()).open();
       await shop.signIn("WAITER");
       const calendar = shop.product("PRODUCT_012");
       expect(await calendar.locator(".stock").textContent()).toBe("Sold out");
       await shop.add("PRODUCT_012", 3);
       const orderId = await shop.checkOut();
-      await shop.reaches("backordered");
+      await shop.untilStatus("backordered");
       await shop.page.locator(".status-text", { hasText: "It waits for 3 × Last year's calendar" }).waitFor();
 
-      const counter = await (await shop.otherTab()).open("counter");
-      const row = counter.page.locator('[data-stock="PRODUCT_012"]');
+      const admin = await (await shop.otherTab()).open("admin");
+      const row = admin.page.locator('[data-stock="PRODUCT_012"]');
       await row.getByRole("spinbutton").fill("5");
       await row.getByRole("button", { name: "Restock" }).click();
       await row.getByText("5 more asked for.").waitFor();
-      await shop.reaches("confirmed");
+      await shop.untilStatus("confirmed");
       await eventually(
         async () =>
           Bun.deepEquals(await shop.timeline(), [
@@ -34,7 +34,7 @@ describePage("orders that wait, are called off, or are not taken", () => {
             "StockReserved",
             "OrderConfirmed",
           ]),
-        "the whole way to be drawn",
+        "every message to be shown",
       );
       const customer = await store.signIn("WAITER");
       await eventually(
@@ -44,51 +44,51 @@ describePage("orders that wait, are called off, or are not taken", () => {
             "order.waiting",
             "order.confirmed",
           ]),
-        "its news",
+        "its notifications",
       );
       expect(await store.stock("PRODUCT_012")).toMatchObject({ onHand: 5, reserved: 3, available: 2 });
-      expect(shop.complaints.list()).toEqual([]);
+      expect(shop.consoleMessages()).toEqual([]);
       await shop.context.close();
     },
     TEST_LIMIT_MS,
   );
 
   test(
-    "a waiting order is called off, and a confirmed one too: its goods are back on the shelf",
+    "a waiting and a confirmed order can be cancelled; the stock is released",
     async () => {
-      const shop = await (await bench.visit()).open();
+      const shop = await (await fixture.visit()).open();
       await shop.signIn("CANCELLER");
       const cancel = () => shop.page.getByRole("button", { name: "Cancel this order" }).click();
       await shop.add("PRODUCT_005", 99);
       await shop.checkOut();
-      await shop.reaches("backordered");
+      await shop.untilStatus("backordered");
       await cancel();
-      await shop.reaches("cancelled");
+      await shop.untilStatus("cancelled");
       await shop.page.locator(".status-text", { hasText: "It was called off: you asked for it." }).waitFor();
 
       await (await shop.goTo("")).add("PRODUCT_005", 2);
       await shop.checkOut();
-      await shop.reaches("confirmed");
+      await shop.untilStatus("confirmed");
       expect(await store.stock("PRODUCT_005")).toMatchObject({ reserved: 2, available: 2 });
       await cancel();
-      await shop.reaches("cancelled");
+      await shop.untilStatus("cancelled");
       await eventually(
         async () => (await store.stock("PRODUCT_005")).available === 4,
-        "the goods to be back",
+        "the stock to be released",
       );
       expect(await shop.page.getByRole("button", { name: "Cancel this order" }).count()).toBe(0);
       await shop.goTo("");
-      await eventually(async () => (await shop.available("PRODUCT_005")) === 4, "the shelf to show it");
-      expect(shop.complaints.list()).toEqual([]);
+      await eventually(async () => (await shop.available("PRODUCT_005")) === 4, "the shop to show the stock");
+      expect(shop.consoleMessages()).toEqual([]);
       await shop.context.close();
     },
     TEST_LIMIT_MS,
   );
 
   test(
-    "an order that is not taken says why, and what was in it is in the basket again",
+    "a refused order shows the reason, and its lines are in the basket again",
     async () => {
-      const shop = await (await bench.visit()).open();
+      const shop = await (await fixture.visit()).open();
       await shop.signIn("REFUSED");
       await shop.add("PRODUCT_006", 2);
       const problem = {
@@ -98,11 +98,11 @@ describePage("orders that wait, are called off, or are not taken", () => {
       const refuse = { status: 422, contentType: "application/problem+json", body: JSON.stringify(problem) };
       await shop.page.route("**/orders", (route) => route.fulfill(refuse), { times: 1 });
       await shop.checkOut();
-      await shop.reaches("refused");
+      await shop.untilStatus("refused");
       await shop.page.getByRole("alert").getByText("The order cannot be placed as it is.").waitFor();
       await shop.page.getByRole("link", { name: "the basket", exact: true }).click();
       await shop.checkOut();
-      await shop.reaches("confirmed");
+      await shop.untilStatus("confirmed");
       expect(await (await store.signIn("REFUSED")).orders()).toMatchObject([
         { items: [{ productId: "PRODUCT_006", quantity: 2 }] },
       ]);

@@ -1,19 +1,19 @@
 import { expect, test } from "bun:test";
 import { LOST_CONNECTIONS } from "./browser.ts";
-import { describePage, useBench } from "./fixture.ts";
+import { describePage, usePageFixture } from "./fixture.ts";
 
 /** Each promise stops and starts several processes. */
 const LIMIT_MS = 180_000;
 
 describePage("the tour", () => {
-  const bench = useBench();
+  const fixture = usePageFixture();
 
-  /** Somebody who has ordered far more of the scarcest than there is stands in line before whoever comes now. */
-  async function waitInFront(): Promise<void> {
-    const products = await bench.store.products();
+  /** Places an earlier backordered order for the scarcest product. */
+  async function placeEarlierOrder(): Promise<void> {
+    const products = await fixture.store.products();
     const [scarcest] = products.sort((one, other) => one.available - other.available);
-    const customer = await bench.store.signIn("IN_FRONT");
-    const order = { orderId: "IN_FRONT", items: [{ productId: scarcest?.productId ?? "", quantity: 400 }] };
+    const customer = await fixture.store.signIn("EARLIER");
+    const order = { orderId: "EARLIER", items: [{ productId: scarcest?.productId ?? "", quantity: 400 }] };
     await customer.place(order);
     await customer.until(order.orderId, "backordered");
   }
@@ -31,23 +31,23 @@ describePage("the tour", () => {
     [
       6,
       "Stop the inventory, then the rest",
-      /With one part left of five, orders were taken: now “confirmed” and “confirmed”/,
+      /With one part left of 5, orders were taken: now “confirmed” and “confirmed”/,
     ],
   ])(
     "promise %d: %s",
     async (number, button, verdict) => {
-      if (number === 5) await waitInFront();
-      const shop = await (await bench.visit()).open("tour");
+      if (number === 5) await placeEarlierOrder();
+      const shop = await (await fixture.visit()).open("tour");
       const promise = shop.page.locator(`[data-promise="${number}"]`);
       await promise.getByRole("button", { name: button }).click();
       const text = await promise.locator(".verdict").textContent({ timeout: LIMIT_MS });
       expect(text).toMatch(verdict);
       expect(await promise.locator(".tour-failed").count()).toBe(0);
-      // Whatever was broken is whole again.
-      await shop.page.locator(".lamps-text", { hasText: "Everything runs." }).waitFor();
+      // Every process runs again.
+      await shop.page.locator(".process-status-text", { hasText: "Everything runs." }).waitFor();
       const source = await promise.getByRole("link", { name: "Read its test" }).getAttribute("href");
       expect(await (await fetch(source ?? "")).text()).toContain("test(");
-      expect(shop.complaints.list(LOST_CONNECTIONS)).toEqual([]);
+      expect(shop.consoleMessages(LOST_CONNECTIONS)).toEqual([]);
       await shop.context.close();
     },
     LIMIT_MS,

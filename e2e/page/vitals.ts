@@ -1,6 +1,6 @@
 import type { Page } from "playwright-core";
 
-/** What went over the wire while something was done: bytes as they were sent, headers included. */
+/** The transferred bytes, headers included, and the content encodings during `work`. */
 export async function transferred(
   page: Page,
   work: () => Promise<void>,
@@ -27,7 +27,7 @@ interface Shifts {
   shifts: number;
 }
 
-/** From now on counts what moves without anybody having done anything (Layout Instability API). */
+/** Records layout shifts without user input from the next load on (Layout Instability API). */
 export async function recordShifts(page: Page): Promise<void> {
   await page.addInitScript(() => {
     const counted = window as unknown as Shifts;

@@ -16,11 +16,7 @@ const store = ["services/registry.ts", "services/*", "redpanda", "redpanda/embed
 export const layers: readonly Layer[] = [
   { path: "scripts", imports: ["e2e", "services/supervisor", ...store] },
   { path: "e2e", imports: ["services/supervisor", ...store] },
-  {
-    path: "services/web",
-    imports: ["shared/contracts"],
-    types: ["services/supervisor", "services/api-gateway"],
-  },
+  { path: "services/web", imports: ["shared/contracts"], types: ["services/supervisor"] },
   {
     path: "services/supervisor",
     imports: ["services/registry.ts", "redpanda", ...shared],

@@ -26,7 +26,7 @@ export const inOrder: TourPromise = {
     await step("Place that order: its message waits behind the unreadable one", async () => {
       await scenario.place([line], orderId);
       await until("the order's message to wait", async () =>
-        (await deadLettersOf(orderId)).some(({ reason }) => reason === "behind"),
+        (await deadLettersOf(orderId)).some(({ reason }) => reason === "blocked"),
       );
     });
     await step("Place another order: it goes straight through", async () => {

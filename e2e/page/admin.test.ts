@@ -2,16 +2,16 @@ import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Locator } from "playwright-core";
 import { seriousFindings } from "./accessibility.ts";
-import { describePage, TEST_LIMIT_MS, useBench } from "./fixture.ts";
+import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import { holdOrders, releaseOrders } from "./held-orders.ts";
 import type { Shop } from "./shop.ts";
 
-/** What the browser says by itself when the supervisor answers that the broker does not. */
-const BROKER_AWAY = /^error: Failed to load resource: the server responded with a status of 503/;
+/** The browser's error for the supervisor's answer while the broker is down. */
+const BROKER_DOWN = /^error: Failed to load resource: the server responded with a status of 503/;
 
-describePage("behind the counter", () => {
-  const bench = useBench();
-  const { store } = bench;
+describePage("the admin panel", () => {
+  const fixture = usePageFixture();
+  const { store } = fixture;
 
   const card = (shop: Shop, name: string, state: string): Locator =>
     shop.page.locator(`.process[data-process="${name}"][data-state="${state}"]`);
@@ -19,40 +19,42 @@ describePage("behind the counter", () => {
   const count = async (locator: Locator) => Number((await locator.textContent())?.replace(/\D/g, ""));
 
   test(
-    "every process can be stopped, started, killed and paused, and the lights show it",
+    "every process can be stopped, started, killed and paused, and the status shows it",
     async () => {
-      const shop = await (await bench.visit()).open("counter");
+      const shop = await (await fixture.visit()).open("admin");
       await press(shop, "Stop notification");
       await card(shop, "notification", "stopped").waitFor();
-      await shop.lamp("notification", "stopped").waitFor();
-      expect(await shop.page.locator(".lamps-text").textContent()).toContain("notification is stopped");
+      await shop.processLight("notification", "stopped").waitFor();
+      expect(await shop.page.locator(".process-status-text").textContent()).toContain(
+        "notification is stopped",
+      );
       await press(shop, "Start notification");
       await card(shop, "notification", "ready").waitFor();
-      // Of all processes the one that is back soonest: a service waits until the group has given its dead self up.
+      // The broker restarts fastest: a service waits until its consumer group has removed the dead member.
       await press(shop, "Kill broker");
       await card(shop, "broker", "ready").getByText("1 restart").waitFor();
       await press(shop, "Pause inventory");
-      await shop.lamp("inventory", "paused").waitFor();
+      await shop.processLight("inventory", "paused").waitFor();
       await press(shop, "Resume inventory");
       await card(shop, "inventory", "ready").waitFor();
-      await shop.lamp("inventory", "ready").waitFor();
-      expect(shop.complaints.list(BROKER_AWAY)).toEqual([]);
+      await shop.processLight("inventory", "ready").waitFor();
+      expect(shop.consoleMessages(BROKER_DOWN)).toEqual([]);
       await shop.context.close();
     },
     TEST_LIMIT_MS,
   );
 
   test(
-    "deliver twice: the copies are dropped, and are seen in the topics",
+    "deliver twice: the duplicates are dropped, and the topics show them",
     async () => {
-      const shop = await (await bench.visit()).open();
+      const shop = await (await fixture.visit()).open();
       await (await shop.signIn("TWICE")).add("PRODUCT_006");
       const orderId = await shop.checkOut();
-      await shop.reaches("confirmed");
-      await shop.goTo("counter");
+      await shop.untilStatus("confirmed");
+      await shop.goTo("admin");
       await press(shop, `Deliver ${orderId} twice`);
       await shop.page.locator(".outcome", { hasText: "4 messages published again" }).waitFor();
-      const duplicates = (name: string) => count(shop.page.locator(`[data-mail="${name}"] td`).nth(4));
+      const duplicates = (name: string) => count(shop.page.locator(`[data-outbox="${name}"] td`).nth(4));
       await eventually(async () => (await duplicates("order")) >= 2, "the copies to be dropped");
 
       const topic = shop.page.locator('[data-topic="order.events"]');
@@ -63,65 +65,65 @@ describePage("behind the counter", () => {
       );
       await shop.goTo(`orders/${orderId}`);
       await shop.page.locator('[data-type="store.order.placed.v1"]', { hasText: "delivered 2 ×" }).waitFor();
-      await shop.reaches("confirmed");
+      await shop.untilStatus("confirmed");
       expect((await (await store.signIn("TWICE")).notifications()).length).toBe(2);
-      expect(shop.complaints.list()).toEqual([]);
+      expect(shop.consoleMessages()).toEqual([]);
       await shop.context.close();
     },
     TEST_LIMIT_MS,
   );
 
   test(
-    "a dead letter is shown, edited and replayed",
+    "a dead letter can be shown, edited and replayed",
     async () => {
-      const shop = await (await bench.visit()).open("counter");
+      const shop = await (await fixture.visit()).open("admin");
       const good = {
         specversion: "1.0",
         id: Bun.randomUUIDv7(),
         source: "test",
         type: "store.order.place.v1",
-        subject: "MENDED",
+        subject: "EDITED",
         time: new Date().toISOString(),
         datacontenttype: "application/json",
         correlationid: "test",
         causationid: "test",
         data: {
-          orderId: "MENDED",
-          customerId: "MENDER",
+          orderId: "EDITED",
+          customerId: "EDITOR",
           items: [{ productId: "PRODUCT_006", quantity: 1, unitPrice: { amount: 650, currency: "EUR" } }],
           total: { amount: 650, currency: "EUR" },
         },
       };
       const broken = JSON.stringify({ ...good, data: { ...good.data, customerId: 7 } });
       await store.records.write([
-        { topic: "order.commands", key: Buffer.from("MENDED"), value: Buffer.from(broken) },
+        { topic: "order.commands", key: Buffer.from("EDITED"), value: Buffer.from(broken) },
       ]);
-      const letter = shop.page.locator("[data-letter]", { hasText: "MENDED" });
-      await letter.locator("summary").click();
-      await letter.getByText("/customerId").first().waitFor();
-      const message = letter.getByLabel("The message");
+      const deadLetter = shop.page.locator("[data-dead-letter]", { hasText: "EDITED" });
+      await deadLetter.locator("summary").click();
+      await deadLetter.getByText("/customerId").first().waitFor();
+      const message = deadLetter.getByLabel("The message");
       expect(await seriousFindings(shop.page)).toEqual([]);
       expect(JSON.parse(await message.inputValue())).toMatchObject({ data: { customerId: 7 } });
-      await letter.getByRole("button", { name: "Replay" }).click();
-      await letter.getByText("failed:").waitFor();
+      await deadLetter.getByRole("button", { name: "Replay" }).click();
+      await deadLetter.getByText("failed:").waitFor();
       await message.fill(JSON.stringify(good));
-      await letter.getByRole("button", { name: "Save the edit" }).click();
-      await letter.getByText("Kept beside what came").waitFor();
-      await letter.getByRole("button", { name: "Replay" }).click();
-      await letter.waitFor({ state: "detached" });
-      expect(await (await store.signIn("MENDER")).until("MENDED", "confirmed")).toMatchObject({
-        customerId: "MENDER",
+      await deadLetter.getByRole("button", { name: "Save the edit" }).click();
+      await deadLetter.getByText("Kept beside what came").waitFor();
+      await deadLetter.getByRole("button", { name: "Replay" }).click();
+      await deadLetter.waitFor({ state: "detached" });
+      expect(await (await store.signIn("EDITOR")).until("EDITED", "confirmed")).toMatchObject({
+        customerId: "EDITOR",
       });
-      expect(shop.complaints.list()).toEqual([]);
+      expect(shop.consoleMessages()).toEqual([]);
       await shop.context.close();
     },
     TEST_LIMIT_MS,
   );
 
   test(
-    "while 500 orders arrive the page answers, and holds only what is seen",
+    "the page stays responsive during 500 orders, and renders only the visible rows",
     async () => {
-      const shop = await bench.visit();
+      const shop = await fixture.visit();
       await holdOrders(shop.page, 250);
       await (await shop.open()).signIn("CROWD");
       await shop.goTo("figures");
@@ -168,13 +170,13 @@ describePage("behind the counter", () => {
       await shop.page
         .locator("[data-totals]", { hasText: "500 orders accepted" })
         .waitFor({ state: "attached" });
-      // After a reload they are asked for page by page.
+      // After a reload they are loaded page by page.
       await (await shop.goTo("orders")).page.reload();
       for (const orders of ["50 orders", "100 orders"]) {
         await eventually(async () => (await listed()) === orders, orders);
         await press(shop, "Show older orders");
       }
-      expect(shop.complaints.list()).toEqual([]);
+      expect(shop.consoleMessages()).toEqual([]);
       await shop.context.close();
     },
     TEST_LIMIT_MS,

@@ -1,4 +1,4 @@
-import { closed } from "@distributed-messaging/messaging";
+import { closed } from "@distributed-messaging/messaging/contract";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 
 /** Identifiers that people choose: safe in a URL, in a log line and as a partition key. */

@@ -1,5 +1,4 @@
-import { closed } from "@distributed-messaging/messaging";
-import { define } from "@distributed-messaging/messaging/contract";
+import { closed, define } from "@distributed-messaging/messaging/contract";
 import { Type } from "@sinclair/typebox";
 import { topics } from "./topics.ts";
 

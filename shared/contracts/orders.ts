@@ -1,5 +1,4 @@
-import { closed } from "@distributed-messaging/messaging";
-import { define } from "@distributed-messaging/messaging/contract";
+import { closed, define } from "@distributed-messaging/messaging/contract";
 import { type Static, Type } from "@sinclair/typebox";
 import { CustomerId, lines, Money, OrderId, PricedLine, Reason, Revision, Shortage } from "./common.ts";
 import { topics } from "./topics.ts";

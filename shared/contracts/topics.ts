@@ -1,4 +1,4 @@
-import type { Topic } from "@distributed-messaging/messaging";
+import type { Topic } from "@distributed-messaging/messaging/contract";
 
 /*
  * The topics on which the services send messages, with their configuration. Beside these there is one topic of dead

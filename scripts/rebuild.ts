@@ -1,4 +1,4 @@
-import type { ShownRebuild } from "@distributed-messaging/service/admin/rebuild";
+import type { ShownRebuild } from "@distributed-messaging/service/rebuild";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { urlOf } from "@distributed-messaging/supervisor/store";

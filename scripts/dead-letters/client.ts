@@ -1,8 +1,4 @@
-import type {
-  shownDetails,
-  shownResult,
-  shownSummary,
-} from "@distributed-messaging/service/admin/dead-letter-views";
+import type { shownDetails, shownResult, shownSummary } from "@distributed-messaging/service/dead-letters";
 import type { ServiceName } from "@distributed-messaging/services/registry";
 import { expectAnswer, request } from "../command/client.ts";
 

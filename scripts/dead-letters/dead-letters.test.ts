@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { DeadLetterBench, letter, tokenOf } from "@distributed-messaging/service/admin/dead-letter-fixture";
+import { DeadLetterBench, letter, tokenOf } from "../../shared/service/admin/dead-letter-fixture.ts";
 import { UsageError } from "../command/command.ts";
 import { StoreSettings } from "../testing/store-process.ts";
 import { readArguments } from "./args.ts";

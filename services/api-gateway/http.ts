@@ -11,8 +11,7 @@ import {
 } from "@distributed-messaging/contracts";
 import { closed, type Messaging, type Transaction } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
-import { IntegerParam } from "@distributed-messaging/service/http/app";
-import { write } from "@distributed-messaging/service/http/write";
+import { IntegerParam, write } from "@distributed-messaging/service/http";
 import { authenticate, requireAdmin } from "@distributed-messaging/service/identity";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";

@@ -6,7 +6,7 @@ import {
   StockChanged,
   StockReserved,
 } from "@distributed-messaging/contracts";
-import { ServiceFixture } from "@distributed-messaging/service/service-fixture";
+import { ServiceFixture } from "@distributed-messaging/service/testing";
 import { changeProduct } from "./handlers.ts";
 import { service } from "./service.ts";
 

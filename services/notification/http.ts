@@ -1,5 +1,5 @@
 import { closed } from "@distributed-messaging/messaging";
-import { IntegerParam } from "@distributed-messaging/service/http/app";
+import { IntegerParam } from "@distributed-messaging/service/http";
 import { acceptSubprotocol, authenticate, type TokenVerifier } from "@distributed-messaging/service/identity";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";

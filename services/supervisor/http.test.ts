@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import type { Listening } from "@distributed-messaging/service/http/app";
+import type { Listening } from "@distributed-messaging/service/http";
 import { serveSupervisor } from "./http.ts";
 import { freePorts } from "./ports.ts";
 import { Supervisor } from "./supervisor.ts";

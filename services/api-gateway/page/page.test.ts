@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
-import { createHttpApp } from "@distributed-messaging/service/http/app";
+import { createHttpApp } from "@distributed-messaging/service/http";
 import { createLogger } from "@distributed-messaging/service/log";
-import { createMetrics } from "@distributed-messaging/service/telemetry/metrics";
+import { createMetrics } from "@distributed-messaging/service/metrics";
 import { contentSecurityPolicy, pageRoutes, preferredEncoding } from "./page.ts";
 
 const settings = { notificationPort: 8903, supervisorPort: 8909, demoSignIn: true };

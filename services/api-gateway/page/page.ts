@@ -1,4 +1,4 @@
-import { HttpProblem } from "@distributed-messaging/service/http/app";
+import { HttpProblem } from "@distributed-messaging/service/http";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { bundlePage, type Encoding, type Page, type PageFile } from "./bundle.ts";

@@ -1,5 +1,5 @@
 import type { Role } from "@distributed-messaging/service/identity";
-import { ServiceFixture } from "@distributed-messaging/service/service-fixture";
+import { ServiceFixture } from "@distributed-messaging/service/testing";
 import { gatewayRoutes } from "../http.ts";
 import { service } from "../service.ts";
 

@@ -1,6 +1,6 @@
 import { SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
 import { generateSigningKey, issueToken, type Role } from "@distributed-messaging/service/identity";
-import { ServiceFixture } from "@distributed-messaging/service/service-fixture";
+import { ServiceFixture } from "@distributed-messaging/service/testing";
 import { notificationRoutes } from "../http.ts";
 import { service } from "../service.ts";
 

@@ -1,4 +1,4 @@
-import { ServiceFixture } from "@distributed-messaging/service/service-fixture";
+import { ServiceFixture } from "@distributed-messaging/service/testing";
 import { service } from "../service.ts";
 
 export const BACKORDER_TTL_MS = 60_000;

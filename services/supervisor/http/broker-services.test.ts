@@ -6,7 +6,7 @@ import { type Broker, startBroker } from "@distributed-messaging/embedded-broker
 import { silentLogger } from "@distributed-messaging/messaging";
 import { KafkaInspector } from "@distributed-messaging/messaging/kafka";
 import { provision } from "@distributed-messaging/redpanda/provision";
-import type { Listening } from "@distributed-messaging/service/http/app";
+import type { Listening } from "@distributed-messaging/service/http";
 import { services, storeTopics } from "@distributed-messaging/services/registry";
 import { serveSupervisor } from "../http.ts";
 import { freePorts } from "../ports.ts";

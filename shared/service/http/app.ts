@@ -16,6 +16,7 @@ export { MAX_BODY_BYTES } from "./json-body.ts";
 export { IntegerParam } from "./params.ts";
 export { HttpProblem, type Problem } from "./problem.ts";
 export { type Listening, listen } from "./server.ts";
+export { write } from "./write.ts";
 
 export interface HttpAppOptions {
   /** The service's name, `order`. */

@@ -2,14 +2,14 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { OrderPlaced } from "@distributed-messaging/contracts";
-import { migrate, openDatabase, systemRuntime, type Transaction } from "@distributed-messaging/messaging";
 import {
-  Inbox,
-  kitMigrations,
-  Outbox,
-  TimerStore,
-  UnitOfWork,
-} from "@distributed-messaging/messaging/internal";
+  Messaging,
+  openDatabase,
+  silentLogger,
+  systemRuntime,
+  type Transaction,
+} from "@distributed-messaging/messaging";
+import { MemoryBroker } from "@distributed-messaging/messaging/memory";
 import { type Figure, perSecond, report } from "./measure.ts";
 
 const DURATION_MS = 1_500;
@@ -19,20 +19,24 @@ export async function benchUnitOfWork(): Promise<void> {
   const path = join(tmpdir(), `bench-${crypto.randomUUID()}.sqlite`);
   const database = openDatabase(path);
   try {
-    migrate(database, "messaging", kitMigrations);
-    const inbox = new Inbox(database);
-    const outbox = new Outbox(database);
-    const timers = new TimerStore(database);
-    const unitOfWork = new UnitOfWork({
+    // Not started: nothing is consumed or sent.
+    const messaging = new Messaging({
+      service: OrderPlaced.source,
       database,
-      outbox,
-      timers,
-      source: OrderPlaced.source,
+      transport: new MemoryBroker([], systemRuntime),
+      definitions: [],
+      handlers: [],
+      deadLetterTopic: "dead-letters",
       runtime: systemRuntime,
+      log: silentLogger,
     });
+    const { unitOfWork } = messaging;
+    const claim = database.sql.prepare(
+      "INSERT INTO inbox (consumer, message_id, handled_at) VALUES ('bench', ?, ?) ON CONFLICT DO NOTHING",
+    );
     const work = (transaction: Transaction) => {
       const orderId = systemRuntime.newId();
-      inbox.claim("bench", orderId, transaction.now);
+      claim.run(orderId, transaction.now);
       transaction.emit(OrderPlaced, {
         orderId,
         customerId: "BENCH",
@@ -49,7 +53,8 @@ export async function benchUnitOfWork(): Promise<void> {
       figures.push({ what: `${callers} at once`, value, unit: "commits/s" });
     }
     report("Units of work, each fsynced before it is answered", figures);
-    for (const part of [inbox, outbox, timers]) part.close();
+    await messaging.stop();
+    claim.finalize();
   } finally {
     database.close();
     for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });

@@ -25,7 +25,7 @@ afterEach(() => orders[Symbol.asyncDispose]());
 
 const statusIs = (orderId: string, status: string) =>
   eventually(() => orders.parts.store.find(orderId)?.status === status, `${orderId} is not ${status}`);
-const deadlines = () => orders.running.messaging.timerStore.counts().pending;
+const deadlines = () => orders.running.messaging.timers.counts().pending;
 
 const short = (revision: number) =>
   orders.publish(

@@ -36,18 +36,20 @@ export {
 export {
   type DeadLetterAdmin,
   type DeadLetterDetails,
+  type DeadLetterFilter,
+  type DeadLetterSummary,
   MAX_BULK,
+  type RecordedAction,
+  type ReplayResult,
 } from "./dead-letters/admin.ts";
-export type { RecordedAction } from "./dead-letters/audit.ts";
-export { type DeadLetter, type DeadLetterReason, deadLetterReasons } from "./dead-letters/dead-letter.ts";
-export type { DeadLetterFilter, DeadLetterSummary } from "./dead-letters/queries.ts";
-export { MAX_REPLAYS, type ReplayResult } from "./dead-letters/replay.ts";
-export { DeadLetterRefusal, DeadLettersFull, DomainError, errorText, StorageError } from "./errors.ts";
+export { type DeadLetter, type DeadLetterReason, deadLetterReasons } from "./dead-letters/store.ts";
+export { DeadLetterRefusal, DomainError, errorText, StorageError } from "./errors.ts";
 export type { ConsumerCounts } from "./inbox/consumer.ts";
-export { type Handle, type Handler, on } from "./inbox/handlers.ts";
-export { defaultRetryPolicy, type RetryPolicy } from "./inbox/retry.ts";
+export { defaultRetryPolicy, type RetryPolicy } from "./inbox/decision.ts";
+export { type Handle, type Handler, on } from "./inbox/inbox.ts";
 export { acquireLock, type Lock } from "./lock.ts";
 export { Messaging, type MessagingOptions } from "./messaging.ts";
+export type { Cause } from "./outbox/outbox.ts";
 export {
   Rebuild,
   type RebuildOptions,
@@ -56,9 +58,7 @@ export {
   rebuildMigration,
 } from "./projections/rebuild.ts";
 export { type Logger, type Runtime, silentLogger, systemRuntime } from "./runtime.ts";
-export type { Timer } from "./timers/timer-store.ts";
 export type { TimerHandler } from "./timers/timers.ts";
-export type { Cause, Transaction } from "./transaction.ts";
 export {
   type Batch,
   type IncomingRecord,
@@ -70,4 +70,4 @@ export {
   type Subscription,
   topicPartition,
 } from "./transport/transport.ts";
-export type { UnitOfWork, Work } from "./unit-of-work.ts";
+export type { Timer, Transaction, UnitOfWork, Work } from "./unit-of-work.ts";

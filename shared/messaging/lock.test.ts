@@ -7,7 +7,7 @@ import { acquireLock } from "./lock.ts";
 const directory = mkdtempSync(join(tmpdir(), "lock-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-test("is had by one at a time, and by the next when the first lets go", () => {
+test("is held by one at a time, and by the next after the release", () => {
   const path = join(directory, "one.lock");
   const first = acquireLock(path);
   expect(first).toBeDefined();
@@ -18,7 +18,7 @@ test("is had by one at a time, and by the next when the first lets go", () => {
   second?.release();
 });
 
-test("goes with the process that had it, however that ends", async () => {
+test("ends with the process that held it, however that ends", async () => {
   const path = join(directory, "killed.lock");
   const module = join(import.meta.dir, "lock.ts");
   const script = `
@@ -37,6 +37,6 @@ test("goes with the process that had it, however that ends", async () => {
   next?.release();
 });
 
-test("is refused, not denied, where no file can be made", () => {
+test("throws where no file can be created", () => {
   expect(() => acquireLock(join(directory, "missing", "a.lock"))).toThrow("unable to open");
 });

@@ -1,39 +1,64 @@
 import type { MessageDefinition } from "./contract/define.ts";
 import { migrate, type ServiceDatabase } from "./database.ts";
 import { DeadLetterAdmin } from "./dead-letters/admin.ts";
-import { BlockedMessageReplayer } from "./dead-letters/release.ts";
+import { DeadLetterReplayer } from "./dead-letters/replay.ts";
 import { DeadLetterStore } from "./dead-letters/store.ts";
 import { Consumer } from "./inbox/consumer.ts";
 import { CrashGuard } from "./inbox/crash-guard.ts";
-import type { Handler } from "./inbox/handlers.ts";
-import { Inbox } from "./inbox/inbox.ts";
+import { defaultRetryPolicy, type RetryPolicy } from "./inbox/decision.ts";
+import { type Handler, Inbox } from "./inbox/inbox.ts";
 import { Offsets } from "./inbox/offsets.ts";
-import { Processor } from "./inbox/processor.ts";
-import { defaultRetryPolicy, type RetryPolicy } from "./inbox/retry.ts";
 import { Outbox } from "./outbox/outbox.ts";
 import { Relay } from "./outbox/relay.ts";
 import type { Logger, Runtime } from "./runtime.ts";
 import { kitMigrations } from "./schema.ts";
-import { TimerStore } from "./timers/timer-store.ts";
 import { type TimerHandler, Timers } from "./timers/timers.ts";
 import type { Publisher, Subscriber } from "./transport/transport.ts";
 import { UnitOfWork } from "./unit-of-work.ts";
+
+/*
+ * A service that takes part in messaging: transactional outbox, idempotent inbox, dead letters and timers in one
+ * SQLite file, which the service's own tables share.
+ *
+ * A message takes this route:
+ *
+ *   transport/kafka       reads a batch of one partition, from the offset that is stored in SQLite
+ *   inbox/consumer.ts     puts the batch into a unit of work
+ *   unit-of-work.ts       runs it with whatever else is queued: BEGIN IMMEDIATE … COMMIT, one fsync
+ *   inbox/inbox.ts        decodes each message, claims its id, calls its handler
+ *   handler, domain, store of the service: load, decide, save, `transaction.emit`
+ *   outbox/outbox.ts      stores what was emitted
+ *   (commit)              effect, claim, offset, emitted messages or dead letter: all or none
+ *   outbox/relay.ts       sends what was emitted, in order, and deletes it once the broker has acknowledged it
+ *
+ * A request takes the same one from `unitOfWork.run` on, and is answered after the commit.
+ *
+ * Delivery is at least once on both sides: the relay repeats a send whose answer was lost, the broker redelivers. The
+ * claim makes the effect of each message happen once. The order of a key holds because its records are in one
+ * partition, one send is in flight, and a partition is handled one record after the other.
+ *
+ * What happens after an attempt, ack, retry or park, is decided in inbox/decision.ts only. A message that is parked
+ * becomes a dead letter (dead-letters/), and the later ones of its key are blocked, so the order of the key holds there
+ * too; an operator replays or discards it, and the blocked ones are released. A message during which the process ends
+ * is found by inbox/crash-guard.ts. Timers (timers/) fire in units of work like messages. Projections of other
+ * services' events can be rebuilt from the topics (projections/).
+ */
 
 export interface MessagingOptions {
   /** The service: the source of its messages and the name of its consumer group. */
   readonly service: string;
   readonly database: ServiceDatabase;
   readonly transport: Publisher & Subscriber;
-  /** Every kind of message there is. */
+  /** All messages that may be on the topics that it reads. */
   readonly definitions: readonly MessageDefinition[];
-  /** What this service does with those that it takes. */
+  /** For the messages that the service handles; those of other types are skipped. */
   readonly handlers: readonly Handler[];
-  /** What it does when its deadlines come. */
   readonly timers?: readonly TimerHandler[];
-  /** Where copies of dead letters go, for people who look at topics. */
+  /** Gets a copy of each dead letter, for people who look at topics. */
   readonly deadLetterTopic: string;
   readonly runtime: Runtime;
   readonly log: Logger;
+  /** How long the inbox keeps a claim: a message that is delivered again after that is handled again. */
   readonly inboxRetentionMs?: number;
   readonly retry?: RetryPolicy;
 }
@@ -41,112 +66,75 @@ export interface MessagingOptions {
 const DAY_MS = 24 * 60 * 60 * 1000;
 const PRUNE_EVERY_MS = 60_000;
 
-/**
- * Everything that a service needs to take part: one writer, an inbox, an outbox and its relay, a consumer, dead
- * letters, deadlines. The service adds handlers, and writes through `unitOfWork`.
- */
+/** The kit of one service. The service adds handlers, and writes through `unitOfWork`. */
 export class Messaging {
   readonly unitOfWork: UnitOfWork;
   readonly outbox: Outbox;
+  readonly consumer: Consumer;
+  readonly timers: Timers;
   readonly deadLetters: DeadLetterStore;
   readonly deadLetterAdmin: DeadLetterAdmin;
-  readonly timerStore: TimerStore;
-  readonly consumer: Consumer;
   readonly #relay: Relay;
-  readonly #timers: Timers;
-  readonly #releaser: BlockedMessageReplayer;
+  readonly #replayer: DeadLetterReplayer;
   readonly #inbox: Inbox;
   readonly #offsets: Offsets;
-  readonly #attempts: CrashGuard;
+  readonly #crashGuard: CrashGuard;
   readonly #options: MessagingOptions;
   #cancelPruning: () => void = () => {};
   #stopped: Promise<void> | undefined;
 
-  /** @throws MigrationMismatch when the database was made by another version */
+  /** @throws MigrationMismatch when another version of the kit made the tables */
   constructor(options: MessagingOptions) {
-    const { database, service, transport, runtime, log, retry = defaultRetryPolicy } = options;
+    const { database, service, transport, runtime, log, definitions, handlers } = options;
+    const { retry = defaultRetryPolicy } = options;
     migrate(database, "messaging", kitMigrations);
     this.#options = options;
-    this.#inbox = new Inbox(database);
-    this.#offsets = new Offsets(database);
-    this.#attempts = new CrashGuard(database);
-    this.outbox = new Outbox(database);
-    this.timerStore = new TimerStore(database);
-    this.deadLetters = new DeadLetterStore(database, options.deadLetterTopic);
-    const unitOfWork = new UnitOfWork({
-      database,
-      outbox: this.outbox,
-      timers: this.timerStore,
-      source: service,
-      runtime,
-    });
+    this.outbox = new Outbox(database, service, () => runtime.newId());
+    this.timers = new Timers({ database, handlers: options.timers ?? [], runtime, log });
+    const unitOfWork = new UnitOfWork({ database, outbox: this.outbox, timers: this.timers, runtime });
     this.unitOfWork = unitOfWork;
-    const processor = new Processor({
-      consumer: service,
-      inbox: this.#inbox,
-      definitions: options.definitions,
-      handlers: options.handlers,
-    });
     this.#relay = new Relay({ outbox: this.outbox, unitOfWork, publisher: transport, runtime, log });
-    this.#timers = new Timers({
-      store: this.timerStore,
-      unitOfWork,
-      handlers: options.timers ?? [],
-      runtime,
-      log,
-    });
-    const letters = this.deadLetters;
-    this.#releaser = new BlockedMessageReplayer({
-      letters,
-      processor,
-      unitOfWork,
-      retry,
-      runtime,
-      log,
-      afterCrash: this.#attempts.afterCrash,
-    });
+    const inbox = new Inbox({ consumer: service, database, definitions, handlers });
+    this.#inbox = inbox;
+    const deadLetters = new DeadLetterStore(database, options.deadLetterTopic);
+    this.deadLetters = deadLetters;
+    const crashGuard = new CrashGuard(database, unitOfWork);
+    this.#crashGuard = crashGuard;
+    const offsets = new Offsets(database);
+    this.#offsets = offsets;
+    const handling = { unitOfWork, inbox, deadLetters, crashGuard, retry, runtime, log };
+    this.consumer = new Consumer({ ...handling, name: service, subscriber: transport, offsets });
+    this.#replayer = new DeadLetterReplayer(handling);
+    const replayer = this.#replayer;
     this.deadLetterAdmin = new DeadLetterAdmin({
       database,
-      letters,
-      processor,
+      deadLetters,
+      replayer,
+      inbox,
       unitOfWork,
-      releaser: this.#releaser,
       runtime,
-    });
-    this.consumer = new Consumer({
-      name: service,
-      processor,
-      subscriber: transport,
-      unitOfWork,
-      offsets: this.#offsets,
-      deadLetters: letters,
-      attempts: this.#attempts,
-      runtime,
-      log,
-      retry,
     });
   }
 
-  /** Sends what waits, carries out what came due, and begins to consume. Returns at once: the broker may be away. */
+  /** Starts sending, consuming and firing timers. Returns at once: the broker may be away. */
   start(): void {
-    const { log } = this.#options;
-    const failed = (error: unknown) => log.warn({ err: error }, "the start was not written down");
-    this.unitOfWork.run(() => this.#attempts.setRunning(true)).catch(failed);
+    const failed = (error: unknown) => this.#options.log.warn({ err: error }, "the start was not recorded");
+    this.unitOfWork.run(() => this.#crashGuard.setRunning(true)).catch(failed);
     this.#relay.start();
-    this.#timers.start();
-    this.#releaser.wake();
+    this.timers.start(this.unitOfWork);
+    this.#replayer.release();
     this.consumer.start();
     this.#schedulePruning(PRUNE_EVERY_MS);
   }
 
-  /** Whether messages flow, both ways. */
+  /** Whether messages can be sent and read. */
   healthy(): boolean {
     return this.#relay.healthy() && this.consumer.healthy();
   }
 
   /**
-   * Takes nothing new, finishes what is under way, writes what is queued. What has not been sent stays in the
-   * outbox. The database itself is left open: whoever opened it closes it, afterwards.
+   * Ends everything: finishes what is being handled and commits what is queued. What has not been sent stays in the
+   * outbox. The database stays open; whoever opened it closes it afterwards.
    */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
@@ -156,27 +144,26 @@ export class Messaging {
   async #stop(): Promise<void> {
     this.#cancelPruning();
     await this.consumer.stop();
-    await this.#releaser.stop();
-    await this.#timers.stop();
+    await this.#replayer.stop();
+    await this.timers.stop();
     await this.#relay.stop();
-    // Last: what is queued before it is written in the same group, or before.
-    const stopped = this.unitOfWork.run(() => this.#attempts.setRunning(false));
+    // Last: what was queued before is committed in the same group, or in an earlier one.
+    const stopped = this.unitOfWork.run(() => this.#crashGuard.setRunning(false));
     this.unitOfWork.close();
     await stopped.catch((error: unknown) =>
-      this.#options.log.warn({ err: error }, "the stop was not written down"),
+      this.#options.log.warn({ err: error }, "the stop was not recorded"),
     );
-    const { outbox, timerStore, deadLetters, deadLetterAdmin } = this;
-    for (const part of [
+    const { outbox, timers, deadLetters, deadLetterAdmin } = this;
+    const parts = [
       outbox,
-      timerStore,
+      timers,
       deadLetters,
       deadLetterAdmin,
       this.#inbox,
       this.#offsets,
-      this.#attempts,
-    ]) {
-      part.close();
-    }
+      this.#crashGuard,
+    ];
+    for (const part of parts) part.close();
   }
 
   #schedulePruning(delayMs: number): void {
@@ -185,12 +172,12 @@ export class Messaging {
       this.unitOfWork
         .run((transaction) => {
           this.deadLetters.prune();
-          return this.#inbox.prune(transaction.now - inboxRetentionMs);
+          return this.#inbox.prune(inboxRetentionMs, transaction);
         })
         .then(
-          ({ more }) => this.#schedulePruning(more ? 0 : PRUNE_EVERY_MS),
+          (hasMore) => this.#schedulePruning(hasMore ? 0 : PRUNE_EVERY_MS),
           (error: unknown) => {
-            log.warn({ err: error }, "nothing was pruned");
+            log.warn({ err: error }, "pruning failed, it is tried again later");
             this.#schedulePruning(PRUNE_EVERY_MS);
           },
         );

@@ -1,19 +1,19 @@
 /**
- * The world as the kit sees it: time, chance, and "later". Everything that is not a pure function of its input
- * comes through here, so that a simulation can put a seed in the place of the world and replay it exactly.
+ * Clocks, random numbers, ids and timers. The kit takes everything that is not a pure function of its input from
+ * here, so that a simulation can run it from one seed and repeat a run exactly.
  */
 export interface Runtime {
-  /** Milliseconds since the epoch. May jump: for time stamps and deadlines that outlive the process. */
+  /** Milliseconds since the epoch. May jump: for time stamps and timers that outlive the process. */
   now(): number;
-  /** Milliseconds that only ever grow: for measuring how long something took. */
+  /** Milliseconds of a clock that never goes back: for measuring durations. */
   monotonic(): number;
   /** A UUIDv7 (RFC 9562), so that indexes over ids grow at their end. */
   newId(): string;
   /** From 0 up to, not including, 1. */
   random(): number;
-  /** Calls back once, after what is already waiting to be done. */
+  /** Calls back once, after the callbacks that already wait. */
   soon(callback: () => void): void;
-  /** Calls back once, after `delayMs`, unless the returned function was called before. */
+  /** Calls back once, after `delayMs`, unless the returned function is called before. */
   after(delayMs: number, callback: () => void): () => void;
 }
 
@@ -31,7 +31,7 @@ export const systemRuntime: Runtime = {
   },
 };
 
-/** Where the kit says what happened; pino fits. */
+/** Where the kit logs; a pino logger fits. */
 export interface Logger {
   debug(fields: object, text: string): void;
   info(fields: object, text: string): void;
@@ -41,15 +41,19 @@ export interface Logger {
 
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** How long to wait before the next try. */
+/** The bounds of an exponential backoff, in milliseconds. */
 export interface Backoff {
   readonly firstMs: number;
   readonly mostMs: number;
 }
 
+/** How long to wait after a storage fault before anything is tried again. */
+export const STORAGE_PAUSE_MS = 1_000;
+
 /**
- * Exponential backoff with full jitter: somewhere between half of and all of the doubled delay, so that those
- * who failed together do not come back together.
+ * Exponential backoff with equal jitter: the delay doubles with each failure, and a random part of up to a half is
+ * taken off, so that those who failed at the same time do not retry at the same time.
+ * https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
  *
  * @param failures how many tries have failed, from 1
  * @returns milliseconds

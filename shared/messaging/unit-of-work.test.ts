@@ -37,7 +37,7 @@ test("what is queued at once is one transaction, and each caller gets the result
   expect(begins).toBe(1);
 });
 
-test("a work that throws is undone alone; the others of its group take effect once", async () => {
+test("work that throws is rolled back alone; the others of its group take effect once", async () => {
   const { unitOfWork } = service.kit;
   const half = () => {
     sql.run("INSERT INTO notes VALUES ('half')");
@@ -75,7 +75,7 @@ test("a message that another service is the source of is not emitted", async () 
   expect(outbox.after(0, 10, 1e6)).toEqual([]);
 });
 
-test("callbacks of a work that was undone are not called, those of the others once", async () => {
+test("callbacks of work that was rolled back are not called, those of the others once", async () => {
   const calls: string[] = [];
   const work = (name: string, fails: boolean) =>
     service.kit.unitOfWork.run((transaction) => {
@@ -86,7 +86,7 @@ test("callbacks of a work that was undone are not called, those of the others on
   expect(calls).toEqual(["a", "c"]);
 });
 
-test("a caller is answered after the commit: a second connection sees what it did", async () => {
+test("a caller is answered after the commit: a second connection sees the effect", async () => {
   const path = `${process.env.TMPDIR ?? "/tmp"}/uow-${crypto.randomUUID()}.sqlite`;
   const database = openDatabase(path);
   try {
@@ -108,7 +108,7 @@ test("a caller is answered after the commit: a second connection sees what it di
   }
 });
 
-test("work that returns a promise is refused, and undone", async () => {
+test("work that returns a promise is refused and rolled back", async () => {
   // A cast, as the type already refuses it.
   const work = (async () => {
     sql.run("INSERT INTO notes VALUES ('async')");
@@ -118,7 +118,7 @@ test("work that returns a promise is refused, and undone", async () => {
   expect(notes()).toEqual([]);
 });
 
-test("when the disk refuses, every caller is told, nothing took effect, and the next group works", async () => {
+test("when the disk fails, every caller gets an error, nothing took effect, and the next group works", async () => {
   const { unitOfWork } = service.kit;
   const full = () => {
     sql.run("INSERT INTO notes VALUES ('x')");
@@ -137,7 +137,7 @@ test("when the disk refuses, every caller is told, nothing took effect, and the 
   expect(notes()).toEqual(["later"]);
 });
 
-test("a group that takes too long is cut: the rest comes in the next one, in order", async () => {
+test("a group that takes too long is cut: the rest runs in the next one, in order", async () => {
   const { unitOfWork } = service.kit;
   const slow = (text: string) => () => {
     Bun.sleepSync(25);

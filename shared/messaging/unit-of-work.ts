@@ -1,15 +1,75 @@
+import type { MessageDefinition } from "./contract/define.ts";
+import type { DataOf } from "./contract/envelope.ts";
 import { isStorageFault, type ServiceDatabase } from "./database.ts";
-import { StorageError } from "./errors.ts";
-import type { Outbox } from "./outbox/outbox.ts";
+import { errorText, StorageError } from "./errors.ts";
+import type { Cause, Outbox } from "./outbox/outbox.ts";
 import type { Runtime } from "./runtime.ts";
-import type { TimerStore } from "./timers/timer-store.ts";
-import { type Cause, type Transaction, TransactionGroup } from "./transaction.ts";
+import type { OutgoingRecord } from "./transport/transport.ts";
+
+/*
+ * Everything that a service writes, for a request or for a message, it writes in a unit of work: a synchronous
+ * function that is queued to the one writer of the database and gets a `Transaction`. What it wrote, what it emitted
+ * and, for a message, that it was handled (claim and offset) commit together.
+ *
+ * The convention: a method that writes is called inside a unit of work only, and takes the `Transaction`, as its last
+ * parameter, if and only if it uses it. The simulation reports every write outside of a transaction.
+ */
+
+/** A timer that is being set. */
+export interface Timer {
+  /** Which `TimerHandler` fires it, `backorder-expiry`. */
+  readonly name: string;
+  /** What it belongs to. There is at most one timer for each name and key. */
+  readonly key: string;
+  /** Milliseconds since the epoch. */
+  readonly dueAt: number;
+  /** Any JSON value. */
+  readonly data?: unknown;
+}
+
+/** What a piece of work can do. Valid only while the work runs. */
+export interface Transaction {
+  /** Milliseconds since the epoch; the same for all work of one commit. */
+  readonly now: number;
+  /**
+   * Emits a message: it is sent if, and only if, the transaction commits.
+   *
+   * @returns its id
+   * @throws ContractViolation when the data breaks its schema, or another service is the definition's source
+   */
+  emit<Definition extends MessageDefinition>(definition: Definition, data: DataOf<Definition>): string;
+  /** Sends a record as it is, without an envelope, if the transaction commits. */
+  emitRaw(record: OutgoingRecord): void;
+  /** Sets a timer if the transaction commits. It replaces one of the same name and key. */
+  setTimer(timer: Timer): void;
+  /** Removes a timer. No error if there is none. */
+  cancelTimer(name: string, key: string): void;
+  /** Calls back once the transaction is on disk; not if it is rolled back or the process ends before. */
+  afterCommit(callback: () => void): void;
+  /** The same transaction; what it emits is attributed to another cause. */
+  causedBy(cause: Cause): Transaction;
+  /** Whether the group has used up its time: work of many steps stops here and goes on in the next group. */
+  overBudget(): boolean;
+}
 
 /**
- * A piece of work: synchronous, because an awaited write would commit before it is finished. It may run more
- * than once (when another one of its group fails), so its only effects are on the database and the outbox.
+ * A piece of work. Synchronous: an awaited write would come after the commit. It may run more than once, when other
+ * work of its group fails, so its only effects are on the database and the outbox.
  */
 export type Work<T> = (transaction: Transaction) => T extends PromiseLike<unknown> ? never : T;
+
+/** Where transactions store timers. */
+interface TimerTable {
+  set(timer: Timer, correlationId: string): void;
+  remove(name: string, key: string): void;
+}
+
+interface UnitOfWorkOptions {
+  readonly database: ServiceDatabase;
+  readonly outbox: Outbox;
+  readonly timers: TimerTable;
+  readonly runtime: Runtime;
+}
 
 interface Entry {
   readonly work: (transaction: Transaction) => unknown;
@@ -20,45 +80,34 @@ interface Entry {
 
 type Outcome = { readonly value: unknown } | { readonly error: unknown };
 
+/** How long a group may run: heartbeats and requests wait meanwhile. */
+const BUDGET_MS = 20;
+
 /**
- * The one writer of a database. Work from HTTP and from the broker queues up here; all that is queued runs in
- * one `BEGIN IMMEDIATE … COMMIT`, one fsync for all, and each caller is answered after it. There is no timer:
- * a group is whatever arrived while the last one was written.
+ * The one writer of a database, with group commit: all work that is queued runs in one `BEGIN IMMEDIATE … COMMIT`,
+ * one fsync for all, and each caller is answered after the commit. There is no timer: a group is what arrived while
+ * the last one was written, cut after 20 ms.
  *
- * A work that throws is rolled back alone: the group then runs again with a savepoint for each. That is the
- * rare case, so the usual one pays for no savepoints.
+ * Work that throws is rolled back alone: the group runs again with a savepoint for each entry. That is rare, so the
+ * usual group has no savepoints.
  */
 export class UnitOfWork {
-  readonly #database: ServiceDatabase;
-  readonly #outbox: Outbox;
-  readonly #timers: TimerStore;
-  readonly #source: string;
-  readonly #runtime: Runtime;
+  readonly #options: UnitOfWorkOptions;
   readonly #emitListeners: (() => void)[] = [];
   readonly #timerListeners: (() => void)[] = [];
   #queue: Entry[] = [];
   #scheduled = false;
   #closed = false;
 
-  constructor(options: {
-    database: ServiceDatabase;
-    outbox: Outbox;
-    timers: TimerStore;
-    source: string;
-    runtime: Runtime;
-  }) {
-    this.#database = options.database;
-    this.#outbox = options.outbox;
-    this.#timers = options.timers;
-    this.#source = options.source;
-    this.#runtime = options.runtime;
+  constructor(options: UnitOfWorkOptions) {
+    this.#options = options;
   }
 
   /**
    * Runs work in a transaction and resolves to its result once that is on disk.
    *
-   * @param cause what the emitted messages are put down to; without one they begin a chain of their own
-   * @throws whatever the work throws, after undoing it; StorageError when the disk refuses
+   * @param cause what emitted messages are attributed to; without one, each of them begins a correlation of its own
+   * @throws what the work throws, rolled back; StorageError when the disk fails: nothing of the group took effect
    */
   run<T>(work: Work<T>, cause?: Cause): Promise<T> {
     if (this.#closed) return Promise.reject(new StorageError("the database is closed"));
@@ -68,17 +117,17 @@ export class UnitOfWork {
     });
   }
 
-  /** Called after every commit that put something into the outbox. */
+  /** Called after each commit that emitted something. */
   onEmit(listener: () => void): void {
     this.#emitListeners.push(listener);
   }
 
-  /** Called after every commit that set a deadline. */
+  /** Called after each commit that set a timer. */
   onTimer(listener: () => void): void {
     this.#timerListeners.push(listener);
   }
 
-  /** Writes what is queued, then refuses all further work. */
+  /** Runs what is queued, then rejects all further work. */
   close(): void {
     while (this.#queue.length > 0) this.#flush();
     this.#closed = true;
@@ -87,74 +136,74 @@ export class UnitOfWork {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    this.#runtime.soon(() => {
+    this.#options.runtime.soon(() => {
       this.#scheduled = false;
       if (!this.#closed) this.#flush();
     });
   }
 
   #flush(): void {
-    const group = this.#queue;
+    const entries = this.#queue;
     this.#queue = [];
-    const context = new TransactionGroup(this.#outbox, this.#timers, this.#source, this.#runtime);
+    const group = new Group(this.#options);
     let outcomes: Outcome[];
     try {
-      outcomes = this.#commit(group, context);
+      outcomes = this.#commit(entries, group);
     } catch (error) {
       this.#rollback();
-      const reason = isStorageFault(error) ? new StorageError(String(error), { cause: error }) : error;
-      for (const entry of group) entry.reject(reason);
+      const reason = isStorageFault(error) ? new StorageError(errorText(error), { cause: error }) : error;
+      for (const entry of entries) entry.reject(reason);
       return;
     }
-    const left = group.slice(outcomes.length);
+    const left = entries.slice(outcomes.length);
     if (left.length > 0) {
       this.#queue = [...left, ...this.#queue];
       this.#schedule();
     }
     for (const [index, outcome] of outcomes.entries()) {
-      if ("error" in outcome) group[index]?.reject(outcome.error);
-      else group[index]?.resolve(outcome.value);
+      if ("error" in outcome) entries[index]?.reject(outcome.error);
+      else entries[index]?.resolve(outcome.value);
     }
-    for (const callback of context.callbacks) callback();
-    if (context.emitted) for (const listener of this.#emitListeners) listener();
-    if (context.timed) for (const listener of this.#timerListeners) listener();
+    for (const callback of group.callbacks) callback();
+    if (group.emitted) for (const listener of this.#emitListeners) listener();
+    if (group.timersSet) for (const listener of this.#timerListeners) listener();
   }
 
-  /** The outcome of each entry that ran, from the front; the rest is for the next group. */
-  #commit(group: readonly Entry[], context: TransactionGroup): Outcome[] {
-    const { sql } = this.#database;
+  /** @returns the outcomes of the entries that ran, from the front; the others belong to the next group */
+  #commit(entries: readonly Entry[], group: Group): Outcome[] {
+    const { sql } = this.#options.database;
     sql.run("BEGIN IMMEDIATE");
     const outcomes: Outcome[] = [];
     try {
-      for (const entry of group) {
-        if (outcomes.length > 0 && context.overBudget()) break;
-        outcomes.push({ value: context.run(entry.work, entry.cause) });
+      for (const entry of entries) {
+        if (outcomes.length > 0 && group.overBudget()) break;
+        outcomes.push({ value: group.run(entry) });
       }
     } catch (error) {
       if (isStorageFault(error)) throw error;
       this.#rollback();
-      context.reset();
-      return this.#commitOneByOne(group.slice(0, outcomes.length + 1), context);
+      group.callbacks.length = 0;
+      return this.#commitWithSavepoints(entries.slice(0, outcomes.length + 1), group);
     }
     sql.run("COMMIT");
     return outcomes;
   }
 
-  #commitOneByOne(group: readonly Entry[], context: TransactionGroup): Outcome[] {
-    const { sql } = this.#database;
+  #commitWithSavepoints(entries: readonly Entry[], group: Group): Outcome[] {
+    const { sql } = this.#options.database;
     sql.run("BEGIN IMMEDIATE");
-    const outcomes = group.map((entry): Outcome => {
-      const mark = context.mark();
+    const outcomes = entries.map((entry): Outcome => {
+      const callbacks = group.callbacks.length;
       sql.run("SAVEPOINT work");
       try {
-        const value = context.run(entry.work, entry.cause);
+        const value = group.run(entry);
         sql.run("RELEASE work");
         return { value };
       } catch (error) {
         if (isStorageFault(error)) throw error;
         sql.run("ROLLBACK TO work");
         sql.run("RELEASE work");
-        context.reset(mark);
+        group.callbacks.length = callbacks;
         return { error };
       }
     });
@@ -162,8 +211,64 @@ export class UnitOfWork {
     return outcomes;
   }
 
-  /** SQLite undoes the transaction by itself after some faults; then there is nothing left to undo. */
+  /** After some faults SQLite has rolled the transaction back by itself. */
   #rollback(): void {
-    if (this.#database.sql.inTransaction) this.#database.sql.run("ROLLBACK");
+    const { sql } = this.#options.database;
+    if (sql.inTransaction) sql.run("ROLLBACK");
+  }
+}
+
+/** What the transactions of one commit share. */
+class Group {
+  readonly callbacks: (() => void)[] = [];
+  /** Whether something was emitted, or a timer set. What was rolled back counts too: it wakes somebody for nothing. */
+  emitted = false;
+  timersSet = false;
+  readonly #options: UnitOfWorkOptions;
+  readonly #now: number;
+  readonly #startedMs: number;
+
+  constructor(options: UnitOfWorkOptions) {
+    this.#options = options;
+    this.#now = options.runtime.now();
+    this.#startedMs = options.runtime.monotonic();
+  }
+
+  /** @throws what the work throws; TypeError when it returned a promise */
+  run({ work, cause }: Entry): unknown {
+    const result = work(this.#transaction(cause));
+    if (result instanceof Promise) {
+      throw new TypeError("work in a transaction must be synchronous: it returned a promise");
+    }
+    return result;
+  }
+
+  overBudget(): boolean {
+    return this.#options.runtime.monotonic() - this.#startedMs >= BUDGET_MS;
+  }
+
+  #transaction(cause: Cause | undefined): Transaction {
+    const { outbox, timers, runtime } = this.#options;
+    return {
+      now: this.#now,
+      emit: (definition, data) => {
+        this.emitted = true;
+        return outbox.emit(definition, data, cause, this.#now);
+      },
+      emitRaw: (record) => {
+        this.emitted = true;
+        outbox.enqueue(record, this.#now);
+      },
+      setTimer: (timer) => {
+        this.timersSet = true;
+        timers.set(timer, cause?.correlationId ?? runtime.newId());
+      },
+      cancelTimer: (name, key) => timers.remove(name, key),
+      afterCommit: (callback) => {
+        this.callbacks.push(callback);
+      },
+      causedBy: (other) => this.#transaction(other),
+      overBudget: () => this.overBudget(),
+    };
   }
 }

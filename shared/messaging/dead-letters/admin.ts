@@ -1,150 +1,291 @@
+import type { SQLQueryBindings } from "bun:sqlite";
 import type { Message } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import { DeadLetterRefusal } from "../errors.ts";
-import type { Processor } from "../inbox/processor.ts";
+import type { Inbox } from "../inbox/inbox.ts";
 import type { Runtime } from "../runtime.ts";
-import type { UnitOfWork } from "../unit-of-work.ts";
-import { DeadLetterAudit, type RecordedAction } from "./audit.ts";
-import type { DeadLetter } from "./dead-letter.ts";
-import { type DeadLetterFilter, DeadLetterQueries, type DeadLetterSummary } from "./queries.ts";
-import type { BlockedMessageReplayer } from "./release.ts";
-import { DeadLetterReplays, type ReplayResult } from "./replay.ts";
-import type { DeadLetterStore } from "./store.ts";
+import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
+import type { DeadLetterReplayer } from "./replay.ts";
+import {
+  DEAD_LETTER_COLUMNS,
+  type DeadLetter,
+  type DeadLetterReason,
+  type DeadLetterRow,
+  type DeadLetterStore,
+  toDeadLetter,
+} from "./store.ts";
 
-export { DeadLetterRefusal } from "../errors.ts";
-export { MAX_REPLAYS, type ReplayResult } from "./replay.ts";
-
-/** Letters that one request replays. */
+/** Dead letters that one request replays. */
 export const MAX_BULK = 1_000;
+/** A message that was replayed so often needs other code, not another replay. */
+export const MAX_REPLAYS = 10;
+/** The newest recorded actions are kept, about a hundred bytes each. */
+const MAX_ACTIONS = 100_000;
+const MAX_DETAIL_CHARACTERS = 500;
 
-/** A letter with all that is known of it. */
+/** What to look for. All that is given must hold. */
+export interface DeadLetterFilter {
+  readonly topic?: string;
+  readonly key?: string;
+  readonly reason?: DeadLetterReason;
+  /** A part of the error's text. */
+  readonly error?: string;
+  /** Parked at least so long ago, in milliseconds. */
+  readonly olderThanMs?: number;
+  /** With a higher id than this: the last one of the page before. */
+  readonly after?: number;
+  readonly limit: number;
+}
+
+/** A dead letter without its bytes: a page of them is small, however large the messages are. */
+export interface DeadLetterSummary
+  extends Pick<
+    DeadLetter,
+    "id" | "topic" | "partition" | "offset" | "key" | "reason" | "error" | "attempts" | "replays" | "parkedAt"
+  > {
+  /** Whether an operator replaced the bytes. */
+  readonly edited: boolean;
+  /** The length of the value as it was read. */
+  readonly bytes: number;
+}
+
+const SUMMARY = `id, topic, partition, offset, key, reason, error, attempts, replays, parked_at AS parkedAt,
+  edited IS NOT NULL AS edited, coalesce(length(value), 0) AS bytes`;
+
+/** A dead letter with all that is known of it. */
 export interface DeadLetterDetails extends DeadLetter {
-  /** What its bytes mean, as edited: a message, or what is wrong with them. */
+  /** What its bytes, as edited, contain: a message, or what is wrong with them. */
   readonly decoded: { readonly message: Message } | { readonly problem: string };
-  /** How many messages stand in its line, itself included. */
-  readonly lineLength: number;
+  /** How many messages of its topic and key are parked, itself included. */
+  readonly parkedOfKey: number;
   readonly actions: readonly RecordedAction[];
 }
 
-/** What operators do with dead letters: look at them, mend them, send them on their way or throw them away. */
+/** Who did what to a dead letter. */
+export interface RecordedAction {
+  readonly action: "edit" | "replay" | "discard";
+  readonly actor: string;
+  readonly detail: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
+
+/** What a replay did, or would do. */
+export interface ReplayResult {
+  readonly id: number;
+  readonly outcome: "handled" | "duplicate" | "skipped" | "failed" | "refused" | "would-replay";
+  readonly detail?: string;
+  /** Why it was refused. */
+  readonly refusal?: DeadLetterRefusal["code"];
+}
+
+/** What operators do with dead letters: list, show, edit, replay, discard. Every change is recorded with its actor. */
 export class DeadLetterAdmin {
-  readonly #letters: DeadLetterStore;
-  readonly #queries: DeadLetterQueries;
-  readonly #log: DeadLetterAudit;
-  readonly #replays: DeadLetterReplays;
-  readonly #processor: Processor;
-  readonly #unitOfWork: UnitOfWork;
-  readonly #releaser: BlockedMessageReplayer;
-  readonly #runtime: Runtime;
+  readonly #options;
+  readonly #statements;
 
   constructor(options: {
-    database: ServiceDatabase;
-    letters: DeadLetterStore;
-    processor: Processor;
-    unitOfWork: UnitOfWork;
-    releaser: BlockedMessageReplayer;
-    runtime: Runtime;
+    readonly database: ServiceDatabase;
+    readonly deadLetters: DeadLetterStore;
+    readonly replayer: DeadLetterReplayer;
+    readonly inbox: Inbox;
+    readonly unitOfWork: UnitOfWork;
+    readonly runtime: Runtime;
   }) {
-    this.#letters = options.letters;
-    this.#queries = new DeadLetterQueries(options.database);
-    this.#log = new DeadLetterAudit(options.database);
-    this.#replays = new DeadLetterReplays({ ...options, log: this.#log });
-    this.#processor = options.processor;
-    this.#unitOfWork = options.unitOfWork;
-    this.#releaser = options.releaser;
-    this.#runtime = options.runtime;
+    this.#options = options;
+    const { sql } = options.database;
+    this.#statements = {
+      record: sql.prepare(
+        "INSERT INTO dead_letter_actions (letter_id, action, actor, detail, at) VALUES (?, ?, ?, ?, ?)",
+      ),
+      prune: sql.prepare(
+        `DELETE FROM dead_letter_actions WHERE id <= (SELECT max(id) FROM dead_letter_actions) - ${MAX_ACTIONS}`,
+      ),
+      actions: sql.prepare<RecordedAction, [number]>(
+        "SELECT action, actor, detail, at FROM dead_letter_actions WHERE letter_id = ? ORDER BY id LIMIT 100",
+      ),
+    };
   }
 
-  /** Letters that match, oldest first. */
+  /** Dead letters that match, oldest first. */
   list(filter: DeadLetterFilter): DeadLetter[] {
-    return this.#queries.list(filter, this.#runtime.now());
+    return this.#select<DeadLetterRow>(DEAD_LETTER_COLUMNS, this.#conditions(filter), filter.limit).map(
+      toDeadLetter,
+    );
   }
 
   /** The same without their bytes. */
   summaries(filter: DeadLetterFilter): DeadLetterSummary[] {
-    return this.#queries.summaries(filter, this.#runtime.now());
+    const rows = this.#select<Omit<DeadLetterSummary, "edited"> & { edited: 0 | 1 }>(
+      SUMMARY,
+      this.#conditions(filter),
+      filter.limit,
+    );
+    return rows.map((row) => ({ ...row, edited: row.edited === 1 }));
   }
 
   /**
-   * Which letters to replay when all that match shall be: the oldest of those that something is wrong with.
-   * Those that only wait behind others follow these by themselves; they are meant only where the filter says so.
+   * Which dead letters to replay when all that match are to be. Not those that are only blocked, which follow by
+   * themselves, unless the filter names that reason.
    *
-   * @returns up to `filter.limit` ids, and how many more there are
+   * @returns the oldest `filter.limit` ids, and how many more there are
    */
   candidates(filter: DeadLetterFilter): { readonly ids: number[]; readonly left: number } {
-    return this.#queries.candidates(filter, this.#runtime.now());
+    const conditions = this.#conditions(filter);
+    if (filter.reason === undefined) conditions.push(["reason <> ?", "blocked"]);
+    const ids = this.#select<{ id: number }>("id", conditions, filter.limit).map(({ id }) => id);
+    const [row] = this.#select<{ count: number }>("count(*) AS count", conditions, 1);
+    return { ids, left: (row?.count ?? 0) - ids.length };
   }
 
   /** @throws DeadLetterRefusal not-found */
   show(id: number): DeadLetterDetails {
-    const letter = this.#letters.existing(id);
-    const decoded = this.#processor.decode(letter.edited ?? letter.value);
+    const { deadLetters, inbox } = this.#options;
+    const letter = deadLetters.existing(id);
+    const decoded = inbox.decode(letter.edited ?? letter.value);
     return {
       ...letter,
       decoded: decoded.status === "decoded" ? { message: decoded.message } : { problem: decoded.detail },
-      lineLength: this.#letters.lineLength(letter),
-      actions: this.#log.of(id),
+      parkedOfKey: deadLetters.countOfKey(letter),
+      actions: this.#statements.actions.all(id),
     };
   }
 
   /**
-   * Puts other bytes in the place of those that came, which are kept beside them. They must make a valid
-   * message of the same key: an edit mends a message, it does not move it to another line.
+   * Replaces the bytes that are handled; those that were read are kept. The new ones must be a valid message of the
+   * same topic and key.
    *
    * @throws DeadLetterRefusal not-found, edit-invalid
    */
   edit(id: number, value: Uint8Array, actor: string): Promise<void> {
-    return this.#unitOfWork.run((transaction) => {
-      const letter = this.#letters.existing(id);
-      const decoded = this.#processor.decode(value);
+    const { deadLetters, inbox, unitOfWork } = this.#options;
+    return unitOfWork.run((transaction) => {
+      const { key, topic } = deadLetters.existing(id);
+      const decoded = inbox.decode(value);
       if (decoded.status === "rejected") throw new DeadLetterRefusal("edit-invalid", decoded.detail);
-      if (letter.key !== null && decoded.message.subject !== letter.key) {
-        throw new DeadLetterRefusal("edit-invalid", `its subject must stay ${letter.key}`);
+      const { message, definition } = decoded;
+      if (key !== null && message.subject !== key) {
+        throw new DeadLetterRefusal("edit-invalid", `its subject must stay ${key}`);
       }
-      if (decoded.definition.topic.name !== letter.topic) {
-        throw new DeadLetterRefusal(
-          "edit-invalid",
-          `${decoded.message.type} does not travel on ${letter.topic}`,
-        );
+      if (definition.topic.name !== topic) {
+        throw new DeadLetterRefusal("edit-invalid", `${message.type} is not a message of ${topic}`);
       }
-      this.#letters.edit(id, value);
-      this.#log.add(id, "edit", actor, `${value.byteLength} bytes`, transaction);
+      deadLetters.edit(id, value);
+      this.#record(id, "edit", actor, `${value.byteLength} bytes`, transaction);
     });
   }
 
-  /** Throws a letter away; those behind it go on right afterwards. @throws DeadLetterRefusal not-found */
+  /** Deletes a dead letter; the messages that it blocked are released. @throws DeadLetterRefusal not-found */
   async discard(id: number, reason: string, actor: string): Promise<void> {
-    await this.#unitOfWork.run((transaction) => {
-      const { topic, partition, offset, key } = this.#letters.existing(id);
-      this.#letters.remove(id);
+    const { deadLetters, unitOfWork, replayer } = this.#options;
+    await unitOfWork.run((transaction) => {
+      const { topic, partition, offset, key } = deadLetters.existing(id);
+      deadLetters.remove(id);
       const what = `${topic}/${partition}/${offset} key ${key ?? "(none)"}`;
-      this.#log.add(id, "discard", actor, `${reason} [${what}]`, transaction);
+      this.#record(id, "discard", actor, `${reason} [${what}]`, transaction);
     });
-    this.#releaser.wake();
+    replayer.release();
   }
 
   /**
-   * Replays letters, each through the inbox and as one effect. One refusal or failure does not keep the others
-   * from being tried. Those behind them follow in order, right afterwards: there may be many, so nobody is made
-   * to wait for them here.
+   * Replays dead letters, each as one effect: one that is refused or fails does not keep the others from being tried.
+   * The messages that they blocked are released afterwards; that is not waited for, as there may be many.
    *
    * @param ids the first MAX_BULK of them are replayed
-   * @param dryRun says what would be tried, and changes nothing
-   * @throws StorageError when the disk refuses; what was replayed until then stays replayed
+   * @param dryRun reports what would be tried, and changes nothing
+   * @throws StorageError when the disk fails; what was replayed before stays replayed
    */
   async replay(ids: readonly number[], actor: string, dryRun = false): Promise<ReplayResult[]> {
     const results: ReplayResult[] = [];
     try {
       for (const id of ids.slice(0, MAX_BULK)) {
-        results.push(dryRun ? this.#replays.wouldReplay(id) : await this.#replays.replay(id, actor));
+        try {
+          results.push(dryRun ? this.#wouldReplay(id) : await this.#replay(id, actor));
+        } catch (error) {
+          if (!(error instanceof DeadLetterRefusal)) throw error;
+          results.push({ id, outcome: "refused", detail: error.message, refusal: error.code });
+        }
       }
     } finally {
-      if (!dryRun) this.#releaser.wake();
+      if (!dryRun) this.#options.replayer.release();
     }
     return results;
   }
 
+  async #replay(id: number, actor: string): Promise<ReplayResult> {
+    const { deadLetters, unitOfWork, replayer } = this.#options;
+    // In a unit of work of its own: it counts even if the process ends while the message is handled.
+    await unitOfWork.run(() => deadLetters.countReplay(this.#replayable(id).id));
+    const decision = await replayer.replay(id, (detail, transaction) =>
+      this.#record(id, "replay", actor, detail, transaction),
+    );
+    switch (decision?.action) {
+      case "ack":
+        return { id, outcome: decision.handled.status };
+      case "retry":
+      case "park":
+        return { id, outcome: "failed", detail: decision.failure.error };
+      default:
+        throw new DeadLetterRefusal("not-found", `there is no dead letter ${id}`);
+    }
+  }
+
+  #wouldReplay(id: number): ReplayResult {
+    const letter = this.#replayable(id);
+    const decoded = this.#options.inbox.decode(letter.edited ?? letter.value);
+    if (decoded.status === "rejected") return { id, outcome: "failed", detail: decoded.detail };
+    const blocked = this.#options.deadLetters.countOfKey(letter) - 1;
+    return { id, outcome: "would-replay", detail: `${decoded.message.type}, blocks ${blocked} messages` };
+  }
+
+  /** @throws DeadLetterRefusal not-found, blocked, replayed-too-often */
+  #replayable(id: number): DeadLetter {
+    const { deadLetters } = this.#options;
+    const letter = deadLetters.existing(id);
+    const first = deadLetters.firstOfKey(letter);
+    if (first !== id) throw new DeadLetterRefusal("blocked", `${id} is blocked by ${first}`);
+    if (letter.replays >= MAX_REPLAYS) {
+      throw new DeadLetterRefusal("replayed-too-often", `${id} was replayed ${letter.replays} times`);
+    }
+    return letter;
+  }
+
+  #record(
+    id: number,
+    action: RecordedAction["action"],
+    actor: string,
+    detail: string,
+    { now }: Transaction,
+  ): void {
+    this.#statements.record.run(id, action, actor, detail.slice(0, MAX_DETAIL_CHARACTERS), now);
+    this.#statements.prune.run();
+  }
+
+  #conditions(filter: DeadLetterFilter): Condition[] {
+    const { olderThanMs } = filter;
+    const parkedBefore = olderThanMs === undefined ? undefined : this.#options.runtime.now() - olderThanMs;
+    const conditions: [string, SQLQueryBindings | undefined][] = [
+      ["topic = ?", filter.topic],
+      ["key = ?", filter.key],
+      ["reason = ?", filter.reason],
+      ["instr(error, ?) > 0", filter.error],
+      ["parked_at <= ?", parkedBefore],
+      ["id > ?", filter.after],
+    ];
+    return conditions.filter((condition): condition is Condition => condition[1] !== undefined);
+  }
+
+  #select<Row>(columns: string, conditions: readonly Condition[], limit: number): Row[] {
+    const where = conditions.map(([sql]) => sql).join(" AND ") || "TRUE";
+    using statement = this.#options.database.sql.prepare<Row, SQLQueryBindings[]>(
+      `SELECT ${columns} FROM dead_letters WHERE ${where} ORDER BY id LIMIT ?`,
+    );
+    return statement.all(...conditions.map(([, value]) => value), limit);
+  }
+
   close(): void {
-    this.#log.close();
+    for (const statement of Object.values(this.#statements)) statement.finalize();
   }
 }
+
+type Condition = [sql: string, value: SQLQueryBindings];

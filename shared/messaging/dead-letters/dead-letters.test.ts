@@ -1,147 +1,198 @@
-import { afterEach, expect, test } from "bun:test";
-import { encode, type Message, message } from "../contract/envelope.ts";
+import { afterEach, beforeEach, expect, test } from "bun:test";
 import { migrate, openDatabase } from "../database.ts";
 import { DomainError } from "../errors.ts";
+import { defaultRetryPolicy } from "../inbox/decision.ts";
 import { kitMigrations } from "../schema.ts";
 import { eventually, failureOf } from "../testing/eventually.ts";
-import { Letter, letters, TestService } from "../testing/kit.ts";
+import { letter, letters, TestService } from "../testing/kit.ts";
 import { MAX_REPLAYS } from "./admin.ts";
 
 let service: TestService;
+/** Whether every message fails with an error that may pass. */
+let fails = false;
+let onLetter: (text: string) => void;
+beforeEach(() => {
+  fails = false;
+  onLetter = () => {};
+});
 afterEach(() => service.stop());
 
-function letter(name: string, text: string): Message {
-  const id = Bun.randomUUIDv7();
-  const origin = { id, source: "test", time: new Date().toISOString(), correlationid: id, causationid: id };
-  return message(Letter, { name, text }, origin);
-}
-const publish = (...messages: Message[]) =>
-  service.broker.publish(messages.map((envelope) => encode(Letter, envelope)));
-const desk = () => service.kit.deadLetterAdmin;
+const admin = () => service.kit.deadLetterAdmin;
 const ids = () =>
-  desk()
+  admin()
     .list({ limit: 100 })
     .map((dead) => dead.id);
 
-/** A service that refuses what is on its list, with some messages of one key parked behind a refused one. */
-async function withLine(...texts: string[]): Promise<Set<string>> {
+/** A service that has parked a message with the text `poison`, which blocks some others of its key. */
+async function withBlocked(...texts: string[]): Promise<Set<string>> {
   const refused = new Set(["poison"]);
   service = new TestService(({ text }) => {
     if (refused.has(text)) throw new DomainError(`no ${text}`);
+    if (fails) throw new Error("for now");
+    onLetter(text);
   });
   service.kit.start();
-  await publish(letter("a", "poison"), ...texts.map((text) => letter("a", text)));
+  await service.publish(letter("a", "poison"), ...texts.map((text) => letter("a", text)));
   await eventually(() => ids().length === texts.length + 1);
   return refused;
 }
 
-test("a replay takes effect once and those behind it follow in order, also those that come meanwhile", async () => {
-  const refused = await withLine("1", "2", "3");
+test("a replay takes effect once, and the messages that were blocked follow in order, new ones included", async () => {
+  const refused = await withBlocked("1", "2", "3");
   refused.clear();
   const [head = 0] = ids();
-  const replay = desk().replay([head], "operator");
-  await publish(letter("a", "4"));
+  const replay = admin().replay([head], "operator");
+  await service.publish(letter("a", "4"));
   expect(await replay).toEqual([{ id: head, outcome: "handled" }]);
   await eventually(() => service.applied().length === 5);
   expect(service.applied()).toEqual(["a:poison", "a:1", "a:2", "a:3", "a:4"]);
   expect(ids()).toEqual([]);
-  await publish(letter("a", "5"));
+  await service.publish(letter("a", "5"));
   await eventually(() => service.applied().at(-1) === "a:5");
 });
 
-test("a replay that fails changes nothing but what is known of the letter", async () => {
-  await withLine("1");
+test("a replay that is refused changes only the record of the dead letter", async () => {
+  await withBlocked("1");
   const [head = 0] = ids();
-  expect(await desk().replay([head], "operator")).toEqual([
+  expect(await admin().replay([head], "operator")).toEqual([
     { id: head, outcome: "failed", detail: "no poison" },
   ]);
-  expect(desk().show(head)).toMatchObject({ attempts: 2, replays: 1, lineLength: 2, reason: "domain" });
+  expect(admin().show(head)).toMatchObject({ attempts: 2, replays: 1, parkedOfKey: 2, reason: "domain" });
   expect(service.applied()).toEqual([]);
 });
 
-test("one that waits behind another is not replayed before it", async () => {
-  await withLine("1");
+test("a replay that fails with an error that may pass records the tries of its life, not exhausted retries", async () => {
+  const refused = await withBlocked();
+  const [id = 0] = ids();
+  refused.clear();
+  fails = true;
+  expect(await admin().replay([id], "operator")).toEqual([{ id, outcome: "failed", detail: "for now" }]);
+  expect(admin().show(id)).toMatchObject({ reason: "failed", error: "for now", attempts: 2 });
+  service.database.sql.run("UPDATE dead_letters SET attempts = ?", [defaultRetryPolicy.attempts - 1]);
+  await admin().replay([id], "operator");
+  expect(admin().show(id)).toMatchObject({
+    reason: "retries-exhausted",
+    attempts: defaultRetryPolicy.attempts,
+  });
+  fails = false;
+  expect(await admin().replay([id], "operator")).toEqual([{ id, outcome: "handled" }]);
+});
+
+test("a message that ended three processes while it was replayed is not handled again", async () => {
+  const refused = await withBlocked();
+  const [id = 0] = ids();
+  refused.clear();
+  const { topic, partition, offset } = admin().show(id);
+  await service.kit.stop();
+  service.database.sql.run("INSERT INTO attempts VALUES (?, ?, ?, 3)", [topic, partition, offset]);
+  await service.crash();
+  expect(await admin().replay([id], "operator")).toMatchObject([{ id, outcome: "failed" }]);
+  expect(admin().show(id)).toMatchObject({ reason: "crash", attempts: 4 });
+  expect(service.applied()).toEqual([]);
+  // The count begins again: the operator may have changed the code.
+  expect(await admin().replay([id], "operator")).toEqual([{ id, outcome: "handled" }]);
+});
+
+test("a released message that fails is retried, blocked meanwhile, and its tries are counted", async () => {
+  const refused = await withBlocked("1", "2");
+  const [head = 0, second = 0] = ids();
+  refused.clear();
+  const failedTwice = Promise.withResolvers<void>();
+  onLetter = (text) => {
+    if (text !== "1") return;
+    const { attempts } = admin().show(second);
+    if (attempts < 2) throw new Error("for now");
+    failedTwice.resolve();
+  };
+  await admin().replay([head], "operator");
+  await failedTwice.promise;
+  await eventually(() => service.applied().length === 3);
+  expect(service.applied()).toEqual(["a:poison", "a:1", "a:2"]);
+});
+
+test("a blocked message is not replayed", async () => {
+  await withBlocked("1");
   const [head, second = 0] = ids();
-  expect(await desk().replay([second], "operator")).toEqual([
-    { id: second, outcome: "refused", detail: `${second} waits behind ${head}`, refusal: "blocked" },
+  expect(await admin().replay([second], "operator")).toEqual([
+    { id: second, outcome: "refused", detail: `${second} is blocked by ${head}`, refusal: "blocked" },
   ]);
   expect(service.applied()).toEqual([]);
 });
 
-test("replays of one letter are bounded", async () => {
-  await withLine();
+test("replays of one dead letter are bounded", async () => {
+  await withBlocked();
   const [head = 0] = ids();
-  for (let i = 0; i < MAX_REPLAYS; i++) await desk().replay([head], "operator");
-  expect((await desk().replay([head], "operator"))[0]).toMatchObject({ outcome: "refused" });
-  expect(desk().show(head).replays).toBe(MAX_REPLAYS);
+  for (let i = 0; i < MAX_REPLAYS; i++) await admin().replay([head], "operator");
+  expect((await admin().replay([head], "operator"))[0]).toMatchObject({ outcome: "refused" });
+  expect(admin().show(head).replays).toBe(MAX_REPLAYS);
 });
 
-test("a dry run says what it would do and does nothing", async () => {
-  const refused = await withLine("1");
+test("a dry run reports what it would do, and changes nothing", async () => {
+  const refused = await withBlocked("1");
   refused.clear();
   const [head = 0, second = 0] = ids();
-  expect(await desk().replay([head, second, 999], "operator", true)).toMatchObject([
+  expect(await admin().replay([head, second, 999], "operator", true)).toMatchObject([
     { id: head, outcome: "would-replay" },
     { id: second, outcome: "refused" },
     { id: 999, outcome: "refused" },
   ]);
   expect(ids()).toEqual([head, second]);
-  expect(desk().show(head)).toMatchObject({ replays: 0, actions: [] });
+  expect(admin().show(head)).toMatchObject({ replays: 0, actions: [] });
 });
 
-test("an edit is checked against the schema and the key; what came is kept beside it; the replay uses it", async () => {
+test("an edit is checked against schema and key; the original is kept; the replay uses the edit", async () => {
   service = new TestService();
   service.kit.start();
   const broken = { ...letter("a", "x"), data: { name: "a", text: 7 } };
   await service.broker.publish([
     { topic: letters.name, key: "a", value: JSON.stringify(broken), headers: {} },
   ]);
-  await publish(letter("a", "after"));
+  await service.publish(letter("a", "after"));
   await eventually(() => ids().length === 2);
   const [head = 0] = ids();
   const bytes = (value: unknown) => Buffer.from(JSON.stringify(value));
-  expect(await failureOf(desk().edit(head, bytes(broken), "operator"))).toMatch("/text");
-  expect(await failureOf(desk().edit(head, Buffer.from("rubbish"), "operator"))).toMatch("not JSON");
-  expect(await failureOf(desk().edit(head, bytes(letter("b", "elsewhere")), "operator"))).toMatch(
+  expect(await failureOf(admin().edit(head, bytes(broken), "operator"))).toMatch("/text");
+  expect(await failureOf(admin().edit(head, Buffer.from("rubbish"), "operator"))).toMatch("not JSON");
+  expect(await failureOf(admin().edit(head, bytes(letter("b", "elsewhere")), "operator"))).toMatch(
     "must stay a",
   );
-  await desk().edit(head, bytes({ ...broken, data: { name: "a", text: "mended" } }), "operator");
-  expect(desk().show(head).decoded).toMatchObject({ message: { data: { text: "mended" } } });
-  expect(JSON.parse(Buffer.from(desk().show(head).value ?? []).toString())).toEqual(broken);
-  await desk().replay([head], "operator");
+  await admin().edit(head, bytes({ ...broken, data: { name: "a", text: "mended" } }), "operator");
+  expect(admin().show(head).decoded).toMatchObject({ message: { data: { text: "mended" } } });
+  expect(JSON.parse(Buffer.from(admin().show(head).value ?? []).toString())).toEqual(broken);
+  await admin().replay([head], "operator");
   await eventually(() => service.applied().length === 2);
   expect(service.applied()).toEqual(["a:mended", "a:after"]);
 });
 
-test("discarding takes a reason, and those behind it go on", async () => {
-  await withLine("1", "2");
+test("discarding takes a reason, and releases what was blocked", async () => {
+  await withBlocked("1", "2");
   const [head = 0] = ids();
-  await desk().discard(head, "sent by mistake", "operator");
+  await admin().discard(head, "sent by mistake", "operator");
   await eventually(() => service.applied().length === 2);
   expect(service.applied()).toEqual(["a:1", "a:2"]);
   expect(service.database.sql.query("SELECT action, actor, detail FROM dead_letter_actions").all()).toEqual([
     { action: "discard", actor: "operator", detail: expect.stringContaining("sent by mistake") },
   ]);
-  expect(() => desk().show(head)).toThrow("no dead letter");
+  expect(() => admin().show(head)).toThrow("no dead letter");
 });
 
-test("one that fails on its way out is parked, and those behind it go on waiting", async () => {
-  const refused = await withLine("1", "second poison", "2");
+test("a released message that is refused is parked, and the later ones of its key stay blocked", async () => {
+  const refused = await withBlocked("1", "second poison", "2");
   refused.clear();
   refused.add("second poison");
   const [head = 0] = ids();
-  await desk().replay([head], "operator");
-  await eventually(() => desk().list({ limit: 1, reason: "domain" }).length === 1);
+  await admin().replay([head], "operator");
+  await eventually(() => admin().list({ limit: 1, reason: "domain" }).length === 1);
   expect(service.applied()).toEqual(["a:poison", "a:1"]);
   expect(
-    desk()
+    admin()
       .list({ limit: 10 })
       .map((dead) => dead.reason),
   ).toEqual(["domain", "blocked"]);
 });
 
-test("a process that dies while a line is released goes on with it at its next start", async () => {
-  const refused = await withLine("1", "2");
+test("a release that a crash interrupts continues at the next start", async () => {
+  const refused = await withBlocked("1", "2");
   refused.clear();
   service.database.sql.run("DELETE FROM dead_letters WHERE reason = 'domain'");
   await service.crash();
@@ -149,11 +200,11 @@ test("a process that dies while a line is released goes on with it at its next s
   expect(service.applied()).toEqual(["a:1", "a:2"]);
 });
 
-test("a letter that was handled before is not handled again by its replay", async () => {
+test("the replay of a message that was handled before is a duplicate", async () => {
   service = new TestService();
   service.kit.start();
   const one = letter("a", "1");
-  await publish(one);
+  await service.publish(one);
   await eventually(() => service.applied().length === 1);
   service.database.sql.run(
     `INSERT INTO dead_letters (topic, partition, offset, key, value, headers, reason, error, attempts, parked_at)
@@ -162,32 +213,32 @@ test("a letter that was handled before is not handled again by its replay", asyn
   );
   await service.restart();
   const [id = 0] = ids();
-  expect(await desk().replay([id], "operator")).toEqual([{ id, outcome: "duplicate" }]);
+  expect(await admin().replay([id], "operator")).toEqual([{ id, outcome: "duplicate" }]);
   expect(service.applied()).toEqual(["a:1"]);
 });
 
-test("letters are found by topic, key, reason, error and age", async () => {
-  await withLine("1");
-  const found = (filter: object) => desk().list({ limit: 10, ...filter }).length;
+test("dead letters are found by topic, key, reason, error and age", async () => {
+  await withBlocked("1");
+  const found = (filter: object) => admin().list({ limit: 10, ...filter }).length;
   expect(found({ topic: "letters", key: "a" })).toBe(2);
   expect(found({ topic: "answers" })).toBe(0);
   expect(found({ reason: "blocked" })).toBe(1);
   expect(found({ error: "no poison" })).toBe(1);
   expect(found({ olderThanMs: 3_600_000 })).toBe(0);
   expect(found({ after: ids()[0] })).toBe(1);
-  expect(desk().list({ limit: 1 })).toHaveLength(1);
+  expect(admin().list({ limit: 1 })).toHaveLength(1);
 });
 
-test("a page of letters comes without their bytes; what is to be replayed are those that something is wrong with", async () => {
-  await withLine("1", "2");
+test("summaries are without bytes; candidates for a replay are those that are not just blocked", async () => {
+  await withBlocked("1", "2");
   const [head = 0, second = 0] = ids();
-  expect(desk().summaries({ limit: 2 })).toMatchObject([
+  expect(admin().summaries({ limit: 2 })).toMatchObject([
     { id: head, key: "a", reason: "domain", edited: false, bytes: expect.any(Number) },
     { id: second, reason: "blocked" },
   ]);
-  expect(desk().summaries({ limit: 1 })[0]).not.toContainKeys(["value", "stack", "headers"]);
-  expect(desk().candidates({ limit: 10 })).toEqual({ ids: [head], left: 0 });
-  expect(desk().candidates({ limit: 1, reason: "blocked" })).toEqual({ ids: [second], left: 1 });
+  expect(admin().summaries({ limit: 1 })[0]).not.toContainKeys(["value", "stack", "headers"]);
+  expect(admin().candidates({ limit: 10 })).toEqual({ ids: [head], left: 0 });
+  expect(admin().candidates({ limit: 1, reason: "blocked" })).toEqual({ ids: [second], left: 1 });
   expect(service.kit.deadLetters.countByReason()).toEqual(
     new Map([
       ["blocked", 2],

@@ -1,111 +1,152 @@
-import { DeadLetterRefusal, DomainError, errorText, StorageError } from "../errors.ts";
-import type { Processor } from "../inbox/processor.ts";
-import type { Transaction } from "../transaction.ts";
-import type { UnitOfWork } from "../unit-of-work.ts";
-import type { DeadLetterAudit } from "./audit.ts";
-import type { DeadLetter } from "./dead-letter.ts";
-import type { DeadLetterStore } from "./store.ts";
+import type { CrashGuard } from "../inbox/crash-guard.ts";
+import { type Attempt, type Decision, decide, type RetryPolicy } from "../inbox/decision.ts";
+import type { Inbox } from "../inbox/inbox.ts";
+import { type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
+import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
+import type { DeadLetter, DeadLetterStore } from "./store.ts";
 
-/** A message that was replayed so often needs an edit in the code, not another replay. */
-export const MAX_REPLAYS = 10;
+/** Records what became of a dead letter, in the transaction that it happens in. */
+type Audit = (detail: string, transaction: Transaction) => void;
 
-/** What a replay did, or would do. */
-export interface ReplayResult {
-  readonly id: number;
-  readonly outcome: "handled" | "duplicate" | "skipped" | "failed" | "refused" | "would-replay";
-  readonly detail?: string;
-  /** Why it was refused, for programs. */
-  readonly refusal?: DeadLetterRefusal["code"];
-}
-
-/** Replays dead letters one by one: each through the inbox, as one effect, and written down. */
-export class DeadLetterReplays {
-  readonly #letters: DeadLetterStore;
-  readonly #log: DeadLetterAudit;
-  readonly #processor: Processor;
-  readonly #unitOfWork: UnitOfWork;
+/**
+ * Handles dead letters again: those that an operator replays, and those that were blocked by one that is gone. Each
+ * goes through the inbox, and the transaction that handles it removes it; from that of the last one of a key on,
+ * messages of the key that come from the broker are handled directly.
+ */
+export class DeadLetterReplayer {
+  readonly #options;
+  #running: Promise<void> | undefined;
+  /** Something was unblocked while messages were being released. */
+  #woken = false;
+  #cancelPause: () => void = () => {};
+  #stopped = false;
 
   constructor(options: {
-    letters: DeadLetterStore;
-    log: DeadLetterAudit;
-    processor: Processor;
-    unitOfWork: UnitOfWork;
+    readonly deadLetters: DeadLetterStore;
+    readonly inbox: Inbox;
+    readonly unitOfWork: UnitOfWork;
+    readonly crashGuard: CrashGuard;
+    readonly retry: RetryPolicy;
+    readonly runtime: Runtime;
+    readonly log: Logger;
   }) {
-    this.#letters = options.letters;
-    this.#log = options.log;
-    this.#processor = options.processor;
-    this.#unitOfWork = options.unitOfWork;
+    this.#options = options;
   }
 
-  /** @throws StorageError when the disk refuses, with nothing changed but the count of replays */
-  async replay(id: number, actor: string): Promise<ReplayResult> {
+  /**
+   * Handles a dead letter once. It is the operator who retries: what fails stays parked.
+   *
+   * @param audit called in the transaction of the result
+   * @returns undefined when there is no such dead letter
+   * @throws StorageError when the disk fails
+   */
+  replay(id: number, audit: Audit): Promise<Decision | undefined> {
+    return this.#attempt(id, false, audit);
+  }
+
+  /**
+   * Releases the messages that nothing blocks any more, in their order. One that fails is retried like a message from
+   * the broker, and parked in its turn; the later ones of its key stay blocked. Also called at the start, because the
+   * last process may have ended in the middle of it.
+   */
+  release(): void {
+    if (this.#stopped) return;
+    this.#woken = this.#running !== undefined;
+    if (this.#woken) return;
+    this.#running = this.#releaseAll().finally(() => {
+      this.#running = undefined;
+      if (this.#woken) this.release();
+    });
+  }
+
+  /** Resolves when no dead letter is being released any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelPause();
+    await this.#running;
+  }
+
+  async #releaseAll(): Promise<void> {
+    const { deadLetters, log } = this.#options;
+    while (!this.#stopped) {
+      try {
+        const letter = deadLetters.firstUnblocked();
+        if (letter === undefined) return;
+        const decision = await this.#attempt(letter.id, true);
+        if (decision?.action !== "retry" && decision?.action !== "park") continue;
+        log.warn({ id: letter.id, ...decision }, "a released message failed");
+        if (decision.action === "retry") await this.#pause(decision.delayMs);
+      } catch (error) {
+        log.warn({ err: error }, "blocked messages wait: the disk fails");
+        await this.#pause(STORAGE_PAUSE_MS);
+      }
+    }
+  }
+
+  /** @param isReleased whether it is handled only while it is blocked, and retried by the kit */
+  async #attempt(id: number, isReleased: boolean, audit: Audit = () => {}): Promise<Decision | undefined> {
+    const { deadLetters, inbox, unitOfWork, crashGuard } = this.#options;
+    // Looked up in each transaction: it may be edited or discarded meanwhile.
+    const find = () => {
+      const letter = deadLetters.find(id);
+      return isReleased && letter?.reason !== "blocked" ? undefined : letter;
+    };
+    const letter = find();
+    if (letter === undefined) return undefined;
+    const settle = (decision: Decision, transaction: Transaction): Decision => {
+      if (decision.action === "ack") {
+        deadLetters.remove(id);
+        audit(decision.handled.status, transaction);
+      } else if (decision.action !== "wait") {
+        const { failure } = decision;
+        // What the kit itself retries stays blocked.
+        if (isReleased && decision.action === "retry") deadLetters.setAttempts(id, failure.attempts);
+        else deadLetters.fail(id, failure);
+        audit(`failed: ${failure.error}`, transaction);
+      }
+      crashGuard.end(letter, transaction);
+      return decision;
+    };
+    const tries = letter.attempts + 1;
     try {
-      // In a unit of work of its own: it counts even if the message takes the process down with it.
-      await this.#unitOfWork.run(() => this.#letters.countReplay(this.#replayable(id).id));
-      return await this.#unitOfWork.run((transaction) => this.#attempt(id, actor, transaction));
-    } catch (error) {
-      if (error instanceof DeadLetterRefusal) return refused(id, error);
-      if (error instanceof StorageError) throw error;
-      // What the handler began was undone.
-      await this.#unitOfWork.run((transaction) => {
-        const letter = this.#letters.existing(id);
-        const reason = error instanceof DomainError ? "domain" : "retries-exhausted";
-        this.#fail(letter, reason, error, actor, transaction);
+      const crashed = await this.#begin(letter);
+      return await unitOfWork.run((transaction) => {
+        const current = find();
+        if (current === undefined) return undefined;
+        if (crashed?.action === "park") return settle(crashed, transaction);
+        const attempt = inbox.handle(current.edited ?? current.value, transaction);
+        return settle(this.#decide(attempt, tries), transaction);
       });
-      return { id, outcome: "failed", detail: errorText(error) };
-    }
-  }
-
-  /** What `replay` would try, and changes nothing. */
-  wouldReplay(id: number): ReplayResult {
-    try {
-      const letter = this.#replayable(id);
-      const decoded = this.#processor.decode(letter.edited ?? letter.value);
-      if (decoded.status === "rejected") return { id, outcome: "failed", detail: decoded.detail };
-      const detail = `${decoded.message.type}, ${this.#letters.lineLength(letter)} in its line`;
-      return { id, outcome: "would-replay", detail };
     } catch (error) {
-      if (!(error instanceof DeadLetterRefusal)) throw error;
-      return refused(id, error);
+      const decision = this.#decide({ status: "failed", error }, tries);
+      if (decision.action === "wait") throw error;
+      return unitOfWork.run((transaction) =>
+        find() === undefined ? undefined : settle(decision, transaction),
+      );
     }
   }
 
-  #attempt(id: number, actor: string, transaction: Transaction): ReplayResult {
-    const letter = this.#letters.existing(id);
-    const outcome = this.#processor.process(letter.edited ?? letter.value, transaction);
-    if (outcome.status === "rejected") {
-      this.#fail(letter, outcome.reason, outcome.detail, actor, transaction);
-      return { id, outcome: "failed", detail: outcome.detail };
-    }
-    this.#letters.remove(id);
-    this.#log.add(id, "replay", actor, outcome.status, transaction);
-    return { id, outcome: outcome.status };
+  /** Records that a dead letter begins. @returns what is decided if earlier processes ended with it */
+  async #begin(letter: DeadLetter): Promise<Decision | undefined> {
+    const crashes = await this.#options.crashGuard.begin(letter);
+    return crashes === 0
+      ? undefined
+      : this.#decide({ status: "crashed", crashes }, letter.attempts + crashes);
   }
 
-  #fail(
-    letter: DeadLetter,
-    reason: DeadLetter["reason"],
-    error: unknown,
-    actor: string,
-    transaction: Transaction,
-  ): void {
-    const text = errorText(error);
-    const stack = error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {};
-    this.#letters.fail(letter.id, { reason, error: text, ...stack, attempts: letter.attempts + 1 });
-    this.#log.add(letter.id, "replay", actor, `failed: ${text}`, transaction);
+  #decide(attempt: Attempt, tries: number): Decision {
+    const { retry, runtime } = this.#options;
+    return decide(attempt, tries, retry, () => runtime.random());
   }
 
-  #replayable(id: number): DeadLetter {
-    const letter = this.#letters.existing(id);
-    const head = this.#letters.headOf(letter);
-    if (head !== id) throw new DeadLetterRefusal("blocked", `${id} waits behind ${head}`);
-    if (letter.replays >= MAX_REPLAYS) {
-      throw new DeadLetterRefusal("replayed-too-often", `${id} was replayed ${letter.replays} times`);
-    }
-    return letter;
+  #pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.runtime.after(delayMs, resolve);
+      this.#cancelPause = () => {
+        cancel();
+        resolve();
+      };
+      if (this.#stopped) this.#cancelPause();
+    });
   }
-}
-
-function refused(id: number, { message, code }: DeadLetterRefusal): ReplayResult {
-  return { id, outcome: "refused", detail: message, refusal: code };
 }

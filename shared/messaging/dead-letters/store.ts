@@ -1,45 +1,97 @@
 import { MAX_MESSAGE_BYTES } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import { DeadLetterRefusal, DeadLettersFull } from "../errors.ts";
-import type { Transaction } from "../transaction.ts";
-import type { IncomingRecord } from "../transport/transport.ts";
-import {
-  COLUMNS,
-  type DeadLetter,
-  type DeadLetterReason,
-  type DeadLetterRow,
-  type Failure,
-  toLetter,
-} from "./dead-letter.ts";
-
-export type { DeadLetter, DeadLetterReason, Failure } from "./dead-letter.ts";
-
-/** Longer texts are cut: a dead letter explains, it does not archive. */
-const MAX_ERROR_CHARACTERS = 2_000;
-/** A longer key, or longer headers, are left out of the copy: a broker that refuses it would hold up the outbox. */
-const MAX_COPIED_BYTES = 32 * 1024;
-/** Then the consumer waits instead of parking more. With MAX_MESSAGE_BYTES this bounds the table to some 25 GB. */
-const MAX_LETTERS = 100_000;
-/** Messages of unknown type are kept to be looked at, not to be replayed: the newest of them suffice. */
-const MAX_UNKNOWN = 10_000;
-
-const IN_LINE = "key IS NOT NULL AND reason <> 'unknown-type'";
+import type { IncomingRecord, OutgoingRecord } from "../transport/transport.ts";
+import type { Transaction } from "../unit-of-work.ts";
 
 /**
- * What could not be handled, kept as it came: bytes, headers, where it stood, and why.
+ * Why a message is parked.
  *
- * Parking keeps the order of a key. While a message of a topic and key is parked, those that come after it are
- * parked behind it, and all other keys flow on.
+ * - `undecodable`, `unknown-type`, `schema`: see `decode`
+ * - `domain`: its handler threw a DomainError
+ * - `retries-exhausted`: its handler threw something else, at as many tries as there are
+ * - `crash`: its process ended while it was handled
+ * - `failed`: its handler threw something else when an operator replayed it; it has been tried less often than
+ *   `retries-exhausted` says
+ * - `blocked`: not tried yet, because an earlier message of its key is parked
+ */
+export const deadLetterReasons = [
+  "undecodable",
+  "unknown-type",
+  "schema",
+  "domain",
+  "retries-exhausted",
+  "crash",
+  "failed",
+  "blocked",
+] as const;
+export type DeadLetterReason = (typeof deadLetterReasons)[number];
+
+export interface Failure {
+  readonly reason: DeadLetterReason;
+  /** For an operator to act on. */
+  readonly error: string;
+  readonly stack?: string;
+  /** How often the message has been tried. */
+  readonly attempts: number;
+}
+
+export interface DeadLetter extends Failure {
+  readonly id: number;
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly key: string | null;
+  /** As it was read. */
+  readonly value: Uint8Array | null;
+  /** What an operator replaced it with. */
+  readonly edited: Uint8Array | null;
+  readonly headers: Readonly<Record<string, string>>;
+  /** How often an operator replayed it. */
+  readonly replays: number;
+  /** Milliseconds since the epoch. */
+  readonly parkedAt: number;
+}
+
+/** A row of `dead_letters`, selected by DEAD_LETTER_COLUMNS. */
+export type DeadLetterRow = Omit<DeadLetter, "headers" | "stack"> & { headers: string; stack: string | null };
+
+export const DEAD_LETTER_COLUMNS = `id, topic, partition, offset, key, value, edited, headers, reason, error, stack,
+  attempts, replays, parked_at AS parkedAt`;
+
+export function toDeadLetter({ headers, stack, ...row }: DeadLetterRow): DeadLetter {
+  return {
+    ...row,
+    headers: JSON.parse(headers) as Record<string, string>,
+    ...(stack === null ? {} : { stack }),
+  };
+}
+
+/** Longer texts are cut. */
+const MAX_ERROR_CHARACTERS = 2_000;
+/** A longer key, or longer headers, are left out of the copy: the broker could refuse it and block the outbox. */
+const MAX_COPIED_BYTES = 32 * 1024;
+/** With so many the consumer waits instead of parking more. With MAX_MESSAGE_BYTES this is at most some 25 GB. */
+const MAX_LETTERS = 100_000;
+/** Messages of unknown type are kept to be looked at; they block nothing, so the newest of them suffice. */
+const MAX_UNKNOWN = 10_000;
+
+const BLOCKING = "key IS NOT NULL AND reason <> 'unknown-type'";
+
+/**
+ * Messages that could not be handled, as they were read, with the place where they stood and the reason.
+ *
+ * Parking keeps the order of a key: while a message of a topic and key is parked, later ones of that key are blocked,
+ * that is, parked after it. All other keys are handled.
  */
 export class DeadLetterStore {
   readonly #copyTopic: string;
   readonly #statements;
-  /** Upper bound of the letters there are, so that the usual case, none, costs no look-up. */
+  /** Not less than the number of dead letters: when it is 0, the usual case, nothing has to be looked up. */
   #atMost: number;
 
-  /** @param copyTopic where a copy of each parked record goes, for people who look at topics */
-  constructor(database: ServiceDatabase, copyTopic: string) {
-    const { sql } = database;
+  /** @param copyTopic gets a copy of each parked record, for people who look at topics */
+  constructor({ sql }: ServiceDatabase, copyTopic: string) {
     this.#copyTopic = copyTopic;
     this.#statements = {
       insert: sql.prepare(
@@ -50,22 +102,24 @@ export class DeadLetterStore {
       countByReason: sql.prepare<{ reason: DeadLetterReason; count: number }, []>(
         "SELECT reason, count(*) AS count FROM dead_letters GROUP BY reason",
       ),
-      head: sql.prepare<{ id: number }, [string, string]>(
-        `SELECT id FROM dead_letters WHERE topic = ? AND key = ? AND ${IN_LINE} ORDER BY id LIMIT 1`,
+      first: sql.prepare<{ id: number }, [string, string]>(
+        `SELECT id FROM dead_letters WHERE topic = ? AND key = ? AND ${BLOCKING} ORDER BY id LIMIT 1`,
       ),
-      lineLength: sql.prepare<{ count: number }, [string, string]>(
-        `SELECT count(*) AS count FROM dead_letters WHERE topic = ? AND key = ? AND ${IN_LINE}`,
+      countOfKey: sql.prepare<{ count: number }, [string, string]>(
+        `SELECT count(*) AS count FROM dead_letters WHERE topic = ? AND key = ? AND ${BLOCKING}`,
       ),
-      find: sql.prepare<DeadLetterRow, [number]>(`SELECT ${COLUMNS} FROM dead_letters WHERE id = ?`),
+      find: sql.prepare<DeadLetterRow, [number]>(
+        `SELECT ${DEAD_LETTER_COLUMNS} FROM dead_letters WHERE id = ?`,
+      ),
       remove: sql.prepare("DELETE FROM dead_letters WHERE id = ?"),
       fail: sql.prepare(
         "UPDATE dead_letters SET reason = ?, error = ?, stack = ?, attempts = ? WHERE id = ?",
       ),
-      begin: sql.prepare("UPDATE dead_letters SET attempts = attempts + 1 WHERE id = ?"),
+      tried: sql.prepare("UPDATE dead_letters SET attempts = ? WHERE id = ?"),
       edit: sql.prepare("UPDATE dead_letters SET edited = ? WHERE id = ?"),
       replayed: sql.prepare("UPDATE dead_letters SET replays = replays + 1 WHERE id = ?"),
-      released: sql.prepare<DeadLetterRow, []>(
-        `SELECT ${COLUMNS} FROM dead_letters AS letter WHERE reason = 'blocked' AND NOT EXISTS (
+      unblocked: sql.prepare<DeadLetterRow, []>(
+        `SELECT ${DEAD_LETTER_COLUMNS} FROM dead_letters AS letter WHERE reason = 'blocked' AND NOT EXISTS (
            SELECT 1 FROM dead_letters AS before
            WHERE before.topic = letter.topic AND before.key = letter.key AND before.id < letter.id
              AND before.key IS NOT NULL AND before.reason <> 'unknown-type'
@@ -80,51 +134,42 @@ export class DeadLetterStore {
     this.#atMost = this.count();
   }
 
-  /** Keeps a record. Only inside a transaction, the one that moves the offset past it. @throws DeadLettersFull */
+  /** Stores a record, in the transaction that moves the offset past it. @throws DeadLettersFull */
   park(record: IncomingRecord, failure: Failure, transaction: Transaction): void {
     if (this.#atMost >= MAX_LETTERS) {
       this.#atMost = this.count();
-      if (this.#atMost >= MAX_LETTERS)
-        throw new DeadLettersFull(`there are ${this.#atMost} dead letters already`);
+      if (this.#atMost >= MAX_LETTERS) throw new DeadLettersFull(`there are ${this.#atMost} dead letters`);
     }
     this.#atMost += 1;
+    const { reason, attempts } = failure;
+    const { topic, partition, offset, key, value, headers } = record;
     this.#statements.insert.run(
-      record.topic,
-      record.partition,
-      record.offset,
-      record.key,
-      record.value,
-      JSON.stringify(record.headers),
-      failure.reason,
-      ...shortened(failure),
-      failure.attempts,
-      transaction.now,
+      ...[topic, partition, offset, key, value, JSON.stringify(headers)],
+      ...[reason, ...shortened(failure), attempts, transaction.now],
     );
     transaction.emitRaw(copyOf(record, failure, this.#copyTopic));
   }
 
-  /** Whether a message of this topic and key is parked, so that the next one has to wait behind it. */
-  holds(topic: string, key: string | null): boolean {
-    return this.#atMost > 0 && key !== null && this.#statements.head.get(topic, key) !== null;
+  /** Whether a message of this topic and key is parked, so that the next one is blocked. */
+  blocks(topic: string, key: string | null): boolean {
+    return this.#atMost > 0 && key !== null && this.#statements.first.get(topic, key) !== null;
   }
 
-  /** The first of a letter's line; the letter itself when it stands in none. */
-  headOf(letter: DeadLetter): number {
-    const { topic, key, reason } = letter;
-    if (key === null || reason === "unknown-type") return letter.id;
-    return this.#statements.head.get(topic, key)?.id ?? letter.id;
+  /** The dead letter that blocks this one; itself if none does. */
+  firstOfKey({ id, topic, key, reason }: DeadLetter): number {
+    if (key === null || reason === "unknown-type") return id;
+    return this.#statements.first.get(topic, key)?.id ?? id;
   }
 
-  /** How many stand in a letter's line, itself included. */
-  lineLength(letter: DeadLetter): number {
-    const { topic, key, reason } = letter;
+  /** How many messages of its topic and key are parked, itself included. */
+  countOfKey({ topic, key, reason }: DeadLetter): number {
     if (key === null || reason === "unknown-type") return 1;
-    return this.#statements.lineLength.get(topic, key)?.count ?? 1;
+    return this.#statements.countOfKey.get(topic, key)?.count ?? 1;
   }
 
   find(id: number): DeadLetter | undefined {
     const row = this.#statements.find.get(id);
-    return row === null ? undefined : toLetter(row);
+    return row === null ? undefined : toDeadLetter(row);
   }
 
   /** @throws DeadLetterRefusal not-found */
@@ -134,25 +179,25 @@ export class DeadLetterStore {
     return letter;
   }
 
-  /** The oldest letter that waits for nobody any more: those before it in its line are gone. */
-  firstReleased(): DeadLetter | undefined {
+  /** The oldest blocked message that nothing blocks any more: those before it of its key are gone. */
+  firstUnblocked(): DeadLetter | undefined {
     if (this.#atMost === 0) return undefined;
-    const row = this.#statements.released.get();
-    return row === null ? undefined : toLetter(row);
+    const row = this.#statements.unblocked.get();
+    return row === null ? undefined : toDeadLetter(row);
   }
 
-  /** Only inside a transaction, like everything below. */
   remove(id: number): void {
     this.#statements.remove.run(id);
   }
 
+  /** Records why a dead letter could not be handled this time. */
   fail(id: number, failure: Failure): void {
     this.#statements.fail.run(failure.reason, ...shortened(failure), failure.attempts, id);
   }
 
-  /** It is tried once more, and whether that ends well is not known yet. */
-  begin(id: number): void {
-    this.#statements.begin.run(id);
+  /** Records how often a dead letter has been tried; the reason why it is parked stays. */
+  setAttempts(id: number, attempts: number): void {
+    this.#statements.tried.run(attempts, id);
   }
 
   edit(id: number, value: Uint8Array): void {
@@ -163,7 +208,7 @@ export class DeadLetterStore {
     this.#statements.replayed.run(id);
   }
 
-  /** Drops the oldest letters of unknown type beyond those that are kept. */
+  /** Deletes the oldest dead letters of unknown type beyond MAX_UNKNOWN. */
   prune(): void {
     if (this.#atMost > MAX_UNKNOWN) this.#statements.prune.run();
   }
@@ -172,7 +217,7 @@ export class DeadLetterStore {
     return this.#statements.count.get()?.count ?? 0;
   }
 
-  /** How many there are for each reason that there are any for. */
+  /** The number of dead letters for each reason that there are any for. */
   countByReason(): Map<DeadLetterReason, number> {
     return new Map(this.#statements.countByReason.all().map(({ reason, count }) => [reason, count]));
   }
@@ -186,8 +231,8 @@ function shortened({ error, stack }: Failure): [string, string | null] {
   return [error.slice(0, MAX_ERROR_CHARACTERS), stack?.slice(0, MAX_ERROR_CHARACTERS) ?? null];
 }
 
-/** The record as it came, with the reason in its headers; a monster is cut so that the broker takes the copy. */
-function copyOf(record: IncomingRecord, failure: Failure, topic: string) {
+/** The record with the reason in its headers, cut to what the broker takes. */
+function copyOf(record: IncomingRecord, failure: Failure, topic: string): OutgoingRecord {
   const { key, headers } = record;
   const fits = (part: string) => Buffer.byteLength(part) <= MAX_COPIED_BYTES;
   return {

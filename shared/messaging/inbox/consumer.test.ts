@@ -1,20 +1,13 @@
 import { afterEach, expect, test } from "bun:test";
-import { encode, type Message, message } from "../contract/envelope.ts";
 import { DomainError } from "../errors.ts";
 import { eventually } from "../testing/eventually.ts";
-import { Letter, letters, TestService } from "../testing/kit.ts";
+import { letter, letters, TestService } from "../testing/kit.ts";
 
 let service: TestService;
 afterEach(() => service.stop());
 
 const fast = { backoff: { firstMs: 1, mostMs: 2 }, attempts: 3 };
 
-function letter(name: string, text: string, id: string = Bun.randomUUIDv7()): Message {
-  const origin = { id, source: "test", time: new Date().toISOString(), correlationid: id, causationid: id };
-  return message(Letter, { name, text }, origin);
-}
-const publish = (...messages: Message[]) =>
-  service.broker.publish(messages.map((envelope) => encode(Letter, envelope)));
 const garbage = (key: string | null, value: Uint8Array | string | null) =>
   service.broker.publish([{ topic: letters.name, key, value, headers: { from: "nowhere" } }]);
 const reasons = () => service.kit.deadLetterAdmin.list({ limit: 100 }).map((dead) => dead.reason);
@@ -23,8 +16,8 @@ test("a message takes effect once, however often it is delivered", async () => {
   service = new TestService();
   service.kit.start();
   const one = letter("a", "1");
-  await publish(one, one, letter("a", "2"), one);
-  await publish(one);
+  await service.publish(one, one, letter("a", "2"), one);
+  await service.publish(one);
   await eventually(() => service.kit.consumer.counts.duplicate === 3);
   expect(service.applied()).toEqual(["a:1", "a:2"]);
 });
@@ -32,15 +25,15 @@ test("a message takes effect once, however often it is delivered", async () => {
 test("effects, emitted messages and the offset survive a restart together", async () => {
   service = new TestService();
   service.kit.start();
-  await publish(letter("a", "1"), letter("b", "2"));
+  await service.publish(letter("a", "1"), letter("b", "2"));
   await eventually(() => service.applied().length === 2);
   await service.restart();
-  await publish(letter("a", "3"));
+  await service.publish(letter("a", "3"));
   await eventually(() => service.applied().length === 3);
   expect(service.kit.consumer.counts).toMatchObject({ handled: 1, duplicate: 0 });
 });
 
-test("what cannot be decoded is kept as it came, counted, and does not stop its partition", async () => {
+test("what cannot be decoded is parked as it was read, and does not stop its partition", async () => {
   service = new TestService();
   service.kit.start();
   const wrong = { ...letter("w", "x"), data: { name: "w", text: 7 } };
@@ -48,8 +41,8 @@ test("what cannot be decoded is kept as it came, counted, and does not stop its 
   await garbage("g", new Uint8Array([0xff, 0x00, 0xfe]));
   await garbage("j", '{"no":"CloudEvent"}');
   await garbage("n", null);
-  await publish(wrong, unknown);
-  for (const name of ["g2", "j2", "n2", "w2", "u"]) await publish(letter(name, "fine"));
+  await service.publish(wrong, unknown);
+  for (const name of ["g2", "j2", "n2", "w2", "u"]) await service.publish(letter(name, "fine"));
   await eventually(() => service.applied().length === 5);
   expect(reasons().sort()).toEqual(["schema", "undecodable", "undecodable", "undecodable", "unknown-type"]);
   const first = service.kit.deadLetterAdmin.list({ limit: 100 }).find((dead) => dead.key === "g");
@@ -58,7 +51,7 @@ test("what cannot be decoded is kept as it came, counted, and does not stop its 
   expect(service.kit.consumer.counts.parked).toBe(5);
 });
 
-test("a copy of each dead letter goes to the topic for people, with the reason in its headers", async () => {
+test("a copy of each dead letter goes to the topic of dead letters, with the reason in its headers", async () => {
   service = new TestService();
   service.kit.start();
   await garbage("g", "rubbish");
@@ -69,7 +62,7 @@ test("a copy of each dead letter goes to the topic for people, with the reason i
   });
 });
 
-test("the copy of a monster is cut, so that it can be sent; the dead letter itself is whole", async () => {
+test("the copy of a large record is cut to what can be sent; the dead letter itself is not", async () => {
   service = new TestService();
   service.kit.start();
   const long = "x".repeat(400 * 1024);
@@ -84,12 +77,12 @@ test("the copy of a monster is cut, so that it can be sent; the dead letter itse
   expect(letter?.headers).toEqual({ long });
 });
 
-test("a DomainError parks at once; its half-done work is undone", async () => {
+test("a DomainError parks at once, and its work is rolled back", async () => {
   service = new TestService(({ text }) => {
     if (text === "never") throw new DomainError("cannot be");
   });
   service.kit.start();
-  await publish(letter("a", "never"), letter("b", "fine"));
+  await service.publish(letter("a", "never"), letter("b", "fine"));
   await eventually(() => service.applied().length === 1 && reasons().length === 1);
   expect(service.applied()).toEqual(["b:fine"]);
   expect(service.kit.deadLetterAdmin.list({ limit: 1 })[0]).toMatchObject({
@@ -100,7 +93,7 @@ test("a DomainError parks at once; its half-done work is undone", async () => {
   expect(service.kit.consumer.counts.retried).toBe(0);
 });
 
-test("what fails in passing is tried again, and those behind it in its partition wait for it", async () => {
+test("a message that fails is retried, and the later ones of its partition wait", async () => {
   service = new TestService(
     ({ text }) => {
       if (text === "2" && service.kit.consumer.counts.retried < 2) throw new Error("in passing");
@@ -108,13 +101,13 @@ test("what fails in passing is tried again, and those behind it in its partition
     { retry: fast },
   );
   service.kit.start();
-  await publish(letter("a", "1"), letter("a", "2"), letter("a", "3"));
+  await service.publish(letter("a", "1"), letter("a", "2"), letter("a", "3"));
   await eventually(() => service.applied().length === 3);
   expect(service.applied()).toEqual(["a:1", "a:2", "a:3"]);
   expect(service.kit.consumer.counts).toMatchObject({ retried: 2, parked: 0 });
 });
 
-test("what fails too often is parked", async () => {
+test("a message that fails too often is parked", async () => {
   service = new TestService(
     ({ text }) => {
       if (text === "poison") throw new Error("always");
@@ -122,7 +115,7 @@ test("what fails too often is parked", async () => {
     { retry: fast },
   );
   service.kit.start();
-  await publish(letter("a", "poison"), letter("b", "fine"));
+  await service.publish(letter("a", "poison"), letter("b", "fine"));
   await eventually(() => service.applied().length === 1 && reasons().length === 1);
   expect(service.kit.deadLetterAdmin.list({ limit: 1 })[0]).toMatchObject({
     reason: "retries-exhausted",
@@ -130,12 +123,12 @@ test("what fails too often is parked", async () => {
   });
 });
 
-test("while a key is parked the later messages of that key wait behind it, all others flow", async () => {
+test("while a message is parked the later ones of its key are blocked, all others are handled", async () => {
   service = new TestService(({ text }) => {
     if (text === "poison") throw new DomainError("no");
   });
   service.kit.start();
-  await publish(
+  await service.publish(
     letter("a", "1"),
     letter("a", "poison"),
     letter("a", "2"),
@@ -147,14 +140,14 @@ test("while a key is parked the later messages of that key wait behind it, all o
   expect(reasons()).toEqual(["domain", "blocked", "blocked"]);
 });
 
-test("a topic that was made anew is read from its beginning", async () => {
+test("a topic that was created again is read from its beginning", async () => {
   service = new TestService();
   service.kit.start();
-  await publish(letter("a", "1"), letter("a", "2"), letter("a", "3"));
+  await service.publish(letter("a", "1"), letter("a", "2"), letter("a", "3"));
   await eventually(() => service.applied().length === 3);
   await service.kit.stop();
   const before = service;
-  // Its positions meet a broker whose log begins again, and is longer than what was read of the old one.
+  // Its offsets meet a new log, which is longer than what was read of the old one.
   service = new TestService();
   for (const row of before.database.sql.query("SELECT * FROM consumer_offsets").all() as {
     topic: string;
@@ -170,19 +163,19 @@ test("a topic that was made anew is read from its beginning", async () => {
     ]);
   }
   before.database.close();
-  await publish(...["n1", "n2", "n3", "n4", "n5"].map((text) => letter("a", text)));
+  await service.publish(...["n1", "n2", "n3", "n4", "n5"].map((text) => letter("a", text)));
   service.kit.start();
   await eventually(() => service.applied().length === 5);
   expect(service.applied()).toEqual(["a:n1", "a:n2", "a:n3", "a:n4", "a:n5"]);
 });
 
-test("after a crash each message is written down before it begins; the third that it takes down parks it", async () => {
+test("a message during which three processes ended is parked", async () => {
   service = new TestService();
   const poison = letter("a", "kills");
-  await publish(poison, letter("a", "blocked"), letter("b", "fine"));
+  await service.publish(poison, letter("a", "later"), letter("b", "fine"));
   const partition = service.broker.records(letters.name).find((record) => record.key === "a")?.partition ?? 0;
   const offset = service.broker.log(letters.name, partition).findIndex((record) => record.key === "a");
-  // Two processes died with it: what they wrote down before is still there.
+  // Three processes ended while they handled it: their records are still there.
   service.database.sql.run("UPDATE process SET running = 1");
   service.database.sql.run("INSERT INTO attempts VALUES ('letters', ?, ?, 3)", [partition, offset]);
   await service.crash();
@@ -192,11 +185,41 @@ test("after a crash each message is written down before it begins; the third tha
   expect(service.database.sql.query("SELECT * FROM attempts").all()).toEqual([]);
 });
 
-test("a process that was killed handles its first messages one by one and leaves no trace of those that ended", async () => {
+test("after a crash the first messages are handled one by one, and no record of them is left", async () => {
   service = new TestService();
   await service.crash();
-  await publish(letter("a", "1"), letter("a", "2"), letter("b", "3"));
+  await service.publish(letter("a", "1"), letter("a", "2"), letter("b", "3"));
   await eventually(() => service.applied().length === 3);
   expect(service.applied("a")).toEqual(["a:1", "a:2"]);
   expect(service.database.sql.query("SELECT * FROM attempts").all()).toEqual([]);
+});
+
+test("after a crash a message that fails is retried as often as ever", async () => {
+  service = new TestService(
+    () => {
+      if (service.kit.consumer.counts.retried < 5) throw new Error("in passing");
+    },
+    { retry: { ...fast, attempts: 10 } },
+  );
+  await service.publish(letter("a", "1"));
+  await service.crash();
+  await eventually(() => service.applied().length + reasons().length === 1);
+  expect(service.applied()).toEqual(["a:1"]);
+});
+
+test("with as many dead letters as may be, the records before the one that cannot be parked are handled", async () => {
+  service = new TestService();
+  service.database.sql.run(
+    `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
+     INSERT INTO dead_letters (topic, partition, offset, key, headers, reason, error, attempts, parked_at)
+     SELECT 'letters', 0, i, 'key ' || i, '{}', 'domain', 'no', 1, 0 FROM n`,
+  );
+  await service.publish(letter("a", "1"));
+  await garbage("a", "garbage");
+  await service.publish(letter("a", "2"));
+  await service.restart();
+  await eventually(() => service.applied().length === 1);
+  await Bun.sleep(0);
+  expect(service.applied()).toEqual(["a:1"]);
+  expect(service.kit.deadLetters.count()).toBe(100_000);
 });

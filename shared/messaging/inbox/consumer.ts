@@ -1,7 +1,6 @@
 import type { DeadLetterStore, Failure } from "../dead-letters/store.ts";
-import { DeadLettersFull, StorageError } from "../errors.ts";
+import { StorageError } from "../errors.ts";
 import type { Logger, Runtime } from "../runtime.ts";
-import type { Transaction } from "../transaction.ts";
 import {
   type Batch,
   type IncomingRecord,
@@ -10,22 +9,18 @@ import {
   type Subscription,
   topicPartition,
 } from "../transport/transport.ts";
-import type { UnitOfWork } from "../unit-of-work.ts";
-import { type CrashGuard, MAX_CRASHES } from "./crash-guard.ts";
-import { LogRecognition } from "./log-identity.ts";
-import type { Offsets } from "./offsets.ts";
-import type { Processor } from "./processor.ts";
-import { defaultRetryPolicy, judge, type RetryPolicy } from "./retry.ts";
-
-/** There is no room, on the disk or among the dead letters: not the message's fault. */
-const STORAGE_PAUSE_MS = 1_000;
+import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
+import type { CrashGuard } from "./crash-guard.ts";
+import { type Attempt, type Decision, decide, type RetryPolicy } from "./decision.ts";
+import type { Inbox } from "./inbox.ts";
+import { LogIdentity, type Offsets } from "./offsets.ts";
 
 /** Since the start of the process. */
 export interface ConsumerCounts {
   handled: number;
   /** Handled before: nothing happened this time. */
   duplicate: number;
-  /** Known to the contracts, but of no interest to this service. */
+  /** Of a known type that has no handler here. */
   skipped: number;
   parked: number;
   retried: number;
@@ -34,43 +29,48 @@ export interface ConsumerCounts {
 export interface ConsumerOptions {
   /** The consumer group. */
   readonly name: string;
-  readonly processor: Processor;
   readonly subscriber: Subscriber;
   readonly unitOfWork: UnitOfWork;
+  readonly inbox: Inbox;
   readonly offsets: Offsets;
   readonly deadLetters: DeadLetterStore;
-  readonly attempts: CrashGuard;
+  readonly crashGuard: CrashGuard;
+  readonly retry: RetryPolicy;
   readonly runtime: Runtime;
   readonly log: Logger;
-  readonly retry?: RetryPolicy;
 }
 
 /**
- * Brings messages from the broker into units of work. The effect, the inbox claim, the offset and a dead letter
- * commit together, so whatever happens between two commits, the next start finds one consistent state.
+ * Takes batches from the broker into units of work. Effect, claim, offset, emitted messages and dead letter commit
+ * together, so a process that ends between two commits leaves a consistent state to the next one.
  */
 export class Consumer {
   readonly counts: ConsumerCounts = { handled: 0, duplicate: 0, skipped: 0, parked: 0, retried: 0 };
   readonly #options: ConsumerOptions;
-  readonly #retry: RetryPolicy;
-  readonly #logs: LogRecognition;
-  /** Partitions that are past the messages which the last process may have died with. */
-  readonly #trusted = new Set<string>();
-  /** The message that each partition is stuck at, and how often it has failed. */
-  readonly #failing = new Map<string, { offset: number; failures: number }>();
+  readonly #logIdentity: LogIdentity;
+  /** Partitions whose first batch has been handled. Only that one can hold the message that ended the last process. */
+  readonly #pastFirstBatch = new Set<string>();
+  /** The message that each partition waits for, and how often it has been tried. */
+  readonly #failing = new Map<string, { offset: number; tries: number }>();
   #subscription: Subscription | undefined;
 
   constructor(options: ConsumerOptions) {
     this.#options = options;
-    this.#retry = options.retry ?? defaultRetryPolicy;
-    this.#logs = new LogRecognition(options);
+    const { offsets, unitOfWork, log, crashGuard } = options;
+    this.#logIdentity = new LogIdentity({
+      offsets,
+      unitOfWork,
+      log,
+      onNewLog: (topic, partition) => crashGuard.forget(topic, partition),
+    });
   }
 
   start(): void {
-    this.#subscription ??= this.#options.subscriber.subscribe({
-      group: this.#options.name,
-      topics: this.#options.processor.topics,
-      startAt: (topic, partition) => this.#logs.startAt(topic, partition),
+    const { subscriber, name, inbox } = this.#options;
+    this.#subscription ??= subscriber.subscribe({
+      group: name,
+      topics: inbox.topics,
+      startAt: (topic, partition) => this.#logIdentity.startAt(topic, partition),
       handle: (batch) => this.#handle(batch),
     });
   }
@@ -86,125 +86,101 @@ export class Consumer {
   }
 
   async #handle(batch: Batch): Promise<Progress> {
-    const elsewhere = await this.#logs.recognise(batch);
+    const elsewhere = await this.#logIdentity.check(batch);
     if (elsewhere !== undefined) return elsewhere;
-    const name = topicPartition(batch.topic, batch.partition);
-    const oneByOne = this.#options.attempts.afterCrash && !this.#trusted.has(name);
-    // What has been handled may come again, if only the one record by which the log is recognised.
-    const from = this.#options.offsets.get(batch.topic, batch.partition)?.next ?? 0;
+    const { topic, partition } = batch;
+    const { offsets, crashGuard, unitOfWork } = this.#options;
+    const name = topicPartition(topic, partition);
+    const oneByOne = crashGuard.afterCrash && !this.#pastFirstBatch.has(name);
+    // Handled records may be delivered again, if only the one by which the log is identified.
+    const from = offsets.get(topic, partition)?.next ?? 0;
     let left = batch.records.filter(({ offset }) => offset >= from);
-    let most = oneByOne ? 1 : left.length;
+    let limit = Number.POSITIVE_INFINITY;
+    /** Why the first of `left` is to be parked: that commits with the records after it. */
+    let failure: Failure | undefined;
     while (left.length > 0) {
-      const step = new Step(left.slice(0, most));
+      const step = new Step(left.slice(0, oneByOne ? 1 : limit), failure);
       try {
-        if (oneByOne) await this.#beginAlone(step.first);
-        left = left.slice(await this.#options.unitOfWork.run((transaction) => this.#take(step, transaction)));
-        most = oneByOne ? 1 : left.length;
+        if (oneByOne) step.failure ??= await this.#begin(step.first);
+        left = left.slice(await unitOfWork.run((transaction) => this.#take(step, transaction)));
+        limit = Number.POSITIVE_INFINITY;
+        failure = undefined;
       } catch (error) {
-        if (error instanceof StorageError || error instanceof DeadLettersFull) {
-          this.#options.log.warn(
-            { topic: batch.topic, partition: batch.partition, error: String(error) },
-            "no room",
-          );
-          return { next: step.first.offset, pauseMs: STORAGE_PAUSE_MS };
+        if (step.taken > 0 && !(error instanceof StorageError)) {
+          // The records before the one that failed come first, in a unit of work of their own.
+          limit = step.taken;
+          continue;
         }
-        // Those before the one that failed are fine: they go first, in a unit of work of their own.
-        if (step.passed > 0) most = step.passed;
-        else {
-          const pauseMs = await this.#failed(name, step.first, error);
-          if (pauseMs !== undefined) return { next: step.first.offset, pauseMs };
-          left = left.slice(1);
-          most = oneByOne ? 1 : left.length;
-        }
+        const decision = this.#failed(name, step.first, error);
+        if (decision.action === "park") failure = decision.failure;
+        else if (decision.action !== "ack") return { next: step.first.offset, pauseMs: decision.delayMs };
       }
     }
-    this.#trusted.add(name);
+    this.#pastFirstBatch.add(name);
     this.#failing.delete(name);
     return { next: (batch.records.at(-1) as IncomingRecord).offset + 1 };
   }
 
-  /** Handles records until the budget is used up. @returns how many */
+  /** Records that a message begins. @returns why it is parked instead, if too many processes ended with it */
+  async #begin(record: IncomingRecord): Promise<Failure | undefined> {
+    const crashes = await this.#options.crashGuard.begin(record);
+    const decision = crashes > 0 ? this.#decide({ status: "crashed", crashes }, crashes) : undefined;
+    return decision?.action === "park" ? decision.failure : undefined;
+  }
+
+  #failed(name: string, record: IncomingRecord, error: unknown): Decision {
+    const { log } = this.#options;
+    const { offset } = record;
+    const before = this.#failing.get(name);
+    const tries = before?.offset === offset ? before.tries + 1 : 1;
+    const decision = this.#decide({ status: "failed", error }, tries);
+    if (decision.action === "wait") {
+      log.warn({ ...where(record), err: error }, "nothing can be stored, a partition waits");
+    }
+    if (decision.action === "retry") {
+      this.#failing.set(name, { offset, tries });
+      this.counts.retried += 1;
+      const { delayMs } = decision;
+      log.warn({ ...where(record), err: error, tries, delayMs }, "a message failed, its partition waits");
+    }
+    return decision;
+  }
+
+  /** Handles the records of a step until the time of the group is used up. @returns how many it took */
   #take(step: Step, transaction: Transaction): number {
-    step.passed = 0;
-    const { offsets, attempts } = this.#options;
+    step.taken = 0;
+    const { offsets, crashGuard } = this.#options;
     const { topic, partition } = step.first;
     const next = offsets.get(topic, partition)?.next ?? 0;
     let last: IncomingRecord | undefined;
     for (const record of step.records) {
-      if (step.passed > 0 && transaction.overBudget()) break;
+      if (step.taken > 0 && transaction.overBudget()) break;
       if (record.offset >= next) {
-        this.#takeOne(record, transaction);
+        if (step.taken === 0 && step.failure !== undefined) this.#park(record, step.failure, transaction);
+        else this.#takeOne(record, transaction);
         last = record;
       }
-      step.passed += 1;
+      step.taken += 1;
     }
     if (last !== undefined) {
-      offsets.passed(last);
-      if (attempts.afterCrash) attempts.end(last);
+      offsets.set(last);
+      crashGuard.end(last, transaction);
     }
-    return step.passed;
+    return step.taken;
   }
 
   #takeOne(record: IncomingRecord, transaction: Transaction): void {
-    const { deadLetters, processor, log } = this.#options;
-    if (deadLetters.holds(record.topic, record.key)) {
-      this.#park(
-        record,
-        { reason: "blocked", error: "an earlier message of its key is parked", attempts: 0 },
-        transaction,
-      );
-      return;
-    }
-    const outcome = processor.process(record.value, transaction);
-    if (outcome.status === "rejected") {
-      this.#park(record, { reason: outcome.reason, error: outcome.detail, attempts: 1 }, transaction);
-      return;
-    }
-    const { status, message } = outcome;
+    const { deadLetters, inbox, log } = this.#options;
+    const blocked = deadLetters.blocks(record.topic, record.key);
+    const attempt: Attempt = blocked ? { status: "blocked" } : inbox.handle(record.value, transaction);
+    const decision = this.#decide(attempt, blocked ? 0 : 1);
+    if (decision.action === "park") this.#park(record, decision.failure, transaction);
+    if (decision.action !== "ack") return;
+    const { status, message } = decision.handled;
     transaction.afterCommit(() => {
       this.counts[status] += 1;
       log.debug({ status, type: message.type, id: message.id, key: message.subject }, "message");
     });
-  }
-
-  /** @returns for how long the partition is to wait before the message is tried again; undefined: it is parked */
-  async #failed(name: string, record: IncomingRecord, error: unknown): Promise<number | undefined> {
-    const { unitOfWork, runtime, log } = this.#options;
-    const before = this.#failing.get(name);
-    const failures = before?.offset === record.offset ? before.failures + 1 : 1;
-    this.#failing.set(name, { offset: record.offset, failures });
-    const verdict = judge(error, failures, this.#retry, () => runtime.random());
-    if ("retryAfterMs" in verdict) {
-      this.counts.retried += 1;
-      log.warn(
-        { err: error, ...where(record), failures, ...verdict },
-        "a message failed, its partition waits",
-      );
-      return verdict.retryAfterMs;
-    }
-    await unitOfWork.run((transaction) => this.#parkAlone(record, verdict.park, transaction));
-    return undefined;
-  }
-
-  /** Writes down that a message begins, or parks it when too many processes have died with it. */
-  async #beginAlone(record: IncomingRecord): Promise<void> {
-    const { attempts, unitOfWork } = this.#options;
-    const crashes = attempts.crashes(record);
-    if (crashes < MAX_CRASHES) {
-      await unitOfWork.run(() => attempts.begin(record));
-      return;
-    }
-    const error = `it took the process down with it ${crashes} times`;
-    await unitOfWork.run((transaction) =>
-      this.#parkAlone(record, { reason: "crash", error, attempts: crashes }, transaction),
-    );
-  }
-
-  #parkAlone(record: IncomingRecord, failure: Failure, transaction: Transaction): void {
-    const { offsets, attempts } = this.#options;
-    this.#park(record, failure, transaction);
-    offsets.passed(record);
-    attempts.end(record);
   }
 
   #park(record: IncomingRecord, failure: Failure, transaction: Transaction): void {
@@ -216,15 +192,24 @@ export class Consumer {
       log.error({ ...where(record), reason, error, attempts }, "a message is parked as a dead letter");
     });
   }
+
+  #decide(attempt: Attempt, tries: number): Decision {
+    const { retry, runtime } = this.#options;
+    return decide(attempt, tries, retry, () => runtime.random());
+  }
 }
 
-/** Records that are handled in one transaction, and how many of them went well before it ended. */
+/** Records that are handled in one unit of work. */
 class Step {
-  passed = 0;
+  /** How many of them went well in the last run of it. */
+  taken = 0;
   readonly records: readonly IncomingRecord[];
+  /** Why the first of them is parked instead of handled. */
+  failure: Failure | undefined;
 
-  constructor(records: readonly IncomingRecord[]) {
+  constructor(records: readonly IncomingRecord[], failure: Failure | undefined) {
     this.records = records;
+    this.failure = failure;
   }
 
   get first(): IncomingRecord {
@@ -232,6 +217,6 @@ class Step {
   }
 }
 
-function where(record: IncomingRecord) {
-  return { topic: record.topic, partition: record.partition, offset: record.offset, key: record.key };
+function where({ topic, partition, offset, key }: IncomingRecord) {
+  return { topic, partition, offset, key };
 }

@@ -1,17 +1,72 @@
+import { type Decoded, decode, type RejectionReason } from "../contract/decode.ts";
+import { byType, type MessageDefinition } from "../contract/define.ts";
+import type { Message, MessageOf } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
+import type { Cause } from "../outbox/outbox.ts";
+import type { Transaction } from "../unit-of-work.ts";
 
-/** Rows that one pruning looks at: small enough to ride along with a group of messages unnoticed. */
+/**
+ * Handles a message in a transaction. Synchronous; all its effects are on the database and the outbox.
+ *
+ * @throws DomainError when the message can never be handled; anything else when it may be later
+ */
+export type Handle<M extends Message> = (message: M, transaction: Transaction) => void;
+
+export interface Handler {
+  readonly definition: MessageDefinition;
+  readonly handle: Handle<Message>;
+}
+
+/** A handler for the messages of one definition, in its current version. */
+export function on<Definition extends MessageDefinition>(
+  definition: Definition,
+  handle: Handle<MessageOf<Definition>>,
+): Handler {
+  // Sound: `decode` gives this handler only messages whose data the schema of the definition matches.
+  return { definition, handle: handle as Handle<Message> };
+}
+
+/** A record that needs nothing more. `skipped`: a known message without a handler here. */
+export interface Handled {
+  readonly status: "handled" | "duplicate" | "skipped";
+  readonly message: Message;
+}
+
+/** A record that is no valid message of a known type. */
+export interface Rejected {
+  readonly status: "rejected";
+  readonly reason: RejectionReason;
+  readonly detail: string;
+}
+
+/** Rows that one pruning looks at: few enough to commit with a group of messages. */
 const PRUNE_SLICE = 500;
 
 /**
- * What has been handled. The claim is written in the same transaction as the effect, so a message that comes
- * again, for whatever reason and however often, finds its own trace.
+ * The idempotent inbox, and the one way in which a message takes effect: decode, claim, handle. Messages that are
+ * consumed, released and replayed all go through it. The claim is written in the transaction of the effect, so a
+ * message that is delivered again finds it and does nothing.
  */
 export class Inbox {
+  /** The topics of the handlers' messages. */
+  readonly topics: readonly string[];
+  readonly #consumer: string;
+  readonly #known: ReadonlyMap<string, MessageDefinition>;
+  readonly #handlers: ReadonlyMap<string, Handler>;
   readonly #claim;
   readonly #prune;
 
-  constructor(database: ServiceDatabase) {
+  constructor(options: {
+    readonly consumer: string;
+    readonly database: ServiceDatabase;
+    readonly definitions: readonly MessageDefinition[];
+    readonly handlers: readonly Handler[];
+  }) {
+    const { database, handlers } = options;
+    this.#consumer = options.consumer;
+    this.#known = byType(options.definitions);
+    this.#handlers = new Map(handlers.map((handler) => [handler.definition.type, handler]));
+    this.topics = [...new Set(handlers.map(({ definition }) => definition.topic.name))];
     this.#claim = database.sql.prepare(
       "INSERT INTO inbox (consumer, message_id, handled_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
     );
@@ -20,27 +75,39 @@ export class Inbox {
     );
   }
 
-  /**
-   * Claims a message for a consumer. Only inside a transaction.
-   *
-   * @returns whether it is the first time; `false` means that the effect is already there
-   */
-  claim(consumer: string, messageId: string, nowMs: number): boolean {
-    return this.#claim.run(consumer, messageId, nowMs).changes === 1;
+  /** What a record's value contains, without handling it. */
+  decode(value: Uint8Array | null): Decoded {
+    return decode(this.#known, value);
   }
 
-  /**
-   * Forgets a slice of what was handled before `beforeMs`. Only inside a transaction.
-   *
-   * @returns how many were forgotten; a full slice means that there may be more
-   */
-  prune(beforeMs: number): { forgotten: number; more: boolean } {
-    const forgotten = this.#prune.run(beforeMs).changes;
-    return { forgotten, more: forgotten === PRUNE_SLICE };
+  /** @throws what the handler throws */
+  handle(value: Uint8Array | null, transaction: Transaction): Handled | Rejected {
+    const decoded = this.decode(value);
+    if (decoded.status === "rejected") return decoded;
+    const { message } = decoded;
+    const handler = this.#handlers.get(message.type);
+    if (handler === undefined) return { status: "skipped", message };
+    const claimed = this.#claim.run(this.#consumer, message.id, transaction.now).changes === 1;
+    if (!claimed) return { status: "duplicate", message };
+    handler.handle(message, transaction.causedBy(causeOf(message)));
+    return { status: "handled", message };
+  }
+
+  /** Deletes a slice of the claims older than `retentionMs`. @returns whether there may be more of them */
+  prune(retentionMs: number, transaction: Transaction): boolean {
+    return this.#prune.run(transaction.now - retentionMs).changes === PRUNE_SLICE;
   }
 
   close(): void {
     this.#claim.finalize();
     this.#prune.finalize();
   }
+}
+
+function causeOf({ correlationid, id, traceparent }: Message): Cause {
+  return {
+    correlationId: correlationid,
+    causationId: id,
+    ...(traceparent === undefined ? {} : { traceparent }),
+  };
 }

@@ -1,5 +1,7 @@
 import type { ServiceDatabase } from "../database.ts";
-import type { IncomingRecord } from "../transport/transport.ts";
+import type { Logger } from "../runtime.ts";
+import { type Batch, type IncomingRecord, type Progress, topicPartition } from "../transport/transport.ts";
+import type { UnitOfWork } from "../unit-of-work.ts";
 
 export interface Position {
   /** The offset of the first record that has not been handled. */
@@ -9,45 +11,108 @@ export interface Position {
 }
 
 /**
- * How far each partition has been handled: written with the effects, so that the two can never disagree. The
- * broker's own committed offsets are a copy for people to look at.
+ * How far each partition has been handled, written with the effects, so that the two cannot disagree. The offsets that
+ * are committed to the broker are never read back.
  */
 export class Offsets {
   readonly #get;
   readonly #set;
-  readonly #forget;
+  readonly #delete;
 
-  constructor(database: ServiceDatabase) {
-    this.#get = database.sql.prepare<Position, [string, number]>(
+  constructor({ sql }: ServiceDatabase) {
+    this.#get = sql.prepare<Position, [string, number]>(
       "SELECT next_offset AS next, last_record AS lastRecord FROM consumer_offsets WHERE topic = ? AND partition = ?",
     );
-    this.#set = database.sql.prepare(
+    this.#set = sql.prepare(
       `INSERT INTO consumer_offsets (topic, partition, next_offset, last_record) VALUES (?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset, last_record = excluded.last_record`,
     );
-    this.#forget = database.sql.prepare("DELETE FROM consumer_offsets WHERE topic = ? AND partition = ?");
+    this.#delete = sql.prepare("DELETE FROM consumer_offsets WHERE topic = ? AND partition = ?");
   }
 
   get(topic: string, partition: number): Position | undefined {
     return this.#get.get(topic, partition) ?? undefined;
   }
 
-  /** Everything up to and including `record` has been handled. Only inside a transaction. */
-  passed(record: IncomingRecord): void {
+  /** Records that everything up to and including `record` has been handled. */
+  set(record: IncomingRecord): void {
     this.#set.run(record.topic, record.partition, record.offset + 1, fingerprint(record));
   }
 
-  /** Begins again at the start of the log. Only inside a transaction. */
-  forget(topic: string, partition: number): void {
-    this.#forget.run(topic, partition);
+  /** The partition is read from the beginning of its log again. */
+  delete(topic: string, partition: number): void {
+    this.#delete.run(topic, partition);
   }
 
   close(): void {
-    for (const statement of [this.#get, this.#set, this.#forget]) statement.finalize();
+    for (const statement of [this.#get, this.#set, this.#delete]) statement.finalize();
   }
 }
 
-/** Tells records apart; not a secret, not a proof. */
+/** Distinguishes records. Not cryptographic. */
 export function fingerprint(record: IncomingRecord): string {
   return Bun.hash.xxHash64(record.value ?? new Uint8Array(), BigInt(record.offset)).toString(16);
+}
+
+/**
+ * Checks that an offset is used only in the log that it belongs to. The log of a topic that was deleted and created
+ * again, or of a broker that lost its disk, starts at 0: at the old offset messages would be skipped. The log is the
+ * same if the last record that was handled is still where it was. If not, the offset is deleted and the log is read
+ * from its beginning; the inbox removes what is read twice.
+ */
+export class LogIdentity {
+  readonly #offsets: Offsets;
+  readonly #unitOfWork: UnitOfWork;
+  readonly #log: Logger;
+  /** Partitions that have been checked since they were assigned. */
+  readonly #checked = new Set<string>();
+  readonly #onNewLog: (topic: string, partition: number) => void;
+
+  /** @param options.onNewLog called in the transaction that deletes the offset */
+  constructor(options: {
+    readonly offsets: Offsets;
+    readonly unitOfWork: UnitOfWork;
+    readonly log: Logger;
+    onNewLog(topic: string, partition: number): void;
+  }) {
+    this.#offsets = options.offsets;
+    this.#unitOfWork = options.unitOfWork;
+    this.#log = options.log;
+    this.#onNewLog = options.onNewLog;
+  }
+
+  /** Where to begin a partition that has just been assigned: at the last record that was handled, to compare it. */
+  startAt(topic: string, partition: number): number | undefined {
+    this.#checked.delete(topicPartition(topic, partition));
+    const position = this.#offsets.get(topic, partition);
+    return position === undefined ? undefined : Math.max(0, position.next - 1);
+  }
+
+  /** @returns undefined when the batch is of the log that the offset belongs to, else where to read instead */
+  async check(batch: Batch): Promise<Progress | undefined> {
+    const { topic, partition } = batch;
+    const name = topicPartition(topic, partition);
+    if (this.#checked.has(name)) return undefined;
+    const position = this.#offsets.get(topic, partition);
+    if (position !== undefined) {
+      const { next, lastRecord } = position;
+      const last = batch.records.find(({ offset }) => offset >= next - 1);
+      // The batch ends before the record to compare: ask for that one.
+      if (last === undefined && batch.end >= next) return { next: next - 1 };
+      if (batch.end < next || (last?.offset === next - 1 && fingerprint(last) !== lastRecord)) {
+        this.#log.warn(
+          { topic, partition, next, end: batch.end },
+          "a new log: it is read from its beginning",
+        );
+        await this.#unitOfWork.run(() => {
+          this.#offsets.delete(topic, partition);
+          this.#onNewLog(topic, partition);
+        });
+        this.#checked.add(name);
+        return { next: 0 };
+      }
+    }
+    this.#checked.add(name);
+    return undefined;
+  }
 }

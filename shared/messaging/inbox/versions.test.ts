@@ -5,7 +5,7 @@ import { encode, type Message, message } from "../contract/envelope.ts";
 import { DomainError } from "../errors.ts";
 import { eventually } from "../testing/eventually.ts";
 import { letters, TestService } from "../testing/kit.ts";
-import { on } from "./handlers.ts";
+import { on } from "./inbox.ts";
 
 let service: TestService;
 afterEach(() => service.stop());
@@ -76,9 +76,9 @@ test("a dead letter of an older version is lifted when it is replayed", async ()
   await publish(old("one two"));
   await eventually(() => letterIds().length === 1);
   refuses = false;
-  const desk = service.kit.deadLetterAdmin;
-  expect(desk.show(letterIds()[0] ?? 0).decoded).toMatchObject({ message: { type: "test.note.v2" } });
-  expect(await desk.replay(letterIds(), "operator")).toMatchObject([{ outcome: "handled" }]);
+  const admin = service.kit.deadLetterAdmin;
+  expect(admin.show(letterIds()[0] ?? 0).decoded).toMatchObject({ message: { type: "test.note.v2" } });
+  expect(await admin.replay(letterIds(), "operator")).toMatchObject([{ outcome: "handled" }]);
   expect(seen).toEqual(["test.note.v2 one+two"]);
 });
 
@@ -87,14 +87,14 @@ test("one that cannot be lifted is parked, and an edit to the current version le
   const broken = old("");
   await publish(broken);
   await eventually(() => letterIds().length === 1);
-  const desk = service.kit.deadLetterAdmin;
+  const admin = service.kit.deadLetterAdmin;
   const [id = 0] = letterIds();
-  expect(desk.show(id)).toMatchObject({
+  expect(admin.show(id)).toMatchObject({
     reason: "schema",
     error: expect.stringContaining("no words at all"),
   });
   const mended = { ...broken, type: Note.type, data: { name: "a", words: ["mended"] } };
-  await desk.edit(id, Buffer.from(JSON.stringify(mended)), "operator");
-  await desk.replay([id], "operator");
+  await admin.edit(id, Buffer.from(JSON.stringify(mended)), "operator");
+  await admin.replay([id], "operator");
   expect(seen).toEqual(["test.note.v2 mended"]);
 });

@@ -1,5 +1,15 @@
+import type { MessageDefinition } from "../contract/define.ts";
+import { ContractViolation, encode, message } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import type { OutgoingRecord } from "../transport/transport.ts";
+
+/** What an emitted message is attributed to: the message or the request whose work emitted it. */
+export interface Cause {
+  /** Of the message or request that began the whole chain. */
+  readonly correlationId: string;
+  readonly causationId: string;
+  readonly traceparent?: string;
+}
 
 /** A record that waits to be sent. */
 export interface OutboxRow extends OutgoingRecord {
@@ -15,18 +25,22 @@ interface StoredRow {
 }
 
 /**
- * The messages that a transaction emitted, in the order in which it did, until the broker has them. Written in
- * the same transaction as the change that they tell of: either both are there or neither.
+ * The transactional outbox: emitted messages, in the order of their emission, until the broker has acknowledged them.
+ * A message is written in the transaction of the change that it is about, so either both exist or neither.
  */
 export class Outbox {
+  readonly #source: string;
+  readonly #newId: () => string;
   readonly #insert;
   readonly #after;
   readonly #delete;
   readonly #first;
   readonly #last;
 
-  constructor(database: ServiceDatabase) {
-    const { sql } = database;
+  /** @param source the service that emits, which is the `source` of its messages */
+  constructor({ sql }: ServiceDatabase, source: string, newId: () => string) {
+    this.#source = source;
+    this.#newId = newId;
     this.#insert = sql.prepare(
       "INSERT INTO outbox (topic, key, value, headers, created_at) VALUES (?, ?, ?, ?, ?)",
     );
@@ -40,16 +54,33 @@ export class Outbox {
     this.#last = sql.prepare<{ seq: number }, []>("SELECT seq FROM outbox ORDER BY seq DESC LIMIT 1");
   }
 
-  /** Adds a record. Only inside a transaction. */
+  /** Behind `Transaction.emit`: puts data into its envelope and adds the message. @returns its id */
+  emit(definition: MessageDefinition, data: unknown, cause: Cause | undefined, nowMs: number): string {
+    if (definition.source !== this.#source) {
+      throw new ContractViolation(
+        `${definition.type}: ${definition.source} may send it, ${this.#source} may not`,
+      );
+    }
+    const id = this.#newId();
+    const envelope = message(definition, data, {
+      id,
+      source: this.#source,
+      time: new Date(nowMs).toISOString(),
+      correlationid: cause?.correlationId ?? id,
+      causationid: cause?.causationId ?? id,
+      ...(cause?.traceparent === undefined ? {} : { traceparent: cause.traceparent }),
+    });
+    this.enqueue(encode(definition, envelope), nowMs);
+    return id;
+  }
+
+  /** Behind `Transaction.emitRaw`: adds a record as it is. */
   enqueue(record: OutgoingRecord, nowMs: number): void {
     const value = typeof record.value === "string" ? Buffer.from(record.value) : record.value;
     this.#insert.run(record.topic, record.key, value, JSON.stringify(record.headers), nowMs);
   }
 
-  /**
-   * Records behind `seq`, oldest first: up to `limit` of them and `maxBytes` of values, but at least one if
-   * there is any.
-   */
+  /** Records after `seq`, oldest first: at most `limit` of them and `maxBytes` of values, but at least one if any. */
   after(seq: number, limit: number, maxBytes: number): OutboxRow[] {
     const rows: OutboxRow[] = [];
     let bytes = 0;
@@ -61,14 +92,14 @@ export class Outbox {
     return rows;
   }
 
-  /** Drops what the broker has acknowledged: everything up to and including `seq`. Only inside a transaction. */
+  /** Deletes what the broker has acknowledged: all records up to and including `seq`. */
   acknowledge(seq: number): void {
     this.#delete.run(seq);
   }
 
   /**
-   * How many records wait. Rows leave from the front only and sequence numbers have no gaps, so the two ends
-   * tell, however long the queue is.
+   * How many records wait. Records leave from the front only and sequence numbers have no gaps, so the two ends give
+   * the number without counting.
    */
   depth(): number {
     const first = this.#first.get();

@@ -6,7 +6,7 @@ import type { OutgoingRecord, Publisher } from "../transport/transport.ts";
 let service: TestService;
 afterEach(() => service.stop());
 
-/** A broker whose answers the test decides on. */
+/** A broker whose answers the test decides. */
 class ScriptedPublisher implements Publisher {
   readonly sends: string[][] = [];
   inFlight = 0;
@@ -48,7 +48,7 @@ test("sends in order, one send at a time, and deletes what was acknowledged", as
   expect(publisher.mostInFlight).toBe(1);
 });
 
-test("a send that fails is sent again, and nothing behind it goes before it", async () => {
+test("a send that fails is repeated, and nothing overtakes it", async () => {
   const publisher = new ScriptedPublisher();
   service = serviceWith(publisher);
   let failures = 2;
@@ -65,7 +65,7 @@ test("a send that fails is sent again, and nothing behind it goes before it", as
   expect(service.kit.healthy()).toBe(true);
 });
 
-test("what an earlier process left behind is sent at the start", async () => {
+test("what an earlier process left in the outbox is sent at the start", async () => {
   const publisher = new ScriptedPublisher();
   service = serviceWith(publisher);
   await service.send("a", "left");
@@ -74,7 +74,7 @@ test("what an earlier process left behind is sent at the start", async () => {
   expect(publisher.sends).toEqual([["left"]]);
 });
 
-test("an outbox that was emptied does not use a number twice: nothing is skipped after it", async () => {
+test("an empty outbox does not reuse sequence numbers: nothing is skipped", async () => {
   const publisher = new ScriptedPublisher();
   service = serviceWith(publisher);
   service.kit.start();
@@ -85,7 +85,7 @@ test("an outbox that was emptied does not use a number twice: nothing is skipped
   await eventually(() => service.kit.outbox.depth() === 0);
 });
 
-test("a send is bounded in bytes, and one large message still goes", async () => {
+test("a send is bounded in bytes, but has at least one message", async () => {
   const publisher = new ScriptedPublisher();
   service = serviceWith(publisher);
   const large = "x".repeat(200 * 1024);
@@ -96,7 +96,7 @@ test("a send is bounded in bytes, and one large message still goes", async () =>
   expect(service.kit.outbox.after(0, 500, 1)).toHaveLength(1);
 });
 
-test("stop waits for the send under way and keeps the rest", async () => {
+test("stop waits for the send in flight and keeps the rest", async () => {
   const publisher = new ScriptedPublisher();
   service = serviceWith(publisher);
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -117,7 +117,7 @@ test("stop waits for the send under way and keeps the rest", async () => {
   expect(left?.count).toBe(1);
 });
 
-test("a stop does not wait for a broker that hangs; what it had is sent at the next start", async () => {
+test("a stop does not wait for a broker that hangs; the records are sent at the next start", async () => {
   const publisher = new ScriptedPublisher();
   const hang = Promise.withResolvers<void>();
   publisher.answer = () => hang.promise;
@@ -127,7 +127,7 @@ test("a stop does not wait for a broker that hangs; what it had is sent at the n
   await eventually(() => publisher.sends.length === 1);
   await service.kit.stop();
   expect(publisher.inFlight).toBe(1);
-  // Much too late: nobody is there to delete it.
+  // Too late: the process that sent it has stopped.
   hang.resolve();
   await service.restart();
   await eventually(() => service.kit.outbox.depth() === 0);

@@ -1,25 +1,26 @@
+import { errorText } from "../errors.ts";
 import { type Backoff, backoffMs, type Logger, type Runtime } from "../runtime.ts";
 import type { Publisher } from "../transport/transport.ts";
 import type { UnitOfWork } from "../unit-of-work.ts";
 import type { Outbox, OutboxRow } from "./outbox.ts";
 
-/** Records that go to the broker in one send: cost is by the send, not by the record. */
+/** Records in one send. A send costs much the same with one record as with many. */
 const BATCH = 500;
-/** Below the million bytes that brokers take in one batch of a partition, should all go to the same one. */
+/** Below the megabyte that brokers take in one batch of a partition, should all records be of the same one. */
 const BATCH_BYTES = 768 * 1024;
-/** How often to look without having been woken: a backstop that should never find anything. */
+/** How often to look for records without having been woken. A backstop: it should never find any. */
 const BACKSTOP_MS = 1_000;
-/** How long a stop waits for the broker's answer: whatever it would have been, the records are sent again. */
+/** How long a stop waits for the send in flight. Without an answer the next process sends its records again. */
 const STOP_MS = 2_000;
 const BACKOFF: Backoff = { firstMs: 50, mostMs: 5_000 };
 
 /**
- * Carries the outbox to the broker: in order, one send at a time, each acknowledged before the next begins.
- * That, and not a cleverer producer, is what keeps the order of a key: two sends under way at once could be
- * stored the other way round, or one of them dropped by a broker that counts sequence numbers.
+ * Sends the outbox to the broker: in order, with one send in flight. That keeps the order of a key without an
+ * idempotent producer: of two sends in flight the second could be stored first, and after a lost answer a broker
+ * that counts sequence numbers can drop a record that it never stored.
  *
- * A send that fails is sent again until it succeeds, so a record may be stored more than once; the readers'
- * inboxes see to that. Nothing leaves the outbox before the broker has acknowledged it.
+ * A send that fails is repeated until it succeeds, so a record may be stored more than once; the inboxes of the
+ * readers remove the duplicates. A record is deleted only after the broker has acknowledged it.
  */
 export class Relay {
   readonly #outbox: Outbox;
@@ -27,13 +28,13 @@ export class Relay {
   readonly #publisher: Publisher;
   readonly #runtime: Runtime;
   readonly #log: Logger;
-  /** The broker has everything up to here, though some of it may not have been deleted yet. */
+  /** The last record that the broker has acknowledged; it may not have been deleted yet. */
   #acknowledged = 0;
-  /** Up to here the outbox has been asked to delete it. */
+  /** The last record whose deletion has been queued. */
   #deleted = 0;
   #failures = 0;
   #backingOff = false;
-  /** Something was emitted while the relay was busy with what came before. */
+  /** Something was emitted while the relay was sending. */
   #woken = false;
   #running: Promise<void> | undefined;
   #stopped = true;
@@ -54,13 +55,13 @@ export class Relay {
     this.#unitOfWork.onEmit(() => this.wake());
   }
 
-  /** Begins with what an earlier run of the process left behind. */
+  /** Begins with what an earlier process left. */
   start(): void {
     this.#stopped = false;
     this.wake();
   }
 
-  /** Looks for records to send, unless it is sending or waiting after a failure. */
+  /** Looks for records to send, unless it is sending or backing off after a failure. */
   wake(): void {
     if (this.#stopped || this.#backingOff) return;
     this.#woken = this.#running !== undefined;
@@ -73,8 +74,8 @@ export class Relay {
   }
 
   /**
-   * Resolves when the send under way, if any, has ended, or has taken too long: a broker may hang. What is left stays
-   * in the outbox for the next start.
+   * Resolves when the send in flight has ended, or after STOP_MS: a broker may hang. What is left stays in the outbox
+   * for the next process.
    */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -85,7 +86,7 @@ export class Relay {
     cancel();
   }
 
-  /** Whether the last send went through. */
+  /** Whether the last send succeeded. */
   healthy(): boolean {
     return this.#failures === 0;
   }
@@ -103,7 +104,7 @@ export class Relay {
         this.#reportFailure(error);
         return;
       }
-      if (this.#failures > 0) this.#log.info({ failures: this.#failures }, "messages are being sent again");
+      if (this.#failures > 0) this.#log.info({ failures: this.#failures }, "sending works again");
       this.#failures = 0;
       if (last !== undefined) this.#acknowledged = last.seq;
       this.#delete();
@@ -111,7 +112,7 @@ export class Relay {
     }
   }
 
-  /** Not awaited: it rides in the next group. Should it be lost, the next one or the backstop makes up for it. */
+  /** Not awaited: the deletion commits with the next group. One that fails is repeated with the next one. */
   #delete(): void {
     const seq = this.#acknowledged;
     if (this.#deleted === seq) return;
@@ -120,15 +121,17 @@ export class Relay {
       .run(() => this.#outbox.acknowledge(seq))
       .catch((error: unknown) => {
         if (this.#deleted === seq) this.#deleted = 0;
-        this.#log.warn({ err: error }, "sent messages stay in the outbox for now");
+        this.#log.warn(
+          { err: error },
+          "sent messages could not be deleted from the outbox, it is tried again",
+        );
       });
   }
 
-  /** Said once: the broker may be away for a day, and the log is not the place to count its seconds. */
+  /** Logs the first failure only as a warning: the broker may be away for a day. */
   #reportFailure(error: unknown): void {
-    const fields = { error: String(error), failures: this.#failures };
-    if (this.#failures === 1)
-      this.#log.warn(fields, "messages cannot be sent: they wait, and are tried again");
+    const fields = { error: errorText(error), failures: this.#failures };
+    if (this.#failures === 1) this.#log.warn(fields, "messages cannot be sent, they wait in the outbox");
     else this.#log.debug(fields, "messages still cannot be sent");
   }
 

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { migrate, openDatabase, type ServiceDatabase } from "../database.ts";
 import { DomainError } from "../errors.ts";
-import { type Handler, on } from "../inbox/handlers.ts";
+import { type Handler, on } from "../inbox/inbox.ts";
 import { Messaging } from "../messaging.ts";
 import { silentLogger, systemRuntime } from "../runtime.ts";
 import { eventually } from "../testing/eventually.ts";
@@ -9,44 +9,44 @@ import { definitions, Letter, letters, parked } from "../testing/kit.ts";
 import { MemoryBroker } from "../transport/memory.ts";
 import { Rebuild, rebuildMigration } from "./rebuild.ts";
 
-/** A service that keeps a copy: of each letter, under its text. */
-class Copyist {
+/** A service with a projection: a row for each letter, by its text. */
+class Projector {
   readonly database: ServiceDatabase = openDatabase(":memory:");
   readonly broker = new MemoryBroker([letters, parked], systemRuntime);
   readonly handlers: readonly Handler[];
-  /** Called before a letter is copied. */
+  /** Called before a letter is written. */
   onLetter: (text: string) => void = () => {};
   messaging: Messaging;
   rebuild: Rebuild;
 
   constructor() {
     const { sql } = this.database;
-    migrate(this.database, "copyist", [
+    migrate(this.database, "projector", [
       rebuildMigration,
       {
-        name: "copies",
-        sql: `CREATE TABLE copies (
+        name: "projection",
+        sql: `CREATE TABLE projection (
           seq INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, name TEXT NOT NULL, generation INTEGER
         ) STRICT`,
       },
     ]);
-    const copy = () =>
+    const upsert = () =>
       sql.prepare(
-        `INSERT INTO copies (text, name, generation) VALUES (?, ?, (SELECT generation FROM rebuild))
+        `INSERT INTO projection (text, name, generation) VALUES (?, ?, (SELECT generation FROM rebuild))
          ON CONFLICT (text) DO UPDATE SET name = excluded.name, generation = excluded.generation
-         WHERE copies.generation < excluded.generation`,
+         WHERE projection.generation < excluded.generation`,
       );
     this.handlers = [
       on(Letter, ({ data: { text, name } }) => {
         this.onLetter(text);
-        copy().run(text, name);
+        upsert().run(text, name);
       }),
     ];
     this.messaging = this.#start();
     this.rebuild = this.#build();
   }
 
-  /** The next process on the same file. @param beforeResume the last thing to happen before it goes on */
+  /** Starts the next process on the same file. @param beforeResume called just before it continues the rebuild */
   async restart(beforeResume = () => {}): Promise<void> {
     await this.rebuild.stop();
     await this.messaging.stop();
@@ -71,18 +71,18 @@ class Copyist {
     await eventually(() => this.messaging.consumer.counts.handled >= to - from + 1 && this.count() >= to);
   }
 
-  copies(): unknown[] {
-    return this.database.sql.query("SELECT seq, text, name FROM copies ORDER BY seq").all();
+  rows(): unknown[] {
+    return this.database.sql.query("SELECT seq, text, name FROM projection ORDER BY seq").all();
   }
 
   count(): number {
-    return this.database.sql.query<{ n: number }, []>("SELECT count(*) AS n FROM copies").get()?.n ?? 0;
+    return this.database.sql.query<{ n: number }, []>("SELECT count(*) AS n FROM projection").get()?.n ?? 0;
   }
 
   async finished(): Promise<void> {
     await eventually(
       () => ["done", "failed"].includes(this.rebuild.status().phase),
-      "the rebuild is not over",
+      "the end of the rebuild",
     );
   }
 
@@ -109,7 +109,7 @@ class Copyist {
       subscriber: this.broker,
       definitions,
       handlers: this.handlers,
-      tables: ["copies"],
+      tables: ["projection"],
       runtime: systemRuntime,
       log: silentLogger,
       stallMs: 500,
@@ -117,172 +117,172 @@ class Copyist {
   }
 }
 
-let copyist: Copyist;
-afterEach(() => copyist.stop());
+let projector: Projector;
+afterEach(() => projector.stop());
 
-describe("a copy that is made anew", () => {
+describe("a projection that is rebuilt", () => {
   test("is the same as before", async () => {
-    copyist = new Copyist();
-    await copyist.send(1, 300);
-    const before = copyist.copies();
-    expect(await copyist.rebuild.begin(true)).toBe(true);
-    await copyist.finished();
-    expect(copyist.rebuild.status()).toMatchObject({
+    projector = new Projector();
+    await projector.send(1, 300);
+    const before = projector.rows();
+    expect(await projector.rebuild.begin(true)).toBe(true);
+    await projector.finished();
+    expect(projector.rebuild.status()).toMatchObject({
       phase: "done",
       skipped: 0,
       unaccounted: 0,
       toRead: 300,
     });
-    expect(copyist.copies()).toEqual(before);
+    expect(projector.rows()).toEqual(before);
   });
 
-  test("has again what it had lost, as it was", async () => {
-    copyist = new Copyist();
-    await copyist.send(1, 50);
-    const before = copyist.copies();
-    const { sql } = copyist.database;
-    sql.run("UPDATE copies SET name = 'wrong' WHERE seq % 3 = 0");
-    sql.run("DELETE FROM copies WHERE seq > 40");
-    await copyist.rebuild.begin(false);
-    await copyist.finished();
+  test("gets back the rows that it had lost", async () => {
+    projector = new Projector();
+    await projector.send(1, 50);
+    const before = projector.rows();
+    const { sql } = projector.database;
+    sql.run("UPDATE projection SET name = 'wrong' WHERE seq % 3 = 0");
+    sql.run("DELETE FROM projection WHERE seq > 40");
+    await projector.rebuild.begin(false);
+    await projector.finished();
     const text = (row: unknown) => JSON.stringify({ ...(row as object), seq: 0 });
-    expect(copyist.copies().map(text).sort()).toEqual(before.map(text).sort());
-    expect(copyist.copies().slice(0, 40)).toEqual(before.slice(0, 40));
+    expect(projector.rows().map(text).sort()).toEqual(before.map(text).sort());
+    expect(projector.rows().slice(0, 40)).toEqual(before.slice(0, 40));
   });
 
-  test("is never less than it was, and goes on with what comes meanwhile", async () => {
-    copyist = new Copyist();
-    await copyist.send(1, 2_000);
+  test("never has fewer rows than before, and gets new ones meanwhile", async () => {
+    projector = new Projector();
+    await projector.send(1, 2_000);
     let least = Number.POSITIVE_INFINITY;
     let sent: Promise<void> | undefined;
-    copyist.onLetter = () => {
-      least = Math.min(least, copyist.count());
-      sent ??= copyist.send(2_001, 2_100);
+    projector.onLetter = () => {
+      least = Math.min(least, projector.count());
+      sent ??= projector.send(2_001, 2_100);
     };
-    await copyist.rebuild.begin(true);
-    await copyist.finished();
+    await projector.rebuild.begin(true);
+    await projector.finished();
     await sent;
     expect(least).toBeGreaterThanOrEqual(2_000);
-    await eventually(() => copyist.count() === 2_100);
-    expect(copyist.rebuild.status()).toMatchObject({ phase: "done", unaccounted: 0 });
+    await eventually(() => projector.count() === 2_100);
+    expect(projector.rebuild.status()).toMatchObject({ phase: "done", unaccounted: 0 });
   });
 
-  test("keeps what no message accounts for, and says so; drops it when asked to", async () => {
-    copyist = new Copyist();
-    await copyist.send(1, 20);
-    const { sql } = copyist.database;
-    sql.run("INSERT INTO copies (text, name, generation) VALUES ('nobody wrote this', 'x', 1)");
-    sql.run("INSERT INTO copies (text, name, generation) VALUES ('the own', 'x', NULL)");
-    await copyist.rebuild.begin(false);
-    await copyist.finished();
-    expect(copyist.rebuild.status()).toMatchObject({ phase: "done", unaccounted: 1 });
-    expect(copyist.count()).toBe(22);
-    await copyist.rebuild.begin(true);
-    await copyist.finished();
-    expect(copyist.rebuild.status()).toMatchObject({ phase: "done", unaccounted: 1 });
-    const left = sql.query<{ text: string }, []>("SELECT text FROM copies WHERE name = 'x'").all();
+  test("keeps rows that no message accounts for, and counts them; deletes them on request", async () => {
+    projector = new Projector();
+    await projector.send(1, 20);
+    const { sql } = projector.database;
+    sql.run("INSERT INTO projection (text, name, generation) VALUES ('nobody wrote this', 'x', 1)");
+    sql.run("INSERT INTO projection (text, name, generation) VALUES ('the own', 'x', NULL)");
+    await projector.rebuild.begin(false);
+    await projector.finished();
+    expect(projector.rebuild.status()).toMatchObject({ phase: "done", unaccounted: 1 });
+    expect(projector.count()).toBe(22);
+    await projector.rebuild.begin(true);
+    await projector.finished();
+    expect(projector.rebuild.status()).toMatchObject({ phase: "done", unaccounted: 1 });
+    const left = sql.query<{ text: string }, []>("SELECT text FROM projection WHERE name = 'x'").all();
     expect(left).toEqual([{ text: "the own" }]);
   });
 
-  test("goes on where it was when the process is started again in the middle", async () => {
-    copyist = new Copyist();
-    await copyist.send(1, 1_000);
-    const before = copyist.copies();
-    let copied = 0;
+  test("is continued by the next process", async () => {
+    projector = new Projector();
+    await projector.send(1, 1_000);
+    const before = projector.rows();
+    let written = 0;
     const middle = Promise.withResolvers<void>();
-    copyist.onLetter = () => {
-      copied += 1;
-      if (copied === 400) middle.resolve();
+    projector.onLetter = () => {
+      written += 1;
+      if (written === 400) middle.resolve();
     };
-    await copyist.rebuild.begin(true);
+    await projector.rebuild.begin(true);
     await middle.promise;
-    await copyist.restart();
-    await copyist.finished();
-    expect(copyist.rebuild.status()).toMatchObject({ phase: "done", unaccounted: 0 });
-    expect(copyist.copies()).toEqual(before);
+    await projector.restart();
+    await projector.finished();
+    expect(projector.rebuild.status()).toMatchObject({ phase: "done", unaccounted: 0 });
+    expect(projector.rows()).toEqual(before);
     // A batch at most is read twice.
-    expect(copied).toBeLessThan(1_500);
+    expect(written).toBeLessThan(1_500);
   });
 
-  test("goes on though the disk could not be read when it was to", async () => {
-    copyist = new Copyist();
-    await copyist.send(1, 1_000);
-    const { sql } = copyist.database;
+  test("is continued although the disk could not be read at first", async () => {
+    projector = new Projector();
+    await projector.send(1, 1_000);
+    const { sql } = projector.database;
     const middle = Promise.withResolvers<void>();
-    copyist.onLetter = (text) => {
+    projector.onLetter = (text) => {
       if (text === "letter 400") middle.resolve();
     };
-    await copyist.rebuild.begin(true);
+    await projector.rebuild.begin(true);
     await middle.promise;
-    await copyist.restart(() => sql.run("ALTER TABLE rebuild_positions RENAME TO unreadable"));
-    expect(() => copyist.rebuild.status()).toThrow("no such table");
+    await projector.restart(() => sql.run("ALTER TABLE rebuild_positions RENAME TO unreadable"));
+    expect(() => projector.rebuild.status()).toThrow("no such table");
     sql.run("ALTER TABLE unreadable RENAME TO rebuild_positions");
-    await copyist.finished();
-    expect(copyist.rebuild.status()).toMatchObject({ phase: "done", unaccounted: 0 });
+    await projector.finished();
+    expect(projector.rebuild.status()).toMatchObject({ phase: "done", unaccounted: 0 });
   });
 
   test("leaves out what cannot be handled", async () => {
-    copyist = new Copyist();
-    await copyist.send(1, 10);
-    await copyist.broker.publish([{ topic: letters.name, key: "k", value: "no event", headers: {} }]);
-    await eventually(() => copyist.messaging.deadLetters.count() === 1);
-    copyist.onLetter = (text) => {
+    projector = new Projector();
+    await projector.send(1, 10);
+    await projector.broker.publish([{ topic: letters.name, key: "k", value: "no event", headers: {} }]);
+    await eventually(() => projector.messaging.deadLetters.count() === 1);
+    projector.onLetter = (text) => {
       if (text === "letter 3") throw new DomainError("never");
     };
-    await copyist.rebuild.begin(false);
-    await copyist.finished();
-    expect(copyist.rebuild.status()).toMatchObject({ phase: "done", skipped: 2, unaccounted: 1 });
+    await projector.rebuild.begin(false);
+    await projector.finished();
+    expect(projector.rebuild.status()).toMatchObject({ phase: "done", skipped: 2, unaccounted: 1 });
   });
 
-  test("is given up when the topics no longer hold what it was made from", async () => {
-    copyist = new Copyist();
-    await copyist.send(1, 10);
-    const before = copyist.copies();
-    copyist.database.sql.run("UPDATE consumer_offsets SET next_offset = next_offset + 5");
-    await copyist.rebuild.begin(true);
-    await copyist.finished();
-    expect(copyist.rebuild.status().phase).toBe("failed");
-    expect(copyist.rebuild.status().error).toMatch(/ends at \d+, \d+ had been handled/);
-    expect(copyist.copies()).toEqual(before);
+  test("stays as it was when the topics no longer hold what it was made from", async () => {
+    projector = new Projector();
+    await projector.send(1, 10);
+    const before = projector.rows();
+    projector.database.sql.run("UPDATE consumer_offsets SET next_offset = next_offset + 5");
+    await projector.rebuild.begin(true);
+    await projector.finished();
+    expect(projector.rebuild.status().phase).toBe("failed");
+    expect(projector.rebuild.status().error).toMatch(/ends at \d+, \d+ had been handled/);
+    expect(projector.rows()).toEqual(before);
   });
 
-  test("is given up when a topic is empty, too", async () => {
-    copyist = new Copyist();
-    copyist.database.sql.run("INSERT INTO consumer_offsets VALUES ('letters', 0, 5, NULL)");
-    await copyist.rebuild.begin(true);
-    await copyist.finished();
-    expect(copyist.rebuild.status()).toMatchObject({
+  test("stays as it was when a topic is empty", async () => {
+    projector = new Projector();
+    projector.database.sql.run("INSERT INTO consumer_offsets VALUES ('letters', 0, 5, NULL)");
+    await projector.rebuild.begin(true);
+    await projector.finished();
+    expect(projector.rebuild.status()).toMatchObject({
       phase: "failed",
       error: expect.stringContaining("no longer hold"),
     });
   });
 
-  test("is begun once, however often it is asked for", async () => {
-    copyist = new Copyist();
-    await copyist.send(1, 100);
-    expect(await Promise.all([copyist.rebuild.begin(false), copyist.rebuild.begin(false)])).toEqual([
+  test("is rebuilt once at a time", async () => {
+    projector = new Projector();
+    await projector.send(1, 100);
+    expect(await Promise.all([projector.rebuild.begin(false), projector.rebuild.begin(false)])).toEqual([
       true,
       false,
     ]);
-    await copyist.finished();
+    await projector.finished();
   });
 });
 
-test("a handler that would tell somebody is not one that keeps a copy", async () => {
-  copyist = new Copyist();
-  const telling = on(Letter, ({ data }, transaction) => {
+test("a handler that emits cannot rebuild a projection", async () => {
+  projector = new Projector();
+  const emitting = on(Letter, ({ data }, transaction) => {
     transaction.emit(Letter, data);
   });
-  const { messaging, database, broker } = copyist;
-  await copyist.send(1, 3);
+  const { messaging, database, broker } = projector;
+  await projector.send(1, 3);
   const rebuild = new Rebuild({
-    service: "teller",
+    service: "emitter",
     database,
     unitOfWork: messaging.unitOfWork,
     subscriber: broker,
     definitions,
-    handlers: [telling],
-    tables: ["copies"],
+    handlers: [emitting],
+    tables: ["projection"],
     runtime: systemRuntime,
     log: silentLogger,
     stallMs: 300,

@@ -1,10 +1,9 @@
 import { decode } from "../contract/decode.ts";
 import { byType, type MessageDefinition } from "../contract/define.ts";
-import type { ServiceDatabase } from "../database.ts";
+import type { Migration, ServiceDatabase } from "../database.ts";
 import { DomainError } from "../errors.ts";
-import type { Handler } from "../inbox/handlers.ts";
+import type { Handler } from "../inbox/inbox.ts";
 import type { Logger, Runtime } from "../runtime.ts";
-import type { Transaction } from "../transaction.ts";
 import {
   type Batch,
   type IncomingRecord,
@@ -13,10 +12,55 @@ import {
   type Subscription,
   topicPartition,
 } from "../transport/transport.ts";
-import type { UnitOfWork } from "../unit-of-work.ts";
-import { type RebuildStatus, RebuildStore } from "./rebuild-store.ts";
+import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 
-export { type RebuildPhase, type RebuildStatus, rebuildMigration } from "./rebuild-store.ts";
+/** For the schema of a service that can rebuild its projections, before the tables of the projections. */
+export const rebuildMigration: Migration = {
+  name: "rebuild",
+  sql: `
+    -- Every row of a copy bears the generation in which it was written last. What is written now bears this one.
+    CREATE TABLE rebuild (
+      singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
+      generation INTEGER NOT NULL,
+      phase TEXT NOT NULL CHECK (phase IN ('none', 'reading', 'checking', 'done', 'failed')),
+      drop_unaccounted INTEGER NOT NULL DEFAULT 0,
+      started_at INTEGER,
+      ended_at INTEGER,
+      error TEXT,
+      skipped INTEGER NOT NULL DEFAULT 0,
+      unaccounted INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    INSERT INTO rebuild (singleton, generation, phase) VALUES (1, 1, 'none');
+
+    -- How far each partition has been read again, and how far it is to be: as far as it had been handled when the
+    -- rebuild began. What comes after that is written by the service's usual work.
+    CREATE TABLE rebuild_positions (
+      topic TEXT NOT NULL,
+      partition INTEGER NOT NULL,
+      next_offset INTEGER NOT NULL,
+      target INTEGER NOT NULL,
+      PRIMARY KEY (topic, partition)
+    ) STRICT, WITHOUT ROWID;
+  `,
+};
+
+export type RebuildPhase = "none" | "reading" | "checking" | "done" | "failed";
+
+/** The state of a rebuild, or of the last one. */
+export interface RebuildStatus {
+  readonly phase: RebuildPhase;
+  /** Milliseconds since the epoch, as is `endedAt`. */
+  readonly startedAt: number | null;
+  readonly endedAt: number | null;
+  readonly error: string | null;
+  /** Messages that could not be decoded or handled, and were left out. */
+  readonly skipped: number;
+  /** Rows that no message has written again. */
+  readonly unaccounted: number;
+  /** Offsets that have been read, of those that are to be. */
+  readonly read: number;
+  readonly toRead: number;
+}
 
 export interface RebuildOptions {
   readonly service: string;
@@ -26,32 +70,32 @@ export interface RebuildOptions {
   readonly subscriber: Subscriber;
   readonly definitions: readonly MessageDefinition[];
   /**
-   * Those that keep the copies. Each of them may see a message again, and messages in another order than before;
-   * whatever it writes bears the current generation. They emit nothing and set no deadline.
+   * The handlers that write the projections. Each may get a message again, and in another order than before; each row
+   * that it writes has the current generation. They emit nothing and set no timers.
    */
   readonly handlers: readonly Handler[];
-  /** The tables of the copies, each with a rowid and a column `generation`. */
+  /** The tables of the projections, each with a rowid and a column `generation`. */
   readonly tables: readonly string[];
   readonly runtime: Runtime;
   readonly log: Logger;
-  /** Without progress for so long, though the broker is there, a rebuild is given up. */
+  /** Without progress for so long, although the broker answers, a rebuild fails. */
   readonly stallMs?: number;
 }
 
 const STALL_MS = 60_000;
 const CHECK_EVERY_MS = 200;
-/** Rows that are looked at in one unit of work. */
+/** Rows that one unit of work checks. */
 const CHECKED_ROWS = 500;
+const MAX_ERROR_CHARACTERS = 500;
 
 /**
- * Makes a service's copies anew out of the topics that they were made from, while the service goes on.
+ * Rebuilds the projections of a service from the topics that they were made from, in place, while the service runs.
  *
- * All rows stay where they are and are read as ever: at no time is there less than before. The topics are read from
- * their beginnings by the handlers that keep the copies, past the inbox, and what they write bears a new generation,
- * as does what the service's usual work writes meanwhile. When everything has been read that had been handled at the
- * start, the rows that nothing wrote again are those that no message accounts for. They are counted, and dropped only
- * if that was asked for: it may be the topics that have lost something. Each step is a transaction and knows where it
- * stands: a process that dies goes on where it was.
+ * The topics are read from their beginnings by the handlers of the projections, past the inbox. What they write has a
+ * new generation, as does what the usual work of the service writes meanwhile; no row is missing at any time. When
+ * everything has been read that had been handled at the start, the rows of an older generation are those that no
+ * message accounts for. They are counted, and deleted only on request, because it may be the topics that have lost
+ * something. Each step is a transaction, so the next process continues a rebuild.
  */
 export class Rebuild {
   readonly #options: RebuildOptions;
@@ -78,41 +122,41 @@ export class Rebuild {
   }
 
   /**
-   * Begins, unless one is under way.
+   * Begins a rebuild, unless one is running.
    *
-   * @param dropUnaccounted whether rows that no message accounts for are dropped in the end
+   * @param dropUnaccounted whether rows that no message accounts for are deleted in the end
    * @returns whether it did
    */
   async begin(dropUnaccounted: boolean): Promise<boolean> {
     const began = await this.#options.unitOfWork.run((transaction) => {
-      if (isUnderWay(this.#store.status())) return false;
-      this.#store.begin(this.#topics, dropUnaccounted, transaction.now);
+      if (isRunning(this.#store.status())) return false;
+      this.#store.begin(this.#topics, dropUnaccounted, transaction);
       return true;
     });
     if (began) this.resume();
     return began;
   }
 
-  /** Goes on with what was begun, by the last process too, if anything was. A disk that refuses to say is asked again. */
+  /** Continues a rebuild that this or an earlier process began, if there is one. */
   resume(): void {
     if (this.#stopped) return;
     const { runtime, log } = this.#options;
     try {
-      this.#goOn();
+      this.#continue();
     } catch (error) {
-      log.warn({ err: error }, "whether a rebuild is under way cannot be read, it is looked at again");
+      log.warn({ err: error }, "the state of the rebuild cannot be read, it is tried again");
       this.#cancelCheck = runtime.after(CHECK_EVERY_MS, () => this.resume());
     }
   }
 
-  /** @throws what the disk throws; nothing has been begun then */
-  #goOn(): void {
+  /** @throws what the disk throws; nothing has begun then */
+  #continue(): void {
     const status = this.#store.status();
-    if (!isUnderWay(status)) return;
+    if (!isRunning(status)) return;
     const { service, subscriber, runtime, log } = this.#options;
     this.#progressAtMs = runtime.monotonic();
     if (status.phase === "reading") {
-      log.info({ ...status }, "reading the topics again");
+      log.info({ ...status }, "a rebuild reads the topics");
       this.#subscription = subscriber.subscribe({
         group: `${service}.rebuild`,
         topics: this.#topics,
@@ -123,7 +167,7 @@ export class Rebuild {
     this.#check();
   }
 
-  /** Resolves when nothing of it runs any more; the next process goes on with it. */
+  /** Resolves when nothing of it runs any more; the next process continues it. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelCheck();
@@ -140,9 +184,8 @@ export class Rebuild {
       const position = this.#store.position(topic, partition);
       if (position === undefined || position.next >= position.target) break;
       if (batch.end < position.target) {
-        await this.#fail(
-          `${topicPartition(topic, partition)} ends at ${batch.end}, ${position.target} had been handled`,
-        );
+        const name = topicPartition(topic, partition);
+        await this.#fail(`${name} ends at ${batch.end}, ${position.target} had been handled`);
         break;
       }
       const slice = left;
@@ -155,7 +198,7 @@ export class Rebuild {
     return { next: end };
   }
 
-  /** Handles records again until the budget is used up. @returns how many */
+  /** Handles records again until the time of the group is used up. @returns how many it took */
   #take(records: readonly IncomingRecord[], target: number, transaction: Transaction): number {
     let taken = 0;
     let skipped = 0;
@@ -172,13 +215,13 @@ export class Rebuild {
     return taken;
   }
 
-  /** @returns whether it could be */
+  /** @returns whether the message could be handled */
   #handle(record: IncomingRecord, transaction: Transaction): boolean {
     const decoded = decode(this.#known, record.value);
     if (decoded.status === "rejected") return false;
     const handler = this.#handlers.get(decoded.message.type);
     try {
-      handler?.handle(decoded.message, silent(transaction));
+      handler?.handle(decoded.message, withoutEffects(transaction));
       return true;
     } catch (error) {
       if (error instanceof DomainError) return false;
@@ -186,18 +229,18 @@ export class Rebuild {
     }
   }
 
-  /** Looks now and then whether everything has been read. A disk that refuses to say is asked again. */
+  /** Looks now and then whether everything has been read. */
   #check(): void {
     if (this.#stopped) return;
     try {
-      this.#look();
+      this.#advance();
     } catch (error) {
       this.#checkLater(error);
     }
   }
 
-  /** Does the rest once everything has been read. @throws what the disk throws */
-  #look(): void {
+  /** Ends the rebuild once everything has been read, or cannot be. @throws what the disk throws */
+  #advance(): void {
     const { runtime, stallMs = STALL_MS } = this.#options;
     const { phase, read, toRead } = this.#store.status();
     if (phase === "checking" || (phase === "reading" && read >= toRead)) {
@@ -207,7 +250,7 @@ export class Rebuild {
     if (phase !== "reading") return;
     const stalled = runtime.monotonic() - this.#progressAtMs > stallMs;
     if (stalled && this.#subscription?.healthy() === true) {
-      const reason = "the topics no longer hold what the copy was made from";
+      const reason = "the topics no longer hold the messages that the projections were made from";
       this.#ending = this.#fail(reason).catch((error: unknown) => this.#checkLater(error));
       return;
     }
@@ -234,15 +277,15 @@ export class Rebuild {
       }
     }
     if (this.#stopped) return;
-    await unitOfWork.run((transaction) => this.#store.end("done", transaction.now, null, unaccounted));
-    log.info({ ...this.status() }, "the copies are made anew");
+    await unitOfWork.run((transaction) => this.#store.end("done", null, unaccounted, transaction));
+    log.info({ ...this.status() }, "the projections are rebuilt");
   }
 
   async #fail(reason: string): Promise<void> {
     const { unitOfWork, log, runtime } = this.#options;
-    log.error({ reason }, "the copies are not made anew; they stay as they were");
-    await unitOfWork.run((transaction) => this.#store.end("failed", transaction.now, reason, 0));
-    // Not from within the subscription's own handler, which its end waits for.
+    log.error({ reason }, "the rebuild failed, the projections stay as they were");
+    await unitOfWork.run((transaction) => this.#store.end("failed", reason, 0, transaction));
+    // Not within the handler of the subscription: its end waits for the handler.
     runtime.soon(() => void this.#endReading());
   }
 
@@ -253,14 +296,14 @@ export class Rebuild {
   }
 }
 
-function isUnderWay({ phase }: RebuildStatus): boolean {
+function isRunning({ phase }: RebuildStatus): boolean {
   return phase === "reading" || phase === "checking";
 }
 
-/** What a handler may do a second time: nobody is told of anything twice. */
-function silent(transaction: Transaction): Transaction {
+/** For messages that are handled a second time: nothing is emitted and no timer is set twice. */
+function withoutEffects(transaction: Transaction): Transaction {
   const refuse = (): never => {
-    throw new TypeError("a handler that keeps a copy neither emits anything nor sets deadlines");
+    throw new TypeError("a handler of a projection emits nothing and sets no timers");
   };
   return {
     now: transaction.now,
@@ -269,7 +312,128 @@ function silent(transaction: Transaction): Transaction {
     setTimer: refuse,
     cancelTimer: refuse,
     afterCommit: (callback) => transaction.afterCommit(callback),
-    causedBy: () => silent(transaction),
+    causedBy: () => withoutEffects(transaction),
     overBudget: () => transaction.overBudget(),
   };
+}
+
+interface PositionRow {
+  readonly next: number;
+  readonly target: number;
+}
+
+interface StatusRow extends Omit<RebuildStatus, "read" | "toRead"> {
+  readonly dropUnaccounted: number;
+}
+
+/** A part of a table that was checked. */
+interface Slice {
+  /** The rowid to continue after; undefined at the end of the table. */
+  readonly next: number | undefined;
+  /** Rows in it that have not been written since the rebuild began. */
+  readonly unaccounted: number;
+}
+
+/** The rows of a rebuild. */
+class RebuildStore {
+  readonly #database: ServiceDatabase;
+  readonly #statements;
+
+  constructor(database: ServiceDatabase) {
+    const { sql } = database;
+    this.#database = database;
+    this.#statements = {
+      status: sql.prepare<StatusRow, []>(
+        `SELECT phase, drop_unaccounted AS dropUnaccounted, started_at AS startedAt, ended_at AS endedAt, error,
+           skipped, unaccounted FROM rebuild`,
+      ),
+      progress: sql.prepare<{ read: number; toRead: number }, []>(
+        `SELECT coalesce(sum(min(next_offset, target)), 0) AS read, coalesce(sum(target), 0) AS toRead
+         FROM rebuild_positions`,
+      ),
+      begin: sql.prepare(
+        `UPDATE rebuild SET generation = generation + 1, phase = 'reading', drop_unaccounted = ?, started_at = ?,
+           ended_at = NULL, error = NULL, skipped = 0, unaccounted = 0`,
+      ),
+      forget: sql.prepare("DELETE FROM rebuild_positions"),
+      aim: sql.prepare(
+        `INSERT INTO rebuild_positions (topic, partition, next_offset, target)
+         SELECT topic, partition, 0, next_offset FROM consumer_offsets WHERE topic = ?`,
+      ),
+      position: sql.prepare<PositionRow, [string, number]>(
+        "SELECT next_offset AS next, target FROM rebuild_positions WHERE topic = ? AND partition = ?",
+      ),
+      pass: sql.prepare("UPDATE rebuild_positions SET next_offset = ? WHERE topic = ? AND partition = ?"),
+      skip: sql.prepare("UPDATE rebuild SET skipped = skipped + ?"),
+      check: sql.prepare("UPDATE rebuild SET phase = 'checking'"),
+      end: sql.prepare("UPDATE rebuild SET phase = ?, ended_at = ?, error = ?, unaccounted = ?"),
+    };
+  }
+
+  status(): RebuildStatus {
+    const { dropUnaccounted: _, ...status } = this.#row();
+    const progress = this.#statements.progress.get();
+    return { ...status, read: progress?.read ?? 0, toRead: progress?.toRead ?? 0 };
+  }
+
+  /** What is written from now on has the next generation. */
+  begin(topics: readonly string[], dropUnaccounted: boolean, { now }: Transaction): void {
+    this.#statements.begin.run(Number(dropUnaccounted), now);
+    this.#statements.forget.run();
+    for (const topic of topics) this.#statements.aim.run(topic);
+  }
+
+  position(topic: string, partition: number): PositionRow | undefined {
+    return this.#statements.position.get(topic, partition) ?? undefined;
+  }
+
+  pass(topic: string, partition: number, next: number, skipped: number): void {
+    this.#statements.pass.run(next, topic, partition);
+    if (skipped > 0) this.#statements.skip.run(skipped);
+  }
+
+  /** Everything has been read. */
+  beginCheck(): void {
+    this.#statements.check.run();
+  }
+
+  /**
+   * Counts the rows of an older generation among the next rows of a table, and deletes them if that was requested.
+   *
+   * @param table of a projection, with a rowid and a generation; a row without one does not belong to it
+   */
+  check(table: string, after: number, rows: number): Slice {
+    const { sql } = this.#database;
+    const one = <Row>(text: string, ...bindings: number[]): Row | undefined => {
+      using statement = sql.prepare<Row, number[]>(text);
+      return statement.get(...bindings) ?? undefined;
+    };
+    const end = one<{ rowid: number | null }>(
+      `SELECT max(rowid) AS rowid FROM (SELECT rowid FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT ?)`,
+      after,
+      rows,
+    )?.rowid;
+    if (end === undefined || end === null) return { next: undefined, unaccounted: 0 };
+    const old = `rowid > ? AND rowid <= ? AND generation < (SELECT generation FROM rebuild)`;
+    const unaccounted =
+      one<{ count: number }>(`SELECT count(*) AS count FROM ${table} WHERE ${old}`, after, end)?.count ?? 0;
+    if (unaccounted > 0 && this.#row().dropUnaccounted === 1) {
+      sql.run(`DELETE FROM ${table} WHERE ${old}`, [after, end]);
+    }
+    return { next: end, unaccounted };
+  }
+
+  end(phase: "done" | "failed", error: string | null, unaccounted: number, { now }: Transaction): void {
+    this.#statements.end.run(phase, now, error?.slice(0, MAX_ERROR_CHARACTERS) ?? null, unaccounted);
+  }
+
+  close(): void {
+    for (const statement of Object.values(this.#statements)) statement.finalize();
+  }
+
+  #row(): StatusRow {
+    const row = this.#statements.status.get();
+    if (row === null) throw new Error("the table rebuild has no row");
+    return row;
+  }
 }

@@ -1,14 +1,14 @@
 import { Type } from "@sinclair/typebox";
-import type { Topic } from "../contract/define.ts";
-import { closed, define, type MessageDefinition } from "../contract/define.ts";
+import { closed, define, type MessageDefinition, type Topic } from "../contract/define.ts";
+import { encode, type Message, message } from "../contract/envelope.ts";
 import { openDatabase, type ServiceDatabase } from "../database.ts";
-import { type Handler, on } from "../inbox/handlers.ts";
+import { type Handler, on } from "../inbox/inbox.ts";
 import { Messaging, type MessagingOptions } from "../messaging.ts";
 import { silentLogger, systemRuntime } from "../runtime.ts";
-import type { Transaction } from "../transaction.ts";
 import { MemoryBroker } from "../transport/memory.ts";
+import type { Transaction } from "../unit-of-work.ts";
 
-/** A topic and a message of the tests' own: the kit knows no store. */
+/** Topics and messages of the tests. */
 export const letters: Topic = { name: "letters", key: "name", partitions: 3, config: {} };
 export const answers: Topic = { name: "answers", key: "name", partitions: 3, config: {} };
 export const parked: Topic = { name: "reader.dead-letters", key: "any", partitions: 1, config: {} };
@@ -32,9 +32,15 @@ export const Answer = define({
 });
 export const definitions: readonly MessageDefinition[] = [Letter, Answer];
 
+/** A letter from somebody else. */
+export function letter(name: string, text: string, id: string = Bun.randomUUIDv7()): Message {
+  const origin = { id, source: "test", time: new Date().toISOString(), correlationid: id, causationid: id };
+  return message(Letter, { name, text }, origin);
+}
+
 export type LetterHandler = (letter: { name: string; text: string }, transaction: Transaction) => void;
 
-/** A service with a database in memory, which outlives the kit that works on it. */
+/** A service with a database in memory. The database lives longer than the kit, which stands for a process. */
 export class TestService {
   readonly database: ServiceDatabase = openDatabase(":memory:");
   readonly broker: MemoryBroker;
@@ -56,14 +62,14 @@ export class TestService {
     this.kit = this.#build();
   }
 
-  /** Ends this process in good order and begins the next one on the same database. */
+  /** Stops the process cleanly and starts the next one. */
   async restart(): Promise<void> {
     await this.kit.stop();
     this.kit = this.#build();
     this.kit.start();
   }
 
-  /** Begins the next process as if this one had been killed: nothing of it is stopped in good order. */
+  /** Starts the next process as if this one had been killed. */
   async crash(): Promise<void> {
     await this.kit.stop();
     this.database.sql.run("UPDATE process SET running = 1");
@@ -71,7 +77,7 @@ export class TestService {
     this.kit.start();
   }
 
-  /** What took effect and is committed, as `name:text`. */
+  /** The letters that took effect, as `name:text`, in that order. */
   applied(name?: string): string[] {
     return this.database.sql
       .query<{ name: string; text: string }, []>("SELECT name, text FROM effects ORDER BY seq")
@@ -80,11 +86,16 @@ export class TestService {
       .map((row) => `${row.name}:${row.text}`);
   }
 
-  /** Emits a letter as the service itself would. */
+  /** Emits a letter. */
   send(name: string, text: string): Promise<void> {
     return this.kit.unitOfWork.run((transaction) => {
       transaction.emit(Letter, { name, text });
     });
+  }
+
+  /** Publishes letters from somebody else. */
+  publish(...messages: readonly Message[]): Promise<void> {
+    return this.broker.publish(messages.map((envelope) => encode(Letter, envelope)));
   }
 
   async stop(): Promise<void> {

@@ -22,15 +22,15 @@ const set = (key: string, inMs: number, data: unknown = null) =>
     transaction.setTimer({ name: "remind", key, dueAt: transaction.now + inMs, data }),
   );
 
-test("a deadline comes once, with its data", async () => {
+test("a timer fires once, with its data", async () => {
   withTimers().kit.start();
   await set("a", 5, { what: "tea" });
   await eventually(() => service.applied().length === 1);
   expect(service.applied()).toEqual(['a:{"what":"tea"}']);
-  expect(service.kit.timerStore.counts()).toEqual({ pending: 0, failed: 0 });
+  expect(service.kit.timers.counts()).toEqual({ pending: 0, failed: 0 });
 });
 
-test("one that was cancelled or set anew does not come as it was", async () => {
+test("a timer that was cancelled does not fire; one that was set again fires as set last", async () => {
   withTimers().kit.start();
   await set("cancelled", 10);
   await set("moved", 10, "early");
@@ -41,7 +41,7 @@ test("one that was cancelled or set anew does not come as it was", async () => {
   expect(service.applied()).toEqual(['moved:"late"', "last:null"]);
 });
 
-test("a deadline of a transaction that was undone does not exist", async () => {
+test("a timer of a transaction that was rolled back does not exist", async () => {
   withTimers().kit.start();
   const failing = service.kit.unitOfWork.run((transaction) => {
     transaction.setTimer({ name: "remind", key: "a", dueAt: 0 });
@@ -53,7 +53,7 @@ test("a deadline of a transaction that was undone does not exist", async () => {
   expect(service.applied()).toEqual(["b:null"]);
 });
 
-test("what came due while nobody was there comes at the next start", async () => {
+test("a timer that came due while no process ran fires at the next start", async () => {
   withTimers();
   await set("a", 1);
   await Bun.sleep(5);
@@ -61,7 +61,7 @@ test("what came due while nobody was there comes at the next start", async () =>
   await eventually(() => service.applied().length === 1);
 });
 
-test("one that fails is undone and tried again; the others of its slice come once", async () => {
+test("a timer that fails is rolled back and fires again; the others of its slice fire once", async () => {
   let failures = 1;
   withTimers((key) => {
     if (key === "b" && failures-- > 0) throw new Error("in passing");
@@ -72,7 +72,7 @@ test("one that fails is undone and tried again; the others of its slice come onc
   expect(service.applied().sort()).toEqual(["a:null", "b:null", "c:null"]);
 });
 
-test("thousands that come due at once do not keep other work waiting", async () => {
+test("thousands of due timers do not keep other work waiting", async () => {
   withTimers();
   await service.kit.unitOfWork.run((transaction) => {
     for (let i = 0; i < 3_000; i++) transaction.setTimer({ name: "remind", key: String(i), dueAt: 0 });

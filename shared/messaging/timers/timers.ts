@@ -1,104 +1,146 @@
-import { StorageError } from "../errors.ts";
-import { type Backoff, backoffMs, type Logger, type Runtime } from "../runtime.ts";
-import type { Transaction } from "../transaction.ts";
-import type { UnitOfWork } from "../unit-of-work.ts";
-import type { Timer, TimerRow, TimerStore } from "./timer-store.ts";
+import type { ServiceDatabase } from "../database.ts";
+import { errorText, StorageError } from "../errors.ts";
+import { type Backoff, backoffMs, type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
+import type { Timer, Transaction, UnitOfWork } from "../unit-of-work.ts";
 
-/** Carries out a deadline, in a transaction: synchronous, with all its effects on the database and the outbox. */
+/** What a timer does when it is due, in a transaction: synchronous, all its effects on the database and the outbox. */
 export interface TimerHandler {
   readonly name: string;
   fire(timer: Omit<Timer, "dueAt">, transaction: Transaction): void;
 }
 
-/** Deadlines in one unit of work; messages get their turn before the next. */
+/** Timers that one unit of work fires. */
 const SLICE = 100;
-/** A clock that jumps is noticed within this time. */
+/** The longest sleep: a change of the system's clock is noticed within it. */
 const LONGEST_SLEEP_MS = 30_000;
-/** The disk refuses: nothing to do with any deadline. */
-const STORAGE_PAUSE_MS = 1_000;
 const BACKOFF: Backoff = { firstMs: 1_000, mostMs: 60_000 };
-/** Tries before a deadline is left alone, visible in the figures, for somebody to look at. */
+/** Tries before a timer is left alone. It stays, with its error, and is counted as failed. */
 const MAX_ATTEMPTS = 10;
+const MAX_ERROR_CHARACTERS = 500;
+
+interface TimerRow {
+  readonly name: string;
+  readonly key: string;
+  readonly data: string;
+  readonly correlationId: string;
+  readonly attempts: number;
+}
 
 /**
- * Durable deadlines. Set and cancelled in the transaction of whatever they belong to, removed in the one that
- * carries them out: each comes exactly once, also when it came due while the process was down.
+ * Durable timers. A timer is set and cancelled in the transaction of what it belongs to, and removed in the one that
+ * fires it: it fires exactly once, also when it came due while no process ran.
  */
 export class Timers {
-  readonly #store: TimerStore;
-  readonly #unitOfWork: UnitOfWork;
+  readonly #statements;
+  readonly #handlers: ReadonlyMap<string, TimerHandler>;
   readonly #runtime: Runtime;
   readonly #log: Logger;
-  readonly #handlers: ReadonlyMap<string, TimerHandler>;
   #cancelSleep: () => void = () => {};
   #running: Promise<void> | undefined;
-  #stopped = true;
+  #stopped = false;
 
   constructor(options: {
-    store: TimerStore;
-    unitOfWork: UnitOfWork;
-    handlers: readonly TimerHandler[];
-    runtime: Runtime;
-    log: Logger;
+    readonly database: ServiceDatabase;
+    readonly handlers: readonly TimerHandler[];
+    readonly runtime: Runtime;
+    readonly log: Logger;
   }) {
-    this.#store = options.store;
-    this.#unitOfWork = options.unitOfWork;
+    const { sql } = options.database;
+    this.#handlers = new Map(options.handlers.map((handler) => [handler.name, handler]));
     this.#runtime = options.runtime;
     this.#log = options.log;
-    this.#handlers = new Map(options.handlers.map((handler) => [handler.name, handler]));
-    this.#unitOfWork.onTimer(() => this.#wake());
+    this.#statements = {
+      set: sql.prepare(
+        `INSERT INTO timers (name, key, due_at, data, correlation_id) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET due_at = excluded.due_at, data = excluded.data, attempts = 0, error = NULL,
+           correlation_id = excluded.correlation_id`,
+      ),
+      remove: sql.prepare("DELETE FROM timers WHERE name = ? AND key = ?"),
+      due: sql.prepare<TimerRow, [number, number]>(
+        `SELECT name, key, data, correlation_id AS correlationId, attempts FROM timers
+         WHERE due_at <= ? ORDER BY due_at LIMIT ?`,
+      ),
+      next: sql.prepare<{ due_at: number }, []>(
+        "SELECT due_at FROM timers WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1",
+      ),
+      postpone: sql.prepare(
+        "UPDATE timers SET due_at = ?, attempts = attempts + 1, error = ? WHERE name = ? AND key = ?",
+      ),
+      counts: sql.prepare<{ pending: number; failed: number }, []>(
+        "SELECT count(due_at) AS pending, count(*) - count(due_at) AS failed FROM timers",
+      ),
+    };
   }
 
-  /** Begins with what came due while nobody was there. */
-  start(): void {
-    this.#stopped = false;
-    this.#wake();
+  /** Behind `Transaction.setTimer`. */
+  set({ name, key, dueAt, data }: Timer, correlationId: string): void {
+    this.#statements.set.run(name, key, dueAt, JSON.stringify(data ?? null), correlationId);
   }
 
-  /** Resolves when no deadline is being carried out any more. */
+  /** Behind `Transaction.cancelTimer`. */
+  remove(name: string, key: string): void {
+    this.#statements.remove.run(name, key);
+  }
+
+  /** Timers that are to fire, and those that failed too often. */
+  counts(): { readonly pending: number; readonly failed: number } {
+    return this.#statements.counts.get() ?? { pending: 0, failed: 0 };
+  }
+
+  /** Fires timers in units of work, beginning with those that came due while no process ran. */
+  start(unitOfWork: UnitOfWork): void {
+    unitOfWork.onTimer(() => this.#wake(unitOfWork));
+    this.#wake(unitOfWork);
+  }
+
+  /** Resolves when no timer is being fired any more. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelSleep();
     await this.#running;
   }
 
-  #wake(): void {
+  close(): void {
+    for (const statement of Object.values(this.#statements)) statement.finalize();
+  }
+
+  #wake(unitOfWork: UnitOfWork): void {
     if (this.#stopped || this.#running !== undefined) return;
     this.#cancelSleep();
-    this.#running = this.#fireDue().then((pauseMs) => {
+    this.#running = this.#fireDue(unitOfWork).then((pauseMs) => {
       this.#running = undefined;
-      this.#sleep(pauseMs);
+      this.#sleep(pauseMs, unitOfWork);
     });
   }
 
-  #sleep(atLeastMs: number): void {
+  #sleep(atLeastMs: number, unitOfWork: UnitOfWork): void {
     const next = this.#nextDueAt();
     if (this.#stopped || next === undefined) return;
     const delayMs = Math.min(LONGEST_SLEEP_MS, Math.max(atLeastMs, next - this.#runtime.now()));
-    this.#cancelSleep = this.#runtime.after(delayMs, () => this.#wake());
+    this.#cancelSleep = this.#runtime.after(delayMs, () => this.#wake(unitOfWork));
   }
 
-  /** When there is something to do next: also when the disk would not say. */
+  /** When to look next, in milliseconds since the epoch: also after the disk failed. */
   #nextDueAt(): number | undefined {
     try {
-      return this.#store.nextDueAt();
+      return this.#statements.next.get()?.due_at;
     } catch (error) {
-      this.#log.warn({ err: error }, "deadlines wait: nothing can be read");
+      this.#log.warn({ err: error }, "timers wait: nothing can be read");
       return this.#runtime.now() + STORAGE_PAUSE_MS;
     }
   }
 
   /** @returns for how long not to try again, in milliseconds */
-  async #fireDue(): Promise<number> {
+  async #fireDue(unitOfWork: UnitOfWork): Promise<number> {
     while (!this.#stopped && (this.#nextDueAt() ?? Number.POSITIVE_INFINITY) <= this.#runtime.now()) {
-      const slice: { at?: TimerRow } = {};
+      const slice: { current?: TimerRow } = {};
       try {
-        await this.#unitOfWork.run((transaction) => this.#fireSlice(slice, transaction));
+        await unitOfWork.run((transaction) => this.#fireSlice(slice, transaction));
       } catch (error) {
         try {
-          await this.#postpone(slice.at, error);
+          await this.#postpone(slice.current, error, unitOfWork);
         } catch (fault) {
-          this.#log.warn({ err: fault }, "deadlines wait: nothing can be stored");
+          this.#log.warn({ err: fault }, "timers wait: nothing can be stored");
           return STORAGE_PAUSE_MS;
         }
       }
@@ -106,29 +148,34 @@ export class Timers {
     return 0;
   }
 
-  /** @param slice told which deadline is being carried out, so that its failure can be put down to it */
-  #fireSlice(slice: { at?: TimerRow }, transaction: Transaction): void {
-    for (const row of this.#store.due(transaction.now, SLICE)) {
-      slice.at = row;
+  /** @param slice gets the timer that is being fired, so that its failure can be attributed to it */
+  #fireSlice(slice: { current?: TimerRow }, transaction: Transaction): void {
+    for (const row of this.#statements.due.all(transaction.now, SLICE)) {
+      slice.current = row;
       const { name, key, correlationId } = row;
       const handler = this.#handlers.get(name);
-      if (handler === undefined) throw new TypeError(`nobody handles a timer named ${name}`);
-      this.#store.remove(name, key);
+      if (handler === undefined) throw new TypeError(`there is no handler for timers named ${name}`);
+      this.remove(name, key);
       const cause = { correlationId, causationId: `timer:${name}:${key}` };
       handler.fire({ name, key, data: JSON.parse(row.data) }, transaction.causedBy(cause));
       if (transaction.overBudget()) return;
     }
   }
 
-  /** Tries a deadline again later; what the others of its slice did was undone, and is done again at once. */
-  async #postpone(row: TimerRow | undefined, error: unknown): Promise<void> {
+  /** Fires a timer again later. The others of its slice, which were rolled back with it, follow at once. */
+  async #postpone(row: TimerRow | undefined, error: unknown, unitOfWork: UnitOfWork): Promise<void> {
     if (row === undefined || error instanceof StorageError) throw error;
     const attempts = row.attempts + 1;
-    this.#log.error({ err: error, timer: row.name, key: row.key, attempts }, "a deadline failed");
-    await this.#unitOfWork.run((transaction) => {
+    this.#log.error({ err: error, timer: row.name, key: row.key, attempts }, "a timer failed");
+    await unitOfWork.run((transaction) => {
       const delayMs = backoffMs(BACKOFF, attempts, () => this.#runtime.random());
-      const dueAt = attempts >= MAX_ATTEMPTS ? undefined : transaction.now + delayMs;
-      this.#store.postpone(row, dueAt, String(error));
+      const dueAt = attempts >= MAX_ATTEMPTS ? null : transaction.now + delayMs;
+      this.#statements.postpone.run(
+        dueAt,
+        errorText(error).slice(0, MAX_ERROR_CHARACTERS),
+        row.name,
+        row.key,
+      );
     });
   }
 }

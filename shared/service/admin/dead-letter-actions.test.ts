@@ -77,7 +77,7 @@ describe("POST /dead-letters/:id/replay", () => {
     expect((await bench.ask("POST", `/${id}/replay`, { dryRun: true })).body).toEqual({
       id,
       outcome: "would-replay",
-      detail: "test.letter.v1, 1 in its line",
+      detail: "test.letter.v1, blocks 0 messages",
     });
     expect((await bench.ask("POST", `/${id}/replay`, { dryrun: true })).status).toBe(422);
     expect(bench.service.applied()).toEqual([]);

@@ -34,13 +34,14 @@ export function shownSummary({ parkedAt, ...letter }: DeadLetterSummary) {
 }
 
 export function shownDetails(letter: DeadLetterDetails) {
-  const { value, edited, parkedAt, stack, actions, ...rest } = letter;
+  const { value, edited, parkedAt, stack, actions, parkedOfKey, ...rest } = letter;
   return {
     ...rest,
     stack: stack ?? null,
     parkedAt: timeOf(parkedAt),
     raw: shownBytes(value),
     edited: shownBytes(edited),
+    lineLength: parkedOfKey,
     actions: actions.map(({ at, ...action }: RecordedAction) => ({ ...action, at: timeOf(at) })),
   };
 }

@@ -3,7 +3,7 @@ import type { Metrics } from "./metrics.ts";
 
 /** The figures of a service's messages. */
 export function addMessagingMetrics(metrics: Metrics, messaging: Messaging): void {
-  const { outbox, deadLetters, timerStore, consumer } = messaging;
+  const { outbox, deadLetters, timers, consumer } = messaging;
   const { counts } = consumer;
   metrics.gauge("outbox_depth", "Messages that wait to be sent", () => outbox.depth());
   metrics.gauge("outbox_oldest_age_seconds", "Age of the oldest message that waits to be sent", () => {
@@ -15,14 +15,11 @@ export function addMessagingMetrics(metrics: Metrics, messaging: Messaging): voi
     const byReason = deadLetters.countByReason();
     return new Map(deadLetterReasons.map((reason) => [reason, byReason.get(reason) ?? 0]));
   });
-  metrics.gauge("timers_pending", "Deadlines that are still to come", () => {
-    const { pending, failed } = timerStore.counts();
-    return pending - failed;
-  });
+  metrics.gauge("timers_pending", "Deadlines that are still to come", () => timers.counts().pending);
   metrics.gauge(
     "timers_failed",
     "Deadlines that failed too often and are left alone",
-    () => timerStore.counts().failed,
+    () => timers.counts().failed,
   );
   metrics.total("messages_handled_total", "Messages carried out", () => counts.handled);
   metrics.total("messages_duplicate_total", "Messages that had been handled before", () => counts.duplicate);

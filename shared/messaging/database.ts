@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { type BunSQLiteDatabase, drizzle } from "drizzle-orm/bun-sqlite";
 
-/** One service's SQLite file: `sql` for the kit's own statements, `orm` for the service's tables. */
+/** The SQLite file of one service: `sql` for the kit's statements, `orm` for those of the service. */
 export interface ServiceDatabase {
   readonly sql: Database;
   readonly orm: BunSQLiteDatabase;
@@ -12,14 +12,14 @@ export interface ServiceDatabase {
   close(): void;
 }
 
-export type Synchronous = "FULL" | "EXTRA" | "NORMAL" | "OFF";
+type Synchronous = "FULL" | "EXTRA" | "NORMAL" | "OFF";
 
 /**
- * Opens, or creates, a service's database. With `synchronous=FULL` a commit is on disk before it returns
- * (https://www.sqlite.org/pragma.html#pragma_synchronous); anything less trades that away.
+ * Opens or creates a database, in WAL mode. With `synchronous=FULL` a commit is on disk before it returns; with less it
+ * may be lost with the power (https://www.sqlite.org/pragma.html#pragma_synchronous).
  *
  * @param path a file, or `:memory:`
- * @throws when the file cannot be made or is no database
+ * @throws when the file cannot be created or is not a database
  */
 export function openDatabase(path: string, synchronous: Synchronous = "FULL"): ServiceDatabase {
   if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true });
@@ -31,22 +31,22 @@ export function openDatabase(path: string, synchronous: Synchronous = "FULL"): S
   return { sql, orm: drizzle(sql), path, close: () => sql.close() };
 }
 
-/** One step of a schema. Once released it never changes: a correction is a step of its own. */
+/** A step of a schema. Once released it never changes, comments included: a correction is another step. */
 export interface Migration {
   readonly name: string;
   readonly sql: string;
 }
 
-/** A database was made by a newer or by another version of the code. */
+/** The schema of a database is not one that this version of the code knows. */
 export class MigrationMismatch extends Error {
   override readonly name = "MigrationMismatch";
 }
 
 /**
- * Brings a schema up to date, every missing step in one transaction: all or none.
+ * Applies the missing steps of a schema in one transaction.
  *
- * @param scope whose schema: the kit's and the service's live side by side in one file
- * @throws MigrationMismatch when an applied step is unknown here or reads differently
+ * @param scope whose schema it is: one file holds the tables of the kit and those of the service
+ * @throws MigrationMismatch when an applied step is unknown here or differs
  */
 export function migrate(database: ServiceDatabase, scope: string, migrations: readonly Migration[]): void {
   const { sql } = database;
@@ -68,7 +68,7 @@ export function migrate(database: ServiceDatabase, scope: string, migrations: re
         if (known === undefined || checksum(known) !== row.checksum) {
           throw new MigrationMismatch(
             `${database.path}: step ${index + 1} of the ${scope} schema was applied as "${row.name}", ` +
-              `this version has ${known === undefined ? "no such step" : `"${known.name}", which reads differently`}`,
+              `this version has ${known === undefined ? "no such step" : `"${known.name}", which differs`}`,
           );
         }
       }
@@ -90,8 +90,8 @@ function checksum(migration: Migration): string {
 }
 
 /**
- * Whether an error says that the disk, not the statement, is at fault. SQLite may then have rolled the whole
- * transaction back by itself (https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction).
+ * Whether the storage, not the statement, is at fault. SQLite may have rolled the whole transaction back
+ * (https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction).
  */
 export function isStorageFault(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";

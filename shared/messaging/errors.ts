@@ -1,22 +1,22 @@
 /**
- * The handler has understood the message and says that it can never be carried out. It is parked at once: to
- * try again would change nothing. Everything else that a handler throws counts as passing, and is retried.
+ * For handlers: the message can never be handled, so it is parked at once. Every other error may pass, and the message
+ * is retried.
  */
 export class DomainError extends Error {
   override readonly name = "DomainError";
 }
 
-/** The disk refuses: full, failing or gone. Nothing of the transaction took effect. */
+/** The disk is full or fails, or the database is locked or closed. Nothing of the transaction took effect. */
 export class StorageError extends Error {
   override readonly name = "StorageError";
 }
 
-/** As many dead letters are kept as may be; somebody has to look at them before more can be parked. */
+/** No more dead letters can be parked before some are replayed or discarded. */
 export class DeadLettersFull extends Error {
   override readonly name = "DeadLettersFull";
 }
 
-/** What an operator asked for cannot be done; the text says why. Nothing changed. */
+/** What an operator requested of a dead letter is not possible. Nothing changed. */
 export class DeadLetterRefusal extends Error {
   override readonly name = "DeadLetterRefusal";
   readonly code: "not-found" | "blocked" | "replayed-too-often" | "edit-invalid";
@@ -27,7 +27,7 @@ export class DeadLetterRefusal extends Error {
   }
 }
 
-/** The message of whatever was thrown, on one line. */
+/** The message of what was thrown, on one line. */
 export function errorText(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);
   return text.replace(/\s+/g, " ").trim();

@@ -1,18 +1,18 @@
 import { Database } from "bun:sqlite";
 
-export interface Lock {
+interface Lock {
   release(): void;
 }
 
 /**
- * Keeps two processes from working on the same files, each of them with a memory of its own of what is in them.
+ * Keeps a second process off files that one process works on.
  *
- * The lock is SQLite's, that is the kernel's: it goes with the process, however that ends, so there is no pid file
- * that could be stale or name another process by now. The database itself stays empty.
+ * The lock is one of SQLite, that is, of the kernel: it ends with the process, however that ends, so there is no pid
+ * file that could be stale or name another process. The database itself stays empty.
  *
- * @param path the file that stands for what is locked; made when it is missing
- * @returns undefined when somebody else has it, in this process or another
- * @throws SQLiteError when the file cannot be made or opened
+ * @param path the file that stands for what is locked; created when it is missing
+ * @returns undefined when it is locked already, by this process or another
+ * @throws SQLiteError when the file cannot be created or opened
  */
 export function acquireLock(path: string): Lock | undefined {
   const database = new Database(path);

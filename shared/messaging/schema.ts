@@ -1,6 +1,6 @@
 import type { Migration } from "./database.ts";
 
-/** The kit's own tables, in every service's file. */
+/** The tables of the kit. */
 export const kitMigrations: readonly Migration[] = [
   {
     name: "inbox, outbox, offsets, dead letters, timers",

@@ -221,7 +221,7 @@ export class UnitOfWork {
 /** What the transactions of one commit share. */
 class Group {
   readonly callbacks: (() => void)[] = [];
-  /** Whether something was emitted, or a timer set. What was rolled back counts too: it wakes somebody for nothing. */
+  /** Whether something was emitted, or a timer set. Also if it was rolled back: the relay or the timers then wake for nothing. */
   emitted = false;
   timersSet = false;
   readonly #options: UnitOfWorkOptions;

@@ -156,12 +156,12 @@ test("an edit is checked against schema and key; the original is kept; the repla
   expect(await failureOf(admin().edit(head, bytes(letter("b", "elsewhere")), "operator"))).toMatch(
     "must stay a",
   );
-  await admin().edit(head, bytes({ ...broken, data: { name: "a", text: "mended" } }), "operator");
-  expect(admin().show(head).decoded).toMatchObject({ message: { data: { text: "mended" } } });
+  await admin().edit(head, bytes({ ...broken, data: { name: "a", text: "edited" } }), "operator");
+  expect(admin().show(head).decoded).toMatchObject({ message: { data: { text: "edited" } } });
   expect(JSON.parse(Buffer.from(admin().show(head).value ?? []).toString())).toEqual(broken);
   await admin().replay([head], "operator");
   await eventually(() => service.applied().length === 2);
-  expect(service.applied()).toEqual(["a:mended", "a:after"]);
+  expect(service.applied()).toEqual(["a:edited", "a:after"]);
 });
 
 test("discarding takes a reason, and releases what was blocked", async () => {

@@ -16,7 +16,7 @@ import type { Inbox } from "./inbox.ts";
 import { LogIdentity, type Offsets } from "./offsets.ts";
 
 /** Since the start of the process. */
-export interface ConsumerCounts {
+interface ConsumerCounts {
   handled: number;
   /** Handled before: nothing happened this time. */
   duplicate: number;
@@ -26,7 +26,7 @@ export interface ConsumerCounts {
   retried: number;
 }
 
-export interface ConsumerOptions {
+interface ConsumerOptions {
   /** The consumer group. */
   readonly name: string;
   readonly subscriber: Subscriber;
@@ -61,7 +61,7 @@ export class Consumer {
       offsets,
       unitOfWork,
       log,
-      onNewLog: (topic, partition) => crashGuard.forget(topic, partition),
+      onNewLog: (topic, partition) => crashGuard.reset(topic, partition),
     });
   }
 

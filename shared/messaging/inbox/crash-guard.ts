@@ -34,7 +34,7 @@ export class CrashGuard {
          ON CONFLICT DO UPDATE SET count = count + 1`,
       ),
       end: sql.prepare("DELETE FROM attempts WHERE topic = ? AND partition = ? AND offset = ?"),
-      forget: sql.prepare("DELETE FROM attempts WHERE topic = ? AND partition = ?"),
+      reset: sql.prepare("DELETE FROM attempts WHERE topic = ? AND partition = ?"),
     };
     this.afterCrash = sql.query<{ running: number }, []>("SELECT running FROM process").get()?.running === 1;
   }
@@ -72,8 +72,8 @@ export class CrashGuard {
   }
 
   /** The offsets of the partition name other messages from now on. */
-  forget(topic: string, partition: number): void {
-    this.#statements.forget.run(topic, partition);
+  reset(topic: string, partition: number): void {
+    this.#statements.reset.run(topic, partition);
   }
 
   close(): void {

@@ -10,7 +10,7 @@ import type { Transaction } from "../unit-of-work.ts";
  *
  * @throws DomainError when the message can never be handled; anything else when it may be later
  */
-export type Handle<M extends Message> = (message: M, transaction: Transaction) => void;
+type Handle<M extends Message> = (message: M, transaction: Transaction) => void;
 
 export interface Handler {
   readonly definition: MessageDefinition;

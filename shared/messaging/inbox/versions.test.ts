@@ -93,8 +93,8 @@ test("one that cannot be lifted is parked, and an edit to the current version le
     reason: "schema",
     error: expect.stringContaining("no words at all"),
   });
-  const mended = { ...broken, type: Note.type, data: { name: "a", words: ["mended"] } };
-  await admin.edit(id, Buffer.from(JSON.stringify(mended)), "operator");
+  const edited = { ...broken, type: Note.type, data: { name: "a", words: ["edited"] } };
+  await admin.edit(id, Buffer.from(JSON.stringify(edited)), "operator");
   await admin.replay([id], "operator");
-  expect(seen).toEqual(["test.note.v2 mended"]);
+  expect(seen).toEqual(["test.note.v2 edited"]);
 });

@@ -2,8 +2,8 @@ import { getTableColumns, type SQL, sql } from "drizzle-orm";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
 
 /**
- * For `onConflictDoUpdate`: the named columns get what was to be inserted, which SQLite calls `excluded`
- * (https://sqlite.org/lang_upsert.html).
+ * For `onConflictDoUpdate`: sets the named columns to the values that were to be inserted, which SQLite calls
+ * `excluded` (https://sqlite.org/lang_upsert.html).
  */
 export function excluded<Table extends SQLiteTable, Name extends keyof Table["_"]["columns"] & string>(
   table: Table,

@@ -171,8 +171,8 @@ describe("a projection that is rebuilt", () => {
     projector = new Projector();
     await projector.send(1, 20);
     const { sql } = projector.database;
-    sql.run("INSERT INTO projection (text, name, generation) VALUES ('nobody wrote this', 'x', 1)");
-    sql.run("INSERT INTO projection (text, name, generation) VALUES ('the own', 'x', NULL)");
+    sql.run("INSERT INTO projection (text, name, generation) VALUES ('without a message', 'x', 1)");
+    sql.run("INSERT INTO projection (text, name, generation) VALUES ('without a generation', 'x', NULL)");
     await projector.rebuild.begin(false);
     await projector.finished();
     expect(projector.rebuild.status()).toMatchObject({ phase: "done", unaccounted: 1 });
@@ -181,7 +181,7 @@ describe("a projection that is rebuilt", () => {
     await projector.finished();
     expect(projector.rebuild.status()).toMatchObject({ phase: "done", unaccounted: 1 });
     const left = sql.query<{ text: string }, []>("SELECT text FROM projection WHERE name = 'x'").all();
-    expect(left).toEqual([{ text: "the own" }]);
+    expect(left).toEqual([{ text: "without a generation" }]);
   });
 
   test("is continued by the next process", async () => {

@@ -44,7 +44,7 @@ export const rebuildMigration: Migration = {
   `,
 };
 
-export type RebuildPhase = "none" | "reading" | "checking" | "done" | "failed";
+type RebuildPhase = "none" | "reading" | "checking" | "done" | "failed";
 
 /** The state of a rebuild, or of the last one. */
 export interface RebuildStatus {
@@ -62,7 +62,7 @@ export interface RebuildStatus {
   readonly toRead: number;
 }
 
-export interface RebuildOptions {
+interface RebuildOptions {
   readonly service: string;
   /** With `rebuildMigration` in its schema. */
   readonly database: ServiceDatabase;
@@ -355,7 +355,7 @@ class RebuildStore {
         `UPDATE rebuild SET generation = generation + 1, phase = 'reading', drop_unaccounted = ?, started_at = ?,
            ended_at = NULL, error = NULL, skipped = 0, unaccounted = 0`,
       ),
-      forget: sql.prepare("DELETE FROM rebuild_positions"),
+      clear: sql.prepare("DELETE FROM rebuild_positions"),
       aim: sql.prepare(
         `INSERT INTO rebuild_positions (topic, partition, next_offset, target)
          SELECT topic, partition, 0, next_offset FROM consumer_offsets WHERE topic = ?`,
@@ -379,7 +379,7 @@ class RebuildStore {
   /** What is written from now on has the next generation. */
   begin(topics: readonly string[], dropUnaccounted: boolean, { now }: Transaction): void {
     this.#statements.begin.run(Number(dropUnaccounted), now);
-    this.#statements.forget.run();
+    this.#statements.clear.run();
     for (const topic of topics) this.#statements.aim.run(topic);
   }
 

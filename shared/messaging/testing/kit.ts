@@ -10,7 +10,7 @@ import type { Transaction } from "../unit-of-work.ts";
 
 /** Topics and messages of the tests. */
 export const letters: Topic = { name: "letters", key: "name", partitions: 3, config: {} };
-export const answers: Topic = { name: "answers", key: "name", partitions: 3, config: {} };
+const answers: Topic = { name: "answers", key: "name", partitions: 3, config: {} };
 export const parked: Topic = { name: "reader.dead-letters", key: "any", partitions: 1, config: {} };
 
 const data = Type.Object({ name: Type.String(), text: Type.String() }, closed);
@@ -32,13 +32,13 @@ export const Answer = define({
 });
 export const definitions: readonly MessageDefinition[] = [Letter, Answer];
 
-/** A letter from somebody else. */
+/** A letter that another service emitted. */
 export function letter(name: string, text: string, id: string = Bun.randomUUIDv7()): Message {
   const origin = { id, source: "test", time: new Date().toISOString(), correlationid: id, causationid: id };
   return message(Letter, { name, text }, origin);
 }
 
-export type LetterHandler = (letter: { name: string; text: string }, transaction: Transaction) => void;
+type LetterHandler = (letter: { name: string; text: string }, transaction: Transaction) => void;
 
 /** A service with a database in memory. The database lives longer than the kit, which stands for a process. */
 export class TestService {
@@ -93,7 +93,7 @@ export class TestService {
     });
   }
 
-  /** Publishes letters from somebody else. */
+  /** Publishes letters that another service emitted. */
   publish(...messages: readonly Message[]): Promise<void> {
     return this.broker.publish(messages.map((envelope) => encode(Letter, envelope)));
   }

@@ -67,7 +67,8 @@ const { output, exitCode } = await runTests(args, env);
 const { passed, failed, skipped } = countTests(output, exitCode);
 
 const missing = tools.filter(({ path }) => path === undefined);
-for (const { tool, problem } of missing) say(`no ${tool.title} (${problem}): left out ${tool.leavesOut}`);
+for (const { tool, problem } of missing)
+  say(`${tool.title} is missing (${problem}): skipped ${tool.neededBy}`);
 if (passed + failed === 0) say("no test ran");
 process.stdout.write(`\n${passed} passed, ${failed} failed, ${skipped} skipped\n`);
 process.exit(failed > 0 || passed === 0 ? 1 : 0);

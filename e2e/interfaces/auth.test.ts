@@ -7,11 +7,11 @@ import { type Answer, problemIn } from "../support/answers.ts";
 import { Listener } from "../support/listener.ts";
 import { describeOwn, OwnStore, useStore } from "../support/own-store.ts";
 
-// At the level that writes the most, so that what is never logged can be seen not to be.
+// The level that logs the most: the tests check that tokens are not logged.
 const store = useStore({ env: { LOG_LEVEL: "trace" } });
 
-/** Everything that is somebody's own. */
-const doors: readonly (readonly [ServiceName, string, RequestInit])[] = [
+/** Requests that need a token. */
+const requests: readonly (readonly [ServiceName, string, RequestInit])[] = [
   ["api-gateway", "/orders", {}],
   ["api-gateway", "/orders/ORDER_001", {}],
   [
@@ -28,7 +28,7 @@ const doors: readonly (readonly [ServiceName, string, RequestInit])[] = [
 
 const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
 
-/** Tokens that nobody here has signed, made of one that was. */
+/** Invalid tokens, made from a valid one. */
 async function forged(token: string): Promise<Record<string, string>> {
   const [header = "", payload = "", signature = ""] = token.split(".");
   const claims = JSON.parse(Buffer.from(payload, "base64url").toString()) as object;
@@ -45,13 +45,13 @@ async function forged(token: string): Promise<Record<string, string>> {
     garbage: "garbage",
     "three dots": "...",
     "very long": "x".repeat(5_000),
-    "somebody else's name": [header, part({ ...claims, sub: "CUSTOMER_002" }), signature].join("."),
-    "a greater role": [header, part({ ...claims, role: "admin" }), signature].join("."),
+    "another subject": [header, part({ ...claims, sub: "CUSTOMER_002" }), signature].join("."),
+    "another role": [header, part({ ...claims, role: "admin" }), signature].join("."),
     "no signature": [header, payload, ""].join("."),
     "alg none": [part({ alg: "none", typ: "JWT", kid }), payload, ""].join("."),
     "alg HS256": [part({ alg: "HS256", typ: "JWT", kid }), payload, signature].join("."),
-    "a key that nobody published": await issueToken(own.privateJwk, { ...request, keyId: own.keyId }),
-    "another key under the right name": await issueToken(own.privateJwk, { ...request, keyId: kid }),
+    "an unknown key": await issueToken(own.privateJwk, { ...request, keyId: own.keyId }),
+    "another key with the same id": await issueToken(own.privateJwk, { ...request, keyId: kid }),
   };
 }
 
@@ -60,11 +60,11 @@ function expectUnauthorized(answer: Answer): void {
   expect(answer.headers.get("www-authenticate")).toStartWith("Bearer");
 }
 
-/** Tries all doors with the headers, and the WebSocket with the token in each place where it may stand. */
-async function expectNoEntry(headers: Record<string, string>, token?: string): Promise<void> {
-  for (const [name, path, init] of doors) {
+/** Sends every request with the headers, and opens the WebSocket with the token in each place that may hold it. */
+async function expectRefusals(headers: Record<string, string>, token?: string): Promise<void> {
+  for (const [name, path, init] of requests) {
     expectUnauthorized(
-      await store.ask(name, path, {
+      await store.request(name, path, {
         ...init,
         headers: { ...Object.fromEntries(new Headers(init.headers)), ...headers },
       }),
@@ -81,32 +81,32 @@ async function expectNoEntry(headers: Record<string, string>, token?: string): P
   for (const listener of listeners) expect(await listener.opened()).toBe(false);
 }
 
-describe("nobody comes in", () => {
+describe("a request is refused", () => {
   test("without a token", async () => {
-    await expectNoEntry({});
-    await expectNoEntry({ authorization: "" });
-    await expectNoEntry({ authorization: "Basic Q1VTVE9NRVJfMDAxOng=" });
+    await expectRefusals({});
+    await expectRefusals({ authorization: "" });
+    await expectRefusals({ authorization: "Basic Q1VTVE9NRVJfMDAxOng=" });
   });
 
-  test("with a token that is forged", async () => {
+  test("with an invalid token", async () => {
     const { session } = await store.signIn("CUSTOMER_001");
     for (const token of Object.values(await forged(session.token))) {
-      await expectNoEntry({ authorization: `Bearer ${token}` }, token);
+      await expectRefusals({ authorization: `Bearer ${token}` }, token);
     }
   });
 
-  test("with a good token where tokens do not belong", async () => {
+  test("with a valid token in the wrong place", async () => {
     const { session } = await store.signIn("CUSTOMER_001");
-    expectUnauthorized(await store.ask("api-gateway", `/orders?token=${session.token}`));
-    expectUnauthorized(await store.ask("notification", `/notifications?token=${session.token}`));
+    expectUnauthorized(await store.request("api-gateway", `/orders?token=${session.token}`));
+    expectUnauthorized(await store.request("notification", `/notifications?token=${session.token}`));
     expectUnauthorized(
-      await store.ask("api-gateway", "/orders", { headers: { cookie: `token=${session.token}` } }),
+      await store.request("api-gateway", "/orders", { headers: { cookie: `token=${session.token}` } }),
     );
   });
 });
 
-describe("nothing of another customer is to be seen", () => {
-  test("orders, lists, notifications and the WebSocket are each customer's own", async () => {
+describe("another customer's data is not visible", () => {
+  test("orders, lists, notifications and the WebSocket show the customer's own data only", async () => {
     await store.seed();
     const [one, other] = [await store.signIn("CUSTOMER_one"), await store.signIn("CUSTOMER_other")];
     const listeners = [one.listen(), other.listen()];
@@ -124,16 +124,18 @@ describe("nothing of another customer is to be seen", () => {
     );
     expect((await other.orders()).map((order) => order.orderId)).toEqual([theirs.orderId]);
     expect(await other.orders(`?after=${orderId}`)).toEqual([]);
-    expect(new Set((await other.notifications()).map((told) => told.orderId))).toEqual(
+    expect(new Set((await other.notifications()).map((notification) => notification.orderId))).toEqual(
       new Set([theirs.orderId]),
     );
     for (const [index, own] of [orderId, theirs.orderId].entries()) {
-      expect(new Set(listeners[index]?.received.map((told) => told.orderId))).toEqual(new Set([own]));
-      await listeners[index]?.cut();
+      expect(new Set(listeners[index]?.received.map((notification) => notification.orderId))).toEqual(
+        new Set([own]),
+      );
+      await listeners[index]?.terminate();
     }
   });
 
-  test("an admin sees no more of customers' orders than anybody", async () => {
+  test("an admin does not see the orders of customers", async () => {
     const customer = await store.signIn("CUSTOMER_one");
     const { orderId } = await customer.place({ items: [{ productId: "PRODUCT_006", quantity: 1 }] });
     const admin = await store.signIn("ADMIN_001", "admin");
@@ -145,10 +147,10 @@ describe("nothing of another customer is to be seen", () => {
 describeOwn("a token", () => {
   const own = (): OwnStore => {
     if (store instanceof OwnStore) return store;
-    throw new Error("these tests look into the files and logs of a store of our own");
+    throw new Error("these tests need the files and logs of the store");
   };
 
-  /** A token of the gateway's own making, for as long as the test wants. */
+  /** A token that is signed with the gateway's key. */
   function tokenFor(ttlS: number, now = Date.now()): Promise<string> {
     const [key] = own().rows<{ key_id: string; private_key: string }>(
       "api-gateway",
@@ -165,32 +167,32 @@ describeOwn("a token", () => {
     return issueToken(JSON.parse(key?.private_key ?? "") as PrivateJwk, request);
   }
 
-  test("runs out with its time", async () => {
+  test("expires", async () => {
     const token = await tokenFor(60, Date.now() - 120_000);
-    await expectNoEntry({ authorization: `Bearer ${token}` }, token);
-    const { body } = await store.ask("api-gateway", "/orders", {
+    await expectRefusals({ authorization: `Bearer ${token}` }, token);
+    const { body } = await store.request("api-gateway", "/orders", {
       headers: { authorization: `Bearer ${token}` },
     });
     expect(body).toMatchObject({ type: "urn:problem-type:token-expired" });
   });
 
-  test("ends the WebSocket that it opened when it does", async () => {
+  test("closes its WebSocket when it expires", async () => {
     const url = `${store.url("notification").replace(/^http/, "ws")}/notifications`;
     const listener = new Listener(url, ["bearer", await tokenFor(2)]);
     expect(await listener.opened()).toBe(true);
     expect(await listener.closed).toBe(1008);
   });
 
-  test("is nobody else's: no log has it", async () => {
+  test("is in no log", async () => {
     const customer = await store.signIn("CUSTOMER_discreet");
     const { token } = customer.session;
     const url = `${store.url("notification").replace(/^http/, "ws")}/notifications?token=${token}`;
     for (const listener of [customer.listen(), new Listener(url)]) {
       expect(await listener.opened()).toBe(true);
-      await listener.cut();
+      await listener.terminate();
     }
     await customer.orders();
-    await store.ask("api-gateway", `/orders?token=${token}`);
+    await store.request("api-gateway", `/orders?token=${token}`);
     for (const name of processNames) {
       const lines = own().log(name);
       expect(lines.filter((line) => line.includes(token))).toEqual([]);

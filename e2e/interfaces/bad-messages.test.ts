@@ -12,14 +12,14 @@ import { generateSigningKey, issueToken } from "@distributed-messaging/service/i
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { badRecords, cloudEvent } from "../support/bad-messages.ts";
 import { describeOwn, type OwnStore, useOwnStore } from "../support/own-store.ts";
-import { untilQuiet } from "../support/quiet.ts";
+import { untilIdle } from "../support/state.ts";
 
 const LIMIT_MS = 90_000;
 
-/** Those that services read: whatever travels, travels on them. */
+/** The topics of the messages. */
 const topics = [...new Set(allMessages.map(({ topic }) => topic.name))];
 
-interface Kept {
+interface Parked {
   readonly topic: string;
   readonly partition: number;
   readonly key: string | null;
@@ -28,8 +28,8 @@ interface Kept {
   readonly reason: string;
 }
 
-function kept(store: OwnStore, name: ServiceName, topic: string): Kept[] {
-  return store.rows<Kept>(
+function parkedBy(store: OwnStore, name: ServiceName, topic: string): Parked[] {
+  return store.rows<Parked>(
     name,
     `SELECT topic, partition, key, value, headers, reason FROM dead_letters
      WHERE topic = ? ORDER BY partition, offset`,
@@ -37,22 +37,22 @@ function kept(store: OwnStore, name: ServiceName, topic: string): Kept[] {
   );
 }
 
-describeOwn("a message that nobody can use", () => {
+describeOwn("a message that no service can handle", () => {
   const store = useOwnStore();
 
-  /** Orders enough that each partition has some, from the gateway to the customer and back. */
-  async function expectOrdersToFlow(): Promise<void> {
+  /** Places orders that use every partition, and waits for their notifications. */
+  async function expectOrdersToComplete(): Promise<void> {
     const customer = await store.signIn(`CUSTOMER_${crypto.randomUUID()}`);
     const items = [{ productId: "PRODUCT_006", quantity: 1 }];
     const placed = await Promise.all(Array.from({ length: 12 }, () => customer.place({ items })));
     for (const { orderId } of placed) await customer.until(orderId, "confirmed");
     await eventually(async () => {
       return (await customer.notifications()).length === 2 * placed.length;
-    }, "the customer to be told of it all");
+    }, "every notification");
   }
 
   test.each(topics)(
-    "on %s is kept as it came, counted and logged by all who read it, and the next one is handled",
+    "on %s is parked unchanged, counted and logged by every consumer, and the next message is handled",
     async (topic) => {
       await store.seed();
       const services: ServiceName[] = [];
@@ -60,23 +60,23 @@ describeOwn("a message that nobody can use", () => {
         if ((await store.records.readBy(name)).includes(topic)) services.push(name);
       }
       expect(services).not.toEqual([]);
-      const figures = async (name: ServiceName) => ({
+      const countsOf = async (name: ServiceName) => ({
         kept: await store.metric(name, "dead_letters"),
         parked: await store.metric(name, "messages_parked_total"),
         logged: store.log(name).filter((line) => line.includes("a dead letter") && line.includes(topic))
           .length,
       });
       const before = new Map(
-        await Promise.all(services.map(async (name) => [name, await figures(name)] as const)),
+        await Promise.all(services.map(async (name) => [name, await countsOf(name)] as const)),
       );
 
       const bad = badRecords(topic);
       await store.records.write(bad);
-      await expectOrdersToFlow();
-      await untilQuiet(store);
+      await expectOrdersToComplete();
+      await untilIdle(store);
 
       for (const name of services) {
-        expect(kept(store, name, topic)).toEqual(
+        expect(parkedBy(store, name, topic)).toEqual(
           bad.map(({ partition, key, value, headers, reason }) => ({
             topic,
             partition,
@@ -87,19 +87,19 @@ describeOwn("a message that nobody can use", () => {
           })),
         );
         const was = before.get(name);
-        expect(await figures(name)).toEqual({
+        expect(await countsOf(name)).toEqual({
           kept: (was?.kept ?? 0) + bad.length,
           parked: (was?.parked ?? 0) + bad.length,
           logged: bad.length,
         });
-        expect((await store.ask(name, "/readiness")).status).toBe(200);
+        expect((await store.request(name, "/readiness")).status).toBe(200);
       }
     },
     LIMIT_MS,
   );
 
   test(
-    "on api-gateway.keys does not keep the next key from being known",
+    "on api-gateway.keys does not prevent the next key from being used",
     async () => {
       await store.records.write(badRecords("api-gateway.keys"));
       const { keyId, publicJwk, privateJwk } = await generateSigningKey();
@@ -122,15 +122,16 @@ describeOwn("a message that nobody can use", () => {
       const authorization = `Bearer ${await issueToken(privateJwk, identity)}`;
       await eventually(async () => {
         return (
-          (await store.ask("notification", "/notifications", { headers: { authorization } })).status === 200
+          (await store.request("notification", "/notifications", { headers: { authorization } })).status ===
+          200
         );
-      }, "the new key to be known");
+      }, "the new key to be used");
     },
     LIMIT_MS,
   );
 
   test(
-    "because it contradicts what is known is kept, too, and changes nothing",
+    "because it contradicts the state is parked too, and changes nothing",
     async () => {
       await store.seed();
       const price = { amount: 1000, currency: "EUR" };
@@ -146,13 +147,13 @@ describeOwn("a message that nobody can use", () => {
         const value = bytes(cloudEvent({ type, subject: ids.orderId, data }));
         await store.records.write([{ topic: topic.name, key: Buffer.from(ids.orderId), value }]);
       }
-      await untilQuiet(store);
+      await untilIdle(store);
       for (const [name, { topic }] of messages) {
-        const [letter] = kept(store, name, topic.name).filter(({ key }) => key === ids.orderId);
+        const [letter] = parkedBy(store, name, topic.name).filter(({ key }) => key === ids.orderId);
         expect(letter?.reason).toBe("domain");
       }
       expect(await store.stock("PRODUCT_001")).toMatchObject({ reserved: 0 });
-      await expectOrdersToFlow();
+      await expectOrdersToComplete();
     },
     LIMIT_MS,
   );

@@ -1,12 +1,12 @@
 import { beforeAll, describe, expect, test } from "bun:test";
-import { type Answer, ask, problemIn } from "../support/answers.ts";
+import { type Answer, problemIn, request } from "../support/answers.ts";
 import { invalid, json, line, malformed, refused } from "../support/bad-orders.ts";
 import type { Customer } from "../support/customer.ts";
 import { OwnStore, useStore } from "../support/own-store.ts";
 
 const store = useStore();
 
-/** Sends a request as a customer who has never ordered anything, and sees that nothing comes of it. */
+/** Sends a request as a new customer, and checks that it has no effect. */
 async function refusedWithoutTrace(send: (customer: Customer) => Promise<Answer>): Promise<Answer> {
   const customer = await store.signIn(`CUSTOMER_${crypto.randomUUID()}`);
   const emitted = store instanceof OwnStore ? store.emitted("api-gateway") : 0;
@@ -19,13 +19,13 @@ async function refusedWithoutTrace(send: (customer: Customer) => Promise<Answer>
 
 function post(customer: Customer, init: RequestInit): Promise<Answer> {
   const headers = { ...Object.fromEntries(new Headers(init.headers)), ...customer.authorization };
-  return ask(`${store.url("api-gateway")}/orders`, { ...init, method: "POST", headers });
+  return request(`${store.url("api-gateway")}/orders`, { ...init, method: "POST", headers });
 }
 
-describe("an order is refused, and leaves nothing behind, with", () => {
+describe("an order is refused without an effect, with", () => {
   beforeAll(() => store.seed(), 60_000);
 
-  test("(and accepted when nothing is wrong with it)", async () => {
+  test("(but accepted when it is valid)", async () => {
     const customer = await store.signIn("CUSTOMER_good");
     const fits = JSON.stringify({ items: [line] }).padEnd(64 * 1024, " ");
     const answer = await post(customer, {

@@ -6,12 +6,12 @@ import { useStore } from "../support/own-store.ts";
 
 const store = useStore();
 
-/** Identifiers that can stand in a path: an empty one, or one with dots alone, would make it another path. */
+/** Invalid identifiers that leave the rest of a path unchanged. */
 const pathIds = strangeIds.filter((id): id is string => typeof id === "string" && id !== "");
 
 async function asCustomer(name: ServiceName, path: string, init: RequestInit = {}): Promise<Answer> {
   const { authorization } = await store.signIn("CUSTOMER_001");
-  return store.ask(name, path, {
+  return store.request(name, path, {
     ...init,
     headers: { ...authorization, ...Object.entries(init.headers ?? {}) },
   });
@@ -21,7 +21,7 @@ function fieldsIn(answer: Answer): string[] {
   return (problemIn(answer).errors ?? []).map(({ path }) => path).sort();
 }
 
-describe("an id in a path that is none", () => {
+describe("an invalid id in a path", () => {
   test.each(pathIds)("%j", async (id) => {
     const order = await asCustomer("api-gateway", `/orders/${encodeURIComponent(id)}`);
     expect({ status: order.status, fields: fieldsIn(order) }).toEqual({ status: 422, fields: ["/orderId"] });
@@ -32,13 +32,13 @@ describe("an id in a path that is none", () => {
     });
   });
 
-  test("one that nobody knows is not found", async () => {
+  test("an unknown id is not found", async () => {
     expect(problemIn(await asCustomer("api-gateway", "/orders/NO_SUCH_ORDER")).status).toBe(404);
     expect(problemIn(await asCustomer("inventory", "/stock/NO_SUCH_PRODUCT")).status).toBe(404);
   });
 });
 
-describe("a query that is wrong", () => {
+describe("an invalid query", () => {
   test.each([
     ["api-gateway", "/orders?limit=0", ["/limit"]],
     ["api-gateway", "/orders?limit=101", ["/limit"]],
@@ -63,7 +63,7 @@ describe("a query that is wrong", () => {
   });
 });
 
-describe("a sign-in that is wrong", () => {
+describe("an invalid sign-in", () => {
   test.each([
     [{}, ["/customerId"]],
     [{ customerId: "" }, ["/customerId"]],
@@ -74,7 +74,7 @@ describe("a sign-in that is wrong", () => {
     [{ customerId: "CUSTOMER_001", password: "123" }, ["/password"]],
     [{ customerId: "ö", role: 7, password: "123" }, ["/customerId", "/password", "/role"]],
   ])("%j", async (body, fields) => {
-    const answer = await store.ask("api-gateway", "/sessions", {
+    const answer = await store.request("api-gateway", "/sessions", {
       method: "POST",
       body: JSON.stringify(body),
       headers: { "content-type": "application/json" },
@@ -85,7 +85,7 @@ describe("a sign-in that is wrong", () => {
 });
 
 describe("every service", () => {
-  test.each(serviceNames)("%s: what is not there is 404, what may not be done there 405", async (name) => {
+  test.each(serviceNames)("%s: an unknown path is 404, an unsupported method 405", async (name) => {
     for (const path of ["/nothing", "/.env", "/liveness/x", "/%2e%2e/%2e%2e/etc/passwd", "/%00", "/%zz"]) {
       expect({ path, status: problemIn(await asCustomer(name, path)).status }).toEqual({ path, status: 404 });
     }
@@ -96,30 +96,30 @@ describe("every service", () => {
     }
   });
 
-  test.each(serviceNames)("%s says how it is, and in which words it speaks", async (name) => {
-    expect((await store.ask(name, "/liveness")).body).toEqual({ app: name, status: "UP" });
-    const readiness = await store.ask(name, "/readiness");
+  test.each(serviceNames)("%s: health, OpenAPI and metrics", async (name) => {
+    expect((await store.request(name, "/liveness")).body).toEqual({ app: name, status: "UP" });
+    const readiness = await store.request(name, "/readiness");
     expect(readiness.body).toMatchObject({
       app: name,
       ready: true,
       checks: { database: "UP", broker: "UP" },
     });
-    expect((await store.ask(name, "/openapi/json")).body).toMatchObject({
+    expect((await store.request(name, "/openapi/json")).body).toMatchObject({
       openapi: expect.stringMatching(/^3\./),
     });
     expect(await store.metric(name, "outbox_depth")).toBeGreaterThanOrEqual(0);
   });
 });
 
-test("an answer tells nothing about the machine", async () => {
+test("an answer reveals nothing about the server", async () => {
   for (const name of serviceNames) {
-    const { headers } = await store.ask(name, "/nothing");
+    const { headers } = await store.request(name, "/nothing");
     expect(headers.get("x-content-type-options")).toBe("nosniff");
     for (const header of ["server", "x-powered-by"]) expect(headers.get(header)).toBeNull();
   }
 });
 
-test("a request line and headers that are no HTTP end with an answer or a closed connection", async () => {
+test("bytes that are not HTTP end with an answer or a closed connection", async () => {
   for (const name of serviceNames) {
     const { hostname, port } = new URL(store.url(name));
     for (const bytes of [
@@ -130,11 +130,11 @@ test("a request line and headers that are no HTTP end with an answer or a closed
     ]) {
       await sendBytes(hostname, Number(port), bytes);
     }
-    expect((await store.ask(name, "/liveness")).status).toBe(200);
+    expect((await store.request(name, "/liveness")).status).toBe(200);
   }
 });
 
-/** Sends bytes, then that there will be no more; resolves when the connection is closed. */
+/** Sends bytes and closes the sending side; resolves when the connection is closed. */
 async function sendBytes(hostname: string, port: number, bytes: string): Promise<void> {
   const closed = Promise.withResolvers<void>();
   const socket = await Bun.connect({

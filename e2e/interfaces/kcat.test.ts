@@ -7,7 +7,7 @@ import { parse } from "../support/answers.ts";
 import { useStore } from "../support/own-store.ts";
 
 const kcat = process.env.KCAT_PATH || Bun.which("kcat");
-if (kcat === null) console.warn("kcat is not installed: the tests with librdkafka are left out");
+if (kcat === null) console.warn("skipped the tests with librdkafka: kcat is not installed");
 
 const LIMIT_MS = 60_000;
 
@@ -24,7 +24,7 @@ const Printed = Type.Object({
   payload: Type.String(),
 });
 
-describe.skipIf(kcat === null)("kcat, a client made with librdkafka", () => {
+describe.skipIf(kcat === null)("kcat, a librdkafka client", () => {
   const store = useStore();
 
   async function run(...args: string[]): Promise<string> {

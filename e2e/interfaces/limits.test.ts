@@ -2,15 +2,15 @@ import { describe, expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { problemIn } from "../support/answers.ts";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
-import { untilQuiet } from "../support/quiet.ts";
+import { untilIdle } from "../support/state.ts";
 
 const LIMIT_MS = 90_000;
 
-describeOwn("a gateway that may keep five messages", () => {
+describeOwn("a gateway with an OUTBOX_LIMIT of five", () => {
   const store = useOwnStore({ env: { OUTBOX_LIMIT: "5" } });
 
   test(
-    "refuses orders (503) when so many wait for the broker, still knows those it took, and recovers",
+    "refuses orders with 503 when the outbox is full, lists the accepted ones, and recovers",
     async () => {
       await store.seed();
       const customer = await store.signIn("CUSTOMER_001");
@@ -26,16 +26,19 @@ describeOwn("a gateway that may keep five messages", () => {
       expect(await customer.orders()).toHaveLength(5);
 
       await store.process("broker").start();
-      await eventually(() => customer.place({ orderId: "ORDER_refused", items }), "orders to be taken again");
+      await eventually(
+        () => customer.place({ orderId: "ORDER_refused", items }),
+        "orders to be accepted again",
+      );
       for (const orderId of [...accepted, "ORDER_refused"]) await customer.until(orderId, "confirmed");
-      await untilQuiet(store);
+      await untilIdle(store);
       expect(await store.stock("PRODUCT_006")).toMatchObject({ reserved: 6 });
     },
     LIMIT_MS,
   );
 });
 
-describeOwn("a store that is not for tests and demonstrations", () => {
+describeOwn("a store without test routes and demo sign-in", () => {
   const store = useOwnStore({ env: { AUTOMATION_TESTING: "false", DEMO_SIGN_IN: "false" } });
 
   describe.each([
@@ -43,18 +46,18 @@ describeOwn("a store that is not for tests and demonstrations", () => {
     ["inventory", "POST", "/automation-testing/seed"],
     ["inventory", "DELETE", "/automation-testing/all"],
   ] as const)("%s: %s %s", (name, method, path) => {
-    test("is not there", async () => {
+    test("is not found", async () => {
       const init = {
         method,
         body: '{"customerId":"CUSTOMER_001"}',
         headers: { "content-type": "application/json" },
       };
-      expect(problemIn(await store.ask(name, path, init)).status).toBe(404);
+      expect(problemIn(await store.request(name, path, init)).status).toBe(404);
     });
   });
 
-  test("sells nothing, and nobody is let in", async () => {
+  test("has an empty catalogue, and no sign-in", async () => {
     expect(await store.products()).toEqual([]);
-    expect(problemIn(await store.ask("api-gateway", "/orders")).status).toBe(401);
+    expect(problemIn(await store.request("api-gateway", "/orders")).status).toBe(401);
   });
 });

@@ -2,14 +2,14 @@ import { describe, expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { Accepted, problemIn, read } from "../support/answers.ts";
 import type { OrderRequest } from "../support/customer.ts";
-import { demoOrders } from "../support/demo.ts";
+import { demoOrders } from "../support/customer.ts";
 import { useStore } from "../support/own-store.ts";
 
 const store = useStore();
 const order1 = { ...demoOrders.ORDER_001, orderId: store.id("ORDER_001") };
 const order2 = { ...demoOrders.ORDER_002, orderId: store.id("ORDER_002") };
 
-describe("the walk-through", () => {
+describe("the demo orders", () => {
   test("ORDER_001 five times and ORDER_002 once: each takes effect once", async () => {
     await store.seed();
     const customer = await store.signIn("CUSTOMER_001");
@@ -41,7 +41,7 @@ describe("the walk-through", () => {
         "order: store.order.confirmed.v1",
       ]);
       return true;
-    }, "the gateway to hear from all who had to do with it");
+    }, "the history of every service");
     expect(await store.stock("PRODUCT_001")).toMatchObject({ onHand: 10, reserved: 5, available: 5 });
     expect(await store.stock("PRODUCT_002")).toMatchObject({ onHand: 15, reserved: 2, available: 13 });
 
@@ -50,7 +50,7 @@ describe("the walk-through", () => {
       expect(await customer.told(orderId)).toEqual(["order.received", "order.confirmed"]);
     }
     expect(listener.received).toEqual(await customer.notifications());
-    await listener.cut();
+    await listener.terminate();
   });
 
   test("seeding again changes nothing", async () => {
@@ -58,12 +58,12 @@ describe("the walk-through", () => {
     const customer = await store.signIn("CUSTOMER_001");
     const { orderId } = await customer.place({ items: [{ productId: "PRODUCT_001", quantity: 4 }] });
     await customer.until(orderId, "confirmed");
-    const again = await store.ask("inventory", "/automation-testing/seed", { method: "POST" });
+    const again = await store.request("inventory", "/automation-testing/seed", { method: "POST" });
     expect(again.status).toBe(200);
     expect(await store.stock("PRODUCT_001")).toMatchObject({ onHand: 10, reserved: 4, available: 6 });
   });
 
-  test("the page's copy of the stock follows", async () => {
+  test("the gateway's stock follows the inventory's", async () => {
     await store.seed();
     const customer = await store.signIn("CUSTOMER_001");
     const { orderId } = await customer.place({ items: [{ productId: "PRODUCT_003", quantity: 8 }] });
@@ -71,14 +71,14 @@ describe("the walk-through", () => {
     await eventually(async () => {
       const products = await store.products();
       return products.find(({ productId }) => productId === "PRODUCT_003")?.available === 0;
-    }, "the gateway to show that the moka pots are sold");
+    }, "the gateway to show the moka pots as sold out");
   });
 });
 
 describe("the same request again", () => {
   const items = [{ productId: "PRODUCT_006", quantity: 1 }];
 
-  test("the lines in another order are the same order", async () => {
+  test("with the lines in another order is the same order", async () => {
     await store.seed();
     const customer = await store.signIn("CUSTOMER_001");
     const two = [...items, { productId: "PRODUCT_009", quantity: 2 }];
@@ -88,7 +88,7 @@ describe("the same request again", () => {
     expect(again.headers.get("idempotent-replayed")).toBe("true");
   });
 
-  test("the same orderId with other content is refused and changes nothing", async () => {
+  test("with the same orderId and other content is refused and changes nothing", async () => {
     await store.seed();
     const customer = await store.signIn("CUSTOMER_001");
     const stranger = await store.signIn("CUSTOMER_002");
@@ -104,7 +104,7 @@ describe("the same request again", () => {
     expect((await stranger.askForOrder(orderId)).status).toBe(404);
   });
 
-  test("the same Idempotency-Key is the same order, and with other content refused", async () => {
+  test("with the same Idempotency-Key is the same order, and is refused with other content", async () => {
     await store.seed();
     const customer = await store.signIn("CUSTOMER_001");
     const stranger = await store.signIn("CUSTOMER_002");
@@ -117,7 +117,7 @@ describe("the same request again", () => {
 
     expect((await place({ items: [{ productId: "PRODUCT_006", quantity: 3 }] })).status).toBe(422);
     expect((await place({ orderId: `${orderId}-b`, items })).status).toBe(422);
-    // Keys are each customer's own.
+    // Each customer has keys of their own.
     const theirs = read(Accepted, await stranger.tryToPlace({ items }, key), 202);
     expect(theirs.orderId).not.toBe(orderId);
 
@@ -126,7 +126,7 @@ describe("the same request again", () => {
     expect(await store.stock("PRODUCT_006")).toMatchObject({ reserved: 2 });
   });
 
-  test("fifty at once are one order", async () => {
+  test("fifty times at once is one order", async () => {
     await store.seed();
     const customer = await store.signIn("CUSTOMER_001");
     const order = { orderId: store.id("ORDER_RACE"), items };
@@ -138,7 +138,7 @@ describe("the same request again", () => {
   });
 });
 
-test("a customer's orders come newest first, page by page", async () => {
+test("a customer's orders are listed newest first, in pages", async () => {
   await store.seed();
   const customer = await store.signIn(`CUSTOMER_${crypto.randomUUID()}`);
   const placed: string[] = [];
@@ -153,5 +153,5 @@ test("a customer's orders come newest first, page by page", async () => {
   }
   expect(pages.map((page) => page.length)).toEqual([10, 10, 5]);
   expect(pages.flat()).toEqual(placed);
-  expect(await customer.orders(), "a page has twenty unless asked otherwise").toHaveLength(20);
+  expect(await customer.orders(), "the default page size").toHaveLength(20);
 });

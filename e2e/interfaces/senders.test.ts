@@ -9,7 +9,7 @@ const services: ReadonlySet<string> = new Set(serviceNames);
 
 const store = useStore();
 
-test("every message comes from the service that its contract says", async () => {
+test("the source of every message is the sender of its contract", async () => {
   await store.seed();
   const customer = await store.signIn("CUSTOMER_001");
   const { orderId } = await customer.place({ items: [{ productId: "PRODUCT_001", quantity: 3 }] });

@@ -7,22 +7,22 @@ import { serviceNames, services } from "@distributed-messaging/services/registry
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 
-/** Nothing here is ever ready; what has not ended by itself then hangs, and the test says so. */
+/** No program here becomes ready; one that has not ended by then is killed, and its test fails. */
 const END_LIMIT_MS = 15_000;
 const LIMIT_MS = 30_000;
 
 const dir = join(tmpdir(), `e2e-${crypto.randomUUID()}`);
 mkdirSync(dir);
 const file = join(dir, "file");
-writeFileSync(file, "A regular file, which nothing can be put into.");
+writeFileSync(file, "A regular file, not a directory.");
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 interface Program {
   readonly name: string;
   readonly entry: string;
-  /** Settings that make it listen at an address. */
+  /** The settings of its address. */
   listenAt(host: string, port: number): Record<string, string>;
-  /** Every setting that has the wrong kind of value. */
+  /** An invalid value for every setting. */
   readonly wrong: Readonly<Record<string, string>>;
 }
 
@@ -51,7 +51,7 @@ const programs: readonly Program[] = [
   })),
 ];
 
-/** Runs a program with nothing but these settings, to its end. */
+/** Runs a program to its end, with these settings only. */
 async function run({ entry, listenAt }: Program, env: Record<string, string>) {
   const [port = 0, brokerPort = 0] = freePorts(2);
   const child = Bun.spawn([process.execPath, entry], {
@@ -77,7 +77,7 @@ async function run({ entry, listenAt }: Program, env: Record<string, string>) {
   return { stdout, lines: stderr.split("\n").filter((line) => line !== ""), exitCode };
 }
 
-/** Runs it and expects that it ends at once, saying why: nothing but one line for each problem. */
+/** Runs a program that must end at once, with one line for each problem and nothing else. */
 async function problemsOf(program: Program, env: Record<string, string>): Promise<string[]> {
   const { stdout, lines, exitCode } = await run(program, env);
   expect(exitCode).toBe(1);
@@ -89,7 +89,7 @@ async function problemsOf(program: Program, env: Record<string, string>): Promis
 
 describe.each(programs.map((program) => [program.name, program] as const))("%s", (_, program) => {
   test(
-    "with a port that is taken",
+    "with a port in use",
     async () => {
       const taken = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
       try {
@@ -105,9 +105,9 @@ describe.each(programs.map((program) => [program.name, program] as const))("%s",
   );
 
   test(
-    "with an address that is not of this machine",
+    "with an address of another machine",
     async () => {
-      // TEST-NET-3 (RFC 5737): nobody has it.
+      // TEST-NET-3 (RFC 5737): no machine has it.
       const problems = await problemsOf(program, program.listenAt("203.0.113.1", 9092));
       expect(problems).toHaveLength(1);
       expect(problems[0]).toContain("203.0.113.1");
@@ -130,12 +130,12 @@ describe.each(programs.map((program) => [program.name, program] as const))("%s",
   );
 
   test(
-    "with data that is none",
+    "with a damaged data file",
     async () => {
       const path = join(dir, crypto.randomUUID());
       mkdirSync(path);
       const name = program.name === "broker" ? "broker" : `${program.name}.sqlite`;
-      writeFileSync(join(path, name), "This was never written by the store.".repeat(200));
+      writeFileSync(join(path, name), "Not a file of the store.".repeat(200));
       const problems = await problemsOf(program, { DATA_DIR: path });
       expect(problems).toHaveLength(1);
       expect(problems[0]).toContain(path);
@@ -144,7 +144,7 @@ describe.each(programs.map((program) => [program.name, program] as const))("%s",
   );
 
   test(
-    "with data that another process works on",
+    "with a data directory in use",
     async () => {
       const path = join(dir, crypto.randomUUID());
       const own = program.name === "broker" ? join(path, "broker") : path;
@@ -160,7 +160,7 @@ describe.each(programs.map((program) => [program.name, program] as const))("%s",
   );
 
   test(
-    "with every setting wrong at once",
+    "with every setting invalid",
     async () => {
       const problems = await problemsOf(program, program.wrong);
       const half = ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_PASSWORD"];

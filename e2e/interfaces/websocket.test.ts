@@ -10,14 +10,14 @@ const store = useStore();
 const LIMIT_MS = 90_000;
 const ORDERS = 40;
 
-/** Places orders one after the other, so that notifications come while a listener comes and goes. */
+/** Places orders one after the other. */
 async function placeOrders(customer: Customer, count: number): Promise<void> {
   for (let index = 0; index < count; index++) {
     await customer.place({ items: [{ productId: "PRODUCT_006", quantity: 1 }] });
   }
 }
 
-/** Listens until so many notifications have come, going on after the last one whenever the connection ends. */
+/** Receives a number of notifications; each new connection resumes after the last one received. */
 async function listenPersistently(
   customer: Customer,
   count: number,
@@ -27,34 +27,34 @@ async function listenPersistently(
   while (all.length < count) {
     const listener = customer.listen(all.at(-1)?.seq ?? 0);
     if (await listener.opened()) await whileOpen(listener, count - all.length);
-    await listener.cut();
+    await listener.terminate();
     all.push(...listener.received);
   }
   return all;
 }
 
-describe("a listener", () => {
+describe("a WebSocket", () => {
   test(
-    "that is cut again and again, and resumes after the last it has, misses nothing and gets nothing twice",
+    "that is terminated repeatedly and resumes misses nothing and receives nothing twice",
     async () => {
       await store.seed();
       const customer = await store.signIn(`CUSTOMER_${crypto.randomUUID()}`);
       const placing = placeOrders(customer, ORDERS);
-      // Cut in the middle of what is coming in, while more is on its way.
-      const heard = await listenPersistently(customer, 2 * ORDERS, async (listener, wanted) => {
+      // Terminated while notifications are arriving.
+      const received = await listenPersistently(customer, 2 * ORDERS, async (listener, wanted) => {
         await listener.until(Math.min(wanted, 7));
       });
       await placing;
-      expect(heard).toEqual(await customer.notifications());
-      expect(heard).toHaveLength(2 * ORDERS);
-      expect(new Set(heard.map(({ notificationId }) => notificationId)).size).toBe(2 * ORDERS);
-      expect(heard.map(({ seq }) => seq)).toEqual(heard.map(({ seq }) => seq).sort((a, b) => a - b));
+      expect(received).toEqual(await customer.notifications());
+      expect(received).toHaveLength(2 * ORDERS);
+      expect(new Set(received.map(({ notificationId }) => notificationId)).size).toBe(2 * ORDERS);
+      expect(received.map(({ seq }) => seq)).toEqual(received.map(({ seq }) => seq).sort((a, b) => a - b));
     },
     LIMIT_MS,
   );
 
   test(
-    "gets what it missed, then what is new, however far back it starts",
+    "receives the missed notifications, then new ones, from any starting point",
     async () => {
       await store.seed();
       const customer = await store.signIn(`CUSTOMER_${crypto.randomUUID()}`);
@@ -72,36 +72,36 @@ describe("a listener", () => {
       expect(listener.received).toEqual(await customer.notifications());
       expect(late.received).toEqual(listener.received.slice(8));
       expect(future.received).toEqual([]);
-      for (const each of [listener, late, future]) await each.cut();
+      for (const each of [listener, late, future]) await each.terminate();
     },
     LIMIT_MS,
   );
 
-  test("that asks for nonsense does not get in", async () => {
+  test("with an invalid query is not opened", async () => {
     const { session } = await store.signIn("CUSTOMER_001");
     const url = `${store.url("notification").replace(/^http/, "ws")}/notifications`;
     for (const query of ["?after=-1", "?after=x", "?after=1e3", "?before=2"]) {
       expect(await new Listener(`${url}${query}`, ["bearer", session.token]).opened()).toBe(false);
     }
-    expect((await store.ask("notification", "/liveness")).status).toBe(200);
+    expect((await store.request("notification", "/liveness")).status).toBe(200);
   });
 });
 
-describeOwn("when the service goes away under its listeners", () => {
+describeOwn("when the notification service ends", () => {
   const own = () => {
     if (store instanceof OwnStore) return store;
-    throw new Error("these tests stop processes of a store of our own");
+    throw new Error("these tests need the processes of the store");
   };
 
   test(
-    "a stop says goodbye (1001), a kill cuts; either way nothing is missed",
+    "a stop closes with 1001, a kill with 1006; either way nothing is missed",
     async () => {
       await store.seed();
       const customer = await store.signIn(`CUSTOMER_${crypto.randomUUID()}`);
       const placing = placeOrders(customer, 20);
       const codes: number[] = [];
       const ends = [() => own().process("notification").stop(), () => own().process("notification").kill()];
-      const heard = await listenPersistently(customer, 40, async (listener, wanted) => {
+      const received = await listenPersistently(customer, 40, async (listener, wanted) => {
         const end = ends.shift();
         await listener.until(Math.min(wanted, end === undefined ? wanted : 5));
         if (end === undefined) return;
@@ -111,8 +111,8 @@ describeOwn("when the service goes away under its listeners", () => {
       });
       await placing;
       expect(codes).toEqual([1001, 1006]);
-      expect(heard).toEqual(await customer.notifications());
-      expect(new Set(heard.map(({ notificationId }) => notificationId)).size).toBe(40);
+      expect(received).toEqual(await customer.notifications());
+      expect(new Set(received.map(({ notificationId }) => notificationId)).size).toBe(40);
     },
     LIMIT_MS,
   );

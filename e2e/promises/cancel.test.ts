@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { problemIn } from "../support/answers.ts";
 import { describeOwn, useOwnStore, useStore } from "../support/own-store.ts";
-import { untilQuiet } from "../support/quiet.ts";
+import { untilIdle } from "../support/state.ts";
 
 const LIMIT_MS = 90_000;
 
@@ -10,7 +10,7 @@ describe("a customer cancels", () => {
   const store = useStore();
 
   test(
-    "a confirmed order: its stock goes to whoever waits",
+    "a confirmed order: its stock is reserved for the next waiting order",
     async () => {
       await store.seed();
       const ann = await store.signIn("CUSTOMER_ann");
@@ -43,7 +43,7 @@ describe("a customer cancels", () => {
           "order.confirmed",
         ]);
         return true;
-      }, "both to be told");
+      }, "both customers to be notified");
       await eventually(async () => {
         const { history } = await ann.order(first.orderId);
         expect(history.map(({ type, service }) => `${service}: ${type}`)).toEqual([
@@ -62,7 +62,7 @@ describe("a customer cancels", () => {
   );
 
   test(
-    "an order that waits: it gives up its place, and those behind it go on",
+    "a waiting order: the orders that it blocked are confirmed",
     async () => {
       await store.seed();
       const ann = await store.signIn("CUSTOMER_ann");
@@ -79,29 +79,29 @@ describe("a customer cancels", () => {
   );
 });
 
-const away = ["order", "inventory", "broker", "notification"] as const;
+const processes = ["order", "inventory", "broker", "notification"] as const;
 
-describeOwn("a customer cancels while a part is away", () => {
+describeOwn("a customer cancels while a process is down", () => {
   const store = useOwnStore();
 
-  test.each(away)(
-    "%s: the wish is kept, and carried out once when it is back",
-    async (part) => {
+  test.each(processes)(
+    "%s: the cancellation is accepted, and takes effect once when the process is back",
+    async (down) => {
       await store.seed();
-      const ann = await store.signIn(`CUSTOMER_${part}`);
-      const [before, meanwhile] = [`BEFORE_${part}`, `MEANWHILE_${part}`];
+      const ann = await store.signIn(`CUSTOMER_${down}`);
+      const [before, meanwhile] = [`BEFORE_${down}`, `MEANWHILE_${down}`];
       const items = [{ productId: "PRODUCT_003", quantity: 2 }];
       await ann.place({ orderId: before, items });
       await ann.until(before, "confirmed");
-      await store.process(part).stop();
+      await store.process(down).stop();
       await ann.place({ orderId: meanwhile, items });
       for (const orderId of [before, meanwhile]) expect((await ann.cancel(orderId)).status).toBe(202);
-      // Again: the same wish, unless it has been carried out already.
+      // The same request again has no further effect; 409 when the order is cancelled already.
       for (const orderId of [before, meanwhile])
         expect([202, 409]).toContain((await ann.cancel(orderId)).status);
-      await store.process(part).start();
+      await store.process(down).start();
       for (const orderId of [before, meanwhile]) await ann.until(orderId, "cancelled");
-      await untilQuiet(store);
+      await untilIdle(store);
       expect(await store.stock("PRODUCT_003")).toMatchObject({ onHand: 8, reserved: 0 });
       for (const orderId of [before, meanwhile]) {
         const told = await ann.told(orderId);

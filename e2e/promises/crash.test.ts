@@ -5,13 +5,13 @@ import { processNames } from "@distributed-messaging/supervisor/store";
 import type { Order } from "../support/answers.ts";
 import type { Customer, OrderRequest } from "../support/customer.ts";
 import { describeOwn, type OwnStore, useOwnStore } from "../support/own-store.ts";
-import { untilQuiet } from "../support/quiet.ts";
+import { untilIdle } from "../support/state.ts";
 
 const ORDERS = 200;
 const CLIENTS = 8;
 const LIMIT_MS = 120_000;
 
-/** Not enough of any of them: some orders have to wait. */
+/** Their stock does not suffice for all orders. */
 const products = ["PRODUCT_006", "PRODUCT_009", "PRODUCT_011"] as const;
 
 type NamedOrder = OrderRequest & { readonly orderId: string };
@@ -23,7 +23,7 @@ function order(index: number): NamedOrder {
   return { orderId: `ORDER_${String(index).padStart(3, "0")}`, items };
 }
 
-/** Places orders as fast as a few careful clients can, and calls back after each that was accepted. */
+/** Places orders, one at a time per customer, and calls back after each that was accepted. */
 async function placeAll(
   customers: readonly Customer[],
   orders: readonly NamedOrder[],
@@ -33,7 +33,7 @@ async function placeAll(
   let count = 0;
   const client = async (customer: Customer) => {
     for (const order of left) {
-      await customer.placeSurely(order);
+      await customer.placeWithRetries(order);
       accepted(++count);
     }
   };
@@ -54,7 +54,7 @@ describeOwn("kill -9 of each process in turn while 200 orders are placed", () =>
   const store = useOwnStore();
 
   test(
-    "every order that was accepted is confirmed or waits, once",
+    "every accepted order is confirmed or waits, once",
     async () => {
       await store.seed();
       const customers = await Promise.all(
@@ -64,7 +64,7 @@ describeOwn("kill -9 of each process in turn while 200 orders are placed", () =>
       const share = ORDERS / processNames.length;
       const kills: Promise<void>[] = [];
       for (const [turn, victim] of processNames.entries()) {
-        // In the middle of each share: some orders were accepted just before, some are being sent just now.
+        // During each share, so that orders are in transit.
         await placeAll(customers, orders.slice(turn * share, (turn + 1) * share), (count) => {
           if (count === share / 4) kills.push(store.process(victim).kill());
         });
@@ -78,15 +78,15 @@ describeOwn("kill -9 of each process in turn while 200 orders are placed", () =>
         const left = pages.flat().filter(({ status }) => !["confirmed", "backordered"].includes(status));
         expect(left.map(({ orderId, status }) => `${orderId} ${status}`)).toEqual([]);
         return pages.flat();
-      }, "every order to come to its end");
-      await untilQuiet(store);
+      }, "every order to be decided");
+      await untilIdle(store);
 
       expect(all.map(({ orderId }) => orderId).sort()).toEqual(orders.map(({ orderId }) => orderId));
       const confirmed = all.filter(({ status }) => status === "confirmed");
       expect(confirmed.length).toBeGreaterThan(0);
       expect(confirmed.length).toBeLessThan(ORDERS);
       await expectStockToAddUp(store, confirmed);
-      await expectToldOnce(customers, all);
+      await expectNotifiedOnce(customers, all);
       for (const name of processNames)
         expect({ name, restarts: store.process(name).restarts }).toEqual({ name, restarts: 1 });
       for (const name of serviceNames) expect(await store.metric(name, "dead_letters")).toBe(0);
@@ -95,19 +95,19 @@ describeOwn("kill -9 of each process in turn while 200 orders are placed", () =>
   );
 });
 
-/** Each order has exactly the notifications that its history has events, and its history has none twice. */
-async function expectToldOnce(customers: readonly Customer[], orders: readonly Order[]): Promise<void> {
+/** Each order has one notification for each event of its history, and no event twice. */
+async function expectNotifiedOnce(customers: readonly Customer[], orders: readonly Order[]): Promise<void> {
   const notifications = (await Promise.all(customers.map((customer) => customer.notifications()))).flat();
-  const told = notifications.map(({ orderId, type }) => `${orderId} ${type}`);
+  const notified = notifications.map(({ orderId, type }) => `${orderId} ${type}`);
   const expected = orders.flatMap(({ orderId, status }) => [
     `${orderId} order.received`,
     `${orderId} ${status === "confirmed" ? "order.confirmed" : "order.waiting"}`,
   ]);
-  expect(told.sort()).toEqual(expected.sort());
+  expect(notified.sort()).toEqual(expected.sort());
   for (const { orderId, status, history } of orders) {
     const stock = status === "confirmed" ? "store.stock.reserved.v1" : "store.stock.short.v1";
     const types = history.map(({ type }) => type);
-    // What a waiting order lacks may change, and then it is told again.
+    // A shortage that changes is another event.
     expect({ orderId, types: status === "confirmed" ? types : [...new Set(types)] }).toEqual({
       orderId,
       types: ["store.order.place.v1", "store.order.placed.v1", stock, `store.order.${status}.v1`],

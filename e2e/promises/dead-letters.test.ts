@@ -3,13 +3,13 @@ import { PlaceOrder } from "@distributed-messaging/contracts";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
-import { type Answer, ask, read, Session } from "../support/answers.ts";
+import { type Answer, read, request, Session } from "../support/answers.ts";
 import { cloudEvent } from "../support/bad-messages.ts";
 import { useStore } from "../support/own-store.ts";
 
 const LIMIT_MS = 90_000;
 const OTHERS = 999;
-/** How many of PRODUCT_006 there are once it is seeded. */
+/** The stock of PRODUCT_006 in the demo catalogue. */
 const SEEDED = 200;
 
 const Letter = Type.Object({
@@ -21,14 +21,14 @@ const Details = Type.Object({ lineLength: Type.Integer(), decoded: Type.Object({
 
 const store = useStore();
 
-/** Somebody who may look at dead letters. */
+/** A client with the role that may see dead letters. */
 async function operator() {
   const body = JSON.stringify({ customerId: "OPERATOR", role: "admin" });
   const headers = { "content-type": "application/json" };
-  const session = await ask(`${store.url("api-gateway")}/sessions`, { method: "POST", body, headers });
+  const session = await request(`${store.url("api-gateway")}/sessions`, { method: "POST", body, headers });
   const authorization = `Bearer ${read(Session, session, 201).token}`;
   return (name: ServiceName, path: string, method = "GET", sent?: object): Promise<Answer> =>
-    store.ask(name, `/dead-letters${path}`, {
+    store.request(name, `/dead-letters${path}`, {
       method,
       headers: { authorization, ...headers },
       ...(sent === undefined ? {} : { body: JSON.stringify(sent) }),
@@ -40,23 +40,23 @@ async function first<Schema extends TSchema>(
   answer: Promise<Answer>,
 ): Promise<Static<Schema>> {
   const [one] = read(Type.Array(schema), await answer);
-  if (one === undefined) throw new Error("there is none yet");
+  if (one === undefined) throw new Error("no dead letter yet");
   return one;
 }
 
 describe("dead letters", () => {
   test(
-    "every service shows its own to an admin, by its own copy of the key, and to nobody else",
+    "every service shows its own to an admin, verified with its projection of the key, and to no other client",
     async () => {
       const customer = await store.signIn("CUSTOMER_001");
-      const tell = await operator();
+      const request = await operator();
       for (const name of serviceNames) {
         await eventually(
-          async () => read(Type.Array(Letter), await tell(name, "")),
+          async () => read(Type.Array(Letter), await request(name, "")),
           `${name} to know the key`,
         );
-        expect((await store.ask(name, "/dead-letters")).status).toBe(401);
-        expect((await store.ask(name, "/dead-letters", { headers: customer.authorization })).status).toBe(
+        expect((await store.request(name, "/dead-letters")).status).toBe(401);
+        expect((await store.request(name, "/dead-letters", { headers: customer.authorization })).status).toBe(
           403,
         );
       }
@@ -65,13 +65,13 @@ describe("dead letters", () => {
   );
 
   test(
-    `a poison message for one order of ${OTHERS + 1}: the others finish, its own waits, and finishes once mended`,
+    `a poison message for one order of ${OTHERS + 1}: the others are confirmed; its own is confirmed after an edit`,
     async () => {
       await store.seed();
       const admin = await store.signIn("ADMIN_001", "admin");
       await admin.restock("PRODUCT_006", OTHERS + 1 - SEEDED);
       const customer = await store.signIn("CUSTOMER_1000");
-      const tell = await operator();
+      const request = await operator();
       const stuck = store.id("STUCK");
       const items = [{ productId: "PRODUCT_006", quantity: 1 }];
       const price = { amount: 650, currency: "EUR" };
@@ -89,27 +89,27 @@ describe("dead letters", () => {
       const others = await Promise.all(Array.from({ length: OTHERS }, () => customer.place({ items })));
       for (const { orderId } of others) await customer.until(orderId, "confirmed");
       const { id } = await eventually(
-        () => first(Letter, tell("order", `?key=${stuck}&reason=schema`)),
+        () => first(Letter, request("order", `?key=${stuck}&reason=schema`)),
         "the poison to be parked",
       );
       const details = await eventually(async () => {
-        const seen = read(Details, await tell("order", `/${id}`));
-        if (seen.lineLength !== 2) throw new Error(`${seen.lineLength} in the line`);
+        const seen = read(Details, await request("order", `/${id}`));
+        if (seen.lineLength !== 2) throw new Error(`${seen.lineLength} parked messages`);
         return seen;
-      }, "its order to wait behind it");
+      }, "its order to be blocked");
       expect(details.decoded.problem).toContain("/items");
       expect((await customer.order(stuck)).status).toBe("accepted");
 
-      read(Type.Unknown(), await tell("order", `/${id}/message`, "PUT", { ...poison, data }));
-      expect((await tell("order", `/${id}/replay`, "POST")).body).toEqual({ id, outcome: "handled" });
+      read(Type.Unknown(), await request("order", `/${id}/message`, "PUT", { ...poison, data }));
+      expect((await request("order", `/${id}/replay`, "POST")).body).toEqual({ id, outcome: "handled" });
       const order = await customer.until(stuck, "confirmed");
       expect(order.history.filter(({ type }) => type.includes("confirmed"))).toHaveLength(1);
       expect(await customer.told(stuck)).toEqual(["order.received", "order.confirmed"]);
       expect(await store.stock("PRODUCT_006")).toMatchObject({ available: 0, reserved: OTHERS + 1 });
       await eventually(async () => {
-        expect((await tell("order", `?key=${stuck}`)).body).toEqual([]);
+        expect((await request("order", `?key=${stuck}`)).body).toEqual([]);
         return true;
-      }, "its line to be empty");
+      }, "its key to be released");
     },
     LIMIT_MS,
   );

@@ -1,17 +1,16 @@
 import { expect, test } from "bun:test";
 import { serviceNames, storeTopics } from "@distributed-messaging/services/registry";
-import { demoOrders } from "../support/demo.ts";
+import { demoOrders } from "../support/customer.ts";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
-import { untilQuiet } from "../support/quiet.ts";
-import { stateOf } from "../support/state.ts";
+import { stateOf, untilIdle } from "../support/state.ts";
 
 const LIMIT_MS = 90_000;
 
-describeOwn("every message again, byte for byte", () => {
+describeOwn("every record is published again, byte for byte", () => {
   const store = useOwnStore();
 
   test(
-    "twice, the second time backwards: stock, orders and notifications are unchanged",
+    "twice, the second time in reverse: stock, orders and notifications do not change",
     async () => {
       await store.seed();
       const customer = await store.signIn("CUSTOMER_001");
@@ -21,7 +20,7 @@ describeOwn("every message again, byte for byte", () => {
       await customer.until("ORDER_001", "confirmed");
       await customer.until("ORDER_002", "confirmed");
       await customer.until("ORDER_WAITS", "backordered");
-      await untilQuiet(store);
+      await untilIdle(store);
       const before = await stateOf(store, [customer]);
       const emitted = serviceNames.map((name) => store.emitted(name));
       expect(before.notifications.flat()).toHaveLength(6);
@@ -32,7 +31,7 @@ describeOwn("every message again, byte for byte", () => {
       expect(ofOne, "PlaceOrder, OrderPlaced, StockReserved, OrderConfirmed").toHaveLength(4);
       await store.records.write(records);
       await store.records.write(records.toReversed());
-      await untilQuiet(store);
+      await untilIdle(store);
 
       expect(await stateOf(store, [customer])).toEqual(before);
       expect(before.deadLetters).toEqual({ "api-gateway": 0, inventory: 0, order: 0, notification: 0 });
@@ -41,7 +40,7 @@ describeOwn("every message again, byte for byte", () => {
         "messages emitted",
       ).toEqual(emitted);
       const copies = await Promise.all(storeTopics.map(({ name }) => store.records.read(name)));
-      expect(copies.flat(), "the copies were there").toHaveLength(3 * records.length);
+      expect(copies.flat(), "the copies were published").toHaveLength(3 * records.length);
     },
     LIMIT_MS,
   );

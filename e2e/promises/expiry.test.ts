@@ -1,17 +1,17 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
-import { untilQuiet } from "../support/quiet.ts";
+import { untilIdle } from "../support/state.ts";
 
 const TTL_MS = 5_000;
 const LIMIT_MS = 90_000;
 
-describeOwn("an order waits for as long as it may", () => {
+describeOwn("an order waits until its deadline", () => {
   const store = useOwnStore({ env: { BACKORDER_TTL: `${TTL_MS}ms` } });
   const items = [{ productId: "PRODUCT_012", quantity: 1 }];
 
   test(
-    "then it is cancelled, and a restock that comes later is for others",
+    "then it is cancelled, and a later restock does not confirm it",
     async () => {
       await store.seed();
       const ann = await store.signIn("CUSTOMER_ann");
@@ -26,7 +26,7 @@ describeOwn("an order waits for as long as it may", () => {
       expect((until ?? 0) - (since ?? 0)).toBeGreaterThanOrEqual(TTL_MS);
       expect(waiting.history.length).toBeLessThan(order.history.length);
       await admin.restock("PRODUCT_012", 1);
-      await untilQuiet(store);
+      await untilIdle(store);
       expect(await store.stock("PRODUCT_012")).toMatchObject({ onHand: 1, reserved: 0 });
       expect(await ann.told(orderId)).toEqual(["order.received", "order.waiting", "order.cancelled"]);
       const [, , message] = (await ann.notifications()).filter((told) => told.orderId === orderId);
@@ -36,7 +36,7 @@ describeOwn("an order waits for as long as it may", () => {
   );
 
   test(
-    "also when the order service is down while the time runs out",
+    "also when the order service is down at the deadline",
     async () => {
       await store.seed();
       const ann = await store.signIn("CUSTOMER_bob");
@@ -47,18 +47,18 @@ describeOwn("an order waits for as long as it may", () => {
       await admin.restock("PRODUCT_012", 1);
       await eventually(async () => {
         return (await store.stock("PRODUCT_012")).reserved === 1;
-      }, "the inventory to have set it aside");
+      }, "the inventory to have reserved it");
       await Bun.sleep(TTL_MS);
       await store.process("order").start();
       await ann.until(orderId, "cancelled");
-      await untilQuiet(store);
+      await untilIdle(store);
       expect(await store.stock("PRODUCT_012")).toMatchObject({ onHand: 1, reserved: 0 });
     },
     LIMIT_MS,
   );
 
   test(
-    "an order that is served in time stays confirmed",
+    "an order that is confirmed before its deadline stays confirmed",
     async () => {
       await store.seed();
       const ann = await store.signIn("CUSTOMER_cat");

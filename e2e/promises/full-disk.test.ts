@@ -6,13 +6,13 @@ import { problemIn } from "../support/answers.ts";
 import { OwnStore } from "../support/own-store.ts";
 import { isRunningElsewhere } from "../support/store.ts";
 
-/** Room for a store that has just started, and little more. */
+/** Little more than a store needs that has just started. */
 const DISK_MB = 48;
-/** Some orders still fit into what the databases have set aside; far fewer than this. */
+/** More orders than fit into the space that the databases have allocated. */
 const MOST_ORDERS = 5_000;
 const LIMIT_MS = 120_000;
 
-/** A disk of its own, so that it can be filled: a file system in memory, which only root may mount. */
+/** A small file system in memory, which only root may mount. */
 function mountSmallDisk(path: string): boolean {
   mkdirSync(path, { recursive: true });
   const { exitCode } = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${DISK_MB}m`, "tmpfs", path], {
@@ -24,7 +24,7 @@ function mountSmallDisk(path: string): boolean {
 const store = new OwnStore();
 const hasDisk = !isRunningElsewhere && mountSmallDisk(store.dataDir);
 if (!hasDisk)
-  console.warn("left out: the tests with a full disk, which need the right to mount a file system");
+  console.warn("skipped the tests with a full disk, which need the permission to mount a file system");
 
 (hasDisk ? describe : describe.skip)("when the disk is full", () => {
   beforeAll(() => store.startAll(), LIMIT_MS);
@@ -35,7 +35,7 @@ if (!hasDisk)
   }, LIMIT_MS);
 
   test(
-    "orders are refused with 503, none that was accepted is lost, and it goes on when there is room again",
+    "orders are refused with 503, no accepted order is lost, and orders are accepted again when there is space",
     async () => {
       await store.seed();
       const customer = await store.signIn("CUSTOMER_full");
@@ -61,29 +61,29 @@ if (!hasDisk)
       }
       expect(refused).toBeString();
       expect((await customer.askForOrder(refused ?? "")).status).toBe(404);
-      expect((await store.ask("api-gateway", "/liveness")).status).toBe(200);
+      expect((await store.request("api-gateway", "/liveness")).status).toBe(200);
 
       rmSync(filler);
       await eventually(() => customer.place(order(refused ?? "")), "orders to be accepted again");
       for (const orderId of [...accepted, refused ?? ""]) {
         await customer.until(orderId, "confirmed", "backordered");
       }
-      const told = (await customer.notifications()).map(({ orderId, type }) => `${orderId} ${type}`);
-      expect(new Set(told).size).toBe(told.length);
+      const notified = (await customer.notifications()).map(({ orderId, type }) => `${orderId} ${type}`);
+      expect(new Set(notified).size).toBe(notified.length);
       await store.stock("PRODUCT_006");
     },
     LIMIT_MS,
   );
 });
 
-/** Writes until nothing more fits. */
+/** Fills the disk. */
 function fill(path: string, disk: string): void {
   const { bavail, bsize } = statfsSync(disk);
   for (let size = bavail * bsize; size > 0; size = Math.floor(size / 2)) {
     try {
       writeFileSync(path, new Uint8Array(size), { flag: "a" });
     } catch {
-      // What did fit stays; the rest is tried in halves.
+      // The part that fitted stays.
     }
   }
 }

@@ -6,8 +6,7 @@ import { Type } from "@sinclair/typebox";
 import { read } from "../support/answers.ts";
 import type { Customer } from "../support/customer.ts";
 import { describeOwn, type OwnStore, useOwnStore } from "../support/own-store.ts";
-import { untilQuiet } from "../support/quiet.ts";
-import { stateOf } from "../support/state.ts";
+import { stateOf, untilIdle } from "../support/state.ts";
 
 const LIMIT_MS = 120_000;
 const ORDERS = 120;
@@ -19,7 +18,7 @@ describeOwn("projections are rebuilt", () => {
   const store = useOwnStore();
   let customers: Customer[] = [];
 
-  /** Orders in every state that there is. */
+  /** Places orders that reach every status. */
   async function fill(): Promise<void> {
     await store.seed();
     customers = [await store.signIn("CUSTOMER_001"), await store.signIn("CUSTOMER_002")];
@@ -31,11 +30,11 @@ describeOwn("projections are rebuilt", () => {
       await customer?.place({ orderId, items: [{ productId, quantity: 1 }] });
       if (number % 10 === 0) await customer?.cancel(orderId);
     }
-    await untilQuiet(store);
+    await untilIdle(store);
   }
 
   test(
-    "with the same content, while they are read and orders are placed",
+    "with the same content, while clients read them and place orders",
     async () => {
       await fill();
       const before = await stateOf(store, customers);
@@ -61,27 +60,27 @@ describeOwn("projections are rebuilt", () => {
   );
 
   test.each(services)(
-    "%s: with kill -9 in the middle of it, the next process finishes it",
+    "%s: after kill -9 during the rebuild, the next process completes it",
     async (service) => {
       const admin = await store.signIn("ADMIN_001", "admin");
       const before = await stateOf(store, customers);
       const init = { headers: admin.authorization };
-      read(Status, await store.ask(service, "/rebuild", { ...init, method: "POST" }), 202);
+      read(Status, await store.request(service, "/rebuild", { ...init, method: "POST" }), 202);
       await store.process(service).kill();
       await store.process(service).ready();
       const status = await eventually(async () => {
-        const now = read(Status, await store.ask(service, "/rebuild", init));
+        const now = read(Status, await store.request(service, "/rebuild", init));
         return now.phase === "done" && now;
       }, `${service} to be done`);
       expect(status).toMatchObject({ skipped: 0, unaccounted: 0 });
-      await untilQuiet(store);
+      await untilIdle(store);
       expect(await stateOf(store, customers)).toEqual(before);
     },
     LIMIT_MS,
   );
 });
 
-/** `bun run rebuild --service …`. @returns what it says @throws when it fails */
+/** `bun run rebuild --service …`. @returns its output @throws when it fails */
 async function rebuild(store: OwnStore, service: (typeof services)[number]): Promise<string> {
   const child = Bun.spawn([process.execPath, join(ROOT, "scripts/rebuild.ts"), "--service", service], {
     env: {

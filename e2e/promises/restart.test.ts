@@ -1,12 +1,11 @@
 import { expect, test } from "bun:test";
-import { demoOrders } from "../support/demo.ts";
+import { demoOrders } from "../support/customer.ts";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
-import { untilQuiet } from "../support/quiet.ts";
-import { stateOf } from "../support/state.ts";
+import { stateOf, untilIdle } from "../support/state.ts";
 
 const LIMIT_MS = 90_000;
 
-describeOwn("after a restart of everything", () => {
+describeOwn("after a restart of every process", () => {
   const store = useOwnStore();
 
   async function fill() {
@@ -16,21 +15,21 @@ describeOwn("after a restart of everything", () => {
     await first?.place(demoOrders.ORDER_001);
     await first?.place(demoOrders.ORDER_002);
     await second?.place({ items: [{ productId: "PRODUCT_012", quantity: 1 }] });
-    await untilQuiet(store);
+    await untilIdle(store);
     return customers;
   }
 
   test.each([
-    ["in order", () => store.supervisor.stopAll()],
-    ["by kill -9 of everything at once", () => store.supervisor.killAll()],
+    ["after an orderly stop", () => store.supervisor.stopAll()],
+    ["after kill -9 of every process at once", () => store.supervisor.killAll()],
   ] as const)(
-    "%s, the data is as before, tokens are still good, and orders go on",
+    "%s, the data is unchanged, tokens are valid, and orders are accepted",
     async (_, end) => {
       const customers = await fill();
       const before = await stateOf(store, customers);
       await end();
       await store.startAll();
-      await untilQuiet(store);
+      await untilIdle(store);
       expect(await stateOf(store, customers)).toEqual(before);
 
       const again = await customers[0]?.tryToPlace(demoOrders.ORDER_001);

@@ -4,7 +4,7 @@ import { decode } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Customer } from "../support/customer.ts";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
-import { untilQuiet } from "../support/quiet.ts";
+import { untilIdle } from "../support/state.ts";
 
 const PRODUCT = "PRODUCT_009";
 const ORDERS = 50;
@@ -12,15 +12,15 @@ const ON_HAND = 30;
 const LIMIT_MS = 120_000;
 
 describeOwn.each([
-  ["in one", [20]],
-  ["in two", [7, 13]],
+  ["in one step", [20]],
+  ["in two steps", [7, 13]],
 ] as const)(
-  "fifty orders for thirty, while nobody looks after the stock, and twenty more %s",
+  "fifty orders for a stock of thirty, placed while the inventory is down, and a restock of twenty %s",
   (_, restocks) => {
     const store = useOwnStore();
 
     test(
-      "thirty are confirmed and twenty wait; restocks serve those in order of arrival, until all are confirmed",
+      "thirty are confirmed and twenty wait; restocks confirm those in order of arrival, until none waits",
       async () => {
         await store.seed();
         const admin = await store.signIn("ADMIN_001", "admin");
@@ -28,7 +28,7 @@ describeOwn.each([
           Array.from({ length: 5 }, (_, index) => store.signIn(`CUSTOMER_${index}`)),
         );
         expect((await admin.restock(PRODUCT, ON_HAND - 20)).status).toBe(202);
-        await eventually(async () => (await store.stock(PRODUCT)).onHand === ON_HAND, "thirty to be there");
+        await eventually(async () => (await store.stock(PRODUCT)).onHand === ON_HAND, "a stock of thirty");
         await store.process("inventory").stop();
 
         for (let number = 0; number < ORDERS; number += 1) {
@@ -37,34 +37,34 @@ describeOwn.each([
         }
         await eventually(async () => {
           return (await store.metric("order", "orders_pending")) === ORDERS;
-        }, "all of them to be pending");
+        }, "every order to be pending");
 
         await store.process("inventory").start();
-        await untilQuiet(store);
+        await untilIdle(store);
         expect(await countsOf(customers)).toEqual({ confirmed: ON_HAND, backordered: ORDERS - ON_HAND });
         expect(await store.metric("inventory", "orders_waiting")).toBe(ORDERS - ON_HAND);
         expect(await store.stock(PRODUCT)).toMatchObject({ onHand: 30, reserved: 30, available: 0 });
-        const line = store
+        const queue = store
           .rows<{ id: string }>(
             "inventory",
             "SELECT order_id AS id FROM reservations WHERE status = 'waiting' ORDER BY arrival",
           )
           .map(({ id }) => id);
-        expect(line).toHaveLength(ORDERS - ON_HAND);
+        expect(queue).toHaveLength(ORDERS - ON_HAND);
 
         let served = 0;
         for (const quantity of restocks) {
           expect((await admin.restock(PRODUCT, quantity)).status).toBe(202);
           served += quantity;
-          await untilQuiet(store);
+          await untilIdle(store);
           expect(await countsOf(customers)).toMatchObject({ confirmed: ON_HAND + served });
-          expect((await reservedOrders(store)).slice(ON_HAND)).toEqual(line.slice(0, served));
+          expect((await reservedOrders(store)).slice(ON_HAND)).toEqual(queue.slice(0, served));
         }
         expect(await countsOf(customers)).toEqual({ confirmed: ORDERS });
         expect(await store.stock(PRODUCT)).toMatchObject({ onHand: 50, reserved: 50, available: 0 });
         for (const customer of customers) {
           for (const { orderId } of await customer.allOrders()) {
-            const waited = line.includes(orderId) ? ["order.waiting"] : [];
+            const waited = queue.includes(orderId) ? ["order.waiting"] : [];
             expect(await customer.told(orderId)).toEqual(["order.received", ...waited, "order.confirmed"]);
           }
         }
@@ -82,7 +82,7 @@ async function countsOf(customers: readonly Customer[]): Promise<Record<string, 
   return counts;
 }
 
-/** The orders whose stock was reserved, in the order in which it was: the ids of one service's messages grow. */
+/** The orders whose stock was reserved, in that order: the message ids of a service are increasing. */
 async function reservedOrders(store: ReturnType<typeof useOwnStore>): Promise<string[]> {
   const known = new Map([[StockReserved.type, StockReserved]]);
   const records = await store.records.read("inventory.events");

@@ -12,8 +12,8 @@ const LIMIT_MS = 60_000;
 
 const store = useStore();
 
-/** What the inventory has told of a product: every state that it was ever in, in order. */
-async function toldOf(productId: string): Promise<number[]> {
+/** The available stock in every StockChanged of a product, in order. */
+async function stockHistory(productId: string): Promise<number[]> {
   const known = new Map([[StockChanged.type, StockChanged]]);
   const records = await store.records.read("inventory.stock");
   return records
@@ -25,10 +25,10 @@ async function toldOf(productId: string): Promise<number[]> {
 }
 
 test(
-  "a hundred orders at once for sixty: sixty are confirmed, forty wait, none is oversold",
+  "a hundred orders at once for a stock of sixty: sixty are confirmed, forty wait",
   async () => {
     await store.seed();
-    const toldBefore = (await toldOf(PRODUCT)).length;
+    const changesBefore = (await stockHistory(PRODUCT)).length;
     const customers = await Promise.all(
       Array.from({ length: 10 }, (_, index) => store.signIn(`CUSTOMER_${index}`)),
     );
@@ -46,7 +46,7 @@ test(
       const left = all.filter(({ status }) => status === "accepted" || status === "pending");
       expect(left.map(({ orderId, status }) => `${orderId} ${status}`)).toEqual([]);
       return all;
-    }, "every order to be confirmed or to wait");
+    }, "every order to be decided");
     expect(orders.map(({ orderId }) => orderId).sort()).toEqual(placed.sort());
     const waiting = orders.filter(({ status }) => status === "backordered");
     expect(orders.filter(({ status }) => status === "confirmed")).toHaveLength(ON_HAND);
@@ -55,28 +55,28 @@ test(
     expect(await store.stock(PRODUCT)).toMatchObject({ onHand: ON_HAND, reserved: ON_HAND, available: 0 });
 
     const oneByOne = Array.from({ length: ON_HAND }, (_, sold) => ON_HAND - 1 - sold);
-    expect((await toldOf(PRODUCT)).slice(toldBefore)).toEqual(oneByOne);
+    expect((await stockHistory(PRODUCT)).slice(changesBefore)).toEqual(oneByOne);
     await eventually(async () => {
       const product = (await store.products()).find(({ productId }) => productId === PRODUCT);
       return product?.available === 0;
-    }, "the gateway to show that it is sold out");
+    }, "the gateway to have no stock left");
     for (const customer of customers) {
       await eventually(async () => {
-        const told = Map.groupBy(await customer.notifications(), ({ orderId }) => orderId);
-        const types = (orderId: string) => told.get(orderId)?.map(({ type }) => type);
+        const byOrder = Map.groupBy(await customer.notifications(), ({ orderId }) => orderId);
+        const types = (orderId: string) => byOrder.get(orderId)?.map(({ type }) => type);
         for (const { orderId, status } of await customer.allOrders()) {
           const outcome = status === "confirmed" ? "order.confirmed" : "order.waiting";
           expect(types(orderId)).toEqual(["order.received", outcome]);
         }
         return true;
-      }, `${customer.id} to be told of ten orders`);
+      }, `the notifications of ${customer.id}`);
     }
   },
   LIMIT_MS,
 );
 
 test(
-  "an order with one line that is short reserves nothing of its other lines",
+  "an order with a shortage in one line reserves nothing for its other lines",
   async () => {
     await store.seed();
     const customer = await store.signIn("CUSTOMER_short");

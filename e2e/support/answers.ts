@@ -4,8 +4,8 @@ import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 
 /*
- * What the outside sees, spelled out here a second time and closed: a field that is missing, misspelled or too
- * much fails the test that reads it.
+ * The store's HTTP answers, repeated here as closed schemas: a missing, misspelled or additional field fails the test
+ * that reads it.
  */
 
 const Time = Type.String({ pattern: "^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z$" });
@@ -80,7 +80,7 @@ export const Notification = Type.Object(
 );
 export type Notification = Static<typeof Notification>;
 
-/** RFC 9457, with the field errors that this store adds. */
+/** RFC 9457, with the field errors as an extension. */
 export const Problem = Type.Object(
   {
     type: Type.String({ pattern: "^urn:problem-type:[a-z-]+$" }),
@@ -96,12 +96,12 @@ export type Problem = Static<typeof Problem>;
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
-  /** As JSON, or as text where it is none. */
+  /** Parsed JSON, or text when the content type is not JSON. */
   readonly body: unknown;
 }
 
-/** Sends a request, on a connection of its own: one that was kept open may belong to a process that is gone. */
-export async function ask(url: string, init: RequestInit = {}): Promise<Answer> {
+/** Sends a request. No connection is kept open: its server may have been killed. */
+export async function request(url: string, init: RequestInit = {}): Promise<Answer> {
   const response = await fetch(url, { keepalive: false, ...init });
   const text = await response.text();
   const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
@@ -112,7 +112,7 @@ export async function ask(url: string, init: RequestInit = {}): Promise<Answer> 
   };
 }
 
-/** The body of an answer that has to have this status and this shape. @throws saying what it is instead */
+/** The body of an answer. @throws when the answer has another status, or the body does not match the schema */
 export function read<Schema extends TSchema>(schema: Schema, answer: Answer, status = 200): Static<Schema> {
   if (answer.status !== status) {
     throw new Error(`expected ${status}, got ${answer.status}: ${Bun.inspect(answer.body)}`);
@@ -120,19 +120,19 @@ export function read<Schema extends TSchema>(schema: Schema, answer: Answer, sta
   return parse(schema, answer.body);
 }
 
-/** @throws saying what does not fit */
+/** @throws naming every field that does not match the schema */
 export function parse<Schema extends TSchema>(schema: Schema, value: unknown): Static<Schema> {
   if (Value.Check(schema, value)) return value;
   const faults = [...Value.Errors(schema, value)].map(({ path, message }) => `${path || "/"}: ${message}`);
   throw new Error(`${faults.join("; ")} in ${Bun.inspect(value)}`);
 }
 
-/** The problem in an answer. @throws unless it is problem+json and says the same status as the answer */
+/** The problem in an answer. @throws when it is not problem+json, or has another status than the answer */
 export function problemIn(answer: Answer): Problem {
   const type = answer.headers.get("content-type");
-  if (type !== "application/problem+json")
-    throw new Error(`${answer.status} came as ${type}, not as a problem`);
+  if (type !== "application/problem+json") throw new Error(`the content type of ${answer.status} is ${type}`);
   const problem = read(Problem, answer, answer.status);
-  if (problem.status !== answer.status) throw new Error(`${answer.status} says that it is ${problem.status}`);
+  if (problem.status !== answer.status)
+    throw new Error(`the status of the problem in ${answer.status} is ${problem.status}`);
   return problem;
 }

@@ -2,12 +2,12 @@ import { allMessages, allTopics } from "@distributed-messaging/contracts";
 import { CONTENT_TYPE, MAX_MESSAGE_BYTES } from "@distributed-messaging/messaging";
 import type { RawRecord } from "./records.ts";
 
-/** A record that no service can use, and the reason that it is to be kept under. */
+/** A record that no service can handle, and the reason of its dead letters. */
 export interface BadRecord extends RawRecord {
   readonly reason: "undecodable" | "unknown-type" | "schema";
 }
 
-/** A CloudEvent as everybody here writes them, except for what the test wants otherwise. */
+/** A valid CloudEvent of the store, with the given fields. */
 export function cloudEvent(fields: {
   type: string;
   subject: string;
@@ -27,7 +27,7 @@ export function cloudEvent(fields: {
   };
 }
 
-/** Every kind of rubbish, in every partition of a topic, each under a key of its own. */
+/** Every kind of invalid record for every partition of a topic, each with a key of its own. */
 export function badRecords(topic: string): BadRecord[] {
   const definition = allMessages.find((candidate) => candidate.topic.name === topic);
   const partitions = allTopics.find(({ name }) => name === topic)?.partitions ?? 0;

@@ -1,4 +1,4 @@
-/* What is wrong with an order in every way that a client might get it wrong, or try it on. */
+/* Invalid orders: mistakes of clients, and attacks. */
 
 export const line = { productId: "PRODUCT_001", quantity: 1 };
 const manyLines = (count: number) =>
@@ -21,7 +21,7 @@ const quantities: readonly unknown[] = [
   {},
   [1],
 ];
-/** What looks like an identifier to somebody, and is none. */
+/** Values that are not identifiers. */
 export const strangeIds: readonly unknown[] = [
   "",
   " ",
@@ -46,7 +46,7 @@ export const strangeIds: readonly unknown[] = [
   ["ORDER_001"],
 ];
 
-/** Bodies that are JSON, and every field that is wrong with them. */
+/** Bodies that are JSON, and their invalid fields. */
 export const invalid: readonly (readonly [string, unknown, readonly string[]])[] = [
   ...quantities.map((quantity) =>
     one("quantity", { items: [{ ...line, quantity }] }, quantity, "/items/0/quantity"),
@@ -64,12 +64,8 @@ export const invalid: readonly (readonly [string, unknown, readonly string[]])[]
   ["a line that is null", { items: [line, null] }, ["/items/1"]],
   ["a line without fields", { items: [{}] }, ["/items/0/productId", "/items/0/quantity"]],
   ["an unknown field", { items: [line], coupon: "FREE" }, ["/coupon"]],
-  [
-    "a price of the customer's own",
-    { items: [{ ...line, unitPrice: { amount: 1, currency: "EUR" } }] },
-    ["/items/0/unitPrice"],
-  ],
-  ["somebody else's id", { customerId: "CUSTOMER_002", items: [line] }, ["/customerId"]],
+  ["a price", { items: [{ ...line, unitPrice: { amount: 1, currency: "EUR" } }] }, ["/items/0/unitPrice"]],
+  ["another customer's id", { customerId: "CUSTOMER_002", items: [line] }, ["/customerId"]],
   ["a status", { status: "confirmed", items: [line] }, ["/status"]],
   [
     "a prototype",
@@ -77,7 +73,7 @@ export const invalid: readonly (readonly [string, unknown, readonly string[]])[]
     ["/__proto__"],
   ],
   [
-    "an id that has a toString of its own",
+    "an id that is an object with toString",
     { items: [{ ...line, productId: { toString: 1 } }] },
     ["/items/0/productId/toString"],
   ],
@@ -88,14 +84,10 @@ export const invalid: readonly (readonly [string, unknown, readonly string[]])[]
     { items: manyLines(100) },
     manyLines(100).map((_, i) => `/items/${i}/productId`),
   ],
-  [
-    "a product of which only the case is wrong",
-    { items: [{ ...line, productId: "product_001" }] },
-    ["/items/0/productId"],
-  ],
+  ["a product id in lower case", { items: [{ ...line, productId: "product_001" }] }, ["/items/0/productId"]],
   ["a product twice", { items: [line, { ...line, quantity: 2 }] }, ["/items/1/productId"]],
   [
-    "something wrong everywhere",
+    "errors in every field",
     {
       orderId: "a/b",
       coupon: 1,
@@ -109,7 +101,7 @@ export const invalid: readonly (readonly [string, unknown, readonly string[]])[]
   ["a text", "order", [""]],
 ];
 
-/** Bodies that are no JSON. */
+/** Bodies that are not JSON. */
 export const malformed: readonly (readonly [string, BodyInit])[] = [
   ["an open brace", "{"],
   ["spaces", "   "],
@@ -128,7 +120,7 @@ export const json = "application/json";
 const order = JSON.stringify({ items: [line] });
 const long = JSON.stringify({ items: [line], note: "x".repeat(64 * 1024) });
 
-/** Requests whose headers, or whose length, are wrong. */
+/** Requests with invalid headers, or with a body that is too long. */
 export const refused: readonly (readonly [string, number, RequestInit])[] = [
   ["no content type", 415, { body: new Blob([order]) }],
   ...[
@@ -147,11 +139,7 @@ export const refused: readonly (readonly [string, number, RequestInit])[] = [
   ["gzip", 415, { body: Bun.gzipSync(order), headers: { "content-type": json, "content-encoding": "gzip" } }],
   ["over 64 KiB", 413, { body: long, headers: { "content-type": json } }],
   ["over 64 KiB in chunks", 413, { body: new Blob([long]).stream(), headers: { "content-type": json } }],
-  [
-    "over 64 KiB of what is no JSON",
-    413,
-    { body: "x".repeat(1024 * 1024), headers: { "content-type": "text/plain" } },
-  ],
+  ["over 64 KiB of text", 413, { body: "x".repeat(1024 * 1024), headers: { "content-type": "text/plain" } }],
   ["an empty body", 422, { body: "", headers: { "content-type": json } }],
   ["no body", 422, { headers: { "content-type": json } }],
   [

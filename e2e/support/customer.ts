@@ -1,6 +1,15 @@
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { type Static, Type } from "@sinclair/typebox";
-import { Accepted, type Answer, ask, Notification, Order, read, Session, type Status } from "./answers.ts";
+import {
+  Accepted,
+  type Answer,
+  Notification,
+  Order,
+  read,
+  request,
+  Session,
+  type Status,
+} from "./answers.ts";
 import { Listener } from "./listener.ts";
 
 export interface OrderRequest {
@@ -8,13 +17,25 @@ export interface OrderRequest {
   readonly items: readonly { readonly productId: string; readonly quantity: number }[];
 }
 
-/** The addresses of the two services that customers talk to. */
+/** The orders of `bun run post-order-1` and `post-order-2`. */
+export const demoOrders = {
+  ORDER_001: {
+    orderId: "ORDER_001",
+    items: [
+      { productId: "PRODUCT_001", quantity: 3 },
+      { productId: "PRODUCT_002", quantity: 2 },
+    ],
+  },
+  ORDER_002: { orderId: "ORDER_002", items: [{ productId: "PRODUCT_001", quantity: 2 }] },
+} as const satisfies Record<string, OrderRequest>;
+
+/** The addresses of the services that customers use. */
 export interface Addresses {
   readonly gateway: string;
   readonly notification: string;
 }
 
-/** Somebody who signed in, and all that they can do. */
+/** A client that is signed in. */
 export class Customer {
   private constructor(
     readonly session: Static<typeof Session>,
@@ -23,7 +44,7 @@ export class Customer {
 
   static async signIn(at: Addresses, customerId: string, role?: "customer" | "admin"): Promise<Customer> {
     const init = { method: "POST", ...jsonBody({ customerId, role }) };
-    return new Customer(read(Session, await ask(`${at.gateway}/sessions`, init), 201), at);
+    return new Customer(read(Session, await request(`${at.gateway}/sessions`, init), 201), at);
   }
 
   get id(): string {
@@ -34,36 +55,36 @@ export class Customer {
     return { authorization: `Bearer ${this.session.token}` };
   }
 
-  /** Sends whatever is asked for, as a body that is JSON. */
+  /** Sends any JSON as an order. */
   tryToPlace(order: unknown, headers: Record<string, string> = {}): Promise<Answer> {
     const body = jsonBody(order, { ...this.authorization, ...headers });
-    return ask(`${this.at.gateway}/orders`, { method: "POST", ...body });
+    return request(`${this.at.gateway}/orders`, { method: "POST", ...body });
   }
 
-  /** Places an order. @throws unless it is accepted */
+  /** Places an order. @throws when it is not accepted */
   async place(order: OrderRequest, headers: Record<string, string> = {}): Promise<Static<typeof Accepted>> {
     return read(Accepted, await this.tryToPlace(order, headers), 202);
   }
 
-  /** Places an order as a careful client does: while nothing is there to answer, it asks again. */
-  async placeSurely(order: OrderRequest & { readonly orderId: string }): Promise<void> {
+  /** Places an order, and sends it again until it is accepted. */
+  async placeWithRetries(order: OrderRequest & { readonly orderId: string }): Promise<void> {
     await eventually(() => this.place(order), `the gateway to accept ${order.orderId}`);
   }
 
-  /** Asks for an order to be cancelled. */
+  /** Requests the cancellation of an order. */
   cancel(orderId: string, headers: Record<string, string> = {}): Promise<Answer> {
     const url = `${this.at.gateway}/orders/${orderId}/cancel`;
-    return ask(url, { method: "POST", headers: { ...this.authorization, ...headers } });
+    return request(url, { method: "POST", headers: { ...this.authorization, ...headers } });
   }
 
-  /** As an admin: more of a product has come in. */
+  /** Restocks a product, as an admin. */
   restock(productId: string, quantity: number, headers: Record<string, string> = {}): Promise<Answer> {
     const body = jsonBody({ quantity }, { ...this.authorization, ...headers });
-    return ask(`${this.at.gateway}/products/${productId}/restock`, { method: "POST", ...body });
+    return request(`${this.at.gateway}/products/${productId}/restock`, { method: "POST", ...body });
   }
 
   askForOrder(orderId: string): Promise<Answer> {
-    return ask(`${this.at.gateway}/orders/${orderId}`, { headers: this.authorization });
+    return request(`${this.at.gateway}/orders/${orderId}`, { headers: this.authorization });
   }
 
   async order(orderId: string): Promise<Order> {
@@ -72,11 +93,11 @@ export class Customer {
 
   /** A page of orders, newest first. @param query `?limit=2&after=…` */
   async orders(query = ""): Promise<Order[]> {
-    const answer = await ask(`${this.at.gateway}/orders${query}`, { headers: this.authorization });
+    const answer = await request(`${this.at.gateway}/orders${query}`, { headers: this.authorization });
     return read(Type.Array(Order), answer);
   }
 
-  /** Every order, newest first, page by page. */
+  /** Every order, newest first. */
   async allOrders(): Promise<Order[]> {
     const all: Order[] = [];
     for (;;) {
@@ -99,12 +120,12 @@ export class Customer {
     );
   }
 
-  /** Every notification behind a number, oldest first, page by page. */
+  /** Every notification after a number, oldest first. */
   async notifications(after = 0): Promise<Notification[]> {
     const all: Notification[] = [];
     for (let seq = after; ; ) {
       const url = `${this.at.notification}/notifications?after=${seq}`;
-      const page = read(Type.Array(Notification), await ask(url, { headers: this.authorization }));
+      const page = read(Type.Array(Notification), await request(url, { headers: this.authorization }));
       all.push(...page);
       const last = page.at(-1);
       if (last === undefined) return all;
@@ -118,7 +139,7 @@ export class Customer {
     return all.filter((notification) => notification.orderId === orderId).map(({ type }) => type);
   }
 
-  /** Listens for notifications behind a number. */
+  /** Receives notifications after a number over a WebSocket. */
   listen(after = 0): Listener {
     const url = `${this.at.notification.replace(/^http/, "ws")}/notifications?after=${after}`;
     return new Listener(url, ["bearer", this.session.token]);

@@ -1,15 +1,15 @@
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { Notification, parse } from "./answers.ts";
 
-/** A client that listens for notifications, over one WebSocket. */
+/** One WebSocket of the notification service. */
 export class Listener {
-  /** In the order in which they came. */
+  /** In the order of their arrival. */
   readonly received: Notification[] = [];
-  /** Resolves to the code that the connection was closed with (RFC 6455 §7.4). */
+  /** Resolves to the status code of the closing handshake (RFC 6455 §7.4). */
   readonly closed: Promise<number>;
   readonly #socket: WebSocket;
 
-  /** @param protocols the subprotocols that it offers */
+  /** @param protocols the offered subprotocols */
   constructor(url: string, protocols: string[] = []) {
     this.#socket = new WebSocket(url, protocols);
     this.closed = new Promise((resolve) => {
@@ -20,7 +20,7 @@ export class Listener {
     });
   }
 
-  /** Resolves to whether the connection came about. */
+  /** Resolves to whether the connection was opened. */
   opened(): Promise<boolean> {
     return new Promise((resolve) => {
       if (this.#socket.readyState === WebSocket.OPEN) resolve(true);
@@ -29,20 +29,20 @@ export class Listener {
     });
   }
 
-  /** The number of the last notification that came: what a client resumes after. */
+  /** The number of the last notification: a client resumes after it. */
   get lastSeq(): number {
     return this.received.at(-1)?.seq ?? 0;
   }
 
-  /** Waits until so many have come. */
+  /** Waits until a number of notifications have arrived. */
   async until(count: number): Promise<readonly Notification[]> {
     await eventually(() => this.received.length >= count, `${count} notifications`);
     return this.received;
   }
 
-  /** Cuts the connection without a goodbye. */
-  async cut(): Promise<void> {
-    // Bun's own: it drops the connection where `close` would say goodbye.
+  /** Closes the connection without a closing handshake. */
+  async terminate(): Promise<void> {
+    // Not a method of the standard WebSocket.
     if ("terminate" in this.#socket && typeof this.#socket.terminate === "function") this.#socket.terminate();
     await this.closed;
   }

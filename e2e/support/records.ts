@@ -1,7 +1,7 @@
 import { topicPartition } from "@distributed-messaging/messaging";
 import { AssignerProtocol, Kafka, type KafkaMessage, logLevel, Partitioners } from "kafkajs";
 
-/** A record as it lies in its topic, byte for byte. */
+/** The bytes of a record. */
 export interface RawRecord {
   readonly topic: string;
   readonly partition: number;
@@ -10,10 +10,10 @@ export interface RawRecord {
   readonly headers: NonNullable<KafkaMessage["headers"]>;
 }
 
-/** A record to write: without a partition it goes where its key belongs. */
+/** A record to write. Without a partition, its key selects one. */
 export type NewRecord = Pick<RawRecord, "topic" | "key" | "value"> & Partial<RawRecord>;
 
-/** Reads and writes topics behind the services' backs, with the same client that they use. */
+/** Reads and writes topics directly. */
 export class Records {
   readonly #kafka: Kafka;
 
@@ -21,7 +21,7 @@ export class Records {
     this.#kafka = new Kafka({ clientId: "e2e", brokers: brokers.split(","), logLevel: logLevel.NOTHING });
   }
 
-  /** Everything that a topic held when it was asked for, partition by partition. */
+  /** Every record that the topic has at the time of the call. */
   async read(topic: string): Promise<RawRecord[]> {
     const left = new Map(Object.entries(await this.ends(topic)));
     if (left.size === 0) return [];
@@ -53,7 +53,7 @@ export class Records {
     return records;
   }
 
-  /** One past the last offset of each partition that has anything in it, by `topic/partition`. */
+  /** The end offset of each partition that is not empty, by `topic/partition`. */
   ends(topic: string): Promise<Record<string, number>> {
     return this.#asAdmin(async (admin) => {
       const offsets = await admin.fetchTopicOffsets(topic);
@@ -64,7 +64,7 @@ export class Records {
     });
   }
 
-  /** Writes records, in the order of the array. Resolves when the broker has them. */
+  /** Writes records in the order of the array. Resolves when the broker has acknowledged them. */
   async write(records: readonly NewRecord[]): Promise<void> {
     const producer = this.#kafka.producer({
       allowAutoTopicCreation: false,
@@ -82,7 +82,7 @@ export class Records {
     }
   }
 
-  /** The topics that a consumer group reads just now. */
+  /** The topics whose partitions are assigned to members of a consumer group. */
   readBy(group: string): Promise<string[]> {
     return this.#asAdmin(async (admin) => {
       const { groups } = await admin.describeGroups([group]);

@@ -1,9 +1,12 @@
-import { serviceNames } from "@distributed-messaging/services/registry";
+import { expect } from "bun:test";
+import { topicPartition } from "@distributed-messaging/messaging";
+import { eventually } from "@distributed-messaging/messaging/testing";
+import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import type { Notification, Order, Stock } from "./answers.ts";
 import type { Customer } from "./customer.ts";
 import type { OwnStore } from "./own-store.ts";
 
-/** All that anybody can see of a store: what has to be the same before and after. */
+/** What the clients of a store can see of it. */
 export interface State {
   readonly stock: readonly Stock[];
   readonly available: Readonly<Record<string, number>>;
@@ -23,4 +26,43 @@ export async function stateOf(store: OwnStore, customers: readonly Customer[]): 
     notifications: await Promise.all(customers.map((customer) => customer.notifications())),
     deadLetters,
   };
+}
+
+/**
+ * Waits until no message is in transit: every outbox is empty, and every consumer has handled its topics to their
+ * ends. Without a further request, the state of the store does not change after that.
+ */
+export async function untilIdle(store: OwnStore): Promise<void> {
+  await eventually(async () => {
+    const before = emitted(store);
+    for (const name of serviceNames)
+      expect({ name, unsent: unsent(store, name) }).toEqual({ name, unsent: 0 });
+    for (const name of serviceNames) {
+      const topics = await store.records.readBy(name);
+      expect({ name, topics }).not.toEqual({ name, topics: [] });
+      const ends = await Promise.all(topics.map((topic) => store.records.ends(topic)));
+      expect(positions(store, name)).toMatchObject(Object.assign({}, ...ends));
+    }
+    // Handling the last messages has emitted no others.
+    return Bun.deepEquals(emitted(store), before);
+  }, "no message in transit");
+}
+
+function emitted(store: OwnStore): number[] {
+  return serviceNames.map((name) => store.emitted(name));
+}
+
+function unsent(store: OwnStore, name: ServiceName): number {
+  return store.rows<{ count: number }>(name, "SELECT count(*) AS count FROM outbox")[0]?.count ?? 0;
+}
+
+/** A service's offsets, by `topic/partition`. */
+function positions(store: OwnStore, name: ServiceName): Record<string, number> {
+  const rows = store.rows<{ topic: string; partition: number; next_offset: number }>(
+    name,
+    "SELECT topic, partition, next_offset FROM consumer_offsets",
+  );
+  return Object.fromEntries(
+    rows.map(({ topic, partition, next_offset }) => [topicPartition(topic, partition), next_offset]),
+  );
 }

@@ -4,7 +4,7 @@ import { metricIn } from "@distributed-messaging/supervisor/services";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { urlOf } from "@distributed-messaging/supervisor/store";
 import { Type } from "@sinclair/typebox";
-import { type Answer, ask, Product, read, Stock } from "./answers.ts";
+import { type Answer, Product, read, request, Stock } from "./answers.ts";
 import { Customer } from "./customer.ts";
 import { Records } from "./records.ts";
 
@@ -45,8 +45,8 @@ export class Store {
     return this.#addresses[name];
   }
 
-  ask(name: ServiceName, path: string, init: RequestInit = {}): Promise<Answer> {
-    return ask(`${this.url(name)}${path}`, init);
+  request(name: ServiceName, path: string, init: RequestInit = {}): Promise<Answer> {
+    return request(`${this.url(name)}${path}`, init);
   }
 
   signIn(customerId: string, role?: "customer" | "admin"): Promise<Customer> {
@@ -56,9 +56,9 @@ export class Store {
 
   /** Resets the stock to the demo catalogue, and waits until the gateway has it. */
   async seed(): Promise<readonly Product[]> {
-    read(Type.Unknown(), await this.ask("inventory", "/automation-testing/all", { method: "DELETE" }));
+    read(Type.Unknown(), await this.request("inventory", "/automation-testing/all", { method: "DELETE" }));
     await eventually(async () => (await this.products()).length === 0, "the gateway to sell nothing");
-    read(Type.Unknown(), await this.ask("inventory", "/automation-testing/seed", { method: "POST" }));
+    read(Type.Unknown(), await this.request("inventory", "/automation-testing/seed", { method: "POST" }));
     return eventually(async () => {
       const products = await this.products();
       return products.length === 12 && products;
@@ -67,12 +67,12 @@ export class Store {
 
   /** The gateway's catalogue. */
   async products(): Promise<Product[]> {
-    return read(Type.Array(Product), await this.ask("api-gateway", "/products"));
+    return read(Type.Array(Product), await this.request("api-gateway", "/products"));
   }
 
   /** The inventory's stock of a product. @throws when onHand is not available + reserved */
   async stock(productId: string): Promise<Stock> {
-    const stock = read(Stock, await this.ask("inventory", `/stock/${productId}`));
+    const stock = read(Stock, await this.request("inventory", `/stock/${productId}`));
     if (stock.onHand !== stock.available + stock.reserved) {
       throw new Error(`the stock does not add up: ${Bun.inspect(stock)}`);
     }
@@ -81,7 +81,7 @@ export class Store {
 
   /** A metric of a service. @throws when there is none of that name */
   async metric(name: ServiceName, metric: string): Promise<number> {
-    const value = metricIn(read(Type.String(), await this.ask(name, "/metrics")), metric);
+    const value = metricIn(read(Type.String(), await this.request(name, "/metrics")), metric);
     if (value === null) throw new Error(`${name} has no metric ${metric}`);
     return value;
   }

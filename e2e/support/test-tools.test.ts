@@ -26,7 +26,7 @@ const tool: TestTool = {
   names: ["lens", "lens-browser"],
   versionArgument: "--version",
   debianPackage: "lens",
-  leavesOut: "what needs a lens",
+  neededBy: "the tests with a lens",
 };
 
 function provide(one: TestTool, env: Record<string, string>) {
@@ -34,7 +34,7 @@ function provide(one: TestTool, env: Record<string, string>) {
   return provideTools([one], env, (line) => said.push(line)).then(([found]) => ({ ...found, said }));
 }
 
-test("takes the first on PATH that runs", async () => {
+test("finds the first program on PATH that runs", async () => {
   const broken = programs({ lens: "echo 'libfocus.so is missing' >&2; exit 127" });
   const works = programs({ "lens-browser": "exit 0" });
   expect(await findTool(tool, { PATH: `${broken}:${works}` })).toEqual({
@@ -43,7 +43,7 @@ test("takes the first on PATH that runs", async () => {
   });
 });
 
-test("takes the one that the setting names, or none", async () => {
+test("finds the program that the setting names, and no other", async () => {
   const PATH = programs({ lens: "exit 0" });
   const named = join(programs({ mine: "exit 0" }), "mine");
   expect(await findTool(tool, { PATH, LENS_PATH: named })).toEqual({ tool, path: named });
@@ -53,7 +53,7 @@ test("takes the one that the setting names, or none", async () => {
   });
 });
 
-test("where it cannot be installed it says so, and downloads it if that is possible", async () => {
+test("downloads the program when it cannot be installed, or reports why it is missing", async () => {
   const PATH = programs({});
   const without = await provide(tool, { PATH });
   expect(without).toMatchObject({ path: undefined, said: [] });
@@ -80,7 +80,7 @@ case $* in *install*lens*) printf '#!/bin/sh\\n' > "${bin}/lens"; /bin/chmod +x 
   );
 });
 
-test.skipIf(process.getuid?.() !== 0)("why apt-get failed is told", async () => {
+test.skipIf(process.getuid?.() !== 0)("reports why apt-get failed", async () => {
   const PATH = programs({ "apt-get": "echo 'Reading…'; echo 'E: Unable to locate package lens'; exit 100" });
   expect((await provide(tool, { PATH })).problem).toBe("E: Unable to locate package lens");
 });

@@ -4,32 +4,32 @@ import { join } from "node:path";
 import { errorText } from "@distributed-messaging/messaging";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 
-/** A program that some tests need and that is no npm package. */
+/** A program that some tests need and that is not an npm package. */
 export interface TestTool {
   readonly title: string;
-  /** The setting that names it for the tests, and with which a user can name one. */
+  /** The environment variable with its path, set by the user or for the tests. */
   readonly setting: string;
   readonly names: readonly string[];
   readonly versionArgument: string;
-  /** Its package in Debian and Ubuntu. */
+  /** Its Debian and Ubuntu package. */
   readonly debianPackage: string;
-  /** The tests that there are not without it. */
-  readonly leavesOut: string;
-  /** Another way to get it, into the project. Resolves to the program, or throws with the reason. */
+  /** The tests that are skipped without it. */
+  readonly neededBy: string;
+  /** Downloads it into the project. Resolves to its path. */
   readonly download?: () => Promise<string>;
 }
 
 export interface FoundTool {
   readonly tool: TestTool;
   readonly path: string | undefined;
-  /** Why there is none, one line. */
+  /** Why it is missing, in one line. */
   readonly problem?: string;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const BROWSERS = join(ROOT, ".tools/browsers");
-/** A package list or a browser on a slow line; a download that hangs must not hang the tests for ever. */
+/** Enough for a download on a slow line. */
 const INSTALL_TIMEOUT_MS = 10 * 60_000;
 const VERSION_TIMEOUT_MS = 20_000;
 
@@ -39,7 +39,7 @@ export const chromium: TestTool = {
   names: ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
   versionArgument: "--version",
   debianPackage: "chromium",
-  leavesOut: "the browser tests",
+  neededBy: "the browser tests",
   download: downloadChromium,
 };
 
@@ -49,19 +49,19 @@ export const kcat: TestTool = {
   names: ["kcat"],
   versionArgument: "-V",
   debianPackage: "kcat",
-  leavesOut: "the tests of the broker with librdkafka",
+  neededBy: "the tests with librdkafka",
 };
 
 /**
- * Finds the tools, and installs what is missing where it can: Debian packages as root, downloads into the
- * project. Never throws.
+ * Finds the tools and installs missing ones where possible: as root from Debian packages, otherwise by a download into
+ * the project. Never throws.
  *
- * @param say is told what is being done, a line at a time
+ * @param report called with a line about each step that takes time
  */
 export async function provideTools(
   tools: readonly TestTool[],
   env: Environment,
-  say: (line: string) => void,
+  report: (line: string) => void,
 ): Promise<FoundTool[]> {
   const found = await Promise.all(tools.map((tool) => findTool(tool, env)));
   const missing = found.filter(({ path }) => path === undefined).map(({ tool }) => tool);
@@ -69,16 +69,18 @@ export async function provideTools(
   let aptProblem: string | undefined;
   const aptGet = Bun.which("apt-get", path(env));
   if (aptGet !== null && process.getuid?.() === 0) {
-    say(`installing ${missing.map(({ title }) => title).join(" and ")} (Debian packages)`);
+    report(`installing ${missing.map(({ title }) => title).join(" and ")} (Debian packages)`);
     const packages = missing.map(({ debianPackage }) => debianPackage);
     aptProblem = await aptInstall(aptGet, packages);
   }
   return Promise.all(
-    found.map(async (tool) => (tool.path === undefined ? provideOne(tool.tool, env, say, aptProblem) : tool)),
+    found.map(async (tool) =>
+      tool.path === undefined ? provideOne(tool.tool, env, report, aptProblem) : tool,
+    ),
   );
 }
 
-/** Where a tool is: as named by its setting, on PATH, or downloaded before. One that does not run does not count. */
+/** Finds a tool by its setting, on PATH, or among the downloads. One that does not run is not found. */
 export async function findTool(tool: TestTool, env: Environment): Promise<FoundTool> {
   const named = env[tool.setting]?.trim();
   const onPath = tool.names.flatMap((name) => Bun.which(name, path(env)) ?? []);
@@ -97,7 +99,7 @@ export async function findTool(tool: TestTool, env: Environment): Promise<FoundT
 async function provideOne(
   tool: TestTool,
   env: Environment,
-  say: (line: string) => void,
+  report: (line: string) => void,
   aptProblem: string | undefined,
 ): Promise<FoundTool> {
   const found = await findTool(tool, env);
@@ -105,18 +107,18 @@ async function provideOne(
   const reason = aptProblem ?? "not installed, and only root can install Debian's package";
   if (tool.download === undefined) return { ...found, problem: reason };
   try {
-    say(`downloading ${tool.title} into .tools`);
+    report(`downloading ${tool.title} into .tools`);
     return { tool, path: await tool.download() };
   } catch (error) {
     return { ...found, problem: `${reason}; ${errorText(error)}` };
   }
 }
 
-/** @returns why it failed; `undefined` when it did not */
+/** @returns why it failed; `undefined` on success */
 async function aptInstall(aptGet: string, packages: readonly string[]): Promise<string | undefined> {
   const apt = [aptGet, "-q", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=1"];
   const env = { DEBIAN_FRONTEND: "noninteractive" };
-  // A list that could not be brought up to date may still do: the installation says whether it does.
+  // The installation may succeed with an old package list.
   await run([...apt, "update"], INSTALL_TIMEOUT_MS, env);
   return run([...apt, "install", "-y", "--no-install-recommends", ...packages], INSTALL_TIMEOUT_MS, env);
 }
@@ -132,7 +134,7 @@ async function downloadChromium(): Promise<string> {
   );
   if (problem !== undefined) throw new Error(problem);
   const [downloaded] = downloadedChromium();
-  if (downloaded === undefined) throw new Error("Playwright's download holds no browser for this machine");
+  if (downloaded === undefined) throw new Error("Playwright has no browser for this machine");
   const runs = await run([downloaded, "--version"], VERSION_TIMEOUT_MS);
   if (runs !== undefined) throw new Error(`Playwright's browser does not run: ${runs}`);
   return downloaded;
@@ -144,9 +146,9 @@ function downloadedChromium(): string[] {
   return [...new Bun.Glob(names).scanSync({ cwd: BROWSERS, absolute: true })];
 }
 
-/** Runs a command to its end. @returns the line that says why it failed; `undefined` when it did not */
+/** Runs a command to its end. @returns the line with the reason of its failure; `undefined` on success */
 async function run(command: string[], timeout: number, env: Environment = {}): Promise<string | undefined> {
-  // A file and no pipe: what a command leaves running in the background would keep a pipe open.
+  // Not a pipe: a process that the command leaves in the background would keep it open.
   const log = join(tmpdir(), `test-tools-${crypto.randomUUID()}.log`);
   try {
     const stdout = Bun.file(log);

@@ -2,5 +2,5 @@ import { transportConformance } from "@distributed-messaging/messaging/conforman
 import { embeddedBroker } from "./embedded.ts";
 import { memoryBroker } from "./memory.ts";
 
-transportConformance("in memory", memoryBroker, { isServer: false, goesAway: false });
+transportConformance("in memory", memoryBroker, { isServer: false, hasOutages: false });
 transportConformance("the embedded broker", embeddedBroker);

@@ -8,11 +8,11 @@ const TEMPORARY = fileURLToPath(new URL("../../.tools/tmp", import.meta.url));
 
 export interface EmbeddedBrokerUnderTest extends BrokerUnderTest {
   readonly address: string;
-  /** The one that runs: another one after each outage. */
+  /** The running one; another one after each outage. */
   readonly broker: Broker;
 }
 
-/** The embedded broker on a free port, with a folder of its own that goes with it. */
+/** The embedded broker on a free port, with a folder of its own. */
 export async function embeddedBroker(): Promise<EmbeddedBrokerUnderTest> {
   mkdirSync(TEMPORARY, { recursive: true });
   const dataDir = mkdtempSync(join(TEMPORARY, "conformance-"));

@@ -3,8 +3,8 @@ import { Reader, record, rejects } from "@distributed-messaging/messaging/confor
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
 
 /*
- * A process that uses a broker, closes everything, and has nothing left to do: it ends by itself if, and only if, no
- * connection and no timer is left behind. kafka-exit.test.ts starts it with the broker's address and whether it is there.
+ * A process that uses a broker and closes everything. It ends by itself if, and only if, no connection and no timer is
+ * left. kafka-exit.test.ts starts it with the broker's address and whether it is there.
  */
 const [address = "", expected] = process.argv.slice(2);
 const topic = { name: `exit.${crypto.randomUUID()}`, key: "any", partitions: 2, config: {} };
@@ -16,7 +16,7 @@ const reader = new Reader(transport, {
   handle: async () => ({ next: 0, pauseMs: 60 * 60_000 }),
 });
 const sent = !(await rejects(transport.publish([record(topic, "key", "value")])));
-if (sent !== (expected === "there")) throw new Error(`the broker should be ${expected}`);
+if (sent !== (expected === "available")) throw new Error(`the broker should be ${expected}`);
 if (sent) await reader.hasAll(["value"]);
 await reader.subscription.stop();
 await transport.close();

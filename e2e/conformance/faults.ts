@@ -4,12 +4,12 @@ import { Fixture } from "@distributed-messaging/messaging/conformance";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
 import type { EmbeddedBrokerUnderTest } from "./embedded.ts";
 
-/** A request that hangs costs this much; in production more, and no test shall last that long. */
+/** Shorter than in production, so that a request that hangs does not make its test slow. */
 const REQUEST_TIMEOUT_MS = 1_000;
 
 export type Api = keyof typeof ApiKey;
 
-/** A fixture on the embedded broker whose clients can be told apart there: what is done to them is done to no others. */
+/** A fixture on the embedded broker that injects faults into the requests of its own clients only. */
 export class FaultFixture extends Fixture {
   readonly #server: EmbeddedBrokerUnderTest;
   readonly #clientId: string;
@@ -26,7 +26,7 @@ export class FaultFixture extends Fixture {
     this.#clientId = clientId;
   }
 
-  /** Does so to the next requests of this fixture's clients; `times` may be `Infinity`: until the rule is removed. */
+  /** Injects a fault into the next requests of this fixture's clients; `Infinity` times: until the rule is removed. */
   inject(api: Api, fault: Fault, times = 1): RuleHandle {
     const when = ({ clientId }: { readonly clientId: string }) => clientId === this.#clientId;
     return this.#server.broker.control.on(ApiKey[api], { ...fault, times, when });

@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { ErrorCode, type Fault } from "@distributed-messaging/embedded-broker";
 import type { Topic } from "@distributed-messaging/messaging";
-import { numbered, PATIENT_MS, record } from "@distributed-messaging/messaging/conformance";
+import { numbered, record, TEST_TIMEOUT_MS } from "@distributed-messaging/messaging/conformance";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
 import { type Api, FaultFixture } from "./faults.ts";
 
 /*
- * What a broker may do to a client, on purpose: the embedded one fails, delays and cuts what it is told to. Whatever
- * it is, records flow again when it is over, none is missing, and none of a key comes before an older one.
+ * The embedded broker fails, delays and cuts requests on purpose. After each of these faults records flow again, none
+ * is missing, and those of a key keep their order.
  */
 
 type NamedFault = readonly [name: string, fault: Fault];
@@ -16,14 +16,14 @@ type NamedFault = readonly [name: string, fault: Fault];
 let server: EmbeddedBrokerUnderTest;
 beforeAll(async () => {
   server = await embeddedBroker();
-}, PATIENT_MS);
-afterAll(() => server.stop(), PATIENT_MS);
+}, TEST_TIMEOUT_MS);
+afterAll(() => server.stop(), TEST_TIMEOUT_MS);
 
 const codes = (...names: (keyof typeof ErrorCode)[]): readonly NamedFault[] =>
   names.map((name) => [name, { fault: "fail", code: ErrorCode[name] }]);
 const cut: NamedFault = ["cut", { fault: "cut" }];
 const dropResponse: NamedFault = ["drop-response", { fault: "drop-response" }];
-/** kafkajs takes these for final, whatever the request. */
+/** kafkajs does not retry these, whatever the request. */
 const unforeseen = codes("UNKNOWN_SERVER_ERROR", "INVALID_REQUEST");
 const membership = codes(
   "REBALANCE_IN_PROGRESS",
@@ -52,38 +52,38 @@ const faultsOfReaders: Partial<Record<Api, readonly NamedFault[]>> = {
   Metadata: [...codes("UNKNOWN_TOPIC_OR_PARTITION", "UNKNOWN_SERVER_ERROR"), cut],
 };
 
-/** Met only when a member joins: at its start, or when a heartbeat tells it to. */
+/** Sent only when a member joins: at its start, or after a heartbeat that asks for it. */
 const onJoining: readonly Api[] = ["JoinGroup", "SyncGroup", "OffsetFetch", "FindCoordinator", "Metadata"];
-/** Met at the start only. */
+/** Sent at the start only. */
 const onStart: readonly Api[] = ["ListOffsets"];
 /**
- * Once, which kafkajs may mend by itself; and more often than it tries. A member that is told it is unknown, and is not,
- * comes back as another one, for whom the group waits until the first one's session ends: once is enough.
+ * Once, from which kafkajs may recover by itself, and more often than it retries. A member that is told, wrongly, that it
+ * is unknown joins as another one, and the group waits for the first one until its session ends: once is enough.
  */
 const timesOf = (name: string) => (name === "UNKNOWN_MEMBER_ID" ? [1] : [1, 4]);
 
 for (const [api, faults] of Object.entries(faultsOfReaders) as [Api, readonly NamedFault[]][]) {
   if (onJoining.includes(api) || onStart.includes(api)) {
     test.concurrent(
-      `readers begin in spite of every fault of ${api}`,
+      `readers start in spite of every fault of ${api}`,
       async () => {
-        await Promise.all(faults.map(([name, fault]) => begins(api, name, fault)));
+        await Promise.all(faults.map(([name, fault]) => starts(api, name, fault)));
       },
-      PATIENT_MS,
+      TEST_TIMEOUT_MS,
     );
   }
   if (!onStart.includes(api)) {
     test.concurrent(
-      `readers go on in spite of every fault of ${api}`,
+      `readers continue in spite of every fault of ${api}`,
       async () => {
         await Promise.all(faults.map(([name, fault]) => goesOn(api, name, fault)));
       },
-      PATIENT_MS,
+      TEST_TIMEOUT_MS,
     );
   }
 }
 
-async function begins(api: Api, name: string, fault: Fault): Promise<void> {
+async function starts(api: Api, name: string, fault: Fault): Promise<void> {
   await using fixture = new FaultFixture(server);
   const topic = fixture.topic(2);
   const rounds = new Rounds(topic);
@@ -122,7 +122,7 @@ async function goesOn(api: Api, name: string, fault: Fault): Promise<void> {
   expect([api, name, reader.redelivered]).toEqual([api, name, []]);
 }
 
-/** Records for all partitions of a topic, by a client that nothing happens to. */
+/** Rounds of records for all partitions of a topic, by a client without faults. */
 class Rounds {
   readonly values: string[] = [];
   readonly #topic: Topic;

@@ -1,22 +1,28 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { ApiKey, ErrorCode } from "@distributed-messaging/embedded-broker";
 import { silentLogger, systemRuntime } from "@distributed-messaging/messaging";
-import { firsts, numbered, PATIENT_MS, record, rejects } from "@distributed-messaging/messaging/conformance";
+import {
+  firsts,
+  numbered,
+  record,
+  rejects,
+  TEST_TIMEOUT_MS,
+} from "@distributed-messaging/messaging/conformance";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
 import { type Api, FaultFixture } from "./faults.ts";
 
-/** Far more than it takes, far less than waiting for answers that never come. */
+/** Far more than it takes, far less than waiting for responses that never come. */
 const PROMPT_MS = 10_000;
 
 let server: EmbeddedBrokerUnderTest;
 beforeAll(async () => {
   server = await embeddedBroker();
-}, PATIENT_MS);
-afterAll(() => server.stop(), PATIENT_MS);
+}, TEST_TIMEOUT_MS);
+afterAll(() => server.stop(), TEST_TIMEOUT_MS);
 
-/** Answers nothing of the APIs until it is disposed of, like a broker that was frozen. */
+/** Answers no request of the APIs until it is disposed of, like a broker that hangs. */
 class Hang implements Disposable {
   readonly #released = Promise.withResolvers<void>();
   readonly #rules;
@@ -37,7 +43,7 @@ class Hang implements Disposable {
 }
 
 test.concurrent(
-  "a reader whose fetches hang is not healthy, and is built anew",
+  "a reader whose fetches hang is not healthy, and its consumer is replaced",
   async () => {
     await using fixture = new FaultFixture(server);
     const topic = fixture.topic(1);
@@ -49,18 +55,18 @@ test.concurrent(
     {
       using hang = new Hang(fixture, "Fetch");
       await eventually(() => !reader.subscription.healthy(), "it is not healthy");
-      await eventually(() => reader.starts.length > asked && hang.hits > 1, "it is built anew");
+      await eventually(() => reader.starts.length > asked && hang.hits > 1, "it is replaced");
     }
     await sender.publish([record(topic, "key", "after")]);
     await reader.hasAll(["after"]);
     await reader.isHealthy();
     expect(reader.values).toEqual(["before", "after"]);
   },
-  PATIENT_MS,
+  TEST_TIMEOUT_MS,
 );
 
 test.concurrent(
-  "a reader that fetches nothing for too long is built anew, though no request has failed",
+  "the consumer of a reader that fetches nothing for too long is replaced, although no request failed",
   async () => {
     let aheadMs = 0;
     const runtime = { ...systemRuntime, monotonic: () => systemRuntime.monotonic() + aheadMs };
@@ -75,16 +81,16 @@ test.concurrent(
       using hang = new Hang(fixture, "Fetch");
       await eventually(() => hang.hits > 0, "a fetch hangs");
       aheadMs = 60_000;
-      await eventually(() => reader.starts.length > asked, "it is built anew");
+      await eventually(() => reader.starts.length > asked, "it is replaced");
     }
     await sender.publish([record(topic, "key", "after")]);
     await reader.hasAll(["after"]);
   },
-  PATIENT_MS,
+  TEST_TIMEOUT_MS,
 );
 
 test.concurrent(
-  "a broker that answers nothing delays nobody's stop, and rejects what is published",
+  "a broker that answers nothing delays no stop, and publishes reject",
   async () => {
     await using fixture = new FaultFixture(server);
     const topic = fixture.topic(1);
@@ -95,12 +101,12 @@ test.concurrent(
     using _ = new Hang(fixture, ...(Object.keys(ApiKey) as Api[]));
     expect(await rejects(client.publish([record(topic, "key", "lost")]))).toBe(true);
     await eventually(() => !reader.subscription.healthy(), "the reader is not healthy");
-    const begunMeanwhile = fixture.read(client, { topics: [topic] });
+    const startedMeanwhile = fixture.read(client, { topics: [topic] });
     const startedMs = performance.now();
-    await Promise.all([reader.subscription.stop(), begunMeanwhile.subscription.stop(), client.close()]);
+    await Promise.all([reader.subscription.stop(), startedMeanwhile.subscription.stop(), client.close()]);
     expect(performance.now() - startedMs).toBeLessThan(PROMPT_MS);
   },
-  PATIENT_MS,
+  TEST_TIMEOUT_MS,
 );
 
 test.concurrent(
@@ -134,18 +140,18 @@ test.concurrent(
     await reader.hasAll(values);
     expect(firsts(reader.values)).toEqual(values);
   },
-  PATIENT_MS,
+  TEST_TIMEOUT_MS,
 );
 
 test.concurrent(
-  "many clients may make the same topics at once",
+  "many clients may create the same topics at once",
   async () => {
     await using fixture = new FaultFixture(server);
     const topics = [fixture.topic(), fixture.topic(), fixture.topic()];
     const transports = Array.from({ length: 6 }, (_, index) =>
       kafkaTransport(
         { brokers: [server.address], clientId: `maker-${index}` },
-        // Not the same ones for all: some find some of theirs made.
+        // Different ones, so that some clients find some of theirs already created.
         topics.slice(index % 3),
         systemRuntime,
         silentLogger,
@@ -155,5 +161,5 @@ test.concurrent(
     await Promise.all(transports.map((transport) => transport.close()));
     await fixture.connect().publish(topics.map((topic) => record(topic, "key", "value")));
   },
-  PATIENT_MS,
+  TEST_TIMEOUT_MS,
 );

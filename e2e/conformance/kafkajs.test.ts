@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { ErrorCode } from "@distributed-messaging/embedded-broker";
-import { PATIENT_MS, record } from "@distributed-messaging/messaging/conformance";
+import { record, TEST_TIMEOUT_MS } from "@distributed-messaging/messaging/conformance";
 import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
 import { FaultFixture } from "./faults.ts";
 
@@ -9,8 +9,8 @@ import { FaultFixture } from "./faults.ts";
 let server: EmbeddedBrokerUnderTest;
 beforeAll(async () => {
   server = await embeddedBroker();
-}, PATIENT_MS);
-afterAll(() => server.stop(), PATIENT_MS);
+}, TEST_TIMEOUT_MS);
+afterAll(() => server.stop(), TEST_TIMEOUT_MS);
 
 test("a consumer that joined and then failed to start leaves its group", async () => {
   await using fixture = new FaultFixture(server);

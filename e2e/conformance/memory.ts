@@ -2,7 +2,7 @@ import { systemRuntime } from "@distributed-messaging/messaging";
 import type { BrokerUnderTest, ClientUnderTest } from "@distributed-messaging/messaging/conformance";
 import { MemoryBroker } from "@distributed-messaging/messaging/memory";
 
-/** The broker in this process. It neither goes away nor forgets. */
+/** The broker in this process: always available, without administration. */
 export async function memoryBroker(): Promise<BrokerUnderTest> {
   const broker = new MemoryBroker([], systemRuntime);
   return {

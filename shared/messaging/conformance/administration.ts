@@ -1,13 +1,13 @@
 import { expect, test } from "bun:test";
-import { type BrokerUnderTest, needed, PATIENT_MS } from "./broker.ts";
+import { type BrokerUnderTest, required, TEST_TIMEOUT_MS } from "./broker.ts";
 import { Fixture, numbered, record } from "./fixture.ts";
 
-/** What a subscription promises when topics change under it. */
+/** The promises about topics that change while they are read. */
 export function administration(broker: () => BrokerUnderTest): void {
   test.concurrent(
-    "partitions that a topic is given later are read",
+    "partitions that are added to a topic are read",
     async () => {
-      const administration = needed(broker().administration);
+      const administration = required(broker().administration);
       await using fixture = new Fixture(broker());
       const topic = fixture.topic(1);
       const client = fixture.connect(topic);
@@ -16,18 +16,18 @@ export function administration(broker: () => BrokerUnderTest): void {
       await reader.hasAll(["first"]);
       await administration.addPartitions(topic, 3);
       const values = numbered("", 40);
-      // A client that knows of them: others may go on with the old ones for some time.
+      // A new client, which knows the new partitions at once.
       await fixture.connect(topic).publish(values.map((value) => record(topic, value, value)));
       await reader.hasAll(values);
       expect(new Set(reader.records.map(({ partition }) => partition))).toEqual(new Set([0, 1, 2]));
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
-    "a log that lost its oldest records begins with the oldest that it has",
+    "a log whose oldest records were deleted is read from the oldest that it has",
     async () => {
-      const administration = needed(broker().administration);
+      const administration = required(broker().administration);
       await using fixture = new Fixture(broker());
       const topic = fixture.topic(1);
       const client = fixture.connect(topic);
@@ -39,13 +39,13 @@ export function administration(broker: () => BrokerUnderTest): void {
         expect(reader.records.map(({ offset }) => offset)).toEqual([6, 7, 8, 9]);
       }
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
-    "a topic that is deleted and made anew is read from its beginning, after its reader was asked",
+    "a topic that is deleted and created again is read from its beginning, after startAt was called",
     async () => {
-      const administration = needed(broker().administration);
+      const administration = required(broker().administration);
       await using fixture = new Fixture(broker());
       const topic = fixture.topic(1);
       await fixture.connect(topic).publish(numbered("old-", 10).map((value) => record(topic, "key", value)));
@@ -58,6 +58,6 @@ export function administration(broker: () => BrokerUnderTest): void {
       expect(reader.starts.length).toBeGreaterThan(asked);
       expect(reader.values).toEqual([...numbered("old-", 10), ...numbered("new-", 3)]);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 }

@@ -1,15 +1,15 @@
 import type { Topic } from "../contract/define.ts";
 import type { Publisher, Subscriber } from "../transport/transport.ts";
 
-/** A client of the broker, as one process has one. */
+/** A client of the broker, like that of one process. */
 export interface ClientUnderTest extends Publisher, Subscriber {
-  /** Its subscriptions are stopped before. */
+  /** Its subscriptions have to be stopped before. */
   close(): Promise<void>;
 }
 
-/** A broker, and what can be done to it. */
+/** A broker, and the operations that its tests need. */
 export interface BrokerUnderTest {
-  /** A client of its own. Topics that are missing are made by it, at the latest when it needs them. */
+  /** A new client. It creates missing topics, at the latest when it needs them. */
   connect(topics: readonly Topic[]): ClientUnderTest;
   stop(): Promise<void>;
   /** A reader that is silent for longer loses its partitions. */
@@ -19,25 +19,25 @@ export interface BrokerUnderTest {
 }
 
 export interface BrokerAdministration {
-  /** Makes a topic's partitions as many as this. */
+  /** Adds partitions, up to this number. */
   addPartitions(topic: Topic, partitions: number): Promise<void>;
-  /** Removes what a partition holds below an offset. */
+  /** Deletes the records of a partition below an offset. */
   deleteRecords(topic: Topic, partition: number, before: number): Promise<void>;
   deleteTopic(topic: Topic): Promise<void>;
 }
 
 export interface BrokerOutage {
-  /** Resolves when it is gone. */
+  /** Resolves when the broker is unavailable. */
   begin(): Promise<void>;
-  /** Resolves when it is back at its old address; without its data it is as empty as a new one. */
+  /** Resolves when the broker is available at its old address, without its data as an empty one. */
   end(options: { readonly keepData: boolean }): Promise<void>;
 }
 
-/** Starting a broker, or waiting as long as a reader may take. */
-export const PATIENT_MS = 120_000;
+/** Of one test: enough to start a broker and to rebalance its groups several times. */
+export const TEST_TIMEOUT_MS = 120_000;
 
-/** @throws when a broker cannot do what its tests were told that it can */
-export function needed<T>(ability: T | undefined): T {
-  if (ability === undefined) throw new Error("this broker cannot do that, and its abilities say that it can");
+/** @throws when a broker lacks an ability that its `Abilities` claim */
+export function required<T>(ability: T | undefined): T {
+  if (ability === undefined) throw new Error("the broker lacks an ability that it claims");
   return ability;
 }

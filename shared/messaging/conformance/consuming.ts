@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { eventually } from "../testing/eventually.ts";
-import { type BrokerUnderTest, needed, PATIENT_MS } from "./broker.ts";
+import { type BrokerUnderTest, required, TEST_TIMEOUT_MS } from "./broker.ts";
 import { after, Fixture, numbered, record, textOf } from "./fixture.ts";
 
-/** What a subscription promises about how its handler is called. */
+/** The promises about how a subscription calls its handler. */
 export function consuming(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "batches are never empty, in the order of the log, without gaps, and say where the log ends",
@@ -32,7 +32,7 @@ export function consuming(broker: () => BrokerUnderTest): void {
       const last = reader.batches.at(-1);
       expect(last?.end).toBe((lengths[last?.partition ?? -1] ?? 0) + 1);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
@@ -50,7 +50,7 @@ export function consuming(broker: () => BrokerUnderTest): void {
           busy.add(batch.partition);
           await Bun.sleep(batch.partition + 1);
           busy.delete(batch.partition);
-          // A few at a time, so that there are many calls.
+          // A few records at a time, so that there are many calls.
           return { next: Math.min(after(batch), (batch.records[0]?.offset ?? 0) + 10) };
         },
       });
@@ -60,11 +60,11 @@ export function consuming(broker: () => BrokerUnderTest): void {
       await reader.hasAll(numbered("", 10).flatMap((round) => numbered(`${round}-`, 40)));
       expect(overlaps).toBe(0);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
-    "a batch whose handler rejects is delivered again, and nothing before it is",
+    "a batch whose handler rejects is delivered again, and no earlier record is",
     async () => {
       await using fixture = new Fixture(broker());
       const topic = fixture.topic(1);
@@ -87,11 +87,11 @@ export function consuming(broker: () => BrokerUnderTest): void {
       expect(reader.values.filter((value) => value === "poison")).toHaveLength(3);
       expect(reader.values.filter((value) => value === "before")).toHaveLength(1);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
-    "a pause keeps one partition back and lets the others flow",
+    "a pause stops one partition and no other",
     async () => {
       await using fixture = new Fixture(broker());
       const topic = fixture.topic();
@@ -111,7 +111,7 @@ export function consuming(broker: () => BrokerUnderTest): void {
       const others = Array.from({ length: topic.partitions }, (_, partition) => partition).filter(
         (p) => p !== back,
       );
-      // Twice over: whatever was on its way when the pause began has arrived with the first.
+      // Two rounds: a fetch that was pending when the pause began has ended with the first.
       for (const round of ["a", "b"]) {
         const values = numbered(round, 100);
         await sender.publish(values.map((value) => record(topic, value, value)));
@@ -126,11 +126,11 @@ export function consuming(broker: () => BrokerUnderTest): void {
       for (const partition of paused) expect(reader.valuesOf({ partition })).toEqual(["the first"]);
       expect(reader.subscription.healthy()).toBe(true);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
-    "after a pause the partition goes on where its reader said",
+    "after a pause the partition continues at the offset that its reader returned",
     async () => {
       await using fixture = new Fixture(broker());
       const topic = fixture.topic(1);
@@ -148,16 +148,16 @@ export function consuming(broker: () => BrokerUnderTest): void {
       expect(pauses).toBe(3);
       expect(reader.values.filter((value) => value === "0").length).toBe(4);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 }
 
-/** What a subscription promises of a broker that forgets who is silent. */
+/** The promise about a handler that takes longer than the group's session timeout. */
 export function sessions(broker: () => BrokerUnderTest): void {
   test.concurrent(
     "a handler that takes longer than a session does not lose its partitions",
     async () => {
-      const sessionTimeoutMs = needed(broker().sessionTimeoutMs);
+      const sessionTimeoutMs = required(broker().sessionTimeoutMs);
       await using fixture = new Fixture(broker());
       const topic = fixture.topic(1);
       const sender = fixture.connect(topic);
@@ -176,6 +176,6 @@ export function sessions(broker: () => BrokerUnderTest): void {
       expect(reader.values).toEqual(["slow", "next"]);
       expect(reader.starts).toEqual([`${topic.name}/0`]);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 }

@@ -30,7 +30,7 @@ export function record(
   return { topic: topic.name, key, value, headers };
 }
 
-/** One test's topics, groups and clients, on a broker that other tests use at the same time. Removes its own. */
+/** The topics, groups and clients of one test, on a broker that other tests use at the same time. */
 export class Fixture implements AsyncDisposable {
   readonly broker: BrokerUnderTest;
   readonly #clients: ClientUnderTest[] = [];
@@ -40,7 +40,7 @@ export class Fixture implements AsyncDisposable {
     this.broker = broker;
   }
 
-  /** Its name is new; it does not exist before a client is connected with it. */
+  /** A topic with a new name. It does not exist before a client is connected with it. */
   topic(partitions = PARTITIONS): Topic {
     return { name: `conformance.${crypto.randomUUID()}`, key: "any", partitions, config: {} };
   }
@@ -67,18 +67,18 @@ export interface ReaderOptions {
   readonly topics: readonly Topic[];
   readonly group?: string;
   readonly startAt?: SubscribeOptions["startAt"];
-  /** Called after the records were noted. */
+  /** Called after the batch was recorded. */
   readonly handle?: (batch: Batch) => Promise<Progress | undefined>;
-  /** Where the partitions are read, as `topic/partition`; shared by readers that go on for each other. */
+  /** Positions by `topic/partition`; shared by readers that take over from each other. */
   readonly positions?: Map<string, number>;
 }
 
-/** A subscription, and all that happened to it. Remembers where it is, as a service does. */
+/** A subscription that records every call. It keeps its positions, as a service does. */
 export class Reader {
   readonly subscription: Subscription;
   readonly group: string;
   readonly batches: Batch[] = [];
-  /** The partitions that `startAt` was asked for, in order. */
+  /** The partitions for which `startAt` was called, in order. */
   readonly starts: string[] = [];
   readonly positions: Map<string, number>;
 
@@ -110,7 +110,7 @@ export class Reader {
     return this.records.map(textOf);
   }
 
-  /** Records that were delivered more than once: not stored twice, but given twice. */
+  /** Records that were delivered more than once; one that is stored twice has two offsets. */
   get redelivered(): IncomingRecord[] {
     const seen = new Set<string>();
     return this.records.filter(({ topic, partition, offset }) => {
@@ -160,9 +160,7 @@ export function textOf(incoming: IncomingRecord): string {
   return incoming.value === null ? "(null)" : Buffer.from(incoming.value).toString();
 }
 
-/**
- * In the order in which each came first: a send whose answer was lost is sent again, and may be stored twice.
- */
+/** Without repetitions, in the order of the first ones: a send whose response was lost is repeated. */
 export function firsts(values: readonly string[]): string[] {
   return [...new Set(values)];
 }

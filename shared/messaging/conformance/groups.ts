@@ -1,13 +1,13 @@
 import { expect, test } from "bun:test";
 import type { Topic } from "../contract/define.ts";
 import { eventually } from "../testing/eventually.ts";
-import { type BrokerUnderTest, type ClientUnderTest, PATIENT_MS } from "./broker.ts";
+import { type BrokerUnderTest, type ClientUnderTest, TEST_TIMEOUT_MS } from "./broker.ts";
 import { Fixture, numbered, type Reader, record, rejects } from "./fixture.ts";
 
-/** What consumer groups and the end of a subscription promise. */
+/** The promises about consumer groups and the end of a subscription. */
 export function groups(broker: () => BrokerUnderTest): void {
   test.concurrent(
-    "two groups get everything each",
+    "each of two groups gets every record",
     async () => {
       await using fixture = new Fixture(broker());
       const topic = fixture.topic();
@@ -20,11 +20,11 @@ export function groups(broker: () => BrokerUnderTest): void {
         expect(reader.redelivered).toEqual([]);
       }
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
-    "members of a group share the partitions, and whoever stays takes over all of them",
+    "the members of a group share the partitions, and the last one gets all of them",
     async () => {
       await using fixture = new Fixture(broker());
       const topic = fixture.topic();
@@ -50,7 +50,7 @@ export function groups(broker: () => BrokerUnderTest): void {
       expect(one.hasSome(last)).toBe(false);
       expect(new Set(other.starts.slice(asked)).size).toBe(topic.partitions);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
@@ -78,7 +78,7 @@ export function groups(broker: () => BrokerUnderTest): void {
         stop.then(() => events.push("stopped")),
       );
       expect(reader.subscription.healthy()).toBe(false);
-      // Enough time, by another's clock, for a stop that does not wait to resolve.
+      // A stop that does not wait for the handler would resolve before another reader has read these.
       await client.publish(numbered("later-", 40).map((value) => record(topic, value, value)));
       await witness.hasAll(numbered("later-", 40));
       release.resolve();
@@ -90,11 +90,11 @@ export function groups(broker: () => BrokerUnderTest): void {
       expect(reader.values).toEqual(["held"]);
       expect(reader.subscription.healthy()).toBe(false);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
-    "a subscription that is stopped before it begins, or while it is paused, is over",
+    "a subscription may be stopped before it has started, or while it is paused",
     async () => {
       await using fixture = new Fixture(broker());
       const topic = fixture.topic(1);
@@ -113,11 +113,11 @@ export function groups(broker: () => BrokerUnderTest): void {
       await third.hasAll(["value"]);
       expect([first.values, second.values, third.values]).toEqual([[], ["value"], ["value"]]);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
-    "a reader that cannot say where to begin is asked again",
+    "startAt is called again after it threw",
     async () => {
       await using fixture = new Fixture(broker());
       const topic = fixture.topic(1);
@@ -135,11 +135,11 @@ export function groups(broker: () => BrokerUnderTest): void {
       await reader.hasAll(["value"]);
       expect(reader.starts).toHaveLength(3);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
-    "a client that was closed publishes nothing more",
+    "a closed client refuses to publish",
     async () => {
       await using fixture = new Fixture(broker());
       const topic = fixture.topic(1);
@@ -149,11 +149,11 @@ export function groups(broker: () => BrokerUnderTest): void {
       await client.close();
       expect(await rejects(client.publish([record(topic, "key", "too late")]))).toBe(true);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 }
 
-/** Records for every partition of a topic, again and again. */
+/** Rounds of records for every partition of a topic. */
 class Rounds {
   readonly #topic: Topic;
   readonly #sender: ClientUnderTest;
@@ -164,7 +164,7 @@ class Rounds {
     this.#sender = sender;
   }
 
-  /** Publishes one, waits until the readers have seen all of it between them. @returns its values */
+  /** Publishes a round and waits until the readers together have read all of it. @returns its values */
   async next(readers: readonly Reader[]): Promise<string[]> {
     this.#count += 1;
     const values = numbered(`${this.#count}:`, 40);

@@ -1,17 +1,17 @@
 import { expect, test } from "bun:test";
 import { eventually } from "../testing/eventually.ts";
-import { type BrokerUnderTest, needed, PATIENT_MS } from "./broker.ts";
+import { type BrokerUnderTest, required, TEST_TIMEOUT_MS } from "./broker.ts";
 import { Fixture, numbered, record, rejects } from "./fixture.ts";
 
-/** Far more than a stop takes, far less than one that waits for the broker. */
+/** Far more than a stop takes, far less than waiting for the broker takes. */
 const PROMPT_MS = 10_000;
 
-/** What is promised when the broker goes away. Each test begins and ends with one that is there. */
+/** The promises about a broker that becomes unavailable. Each test starts and ends with an available one. */
 export function outages(broker: () => BrokerUnderTest): void {
   test(
-    "publish rejects while the broker is away, and succeeds when it is back",
+    "publish rejects while the broker is unavailable, and succeeds when it is back",
     async () => {
-      const outage = needed(broker().outage);
+      const outage = required(broker().outage);
       await using fixture = new Fixture(broker());
       const topic = fixture.topic(1);
       const sender = fixture.connect(topic);
@@ -25,13 +25,13 @@ export function outages(broker: () => BrokerUnderTest): void {
       await reader.hasAll(["before", "after"]);
       expect(reader.values.indexOf("before")).toBe(0);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test(
-    "readers go on where they were when the broker is back, and say meanwhile that nothing flows",
+    "readers continue where they were when the broker is back, and are not healthy meanwhile",
     async () => {
-      const outage = needed(broker().outage);
+      const outage = required(broker().outage);
       await using fixture = new Fixture(broker());
       const topic = fixture.topic();
       const sender = fixture.connect(topic);
@@ -43,7 +43,7 @@ export function outages(broker: () => BrokerUnderTest): void {
       const asked = reader.starts.length;
       await outage.begin();
       await eventually(() => !reader.subscription.healthy(), "it is not healthy");
-      // One that begins meanwhile is there later, too.
+      // A reader that starts during the outage.
       const late = fixture.read(fixture.connect(topic), { topics: [topic] });
       await outage.end({ keepData: true });
       await untilPublished(() =>
@@ -56,13 +56,13 @@ export function outages(broker: () => BrokerUnderTest): void {
       expect(reader.starts.length).toBeGreaterThan(asked);
       expect(reader.redelivered).toEqual([]);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test(
     "readers read a broker that lost its data from the beginning",
     async () => {
-      const outage = needed(broker().outage);
+      const outage = required(broker().outage);
       await using fixture = new Fixture(broker());
       const topic = fixture.topic(1);
       const sender = fixture.connect(topic);
@@ -78,13 +78,13 @@ export function outages(broker: () => BrokerUnderTest): void {
       await reader.hasAll(numbered("new-", 3));
       expect(reader.starts.length).toBeGreaterThan(asked);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test(
-    "what is stopped while the broker is away stops soon",
+    "subscriptions and clients stop soon while the broker is unavailable",
     async () => {
-      const outage = needed(broker().outage);
+      const outage = required(broker().outage);
       await using fixture = new Fixture(broker());
       const topic = fixture.topic(1);
       const client = fixture.connect(topic);
@@ -93,32 +93,21 @@ export function outages(broker: () => BrokerUnderTest): void {
       await reader.hasAll(["value"]);
       await outage.begin();
       try {
-        const begunMeanwhile = fixture.read(client, { topics: [topic] });
+        const startedMeanwhile = fixture.read(client, { topics: [topic] });
         const startedMs = performance.now();
-        await Promise.all([reader.subscription.stop(), begunMeanwhile.subscription.stop()]);
+        await Promise.all([reader.subscription.stop(), startedMeanwhile.subscription.stop()]);
         await client.close();
         expect(performance.now() - startedMs).toBeLessThan(PROMPT_MS);
-        expect(begunMeanwhile.starts).toEqual([]);
+        expect(startedMeanwhile.starts).toEqual([]);
       } finally {
         await outage.end({ keepData: true });
       }
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 }
 
-/** As the relay does: again and again until it is acknowledged. */
+/** Publishes until it is acknowledged, as the relay does. */
 async function untilPublished(publish: () => Promise<void>): Promise<void> {
-  let isDone = false;
-  let isTrying = false;
-  await eventually(() => {
-    if (!isDone && !isTrying) {
-      isTrying = true;
-      void rejects(publish()).then((failed) => {
-        isDone = !failed;
-        isTrying = false;
-      });
-    }
-    return isDone;
-  }, "it is published");
+  await eventually(async () => !(await rejects(publish())), "it is published");
 }

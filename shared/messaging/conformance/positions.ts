@@ -1,22 +1,26 @@
 import { expect, test } from "bun:test";
 import { eventually } from "../testing/eventually.ts";
-import { type BrokerUnderTest, PATIENT_MS } from "./broker.ts";
+import { type BrokerUnderTest, TEST_TIMEOUT_MS } from "./broker.ts";
 import { after, Fixture, numbered, record } from "./fixture.ts";
 
-/** What a subscription promises about where it reads. */
+/** The promises about the offsets from which a subscription reads. */
 export function positions(broker: () => BrokerUnderTest): void {
   for (const { where, startAt, expected } of [
-    { where: "nowhere in particular", startAt: undefined, expected: numbered("", 10) },
+    { where: "no given offset", startAt: undefined, expected: numbered("", 10) },
     { where: "the beginning", startAt: 0, expected: numbered("", 10) },
     { where: "the middle", startAt: 4, expected: numbered("", 10).slice(4) },
     { where: "the last record", startAt: 9, expected: ["9"] },
     { where: "the end", startAt: 10, expected: [] },
     {
-      where: "beyond the end, which the log does not have: the beginning",
+      where: "an offset beyond the end, which means the beginning",
       startAt: 11,
       expected: numbered("", 10),
     },
-    { where: "far beyond the end: the beginning", startAt: 1_000_000, expected: numbered("", 10) },
+    {
+      where: "an offset far beyond the end, which means the beginning",
+      startAt: 1_000_000,
+      expected: numbered("", 10),
+    },
   ]) {
     test.concurrent(
       `a reader that starts at ${where}`,
@@ -33,12 +37,12 @@ export function positions(broker: () => BrokerUnderTest): void {
         await reader.hasAll(["new"]);
         expect(reader.values).toEqual([...expected, "new"]);
       },
-      PATIENT_MS,
+      TEST_TIMEOUT_MS,
     );
   }
 
   test.concurrent(
-    "each partition begins where it is said to, and a later subscription asks again",
+    "each partition is read from its own offset, and a later subscription calls startAt again",
     async () => {
       await using fixture = new Fixture(broker());
       const topic = fixture.topic();
@@ -64,11 +68,11 @@ export function positions(broker: () => BrokerUnderTest): void {
       await second.hasAll(values);
       expect(new Set(second.starts).size).toBe(topic.partitions);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
-    "a reader may go back, skip, and ask for what is not there, which is the beginning",
+    "a reader may go back, skip, and return an offset that does not exist, which means the beginning",
     async () => {
       await using fixture = new Fixture(broker());
       const topic = fixture.topic(1);
@@ -85,11 +89,11 @@ export function positions(broker: () => BrokerUnderTest): void {
       await reader.hasAll(["new"]);
       expect(reader.batches.at(-1)?.records.map(({ offset }) => offset)).toEqual([10]);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
-    "a topic that is made after it was subscribed to is read then",
+    "a topic that is created after the subscription is read",
     async () => {
       await using fixture = new Fixture(broker());
       const topic = fixture.topic();
@@ -98,6 +102,6 @@ export function positions(broker: () => BrokerUnderTest): void {
       await sender.publish([record(topic, "key", "first")]);
       await reader.hasAll(["first"]);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 }

@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
-import { type BrokerUnderTest, PATIENT_MS } from "./broker.ts";
+import { type BrokerUnderTest, TEST_TIMEOUT_MS } from "./broker.ts";
 import { Fixture, firsts, numbered, record } from "./fixture.ts";
 
-/** What a publisher promises. */
+/** The promises of a publisher. */
 export function publishing(broker: () => BrokerUnderTest): void {
   test.concurrent(
-    "what publish resolved for is read from the beginning by whoever subscribes later",
+    "acknowledged records are read from the beginning by a later subscription",
     async () => {
       await using fixture = new Fixture(broker());
       const topic = fixture.topic();
@@ -15,7 +15,7 @@ export function publishing(broker: () => BrokerUnderTest): void {
       await reader.hasAll(numbered("early-", 50));
       expect(firsts(reader.values).toSorted()).toEqual(numbered("early-", 50).toSorted());
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
@@ -40,7 +40,7 @@ export function publishing(broker: () => BrokerUnderTest): void {
       }
       expect(new Set(reader.records.map(({ partition }) => partition)).size).toBeGreaterThan(1);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
@@ -73,11 +73,11 @@ export function publishing(broker: () => BrokerUnderTest): void {
         { key: "last", value: [...Buffer.from("last")], headers: {} },
       ]);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
-    "nothing to publish is published at once, with or without topics",
+    "publishing no records resolves, with or without topics",
     async () => {
       await using fixture = new Fixture(broker());
       await fixture.connect().publish([]);
@@ -87,11 +87,11 @@ export function publishing(broker: () => BrokerUnderTest): void {
       await sender.publish([record(topic, "key", "something")]);
       await sender.publish([]);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
-    "one publish may hold more than a broker takes at once, and keeps its order",
+    "one publish may be larger than a batch of the broker, and keeps its order",
     async () => {
       await using fixture = new Fixture(broker());
       const topic = fixture.topic();
@@ -102,7 +102,7 @@ export function publishing(broker: () => BrokerUnderTest): void {
       await reader.hasAll(values);
       expect(firsts(reader.values)).toEqual(values);
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test.concurrent(
@@ -126,6 +126,6 @@ export function publishing(broker: () => BrokerUnderTest): void {
         expect(read.filter((value) => there.includes(value))).toEqual(there);
       }
     },
-    PATIENT_MS,
+    TEST_TIMEOUT_MS,
   );
 }

@@ -3,7 +3,7 @@ import { errorText } from "../errors.ts";
 import { faultsOf, type MessageDefinition } from "./define.ts";
 import { Envelope, MAX_MESSAGE_BYTES, type Message } from "./envelope.ts";
 
-/** What became of the bytes of a record. `rejected` says why in words that an operator can act on. */
+/** The result of decoding a record. `detail` is for operators. */
 export type Decoded =
   | { readonly status: "decoded"; readonly message: Message; readonly definition: MessageDefinition }
   | { readonly status: "rejected"; readonly reason: RejectionReason; readonly detail: string };
@@ -14,10 +14,10 @@ const envelopeCheck = TypeCompiler.Compile(Envelope);
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Reads a record's value. Never throws: whatever stands there is an answer. A message of an older version
- * comes out as one of the current version: its type and its data are those that the definition has.
+ * Decodes a record's value. Never throws. A message of an older version is lifted to the current one: it has the type
+ * and the data of the definition.
  *
- * @param known the definitions to read it by, as `byType` gives them
+ * @param known the definitions by type, as `byType` returns them
  */
 export function decode(known: ReadonlyMap<string, MessageDefinition>, value: Uint8Array | null): Decoded {
   if (value === null) return rejected("undecodable", "the record has no value");
@@ -35,7 +35,7 @@ export function decode(known: ReadonlyMap<string, MessageDefinition>, value: Uin
   }
   const definition = known.get(parsed.type);
   if (definition === undefined) {
-    return rejected("unknown-type", `nothing here knows the type ${parsed.type}`);
+    return rejected("unknown-type", `the type ${parsed.type} is not defined here`);
   }
   const current = lift(definition, parsed.type, parsed.data);
   if ("fault" in current) return rejected("schema", current.fault);
@@ -45,11 +45,11 @@ export function decode(known: ReadonlyMap<string, MessageDefinition>, value: Uin
   }
   const isCurrent = parsed.type === definition.type;
   const message = isCurrent ? parsed : { ...parsed, type: definition.type, data: current.data };
-  // Sound: the envelope passed its check, and the data that of the definition whose type it bears.
+  // Sound: the envelope passed its check, and the data that of the definition with its type.
   return { status: "decoded", message: message as Message, definition };
 }
 
-/** Takes data through every version between its own and the current one; each has to accept what it is given. */
+/** Lifts data through every version between its own and the current one. Each version checks the data first. */
 function lift(
   definition: MessageDefinition,
   type: string,
@@ -69,7 +69,7 @@ function lift(
   return definition.check.Check(data) ? { data } : { fault: faultIn(definition, data, type) };
 }
 
-/** @param type the message's own: a fault in any other version is one of the lifting */
+/** @param type the type of the message: a fault in any other version comes from lifting */
 function faultIn(version: Pick<MessageDefinition, "type" | "check">, data: unknown, type: string): string {
   const faults = faultsOf(version.check, data);
   return version.type === type ? faults : `lifted from ${type} to ${version.type}: ${faults}`;

@@ -31,7 +31,7 @@ export const closed = { additionalProperties: false } as const;
 
 /** A kind of message: its type, its topic and the schema of its data. */
 export interface MessageDefinition<Name extends string = string, Data extends TSchema = TSchema> {
-  /** With its version, `store.order.placed.v1`. */
+  /** With its version, `parcel.sent.v1`. */
   readonly type: Name;
   readonly kind: "command" | "event";
   /** The service that may send it: of a command the one that asks, of an event the one that it happened in. */
@@ -81,7 +81,7 @@ type UpcastsOf<Olds extends readonly TSchema[], Current extends TSchema> = {
 /**
  * Defines a kind of message.
  *
- * @param options.type the versioned name, `store.order.placed.v1`
+ * @param options.type the versioned name, `parcel.sent.v1`
  * @param options.source the service that may send it; any other that emits it throws
  * @param options.key the field of the data that is its partition key
  * @param options.upcasts the versions before this one, oldest first, each with a pure function to the next

@@ -7,7 +7,7 @@ import { faultsOf, type MessageDefinition } from "./define.ts";
  */
 export interface Message<Type extends string = string, Data = unknown> {
   readonly specversion: "1.0";
-  /** UUIDv7, unique for every message ever emitted: what an inbox remembers. */
+  /** A UUID, unique for every message: what the inbox records. */
   readonly id: string;
   /** The service that emitted it. */
   readonly source: string;
@@ -18,7 +18,7 @@ export interface Message<Type extends string = string, Data = unknown> {
   readonly time: string;
   readonly datacontenttype: "application/json";
   readonly data: Data;
-  /** The id of the message, or of the request, that began it all. */
+  /** The id of the message or request at the start of the causal chain. */
   readonly correlationid: string;
   /** The id of the message, or of the request, whose handling emitted this one. */
   readonly causationid: string;
@@ -43,7 +43,7 @@ export const Envelope = Type.Object(
     causationid: Type.String({ minLength: 1, maxLength: 256 }),
     traceparent: Type.Optional(Type.String({ maxLength: 256 })),
   },
-  // The envelope stays open: CloudEvents lets anybody on the way add extension attributes.
+  // Open: intermediaries may add extension attributes (CloudEvents §3.1).
   { additionalProperties: true },
 );
 
@@ -63,15 +63,15 @@ export interface EncodedMessage {
 
 export const CONTENT_TYPE = "application/cloudevents+json";
 
-/** Longer messages are refused on both sides: ten times the longest that the store can make. */
+/** Longer messages are neither emitted nor handled. */
 export const MAX_MESSAGE_BYTES = 256 * 1024;
 
-/** A message broke its own contract on the way out: a programming error, never the sender's input. */
+/** A message to be emitted violates its own contract: a defect of the code, never of input. */
 export class ContractViolation extends Error {
   override readonly name = "ContractViolation";
 }
 
-/** What only the place that emits a message knows. */
+/** The attributes that depend on who emits a message, when and why. */
 export interface Origin {
   readonly id: string;
   readonly source: string;
@@ -118,7 +118,7 @@ export function encode(definition: MessageDefinition, envelope: Message): Encode
   };
 }
 
-/** A message that a decision asks for: what to say, before there is an envelope to say it in. */
+/** A message that a decision wants emitted: its definition and its data, without an envelope. */
 export interface Emission<Definition extends MessageDefinition = MessageDefinition> {
   readonly definition: Definition;
   readonly data: DataOf<Definition>;

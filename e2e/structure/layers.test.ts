@@ -19,7 +19,7 @@ function repository(): Map<string, string> {
 }
 
 /** Violations from before there was this test, by their beginnings. Nothing is added; what is mended is removed. */
-const known = ["e2e/simulation/", "shared/service/telemetry/otlp.ts → "];
+const known = ["e2e/simulation/"];
 
 test("every import of the repository follows the table of layers", () => {
   const tree = repository();

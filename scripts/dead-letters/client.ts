@@ -1,10 +1,14 @@
-import type { shownDetails, shownResult, shownSummary } from "@distributed-messaging/service/dead-letters";
+import type {
+  ShownDeadLetter,
+  ShownDeadLetterDetails,
+  ShownReplayResult,
+} from "@distributed-messaging/service/dead-letters";
 import type { ServiceName } from "@distributed-messaging/services/registry";
 import { expectAnswer, request } from "../command/client.ts";
 
-export type Summary = ReturnType<typeof shownSummary>;
-export type Details = ReturnType<typeof shownDetails>;
-export type Result = ReturnType<typeof shownResult>;
+export type Summary = ShownDeadLetter;
+export type Details = ShownDeadLetterDetails;
+export type Result = ShownReplayResult;
 
 /** Selects dead letters; all given fields must match. */
 export interface Filter {

@@ -3,20 +3,20 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { DeadLetterBench, letter, tokenOf } from "../../shared/service/admin/dead-letter-fixture.ts";
+import { DeadLetterFixture, letter, tokenOf } from "../../shared/service/testing/dead-letter-fixture.ts";
 import { UsageError } from "../command/command.ts";
 import { StoreSettings } from "../testing/store-process.ts";
 import { readArguments } from "./args.ts";
 
 /* The command on a service's real dead letters, and a gateway with nothing but the demo sign-in. */
 
-let bench: DeadLetterBench;
+let fixture: DeadLetterFixture;
 let store: StoreSettings;
 let gateway: Bun.Server<undefined>;
 let folder: string;
 
 beforeEach(async () => {
-  bench = await DeadLetterBench.open();
+  fixture = await DeadLetterFixture.open();
   folder = mkdtempSync(join(tmpdir(), "dead-letters-"));
   gateway = Bun.serve({
     hostname: "127.0.0.1",
@@ -33,12 +33,12 @@ beforeEach(async () => {
   });
   store = new StoreSettings({
     API_GATEWAY_PORT: String(gateway.port),
-    ORDER_PORT: new URL(bench.url).port,
+    ORDER_PORT: new URL(fixture.url).port,
   });
 });
 afterEach(async () => {
   await gateway.stop(true);
-  await bench.close();
+  await fixture[Symbol.asyncDispose]();
   store.remove();
   rmSync(folder, { recursive: true });
 });
@@ -49,11 +49,11 @@ const idOf = (ids: readonly number[]) => String(ids[0]);
 
 describe("list", () => {
   test("prints one line for each dead letter, oldest first, without control characters", async () => {
-    const ids = await bench.park(letter("a", "poison"), letter("a", "1"));
-    await bench.service.broker.publish([
+    const ids = await fixture.park(letter("a", "poison"), letter("a", "1"));
+    await fixture.broker.publish([
       { topic: "letters", key: "\u001b[2Jx", value: "rubbish\u001b", headers: {} },
     ]);
-    await eventually(() => bench.service.kit.deadLetters.count() === 3);
+    await eventually(() => fixture.running.messaging.deadLetters.count() === 3);
     const { stdout, stderr, exitCode } = await atOrder("list");
     expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 0 });
     const [header = "", first = "", second = "", third = "", ...rest] = stdout.trimEnd().split("\n");
@@ -65,7 +65,7 @@ describe("list", () => {
   });
 
   test("applies filters, and prints JSON with --json", async () => {
-    const ids = await bench.park(letter("a", "poison"), letter("a", "1"), letter("b", "poison"));
+    const ids = await fixture.park(letter("a", "poison"), letter("a", "1"), letter("b", "poison"));
     const found = JSON.parse((await atOrder("list", "--key", "a", "--reason", "domain", "--json")).stdout);
     expect(found).toMatchObject([{ service: "order", id: ids[0], key: "a" }]);
     expect((await atOrder("list", "--older-than", "1h")).stdout).toBe("no dead letters\n");
@@ -73,7 +73,7 @@ describe("list", () => {
   });
 
   test("queries every service, and reports those that do not answer", async () => {
-    await bench.park(letter("a", "poison"));
+    await fixture.park(letter("a", "poison"));
     const { stdout, stderr, exitCode } = await run("list");
     expect(stdout).toContain("no poison");
     expect(exitCode).toBe(1);
@@ -84,7 +84,7 @@ describe("list", () => {
 
 test("show prints a dead letter in full, with --raw only its message", async () => {
   const envelope = letter("a", "poison");
-  const id = idOf(await bench.park(envelope, letter("a", "1")));
+  const id = idOf(await fixture.park(envelope, letter("a", "1")));
   const { stdout } = await atOrder("show", id);
   for (const part of ["no poison", '"text": "poison"', "2 parked messages, itself included", "DomainError"]) {
     expect(stdout).toContain(part);
@@ -95,7 +95,7 @@ test("show prints a dead letter in full, with --raw only its message", async () 
 
 test("edit, dry run, replay: the edited message is handled, then those that it blocked", async () => {
   const envelope = letter("a", "poison");
-  const id = idOf(await bench.park(envelope, letter("a", "1")));
+  const id = idOf(await fixture.park(envelope, letter("a", "1")));
   const file = join(folder, "message.json");
   writeFileSync(file, JSON.stringify({ ...envelope, data: { name: "a", text: 7 } }));
   expect(await atOrder("edit", id, "--file", file)).toMatchObject({
@@ -105,33 +105,33 @@ test("edit, dry run, replay: the edited message is handled, then those that it b
   writeFileSync(file, JSON.stringify({ ...envelope, data: { name: "a", text: "edited" } }));
   expect((await atOrder("edit", id, "--file", file)).stdout).toContain("is edited");
   expect((await atOrder("replay", id, "--dry-run")).stdout).toContain("1 would-replay");
-  expect(bench.service.applied()).toEqual([]);
+  expect(fixture.parts.handled()).toEqual([]);
   expect(await atOrder("replay", id)).toMatchObject({
     exitCode: 0,
     stdout: expect.stringContaining("1 handled"),
   });
-  await eventually(() => bench.service.applied().length === 2);
-  expect(bench.service.applied()).toEqual(["a:edited", "a:1"]);
-  expect(bench.service.database.sql.query("SELECT DISTINCT actor FROM dead_letter_actions").values()).toEqual(
-    [["operator"]],
-  );
+  await eventually(() => fixture.parts.handled().length === 2);
+  expect(fixture.parts.handled()).toEqual(["a:edited", "a:1"]);
+  expect(fixture.database.sql.query("SELECT DISTINCT actor FROM dead_letter_actions").values()).toEqual([
+    ["operator"],
+  ]);
 });
 
 test("replay with a filter reports how many are left; a replay that fails is exit code 1", async () => {
-  await bench.park(...["a", "b", "c"].map((name) => letter(name, "poison")));
+  await fixture.park(...["a", "b", "c"].map((name) => letter(name, "poison")));
   const failing = await atOrder("replay", "--error", "poison", "--limit", "2");
   expect(failing).toMatchObject({
     exitCode: 1,
     stdout: expect.stringContaining("2 failed; 1 more match: run the command again"),
   });
-  bench.refused.clear();
+  fixture.parts.refused.clear();
   expect((await atOrder("replay", "--all", "--json")).exitCode).toBe(0);
-  expect(bench.service.applied()).toHaveLength(3);
+  expect(fixture.parts.handled()).toHaveLength(3);
   expect((await atOrder("replay", "--all")).stdout).toBe("nothing to replay\n");
 });
 
 test("discard needs a reason", async () => {
-  const id = idOf(await bench.park(letter("a", "poison")));
+  const id = idOf(await fixture.park(letter("a", "poison")));
   expect((await atOrder("discard", id)).stderr).toBe("dead-letters: discard needs --reason TEXT\n");
   expect((await atOrder("discard", id, "--reason", "a mistake")).stdout).toBe(`${id} is discarded\n`);
   expect((await atOrder("discard", id, "--reason", "again")).stderr).toContain(

@@ -11,7 +11,7 @@ import {
 } from "@distributed-messaging/contracts";
 import { closed, type Messaging, type Transaction } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
-import { IntegerParam, write } from "@distributed-messaging/service/http";
+import { causeOf, IntegerParam } from "@distributed-messaging/service/http";
 import { authenticate, requireAdmin } from "@distributed-messaging/service/identity";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
@@ -152,8 +152,9 @@ async function accept(
       retryAfterS: BACKLOG_RETRY_AFTER_S,
     });
   }
-  const decision = await write(messaging.unitOfWork, request, (transaction) =>
-    carryOut(asked, store, Bun.randomUUIDv7(), transaction),
+  const decision = await messaging.unitOfWork.run(
+    (transaction) => carryOut(asked, store, Bun.randomUUIDv7(), transaction),
+    causeOf(request),
   );
   set.status = 202;
   if (decision.replayed) set.headers["idempotent-replayed"] = "true";

@@ -1,11 +1,8 @@
 import type { KafkaSettings } from "@distributed-messaging/messaging/kafka";
 import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
-import { Duration, durationToMs } from "./duration.ts";
 
-export { Duration, durationToMs };
-
-/** Settings that are wrong. `problems` has one line for each of them; no line shows a secret. */
+/** Settings are invalid. `problems` has one line for each of them; no line shows a secret. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
   constructor(readonly problems: readonly string[]) {
@@ -13,16 +10,16 @@ export class ConfigError extends Error {
   }
 }
 
-/** A rule over several settings: gives one line for each violation. It sees also values that are wrong. */
-export type ConfigRule = (config: Readonly<Record<string, unknown>>) => readonly string[];
+/** Returns a line for each violation. The settings may be invalid. */
+type ConfigRule = (config: Readonly<Record<string, unknown>>) => readonly string[];
 
-/** Environment variables as `process.env` has them. */
+/** Environment variables, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * Options that a setting's schema may carry beside JSON Schema's own.
+ * Options of a setting's schema that JSON Schema does not have.
  *
- * - `expected`: completes "expected …" when the value is wrong
+ * - `expected`: completes "expected …" when the value is invalid
  * - `secret`: the value is never shown
  * - `unit: "duration"`: `24h`, `500ms` → milliseconds
  */
@@ -33,18 +30,18 @@ interface SettingOptions {
 }
 
 /**
- * Reads settings from the environment into the types of the schema, whose property names are the variables'
- * names. An unset or empty variable takes the schema's default. Numbers, booleans ("true", "false"), comma
- * separated lists and durations (→ milliseconds) are converted.
+ * Reads settings from the environment into the types of the schema, whose property names are the names of the
+ * variables. An unset or empty variable takes the schema's default. Numbers, booleans ("true", "false"),
+ * comma-separated lists and durations (→ milliseconds) are converted.
  *
- * @param rules checks over several settings; those of the common settings by default
- * @throws ConfigError naming every wrong setting at once
+ * @param rules checks of several settings together; those of `commonSettings` by default
+ * @throws ConfigError that names every invalid setting
  */
 export function loadConfig<Schema extends TObject>(
   schema: Schema,
   env: Environment,
   appName: string,
-  rules: readonly ConfigRule[] = commonRules,
+  rules: readonly ConfigRule[] = [saslProblems],
 ): Readonly<Static<Schema>> {
   const problems: string[] = [];
   const config: Record<string, unknown> = {};
@@ -62,17 +59,17 @@ export function loadConfig<Schema extends TObject>(
   }
   for (const rule of rules) problems.push(...rule(config));
   if (problems.length > 0) throw new ConfigError(problems);
-  // Nothing was found wrong: every property passed its own schema, which is what Static says.
+  // Sound: every property matches its own schema.
   return Object.freeze(config) as Readonly<Static<Schema>>;
 }
 
-/** What the text means for this schema; the text itself when it means nothing, for the check to refuse. */
+/** The value of the text for this schema; the text itself when it has none, which the check then refuses. */
 function convert(schema: TSchema & SettingOptions, raw: string): unknown {
   if (schema.unit === "duration") return durationToMs(raw) ?? raw;
   switch (schema.type) {
     case "integer":
     case "number":
-      // Number("") is 0 and Number("0x10") is 16: neither is what somebody meant who wrote a port.
+      // Number("") is 0 and Number("0x10") is 16: as a port, both are mistakes.
       return /^[+-]?\d+(\.\d+)?$/.test(raw) ? Number(raw) : raw;
     case "boolean":
       return raw === "true" ? true : raw === "false" ? false : raw;
@@ -102,16 +99,12 @@ const SECRET_NAME = /PASSWORD|SECRET|TOKEN|PRIVATE|CREDENTIAL/;
 
 function shown(name: string, schema: SettingOptions, raw: string): string {
   if (schema.secret === true || SECRET_NAME.test(name)) return " (the value is not shown)";
-  // A control character in a terminal can hide the rest of the line.
+  // In a terminal, a control character can hide the rest of the line.
   const printable = raw.replace(/\p{Cc}/gu, "?");
   return `, got '${printable.length > 80 ? `${printable.slice(0, 80)}…` : printable}'`;
 }
 
-/** One of a few words. */
-export function oneOf<const Words extends readonly [string, ...string[]]>(
-  words: Words,
-  fallback?: Words[number],
-) {
+function oneOf<const Words extends readonly [string, ...string[]]>(words: Words, fallback?: Words[number]) {
   return Type.Unsafe<Words[number]>(
     Type.Union(
       words.map((word) => Type.Literal(word)),
@@ -120,14 +113,57 @@ export function oneOf<const Words extends readonly [string, ...string[]]>(
   );
 }
 
-/** A TCP port; 0 lets the system choose a free one. */
+/** A TCP port; with 0 the system chooses a free one. */
 export function Port(fallback: number) {
   return Type.Integer({ minimum: 0, maximum: 65_535, default: fallback });
 }
 
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `500ms`, `30s`, `15m`, `24h`, `7d`, `1.5h` → whole milliseconds; undefined for anything else. */
+export function durationToMs(text: string): number | undefined {
+  const match = /^(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d)$/.exec(text);
+  const unitMs = UNIT_MS[match?.[2] ?? ""];
+  return match === null || unitMs === undefined ? undefined : Math.round(Number(match[1]) * unitMs);
+}
+
+/** A hundred years: with a longer duration, `now + duration` may not be a valid date. */
+const MAX_DURATION_MS = 36_525 * 86_400_000;
+
+/**
+ * A setting that is written as a duration and read as milliseconds.
+ *
+ * @param fallback the default, written as a duration (`24h`)
+ * @param bounds in milliseconds
+ */
+export function Duration(fallback: string, bounds: { minimum?: number; maximum?: number } = {}) {
+  const defaultMs = durationToMs(fallback);
+  if (defaultMs === undefined) throw new TypeError(`not a duration: ${fallback}`);
+  const minimum = bounds.minimum ?? 0;
+  const maximum = bounds.maximum ?? MAX_DURATION_MS;
+  const range = `from ${formatDuration(minimum)} to ${formatDuration(maximum)}`;
+  return Type.Integer({
+    minimum,
+    maximum,
+    default: defaultMs,
+    unit: "duration",
+    expected: `a duration ${range}, such as 500ms, 30s, 15m, 24h or 7d`,
+  });
+}
+
+function formatDuration(ms: number): string {
+  for (const unit of ["d", "h", "m", "s"]) {
+    const unitMs = UNIT_MS[unit];
+    if (unitMs !== undefined && ms >= unitMs && ms % unitMs === 0) return `${ms / unitMs}${unit}`;
+  }
+  return `${ms}ms`;
+}
+
+export const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
+
 const Text = (fallback: string) => Type.String({ minLength: 1, default: fallback });
 
-/** The settings that every service has: spread them into a service's own `Type.Object`. */
+/** The settings of every service, to be spread into the `Type.Object` of its own. */
 export const commonSettings = {
   HOST: Type.String({
     pattern: "^[A-Za-z0-9.:_-]+$",
@@ -135,7 +171,7 @@ export const commonSettings = {
     expected: "a host name or address",
   }),
   DATA_DIR: Text(".data"),
-  LOG_LEVEL: oneOf(["fatal", "error", "warn", "info", "debug", "trace", "silent"], "info"),
+  LOG_LEVEL: oneOf(logLevels, "info"),
   AUTOMATION_TESTING: Type.Boolean({ default: false }),
   SQLITE_SYNCHRONOUS: oneOf(["OFF", "NORMAL", "FULL", "EXTRA"], "FULL"),
   INBOX_RETENTION: Duration("7d", { minimum: 60_000 }),
@@ -153,7 +189,7 @@ export const commonSettings = {
   KAFKA_SASL_USERNAME: Type.Optional(Type.String({ minLength: 1 })),
   KAFKA_SASL_PASSWORD: Type.Optional(Type.String({ minLength: 1, secret: true })),
   OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(
-    // An endpoint may carry credentials before its host.
+    // A URL may contain credentials.
     Type.String({ pattern: "^https?://[^\\s/]+(/\\S*)?$", expected: "an http or https URL", secret: true }),
   ),
 } as const;
@@ -190,14 +226,12 @@ export function kafkaSettings(clientId: string, config: CommonConfig): KafkaSett
 
 const SASL = ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"] as const;
 
-/** Half a set of credentials is a mistake, never an intention. */
-export const saslComplete: ConfigRule = (config) => {
+/** The SASL settings are set together or not at all. */
+function saslProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
   const missing = SASL.filter((name) => config[name] === undefined);
   if (missing.length === 0 || missing.length === SASL.length) return [];
   const set = SASL.filter((name) => config[name] !== undefined);
   return missing.map(
     (name) => `${name}: is not set, but ${set.join(" and ")} ${set.length > 1 ? "are" : "is"}`,
   );
-};
-
-export const commonRules: readonly ConfigRule[] = [saslComplete];
+}

@@ -1,10 +1,9 @@
 /**
- * What went wrong, in words that no protocol owns. `problem.ts` is the one place that knows which HTTP status
- * a kind becomes.
+ * What kind of refusal an error is, independent of a protocol. `http/problem.ts` maps each kind to an HTTP status.
  *
- * - `malformed`: cannot be read at all; `invalid`: can be read and breaks a rule
- * - `unauthorized`: nobody knows who asks; `forbidden`: known, and may not
- * - `unavailable` and `too-many`: worth asking again later, see `retryAfterS`
+ * - `malformed`: cannot be parsed; `invalid`: can be parsed, but breaks a rule
+ * - `unauthorized`: the sender is not identified; `forbidden`: the sender is identified, but may not do this
+ * - `unavailable` and `too-many`: a retry may succeed, see `retryAfterS`
  */
 export type ErrorKind =
   | "malformed"
@@ -18,24 +17,21 @@ export type ErrorKind =
   | "too-many"
   | "unavailable";
 
-/** One bad field: where (a JSON Pointer, RFC 6901; "" is the whole input) and what was expected there. */
+/** An invalid field: its JSON Pointer (RFC 6901; "" is the whole input), and what was expected there. */
 export interface FieldError {
   readonly path: string;
   readonly message: string;
 }
 
-/**
- * A refusal that the caller is meant to read: everything in it is shown to them, so nothing in it may name
- * a file, a statement or a secret.
- */
+/** A request is refused. All of it is shown to the client: it must not name a file, an SQL statement or a secret. */
 export class ServiceError extends Error {
   override readonly name = "ServiceError";
   readonly kind: ErrorKind;
-  /** A stable slug, `order-not-found`: what programs compare, in place of the words. */
+  /** A stable slug for programs, `order-not-found`. */
   readonly code: string;
   readonly detail: string;
   readonly errors: readonly FieldError[];
-  /** Seconds after which asking again makes sense. */
+  /** Seconds after which a client should try again. */
   readonly retryAfterS: number | undefined;
 
   constructor(
@@ -54,8 +50,8 @@ export class ServiceError extends Error {
 }
 
 /**
- * The process cannot start, for a reason that the person who started it can mend: a taken port, a directory
- * that cannot be written. The message is one line and says which setting to change.
+ * The process cannot start, for a reason that its operator can correct: a port in use, a directory that is not
+ * writable. The message is one line and names the setting to change.
  */
 export class StartError extends Error {
   override readonly name = "StartError";

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { Lifecycle } from "./lifecycle.ts";
-import { captureLogger } from "./testing.ts";
+import { Lifecycle } from "./process.ts";
+import { captureLogger } from "./testing/http.ts";
 
 describe("Lifecycle", () => {
-  test("stops its parts in reverse, one after the other, each told what is left", async () => {
+  test("stops its parts in reverse order, one after the other, each with the remaining time", async () => {
     const lifecycle = new Lifecycle(captureLogger().log);
     const order: string[] = [];
     for (const name of ["database", "broker", "http"]) {
@@ -30,7 +30,7 @@ describe("Lifecycle", () => {
     ]);
   });
 
-  test("stops each part once, however often it is asked", async () => {
+  test("stops each part once, however often it is called", async () => {
     const lifecycle = new Lifecycle(captureLogger().log);
     let stops = 0;
     lifecycle.add("part", { stop: () => void stops++ });
@@ -39,11 +39,11 @@ describe("Lifecycle", () => {
     expect(stops).toBe(1);
   });
 
-  test("goes on past a part that throws, rejects or hangs, and names them", async () => {
+  test("stops the other parts when one throws, rejects or hangs, and returns the names of those", async () => {
     const { log, lines } = captureLogger();
     const lifecycle = new Lifecycle(log);
-    const told: number[] = [];
-    lifecycle.add("database", { stop: (remainingMs) => void told.push(remainingMs) });
+    const remaining: number[] = [];
+    lifecycle.add("database", { stop: (remainingMs) => void remaining.push(remainingMs) });
     lifecycle.add("throws", {
       stop() {
         throw new Error("no");
@@ -52,14 +52,12 @@ describe("Lifecycle", () => {
     lifecycle.add("rejects", { stop: () => Promise.reject(new Error("no")) });
     lifecycle.add("hangs", { stop: () => new Promise(() => {}) });
     expect(await lifecycle.stopAll(10)).toEqual(["hangs", "rejects", "throws"]);
-    expect(told).toEqual([0]);
+    expect(remaining).toEqual([0]);
     expect(lines.join("")).toContain("rejects failed to stop: no");
   });
 
-  test("gives a part back, and stops also one that is added while it stops", async () => {
+  test("stops a part that is added during the stop", async () => {
     const lifecycle = new Lifecycle(captureLogger().log);
-    const part = { name: "x", stop: () => {} };
-    expect(lifecycle.add("part", part)).toBe(part);
     const late: string[] = [];
     lifecycle.add("first", {
       stop: () => void lifecycle.add("late", { stop: () => void late.push("stopped") }),

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { logLevelOf } from "./log.ts";
-import { captureLogger } from "./testing.ts";
+import { captureLogger } from "./testing/http.ts";
 
-describe("log", () => {
+describe("a logger", () => {
   test("writes one JSON object a line", () => {
     const { log, lines } = captureLogger("order");
     log.info({ port: 1 }, "ready");
@@ -17,7 +17,7 @@ describe("log", () => {
     });
   });
 
-  test("hides tokens and passwords wherever they stand", () => {
+  test("redacts tokens and passwords at any depth", () => {
     const { log, lines } = captureLogger();
     log.info({
       token: "hunter2",
@@ -28,7 +28,7 @@ describe("log", () => {
     expect(lines.join("")).toContain("[redacted]");
   });
 
-  test("keeps of an error what helps, and not what it carries", () => {
+  test("logs type, message, code, stack and cause of an error, and no other property", () => {
     const { log, lines } = captureLogger();
     const cause = new Error("disk is full");
     const error = Object.assign(new Error("cannot save", { cause }), { code: "E1", params: ["hunter2"] });
@@ -44,7 +44,7 @@ describe("log", () => {
     expect(lines.join("")).not.toContain("hunter2");
   });
 
-  test("survives an error that is its own cause, and a thrown text", () => {
+  test("accepts an error that is its own cause, and a thrown string", () => {
     const { log, lines } = captureLogger();
     const error = new Error("loop");
     error.cause = error;
@@ -53,7 +53,7 @@ describe("log", () => {
     expect(lines).toHaveLength(2);
   });
 
-  test("keeps quiet below its level", () => {
+  test("writes nothing below its level", () => {
     const { log, lines } = captureLogger("order", "warn");
     log.info("no");
     log.warn("yes");

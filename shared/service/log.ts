@@ -1,8 +1,8 @@
 import pino, { type Logger as PinoLogger } from "pino";
+import { logLevels } from "./config.ts";
 
-export type LogLevel = "fatal" | "error" | "warn" | "info" | "debug" | "trace" | "silent";
+export type LogLevel = (typeof logLevels)[number];
 
-/** What the rest of the code asks of a log; pino gives it, and a test can too. */
 export type Logger = Pick<
   PinoLogger,
   "fatal" | "error" | "warn" | "info" | "debug" | "trace" | "level" | "isLevelEnabled"
@@ -10,20 +10,21 @@ export type Logger = Pick<
 
 const SECRET_KEYS = ["authorization", "token", "password", "privateJwk", "secret", "cookie"];
 
-/** pino redacts by path, not by name: each name is listed at every depth at which something is logged. */
+/** pino redacts by path, not by name: each name is listed at each depth. */
 const SECRET_PATHS = SECRET_KEYS.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]);
 
-/** Somewhere to write lines to; standard output unless a test wants them. */
-export interface LogDestination {
-  write(line: string): void;
-}
-
 /**
- * A log of JSON lines, `{"level":"info","time":"2026-01-01T00:00:00.000Z","app":"order","msg":"…"}`, each
- * written before the call returns: the last line before a crash is the one that is needed.
- * Values named authorization, token, password and the like are replaced by `[redacted]`.
+ * A logger of JSON lines, `{"level":"info","time":"2026-01-01T00:00:00.000Z","app":"order","msg":"…"}`. A line is
+ * written before the call returns, so that none is lost in a crash. Values named authorization, token, password and
+ * the like are replaced by `[redacted]`.
+ *
+ * @param destination instead of standard output
  */
-export function createLogger(app: string, level: LogLevel = "info", destination?: LogDestination): Logger {
+export function createLogger(
+  app: string,
+  level: LogLevel = "info",
+  destination?: { write(line: string): void },
+): Logger {
   return pino(
     {
       level,
@@ -37,12 +38,12 @@ export function createLogger(app: string, level: LogLevel = "info", destination?
   );
 }
 
-/** How far a chain of causes is followed: an error may be its own cause. */
+/** A chain of causes is followed this far: an error may be its own cause. */
 const MAX_CAUSES = 5;
 
 /**
- * What a log keeps of an error. Not all its properties, as pino would: a validation error carries the whole
- * input, a database error the values of the statement.
+ * The logged fields of an error. pino would log every property: a validation error has the whole input, a database
+ * error the values of the statement.
  */
 function errorFields(error: unknown, depth = 0): unknown {
   if (!(error instanceof Error)) return { message: String(error) };
@@ -57,8 +58,7 @@ function errorFields(error: unknown, depth = 0): unknown {
   };
 }
 
-/** The level that LOG_LEVEL names, `info` for anything else: a bad setting is reported elsewhere, in a log. */
+/** The level that LOG_LEVEL names, `info` for anything else: the invalid setting is reported by `loadConfig`. */
 export function logLevelOf(text: string | undefined): LogLevel {
-  const levels: readonly LogLevel[] = ["fatal", "error", "warn", "info", "debug", "trace", "silent"];
-  return levels.find((level) => level === text) ?? "info";
+  return logLevels.find((level) => level === text) ?? "info";
 }

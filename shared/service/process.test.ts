@@ -66,7 +66,7 @@ function lineReader(stream: ReadableStream<Uint8Array>) {
     }
   })();
   return {
-    /** The line with this message, once it is there. */
+    /** Resolves to the line with this message. */
     async wait(msg: string): Promise<Line> {
       for (;;) {
         const line = lines.find((candidate) => candidate.msg === msg);
@@ -89,8 +89,8 @@ const SERVE = `
   lifecycle.add("http", server);
 `;
 
-describe("a service that cannot start", () => {
-  test("because of its settings says all of them, a line each", async () => {
+describe("a process that cannot start", () => {
+  test("because of its settings writes a line for each of them", async () => {
     const main = `loadConfig((await import("@sinclair/typebox")).Type.Object({ ...commonSettings, ORDER_PORT: Port(1) }), env, "order");`;
     const { code, stderr, lines } = await run(main, { ORDER_PORT: "abc", LOG_LEVEL: "loud" }).result();
     expect(code).toBe(1);
@@ -101,7 +101,7 @@ describe("a service that cannot start", () => {
     expect(lines).toEqual([]);
   });
 
-  test("because of a taken port says so in one line, and stops what runs already", async () => {
+  test("because of a taken port writes one line, and stops the parts that are running", async () => {
     const taken = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
     const { port } = taken;
     const main = SERVE.replace("port: 0", `port: ${port}`);
@@ -112,13 +112,13 @@ describe("a service that cannot start", () => {
     expect(lines.map(({ msg }) => msg)).toEqual(["database stopped"]);
   });
 
-  test("because of its data directory says so in one line", async () => {
+  test("because of its data directory writes one line", async () => {
     const { code, stderr } = await run(`ensureDataDir("/proc/nothing");`).result();
     expect(code).toBe(1);
     expect(stderr).toMatch(/^order: DATA_DIR: files cannot be written in '\/proc\/nothing' \(\w+\)\n$/);
   });
 
-  test("for a reason that nobody thought of says it in one line, the stack at debug only", async () => {
+  test("because of an unexpected error writes one line, and the stack at debug only", async () => {
     const main = `throw new Error("what\\nis this");`;
     const quiet = await run(main).result();
     expect(quiet).toEqual({ code: 1, stderr: "order: could not start: what is this\n", lines: [] });
@@ -127,20 +127,23 @@ describe("a service that cannot start", () => {
   });
 });
 
-describe("a running service", () => {
-  test.each(["SIGTERM", "SIGINT"] as const)("finishes its requests on %s and exits 0", async (signal) => {
-    const { child, out, result } = run(`${SERVE} return { port: server.port };`);
-    const { port } = await out.wait("ready");
-    const slow = fetch(`http://127.0.0.1:${port}/slow`);
-    await out.wait("slow");
-    child.kill(signal);
-    expect(await (await slow).text()).toBe("finished");
-    const { code, stderr, lines } = await result();
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    expect(lines.map(({ msg }) => msg)).toEqual(["ready", "slow", "stopping", "database stopped"]);
-  });
+describe("a running process", () => {
+  test.each(["SIGTERM", "SIGINT"] as const)(
+    "finishes its requests on %s and exits with 0",
+    async (signal) => {
+      const { child, out, result } = run(`${SERVE} return { port: server.port };`);
+      const { port } = await out.wait("ready");
+      const slow = fetch(`http://127.0.0.1:${port}/slow`);
+      await out.wait("slow");
+      child.kill(signal);
+      expect(await (await slow).text()).toBe("finished");
+      const { code, stderr, lines } = await result();
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      expect(lines.map(({ msg }) => msg)).toEqual(["ready", "slow", "stopping", "database stopped"]);
+    },
+  );
 
-  test("says what did not stop in time and exits 1", async () => {
+  test("names the parts that did not stop in time and exits with 1", async () => {
     const main = `lifecycle.add("relay", { stop: () => new Promise(() => {}) }); ${SERVE} return { port: server.port };`;
     const { child, out, result } = run(main, {}, "{ stopDeadlineMs: 100 }");
     const { port } = await out.wait("ready");
@@ -152,7 +155,7 @@ describe("a running service", () => {
     expect(stderr).toMatch(/^order: did not stop in time: .*relay\n$/);
   });
 
-  test("exits at once on a second signal", async () => {
+  test("exits immediately on a second signal", async () => {
     const { child, out, result } = run(
       `${SERVE} lifecycle.add("relay", { stop: () => { log.info("hanging"); return new Promise(() => {}); } });
        return { port: server.port };`,
@@ -167,13 +170,13 @@ describe("a running service", () => {
   });
 
   test.each([
-    ["an exception", `setTimeout(() => { throw new Error("lost") }, 1);`, "uncaught exception: lost"],
+    ["exception", `setTimeout(() => { throw new Error("lost") }, 1);`, "uncaught exception: lost"],
     [
-      "a rejection",
+      "rejection",
       `setTimeout(() => { void Promise.reject(new Error("lost")) }, 1);`,
       "unhandled rejection: lost",
     ],
-  ])("that loses %s logs it, stops in order and exits 1", async (_what, fault, message) => {
+  ])("with an uncaught %s logs it, stops in order and exits with 1", async (_what, fault, message) => {
     const { code, lines } = await run(`${SERVE} ${fault} return { port: server.port };`).result();
     expect(code).toBe(1);
     const fatal = lines.find(({ level }) => level === "fatal");
@@ -181,7 +184,7 @@ describe("a running service", () => {
     expect(lines.at(-1)?.msg).toBe("database stopped");
   });
 
-  test("that is told to stop while it starts, stops", async () => {
+  test("that gets a signal during its start stops", async () => {
     const main = `${SERVE} log.info("starting"); await Bun.sleep(1_000_000); return {};`;
     const { child, out, result } = run(main);
     await out.wait("starting");

@@ -1,7 +1,6 @@
 import { errorText } from "@distributed-messaging/messaging";
 import { ConfigError, type Environment } from "./config.ts";
 import { StartError } from "./errors.ts";
-import { Lifecycle } from "./lifecycle.ts";
 import { createLogger, type Logger, logLevelOf } from "./log.ts";
 
 /** What the main function of a process works with. */
@@ -91,4 +90,75 @@ function onUncaught(lifecycle: Lifecycle, log: Logger, end: End): void {
   };
   process.on("uncaughtException", report("uncaught exception"));
   process.on("unhandledRejection", report("unhandled rejection"));
+}
+
+interface Stoppable {
+  /** Stops it, if possible within `remainingMs`. */
+  stop(remainingMs: number): void | Promise<void>;
+}
+
+/** After the deadline, each part that is left is given this long. */
+const MIN_STOP_MS = 50;
+
+/**
+ * The running parts of a process. They are stopped in the reverse order of their registration, since a part may use
+ * those that were started before it.
+ */
+export class Lifecycle {
+  readonly #log: Logger;
+  readonly #parts: { readonly name: string; readonly part: Stoppable }[] = [];
+  #stopping: Promise<readonly string[]> | undefined;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** Whether `stopAll` was called. */
+  get stopping(): boolean {
+    return this.#stopping !== undefined;
+  }
+
+  /** @param name for the log */
+  add(name: string, part: Stoppable): void {
+    this.#parts.push({ name, part });
+  }
+
+  /**
+   * Stops every part, one after the other. Never throws. Every call has the same result.
+   *
+   * @returns the names of the parts that failed to stop or did not stop in time
+   */
+  stopAll(deadlineMs: number): Promise<readonly string[]> {
+    this.#stopping ??= this.#stopEach(performance.now() + deadlineMs);
+    return this.#stopping;
+  }
+
+  async #stopEach(deadline: number): Promise<readonly string[]> {
+    const failed: string[] = [];
+    // A part that is registered during the stop is stopped as well.
+    for (let next = this.#parts.pop(); next !== undefined; next = this.#parts.pop()) {
+      const remainingMs = Math.max(0, deadline - performance.now());
+      if (!(await this.#stopOne(next.name, next.part, remainingMs))) failed.push(next.name);
+    }
+    return failed;
+  }
+
+  async #stopOne(name: string, part: Stoppable, remainingMs: number): Promise<boolean> {
+    const late = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => late.resolve(false), Math.max(MIN_STOP_MS, remainingMs));
+    const stopped = (async () => {
+      await part.stop(remainingMs);
+      return true;
+    })();
+    try {
+      return await Promise.race([stopped, late.promise]);
+    } catch (error) {
+      this.#log.error({ err: error, part: name }, `${name} failed to stop: ${errorText(error)}`);
+      return false;
+    } finally {
+      clearTimeout(timer);
+      // It may still fail after the deadline; that must not be an unhandled rejection.
+      stopped.catch(() => {});
+    }
+  }
 }

@@ -9,9 +9,8 @@ import { createHttpApp, listen } from "./http/app.ts";
 import type { HealthCheck } from "./http/health.ts";
 import { runProcess } from "./process.ts";
 import { openStorage } from "./storage.ts";
-import { addMessagingMetrics } from "./telemetry/messaging-metrics.ts";
-import { createMetrics } from "./telemetry/metrics.ts";
-import { createTracer } from "./telemetry/span-export.ts";
+import { addMessagingMetrics, createMetrics } from "./telemetry/metrics.ts";
+import { createTracer } from "./telemetry/spans.ts";
 
 /** A running service, as its routes see it. */
 export interface Running<Config extends CommonConfig, Parts> extends Assembled<Parts> {

@@ -5,14 +5,14 @@ import { join } from "node:path";
 import { StartError } from "./errors.ts";
 import { ensureDataDir } from "./storage.ts";
 
-test("ensureDataDir creates the directory and leaves no file in it, or names the setting that is wrong", () => {
+test("ensureDataDir creates the directory and leaves no file in it, or names the setting", () => {
   const root = mkdtempSync(join(tmpdir(), "data-dir-"));
   try {
     const path = join(root, "a", "b");
     ensureDataDir(path);
     ensureDataDir(path);
     expect(readdirSync(path)).toEqual([]);
-    // A file in place of the directory: refused for root too, whom no mode stops.
+    // A file in place of the directory is refused for root, too; a mode would not be.
     writeFileSync(join(root, "file"), "");
     for (const bad of [join(root, "file"), join(root, "file", "below"), "/proc/nothing"]) {
       expect(() => ensureDataDir(bad)).toThrow(StartError);

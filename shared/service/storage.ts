@@ -10,7 +10,7 @@ import {
 } from "@distributed-messaging/messaging";
 import type { CommonConfig } from "./config.ts";
 import { StartError } from "./errors.ts";
-import type { Lifecycle } from "./lifecycle.ts";
+import type { Lifecycle } from "./process.ts";
 
 /**
  * Opens `<DATA_DIR>/<name>.sqlite` and brings its schema up to date. The lifecycle closes it.

@@ -1,16 +1,15 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { letters } from "../../messaging/testing/kit.ts";
 import { generateSigningKey } from "../identity.ts";
-import { DeadLetterBench, letter, tokenOf } from "./dead-letter-fixture.ts";
+import { DeadLetterFixture, letter, letters, tokenOf } from "../testing/dead-letter-fixture.ts";
 
-let bench: DeadLetterBench;
+let fixture: DeadLetterFixture;
 beforeEach(async () => {
-  bench = await DeadLetterBench.open();
+  fixture = await DeadLetterFixture.open();
 });
-afterEach(() => bench.close());
+afterEach(() => fixture[Symbol.asyncDispose]());
 
-describe("who may ask", () => {
+describe("access", () => {
   const requests = [
     ["GET", ""],
     ["GET", "/1"],
@@ -20,31 +19,35 @@ describe("who may ask", () => {
     ["DELETE", "/1", { reason: "x" }],
   ] as const;
 
-  test("nobody without a token, or with one of a key that is not the store's", async () => {
+  test("is refused without a token of a published key", async () => {
     const foreign = await tokenOf("admin", "alice", await generateSigningKey());
     for (const [method, path, body] of requests) {
-      expect((await fetch(bench.url + path, { method })).status).toBe(401);
-      expect((await bench.ask(method, path, body, foreign)).status).toBe(401);
+      expect((await fetch(`${fixture.url}/dead-letters${path}`, { method })).status).toBe(401);
+      expect((await fixture.ask(method, path, body, foreign)).status).toBe(401);
     }
   });
 
-  test("no customer", async () => {
+  test("is refused to a customer", async () => {
     const customer = await tokenOf("customer");
-    const [id] = await bench.park(letter("a", "poison"));
+    const [id] = await fixture.park(letter("a", "poison"));
     for (const [method, path, body] of requests) {
-      expect(await bench.ask(method, path, body, customer)).toMatchObject({
+      expect(await fixture.ask(method, path, body, customer)).toMatchObject({
         status: 403,
         body: { type: "urn:problem-type:admin-only" },
       });
     }
-    expect((await bench.ask("GET", `/${id}`)).body).toMatchObject({ replays: 0, edited: null, actions: [] });
+    expect((await fixture.ask("GET", `/${id}`)).body).toMatchObject({
+      replays: 0,
+      edited: null,
+      actions: [],
+    });
   });
 });
 
 describe("GET /dead-letters", () => {
-  test("lists them oldest first, page by page, without their bytes", async () => {
-    const ids = await bench.park(letter("a", "poison"), letter("a", "1"), letter("a", "2"));
-    const { status, body } = await bench.ask("GET", "?limit=2");
+  test("lists dead letters oldest first, page by page, without their bytes", async () => {
+    const ids = await fixture.park(letter("a", "poison"), letter("a", "1"), letter("a", "2"));
+    const { status, body } = await fixture.ask("GET", "?limit=2");
     expect(status).toBe(200);
     expect(body).toEqual([
       {
@@ -63,12 +66,12 @@ describe("GET /dead-letters", () => {
       },
       expect.objectContaining({ id: ids[1], reason: "blocked" }),
     ]);
-    expect((await bench.ask("GET", `?after=${ids[1]}`)).body).toMatchObject([{ id: ids[2] }]);
+    expect((await fixture.ask("GET", `?after=${ids[1]}`)).body).toMatchObject([{ id: ids[2] }]);
   });
 
-  test("finds them by topic, key, reason, error and age", async () => {
-    await bench.park(letter("a", "poison"), letter("a", "1"));
-    const found = async (query: string) => (await bench.ask("GET", query)).body.length;
+  test("filters by topic, key, reason, error and age", async () => {
+    await fixture.park(letter("a", "poison"), letter("a", "1"));
+    const found = async (query: string) => (await fixture.ask("GET", query)).body.length;
     expect(await found("?topic=letters&key=a&reason=blocked")).toBe(1);
     expect(await found("?key=b")).toBe(0);
     expect(await found("?error=poison")).toBe(1);
@@ -82,8 +85,8 @@ describe("GET /dead-letters", () => {
     ["?unknown=1", "/unknown", "is not a known field"],
     ["?reason=bad", "/reason", "expected union value"],
     ["/x", "/id", expect.any(String)],
-  ])("refuses %s and says why", async (query, path, text) => {
-    expect(await bench.ask("GET", query)).toMatchObject({
+  ])("refuses %s with the reason", async (query, path, text) => {
+    expect(await fixture.ask("GET", query)).toMatchObject({
       status: 422,
       body: { errors: [{ path, message: text }] },
     });
@@ -91,10 +94,10 @@ describe("GET /dead-letters", () => {
 });
 
 describe("GET /dead-letters/:id", () => {
-  test("tells all that is known, bytes as base64 and as text", async () => {
+  test("shows all details, bytes as base64 and as text", async () => {
     const envelope = letter("a", "poison");
-    const [id] = await bench.park(envelope, letter("a", "1"));
-    const { body } = await bench.ask("GET", `/${id}`);
+    const [id] = await fixture.park(envelope, letter("a", "1"));
+    const { body } = await fixture.ask("GET", `/${id}`);
     expect(body).toMatchObject({
       id,
       headers: { "content-type": "application/cloudevents+json" },
@@ -111,16 +114,16 @@ describe("GET /dead-letters/:id", () => {
     });
   });
 
-  test("shows what is no text, and what is not there, as what it is", async () => {
+  test("shows bytes that are not UTF-8, and an absent value", async () => {
     const headers = {};
-    await bench.service.broker.publish([
+    await fixture.broker.publish([
       { topic: letters.name, key: "g", value: new Uint8Array([0xff, 0]), headers },
       { topic: letters.name, key: "n", value: null, headers },
     ]);
-    await eventually(() => bench.service.kit.deadLetters.count() === 2);
+    await eventually(() => fixture.running.messaging.deadLetters.count() === 2);
     const shown = await Promise.all(
-      (await bench.ask("GET", "")).body.map(
-        async ({ id }: { id: number }) => (await bench.ask("GET", `/${id}`)).body,
+      (await fixture.ask("GET", "")).body.map(
+        async ({ id }: { id: number }) => (await fixture.ask("GET", `/${id}`)).body,
       ),
     );
     expect(shown.find(({ key: name }) => name === "g")).toMatchObject({
@@ -130,16 +133,16 @@ describe("GET /dead-letters/:id", () => {
     expect(shown.find(({ key: name }) => name === "n").raw).toBeNull();
   });
 
-  test("says when there is none", async () => {
-    expect(await bench.ask("GET", "/999")).toMatchObject({
+  test("is 404 when there is none", async () => {
+    expect(await fixture.ask("GET", "/999")).toMatchObject({
       status: 404,
       body: { type: "urn:problem-type:dead-letter-not-found", detail: "There is no dead letter 999." },
     });
   });
 });
 
-test("the OpenAPI document describes every route, its bodies, answers and the need for a token", async () => {
-  const document = await (await fetch(new URL("/openapi/json", bench.url))).json();
+test("the OpenAPI document describes every route with its body, response and authentication", async () => {
+  const document = await (await fetch(new URL("/openapi/json", fixture.url))).json();
   const routes = ["", "/{id}", "/{id}/message", "/{id}/replay", "/replay"].map(
     (path) => `/dead-letters${path}`,
   );

@@ -1,39 +1,39 @@
 import {
   closed,
   type DeadLetterAdmin,
+  type DeadLetterDetails,
   type DeadLetterFilter,
   DeadLetterRefusal,
+  type DeadLetterSummary,
   deadLetterReasons,
   MAX_BULK,
+  type RecordedAction,
+  type ReplayResult,
 } from "@distributed-messaging/messaging";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { durationToMs } from "../duration.ts";
+import { durationToMs } from "../config.ts";
 import { ServiceError } from "../errors.ts";
-import { DurationText, IntegerParam } from "../http/params.ts";
-import { storing } from "../http/write.ts";
+import { DurationText, IntegerParam } from "../http/input.ts";
 import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
-import * as views from "./dead-letter-views.ts";
 
-/** Letters on one page. */
-const MAX_PAGE = 500;
 const PAGE = 50;
+const MAX_PAGE = 500;
 
-// Elysia types paths and queries by what is sent, a text; IntegerParam has made it a number by then.
+// Elysia types paths and queries as sent, as text; IntegerParam converts them to numbers.
 const Id = Type.Unsafe<number>(IntegerParam({ minimum: 1, maximum: 999_999_999_999_999 }));
 const After = Type.Unsafe<number>(IntegerParam({ minimum: 0, maximum: 999_999_999_999_999 }));
 const Limit = Type.Unsafe<number>(IntegerParam({ minimum: 1, maximum: MAX_PAGE }));
-const Text = Type.String({ minLength: 1, maxLength: 1_000 });
+const Condition = Type.String({ minLength: 1, maxLength: 1_000 });
+const Reason = Type.Unsafe<(typeof deadLetterReasons)[number]>(
+  Type.Union(deadLetterReasons.map((reason) => Type.Literal(reason))),
+);
 
 const conditions = {
-  topic: Type.Optional(Text),
-  key: Type.Optional(Text),
-  reason: Type.Optional(
-    Type.Unsafe<(typeof deadLetterReasons)[number]>(
-      Type.Union(deadLetterReasons.map((reason) => Type.Literal(reason))),
-    ),
-  ),
-  error: Type.Optional(Text),
+  topic: Type.Optional(Condition),
+  key: Type.Optional(Condition),
+  reason: Type.Optional(Reason),
+  error: Type.Optional(Condition),
   olderThan: Type.Optional(DurationText),
 };
 const Query = Type.Object(
@@ -59,85 +59,83 @@ const Bulk = Type.Object(
   },
   closed,
 );
-// Optional, so that no body means a replay; `{}`, which Elysia lets pass any optional schema, means the same.
+// Without a body, it is a replay. `{}`, which Elysia accepts for any optional schema, is the same.
 const One = Type.Optional(Type.Object({ dryRun }, closed));
 const Discard = Type.Object({ reason: Type.String({ minLength: 1, maxLength: 300 }) }, closed);
 const AnyMessage = Type.Object({}, { additionalProperties: true });
 const byId = { params: Type.Object({ id: Id }) };
 
 /**
- * What an admin does with a service's dead letters: list, look, mend, replay, discard. Everything that changes
- * something is written down with who did it. All of it asks for an admin's token.
+ * The administration of a service's dead letters: list, show, edit, replay, discard. Every request needs an admin's
+ * token, and every change is recorded with the admin who made it.
  */
-export function deadLetterRoutes(desk: DeadLetterAdmin, verifier: TokenVerifier) {
+export function deadLetterRoutes(admin: DeadLetterAdmin, verifier: TokenVerifier) {
   return new Elysia({ prefix: "/dead-letters" })
     .derive(async ({ request }) => {
       const identity = await authenticate(request, verifier);
       requireAdmin(identity);
       return { actor: identity.customerId };
     })
-    .get("", ({ query }) => desk.summaries(filterOf(query, PAGE)).map(views.shownSummary), {
+    .get("", ({ query }) => admin.summaries(filterOf(query, PAGE)).map(shownSummary), {
       query: Query,
-      detail: described("Dead letters, oldest first", 200, Type.Array(views.SummarySchema)),
+      detail: described("Dead letters, oldest first", 200, Type.Array(SummarySchema)),
     })
-    .get("/:id", ({ params: { id } }) => views.shownDetails(known(() => desk.show(id))), {
+    .get("/:id", ({ params: { id } }) => shownDetails(admin.show(id)), {
       ...byId,
-      detail: described("All that is known of a dead letter", 200, views.DetailsSchema),
+      detail: described("A dead letter with all its details", 200, DetailsSchema),
     })
     .put(
       "/:id/message",
       async ({ params: { id }, body, actor }) => {
-        await refusing(desk.edit(id, Buffer.from(JSON.stringify(body)), actor));
-        return views.shownDetails(known(() => desk.show(id)));
+        await admin.edit(id, Buffer.from(JSON.stringify(body)), actor);
+        return shownDetails(admin.show(id));
       },
       {
         ...byId,
         body: AnyMessage,
-        detail: described("Put a mended message in the place of the one that came", 200, views.DetailsSchema),
+        detail: described("Replaces the message that a replay handles", 200, DetailsSchema),
       },
     )
     .post(
       "/:id/replay",
-      ({ params: { id }, body, actor }) => replayOne(desk, id, actor, body?.dryRun ?? false),
-      { ...byId, body: One, detail: described("Handle it again", 200, views.ResultSchema) },
+      ({ params: { id }, body, actor }) => replayOne(admin, id, actor, body?.dryRun ?? false),
+      { ...byId, body: One, detail: described("Handles the message again", 200, ResultSchema) },
     )
-    .post("/replay", ({ body, actor }) => replayMany(desk, body, actor), {
+    .post("/replay", ({ body, actor }) => replayMany(admin, body, actor), {
       body: Bulk,
-      detail: described("Handle many again: those named, or the oldest that match", 200, BulkSchema),
+      detail: described("Handles many again: those with the ids, or the oldest that match", 200, BulkSchema),
     })
     .delete(
       "/:id",
       async ({ params: { id }, body: { reason }, actor, set }) => {
-        await refusing(desk.discard(id, reason, actor));
+        await admin.discard(id, reason, actor);
         set.status = 204;
       },
-      { ...byId, body: Discard, detail: described("Throw it away; those behind it go on", 204) },
+      {
+        ...byId,
+        body: Discard,
+        detail: described("Discards it; the messages blocked by it are handled", 204),
+      },
     );
 }
 
-const BulkSchema = Type.Object({
-  results: Type.Array(views.ResultSchema),
-  left: Type.Integer({ description: "Letters that match and were not tried" }),
-});
-
-async function replayOne(desk: DeadLetterAdmin, id: number, actor: string, isDryRun: boolean) {
-  const [result] = await refusing(desk.replay([id], actor, isDryRun));
-  if (result === undefined) throw new TypeError("one letter has one result");
-  if (result.refusal !== undefined) {
-    throw refusalOf(new DeadLetterRefusal(result.refusal, result.detail ?? result.refusal));
-  }
-  return views.shownResult(result);
+async function replayOne(admin: DeadLetterAdmin, id: number, actor: string, isDryRun: boolean) {
+  const [result] = await admin.replay([id], actor, isDryRun);
+  if (result === undefined) throw new TypeError("the replay of one dead letter has one result");
+  const { refusal, detail } = result;
+  if (refusal !== undefined) throw new DeadLetterRefusal(refusal, detail ?? refusal);
+  return shownResult(result);
 }
 
-async function replayMany(desk: DeadLetterAdmin, body: Static<typeof Bulk>, actor: string) {
+async function replayMany(admin: DeadLetterAdmin, body: Static<typeof Bulk>, actor: string) {
   const { ids, filter } = body;
   if ((ids === undefined) === (filter === undefined)) {
     throw new ServiceError("invalid", "invalid-input", "Give either ids or a filter.");
   }
   const chosen =
-    filter === undefined ? { ids: ids ?? [], left: 0 } : desk.candidates(filterOf(filter, MAX_BULK));
-  const results = await refusing(desk.replay(chosen.ids, actor, body.dryRun ?? false));
-  return { results: results.map(views.shownResult), left: chosen.left };
+    filter === undefined ? { ids: ids ?? [], left: 0 } : admin.candidates(filterOf(filter, MAX_BULK));
+  const results = await admin.replay(chosen.ids, actor, body.dryRun ?? false);
+  return { results: results.map(shownResult), left: chosen.left };
 }
 
 function filterOf(
@@ -148,39 +146,103 @@ function filterOf(
   return { ...rest, ...(olderThanMs === undefined ? {} : { olderThanMs }), limit: limit ?? defaultLimit };
 }
 
-/** Turns the desk's refusals into those that HTTP knows. */
-function known<T>(ask: () => T): T {
+export type ShownDeadLetter = ReturnType<typeof shownSummary>;
+export type ShownDeadLetterDetails = ReturnType<typeof shownDetails>;
+export type ShownReplayResult = ReturnType<typeof shownResult>;
+
+function shownSummary({ parkedAt, ...letter }: DeadLetterSummary) {
+  return { ...letter, parkedAt: timeOf(parkedAt) };
+}
+
+function shownDetails(letter: DeadLetterDetails) {
+  const { value, edited, parkedAt, stack, actions, parkedOfKey, ...rest } = letter;
+  return {
+    ...rest,
+    stack: stack ?? null,
+    parkedAt: timeOf(parkedAt),
+    raw: shownBytes(value),
+    edited: shownBytes(edited),
+    lineLength: parkedOfKey,
+    actions: actions.map(({ at, ...action }: RecordedAction) => ({ ...action, at: timeOf(at) })),
+  };
+}
+
+function shownResult({ id, outcome, detail }: ReplayResult) {
+  return { id, outcome, ...(detail === undefined ? {} : { detail }) };
+}
+
+function shownBytes(bytes: Uint8Array | null) {
+  if (bytes === null) return null;
+  return { bytes: bytes.byteLength, text: textOf(bytes), base64: Buffer.from(bytes).toString("base64") };
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+function textOf(bytes: Uint8Array): string | null {
   try {
-    return ask();
-  } catch (error) {
-    throw error instanceof DeadLetterRefusal ? refusalOf(error) : error;
+    return utf8.decode(bytes);
+  } catch {
+    return null;
   }
 }
 
-async function refusing<T>(asked: Promise<T>): Promise<T> {
-  try {
-    return await storing(asked);
-  } catch (error) {
-    throw error instanceof DeadLetterRefusal ? refusalOf(error) : error;
-  }
-}
+/** RFC 3339. */
+const timeOf = (ms: number) => new Date(ms).toISOString();
 
-function refusalOf({ code, message }: DeadLetterRefusal): ServiceError {
-  const detail = `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
-  switch (code) {
-    case "not-found":
-      return new ServiceError("not-found", "dead-letter-not-found", detail);
-    case "edit-invalid":
-      return new ServiceError("invalid", "edit-invalid", detail);
-    case "blocked":
-    case "replayed-too-often":
-      return new ServiceError("conflict", code, detail);
-    default:
-      return code satisfies never;
-  }
-}
+// The same as schemas, for the OpenAPI document. As response schemas, Elysia would check and trim every answer.
 
-/** For the OpenAPI document. Not as a response schema of the route: Elysia would check and trim every answer. */
+const Text = Type.String();
+const Integer = Type.Integer();
+const Time = Type.String({ format: "date-time" });
+const Bytes = Type.Object({
+  bytes: Integer,
+  text: Type.Union([Text, Type.Null()], { description: "null when the bytes are not UTF-8" }),
+  base64: Type.String({ contentEncoding: "base64" }),
+});
+const common = {
+  id: Integer,
+  topic: Text,
+  partition: Integer,
+  offset: Integer,
+  key: Type.Union([Text, Type.Null()]),
+  reason: Reason,
+  error: Text,
+  attempts: Integer,
+  replays: Integer,
+  parkedAt: Time,
+};
+
+const SummarySchema = Type.Object({ ...common, edited: Type.Boolean(), bytes: Integer });
+
+const DetailsSchema = Type.Object({
+  ...common,
+  headers: Type.Record(Text, Text),
+  stack: Type.Union([Text, Type.Null()]),
+  raw: Type.Union([Bytes, Type.Null()], { description: "The value as received" }),
+  edited: Type.Union([Bytes, Type.Null()], { description: "The value that an admin replaced it with" }),
+  decoded: Type.Union([
+    Type.Object({ message: Type.Object({}, { description: "A CloudEvent" }) }),
+    Type.Object({ problem: Text }),
+  ]),
+  lineLength: Type.Integer({ description: "Dead letters of its topic and key, itself included" }),
+  actions: Type.Array(Type.Object({ action: Text, actor: Text, detail: Text, at: Time })),
+});
+
+const ResultSchema = Type.Object({
+  id: Integer,
+  outcome: Type.Union(
+    ["handled", "duplicate", "skipped", "failed", "refused", "would-replay"].map((outcome) =>
+      Type.Literal(outcome),
+    ),
+  ),
+  detail: Type.Optional(Text),
+});
+
+const BulkSchema = Type.Object({
+  results: Type.Array(ResultSchema),
+  left: Type.Integer({ description: "Dead letters that match and were not tried" }),
+});
+
 function described(summary: string, status: number, schema?: TSchema) {
   const content = schema === undefined ? {} : { content: { "application/json": { schema } } };
   return {

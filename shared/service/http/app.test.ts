@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { StorageError } from "@distributed-messaging/messaging";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { ServiceError } from "../errors.ts";
-import { askOnce, serveForTest } from "../testing.ts";
-import { type createHttpApp, HttpProblem, IntegerParam } from "./app.ts";
+import { askOnce, serveForTest } from "../testing/http.ts";
+import { causeOf, type createHttpApp, HttpProblem, IntegerParam } from "./app.ts";
 
 const closed = { additionalProperties: false } as const;
 const Order = Type.Object({ items: Type.Array(Type.String()) }, closed);
@@ -18,13 +19,17 @@ function routes(app: ReturnType<typeof createHttpApp>) {
   app.get("/broken", () => {
     throw new Error("SELECT * FROM secrets failed in /srv/app/store.ts");
   });
-  app.get("/broken-text", () => Promise.reject("just a text"));
+  app.get("/broken-text", () => Promise.reject("a string"));
   app.get("/broken-answer", () => JSON.parse('{"password":"hunter2"}'), {
     response: Type.Object({ n: Type.Number() }),
   });
   app.get("/busy", () => {
-    throw new ServiceError("unavailable", "outbox-full", "Too much waits to be sent.", { retryAfterS: 1.2 });
+    throw new ServiceError("unavailable", "outbox-full", "Too many messages are in the outbox.", {
+      retryAfterS: 1.2,
+    });
   });
+  app.get("/full", () => Promise.reject(new StorageError("SQLITE_FULL: database or disk is full")));
+  app.get("/cause", ({ request }) => causeOf(request));
   app.get("/taken", () => {
     throw new ServiceError("conflict", "order-final", "It is final.", {
       errors: [{ path: "/id", message: "final" }],
@@ -33,7 +38,7 @@ function routes(app: ReturnType<typeof createHttpApp>) {
   app.get("/gone", () => {
     throw new HttpProblem(410, "gone-for-good", "It was here.", { "x-since": "2025" });
   });
-  // A service keeps its routes in plugins of their own: the rules must reach them.
+  // A service adds its routes as plugins; the rules must apply to them.
   app.use(
     new Elysia().get("/plugin-broken", () => {
       throw new Error("inside a plugin");
@@ -43,8 +48,8 @@ function routes(app: ReturnType<typeof createHttpApp>) {
 
 const ask = (path: string, init?: RequestInit) => askOnce(routes, path, init);
 
-describe("an address", () => {
-  test("that nothing is at is 404", async () => {
+describe("a path", () => {
+  test("without a route is 404", async () => {
     for (const path of [
       "/nowhere",
       "/orders//",
@@ -57,7 +62,7 @@ describe("an address", () => {
     }
   });
 
-  test("with another method is 405 and says which it takes", async () => {
+  test("with another method is 405 and lists the allowed ones", async () => {
     const answer = await ask("/orders", { method: "DELETE" });
     expect(answer.body).toMatchObject({ status: 405, type: "urn:problem-type:method-not-allowed" });
     expect(answer.headers.get("allow")).toBe("GET, HEAD, POST");
@@ -81,11 +86,11 @@ describe("an address", () => {
     expect((await ask(`/orders/${id}`)).body).toMatchObject({ status: 422, errors: [{ path: "/orderId" }] });
   });
 
-  test("may write its characters as percent signs", async () => {
+  test("may be percent-encoded", async () => {
     expect((await ask("/orders/ORDER%5F001")).body).toEqual({ orderId: "ORDER_001" });
   });
 
-  test("has its numbers read and their range kept", async () => {
+  test("has its integers parsed, and refused out of range", async () => {
     expect((await ask("/orders")).body).toEqual({ limit: 20 });
     expect((await ask("/orders?limit=5")).body).toEqual({ limit: 5 });
     for (const limit of ["0", "101", "abc", "", "1.5", "1e1", "-1", "%zz", "9".repeat(400), "NaN", "+5"]) {
@@ -98,16 +103,16 @@ describe("an address", () => {
     expect((await ask("/orders?__proto__=1")).status).toBe(422);
   });
 
-  test("is answered to HEAD as to GET, without a body", async () => {
+  test("answers HEAD as GET, without a body", async () => {
     const head = await ask("/orders/a", { method: "HEAD" });
     expect(head).toMatchObject({ status: 200, type: "application/json;charset=utf-8" });
     expect((await ask("/nowhere", { method: "HEAD" })).status).toBe(404);
   });
 });
 
-describe("a failure", () => {
+describe("an error", () => {
   test.each(["/broken", "/broken-text", "/plugin-broken", "/broken-answer"])(
-    "of ours at %s shows an id, and the log has the rest under it",
+    "of the service at %s is 500 with a request id, and logged under it",
     async (path) => {
       const { body, status, lines } = await ask(path);
       expect(status).toBe(500);
@@ -124,13 +129,24 @@ describe("a failure", () => {
     },
   );
 
-  test("that a service means is told as it says", async () => {
+  test("of the disk is 503 without its text", async () => {
+    const full = await ask("/full");
+    expect(full.body).toEqual({
+      type: "urn:problem-type:storage-unavailable",
+      title: "Storage unavailable",
+      status: 503,
+      detail: "Nothing can be stored right now.",
+    });
+    expect(full.headers.get("retry-after")).toBe("5");
+  });
+
+  test("that refuses a request is sent as it is", async () => {
     const busy = await ask("/busy");
     expect(busy.body).toEqual({
       type: "urn:problem-type:outbox-full",
       title: "Outbox full",
       status: 503,
-      detail: "Too much waits to be sent.",
+      detail: "Too many messages are in the outbox.",
     });
     expect(busy.headers.get("retry-after")).toBe("2");
     expect((await ask("/taken")).body).toMatchObject({
@@ -143,8 +159,8 @@ describe("a failure", () => {
   });
 });
 
-describe("every answer", () => {
-  test("keeps browsers from guessing, framing and storing, and tells its trace", async () => {
+describe("every response", () => {
+  test("has the security headers, and its trace", async () => {
     for (const path of ["/orders", "/nowhere", "/broken"]) {
       const { headers } = await ask(path);
       expect(headers.get("x-content-type-options")).toBe("nosniff");
@@ -156,7 +172,7 @@ describe("every answer", () => {
     }
   });
 
-  test("leaves a route its own headers", async () => {
+  test("keeps the headers that its route sets", async () => {
     await using server = await serveForTest((app) => {
       app.get("/page", ({ set }) => {
         set.headers["cache-control"] = "max-age=60";
@@ -170,13 +186,39 @@ describe("every answer", () => {
     expect(headers.get("content-security-policy")).toBe("x");
   });
 
-  test("is logged at debug, without what may be secret", async () => {
+  test("is logged at debug, without token or query", async () => {
     const { lines } = await ask("/orders?limit=3&token=hunter2", {
       headers: { authorization: "Bearer hunter2" },
     });
     const entry = lines.map((line) => JSON.parse(line)).find(({ msg }) => msg === "request");
     expect(entry).toMatchObject({ level: "debug", method: "GET", route: "/orders", status: 422 });
     expect(lines.join("")).not.toContain("hunter2");
+  });
+});
+
+describe("the cause of what a request emits", () => {
+  const caller = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331" };
+
+  test("is the trace of its caller, in the span of the request", async () => {
+    const headers = { traceparent: `00-${caller.traceId}-${caller.spanId}-01` };
+    const { body, headers: answered } = await ask("/cause", { headers });
+    expect(body).toEqual({
+      correlationId: caller.traceId,
+      causationId: caller.traceId,
+      traceparent: answered.get("traceparent"),
+    });
+    expect(answered.get("traceparent")).not.toContain(caller.spanId);
+  });
+
+  test("is a new trace without one", async () => {
+    const { body, headers } = await ask("/cause");
+    expect(body).toMatchObject({ traceparent: headers.get("traceparent") });
+    expect(body).not.toMatchObject({ correlationId: caller.traceId });
+  });
+
+  test("is the same however often it is asked for", () => {
+    const request = new Request("http://h");
+    expect(causeOf(request)).toEqual(causeOf(request));
   });
 });
 

@@ -1,22 +1,19 @@
 import { errorText } from "@distributed-messaging/messaging";
-import { Elysia, ValidationError } from "elysia";
+import { type AnyElysia, Elysia, ValidationError } from "elysia";
 import { ServiceError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { type Metrics, metricsRoute } from "../telemetry/metrics.ts";
-import type { Tracer } from "../telemetry/span-export.ts";
+import type { Tracer } from "../telemetry/spans.ts";
 import { exchangeOf, serveExchange } from "./exchange.ts";
 import { type HealthCheck, healthRoutes } from "./health.ts";
-import { readJson } from "./json-body.ts";
+import { readJson } from "./input.ts";
 import { openApiRoute } from "./openapi.ts";
-import { explain, explainFault, HttpProblem, type ProblemAnswer, problemResponse } from "./problem.ts";
-import { allowedMethods } from "./routes.ts";
-import { invalidAnswer, invalidInput } from "./validation.ts";
+import { faultResponse, HttpProblem, invalidResponse, refusalOf, refusalResponse } from "./problem.ts";
 
-export { MAX_BODY_BYTES } from "./json-body.ts";
-export { IntegerParam } from "./params.ts";
-export { HttpProblem, type Problem } from "./problem.ts";
+export { causeOf } from "./exchange.ts";
+export { IntegerParam } from "./input.ts";
+export { HttpProblem } from "./problem.ts";
 export { type Listening, listen } from "./server.ts";
-export { write } from "./write.ts";
 
 export interface HttpAppOptions {
   /** The service's name, `order`. */
@@ -27,31 +24,31 @@ export interface HttpAppOptions {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly tracer?: Tracer;
-  /** What readiness looks at. */
+  /** What `/readiness` checks. */
   readonly checks?: readonly HealthCheck[];
 }
 
 /**
- * An Elysia app to which a service adds its routes, and which answers by itself:
+ * An Elysia app to which a service adds its routes. It serves by itself:
  *
  * - `/liveness`, `/readiness`, `/metrics`, `/openapi/json`;
- * - every refusal as problem+json (RFC 9457): 400 what cannot be read, 404 and 405 (with Allow), 413 above
- *   MAX_BODY_BYTES, 415 what is not JSON, 422 what breaks its schema, each bad field named;
- * - a fault of ours as 500 with a request id and nothing else; the log has the rest under that id.
+ * - every refusal as problem+json (RFC 9457): 400 for malformed input, 404 and 405 (with Allow), 413 above
+ *   MAX_BODY_BYTES, 415 for a body that is not JSON, 422 with each field that breaks the schema;
+ * - every other error as 500 with a request id and nothing else; the log has the error under that id.
  *
- * Routes throw `ServiceError`. Two things are left to a route's schemas: they must be closed
- * (`additionalProperties: false`) to refuse unknown fields, and a body must not be `Type.Optional`, because
- * Elysia lets `{}` pass any optional schema.
+ * Routes throw `ServiceError`; the errors of the messaging kit need no conversion. Two things are left to the schemas
+ * of a route: they must be closed (`additionalProperties: false`) to refuse unknown fields, and the schema of a
+ * required body must not be `Type.Optional`, because Elysia accepts `{}` for any optional schema.
  */
 export function createHttpApp(options: HttpAppOptions): Elysia {
   const app = new Elysia({
-    // "Normalising" would drop unknown fields instead of refusing them, and by the first branch of a union.
+    // Normalisation drops unknown fields instead of refusing them, and decides by the first branch of a union.
     normalize: false,
-    // Elysia skips the first 11 characters to find the path, and a Host header may be shorter than that.
+    // Elysia skips the first 11 characters of a URL to find the path, but a Host header may be shorter than that.
     handler: { standardHostname: false },
   });
   app.wrap((fetch, request) => {
-    // Elysia types what it hands in as a function that makes functions; it is the fetch of this app.
+    // Elysia declares this argument as a function that makes functions; it is the fetch of this app.
     const inner = fetch as unknown as (request: Request) => Promise<Response | undefined>;
     return () => serveExchange(request, inner, options);
   });
@@ -59,12 +56,17 @@ export function createHttpApp(options: HttpAppOptions): Elysia {
     exchangeOf(request).route = route;
     return request.method === "GET" ? null : readJson(request);
   });
-  // Again, for the routes that have no body to parse.
+  // A route without a body is not parsed.
   app.onTransform(({ request, route }) => {
     exchangeOf(request).route = route;
   });
   app.onError(({ request, error, code, path }) => {
-    return problemResponse(answerTo({ request, error, code, path }, app, options));
+    const refusal = code === "NOT_FOUND" ? noRoute(request, path, app) : refusalOf(causeIn(error, code));
+    if (refusal !== undefined) return refusalResponse(refusal);
+    const fault = error instanceof ValidationError ? invalidResponse(error) : error;
+    const { requestId, route } = exchangeOf(request);
+    options.log.error({ err: fault, requestId, method: request.method, route }, errorText(fault));
+    return faultResponse(requestId);
   });
   app.use(healthRoutes(options.app, options.checks ?? []));
   app.use(metricsRoute(options.metrics));
@@ -72,41 +74,15 @@ export function createHttpApp(options: HttpAppOptions): Elysia {
   return app;
 }
 
-interface Failure {
-  readonly request: Request;
-  readonly error: unknown;
-  readonly code: unknown;
-  readonly path: string;
+/** Elysia wraps an error of the parser in one of its own. */
+function causeIn(error: unknown, code: unknown): unknown {
+  if (code !== "PARSE") return error;
+  const cause = error instanceof Error ? error.cause : undefined;
+  if (cause instanceof ServiceError) return cause;
+  return new ServiceError("malformed", "malformed-body", "The body could not be read.");
 }
 
-function answerTo(failure: Failure, app: Elysia, { log }: HttpAppOptions): ProblemAnswer {
-  const refusal = refusalOf(failure, app);
-  if (refusal !== undefined) return explain(refusal);
-  const error = failure.error instanceof ValidationError ? invalidAnswer(failure.error) : failure.error;
-  const { requestId, route } = exchangeOf(failure.request);
-  log.error({ err: error, requestId, method: failure.request.method, route }, errorText(error));
-  return explainFault(requestId);
-}
-
-/** The refusal that an error means; undefined when it is a fault of ours. */
-function refusalOf(
-  { request, error, code, path }: Failure,
-  app: Elysia,
-): ServiceError | HttpProblem | undefined {
-  if (error instanceof ServiceError || error instanceof HttpProblem) return error;
-  // A response that breaks its schema is a fault of ours, whatever it is called.
-  if (error instanceof ValidationError) return error.type === "response" ? undefined : invalidInput(error);
-  if (code === "PARSE") {
-    // Elysia wraps whatever the parser throws.
-    const cause = error instanceof Error ? error.cause : undefined;
-    if (cause instanceof ServiceError) return cause;
-    return new ServiceError("malformed", "malformed-body", "The body could not be read.");
-  }
-  if (code === "NOT_FOUND") return nothingAt(request, path, app);
-  return undefined;
-}
-
-function nothingAt(request: Request, path: string, app: Elysia): HttpProblem {
+function noRoute(request: Request, path: string, app: AnyElysia): HttpProblem {
   const allowed = allowedMethods(app.routes, path);
   if (allowed.length === 0) return new HttpProblem(404, "not-found", "There is nothing at this path.");
   if (allowed.includes(request.method)) {
@@ -117,4 +93,38 @@ function nothingAt(request: Request, path: string, app: Elysia): HttpProblem {
   return new HttpProblem(405, "method-not-allowed", `This path takes ${allow}, not ${request.method}.`, {
     allow,
   });
+}
+
+/** The methods that a path supports (RFC 9110 §15.5.6); none when no route has this path. */
+function allowedMethods(
+  routes: readonly { readonly method: string; readonly path: string }[],
+  path: string,
+): string[] {
+  const methods = new Set<string>();
+  for (const route of routes) {
+    if (!matches(route.path, path)) continue;
+    // A WebSocket is opened with GET. HEAD is supported wherever GET is.
+    const method = route.method === "WS" ? "GET" : route.method;
+    methods.add(method);
+    if (method === "GET") methods.add("HEAD");
+  }
+  return [...methods].sort();
+}
+
+function matches(pattern: string, path: string): boolean {
+  const wanted = segments(pattern);
+  const given = segments(path);
+  for (const [index, segment] of wanted.entries()) {
+    if (segment === "*") return true;
+    const value = given[index];
+    if (segment.startsWith(":")) {
+      if (!value && !segment.endsWith("?")) return false;
+    } else if (segment !== value) return false;
+  }
+  return given.length <= wanted.length;
+}
+
+/** The router ignores one trailing slash, but no other empty segment. */
+function segments(path: string): string[] {
+  return path.replace(/^\//, "").replace(/\/$/, "").split("/");
 }

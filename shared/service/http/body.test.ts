@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { askOnce, rawRequest, serveForTest } from "../testing.ts";
+import { askOnce, rawRequest, serveForTest } from "../testing/http.ts";
 import type { createHttpApp } from "./app.ts";
 
 const closed = { additionalProperties: false } as const;
@@ -11,7 +11,7 @@ const Order = Type.Object({ items: Type.Array(Line, { minItems: 1 }) }, closed);
 function routes(app: ReturnType<typeof createHttpApp>) {
   app.post("/orders", ({ body }) => body, { body: Order });
   app.post("/orders/:orderId/cancel", () => ({ cancelled: true }));
-  // A service keeps its routes in plugins of their own: the rules must reach them.
+  // A service adds its routes as plugins; the rules must apply to them.
   app.use(new Elysia().post("/plugin", ({ body }) => body, { body: Line }));
 }
 
@@ -33,7 +33,7 @@ function streamOf(text: string, chunk = 1000): ReadableStream<Uint8Array> {
 }
 
 describe("a body", () => {
-  test("that fits its schema is taken, declared in any case, whole or in chunks", async () => {
+  test("that matches its schema is accepted, with a media type in any case, whole or in chunks", async () => {
     expect(await post("/orders", good)).toMatchObject({ status: 200, body: JSON.parse(good) });
     expect((await post("/orders", good, { "content-type": "Application/JSON; Charset=UTF-8" })).status).toBe(
       200,
@@ -41,7 +41,7 @@ describe("a body", () => {
     expect((await post("/orders", streamOf(good, 7))).status).toBe(200);
   });
 
-  test("that breaks its schema is answered with each bad field", async () => {
+  test("that breaks its schema is refused with each invalid field", async () => {
     const body = { items: [{ productId: 1, quantity: 0, extra: 1 }, {}], "a/b~c": 1 };
     const answer = await post("/orders", JSON.stringify(body));
     expect(answer).toMatchObject({
@@ -64,32 +64,35 @@ describe("a body", () => {
     expect(answer.body).toMatchObject({ status: 422, errors: [{ path: "/extra" }] });
   });
 
-  test.each(["null", "1", '"x"', "[]", "true"])("that is %s and no object is invalid", async (body) => {
-    expect((await post("/orders", body)).body).toMatchObject({ status: 422, errors: [{ path: "" }] });
-  });
+  test.each(["null", "1", '"x"', "[]", "true"])(
+    "that is %s is invalid: it is not an object",
+    async (body) => {
+      expect((await post("/orders", body)).body).toMatchObject({ status: 422, errors: [{ path: "" }] });
+    },
+  );
 
   test.each([
     ["an open brace", "{"],
     ["single quotes", "{'items': 1}"],
-    ["something behind it", `${good} x`],
+    ["trailing characters", `${good} x`],
     ["a lone surrogate's bytes", new Uint8Array([0x7b, 0x22, 0xed, 0xa0, 0x80, 0x22, 0x3a, 0x31, 0x7d])],
-    ["bytes that are no UTF-8", new Uint8Array([0x22, 0xff, 0x22])],
+    ["bytes that are not UTF-8", new Uint8Array([0x22, 0xff, 0x22])],
     ["a NUL", new Uint8Array([0])],
     ["brackets that never close", "[".repeat(60_000)],
-    ["brackets that do, too deep", "[".repeat(30_000) + "]".repeat(30_000)],
-    ["objects that are too deep", `${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`],
+    ["brackets nested too deeply", "[".repeat(30_000) + "]".repeat(30_000)],
+    ["objects nested too deeply", `${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`],
   ])("with %s is malformed", async (_what, body) => {
     const answer = await post("/orders", body);
     expect(answer.body).toMatchObject({ status: 400, type: "urn:problem-type:malformed-body" });
     expect(answer.lines).not.toContainEqual(expect.stringContaining('"level":"error"'));
   });
 
-  test("with brackets inside its strings is not too deep", async () => {
+  test("with brackets inside its strings is not nested", async () => {
     const body = JSON.stringify({ items: [{ productId: `\\"${"[".repeat(500)}`, quantity: 1 }] });
     expect((await post("/orders", body)).status).toBe(200);
   });
 
-  test("cannot reach a prototype, and the last of two equal keys counts", async () => {
+  test("cannot change a prototype, and the last of two equal keys counts", async () => {
     const proto = await post(
       "/orders",
       '{"__proto__":{"admin":true},"items":[{"productId":"P","quantity":1}]}',
@@ -101,7 +104,7 @@ describe("a body", () => {
     expect((await post("/orders", `{"items":[],${good.slice(1)}`)).status).toBe(200);
   });
 
-  test("that is absent is invalid where one is needed and fine where none is", async () => {
+  test("is required where the route has a schema for it", async () => {
     expect((await ask("/orders", { method: "POST" })).body).toMatchObject({
       status: 422,
       errors: [{ path: "" }],
@@ -111,12 +114,12 @@ describe("a body", () => {
   });
 
   test.each([
-    ["nothing", {}],
+    ["no media type", {}],
     ["text", { "content-type": "text/plain" }],
     ["a form", { "content-type": "application/x-www-form-urlencoded" }],
     ["another charset", { "content-type": "application/json; charset=utf-16" }],
-    ["something like JSON", { "content-type": "application/jsonx" }],
-    ["rubbish", { "content-type": ";;;" }],
+    ["a similar media type", { "content-type": "application/jsonx" }],
+    ["an invalid media type", { "content-type": ";;;" }],
     ["a compression", { "content-type": "application/json", "content-encoding": "gzip" }],
   ])("declared as %s is unsupported", async (_what, headers: Record<string, string>) => {
     expect((await post("/orders", new TextEncoder().encode(good), headers)).body).toMatchObject({
@@ -127,7 +130,7 @@ describe("a body", () => {
 
   const padded = (bytes: number) => good.replace("{", `{${" ".repeat(bytes - good.length)}`);
 
-  test("may have 64 KiB and not a byte more, declared or not", async () => {
+  test("may have 64 KiB and no more, declared or chunked", async () => {
     const tooLarge = { status: 413, type: "application/problem+json" };
     expect((await post("/orders", padded(64 * 1024))).status).toBe(200);
     expect(await post("/orders", padded(64 * 1024 + 1))).toMatchObject(tooLarge);
@@ -136,11 +139,11 @@ describe("a body", () => {
     expect(await post("/nowhere", padded(64 * 1024 + 1))).toMatchObject(tooLarge);
   });
 
-  test("that claims to be huge is refused before it is sent", async () => {
+  test("that is too long is refused before all of it is sent", async () => {
     await using server = await serveForTest(routes);
     const head = "POST /orders HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n";
-    const claim = `${head}Content-Length: 9999999999\r\n\r\n{`;
-    expect(await rawRequest(server.listening.port, claim, "}")).toStartWith("HTTP/1.1 413 ");
+    const declared = `${head}Content-Length: 9999999999\r\n\r\n{`;
+    expect(await rawRequest(server.listening.port, declared, "}")).toStartWith("HTTP/1.1 413 ");
     const endless = `${head}Transfer-Encoding: chunked\r\n\r\n${"1000\r\n".concat("x".repeat(4096), "\r\n").repeat(40)}`;
     expect(await rawRequest(server.listening.port, endless, "}")).toStartWith("HTTP/1.1 413 ");
   });

@@ -1,21 +1,28 @@
-import { errorText } from "@distributed-messaging/messaging";
+import { type Cause, errorText } from "@distributed-messaging/messaging";
 import { ServiceError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import type { Tracer } from "../telemetry/span-export.ts";
-import { childOf, formatTraceparent, parseTraceparent, setTraceOf, traceOf } from "../telemetry/tracing.ts";
-import { refuseDeclaredLength } from "./json-body.ts";
-import { explain, explainFault, problemResponse } from "./problem.ts";
+import type { Tracer } from "../telemetry/spans.ts";
+import {
+  childOf,
+  formatTraceparent,
+  parseTraceparent,
+  type TraceContext,
+} from "../telemetry/trace-context.ts";
+import { refuseDeclaredLength } from "./input.ts";
+import { faultResponse, refusalResponse } from "./problem.ts";
 
-/** One request and its answer, as logs, metrics and traces see it. */
-export interface Exchange {
-  /** The trace's id: what an error answer shows and what the logs of every service have. */
+/** What logs, metrics and traces record of a request and its response. */
+interface Exchange {
+  /** The span of the request. */
+  readonly context: TraceContext;
+  /** The trace id: an error response shows it, and the logs of every service contain it. */
   readonly requestId: string;
-  /** The pattern of the route that serves it. */
+  /** The pattern of the route that serves the request. */
   route: string;
 }
 
-interface Watchers {
+interface Observers {
   readonly app: string;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -24,41 +31,50 @@ interface Watchers {
 
 type Fetch = (request: Request) => Promise<Response | undefined> | Response | undefined;
 
-/** The route label of what no route serves: any other word would be the caller's to choose. */
+/** The route label of a request without a route: its path could be anything, and each would be a time series. */
 const NO_ROUTE = "none";
 
 const exchanges = new WeakMap<Request, Exchange>();
 
 /** The exchange that a request belongs to. */
 export function exchangeOf(request: Request): Exchange {
-  let exchange = exchanges.get(request);
-  if (exchange === undefined) {
-    exchange = { requestId: traceOf(request).traceId, route: NO_ROUTE };
-    exchanges.set(request, exchange);
-  }
+  return exchanges.get(request) ?? begin(request, childOf(callerOf(request)));
+}
+
+/** The cause of the messages that a request emits: its trace. */
+export function causeOf(request: Request): Cause {
+  const { context, requestId } = exchangeOf(request);
+  return { correlationId: requestId, causationId: requestId, traceparent: formatTraceparent(context) };
+}
+
+function begin(request: Request, context: TraceContext): Exchange {
+  const exchange = { context, requestId: context.traceId, route: NO_ROUTE };
+  exchanges.set(request, exchange);
   return exchange;
 }
 
+function callerOf(request: Request): TraceContext | undefined {
+  return parseTraceparent(request.headers.get("traceparent"));
+}
+
 /**
- * Takes a request through the app: counted, timed, traced, logged, with the headers that every answer has.
- * Never throws. Gives undefined for a request that became a WebSocket.
+ * Takes a request through the app: it is counted, timed, traced and logged, and its response gets the headers that
+ * every response has. Never throws. Returns undefined for a request that became a WebSocket.
  */
 export async function serveExchange(
   request: Request,
   fetch: Fetch,
-  watchers: Watchers,
+  { log, metrics, tracer }: Observers,
 ): Promise<Response | undefined> {
   const startedAt = performance.now();
-  const parent = parseTraceparent(request.headers.get("traceparent"));
-  const span = watchers.tracer?.startSpan(request.method, "server", parent);
-  const context = span?.context ?? childOf(parent);
-  setTraceOf(request, context);
-  const exchange = exchangeOf(request);
-  const response = await answer(request, fetch, exchange, watchers.log);
+  const caller = callerOf(request);
+  const span = tracer?.startSpan(request.method, "server", caller);
+  const exchange = begin(request, span?.context ?? childOf(caller));
+  const response = await answer(request, fetch, exchange, log);
   const status = response?.status ?? 101;
   const seconds = (performance.now() - startedAt) / 1000;
-  const { route } = exchange;
-  watchers.metrics.request(request.method, route, status, seconds);
+  const { route, context } = exchange;
+  metrics.request(request.method, route, status, seconds);
   span?.end({
     name: `${request.method} ${route}`,
     attributes: {
@@ -68,9 +84,9 @@ export async function serveExchange(
     },
     ...(status >= 500 ? { error: `answered ${status}` } : {}),
   });
-  if (watchers.log.isLevelEnabled("debug")) {
-    // The route and not the URL: a query may hold a token.
-    watchers.log.debug(
+  if (log.isLevelEnabled("debug")) {
+    // Not the URL: its query may contain a token.
+    log.debug(
       { method: request.method, route, status, ms: Math.round(seconds * 1e6) / 1e3, ...context },
       "request",
     );
@@ -86,20 +102,21 @@ async function answer(
   log: Logger,
 ): Promise<Response | undefined> {
   try {
-    refuseStrangeUrl(request);
+    refuseInvalidHost(request);
     prepareUpgrade(request);
     refuseDeclaredLength(request);
     if (request.method !== "HEAD") return await fetch(request);
-    return withoutBody(await fetch(asGet(request)));
+    return withoutBody(await fetch(asGet(request, exchange)));
   } catch (error) {
-    if (error instanceof ServiceError) return problemResponse(explain(error));
-    log.error({ err: error, requestId: exchange.requestId, route: exchange.route }, errorText(error));
-    return problemResponse(explainFault(exchange.requestId));
+    if (error instanceof ServiceError) return refusalResponse(error);
+    const { requestId, route } = exchange;
+    log.error({ err: error, requestId, method: request.method, route }, errorText(error));
+    return faultResponse(requestId);
   }
 }
 
-/** Bun gives a bare path as the URL when the Host header makes no sense (RFC 9112 §3.2 asks for a 400). */
-function refuseStrangeUrl(request: Request): void {
+/** With an invalid Host header, Bun sets the URL to a bare path. RFC 9112 §3.2 requires a 400. */
+function refuseInvalidHost(request: Request): void {
   if (!/^https?:\/\/[^/]/.test(request.url)) {
     throw new ServiceError("malformed", "malformed-request", "The Host header is not a host.");
   }
@@ -108,23 +125,22 @@ function refuseStrangeUrl(request: Request): void {
 /** RFC 6455 §4.2.1: sixteen bytes in base64. */
 const SOCKET_KEY = /^[A-Za-z0-9+/]{22}==$/;
 
-/** Makes sure that what asks to become a WebSocket can, and that Elysia sees that it does. */
+/** Refuses a WebSocket handshake that Bun would not answer, and makes Elysia recognise any other. */
 function prepareUpgrade(request: Request): void {
   const upgrade = request.headers.get("upgrade");
   if (upgrade?.toLowerCase() !== "websocket") return;
-  // Bun would neither upgrade nor answer, and keep the connection until it is idle for too long.
+  // Bun neither upgrades nor answers it, and keeps the connection until its idle timeout.
   if (!SOCKET_KEY.test(request.headers.get("sec-websocket-key") ?? "")) {
     throw new ServiceError("malformed", "malformed-handshake", "Sec-WebSocket-Key is not a key.");
   }
-  // Elysia knows the word in lower case only; the RFC leaves the case to the client.
+  // Elysia compares in lower case; the RFC allows any case.
   if (upgrade !== "websocket") request.headers.set("upgrade", "websocket");
 }
 
-/** A HEAD is answered as a GET without its body (RFC 9110 §9.3.2). */
-function asGet(request: Request): Request {
+/** The response to HEAD is that to GET without its body (RFC 9110 §9.3.2). */
+function asGet(request: Request, exchange: Exchange): Request {
   const get = new Request(request.url, { method: "GET", headers: request.headers, signal: request.signal });
-  setTraceOf(get, traceOf(request));
-  exchanges.set(get, exchangeOf(request));
+  exchanges.set(get, exchange);
   return get;
 }
 
@@ -142,7 +158,7 @@ const HEADERS: readonly (readonly [string, string])[] = [
   ["cache-control", "no-store"],
 ];
 
-/** A route that sets one of these itself keeps its own. */
+/** A header that the route set is kept. */
 function addHeaders(response: Response, traceparent: string): void {
   for (const [name, value] of HEADERS) if (!response.headers.has(name)) response.headers.set(name, value);
   response.headers.set("traceparent", traceparent);

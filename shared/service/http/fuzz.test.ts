@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { Type } from "@sinclair/typebox";
-import { rawRequest, serveForTest } from "../testing.ts";
+import { rawRequest, serveForTest } from "../testing/http.ts";
 import { type createHttpApp, IntegerParam } from "./app.ts";
 
 const closed = { additionalProperties: false } as const;
@@ -24,7 +24,7 @@ function routes(app: ReturnType<typeof createHttpApp>) {
   });
 }
 
-/** mulberry32: the same rubbish at every run, so that a failure can be looked at. */
+/** mulberry32: a seeded generator, so that a failure can be reproduced. */
 function random(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
@@ -73,7 +73,7 @@ function mutate(text: string, pick: (below: number) => number): Buffer {
   return bytes;
 }
 
-test("no body makes the service fail", async () => {
+test("no body causes an error of the service", async () => {
   await using server = await serveForTest(routes);
   const pick = random(seed);
   for (let round = 0; round < 600; round++) {
@@ -91,7 +91,7 @@ test("no body makes the service fail", async () => {
   expect(server.lines.filter((line) => line.includes('"level":"error"'))).toEqual([]);
 });
 
-test("no address makes the service fail", async () => {
+test("no URL causes an error of the service", async () => {
   await using server = await serveForTest(routes);
   const pick = random(seed);
   for (let round = 0; round < 300; round++) {
@@ -100,14 +100,14 @@ test("no address makes the service fail", async () => {
       .replace(/[\s\0]/g, "");
     const bytes = Buffer.from(`GET /${path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n`, "latin1");
     const answer = await rawRequest(server.listening.port, bytes);
-    // Nothing at all is what Bun says to what is no HTTP.
+    // Bun closes the connection when the request is not HTTP.
     if (answer !== "")
       expect(answer, `FUZZ_SEED=${seed} round ${round}: ${path}`).toMatch(/^HTTP\/1\.1 (200|4\d\d|505) /);
   }
   expect(server.lines.filter((line) => line.includes('"level":"error"'))).toEqual([]);
 });
 
-test("no header makes the service fail", async () => {
+test("no header causes an error of the service", async () => {
   await using server = await serveForTest(routes);
   const pick = random(seed);
   const names = [

@@ -1,40 +1,21 @@
 import { Elysia } from "elysia";
 
-/** One thing that a service stands on. */
+/** A dependency that a service checks. */
 export interface HealthCheck {
   readonly name: string;
-  /** Whether the service is of no use without it. A check that is not required is shown and changes nothing. */
+  /** Whether the service is not ready without it. A check that is not required is shown only. */
   readonly required: boolean;
-  /** Whether it works. What throws, or has not answered after a second, does not work. */
+  /** Whether the dependency works. A throw, or no result within a second, counts as false. */
   check(): boolean | Promise<boolean>;
-}
-
-export type CheckStatus = "UP" | "DOWN";
-
-export interface Readiness {
-  readonly app: string;
-  readonly ready: boolean;
-  readonly checks: Readonly<Record<string, CheckStatus>>;
 }
 
 const CHECK_DEADLINE_MS = 1000;
 
-/** Runs every check at once; never throws and takes about a second at most. */
-export async function readiness(app: string, checks: readonly HealthCheck[]): Promise<Readiness> {
-  const results = await Promise.all(checks.map(statusOf));
-  const ready = checks.every((check, index) => !check.required || results[index] === "UP");
-  return {
-    app,
-    ready,
-    checks: Object.fromEntries(checks.map((check, i) => [check.name, results[i] ?? "DOWN"])),
-  };
-}
-
-async function statusOf(check: HealthCheck): Promise<CheckStatus> {
+async function statusOf(check: HealthCheck): Promise<"UP" | "DOWN"> {
   const deadline = Promise.withResolvers<boolean>();
   const timer = setTimeout(() => deadline.resolve(false), CHECK_DEADLINE_MS);
   try {
-    // The call sits inside an async function, so that a synchronous throw is a rejection as well.
+    // Inside an async function, a synchronous throw is a rejection as well.
     return (await Promise.race([(async () => check.check())(), deadline.promise])) ? "UP" : "DOWN";
   } catch {
     return "DOWN";
@@ -44,8 +25,8 @@ async function statusOf(check: HealthCheck): Promise<CheckStatus> {
 }
 
 /**
- * `GET /liveness`: the process answers, so leave it alone. `GET /readiness`: 200 when everything that is
- * required works, else 503, so that nothing is sent here.
+ * `GET /liveness`: the process answers; an orchestrator restarts it otherwise. `GET /readiness`: 200 when every
+ * required check passes, else 503; a load balancer sends nothing here then.
  */
 export function healthRoutes(app: string, checks: readonly HealthCheck[]) {
   return new Elysia({ name: "health" })
@@ -53,10 +34,13 @@ export function healthRoutes(app: string, checks: readonly HealthCheck[]) {
     .get(
       "/readiness",
       async ({ set }) => {
-        const answer = await readiness(app, checks);
-        if (!answer.ready) set.status = 503;
-        return answer;
+        const results = await Promise.all(
+          checks.map(async (check) => ({ ...check, status: await statusOf(check) })),
+        );
+        const ready = results.every(({ required, status }) => !required || status === "UP");
+        if (!ready) set.status = 503;
+        return { app, ready, checks: Object.fromEntries(results.map(({ name, status }) => [name, status])) };
       },
-      { detail: { summary: "Whether the service can do its work, and what it stands on" } },
+      { detail: { summary: "Whether the service is ready, and the state of what it depends on" } },
     );
 }

@@ -1,16 +1,14 @@
 import { toOpenAPISchema } from "@elysiajs/openapi";
 import { type AnyElysia, Elysia } from "elysia";
+import { DESCRIBED_AS } from "./input.ts";
 
-import { DESCRIBED_AS } from "./params.ts";
-
-/** What the document says about the service as a whole. */
-export interface ServiceInfo {
+interface ServiceInfo {
   readonly app: string;
   readonly description?: string;
   readonly version?: string;
 }
 
-/** RFC 9457 §3, as the services fill it in. */
+/** RFC 9457 §3, with the members of `problem.ts`. */
 const PROBLEM = {
   type: "object",
   required: ["type", "title", "status", "detail"],
@@ -31,14 +29,14 @@ const PROBLEM = {
   },
 };
 
-const PROBLEM_ANSWER = {
+const PROBLEM_RESPONSE = {
   description: "A refusal or a fault",
   content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
 };
 
 /**
- * `GET /openapi/json`: the routes that the app has when somebody first asks (OpenAPI 3.1.1). There is no page
- * for it: that would load its scripts from somebody else's server.
+ * `GET /openapi/json`: the routes that the app has at the first request of it (OpenAPI 3.1.1). The plugin's page is
+ * not served: it loads its scripts from another server.
  */
 export function openApiRoute(app: AnyElysia, info: ServiceInfo) {
   let document: object | undefined;
@@ -54,17 +52,17 @@ export function openApiRoute(app: AnyElysia, info: ServiceInfo) {
 
 function documentOf(app: AnyElysia, { app: title, version = "0.1.0", description }: ServiceInfo): object {
   const document = toOpenAPISchema(app, { methods: ["ws", "options"] });
-  // The plugin's type is that of OpenAPI 3.0 with every reference still possible; what it makes are operations.
+  // The plugin's type allows a reference in the place of every operation; it generates operations only.
   const paths = document.paths as Record<string, Record<string, Operation> | undefined>;
   for (const route of app.routes) {
     const operation = paths[toTemplate(route.path)]?.[route.method.toLowerCase()];
     if (operation === undefined) continue;
-    operation.responses = { ...operation.responses, default: PROBLEM_ANSWER };
+    operation.responses = { ...operation.responses, default: PROBLEM_RESPONSE };
     for (const parameter of operation.parameters ?? []) {
-      const better = parameter.schema?.[DESCRIBED_AS];
-      if (better !== undefined) parameter.schema = better;
+      const documented = parameter.schema?.[DESCRIBED_AS];
+      if (documented !== undefined) parameter.schema = documented;
     }
-    // The plugin lists a body only under the parsers that it knows by name, and ours is a function.
+    // The plugin documents a body only for parsers that it knows by name; readJson is a function.
     const schema: unknown = route.hooks?.body;
     if (schema !== undefined)
       operation.requestBody = { required: true, content: { "application/json": { schema } } };

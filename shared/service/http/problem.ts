@@ -1,6 +1,8 @@
-import type { ErrorKind, FieldError, ServiceError } from "../errors.ts";
+import { DeadLetterRefusal, StorageError } from "@distributed-messaging/messaging";
+import { ValidationError } from "elysia";
+import { type ErrorKind, type FieldError, ServiceError } from "../errors.ts";
 
-/** The one place that knows which HTTP status a kind of error becomes (RFC 9110 §15). */
+/** The HTTP status of each kind of error (RFC 9110 §15). */
 const STATUS: Readonly<Record<ErrorKind, number>> = {
   malformed: 400,
   unauthorized: 401,
@@ -14,17 +16,10 @@ const STATUS: Readonly<Record<ErrorKind, number>> = {
   unavailable: 503,
 };
 
-/** Problem details for HTTP APIs, RFC 9457 §3; `errors` and `requestId` are extension members (§3.2). */
-export interface Problem {
-  readonly type: string;
-  readonly title: string;
-  readonly status: number;
-  readonly detail: string;
-  readonly errors?: readonly FieldError[];
-  readonly requestId?: string;
-}
+/** Seconds after which a client should try again when the disk is full or failing. */
+const STORAGE_RETRY_AFTER_S = 5;
 
-/** A refusal that only HTTP has, such as a method that a path does not take. */
+/** A refusal that exists in HTTP only, such as a method that a path does not support. */
 export class HttpProblem extends Error {
   override readonly name = "HttpProblem";
   constructor(
@@ -37,35 +32,70 @@ export class HttpProblem extends Error {
   }
 }
 
-/** An answer that is a problem: its body, and the headers that its status asks for. */
-export interface ProblemAnswer {
-  readonly problem: Problem;
-  readonly headers: Readonly<Record<string, string>>;
-}
-
-/** What the caller is told about an expected refusal. */
-export function explain(error: ServiceError | HttpProblem): ProblemAnswer {
-  if (error instanceof HttpProblem) {
-    return { problem: problem(error.status, error.code, error.detail), headers: error.headers };
+/**
+ * The refusal that an error stands for: an error of a service or of the messaging kit, or input that breaks the
+ * route's schema. Undefined for any other error, which is a fault of the service.
+ */
+export function refusalOf(error: unknown): ServiceError | HttpProblem | undefined {
+  if (error instanceof ServiceError || error instanceof HttpProblem) return error;
+  if (error instanceof StorageError) {
+    return new ServiceError("unavailable", "storage-unavailable", "Nothing can be stored right now.", {
+      retryAfterS: STORAGE_RETRY_AFTER_S,
+      cause: error,
+    });
   }
+  if (error instanceof DeadLetterRefusal) return deadLetterRefusal(error);
+  // A response that breaks its schema is a fault of the service.
+  if (error instanceof ValidationError && error.type !== "response") return invalidInput(error);
+  return undefined;
+}
+
+function deadLetterRefusal({ code, message }: DeadLetterRefusal): ServiceError {
+  const detail = `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
+  switch (code) {
+    case "not-found":
+      return new ServiceError("not-found", "dead-letter-not-found", detail);
+    case "edit-invalid":
+      return new ServiceError("invalid", "edit-invalid", detail);
+    case "blocked":
+    case "replayed-too-often":
+      return new ServiceError("conflict", code, detail);
+    default:
+      return code satisfies never;
+  }
+}
+
+/** Problem details for HTTP APIs, RFC 9457 §3; `errors` and `requestId` are extension members (§3.2). */
+interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly errors?: readonly FieldError[];
+  readonly requestId?: string;
+}
+
+/** The response to a request that is refused. */
+export function refusalResponse(refusal: ServiceError | HttpProblem): Response {
+  if (refusal instanceof HttpProblem) {
+    return respond(problem(refusal.status, refusal.code, refusal.detail), refusal.headers);
+  }
+  const { kind, code, detail, errors, retryAfterS } = refusal;
   const headers: Record<string, string> = {};
-  // RFC 9110 §11.6.1: a 401 names the scheme that it wants.
-  if (error.kind === "unauthorized")
-    headers["www-authenticate"] = `Bearer error="${bearerError(error.code)}"`;
-  if (error.retryAfterS !== undefined)
-    headers["retry-after"] = String(Math.max(0, Math.ceil(error.retryAfterS)));
-  const errors = error.errors.length > 0 ? { errors: error.errors } : {};
-  return { problem: { ...problem(STATUS[error.kind], error.code, error.detail), ...errors }, headers };
+  // RFC 9110 §11.6.1: a 401 names the scheme that it expects.
+  if (kind === "unauthorized") headers["www-authenticate"] = `Bearer error="${bearerError(code)}"`;
+  if (retryAfterS !== undefined) headers["retry-after"] = String(Math.max(0, Math.ceil(retryAfterS)));
+  const fields = errors.length > 0 ? { errors } : {};
+  return respond({ ...problem(STATUS[kind], code, detail), ...fields }, headers);
 }
 
-/** What the caller is told about a fault of ours: nothing but the id under which the log has the rest. */
-export function explainFault(requestId: string): ProblemAnswer {
+/** The response when the service failed: only the id under which the log has the error. */
+export function faultResponse(requestId: string): Response {
   const detail = "Something went wrong here. The log has more under the request id.";
-  return { problem: { ...problem(500, "internal-error", detail), requestId }, headers: {} };
+  return respond({ ...problem(500, "internal-error", detail), requestId });
 }
 
-/** Writes a problem as `application/problem+json`. */
-export function problemResponse({ problem: body, headers }: ProblemAnswer): Response {
+function respond(body: Problem, headers: Readonly<Record<string, string>> = {}): Response {
   return new Response(JSON.stringify(body), {
     status: body.status,
     headers: { ...headers, "content-type": "application/problem+json" },
@@ -81,4 +111,55 @@ function problem(status: number, code: string, detail: string): Problem {
 /** RFC 6750 §3.1. */
 function bearerError(code: string): string {
   return code === "token-missing" ? "invalid_request" : "invalid_token";
+}
+
+/** An answer lists at most this many fields. */
+const MAX_FIELD_ERRORS = 50;
+
+/**
+ * Each invalid field once, by JSON Pointer (RFC 6901): `/items/0/quantity` in the body, `/orderId` or `/limit` for a
+ * parameter of the path or the query.
+ */
+function invalidInput(error: ValidationError): ServiceError {
+  const errors = fieldErrors(error.all);
+  const where = error.type === "params" ? "path" : error.type;
+  return new ServiceError("invalid", "invalid-input", `The ${where} is invalid${described(errors[0])}.`, {
+    errors,
+  });
+}
+
+/** A response that breaks its schema, for the log: the first wrong field without its value. */
+export function invalidResponse(error: ValidationError): Error {
+  return new Error(`the response breaks its schema${described(fieldErrors(error.all)[0])}`);
+}
+
+function described(field: FieldError | undefined): string {
+  if (field === undefined) return "";
+  return field.path === "" ? `: ${field.message}` : `: ${field.path}: ${field.message}`;
+}
+
+/** TypeBox reports a path several times; its first report is the cause of the others. */
+function fieldErrors(reports: Iterable<Report>): FieldError[] {
+  const seen = new Map<string, string>();
+  for (const { path = "", message = "is invalid" } of reports) {
+    const pointer = path === "root" ? "" : path;
+    if (!seen.has(pointer)) seen.set(pointer, plainMessage(message));
+    if (seen.size === MAX_FIELD_ERRORS) break;
+  }
+  return [...seen].map(([path, message]) => ({ path, message }));
+}
+
+interface Report {
+  readonly path?: string;
+  readonly message?: string;
+  readonly summary?: string | undefined;
+}
+
+function plainMessage(message: string): string {
+  if (message === "Unexpected property") return "is not a known field";
+  if (message === "Expected required property") return "is missing";
+  // The format of `IntegerParam` is its range in words.
+  const format = /^Expected string to match '(.*)' format$/.exec(message)?.[1];
+  if (format !== undefined) return `expected ${format}`;
+  return message.charAt(0).toLowerCase() + message.slice(1);
 }

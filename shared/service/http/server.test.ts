@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { StartError } from "../errors.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
-import { captureLogger, rawRequest, serveForTest } from "../testing.ts";
+import { captureLogger, rawRequest, serveForTest } from "../testing/http.ts";
 import { createHttpApp, listen } from "./app.ts";
 
 const newApp = () => createHttpApp({ app: "test", log: captureLogger().log, metrics: createMetrics("test") });
 
-/** Something that a test opens when it wants to. */
+/** A barrier in a route: reached by the request, opened by the test. */
 function gate() {
   const opened = Promise.withResolvers<void>();
   const reached = Promise.withResolvers<void>();
@@ -14,13 +14,13 @@ function gate() {
 }
 
 describe("listen", () => {
-  test("chooses a free port for 0 and tells it", async () => {
+  test("uses a free port for 0", async () => {
     await using server = await serveForTest(() => {});
     expect(server.listening.port).toBeGreaterThan(0);
     expect((await fetch(`${server.url}/liveness`)).status).toBe(200);
   });
 
-  test("says in one line that a port is taken, and by which setting", async () => {
+  test("names the port that is taken, and its setting, in one line", async () => {
     await using server = await serveForTest(() => {});
     const attempt = listen(newApp(), {
       host: "127.0.0.1",
@@ -32,7 +32,7 @@ describe("listen", () => {
     );
   });
 
-  test("says in one line that a host is not here", async () => {
+  test("names the host that is not an address of this machine, in one line", async () => {
     for (const host of ["192.0.2.1", "no-such-host.invalid"]) {
       const attempt = listen(newApp(), { host, port: 0 });
       await expect(attempt).rejects.toThrow(
@@ -43,7 +43,7 @@ describe("listen", () => {
 });
 
 describe("stop", () => {
-  test("lets a running request finish and takes no new one", async () => {
+  test("lets a running request finish and accepts no new one", async () => {
     const { opened, reached } = gate();
     const server = await serveForTest((app) => {
       app.get("/slow", async () => {
@@ -61,7 +61,7 @@ describe("stop", () => {
     await stopped;
   });
 
-  test("cuts what has not finished by the deadline", async () => {
+  test("closes the connection of a request that is not finished by the deadline", async () => {
     const { reached } = gate();
     const server = await serveForTest((app) => {
       app.get("/never", () => {
@@ -76,10 +76,10 @@ describe("stop", () => {
     await expect(never).rejects.toThrow();
   });
 
-  test("can be asked for twice, and frees the port", async () => {
+  test("can be called twice, and frees the port", async () => {
     const server = await serveForTest(() => {});
     const { port } = server.listening;
-    // A client that keeps its connection and says nothing must not hold it up.
+    // An idle keep-alive connection must not delay the stop.
     await fetch(`${server.url}/liveness`);
     await Promise.all([server.listening.stop(10_000), server.listening.stop(10_000)]);
     await server.listening.stop(10_000);
@@ -89,7 +89,7 @@ describe("stop", () => {
   });
 });
 
-describe("a request that is no HTTP that anybody should send", () => {
+describe("an invalid HTTP request", () => {
   test.each([
     ["a Host with a path", "GET /orders HTTP/1.1\r\nHost: a/b\r\n\r\n"],
     ["a Host with a query", "GET /orders HTTP/1.1\r\nHost: a?b=/liveness\r\n\r\n"],
@@ -100,15 +100,15 @@ describe("a request that is no HTTP that anybody should send", () => {
       "a length and chunks",
       "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ],
-    ["a length that is no number", "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: abc\r\n\r\nx"],
+    ["a length that is not a number", "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: abc\r\n\r\nx"],
     ["a negative length", "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\nx"],
-  ])("because of %s gets 400 and harms nobody", async (_what, bytes) => {
+  ])("with %s gets 400, and the server goes on", async (_what, bytes) => {
     await using server = await serveForTest(() => {});
     expect(await rawRequest(server.listening.port, bytes, "\r\n\r\n")).toStartWith("HTTP/1.1 400 ");
     expect((await fetch(`${server.url}/liveness`)).status).toBe(200);
   });
 
-  test("finds its route whatever the length of its Host", async () => {
+  test("with a Host of any length finds its route", async () => {
     await using server = await serveForTest((app) => void app.get("/a/b", () => "found"));
     for (const host of ["h", "a.b", "x".repeat(200)]) {
       const answer = await rawRequest(

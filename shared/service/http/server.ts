@@ -3,25 +3,25 @@ import { StartError } from "../errors.ts";
 
 /** A server that accepts connections. */
 export interface Listening {
-  /** The real one, also when port 0 was asked for. */
+  /** The actual port, also when 0 was requested. */
   readonly port: number;
   readonly url: string;
   /**
-   * Accepts no more connections, tells WebSockets to go away (1001), lets running requests finish until the
-   * deadline and then cuts them. Resolves when the port is free; calling it again waits for the same end.
+   * Accepts no more connections, closes WebSockets (1001), lets running requests finish until the deadline, and
+   * then closes their connections. Resolves when the port is free. A second call waits for the first.
    */
   stop(deadlineMs: number): Promise<void>;
 }
 
 export interface ListenOptions {
   readonly host: string;
-  /** 0 for any free one. */
+  /** 0 for any free port. */
   readonly port: number;
-  /** The setting that the port came from, for the message when it is taken. */
+  /** The setting that gives the port, for error messages. */
   readonly setting?: string;
 }
 
-/** Clients of ours say little; what they are sent waits for them up to a point, then they are cut off. */
+/** Clients send short messages. One that reads too slowly is disconnected when its buffer is full. */
 const SOCKET_LIMITS = {
   maxPayloadLength: 16 * 1024,
   idleTimeout: 60,
@@ -34,10 +34,10 @@ const SOCKET_LIMITS = {
 const GOING_AWAY = 1001;
 
 /**
- * Serves an app. Not Elysia's own `listen`: that shares the port with whoever has it already, shows Bun's
- * error page, and lets its socket handlers take the place of any that could tell sockets to go away.
+ * Serves an app. Elysia's own `listen` shares the port with other processes, serves Bun's error page, and does not
+ * let us close its WebSockets on a stop.
  *
- * @throws StartError when the port is taken or the host is not ours
+ * @throws StartError when the port is taken or the host is not an address of this machine
  */
 export async function listen(app: AnyElysia, options: ListenOptions): Promise<Listening> {
   await app.modules;
@@ -57,7 +57,7 @@ export async function listen(app: AnyElysia, options: ListenOptions): Promise<Li
   };
 }
 
-/** What Elysia leaves in a socket's data: the handlers of the route that it was opened at. */
+/** Elysia stores the handlers of the route in the data of its socket. */
 interface SocketData {
   open?(socket: Socket): unknown;
   message?(socket: Socket, message: string | Buffer): unknown;
@@ -76,8 +76,8 @@ function serve(app: AnyElysia, options: ListenOptions, sockets: Set<Socket>): Bu
       reusePort: false,
       development: false,
       idleTimeout: 30,
-      // Bun's own refusal is an empty 413; the limit that counts is the one in json-body.ts. Nothing is
-      // buffered meanwhile: a body that nobody reads stays in the socket.
+      // Bun refuses with an empty 413; input.ts enforces the limit with a problem. Bun does not buffer a body that
+      // is not read.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       fetch: (request) => app.fetch(request),
       websocket: {
@@ -119,6 +119,6 @@ async function stop(server: Bun.Server<SocketData>, sockets: Set<Socket>, deadli
   const timer = setTimeout(deadline.resolve, Math.max(0, deadlineMs));
   await Promise.race([drained, deadline.promise]);
   clearTimeout(timer);
-  // Only what is still running after the deadline has anything left to cut.
+  // Closes the connections of requests that are still running.
   await server.stop(true);
 }

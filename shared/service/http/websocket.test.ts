@@ -6,7 +6,7 @@ import {
   issueToken,
   TokenVerifier,
 } from "../identity.ts";
-import { rawRequest, serveForTest } from "../testing.ts";
+import { rawRequest, serveForTest } from "../testing/http.ts";
 import type { createHttpApp } from "./app.ts";
 
 const key = await generateSigningKey();
@@ -17,8 +17,8 @@ const token = await issueToken(key.privateJwk, { ...claims, now: Date.now(), ttl
 const expired = await issueToken(key.privateJwk, { ...claims, now: Date.now() - 3_600_000, ttlS: 60 });
 
 /**
- * How a service has a page and a WebSocket at one path. `resolve` runs before the upgrade, so that a refusal
- * is an HTTP answer that a client can read, and hands its result to both.
+ * A service serves a GET route and a WebSocket at one path like this: `resolve` runs before the upgrade, so that a
+ * refusal is an HTTP response that a client can read, and both get its result.
  */
 function routes(app: ReturnType<typeof createHttpApp>) {
   app
@@ -42,7 +42,7 @@ const HANDSHAKE = [
 const handshake = (path: string, ...headers: string[]) =>
   `${[`GET ${path} HTTP/1.1`, ...HANDSHAKE, "Upgrade: websocket", ...headers].join("\r\n")}\r\n\r\n`;
 
-/** A client that hands over what it received, in order. */
+/** A client. `next` resolves to its next message. */
 function open(url: string, protocols: string[] = []) {
   const socket = new WebSocket(url.replace("http", "ws"), protocols);
   const received: string[] = [];
@@ -61,8 +61,8 @@ function open(url: string, protocols: string[] = []) {
   return { socket, closed, next };
 }
 
-describe("a WebSocket and a page at one path", () => {
-  test("are both there for who has a token", async () => {
+describe("a WebSocket and a GET route at one path", () => {
+  test("are both served to a client with a token", async () => {
     await using server = await serveForTest(routes);
     const url = `${server.url}/notifications`;
     const page = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
@@ -83,7 +83,7 @@ describe("a WebSocket and a page at one path", () => {
     expect(server.lines.join("")).not.toContain(token);
   });
 
-  test("answer 401 with a problem to who has none, before any upgrade", async () => {
+  test("refuse a client without a valid token with 401, before an upgrade", async () => {
     await using server = await serveForTest(routes);
     const { port } = server.listening;
     const page = await fetch(`${server.url}/notifications`);
@@ -103,7 +103,7 @@ describe("a WebSocket and a page at one path", () => {
     expect((await browser.closed).wasClean).toBe(false);
   });
 
-  test("know an upgrade in any case, and a handshake that is none", async () => {
+  test("accept an upgrade in any case, and refuse an invalid handshake", async () => {
     await using server = await serveForTest(routes);
     const { port } = server.listening;
     const request = handshake(`/notifications?token=${token}`);
@@ -119,7 +119,7 @@ describe("a WebSocket and a page at one path", () => {
     expect(await rawRequest(port, versionless, "\r\n\r\n")).toStartWith("HTTP/1.1 426 ");
   });
 
-  test("say 426 to a plain request where there is only a WebSocket", async () => {
+  test("answer 426 to GET where there is only a WebSocket", async () => {
     await using server = await serveForTest((app) => void app.ws("/push", {}));
     const response = await fetch(`${server.url}/push`);
     expect(response.headers.get("upgrade")).toBe("websocket");
@@ -127,7 +127,7 @@ describe("a WebSocket and a page at one path", () => {
     expect((await fetch(`${server.url}/push`, { method: "POST" })).status).toBe(405);
   });
 
-  test("are told when the service stops: 1001", async () => {
+  test("are closed with 1001 when the service stops", async () => {
     const server = await serveForTest(routes);
     const client = open(`${server.url}/notifications?token=${token}`);
     await client.next();
@@ -135,7 +135,7 @@ describe("a WebSocket and a page at one path", () => {
     expect(await client.closed).toMatchObject({ code: 1001, reason: "the service is stopping" });
   });
 
-  test("take no long messages", async () => {
+  test("limit the length of a message", async () => {
     await using server = await serveForTest(routes);
     const client = open(`${server.url}/notifications?token=${token}`);
     await client.next();

@@ -1,33 +1,29 @@
+import { deadLetterReasons, type Messaging } from "@distributed-messaging/messaging";
 import { Elysia } from "elysia";
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
-export { Counter, Gauge, Histogram };
-
-/** What a service counts, in a registry of its own: two services in one process do not mix. */
+/** The metrics of one service, in a registry of their own. */
 export interface Metrics {
   readonly registry: Registry;
-  /** Counts a finished request. `route` is the pattern (`/orders/:orderId`), never the path. */
+  /** Counts a request that was answered. `route` is the pattern (`/orders/:orderId`), never the path. */
   request(method: string, route: string, status: number, seconds: number): void;
-  /** A value that is read when somebody asks for it. */
+  /** Adds a gauge. `read` is called at each scrape; the gauge is NaN when it throws. */
   gauge(name: string, help: string, read: () => number): void;
-  /** The same for each value of a label; what is not in the map is not shown. */
-  gauges(name: string, help: string, label: string, read: () => ReadonlyMap<string, number>): void;
-  /** A number that only grows and that something else counts: read when somebody asks. */
+  /** Adds a counter whose value is kept elsewhere. `read` is called at each scrape. */
   total(name: string, help: string, read: () => number): void;
-  /** A number that only grows. */
-  counter(name: string, help: string): { add(count?: number): void };
 }
 
-/** Methods that may be a label's value: anybody can send any other word. */
+/** Any other method is the label `OTHER`: a client may send any word, and each would be a time series. */
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WS"]);
 
-/** Upper bounds in seconds: from a read out of memory to a client that has given up. */
+/** Upper bounds in seconds, from a read in memory to the timeout of a client. */
 const BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
 
-/** Makes the registry of one service, with the process's own figures in it. */
+/** Creates the registry of one service, with the metrics of its process and its HTTP requests. */
 export function createMetrics(app: string): Metrics {
   const registry = new Registry();
   registry.setDefaultLabels({ app });
+  collectDefaultMetrics({ register: registry });
   const registers = [registry];
   const requests = new Counter({
     name: "http_requests_total",
@@ -37,12 +33,12 @@ export function createMetrics(app: string): Metrics {
   });
   const durations = new Histogram({
     name: "http_request_duration_seconds",
-    help: "Time from a request's arrival to its answer",
+    help: "Time from the arrival of a request to its response",
     labelNames: ["method", "route"],
     buckets: BUCKETS_S,
     registers,
   });
-  const metrics: Metrics = {
+  return {
     registry,
     request(method, route, status, seconds) {
       const known = METHODS.has(method) ? method : "OTHER";
@@ -59,19 +55,6 @@ export function createMetrics(app: string): Metrics {
         },
       });
     },
-    gauges(name, help, label, read) {
-      new Gauge({
-        name,
-        help,
-        labelNames: [label],
-        registers,
-        collect() {
-          this.reset();
-          for (const [value, count] of readOr(new Map<string, number>(), read))
-            this.set({ [label]: value }, count);
-        },
-      });
-    },
     total(name, help, read) {
       new Counter({
         name,
@@ -83,16 +66,10 @@ export function createMetrics(app: string): Metrics {
         },
       });
     },
-    counter(name, help) {
-      const counter = new Counter({ name, help, registers });
-      return { add: (count = 1) => counter.inc(count) };
-    },
   };
-  addProcessMetrics(metrics);
-  return metrics;
 }
 
-/** One figure that cannot be read (a database that is just closing) must not take the others with it. */
+/** One value that cannot be read, as during the closing of the database, must not fail the whole scrape. */
 function readOr<T>(fallback: T, read: () => T): T {
   try {
     return read();
@@ -101,25 +78,39 @@ function readOr<T>(fallback: T, read: () => T): T {
   }
 }
 
-/**
- * prom-client's own process metrics ask Node for things that Bun does not have (GC observers, heap spaces);
- * these work on both, under the names that the Prometheus guidelines give them.
- * https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics
- */
-function addProcessMetrics(metrics: Metrics): void {
-  const startedAtS = Date.now() / 1000 - process.uptime();
-  const cpuSeconds = () => {
-    const { user, system } = process.cpuUsage();
-    return (user + system) / 1e6;
-  };
-  metrics.total("process_cpu_seconds_total", "CPU time of the process, in seconds", cpuSeconds);
-  metrics.gauge("process_resident_memory_bytes", "Resident memory in bytes", () => process.memoryUsage.rss());
+/** Adds the metrics of a service's messages: outbox, inbox, dead letters, timers. */
+export function addMessagingMetrics(metrics: Metrics, messaging: Messaging): void {
+  const { outbox, deadLetters, timers, consumer } = messaging;
+  const { counts } = consumer;
+  metrics.gauge("outbox_depth", "Messages in the outbox", () => outbox.depth());
+  metrics.gauge("outbox_oldest_age_seconds", "Age of the oldest message in the outbox", () => {
+    const oldestAt = outbox.oldestAt();
+    return oldestAt === undefined ? 0 : Math.max(0, Date.now() - oldestAt) / 1000;
+  });
+  metrics.gauge("dead_letters", "Dead letters", () => deadLetters.count());
+  new Gauge({
+    name: "dead_letters_by_reason",
+    help: "Dead letters by the reason why they were parked",
+    labelNames: ["reason"],
+    registers: [metrics.registry],
+    collect() {
+      this.reset();
+      const counted = readOr(undefined, () => deadLetters.countByReason());
+      if (counted === undefined) return;
+      for (const reason of deadLetterReasons) this.set({ reason }, counted.get(reason) ?? 0);
+    },
+  });
+  metrics.gauge("timers_pending", "Timers that are not fired yet", () => timers.counts().pending);
   metrics.gauge(
-    "process_heap_bytes",
-    "Size of the JavaScript heap in bytes",
-    () => process.memoryUsage().heapUsed,
+    "timers_failed",
+    "Timers that failed too often and are not retried",
+    () => timers.counts().failed,
   );
-  metrics.gauge("process_start_time_seconds", "Start of the process in Unix seconds", () => startedAtS);
+  metrics.total("messages_handled_total", "Messages that were handled", () => counts.handled);
+  metrics.total("messages_duplicate_total", "Messages that had been handled before", () => counts.duplicate);
+  metrics.total("messages_skipped_total", "Messages that the service does not handle", () => counts.skipped);
+  metrics.total("messages_parked_total", "Messages parked as dead letters", () => counts.parked);
+  metrics.total("messages_retried_total", "Failed attempts that were retried", () => counts.retried);
 }
 
 /** `GET /metrics` in the Prometheus text format. */
@@ -130,6 +121,6 @@ export function metricsRoute(metrics: Metrics) {
       new Response(await metrics.registry.metrics(), {
         headers: { "content-type": metrics.registry.contentType },
       }),
-    { detail: { summary: "Figures for Prometheus" } },
+    { detail: { summary: "Metrics for Prometheus" } },
   );
 }

@@ -18,11 +18,12 @@ import {
 import { MemoryBroker } from "@distributed-messaging/messaging/memory";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { AnyElysia } from "elysia";
-import { rebuildRoutes } from "./admin/rebuild.ts";
-import { assemble, type Composition } from "./composition.ts";
-import { type CommonConfig, type Environment, loadConfig } from "./config.ts";
-import type { Running } from "./run.ts";
-import { serveForTest, type TestServer } from "./testing.ts";
+import { deadLetterRoutes } from "../admin/dead-letters.ts";
+import { rebuildRoutes } from "../admin/rebuild.ts";
+import { assemble, type Composition } from "../composition.ts";
+import { type CommonConfig, type Environment, loadConfig } from "../config.ts";
+import type { Running } from "../run.ts";
+import { serveForTest, type TestServer } from "./http.ts";
 
 interface FixtureOptions<Config extends CommonConfig, Parts> {
   /** Settings that differ from their defaults. */
@@ -100,6 +101,7 @@ export class ServiceFixture<Config extends CommonConfig, Parts> implements Async
     if (routes !== undefined) {
       this.#server = await serveForTest((app) => {
         app.use(routes(running));
+        app.use(deadLetterRoutes(messaging.deadLetterAdmin, verifier));
         if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier));
       });
     }

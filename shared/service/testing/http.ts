@@ -1,30 +1,27 @@
 import { connect } from "node:net";
-import { createHttpApp, type HttpAppOptions, type Listening, listen } from "./http/app.ts";
-import { createLogger, type Logger, type LogLevel } from "./log.ts";
-import { createMetrics } from "./telemetry/metrics.ts";
+import { createHttpApp, type HttpAppOptions, type Listening, listen } from "../http/app.ts";
+import { createLogger, type Logger, type LogLevel } from "../log.ts";
+import { createMetrics } from "../telemetry/metrics.ts";
 
-/** A log whose lines a test can read. */
-export interface CapturedLogger {
-  readonly log: Logger;
-  readonly lines: string[];
-}
-
-/** Makes a log that keeps its lines instead of printing them. */
-export function captureLogger(app = "test", level: LogLevel = "trace"): CapturedLogger {
+/** A logger that keeps its lines instead of writing them. */
+export function captureLogger(
+  app = "test",
+  level: LogLevel = "trace",
+): { readonly log: Logger; readonly lines: string[] } {
   const lines: string[] = [];
   return { log: createLogger(app, level, { write: (line) => lines.push(line) }), lines };
 }
 
-/** A listening app for one test. `await using` stops it. */
+/** A listening app. `await using` stops it. */
 export interface TestServer extends AsyncDisposable {
   readonly listening: Listening;
   readonly url: string;
   readonly lines: string[];
 }
 
-export type AddRoutes = (app: ReturnType<typeof createHttpApp>) => void;
+type AddRoutes = (app: ReturnType<typeof createHttpApp>) => void;
 
-/** Serves an app with the given routes at a free port of the loopback. */
+/** Serves an app with the given routes on a free port of the loopback interface. */
 export async function serveForTest(
   addRoutes: AddRoutes,
   options: Partial<HttpAppOptions> = {},
@@ -36,20 +33,21 @@ export async function serveForTest(
   return { listening, url: listening.url, lines, [Symbol.asyncDispose]: () => listening.stop(1000) };
 }
 
-/** Asks a server of its own one thing; gives the answer, its body parsed if it is JSON, and the log. */
+/** Sends one request to a server of its own. @returns the response, its body parsed if it is JSON, and the log */
 export async function askOnce(addRoutes: AddRoutes, path: string, init?: RequestInit) {
   await using server = await serveForTest(addRoutes);
   const response = await fetch(server.url + path, init);
   const text = await response.text();
   const type = response.headers.get("content-type") ?? "";
-  // Tests compare what was parsed with expected values as a whole.
+  // Tests compare the parsed value as a whole.
   const body = type.includes("json") && text !== "" ? (JSON.parse(text) as Record<string, unknown>) : text;
   return { status: response.status, type, headers: response.headers, body, lines: server.lines };
 }
 
 /**
- * Sends bytes that no HTTP client would send and gives what comes back until the server closes the connection
- * or `until` occurs in it.
+ * Sends bytes that an HTTP client would not send.
+ *
+ * @returns the response until the server closes the connection or `until` occurs in it
  */
 export function rawRequest(port: number, bytes: string | Uint8Array, until?: string): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -60,7 +58,7 @@ export function rawRequest(port: number, bytes: string | Uint8Array, until?: str
       if (until !== undefined && answer.includes(until)) socket.destroy();
     });
     socket.on("close", () => resolve(answer));
-    // A server that refuses may close before everything is written: what it said until then is the answer.
+    // A server that refuses may close before everything is written; the response until then counts.
     socket.on("error", (error) =>
       "code" in error && error.code === "ECONNREFUSED" ? reject(error) : undefined,
     );

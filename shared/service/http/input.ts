@@ -1,8 +1,9 @@
+import { FormatRegistry, Type } from "@sinclair/typebox";
+import { durationToMs } from "../config.ts";
 import { ServiceError } from "../errors.ts";
 
 /** The longest body that a service reads. */
 export const MAX_BODY_BYTES = 64 * 1024;
-/** No message of any service has a tenth of it. */
 const MAX_DEPTH = 64;
 
 const [QUOTE, BACKSLASH] = [0x22, 0x5c];
@@ -12,11 +13,11 @@ const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;\s*charset="?utf-8"?\s
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Reads a request's body as a JSON object; undefined when there is no body. It holds at most MAX_BODY_BYTES
- * and one chunk of it in memory, whatever the headers claim.
+ * Reads a request's body as a JSON object; undefined when there is no body. Never keeps more than MAX_BODY_BYTES
+ * and one chunk in memory, whatever the headers declare.
  *
  * @throws ServiceError too-large | unsupported (not declared as JSON) | malformed (empty, not UTF-8, not JSON,
- * nested too deeply) | invalid (JSON, but no object, or with a member `toString`)
+ * nested too deeply) | invalid (not an object, or with a member `toString`)
  */
 export async function readJson(request: Request): Promise<object | undefined> {
   refuseDeclaredLength(request);
@@ -30,7 +31,7 @@ export async function readJson(request: Request): Promise<object | undefined> {
     refuseUnprintable(value, "");
     return value;
   }
-  // Elysia does not check null, numbers and the like against an optional body's schema.
+  // Elysia does not validate null, numbers and the like against the schema of an optional body.
   const errors = [{ path: "", message: "expected object" }];
   throw new ServiceError("invalid", "invalid-input", "The body is invalid: expected object.", { errors });
 }
@@ -39,15 +40,12 @@ function parse(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(utf8.decode(bytes));
   } catch {
-    // The engine's own words quote the input.
+    // The engine's message would quote the input.
     throw malformed("The body is not JSON in UTF-8.");
   }
 }
 
-/**
- * Values nested by the thousand can be parsed, and then overflow the stack of whatever walks them: Elysia's
- * own validation errors do, and so would any JSON.stringify.
- */
+/** JSON.parse accepts any depth; recursive code such as Elysia's validation or JSON.stringify overflows the stack. */
 function refuseDeepNesting(bytes: Uint8Array): void {
   let depth = 0;
   let inString = false;
@@ -70,8 +68,8 @@ function refuseDeepNesting(bytes: Uint8Array): void {
 }
 
 /**
- * No message has a member `toString`. An object that does cannot be put into a text, and Elysia does so for the
- * message of a validation error: it would throw something else in its place.
+ * Elysia converts an invalid value to a string for its validation error. A member `toString` makes that throw a
+ * different error.
  */
 function refuseUnprintable(value: object, path: string): void {
   for (const [name, member] of Object.entries(value)) {
@@ -84,7 +82,7 @@ function refuseUnprintable(value: object, path: string): void {
   }
 }
 
-/** @throws ServiceError too-large when Content-Length already says so */
+/** @throws ServiceError too-large when Content-Length declares too much */
 export function refuseDeclaredLength(request: Request): void {
   const declared = request.headers.get("content-length");
   if (declared !== null && Number(declared) > MAX_BODY_BYTES) throw tooLarge();
@@ -110,7 +108,7 @@ function refuseOtherTypes(request: Request): void {
 }
 
 async function readBounded(request: Request): Promise<Uint8Array> {
-  // With a declared length, HTTP's framing already ended the body there (RFC 9112 §6.3).
+  // The declared length was checked, and the body ends there (RFC 9112 §6.3).
   if (request.headers.has("content-length")) return request.bytes();
   if (request.body === null) return new Uint8Array();
   const chunks: Uint8Array[] = [];
@@ -130,3 +128,31 @@ function malformed(detail: string): ServiceError {
 function tooLarge(): ServiceError {
   return new ServiceError("too-large", "body-too-large", `The body is longer than ${MAX_BODY_BYTES} bytes.`);
 }
+
+/** In a parameter's schema: the schema that the OpenAPI document shows in its place. */
+export const DESCRIBED_AS = "x-described-as";
+
+/** A number represents 15 digits exactly. */
+const DIGITS = /^\d{1,15}$/;
+
+/**
+ * An integer in a path or a query, where every value is text: `?limit=20` → 20. In Elysia, `Type.Integer` does not
+ * convert there, and `Type.Number` accepts `1e1` and reports a value out of range without the parameter's name.
+ */
+export function IntegerParam(range: { minimum: number; maximum: number }) {
+  const { minimum, maximum } = range;
+  const format = `an integer from ${minimum} to ${maximum}`;
+  FormatRegistry.Set(
+    format,
+    (text) => DIGITS.test(text) && Number(text) >= minimum && Number(text) <= maximum,
+  );
+  return Type.Transform(Type.String({ format, [DESCRIBED_AS]: { type: "integer", minimum, maximum } }))
+    .Decode((text) => Number(text))
+    .Encode((value) => String(value));
+}
+
+const DURATION = "a duration such as 30s, 15m, 1h or 7d";
+FormatRegistry.Set(DURATION, (text) => durationToMs(text) !== undefined);
+
+/** A duration in a query or a body. `durationToMs` converts it. */
+export const DurationText = Type.String({ format: DURATION });

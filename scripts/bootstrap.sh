@@ -1,21 +1,21 @@
 #!/bin/sh
-# Sets up what is missing (Bun, the dependencies), then runs Bun with the arguments given:
+# Installs Bun and the dependencies if they are missing, then runs Bun with the given arguments:
 #
 #   sh scripts/bootstrap.sh scripts/start.ts --fresh
 #
-# Needs npm, or any Bun, and the network at the first run only. Writes nothing outside the project: whatever is
-# downloaded, cached or temporary goes to .tools and node_modules. Two of these at once wait for each other.
+# Needs npm, or any version of Bun; needs a network for the first run only. Writes only to .tools and node_modules.
+# Concurrent runs wait for each other.
 #
-# Which Bun: the pinned one in .tools; else the one on PATH if it is the pinned version; else the pinned one is
-# installed from the npm registry, by npm or by the Bun on PATH. If that fails, a Bun on PATH that is at least
-# BUN_MINIMUM is used with a warning.
+# The Bun that runs: the pinned version in .tools; otherwise the one on PATH if it has the pinned version; otherwise
+# the pinned version is installed from the npm registry, by npm or by the Bun on PATH. If that fails, a Bun on PATH
+# that is at least BUN_MINIMUM is used with a warning.
 set -eu
 
-# The one place that pins Bun. scripts/bootstrap.test.ts holds Dockerfile and @types/bun to it.
+# The pinned version. scripts/bootstrap/bootstrap.test.ts checks that Dockerfile and @types/bun agree.
 BUN_VERSION=1.4.5
 BUN_MINIMUM=1.4
 
-LOCK_ATTEMPTS=3000 # of 0.2 s each: ten minutes, far more than a slow download takes
+LOCK_ATTEMPTS=3000 # of 0.2 s each: ten minutes
 
 say() { printf 'bootstrap: %s\n' "$*" >&2; }
 fail() {
@@ -33,7 +33,7 @@ tools=$root/.tools
 
 npm=$(command -v npm || true)
 bun_on_path=$(command -v bun || true)
-# Where PATH holds nothing but Bun, the few standard tools used below are where every Unix has them.
+# PATH may contain nothing but Bun; the standard tools are in the usual folders.
 command -v mkdir >/dev/null 2>&1 || PATH=$PATH:/usr/bin:/bin
 
 mkdir -p "$tools/tmp" 2>/dev/null || fail "cannot write to $tools"
@@ -43,7 +43,7 @@ export BUN_INSTALL_CACHE_DIR="$tools/bun-cache"
 export BUN_RUNTIME_TRANSPILER_CACHE_PATH="$tools/transpiled"
 export XDG_CACHE_HOME="$tools/cache"
 export DO_NOT_TRACK=1
-# A Unix socket's path may have about 100 characters, and browsers put one into TMPDIR.
+# Browsers create a Unix socket in TMPDIR, and its path is limited to about 100 characters.
 if [ "${#tools}" -le 55 ]; then
   export TMPDIR="$tools/tmp"
 fi
@@ -62,7 +62,7 @@ at_least() {
 
 version_of() { "$1" --version 2>/dev/null || true; }
 
-# Sets $bun to the Bun to run, and fails when there is none yet.
+# Sets $bun. Fails when the pinned version is not installed yet.
 find_bun() {
   if [ -x "$pinned" ]; then
     bun=$pinned
@@ -75,7 +75,7 @@ find_bun() {
 
 dependencies_installed() { cmp -s bun.lock "$installed"; }
 
-# A symbolic link is made together with its content (our process id), so that a lock without an owner never exists.
+# The lock is a symbolic link whose target is the process id of its owner: both are created in one step.
 take_lock() {
   attempt=0
   until ln -s "$$" "$lock" 2>/dev/null; do
@@ -84,9 +84,9 @@ take_lock() {
       break_lock "$owner"
       continue
     fi
-    [ "$attempt" -gt 0 ] || say "waiting for another set-up (process ${owner:-unknown}) to end"
+    [ "$attempt" -gt 0 ] || say "waiting for another installation (process ${owner:-unknown})"
     attempt=$((attempt + 1))
-    [ "$attempt" -lt "$LOCK_ATTEMPTS" ] || fail "another set-up holds $lock; remove it if none is running"
+    [ "$attempt" -lt "$LOCK_ATTEMPTS" ] || fail "another installation holds $lock; remove the file if none is running"
     sleep 0.2 2>/dev/null || sleep 1
   done
   trap 'rm -f "$lock"' EXIT
@@ -94,15 +94,15 @@ take_lock() {
   trap 'exit 143' TERM HUP
 }
 
-# Only one at a time may remove a dead owner's lock, and only after another look: between the first look and the
-# removal somebody else may have removed it and taken the lock anew.
+# Removes the lock of an owner that has ended. One process at a time may do so, and it checks the owner again: another
+# process may have removed the lock and taken it since.
 break_lock() {
   if mkdir "$lock.breaking" 2>/dev/null; then
     [ "$(readlink "$lock" 2>/dev/null || true)" != "$1" ] || rm -f "$lock"
     rmdir "$lock.breaking"
   else
     attempt=$((attempt + 1))
-    [ "$attempt" -lt "$LOCK_ATTEMPTS" ] || fail "remove $lock and $lock.breaking, which an interrupted set-up left"
+    [ "$attempt" -lt "$LOCK_ATTEMPTS" ] || fail "remove $lock and $lock.breaking, which an interrupted installation left"
     sleep 0.2 2>/dev/null || sleep 1
   fi
 }
@@ -112,8 +112,8 @@ release_lock() {
   trap - EXIT INT TERM HUP
 }
 
-# Asks npm, or else the Bun on PATH, for the pinned Bun. Installers are not run (npm 11 blocks them by default);
-# the binary is in the package of this platform, of which npm may fetch several.
+# Installs the pinned Bun with npm, or with the Bun on PATH. Install scripts are not run (npm 11 blocks them by
+# default): the binary is in the package of this platform, and npm may install the packages of several.
 install_bun() {
   staging=$tools/staging.$$
   rm -rf "$staging"
@@ -137,11 +137,11 @@ install_bun() {
       return 0
     fi
   done
-  printf 'no package of bun@%s holds a binary that runs on this machine\n' "$BUN_VERSION" >>"$log"
+  printf 'no package of bun@%s has a binary that runs on this machine\n' "$BUN_VERSION" >>"$log"
   return 1
 }
 
-# The line of the log that says most about what went wrong.
+# The line of the log with the reason of the failure.
 reason() {
   line=$(grep -iE 'error' "$log" 2>/dev/null | grep -vE 'complete log' | head -n 1 | cut -c 1-200 || true)
   [ -n "$line" ] || line=$(tail -n 1 "$log" 2>/dev/null || true)
@@ -160,7 +160,7 @@ set_up_bun() {
   [ -z "$bun_on_path" ] || version=$(version_of "$bun_on_path")
   at_least "$version" "$BUN_MINIMUM" ||
     fail "cannot install Bun $BUN_VERSION (is there a network?): $(reason); more in .tools/bootstrap.log"
-  say "cannot install Bun $BUN_VERSION, going on with $version from PATH, with which this is not tested"
+  say "cannot install Bun $BUN_VERSION; using version $version from PATH, which is not tested"
   bun=$bun_on_path
 }
 

@@ -6,26 +6,26 @@ import { ROOT } from "@distributed-messaging/supervisor/store";
 import { countTests } from "./test/summary.ts";
 
 /**
- * `npm test [-- bun test's own arguments]`: gets what the tests need, runs them, and ends with the line
- * `N passed, N failed, N skipped`. The exit code is 0 only if tests ran and none failed.
+ * `npm test [-- arguments of bun test]`: installs the tools that tests need, runs the tests, and prints
+ * `N passed, N failed, N skipped` as the last line. The exit code is 0 only if tests ran and none failed.
  *
- * With `--running` first, end-to-end tests do not start a store of their own but use the one that runs.
+ * With `--running` as the first argument, the end-to-end tests use a running store instead of starting their own.
  */
 
 /**
- * Test files that run side by side: each has processes, ports and directories of its own. One more than there are cores,
- * because most of them wait more than they compute; not many, because a store is five processes and a browser more.
+ * How many test files run in parallel. One more than there are cores, because most tests wait more than they compute;
+ * at most four, because a store is five processes, and a browser several more.
  */
 const WORKERS = Math.min(availableParallelism() + 1, 4);
 
-/** Enough for a test that starts processes on a slow machine; tests that need more say so. */
+/** Enough to start processes on a slow machine. Tests that need more set their own. */
 const TEST_TIMEOUT_MS = 20_000;
-/** The summary is a few lines long. */
+/** The end of the output, which has the summary. */
 const TAIL_LENGTH = 8 * 1024;
 
 const say = (line: string) => void process.stderr.write(`test: ${line}\n`);
 
-/** What the tests start writes its own things, such as a browser's profile, here and not into the user's home. */
+/** The home of the processes that tests start, such as browsers, which write profiles there. */
 function testHome(): string {
   const home = join(ROOT, ".tools/home");
   mkdirSync(home, { recursive: true });
@@ -56,7 +56,7 @@ async function runTests(args: readonly string[], env: Record<string, string>) {
 const [first, ...rest] = process.argv.slice(2);
 const running = first === "--running";
 const args = running || first === undefined ? rest : [first, ...rest];
-// Those that share the store which runs take turns.
+// Test files that share a running store run one after the other.
 if (!running) args.unshift(`--parallel=${WORKERS}`);
 
 const tools = await provideTools([chromium, kcat], process.env, say);
@@ -69,6 +69,6 @@ const { passed, failed, skipped } = countTests(output, exitCode);
 const missing = tools.filter(({ path }) => path === undefined);
 for (const { tool, problem } of missing)
   say(`${tool.title} is missing (${problem}): skipped ${tool.neededBy}`);
-if (passed + failed === 0) say("no test ran");
+if (passed + failed === 0) say("no test was run");
 process.stdout.write(`\n${passed} passed, ${failed} failed, ${skipped} skipped\n`);
 process.exit(failed > 0 || passed === 0 ? 1 : 0);

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findWrongImports } from "./imports.ts";
-import { layers } from "./layers.ts";
+import { drawing, layers } from "./layers.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -36,6 +36,11 @@ test("a row of the table names rows below it only", () => {
       expect({ path, below }).toEqual({ path, below: expect.arrayContaining([row]) });
     }
   }
+});
+
+test("CONTRIBUTING.md shows the table", () => {
+  const text = readFileSync(join(ROOT, "CONTRIBUTING.md"), "utf8");
+  if (!text.includes(drawing())) throw new Error(`CONTRIBUTING.md should contain:\n${drawing()}`);
 });
 
 describe("findWrongImports", () => {

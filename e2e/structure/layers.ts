@@ -45,15 +45,14 @@ export function isTestCode(path: string): boolean {
 /** The table as CONTRIBUTING.md shows it. */
 export function drawing(): string {
   const width = Math.max(...layers.map(({ path }) => path.length));
-  const line = ({ path, imports, types = [], tests = [] }: Layer) =>
-    [
-      path.padEnd(width),
-      "→",
-      [
-        imports.join(", ") || "nothing",
+  return layers
+    .map(({ path, imports, types = [], tests = [] }) => {
+      const all = [
+        imports.join(", ").replace(shared.join(", "), "shared/*") || "nothing of the others",
         ...types.map((one) => `types of ${one}`),
         ...tests.map((one) => `in tests ${one}`),
-      ].join(", "),
-    ].join(" ");
-  return layers.map(line).join("\n");
+      ];
+      return `${path.padEnd(width)} → ${all.join(", ")}`;
+    })
+    .join("\n");
 }

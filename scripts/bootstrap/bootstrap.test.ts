@@ -12,7 +12,7 @@ const VERSION =
   /^BUN_VERSION=(.+)$/m.exec(readFileSync(join(ROOT, "scripts/bootstrap.sh"), "utf8"))?.[1] ?? "";
 const DOWNLOAD_TIMEOUT_MS = 180_000;
 
-/** A stand-in for Bun of some version: "installs" nothing, and says how it was called. */
+/** A fake Bun of some version, which installs nothing and prints its arguments. */
 const fakeBun = (version: string, installs = true) => `
 case $1 in
 --version) echo ${version} ;;
@@ -21,7 +21,7 @@ add) echo 'error: ConnectionRefused downloading bun' >&2; exit 1 ;;
 *) echo "Bun ${version}:" "$@" ;;
 esac`;
 
-/** A stand-in for npm that brings packages of Bun for two platforms, of which only the second runs here. */
+/** A fake npm that installs packages of Bun for two platforms, of which the second one runs here. */
 const fakeNpm = `
 echo called >> "$NPM_CALLS"
 for platform in alien here; do
@@ -57,7 +57,7 @@ test.skipIf(npmProgram === null || nodeProgram === null)(
       stdout: "hello 1m a b\n",
       stderr: `bootstrap: installing Bun ${VERSION} into .tools\nbootstrap: installing the dependencies\n`,
     });
-    // Without npm, and hence without any network.
+    // Without npm, so without a network.
     const second = await clone.run([folder.links({})]);
     expect(second).toEqual({ exitCode: 0, stdout: "hello 1m a b\n", stderr: "" });
     expect(readdirSync(clone.home)).toEqual([]);
@@ -83,20 +83,20 @@ test(
   DOWNLOAD_TIMEOUT_MS,
 );
 
-test("takes of several platforms' packages the one that runs", async () => {
+test("of the packages of several platforms, the one that runs is used", async () => {
   const { npm, env } = npmWithBun();
   const { stdout, exitCode } = await folder.clone().run([npm], { env });
   expect({ stdout, exitCode }).toEqual({ stdout: `Bun ${VERSION}: hello.ts a b\n`, exitCode: 0 });
 });
 
-test("a Bun of another version on PATH makes way for the pinned one", async () => {
+test("a Bun of another version on PATH is not used", async () => {
   const { npm, env } = npmWithBun();
   const other = folder.programs({ bun: fakeBun("1.99.0") });
   const { stdout } = await folder.clone().run([other, npm], { env });
   expect(stdout).toBe(`Bun ${VERSION}: hello.ts a b\n`);
 });
 
-test("two at once wait for each other and install once", async () => {
+test("concurrent runs wait for each other and install once", async () => {
   const { npm, env, calls } = npmWithBun();
   const clone = folder.clone();
   const results = await Promise.all([1, 2, 3, 4].map(() => clone.run([npm], { env })));
@@ -106,7 +106,7 @@ test("two at once wait for each other and install once", async () => {
   expect(calls()).toBe(1);
 });
 
-test("the lock of a set-up that was killed is taken over", async () => {
+test("the lock of a run that was killed is taken over", async () => {
   const { npm, env } = npmWithBun();
   const clone = folder.clone();
   const dead = Bun.spawnSync(["/bin/sh", "-c", "echo $$"]).stdout.toString().trim();
@@ -127,7 +127,7 @@ test("installs again when the lock file has changed", async () => {
   expect((await clone.run(bin)).stderr).toBe("");
 });
 
-test("without a network it says so in one line, and leaves no lock behind", async () => {
+test("without a network it fails with one line and releases the lock", async () => {
   const clone = folder.clone();
   const result = await clone.run([folder.programs({ npm: offlineNpm })]);
   expect(result.exitCode).toBe(1);
@@ -143,7 +143,7 @@ test("without a network a Bun that is new enough is used, with a warning", async
   for (const programs of [{ bun }, { bun, npm: offlineNpm }]) {
     const result = await folder.clone().run([folder.programs(programs)]);
     expect(result.stdout).toBe("Bun 1.99.0: hello.ts a b\n");
-    expect(result.stderr).toContain("going on with 1.99.0 from PATH, with which this is not tested");
+    expect(result.stderr).toContain("using version 1.99.0 from PATH, which is not tested");
   }
 });
 
@@ -153,7 +153,7 @@ test("without a network a Bun that is too old is not used", async () => {
   expect(result.stderr).toContain(`cannot install Bun ${VERSION}`);
 });
 
-test("dependencies that cannot be fetched are one line too, and are asked for again", async () => {
+test("dependencies that cannot be downloaded are one line, and are tried again", async () => {
   const clone = folder.clone();
   const offline = folder.programs({ bun: fakeBun(VERSION, false) });
   const result = await clone.run([offline]);
@@ -165,13 +165,13 @@ test("dependencies that cannot be fetched are one line too, and are asked for ag
   expect((await clone.run([online])).exitCode).toBe(0);
 });
 
-test("with neither npm nor Bun it says what to install", async () => {
+test("with neither npm nor Bun it names what to install", async () => {
   const result = await folder.clone().run([folder.programs({})]);
   expect(result).toMatchObject({ exitCode: 1, stdout: "" });
   expect(result.stderr).toContain("neither npm nor Bun is on PATH");
 });
 
-test("the version is pinned in one place, and what must agree with it does", async () => {
+test("Dockerfile and @types/bun have the pinned version", async () => {
   expect(VERSION).toMatch(/^\d+\.\d+\.\d+$/);
   const { devDependencies } = await Bun.file(join(ROOT, "package.json")).json();
   expect(devDependencies["@types/bun"]).toBe(VERSION);

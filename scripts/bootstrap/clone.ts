@@ -9,24 +9,24 @@ export interface Result {
   readonly stderr: string;
 }
 
-/** Projects in temporary folders on which bootstrap.sh is tried out. */
+/** Temporary projects for the tests of bootstrap.sh. */
 export class BootstrapFolder {
   readonly #path = mkdtempSync(join(tmpdir(), "bootstrap-"));
   #count = 0;
 
-  /** A project with one dependency, freshly cloned to a path with a space, and an empty home beside it. */
+  /** A project with one dependency, in a folder whose path has a space, and an empty home. */
   clone(): BootstrapClone {
     return new BootstrapClone(this.#next("a clone"));
   }
 
-  /** A directory for PATH that holds nothing but these programs: links to files. */
+  /** A folder for PATH with links to these programs only. */
   links(programs: Readonly<Record<string, string>>): string {
     const path = this.#next("bin");
     for (const [name, target] of Object.entries(programs)) symlinkSync(target, join(path, name));
     return path;
   }
 
-  /** A directory for PATH that holds nothing but these programs: the text of shell scripts. */
+  /** A folder for PATH with these shell scripts only. */
   programs(programs: Readonly<Record<string, string>>): string {
     const path = this.#next("bin");
     for (const [name, text] of Object.entries(programs)) {
@@ -72,7 +72,7 @@ export class BootstrapClone {
     writeFileSync(join(this.root, path), text);
   }
 
-  /** Runs a command in the project, by default bootstrap.sh with the hello script, with nothing else in its environment. */
+  /** Runs a command in the project, by default bootstrap.sh with hello.ts. Nothing of the environment is inherited. */
   async run(
     path: readonly string[],
     options: { command?: readonly string[]; env?: Readonly<Record<string, string>> } = {},

@@ -7,18 +7,18 @@ import { StoreProcess, StoreSettings } from "../testing/store-process.ts";
 import { registryOf } from "./registry.ts";
 
 /*
- * What a new user does, on a machine that has npm and no Bun, and on one that has Bun and neither npm nor node.
- * Slow, since each fetches everything anew: only with SLOW_TESTS=true, as in continuous integration.
+ * The first steps of a new user, on a machine with npm and without Bun, and on one with Bun and without npm. Each test
+ * downloads everything: they run only with SLOW_TESTS=true, as in continuous integration.
  */
 
 const TIMEOUT_MS = 10 * 60_000;
 const slow = process.env.SLOW_TESTS === "true";
 
 const folder = mkdtempSync(join(tmpdir(), "fresh-clone-"));
-// Two installations are many small files.
+// The folders have many small files.
 afterAll(() => rmSync(folder, { recursive: true, force: true }), TIMEOUT_MS);
 
-/** A copy of all that is in version control, or would be, at a path with a space. */
+/** A copy of the files that are or would be in version control, in a folder whose path has a space. */
 function clone(name: string): string {
   const root = join(folder, `${name} clone`);
   const listed = Bun.spawnSync(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
@@ -28,7 +28,7 @@ function clone(name: string): string {
   expect(paths).toContain("package.json");
   for (const path of paths) {
     mkdirSync(dirname(join(root, path)), { recursive: true });
-    // A file that was deleted and not yet committed is still listed.
+    // A file whose deletion is not committed is still listed.
     cpSync(join(ROOT, path), join(root, path), { force: true, recursive: true, errorOnExist: false });
   }
   return root;
@@ -42,7 +42,7 @@ function directoryOf(name: string, programs: Readonly<Record<string, string | nu
   return path;
 }
 
-async function tryOut(name: string, path: string, run: readonly string[]): Promise<void> {
+async function startAndTest(name: string, path: string, run: readonly string[]): Promise<void> {
   const root = clone(name);
   const home = join(folder, `${name} home`);
   mkdirSync(home);
@@ -52,7 +52,7 @@ async function tryOut(name: string, path: string, run: readonly string[]): Promi
     await store.line(/^ready in \d/);
     store.signal("SIGTERM");
     await store.exited;
-    // One quick test stands for all: that the others pass is what the run that this is part of shows.
+    // One quick test file is enough: the others are run by the run that this test is part of.
     const tools = { CHROMIUM_PATH: "/nowhere", KCAT_PATH: "/nowhere" };
     const command = [...run, "test", "--", "services/supervisor/ports"];
     const tests = new StoreProcess(command, root, { ...settings.env, ...tools });
@@ -67,7 +67,7 @@ test.skipIf(!slow || Bun.which("npm") === null || Bun.which("node") === null)(
   "npm and no Bun",
   async () => {
     const path = directoryOf("npm", { npm: Bun.which("npm"), node: Bun.which("node"), sh: "/bin/sh" });
-    await tryOut("npm", path, [join(path, "npm")]);
+    await startAndTest("npm", path, [join(path, "npm")]);
   },
   TIMEOUT_MS,
 );
@@ -76,7 +76,7 @@ test.skipIf(!slow)(
   "Bun, neither npm nor node",
   async () => {
     const path = directoryOf("bun", { bun: process.execPath });
-    await tryOut("bun", path, [join(path, "bun"), "run"]);
+    await startAndTest("bun", path, [join(path, "bun"), "run"]);
   },
   TIMEOUT_MS,
 );

@@ -1,14 +1,14 @@
 /**
- * How this machine reaches the package registry, as environment variables: it may be set in a user's or a
- * machine's npmrc, which a test with a home and a PATH of its own does not see.
+ * The package registry of this machine as environment variables. It may be set in an npmrc, which a test with its own
+ * home and PATH does not read.
  */
 export async function registryOf(npm: string | null): Promise<Record<string, string>> {
   const inherited = Object.entries(process.env).flatMap(([name, value]) =>
     NETWORK_SETTING.test(name) && value !== undefined ? [[name, value] as const] : [],
   );
   const registry =
-    process.env.npm_config_registry ?? (npm === null ? undefined : await asked(npm, "registry"));
-  const globalConfig = npm === null ? undefined : await asked(npm, "globalconfig");
+    process.env.npm_config_registry ?? (npm === null ? undefined : await configured(npm, "registry"));
+  const globalConfig = npm === null ? undefined : await configured(npm, "globalconfig");
   return {
     ...Object.fromEntries(inherited),
     ...(registry === undefined ? {} : { npm_config_registry: registry, BUN_CONFIG_REGISTRY: registry }),
@@ -19,7 +19,7 @@ export async function registryOf(npm: string | null): Promise<Record<string, str
 const NETWORK_SETTING =
   /^(https?_proxy|no_proxy|all_proxy|NODE_EXTRA_CA_CERTS|SSL_CERT_(FILE|DIR)|npm_config_(cafile|ca|https?_proxy|proxy))$/i;
 
-async function asked(npm: string, setting: string): Promise<string | undefined> {
+async function configured(npm: string, setting: string): Promise<string | undefined> {
   const child = Bun.spawn([npm, "config", "get", setting], {
     stdin: "ignore",
     stdout: "pipe",

@@ -4,7 +4,7 @@ import { logFormat } from "./log-format.ts";
 const time = new Date(2026, 0, 2, 3, 4, 5, 67).toISOString();
 const plain = logFormat(false);
 
-test("a JSON line of a service becomes time, process, level, message and fields", () => {
+test("a JSON log line becomes time, process, level, message and fields", () => {
   const line = JSON.stringify({
     level: "info",
     time,
@@ -18,24 +18,24 @@ test("a JSON line of a service becomes time, process, level, message and fields"
   );
 });
 
-test("numeric levels and times are understood", () => {
+test("numeric levels and times", () => {
   const line = JSON.stringify({ level: 50, time: new Date(time).getTime(), msg: "no", err: { code: 1 } });
   expect(plain({ process: "broker", source: "stdout", line })).toBe(
     '03:04:05.067 broker       error no err={"code":1}',
   );
 });
 
-test.each(["broker listening", '{"a":1}', "{broken", "[1]"])("%s stays as it is", (line) => {
+test.each(["broker listening", '{"a":1}', "{broken", "[1]"])("%s is printed unchanged", (line) => {
   expect(plain({ process: "broker", source: "stdout", line })).toBe(`broker       ${line}`);
 });
 
-test("control characters do not reach the terminal", () => {
+test("control characters are replaced", () => {
   expect(plain({ process: "order", source: "stderr", line: "a\x1b[2Jb" })).toBe("order        a?[2Jb");
   const line = JSON.stringify({ level: "info", msg: "a\u001b[2Jb" });
   expect(plain({ process: "order", source: "stdout", line })).toBe("order        info  a?[2Jb");
 });
 
-test("colours only when asked for, one for each process", () => {
+test("with colours, each process has its own", () => {
   const coloured = logFormat(true);
   const order = coloured({ process: "order", source: "stdout", line: "x" });
   expect(order).toBe("\x1b[36morder       \x1b[0m x");

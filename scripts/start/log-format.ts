@@ -1,6 +1,6 @@
 import type { ProcessLog } from "@distributed-messaging/supervisor/process";
 
-/** ANSI colours that can be told apart on dark and on light ground; a process keeps its own. */
+/** ANSI colours that are legible on dark and light backgrounds. Each process has one. */
 const COLOURS = [36, 33, 32, 35, 34, 31];
 const DIM = 2;
 const RED = 31;
@@ -17,12 +17,12 @@ const levelNames: Readonly<Record<string, string>> = {
   60: "fatal",
 };
 
-/** What every line of a service says again, and the prefix says already. */
+/** The fields that are not printed after the message. */
 const KNOWN = new Set(["level", "time", "msg", "app", "process", "pid", "hostname", "name"]);
 
 /**
- * Turns what processes print into lines for people: `12:00:00.123 order        info  relay caught up rows=3`.
- * A line that is no JSON log stays as it is, after its process's name.
+ * Formats the JSON log lines of processes: `12:00:00.123 order        info  relay caught up rows=3`. Other lines are
+ * printed unchanged after the name of the process.
  */
 export function logFormat(colours: boolean): (log: ProcessLog) => string {
   const colourOf = new Map<string, number>();
@@ -75,7 +75,7 @@ function parseEntry(line: string): Entry | undefined {
   };
 }
 
-/** The time of day, local; empty when the entry has none. */
+/** The local time of day; empty when the entry has no time. */
 function clockOf(time: unknown): string {
   const date = typeof time === "number" || typeof time === "string" ? new Date(time) : undefined;
   if (date === undefined || Number.isNaN(date.getTime())) return "";
@@ -89,7 +89,7 @@ function shown(value: unknown): string {
   return JSON.stringify(value) ?? "undefined";
 }
 
-/** Control characters could move the cursor or hide the rest of a line. */
+/** Replaces control characters, which could move the cursor or hide the rest of a line. */
 function plain(text: string): string {
   return text.replace(/(?!\t)\p{Cc}/gu, "?");
 }

@@ -3,7 +3,7 @@ import { countTests } from "./summary.ts";
 
 const summary = (...lines: string[]) => [...lines, "Ran 9 tests across 2 files. [1.00s]", ""].join("\n");
 
-test("reads what bun test prints at its end", () => {
+test("reads the summary of bun test", () => {
   const output = summary(
     "(pass) a [1ms]",
     "",
@@ -16,12 +16,12 @@ test("reads what bun test prints at its end", () => {
   expect(countTests(output, 1)).toEqual({ passed: 5, failed: 1, skipped: 3 });
 });
 
-test("reads it in colour too", () => {
+test("reads it with colours", () => {
   const output = summary("\x1b[0m\x1b[32m 5 pass\x1b[0m", "\x1b[2m 0 fail\x1b[0m");
   expect(countTests(output, 0)).toEqual({ passed: 5, failed: 0, skipped: 0 });
 });
 
-test("what a test prints itself is not counted", () => {
+test("ignores the output of tests", () => {
   expect(countTests(summary("100 pass", "", "1 pass", "0 fail"), 0)).toEqual({
     passed: 1,
     failed: 0,
@@ -29,7 +29,7 @@ test("what a test prints itself is not counted", () => {
   });
 });
 
-test("a run that ends badly without any count has failed", () => {
+test("counts a run with an exit code other than 0 as failed", () => {
   expect(countTests("Segmentation fault", 139)).toEqual({ passed: 0, failed: 1, skipped: 0 });
   expect(countTests(summary("3 pass", "0 fail"), 1)).toEqual({ passed: 3, failed: 1, skipped: 0 });
 });

@@ -5,16 +5,16 @@ export interface TestCounts {
 }
 
 /**
- * Reads the counts from the end of what `bun test` printed:
+ * Reads the counts from the end of the output of `bun test`:
  *
  *      12 pass
  *       1 skip
  *       0 fail
  *     Ran 13 tests across 2 files. [1.00s]
  *
- * A file that could not be loaded is counted by Bun as a failure there, and is missing in its JUnit report.
+ * Bun counts a file that it cannot load as a failure there, but leaves it out of its JUnit report.
  *
- * @param exitCode a run that did not end well has at least one failure, also when it has no counts
+ * @param exitCode other than 0: there is at least one failure, even without counts
  */
 export function countTests(output: string, exitCode: number): TestCounts {
   const lines = Bun.stripANSI(output)

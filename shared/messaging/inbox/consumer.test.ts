@@ -1,7 +1,8 @@
 import { afterEach, expect, test } from "bun:test";
 import { DomainError } from "../errors.ts";
-import { eventually } from "../testing/eventually.ts";
+import { eventually, failureOf } from "../testing/eventually.ts";
 import { letter, letters, TestService } from "../testing/kit.ts";
+import type { SubscribeOptions } from "../transport/transport.ts";
 
 let service: TestService;
 afterEach(() => service.stop());
@@ -222,4 +223,30 @@ test("with as many dead letters as may be, the records before the one that canno
   await Bun.sleep(0);
   expect(service.applied()).toEqual(["a:1"]);
   expect(service.kit.deadLetters.count()).toBe(100_000);
+});
+
+test("a message that cannot be parked either is left to the transport to deliver again", async () => {
+  let handle: SubscribeOptions["handle"] | undefined;
+  const transport = {
+    publish: async () => {},
+    subscribe: (options: SubscribeOptions) => {
+      handle = options.handle;
+      return { healthy: () => true, stop: async () => {} };
+    },
+  };
+  service = new TestService(
+    () => {
+      throw new DomainError("no");
+    },
+    { transport, retry: { ...fast, attempts: 1 } },
+  );
+  service.kit.start();
+  const value = Buffer.from(JSON.stringify(letter("a", "1")));
+  const record = { topic: letters.name, partition: 0, offset: 0, key: "a", value, headers: {} };
+  const batch = { topic: letters.name, partition: 0, records: [record], end: 1 };
+  service.database.sql.run("ALTER TABLE dead_letters RENAME TO unwritable");
+  expect(await failureOf(handle?.(batch) ?? Promise.resolve())).toMatch("no such table");
+  service.database.sql.run("ALTER TABLE unwritable RENAME TO dead_letters");
+  expect(await handle?.(batch)).toEqual({ next: 1 });
+  expect(reasons()).toEqual(["domain"]);
 });

@@ -98,10 +98,10 @@ export class Consumer {
     let limit = Number.POSITIVE_INFINITY;
     /** Why the first of `left` is to be parked: that commits with the records after it. */
     let failure: Failure | undefined;
-    while (left.length > 0) {
-      const step = new Step(left.slice(0, oneByOne ? 1 : limit), failure);
+    for (let first = left[0]; first !== undefined; first = left[0]) {
+      const step: Step = { first, records: left.slice(0, oneByOne ? 1 : limit), failure, taken: 0 };
       try {
-        if (oneByOne) step.failure ??= await this.#begin(step.first);
+        if (oneByOne) step.failure ??= await this.#begin(first);
         left = left.slice(await unitOfWork.run((transaction) => this.#take(step, transaction)));
         limit = Number.POSITIVE_INFINITY;
         failure = undefined;
@@ -111,9 +111,13 @@ export class Consumer {
           limit = step.taken;
           continue;
         }
-        const decision = this.#failed(name, step.first, error);
-        if (decision.action === "park") failure = decision.failure;
-        else if (decision.action !== "ack") return { next: step.first.offset, pauseMs: decision.delayMs };
+        const decision = this.#failed(name, first, error);
+        if (decision.action === "retry" || decision.action === "wait") {
+          return { next: first.offset, pauseMs: decision.delayMs };
+        }
+        // It cannot be parked either: the transport delivers the batch again, later.
+        if (decision.action !== "park" || step.failure !== undefined) throw error;
+        failure = decision.failure;
       }
     }
     this.#pastFirstBatch.add(name);
@@ -200,21 +204,13 @@ export class Consumer {
 }
 
 /** Records that are handled in one unit of work. */
-class Step {
-  /** How many of them went well in the last run of it. */
-  taken = 0;
+interface Step {
+  readonly first: IncomingRecord;
   readonly records: readonly IncomingRecord[];
   /** Why the first of them is parked instead of handled. */
   failure: Failure | undefined;
-
-  constructor(records: readonly IncomingRecord[], failure: Failure | undefined) {
-    this.records = records;
-    this.failure = failure;
-  }
-
-  get first(): IncomingRecord {
-    return this.records[0] as IncomingRecord;
-  }
+  /** How many of them went well in the last run. */
+  taken: number;
 }
 
 function where({ topic, partition, offset, key }: IncomingRecord) {

@@ -47,7 +47,7 @@ describe("the demo orders", () => {
 
     await listener.until(4);
     for (const { orderId } of [order1, order2]) {
-      expect(await customer.told(orderId)).toEqual(["order.received", "order.confirmed"]);
+      expect(await customer.notificationTypes(orderId)).toEqual(["order.received", "order.confirmed"]);
     }
     expect(listener.received).toEqual(await customer.notifications());
     await listener.terminate();

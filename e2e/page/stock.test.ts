@@ -39,7 +39,7 @@ describePage("backordered, cancelled and refused orders", () => {
       const customer = await store.signIn("WAITER");
       await eventually(
         async () =>
-          Bun.deepEquals(await customer.told(orderId), [
+          Bun.deepEquals(await customer.notificationTypes(orderId), [
             "order.received",
             "order.waiting",
             "order.confirmed",

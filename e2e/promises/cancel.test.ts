@@ -32,12 +32,12 @@ describe("a customer cancels", () => {
       expect(await store.stock("PRODUCT_004")).toMatchObject({ onHand: 5, reserved: 3, available: 2 });
       expect(problemIn(await ann.cancel(first.orderId)).status).toBe(409);
       await eventually(async () => {
-        expect(await ann.told(first.orderId)).toEqual([
+        expect(await ann.notificationTypes(first.orderId)).toEqual([
           "order.received",
           "order.confirmed",
           "order.cancelled",
         ]);
-        expect(await bob.told(second.orderId)).toEqual([
+        expect(await bob.notificationTypes(second.orderId)).toEqual([
           "order.received",
           "order.waiting",
           "order.confirmed",
@@ -104,8 +104,8 @@ describeOwn("a customer cancels while a process is down", () => {
       await untilIdle(store);
       expect(await store.stock("PRODUCT_003")).toMatchObject({ onHand: 8, reserved: 0 });
       for (const orderId of [before, meanwhile]) {
-        const told = await ann.told(orderId);
-        expect(told.filter((type) => type === "order.cancelled")).toHaveLength(1);
+        const types = await ann.notificationTypes(orderId);
+        expect(types.filter((type) => type === "order.cancelled")).toHaveLength(1);
       }
     },
     LIMIT_MS,

@@ -104,7 +104,7 @@ describe("dead letters", () => {
       expect((await request("order", `/${id}/replay`, "POST")).body).toEqual({ id, outcome: "handled" });
       const order = await customer.until(stuck, "confirmed");
       expect(order.history.filter(({ type }) => type.includes("confirmed"))).toHaveLength(1);
-      expect(await customer.told(stuck)).toEqual(["order.received", "order.confirmed"]);
+      expect(await customer.notificationTypes(stuck)).toEqual(["order.received", "order.confirmed"]);
       expect(await store.stock("PRODUCT_006")).toMatchObject({ available: 0, reserved: OTHERS + 1 });
       await eventually(async () => {
         expect((await request("order", `?key=${stuck}`)).body).toEqual([]);

@@ -47,7 +47,7 @@ describeOwn("while a process is down", () => {
         for (const { orderId } of [order1, order2]) {
           await customer.until(orderId, "confirmed");
           await eventually(async () => {
-            expect(await customer.told(orderId)).toEqual(["order.received", "order.confirmed"]);
+            expect(await customer.notificationTypes(orderId)).toEqual(["order.received", "order.confirmed"]);
             return true;
           }, `the notifications of ${orderId}`);
         }
@@ -133,7 +133,7 @@ describeOwn("while a process is down", () => {
       const order = await customer.until(orderId, "rejected");
       expect(order.reason).toBe("unknown product PRODUCT_001");
       await untilIdle(store);
-      expect(await customer.told(orderId)).toEqual(["order.received", "order.rejected"]);
+      expect(await customer.notificationTypes(orderId)).toEqual(["order.received", "order.rejected"]);
       await store.seed();
       expect(await store.stock("PRODUCT_001")).toMatchObject({ reserved: 0 });
     },

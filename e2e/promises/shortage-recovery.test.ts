@@ -65,7 +65,11 @@ describeOwn.each([
         for (const customer of customers) {
           for (const { orderId } of await customer.allOrders()) {
             const waited = queue.includes(orderId) ? ["order.waiting"] : [];
-            expect(await customer.told(orderId)).toEqual(["order.received", ...waited, "order.confirmed"]);
+            expect(await customer.notificationTypes(orderId)).toEqual([
+              "order.received",
+              ...waited,
+              "order.confirmed",
+            ]);
           }
         }
       },

@@ -134,7 +134,7 @@ export class Customer {
   }
 
   /** The types of an order's notifications, oldest first. */
-  async told(orderId: string): Promise<string[]> {
+  async notificationTypes(orderId: string): Promise<string[]> {
     const all = await this.notifications();
     return all.filter((notification) => notification.orderId === orderId).map(({ type }) => type);
   }

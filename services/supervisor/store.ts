@@ -58,7 +58,8 @@ export class StoreSupervisor extends Supervisor {
       // A broker that is shared with others is not provisioned: each service creates the topics that it needs.
       onReady: async () => {
         const done = await provision({ brokers: [brokers], clientId: "supervisor" }, storeTopics);
-        for (const line of describeProvisioned(done)) {
+        // The broker itself logs the topics that it creates.
+        for (const line of describeProvisioned({ ...done, created: [] })) {
           options.onLog?.({ process: "broker", source: "supervisor", line });
         }
       },

@@ -45,6 +45,25 @@ describePage("the admin panel", () => {
   );
 
   test(
+    "every process that the supervisor reports is shown, also one that the page has no text for",
+    async () => {
+      const shop = await fixture.visit();
+      await shop.page.route("**/processes", async (route) => {
+        const response = await route.fetch();
+        const shipping = { name: "shipping", state: "stopped", pid: null, restarts: 0 };
+        await route.fulfill({ response, json: [...(await response.json()), shipping] });
+      });
+      await shop.open("admin");
+      await shop.processLight("shipping", "stopped").waitFor();
+      expect(await shop.page.locator(".process-status-text").textContent()).toBe("shipping is stopped. ");
+      await card(shop, "shipping", "stopped").getByRole("button", { name: "Start shipping" }).waitFor();
+      expect(shop.consoleMessages()).toEqual([]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
     "deliver twice: the duplicates are dropped, and the topics show them",
     async () => {
       const shop = await (await fixture.visit()).open();

@@ -1,31 +1,56 @@
-import type { FaultName } from "./faults.ts";
-import type { Report } from "./simulate.ts";
+import { type FaultName, faultNames } from "./faults.ts";
+import { mutants } from "./mutants.ts";
+import type { Report } from "./report.ts";
+import { simulate } from "./simulation.ts";
 
-/** Which runs to make. */
+/** Many runs that differ only in their seed. */
 export interface Campaign {
   readonly from: number;
   readonly seeds: number;
   readonly orders: number;
   readonly without: readonly FaultName[];
-  /** The name of a protection to take away. */
-  readonly mutation: string | undefined;
+  /** The name of a mutant. */
+  readonly mutant: string | undefined;
 }
 
-/** A worker's process: what it is told on the command line, and the one line that it writes for each seed. */
+/** The runs of one worker process, which has them on its command line. */
 export interface WorkerPlan extends Campaign {
-  /** Every so many seeds are this worker's. */
+  /** The distance between two seeds. */
   readonly step: number;
 }
 
-/** Nothing takes so long: a run that does goes round in a circle within one event. */
-const STUCK_MS = 180_000;
+/** A run that takes longer loops within one event. */
+const RUN_TIMEOUT_MS = 180_000;
+/** Runs that are spent on shrinking a failure. */
+const MAX_SHRINK_RUNS = 80;
+
+/** One run of a campaign. */
+export function runSeed(
+  { orders, without, mutant: name }: Omit<Campaign, "from" | "seeds">,
+  seed: number,
+  print?: (line: string) => void,
+): Promise<Report> {
+  const mutant = mutants.find((candidate) => candidate.name === name);
+  return simulate({
+    seed,
+    orders,
+    without: new Set(without),
+    ...(mutant === undefined ? {} : { mutant }),
+    ...(print === undefined ? {} : { print }),
+  });
+}
+
+/** Runs a worker's part of a campaign and sends each report to the parent process. */
+export async function work({ from, seeds, step, ...campaign }: WorkerPlan): Promise<void> {
+  for (let seed = from; seed < from + seeds; seed += step) process.send?.(await runSeed(campaign, seed));
+}
 
 /**
- * Makes the runs in processes of their own, each with a share of the seeds.
+ * Runs a campaign in worker processes.
  *
- * @param script what a worker's process runs, with its plan as the only argument
+ * @param script what a worker runs, with `--worker` and its plan as arguments
  * @param finished called with each report, in any order
- * @returns the seeds that never ended, or took their process with them
+ * @returns the seeds of runs that did not end or ended their process
  */
 export async function runCampaign(
   campaign: Campaign,
@@ -33,40 +58,67 @@ export async function runCampaign(
   script: string,
   finished: (report: Report) => void,
 ): Promise<number[]> {
+  const end = campaign.from + campaign.seeds;
+  const runWorker = async (first: number): Promise<number[]> => {
+    const lost: number[] = [];
+    let next = first;
+    while (next < end) {
+      const plan: WorkerPlan = { ...campaign, from: next, seeds: end - next, step: workers };
+      const child = Bun.spawn([process.execPath, script, "--worker", JSON.stringify(plan)], {
+        stdin: "ignore",
+        stdout: "ignore",
+        stderr: "inherit",
+        ipc: (report: Report) => {
+          next = report.seed + workers;
+          timeout.refresh();
+          finished(report);
+        },
+      });
+      const timeout = setTimeout(() => child.kill("SIGKILL"), RUN_TIMEOUT_MS);
+      await child.exited;
+      clearTimeout(timeout);
+      if (next >= end) break;
+      lost.push(next);
+      next += workers;
+    }
+    return lost;
+  };
+  const count = Math.min(workers, campaign.seeds);
   const lost = await Promise.all(
-    Array.from({ length: Math.min(workers, campaign.seeds) }, (_, index) =>
-      runWorker({ ...campaign, from: campaign.from + index, step: workers }, campaign, script, finished),
-    ),
+    Array.from({ length: count }, (_, index) => runWorker(campaign.from + index)),
   );
   return lost.flat();
 }
 
-async function runWorker(
-  plan: WorkerPlan,
-  { from, seeds }: Campaign,
-  script: string,
-  finished: (report: Report) => void,
-): Promise<number[]> {
-  const lost: number[] = [];
-  let next = plan.from;
-  while (next < from + seeds) {
-    const share = { ...plan, from: next, seeds: from + seeds - next };
-    const child = Bun.spawn([process.execPath, script, "--worker", JSON.stringify(share)], {
-      stdin: "ignore",
-      stdout: "ignore",
-      stderr: "inherit",
-      ipc: (report: Report) => {
-        next = report.seed + plan.step;
-        stuck.refresh();
-        finished(report);
-      },
-    });
-    const stuck = setTimeout(() => child.kill("SIGKILL"), STUCK_MS);
-    await child.exited;
-    clearTimeout(stuck);
-    if (next >= from + seeds) break;
-    lost.push(next);
-    next += plan.step;
+/**
+ * Shrinks a failed run while it still breaks one of the same invariants: to few orders, then to few faults, then to fewer
+ * orders.
+ *
+ * @returns the report of the smallest run that was found
+ */
+export async function shrink(failed: Report): Promise<Report> {
+  const broken = brokenBy(failed);
+  let smallest = failed;
+  let runs = 0;
+  const tryRun = async (orders: number, without: readonly FaultName[]): Promise<boolean> => {
+    if (runs >= MAX_SHRINK_RUNS || orders < 1) return false;
+    runs += 1;
+    const report = await runSeed({ orders, without, mutant: failed.mutant }, failed.seed);
+    if (brokenBy(report).isDisjointFrom(broken)) return false;
+    smallest = report;
+    return true;
+  };
+  for (let orders = 1; orders < failed.orders; orders *= 2) {
+    if (await tryRun(orders, failed.without)) break;
   }
-  return lost;
+  for (const fault of faultNames) {
+    if (!smallest.without.includes(fault)) await tryRun(smallest.orders, [...smallest.without, fault]);
+  }
+  while (await tryRun(smallest.orders - 1, smallest.without));
+  return smallest;
+}
+
+/** The invariants that a run broke: the beginnings of its violations. */
+function brokenBy({ violations }: Report): ReadonlySet<string | undefined> {
+  return new Set(violations.map((violation) => violation.split(":")[0]?.replaceAll(/[\d-]+/g, "")));
 }

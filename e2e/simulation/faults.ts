@@ -1,17 +1,17 @@
 import type { Prng } from "./prng.ts";
 
-/** A fault that may strike whenever there is an occasion for it, with this probability at ordinary intensity. */
-interface Occasional {
+/** A fault that may occur at each opportunity, with this probability at intensity 1. */
+interface Opportunity {
   readonly probability: number;
 }
 
-/** A fault that strikes at random moments, this many milliseconds apart on average at ordinary intensity. */
+/** A fault that recurs at random times, this many milliseconds apart on average at intensity 1. */
 interface Recurring {
   readonly everyMs: number;
 }
 
-/** Everything that can go wrong, and how often it ordinarily does. */
-export const faultTable = {
+/** All faults, with their rates at intensity 1. */
+const faultTable = {
   // Between a relay and the broker.
   publishRefused: { probability: 0.04 },
   publishPartlyStored: { probability: 0.04 },
@@ -21,8 +21,9 @@ export const faultTable = {
   // Between the broker and a consumer.
   redelivery: { probability: 0.05 },
   deliveryLate: { probability: 0.04 },
+  shortBatch: { probability: 0.3 },
   progressLost: { probability: 0.02 },
-  // A process dies: at which step.
+  // A process crashes at a certain step.
   crashBeforeCommit: { probability: 0.004 },
   crashAfterCommit: { probability: 0.004 },
   crashAtStatement: { probability: 0.0004 },
@@ -30,22 +31,22 @@ export const faultTable = {
   crashBeforeAcknowledgement: { probability: 0.006 },
   crashAfterAcknowledgement: { probability: 0.006 },
   crashBeforeProgress: { probability: 0.004 },
-  // The disk refuses.
+  // The disk fails.
   commitRefused: { probability: 0.006 },
   statementRefused: { probability: 0.0006 },
   readRefused: { probability: 0.0005 },
-  // A handler throws: before, or after it has written.
+  // A handler throws, before or after it has written.
   handlerThrows: { probability: 0.015 },
   handlerThrowsLate: { probability: 0.015 },
-  // A message that cannot be handled until somebody mends the code.
+  // A message cannot be handled for as long as its handler has a bug.
   messageRefused: { probability: 0.002 },
   messageThrows: { probability: 0.001 },
   messageKills: { probability: 0.001 },
-  // Work takes long, so a group of works ends early.
+  // Work takes long, which ends a batch early.
   slowWork: { probability: 0.03 },
-  // Between a customer and the gateway.
+  // Between a client and the gateway.
   answerLost: { probability: 0.08 },
-  // At any moment.
+  // At random times.
   crash: { everyMs: 15_000 },
   orderlyRestart: { everyMs: 25_000 },
   longDowntime: { everyMs: 60_000 },
@@ -55,16 +56,16 @@ export const faultTable = {
   poison: { everyMs: 6_000 },
   compaction: { everyMs: 10_000 },
   topicRecreated: { everyMs: 15_000 },
-  // Not faults, but what operators do about them.
+  // Not faults, but what an operator does about them.
   operator: { everyMs: 3_000 },
   rebuild: { everyMs: 15_000 },
-} as const satisfies Record<string, Occasional | Recurring>;
+} as const satisfies Record<string, Opportunity | Recurring>;
 
 export type FaultName = keyof typeof faultTable;
-export type OccasionalFault = {
-  [Name in FaultName]: (typeof faultTable)[Name] extends Occasional ? Name : never;
+type OpportunityFault = {
+  [Name in FaultName]: (typeof faultTable)[Name] extends Opportunity ? Name : never;
 }[FaultName];
-export type RecurringFault = Exclude<FaultName, OccasionalFault>;
+export type RecurringFault = Exclude<FaultName, OpportunityFault>;
 
 export const faultNames = Object.keys(faultTable) as readonly FaultName[];
 export const recurringFaults = faultNames.filter(isRecurring);
@@ -77,47 +78,43 @@ function isRecurring(name: FaultName): name is RecurringFault {
   return "everyMs" in faultTable[name];
 }
 
-/** From an eighth of the ordinary rate to four times it. */
-const LEAST_INTENSITY_LOG2 = -3;
-const MOST_INTENSITY_LOG2 = 2;
+/** An intensity is between an eighth and four. */
+const MIN_INTENSITY_LOG2 = -3;
+const MAX_INTENSITY_LOG2 = 2;
 
-/**
- * Decides when something goes wrong. Each fault has a stream of its own and an intensity of its own, drawn
- * from the seed: some runs are stormy in one way, some in another, none is quite like the next.
- */
+/** Decides when faults occur. Each has its own random stream and its own intensity, drawn from the seed. */
 export class Faults {
-  /** Off while the world is set up and after it has been healed. */
+  /** Off until all services have started, and again before the invariants are checked. */
   enabled = false;
-  /** How often each has struck. */
-  readonly struck = new Map<FaultName, number>();
+  /** How often each fault has occurred. */
+  readonly counts = new Map<FaultName, number>();
   readonly #streams = new Map<FaultName, { prng: Prng; intensity: number }>();
 
-  /** @param without faults that never strike in this run */
+  /** @param without faults that never occur in this run */
   constructor(prng: Prng, without: ReadonlySet<FaultName>) {
     for (const name of faultNames) {
       const stream = prng.fork(name);
-      const log2 = LEAST_INTENSITY_LOG2 + stream.float() * (MOST_INTENSITY_LOG2 - LEAST_INTENSITY_LOG2);
+      const log2 = MIN_INTENSITY_LOG2 + stream.float() * (MAX_INTENSITY_LOG2 - MIN_INTENSITY_LOG2);
       if (!without.has(name)) this.#streams.set(name, { prng: stream, intensity: 2 ** log2 });
     }
   }
 
-  /** Asked at each occasion: whether it goes wrong this time. */
-  strikes(name: OccasionalFault): boolean {
-    if (!this.enabled) return false;
+  /** Called at each opportunity. @returns whether the fault occurs at this one */
+  occurs(name: OpportunityFault): boolean {
     const stream = this.#streams.get(name);
-    if (stream === undefined) return false;
-    const struck = stream.prng.chance(faultTable[name].probability * stream.intensity);
-    if (struck) this.count(name);
-    return struck;
+    if (!this.enabled || stream === undefined) return false;
+    const occurs = stream.prng.chance(faultTable[name].probability * stream.intensity);
+    if (occurs) this.count(name);
+    return occurs;
   }
 
-  /** How long until a recurring fault strikes next; undefined when it never does. */
+  /** Milliseconds until a recurring fault occurs next; undefined if it never does. */
   nextMs(name: RecurringFault): number | undefined {
     const stream = this.#streams.get(name);
     return stream?.prng.exponential(faultTable[name].everyMs / stream.intensity);
   }
 
   count(name: FaultName): void {
-    this.struck.set(name, (this.struck.get(name) ?? 0) + 1);
+    this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
   }
 }

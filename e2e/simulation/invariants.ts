@@ -1,72 +1,75 @@
-import { copiesAreWhole, notifiedOnce, totalsAreRight } from "./customer-invariants.ts";
-import { historyIsCausal } from "./history-invariants.ts";
 import {
-  deadlinesComeOnce,
-  deliveredInOrder,
-  ledgerMatchesInbox,
+  handledOnceInOrder,
+  inboxIsComplete,
   outboxesAreEmpty,
-  parkedForAReason,
-} from "./kit-invariants.ts";
-import { cancelledForAReason, rulesAreKept, stockIsWhatCameIn } from "./stock-invariants.ts";
+  parkedWithReason,
+  rebuildsAreComplete,
+  timersFireOnce,
+} from "./messaging-invariants.ts";
 import {
-  acceptedIsKept,
+  acceptedOrdersAreKept,
+  cancelledWithReason,
+  historyIsCausal,
+  notifiedOnce,
+  servicesAgree,
+  totalsAreCorrect,
+} from "./order-invariants.ts";
+import {
+  allocatedByTheRules,
   catalogueMatchesStock,
-  everybodyAgrees,
-  reservedIsWhatOrdersHold,
+  reservedForConfirmedOrders,
+  restockedOnce,
   stockAddsUp,
-} from "./store-invariants.ts";
+} from "./stock-invariants.ts";
 import type { World } from "./world.ts";
 
-/** Something that has to be true. Gives what is not, in words. */
-export interface Invariant<Subject> {
-  readonly name: string;
-  check(subject: Subject): Iterable<string>;
-}
+/** Yields a text for each breach. */
+type Invariant = (world: World) => Iterable<string>;
 
-/** True after every single COMMIT of the service that they name. */
-const atCommit: readonly (Invariant<World> & { service: string })[] = [
-  { name: "stock adds up", service: "inventory", check: stockAddsUp },
-];
+/** Hold after every commit of a service. */
+const atCommit: Readonly<Record<string, Readonly<Record<string, Invariant>>>> = {
+  inventory: { "stock adds up": stockAddsUp },
+};
 
-/** True when nothing goes wrong any more and everything has come to rest: while stock is short, and afterwards. */
-const atRest: readonly Invariant<World>[] = [
-  { name: "every message is handled once by each reader, in order", check: deliveredInOrder },
-  { name: "the inbox knows what was handled", check: ledgerMatchesInbox },
-  { name: "outboxes are empty", check: outboxesAreEmpty },
-  { name: "what is parked is parked for a reason", check: parkedForAReason },
-  { name: "deadlines come once", check: deadlinesComeOnce },
-  { name: "accepted is kept", check: acceptedIsKept },
-  { name: "all services agree on every order", check: everybodyAgrees },
-  { name: "the history of an order is what happened to it", check: historyIsCausal },
-  { name: "stock adds up", check: stockAddsUp },
-  { name: "stock is what came in", check: stockIsWhatCameIn },
-  { name: "stock is given out as the rules say", check: rulesAreKept },
-  { name: "a cancelled order was cancelled for a reason", check: cancelledForAReason },
-  { name: "reserved is what confirmed orders hold", check: reservedIsWhatOrdersHold },
-  { name: "the catalogue shows what is in stock", check: catalogueMatchesStock },
-  { name: "customers are told once of every step", check: notifiedOnce },
-  { name: "totals are right", check: totalsAreRight },
-  { name: "copies that were made anew are whole", check: copiesAreWhole },
-];
+/** Hold when the system is quiescent: while stock is short, and after every product was restocked. */
+const atRest: Readonly<Record<string, Invariant>> = {
+  "each service handles every message once and in order": handledOnceInOrder,
+  "the inbox has every message that was handled": inboxIsComplete,
+  "outboxes are empty": outboxesAreEmpty,
+  "messages are parked for a reason": parkedWithReason,
+  "timers fire once": timersFireOnce,
+  "rebuilt projections are complete": rebuildsAreComplete,
+  "accepted orders are kept": acceptedOrdersAreKept,
+  "all services agree on every order": servicesAgree,
+  "orders are cancelled for a reason": cancelledWithReason,
+  "the history of an order is causal": historyIsCausal,
+  "customers are notified once of each change": notifiedOnce,
+  "totals are correct": totalsAreCorrect,
+  "stock adds up": stockAddsUp,
+  "every restock counts once": restockedOnce,
+  "stock is allocated by the rules": allocatedByTheRules,
+  "stock is reserved for confirmed orders": reservedForConfirmedOrders,
+  "the catalogue matches the stock": catalogueMatchesStock,
+};
 
-/** How many breaches of one invariant are told. */
-const MOST_TOLD = 3;
+/** Breaches of one invariant that are reported. */
+const MAX_REPORTED = 3;
 
 export function checkAtCommit(world: World, service: string): void {
-  for (const invariant of atCommit) {
-    if (invariant.service === service) check(world, invariant);
-  }
+  check(world, atCommit[service] ?? {});
 }
 
 export function checkAtRest(world: World): void {
-  for (const invariant of atRest) check(world, invariant);
+  check(world, atRest);
 }
 
-function check(world: World, { name, check }: Invariant<World>): void {
-  let told = 0;
-  for (const breach of check(world)) {
-    told += 1;
-    if (told > MOST_TOLD) break;
-    world.violation(`${name}: ${breach}`);
+function check(world: World, invariants: Readonly<Record<string, Invariant>>): void {
+  for (const [name, invariant] of Object.entries(invariants)) {
+    let reported = 0;
+    for (const breach of invariant(world)) {
+      reported += 1;
+      if (reported > MAX_REPORTED) break;
+      world.violation(`${name}: ${breach}`);
+    }
   }
 }

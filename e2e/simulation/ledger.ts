@@ -1,8 +1,8 @@
 import type { Migration, ServiceDatabase } from "@distributed-messaging/messaging";
 
 /**
- * What the simulation writes down in each service's own file, in the service's own transactions: so it says
- * what took effect, and nothing of what was rolled back or died before its COMMIT.
+ * Tables that the simulation adds to each service's database and writes in the service's own transactions: they record
+ * what took effect, and nothing that was rolled back.
  */
 export const ledgerMigrations: readonly Migration[] = [
   {
@@ -35,8 +35,8 @@ export const ledgerMigrations: readonly Migration[] = [
   },
 ];
 
-/** Has everything written down that is emitted or parked. Once the kit's tables are there. */
-export function watchTables({ sql }: ServiceDatabase): void {
+/** Records everything that is emitted or parked. Called after the kit's migrations. */
+export function recordTables({ sql }: ServiceDatabase): void {
   sql.run(`
     CREATE TRIGGER simulation_outbox AFTER INSERT ON outbox BEGIN
       INSERT INTO simulation_emitted (topic, key, value) VALUES (new.topic, new.key, new.value);
@@ -54,7 +54,7 @@ export interface Handled {
   readonly messageId: string;
 }
 
-/** What a service has handled, in the order in which it did. */
+/** The messages that a service has handled, in order. */
 export function handledBy({ sql }: ServiceDatabase): Handled[] {
   return sql
     .query<Handled, []>("SELECT topic, key, message_id AS messageId FROM simulation_handled ORDER BY seq")
@@ -72,7 +72,7 @@ export interface Parked {
   readonly error: string;
 }
 
-/** Everything that a service has ever parked, in the order in which it did. */
+/** The dead letters that a service has ever parked, in order. */
 export function parkedBy({ sql }: ServiceDatabase): Parked[] {
   return sql
     .query<Parked & { headers: string }, []>("SELECT * FROM simulation_parked ORDER BY rowid")
@@ -91,7 +91,7 @@ export interface Emitted {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
-/** The messages that a service has emitted, in the order in which it did. */
+/** The messages that a service has emitted, in order. */
 export function emittedBy({ sql }: ServiceDatabase): Emitted[] {
   return sql
     .query<{ topic: string; key: string | null; value: Uint8Array }, []>(

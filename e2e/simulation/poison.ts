@@ -1,28 +1,31 @@
 import { allMessages, PlaceOrder } from "@distributed-messaging/contracts";
 import type { OutgoingRecord } from "@distributed-messaging/messaging";
-import type { BrokerLog } from "./broker-log.ts";
 import type { Prng } from "./prng.ts";
 
-/** Records that no service of the store would emit. Each says in its headers that it was put there. */
+/** Marks records that no service has emitted. */
 export const POISON_HEADER = "simulated-poison";
 
-const poisonable = [...new Set(allMessages.map(({ topic }) => topic))];
+export const poisonTopics = [...new Set(allMessages.map(({ topic }) => topic.name))];
 
-/** A record that cannot be handled, in one of many ways: with a key of its own, a real one, or none. */
-export function drawPoison(prng: Prng, number: number, log: BrokerLog): OutgoingRecord {
-  const topic = prng.pick(poisonable).name;
-  const real = log.partitionsOf(topic).flatMap(({ records }) => records.slice(-3).map(({ key }) => key));
+/**
+ * A record that cannot be handled, for one of many reasons: with a key of its own, a key of a genuine record, or none.
+ *
+ * @param keys of genuine records
+ */
+export function drawPoison(
+  prng: Prng,
+  number: number,
+  topic: string,
+  keys: readonly (string | null)[],
+): OutgoingRecord {
   const choice = prng.float();
-  const key = choice < 0.15 ? null : choice < 0.6 && real.length > 0 ? prng.pick(real) : `POISON_${number}`;
-  return {
-    topic,
-    key,
-    value: drawValue(prng, topic, key ?? `POISON_${number}`, number),
-    headers: { [POISON_HEADER]: String(number) },
-  };
+  const ownKey = `POISON_${number}`;
+  const key = choice < 0.15 ? null : choice < 0.6 && keys.length > 0 ? prng.pick(keys) : ownKey;
+  const value = drawValue(prng, topic, key ?? ownKey, number);
+  return { topic, key, value, headers: { [POISON_HEADER]: String(number) } };
 }
 
-function drawValue(prng: Prng, topic: string, subject: string, number: number): Uint8Array | string | null {
+function drawValue(prng: Prng, topic: string, subject: string, number: number): OutgoingRecord["value"] {
   const definition = prng.pick(allMessages.filter((candidate) => candidate.topic.name === topic));
   const id = `00000000-0000-7000-8000-${number.toString(16).padStart(12, "0")}`;
   const envelope = {
@@ -38,9 +41,9 @@ function drawValue(prng: Prng, topic: string, subject: string, number: number): 
     data: { nothing: "of use" },
   };
   const price = { amount: 1, currency: "EUR" };
-  // Valid to look at, and refused by all who take it: the total is wrong.
+  // Passes its schema and is refused by its handler: the total is wrong.
   const refused: Readonly<Record<string, object>> = {
-    "order.commands": {
+    [PlaceOrder.topic.name]: {
       ...envelope,
       type: PlaceOrder.type,
       data: {

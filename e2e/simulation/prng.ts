@@ -1,7 +1,6 @@
 /**
- * A stream of numbers that is the same for the same seed, on every machine: sfc32
- * (https://pracrand.sourceforge.net/RNG_engines.txt), seeded through xxHash64. Everything in a simulation that
- * is left to chance comes from here.
+ * A random number generator with a seed: sfc32 (https://pracrand.sourceforge.net/RNG_engines.txt), seeded through
+ * xxHash64. Equal seeds give equal numbers on every machine.
  */
 export class Prng {
   readonly #seed: string;
@@ -20,7 +19,7 @@ export class Prng {
     for (let round = 0; round < 12; round += 1) this.#next();
   }
 
-  /** A stream of its own under the same seed: what is drawn from it does not shift what others draw. */
+  /** A generator seeded from this one's seed and the label. Drawing from one does not affect the other. */
   fork(label: string): Prng {
     return new Prng(`${this.#seed}/${label}`);
   }
@@ -30,29 +29,29 @@ export class Prng {
     return (this.#next() >>> 0) / 2 ** 32;
   }
 
-  /** From `least` to `most`, both included. */
+  /** A whole number from `least` to `most`, both included. */
   between(least: number, most: number): number {
     return least + Math.floor(this.float() * (most - least + 1));
   }
 
-  /** True about `probability` of the time. */
+  /** True with this probability. */
   chance(probability: number): boolean {
     return this.float() < probability;
   }
 
-  /** Positive, `mean` on average, mostly smaller, now and then much larger: at most 20 times the mean. */
+  /** Exponentially distributed, at most 20 times the mean. */
   exponential(mean: number): number {
     return Math.min(-Math.log(1 - this.float()), 20) * mean;
   }
 
-  /** @throws RangeError when there is nothing to pick from */
+  /** @throws RangeError if there are no items */
   pick<Item>(items: readonly Item[]): Item {
     const item = items[Math.floor(this.float() * items.length)];
     if (item === undefined) throw new RangeError("nothing to pick from");
     return item;
   }
 
-  /** A number of 32 bits. */
+  /** An unsigned number of 32 bits. */
   bits(): number {
     return this.#next() >>> 0;
   }

@@ -1,151 +1,258 @@
-import { defaultRetryPolicy, type RetryPolicy } from "@distributed-messaging/messaging";
-import type { PartitionLog } from "./broker-log.ts";
-import { Disk } from "./disk.ts";
-import { HandlerWatch } from "./handler-watch.ts";
-import { Incarnation } from "./incarnation.ts";
-import type { ServiceMutation } from "./mutation.ts";
-import { ProcessRuntime, type WallClock } from "./process-runtime.ts";
-import { assemble, type Running, type ServiceDefinition, type Surroundings } from "./service.ts";
-import { connectStorage, isSqliteError } from "./storage.ts";
+import {
+  defaultRetryPolicy,
+  type Logger,
+  type RetryPolicy,
+  type Runtime,
+} from "@distributed-messaging/messaging";
+import { type Assembled, assemble, type Composition } from "@distributed-messaging/service/composition";
+import { type CommonConfig, loadConfig } from "@distributed-messaging/service/config";
+import type { PartitionLog, SimulatedBroker } from "./broker.ts";
+import type { Faults } from "./faults.ts";
+import { InstrumentedHandlers } from "./handlers.ts";
+import type { SeededFault, Transport } from "./mutants.ts";
+import type { Prng } from "./prng.ts";
+import { Incarnation, type Scheduler, type Trace } from "./scheduler.ts";
+import { connect, Disk, isSqliteError } from "./storage.ts";
 
-export type { Running, ServiceDefinition, Surroundings } from "./service.ts";
-
-/** Longer than any send may take: a stop that is not over by then never will be. */
-const STOP_DEADLINE_MS = 30_000;
-/** Half of the services do not wait long before they give a message up. */
+/** Virtual time starts at 2026-01-01T00:00:00Z in every run. */
+const EPOCH_MS = Date.UTC(2026, 0, 1);
+/** The most by which one slow step advances the monotonic clock. */
+const MAX_SLOW_MS = 40;
+const MAX_SOON_MS = 1.5;
+/** Longer than any publish takes: a stop that is not done by then never is. */
+const STOP_TIMEOUT_MS = 30_000;
+/** Mean time until a process that crashed or stopped is started again. */
+export const DOWN_MS = 300;
+/** The policy of half of the services: a message is parked soon. */
 const QUICK_RETRY: RetryPolicy = { backoff: { firstMs: 20, mostMs: 1_000 }, attempts: 10 };
 
-/** One service: its file, and the process that comes and goes. */
+/** Everything that the processes of a run share. */
+export interface Environment {
+  readonly scheduler: Scheduler;
+  readonly broker: SimulatedBroker;
+  readonly faults: Faults;
+  readonly prng: Prng;
+  readonly trace: Trace;
+  /** Reports that something happened which must never happen. */
+  violation(text: string): void;
+  /** Called after every COMMIT of a service. */
+  committed(service: string): void;
+}
+
+/** A service as it is simulated. */
+export interface ServiceDefinition<Parts> {
+  readonly composition: Composition<CommonConfig, Parts>;
+  /** Settings that differ from their defaults. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Replaces what the composition does at every start. A rejection ends the process. */
+  started?(running: Running<Parts>): Promise<unknown>;
+}
+
+/** A service while its process runs. */
+export interface Running<Parts> extends Assembled<Parts> {
+  readonly incarnation: Incarnation;
+  readonly newId: () => string;
+  stopping: boolean;
+}
+
+/** A service: its database file, and its process, which is started again whenever it has ended. */
 export class Process<Parts> {
   readonly name: string;
   readonly disk: Disk;
-  readonly handlerWatch: HandlerWatch;
-  readonly clock: WallClock = { offsetMs: 0 };
-  /** The service, while it is up. */
+  readonly instrumented: InstrumentedHandlers;
+  /** Milliseconds by which the wall clock differs from virtual time. */
+  clockOffsetMs = 0;
+  /** Undefined while the process is down. */
   running: Running<Parts> | undefined;
   crashes = 0;
-  /** What it reads, and the types of message that it handles. */
+  /** The topics that the service reads, and the message types that it handles. */
   readonly topics = new Set<string>();
   readonly types = new Set<string>();
   readonly #definition: ServiceDefinition<Parts>;
-  readonly #surroundings: Surroundings;
-  readonly #mutation: ServiceMutation;
+  readonly #environment: Environment;
+  readonly #mutant: SeededFault;
   readonly #retry: RetryPolicy;
-  /** The process, up or about to be. */
-  #life: Incarnation | undefined;
+  /** The process that runs or starts. */
+  #incarnation: Incarnation | undefined;
   #cancelStart = () => {};
 
-  constructor(definition: ServiceDefinition<Parts>, surroundings: Surroundings, mutation: ServiceMutation) {
+  constructor(definition: ServiceDefinition<Parts>, environment: Environment, mutant: SeededFault) {
     this.name = definition.composition.name;
     this.#definition = definition;
-    this.#surroundings = surroundings;
-    this.#mutation = mutation;
-    this.#retry = surroundings.prng.chance(0.5) ? defaultRetryPolicy : QUICK_RETRY;
-    this.handlerWatch = new HandlerWatch({ service: this.name, ...surroundings });
-    this.disk = new Disk(this.name, definition.composition.migrations, mutation);
+    this.#environment = environment;
+    this.#mutant = mutant;
+    this.#retry = environment.prng.chance(0.5) ? defaultRetryPolicy : QUICK_RETRY;
+    this.instrumented = new InstrumentedHandlers({ service: this.name, ...environment });
+    this.disk = new Disk(this.name, definition.composition.migrations, mutant);
   }
 
   start(): void {
     this.#cancelStart();
-    if (this.#life !== undefined) return;
-    this.#surroundings.trace.note(this.name, "starts");
-    const life = new Incarnation(this.name, (step) => this.crash(step));
-    this.#life = life;
+    if (this.#incarnation !== undefined) return;
+    this.#environment.trace.note(this.name, "starts");
+    const incarnation = new Incarnation(this.name, (cause) => this.crash(cause));
+    this.#incarnation = incarnation;
     try {
-      const running = this.#assemble(life);
-      if (!life.alive) return;
+      const running = this.#compose(incarnation);
+      if (!incarnation.alive) return;
       this.running = running;
       running.messaging.start();
       running.rebuild?.resume();
-      running.started().catch((error: unknown) => {
-        if (life.alive) this.crash(`could not start: ${String(error)}`);
+      this.#started(running).catch((error: unknown) => {
+        incarnation.crash(`failed to start: ${String(error)}`);
       });
     } catch (error) {
-      if (!life.alive) return;
+      if (!incarnation.alive) return;
       if (!isSqliteError(error)) throw error;
-      // Main says why and exits with 1.
-      this.crash(`could not start: ${String(error)}`);
+      // `main.ts` logs the error and exits with 1.
+      this.crash(`failed to start: ${String(error)}`);
     }
   }
 
-  /** Dies with everything that was not on disk, and is started again after a while. */
-  crash(step: string, downMs = this.#surroundings.prng.exponential(300)): void {
-    if (this.#life === undefined) return;
+  /** Ends the process and everything that was not committed. It starts again later. */
+  crash(cause: string, downMs = this.#environment.prng.exponential(DOWN_MS)): void {
+    if (this.#incarnation === undefined) return;
     this.crashes += 1;
-    this.#surroundings.trace.note(this.name, `crashes: ${step}`);
-    this.#end(this.#life);
-    this.disk.loseUncommitted();
+    this.#environment.trace.note(this.name, `crashes: ${cause}`);
+    this.#end(this.#incarnation);
+    this.disk.rollBack();
     this.#startAfter(downMs);
   }
 
-  /** Stops in good order, and is started again after a while. */
+  /** Stops the process gracefully. It starts again later. */
   restart(downMs: number): void {
     const { running } = this;
     if (running === undefined || running.stopping) return;
-    const { scheduler, trace, violation } = this.#surroundings;
+    const { scheduler, trace, violation } = this.#environment;
     const { incarnation } = running;
     running.stopping = true;
-    trace.note(this.name, "is told to stop");
-    const cancelDeadline = scheduler.after(
-      STOP_DEADLINE_MS,
-      () => violation(`${this.name} does not stop within ${STOP_DEADLINE_MS} ms`),
+    trace.note(this.name, "stopping");
+    const cancelTimeout = scheduler.after(
+      STOP_TIMEOUT_MS,
+      () => violation(`${this.name} does not stop within ${STOP_TIMEOUT_MS} ms`),
       incarnation,
     );
     const stop = async () => {
       await running.rebuild?.stop();
       await running.messaging.stop();
-      cancelDeadline();
+      cancelTimeout();
       if (!incarnation.alive) return;
-      trace.note(this.name, "has stopped");
+      trace.note(this.name, "stopped");
       this.#end(incarnation);
       this.#startAfter(downMs);
     };
-    stop().catch((error: unknown) => violation(`${this.name} could not be stopped: ${String(error)}`));
+    stop().catch((error: unknown) => violation(`${this.name} failed to stop: ${String(error)}`));
   }
 
-  /** Whether it has handled all of these partitions, or does not read them. */
+  /** Whether the service has handled all records of the partitions that it reads. */
   hasRead(partitions: readonly PartitionLog[]): boolean {
     return partitions.every((log) => !this.topics.has(log.topic) || this.disk.hasHandled(log));
   }
 
   close(): void {
-    if (this.#life !== undefined) this.#end(this.#life);
+    if (this.#incarnation !== undefined) this.#end(this.#incarnation);
     this.disk.close();
   }
 
-  #assemble(incarnation: Incarnation): Running<Parts> {
-    const { scheduler, network, faults, prng, trace, committed, violation } = this.#surroundings;
-    const runtime = new ProcessRuntime({ scheduler, incarnation, clock: this.clock, faults, prng });
-    const database = connectStorage({
-      raw: this.disk.database,
+  /** Composes the service as its `main.ts` does. */
+  #compose(incarnation: Incarnation): Running<Parts> {
+    const { broker, faults, prng, trace, committed, violation } = this.#environment;
+    const { name: service, instrumented } = this;
+    const runtime = this.#runtime(incarnation);
+    const database = connect({
+      disk: this.disk.database,
       incarnation,
       faults,
       prng,
-      mutation: this.#mutation,
-      committed: () => committed(this.name),
-      writtenAlone: (sql) => violation(`${this.name} writes outside of a transaction: ${sql}`),
+      mutant: this.#mutant,
+      committed: () => committed(service),
+      writtenOutside: (sql) => violation(`${service} writes outside of a transaction: ${sql}`),
     });
-    const connection = network.connect(incarnation);
-    const transport = this.#mutation.transport?.(connection) ?? connection;
-    const { handlerWatch } = this;
-    const parts = { incarnation, database, transport, runtime, handlerWatch, retry: this.#retry, trace };
-    const running = assemble(this.#definition, parts);
-    for (const { definition } of running.handlers) {
-      this.topics.add(definition.topic.name);
-      this.types.add(definition.type);
-    }
-    return running;
+    const connection = broker.connect(incarnation);
+    const transport: Transport = this.#mutant.transport?.(connection) ?? connection;
+    const { composition, env = {} } = this.#definition;
+    const instrumentedComposition: typeof composition = {
+      ...composition,
+      compose: (_, config) => {
+        const composed = composition.compose(database, config);
+        const { handlers, timers = [] } = composed;
+        for (const { definition } of handlers) {
+          this.topics.add(definition.topic.name);
+          this.types.add(definition.type);
+        }
+        return {
+          ...composed,
+          handlers: instrumented.wrap(handlers, database, incarnation),
+          timers: [...timers, instrumented.timer(database)],
+        };
+      },
+    };
+    const config = loadConfig(composition.config, env, service);
+    const log = loggerTo(trace, service);
+    return {
+      ...assemble(instrumentedComposition, config, {
+        ...{ database, connect: () => transport, runtime, log, retry: this.#retry },
+      }),
+      incarnation,
+      newId: () => runtime.newId(),
+      stopping: false,
+    };
+  }
+
+  async #started(running: Running<Parts>): Promise<unknown> {
+    const { started } = this.#definition;
+    return started === undefined ? running.started?.(running.messaging.unitOfWork) : started(running);
+  }
+
+  /** Time and randomness as one incarnation sees them: nothing that it scheduled happens after its end. */
+  #runtime(incarnation: Incarnation): Runtime {
+    const { scheduler, faults, prng } = this.#environment;
+    let monotonicMs = 0;
+    let lastSoonMs = 0;
+    const now = () => EPOCH_MS + Math.floor(scheduler.nowMs + this.clockOffsetMs);
+    return {
+      now,
+      // Events take no virtual time. Slow work shows as a monotonic clock that advances within an event.
+      monotonic: () => {
+        const slowMs = faults.occurs("slowWork") ? prng.float() * MAX_SLOW_MS : 0;
+        monotonicMs = Math.max(monotonicMs, scheduler.nowMs) + slowMs;
+        return monotonicMs;
+      },
+      newId: () => uuidV7(now(), prng),
+      random: () => prng.float(),
+      soon: (callback) => {
+        const { nowMs } = scheduler;
+        // Callbacks keep their order.
+        lastSoonMs = Math.max(lastSoonMs, nowMs + (prng.chance(0.5) ? 0 : prng.float() * MAX_SOON_MS));
+        scheduler.after(lastSoonMs - nowMs, callback, incarnation);
+      },
+      after: (delayMs, callback) => scheduler.after(delayMs, callback, incarnation),
+    };
   }
 
   #end(incarnation: Incarnation): void {
     incarnation.alive = false;
-    this.#life = undefined;
+    this.#incarnation = undefined;
     this.running = undefined;
-    this.#surroundings.network.disconnect(incarnation);
+    this.#environment.broker.disconnect(incarnation);
   }
 
   #startAfter(downMs: number): void {
     this.#cancelStart();
-    this.#cancelStart = this.#surroundings.scheduler.after(downMs, () => this.start());
+    this.#cancelStart = this.#environment.scheduler.after(downMs, () => this.start());
   }
+}
+
+function uuidV7(timeMs: number, prng: Prng): string {
+  const time = timeMs.toString(16).padStart(12, "0");
+  const [a, b, c] = [prng.bits(), prng.bits(), prng.bits()];
+  const version = (0x7000 | (a & 0xfff)).toString(16);
+  const variant = (0x8000 | ((a >>> 12) & 0x3fff)).toString(16);
+  const rest = `${(b & 0xffff).toString(16).padStart(4, "0")}${c.toString(16).padStart(8, "0")}`;
+  return `${time.slice(0, 8)}-${time.slice(8)}-${version}-${variant}-${rest}`;
+}
+
+function loggerTo(trace: Trace, service: string): Logger {
+  const note = (_: object, text: string) => trace.note(service, text);
+  return { debug() {}, info: note, warn: note, error: note };
 }

@@ -1,50 +1,56 @@
 import { type FaultName, faultNames } from "./faults.ts";
-import type { Report } from "./simulate.ts";
 
-/** What makes a run again exactly as it was. */
-export function replayCommand({ seed, orders, without, mutation }: Report): string {
-  const options = [`--seeds 1 --from ${seed} --orders ${orders}`];
-  if (without.length > 0) options.push(`--without ${without.join(",")}`);
-  if (mutation !== undefined) options.push(`--take-away "${mutation}"`);
-  return `bun run simulate ${options.join(" ")} --trace`;
+/** The result of a run. It can be sent to another process. */
+export interface Report {
+  readonly seed: number;
+  readonly orders: number;
+  readonly without: readonly FaultName[];
+  /** The name of the mutant, if the run had one. */
+  readonly mutant?: string;
+  /** Empty if every invariant held. */
+  readonly violations: readonly string[];
+  /** Equal for every run with equal options. */
+  readonly digest: string;
+  /** Orders whose customers were told that they are accepted. */
+  readonly accepted: number;
+  readonly crashes: number;
+  /** Events that happened. */
+  readonly steps: number;
+  /** How long the run took in virtual time. */
+  readonly virtualMs: number;
+  /** How often each fault occurred. */
+  readonly faults: readonly (readonly [FaultName, number])[];
+  /** The last lines of the trace, if the run failed. */
+  readonly tail: readonly string[];
 }
 
-/** A run that failed: what is wrong, how to see it again, and what happened last. */
-export function describeFailure(report: Report): string {
-  const { seed, orders, violations, tail, digest } = report;
+/** A failed run: its violations, the command that repeats it, and the end of its trace. */
+export function describeFailure({ seed, orders, without, mutant, violations, tail, digest }: Report): string {
+  const options = [`--seeds 1 --from ${seed} --orders ${orders}`];
+  if (without.length > 0) options.push(`--without ${without.join(",")}`);
+  if (mutant !== undefined) options.push(`--take-away "${mutant}"`);
   return [
     `seed ${seed}, ${orders} orders, trace ${digest}: ${violations.length} violations`,
     ...violations.map((violation) => `  ${violation}`),
-    `replay: ${replayCommand(report)}`,
-    "the trace ends:",
+    `repeat: bun run simulate ${options.join(" ")} --trace`,
+    "end of the trace:",
     ...tail.map((line) => `  ${line}`),
   ].join("\n");
 }
 
-/** Sums of many runs. */
+/** Sums over many runs. */
 export class Totals {
   runs = 0;
-  failed = 0;
   orders = 0;
   accepted = 0;
   crashes = 0;
-  steps = 0;
-  virtualMs = 0;
-  readonly struck = new Map<FaultName, number>();
+  readonly faults = new Map<FaultName, number>(faultNames.map((name) => [name, 0]));
 
-  add(report: Report): void {
+  add({ orders, accepted, crashes, faults }: Report): void {
     this.runs += 1;
-    if (report.violations.length > 0) this.failed += 1;
-    this.orders += report.orders;
-    this.accepted += report.accepted;
-    this.crashes += report.crashes;
-    this.steps += report.steps;
-    this.virtualMs += report.virtualMs;
-    for (const [name, count] of report.struck) this.struck.set(name, (this.struck.get(name) ?? 0) + count);
-  }
-
-  /** How often each fault has struck, in the order of the table. */
-  faults(): string {
-    return faultNames.map((name) => `${name} ${this.struck.get(name) ?? 0}`).join(", ");
+    this.orders += orders;
+    this.accepted += accepted;
+    this.crashes += crashes;
+    for (const [name, count] of faults) this.faults.set(name, (this.faults.get(name) ?? 0) + count);
   }
 }

@@ -1,40 +1,57 @@
 import { drainMicrotasks } from "bun:jsc";
 
-/** Who an event belongs to: once it is dead, its events do not happen. */
-export interface Owner {
-  readonly alive: boolean;
+/** Thrown into code of a process that has crashed and still runs. */
+export class Crashed extends Error {
+  override readonly name = "Crashed";
+}
+
+/** A process from one start to its end. Events that it owns do not happen after its end. */
+export class Incarnation {
+  alive = true;
+  readonly process: string;
+  readonly #crash: (cause: string) => void;
+
+  /** @param crash ends the incarnation and schedules the next one */
+  constructor(process: string, crash: (cause: string) => void) {
+    this.process = process;
+    this.#crash = crash;
+  }
+
+  crash(cause: string): void {
+    if (this.alive) this.#crash(cause);
+  }
 }
 
 interface Event {
   readonly atMs: number;
-  /** Breaks ties: of two events at the same time, the one that was planned first. */
+  /** Events of the same time happen in the order in which they were scheduled. */
   readonly order: number;
-  readonly owner: Owner | undefined;
+  readonly owner: Incarnation | undefined;
   run: (() => void) | undefined;
 }
 
 /**
- * Virtual time. Nothing happens but events, one after the other, in the order of their times; between two of
- * them time jumps. Promise continuations run to their end within the event that settled the promise, so the
- * order of everything is decided here.
+ * Virtual time: events happen one after the other in the order of their times, and time jumps from one to the next.
+ * Promise continuations run within the event that settled the promise, so the scheduler determines the order of
+ * everything.
  */
 export class Scheduler {
-  /** Milliseconds since the beginning. */
+  /** Milliseconds since the start of the run. */
   nowMs = 0;
   /** Events that have happened. */
   steps = 0;
-  /** Whose event is happening. */
-  current: Owner | undefined;
+  /** The owner of the event that happens at the moment. */
+  current: Incarnation | undefined;
   readonly #heap: Event[] = [];
   #order = 0;
 
   /**
-   * Plans an event.
+   * Schedules an event.
    *
-   * @param delayMs from now; a fraction is fine, a negative one counts as none
-   * @returns calls it off
+   * @param delayMs from now, fractions included; a negative delay counts as none
+   * @returns cancels the event
    */
-  after(delayMs: number, run: () => void, owner?: Owner): () => void {
+  after(delayMs: number, run: () => void, owner?: Incarnation): () => void {
     const event: Event = { atMs: this.nowMs + Math.max(0, delayMs), order: this.#order++, owner, run };
     this.#push(event);
     return () => {
@@ -42,9 +59,11 @@ export class Scheduler {
     };
   }
 
-  /** Lets the next event happen. @returns whether there was one */
-  step(): boolean {
-    for (let event = this.#pop(); event !== undefined; event = this.#pop()) {
+  /** Runs the next event, if there is one by `untilMs`. @returns whether there was one */
+  step(untilMs = Number.POSITIVE_INFINITY): boolean {
+    while ((this.#heap[0]?.atMs ?? Number.POSITIVE_INFINITY) <= untilMs) {
+      const event = this.#pop();
+      if (event === undefined) return false;
       const { run, owner } = event;
       if (run === undefined || owner?.alive === false) continue;
       this.nowMs = event.atMs;
@@ -97,4 +116,44 @@ export class Scheduler {
 
 function isBefore(some: Event, other: Event): boolean {
   return some.atMs < other.atMs || (some.atMs === other.atMs && some.order < other.order);
+}
+
+/** Lines that are kept for the report of a failed run. */
+const KEPT_LINES = 400;
+
+/** A log of everything that happened: a digest of all lines, and the last lines as text. */
+export class Trace {
+  lines = 0;
+  readonly #scheduler: Scheduler;
+  readonly #print: ((line: string) => void) | undefined;
+  readonly #tail: string[] = [];
+  #digest = 0n;
+
+  /** @param print is given every line */
+  constructor(scheduler: Scheduler, print?: (line: string) => void) {
+    this.#scheduler = scheduler;
+    this.#print = print;
+  }
+
+  note(actor: string, text: string): void {
+    const line = `${this.#scheduler.nowMs.toFixed(3)} ${actor}: ${text}`;
+    this.#digest = Bun.hash.xxHash64(line, this.#digest);
+    this.#tail[this.lines % KEPT_LINES] = line;
+    this.lines += 1;
+    this.#print?.(line);
+  }
+
+  /** Equal for runs in which the same things happened at the same times. */
+  get digest(): string {
+    return this.#digest.toString(16).padStart(16, "0");
+  }
+
+  /** The last lines, oldest first. */
+  tail(count: number): string[] {
+    const from = Math.max(0, this.lines - Math.min(count, KEPT_LINES));
+    return Array.from(
+      { length: this.lines - from },
+      (_, index) => this.#tail[(from + index) % KEPT_LINES] ?? "",
+    );
+  }
 }

@@ -1,28 +1,44 @@
-import { CancelOrder, OrderCancelled, OrderPlaced, Restock } from "@distributed-messaging/contracts";
-import type { Input } from "@distributed-messaging/inventory/domain";
+import { OrderCancelled, OrderPlaced, Restock } from "@distributed-messaging/contracts";
+import { availableOf, type Input } from "@distributed-messaging/inventory/domain";
 import { Reference } from "@distributed-messaging/inventory/testing/reference";
 import type { DataOf } from "@distributed-messaging/messaging";
 import { type Emitted, emittedBy, handledBy } from "./ledger.ts";
-import { partsOf, views } from "./store-invariants.ts";
-import type { World } from "./world.ts";
+import { partsOf, type World } from "./world.ts";
 
-/** On hand is what there was and what was brought, each delivery once. */
-export function* stockIsWhatCameIn(world: World): Iterable<string> {
+/** On hand = available + reserved, none is negative, and reserved is the sum of the reservations. */
+export function* stockAddsUp({ inventory }: World): Iterable<string> {
+  const breaches = inventory.disk.database.sql
+    .query<{ product: string; onHand: number; reserved: number; held: number }, []>(
+      `SELECT product_id AS product, on_hand AS onHand, reserved, coalesce(held, 0) AS held
+       FROM products LEFT JOIN (
+         SELECT line.value ->> 'productId' AS heldProduct, sum(line.value ->> 'quantity') AS held
+         FROM reservations, json_each(lines) AS line WHERE status = 'reserved' GROUP BY 1
+       ) ON heldProduct = product_id
+       WHERE reserved <> coalesce(held, 0) OR reserved < 0 OR on_hand < reserved`,
+    )
+    .all();
+  for (const { product, onHand, reserved, held } of breaches) {
+    yield `${product}: ${onHand} on hand, ${reserved} reserved, ${held} in reservations`;
+  }
+}
+
+/** On hand is the initial stock and every restock once. */
+export function* restockedOnce(world: World): Iterable<string> {
   const onHand = new Map(world.products.map((product) => [product.productId, product.onHand]));
   for (const { type, data } of emittedBy(world.gateway.disk.database)) {
     if (type !== Restock.type) continue;
     const { productId, quantity } = data as DataOf<typeof Restock>;
     onHand.set(productId, (onHand.get(productId) ?? 0) + quantity);
   }
-  for (const { productId, onHand: actual } of partsOf(world).inventory.store.products()) {
+  for (const { productId, onHand: actual } of partsOf(world.inventory).store.products()) {
     const expected = onHand.get(productId) ?? 0;
-    if (actual !== expected) yield `${productId}: ${actual} on hand, ${expected} came in`;
+    if (actual !== expected) yield `${productId}: ${actual} on hand, expected ${expected}`;
   }
 }
 
-/** All lines or none, first come first served: as by going through all that wait, for all that happened, in turn. */
-export function* rulesAreKept(world: World): Iterable<string> {
-  const { store } = partsOf(world).inventory;
+/** All lines of an order or none, first come first served: as the reference decides for the same messages in order. */
+export function* allocatedByTheRules(world: World): Iterable<string> {
+  const { store } = partsOf(world.inventory);
   const reference = new Reference(
     Object.fromEntries(world.products.map(({ productId, onHand }) => [productId, onHand])),
   );
@@ -33,17 +49,15 @@ export function* rulesAreKept(world: World): Iterable<string> {
     const input = toInput(emitted.get(messageId));
     if (input !== undefined) reference.apply(input);
   }
-  const waiting = new Set(reference.waiting.map(({ orderId }) => orderId));
-  for (const { orderId } of views(world)) {
+  const expected = new Map<string, string>([
+    ...reference.waiting.map(({ orderId }) => [orderId, "waiting"] as const),
+    ...[...reference.reserved.keys()].map((orderId) => [orderId, "reserved"] as const),
+  ]);
+  for (const { orderId } of world.orders()) {
     const status = store.reservationStatus(orderId);
-    const expected = waiting.has(orderId)
-      ? "waiting"
-      : reference.reserved.has(orderId)
-        ? "reserved"
-        : undefined;
-    const isHeld = status === "waiting" || status === "reserved";
-    if (isHeld ? status !== expected : expected !== undefined) {
-      yield `${orderId} is ${status}, by the rules it is ${expected ?? "neither waiting nor reserved"}`;
+    const actual = status === "waiting" || status === "reserved" ? status : undefined;
+    if (actual !== expected.get(orderId)) {
+      yield `${orderId} is ${status}, by the rules ${expected.get(orderId) ?? "neither waiting nor reserved"}`;
     }
   }
 }
@@ -64,21 +78,33 @@ function toInput(message: Emitted | undefined): Input | undefined {
   }
 }
 
-/** Cancelled is what its customer asked to cancel, or what has waited for too long; and the former always. */
-export function* cancelledForAReason(world: World): Iterable<string> {
-  const { order } = partsOf(world);
-  const asked = new Set(
-    emittedBy(world.gateway.disk.database)
-      .filter(({ type }) => type === CancelOrder.type)
-      .map(({ key }) => key),
-  );
-  for (const { orderId } of views(world)) {
-    const state = order.store.find(orderId);
-    if (asked.has(orderId) && state?.status !== "cancelled" && state?.status !== "rejected") {
-      yield `${orderId} was to be cancelled and is ${state?.status}`;
+/** What is reserved of a product is what confirmed orders have of it. */
+export function* reservedForConfirmedOrders(world: World): Iterable<string> {
+  const orders = partsOf(world.order).store;
+  const confirmed = new Map<string, number>();
+  for (const { orderId, items } of world.orders()) {
+    if (orders.find(orderId)?.status !== "confirmed") continue;
+    for (const { productId, quantity } of items) {
+      confirmed.set(productId, (confirmed.get(productId) ?? 0) + quantity);
     }
-    if (state?.status === "cancelled" && state.reason === "customer_request" && !asked.has(orderId)) {
-      yield `${orderId} was cancelled and nobody asked for it`;
-    }
+  }
+  for (const { productId, reserved } of partsOf(world.inventory).store.products()) {
+    const sum = confirmed.get(productId) ?? 0;
+    if (reserved !== sum) yield `${productId}: ${reserved} reserved, ${sum} in confirmed orders`;
+  }
+}
+
+export function* catalogueMatchesStock(world: World): Iterable<string> {
+  const stock = partsOf(world.inventory)
+    .store.products()
+    .map((product) => ({
+      productId: product.productId,
+      name: product.name,
+      price: product.price,
+      available: availableOf(product),
+    }));
+  const catalogue = partsOf(world.gateway).store.products();
+  if (!Bun.deepEquals(catalogue, stock)) {
+    yield `the catalogue is ${JSON.stringify(catalogue)}, the stock is ${JSON.stringify(stock)}`;
   }
 }

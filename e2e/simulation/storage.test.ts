@@ -1,38 +1,38 @@
 import { expect, test } from "bun:test";
 import { openDatabase } from "@distributed-messaging/messaging";
 import { Faults } from "./faults.ts";
-import { Crashed, Incarnation } from "./incarnation.ts";
 import { Prng } from "./prng.ts";
-import { connectStorage } from "./storage.ts";
+import { Crashed, Incarnation } from "./scheduler.ts";
+import { connect } from "./storage.ts";
 
-/** A database with one table, and a life of a process that is connected to it. */
+/** A database with one table, and a process that is connected to it. */
 function setUp() {
-  const raw = openDatabase(":memory:");
-  raw.sql.run("CREATE TABLE things (name TEXT)");
+  const disk = openDatabase(":memory:");
+  disk.sql.run("CREATE TABLE things (name TEXT)");
   const written: string[] = [];
   const incarnation: Incarnation = new Incarnation("service", () => {
     incarnation.alive = false;
-    if (raw.sql.inTransaction) raw.sql.run("ROLLBACK");
+    if (disk.sql.inTransaction) disk.sql.run("ROLLBACK");
   });
   const prng = new Prng("storage");
-  const database = connectStorage({
-    raw,
+  const database = connect({
+    disk,
     incarnation,
     prng,
     faults: new Faults(prng, new Set()),
-    mutation: {},
+    mutant: {},
     committed: () => {},
-    writtenAlone: (sql) => written.push(sql),
+    writtenOutside: (sql) => written.push(sql),
   });
   const names = () =>
-    raw.sql
+    disk.sql
       .query<{ name: string }, []>("SELECT name FROM things")
       .all()
       .map(({ name }) => name);
   return { sql: database.sql, incarnation, written, names };
 }
 
-test("what a process had not committed when it died is not there; it can write nothing any more", () => {
+test("a process that crashes loses what it had not committed, and can write nothing more", () => {
   const { sql, incarnation, names } = setUp();
   const insert = sql.prepare("INSERT INTO things VALUES (?)");
   sql.run("BEGIN IMMEDIATE");
@@ -40,18 +40,18 @@ test("what a process had not committed when it died is not there; it can write n
   sql.run("COMMIT");
   sql.run("BEGIN IMMEDIATE");
   insert.run("not committed");
-  incarnation.crash("in the middle");
+  incarnation.crash("in a transaction");
   expect(sql.inTransaction).toBe(false);
-  expect(() => insert.run("dead")).toThrow(Crashed);
+  expect(() => insert.run("too late")).toThrow(Crashed);
   expect(() => sql.run("COMMIT")).toThrow(Crashed);
   expect(() => sql.run("BEGIN IMMEDIATE")).toThrow(Crashed);
   expect(names()).toEqual(["committed"]);
 });
 
-test("a write that no transaction holds together is noticed", () => {
+test("a write outside of a transaction is reported", () => {
   const { sql, written } = setUp();
   sql.prepare("SELECT * FROM things").all();
   expect(written).toEqual([]);
-  sql.run("INSERT INTO things VALUES ('alone')");
-  expect(written).toEqual(["INSERT INTO things VALUES ('alone')"]);
+  sql.run("INSERT INTO things VALUES ('outside')");
+  expect(written).toEqual(["INSERT INTO things VALUES ('outside')"]);
 });

@@ -1,54 +1,107 @@
 import type { Database, Statement } from "bun:sqlite";
-import type { ServiceDatabase } from "@distributed-messaging/messaging";
+import {
+  type Migration,
+  migrate,
+  openDatabase,
+  type ServiceDatabase,
+} from "@distributed-messaging/messaging";
+import { fingerprint, kitMigrations, type Position } from "@distributed-messaging/messaging/internal";
 import { drizzle } from "drizzle-orm/bun-sqlite";
+import type { PartitionLog } from "./broker.ts";
 import type { Faults } from "./faults.ts";
-import { Crashed, type Incarnation } from "./incarnation.ts";
-import type { ServiceMutation, StatementCalls } from "./mutation.ts";
+import { ledgerMigrations, recordTables } from "./ledger.ts";
+import type { SeededFault, StatementCalls } from "./mutants.ts";
 import type { Prng } from "./prng.ts";
+import { Crashed, type Incarnation } from "./scheduler.ts";
 
-export interface StorageOptions {
-  readonly raw: ServiceDatabase;
+/**
+ * A service's database file, which outlives its processes, as it is seen from outside of them. It is in memory: whether
+ * a commit is durable is up to the simulation, and no fsync slows it down.
+ */
+export class Disk {
+  readonly database: ServiceDatabase;
+
+  constructor(service: string, migrations: readonly Migration[], mutant: SeededFault) {
+    this.database = openDatabase(":memory:");
+    migrate(this.database, service, migrations);
+    migrate(this.database, "messaging", kitMigrations);
+    migrate(this.database, "simulation", ledgerMigrations);
+    mutant.schema?.(this.database.sql);
+    recordTables(this.database);
+  }
+
+  /** How many rows a table has. */
+  count(table: string): number {
+    const { sql } = this.database;
+    return sql.query<{ n: number }, []>(`SELECT count(*) AS n FROM ${table}`).get()?.n ?? 0;
+  }
+
+  /** Whether all records of a partition have been handled. */
+  hasHandled({ topic, partition, records, end }: PartitionLog): boolean {
+    const last = records.at(-1);
+    if (last === undefined) return true;
+    const stored = this.database.sql
+      .query<Position, [string, number]>(
+        "SELECT next_offset AS next, last_record AS lastRecord FROM consumer_offsets WHERE topic = ? AND partition = ?",
+      )
+      .get(topic, partition);
+    // An equal offset may be from a log that was deleted.
+    return stored?.next === end && stored.lastRecord === fingerprint(last);
+  }
+
+  /** Rolls back what a process that has ended had not committed. */
+  rollBack(): void {
+    const { sql } = this.database;
+    if (sql.inTransaction) sql.run("ROLLBACK");
+  }
+
+  close(): void {
+    this.database.close();
+  }
+}
+
+export interface ConnectionOptions {
+  readonly disk: ServiceDatabase;
   readonly incarnation: Incarnation;
   readonly faults: Faults;
   readonly prng: Prng;
-  readonly mutation: ServiceMutation;
-  /** Called after every COMMIT, before anybody learns of it. */
+  readonly mutant: SeededFault;
+  /** Called after every COMMIT, before the process continues. */
   committed(): void;
-  /** Called when something is written that no transaction holds together. */
-  writtenAlone(sql: string): void;
+  /** Called when a statement writes outside of a transaction. */
+  writtenOutside(sql: string): void;
 }
 
 /**
- * A service's database as one life of its process sees it. It dies with the process: then it refuses
- * everything, so that what the code still does after the crash leaves no trace. The file itself lives on.
+ * The database as one incarnation of the service's process sees it. Its statements fail, and crash the process, at
+ * random. Once the process has ended every write throws `Crashed`, so that code which still runs has no effect.
  */
-export function connectStorage(options: StorageOptions): ServiceDatabase {
+export function connect(options: ConnectionOptions): ServiceDatabase {
   const sql = new Connection(options).proxy();
-  return { sql, orm: drizzle(sql), path: options.raw.path, close() {} };
+  return { sql, orm: drizzle(sql), path: options.disk.path, close() {} };
 }
 
 class Connection {
-  readonly #options: StorageOptions;
-  readonly #raw: Database;
-  /** The schema is being made: nothing of that is a step of a unit of work. */
+  readonly #options: ConnectionOptions;
+  readonly #disk: Database;
   #migrating = false;
 
-  constructor(options: StorageOptions) {
+  constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.#raw = options.raw.sql;
+    this.#disk = options.disk.sql;
   }
 
-  /** A Proxy, because Database has private fields: only the real one has them. */
+  /** A proxy, since only a real Database has the private fields of the class. */
   proxy(): Database {
-    const raw = this.#raw;
+    const disk = this.#disk;
     const own: Readonly<Record<string, unknown>> = {
       run: (sql: string, ...parameters: unknown[]) => this.#run(sql, parameters),
       exec: (sql: string, ...parameters: unknown[]) => this.#run(sql, parameters),
-      prepare: (sql: string) => this.#prepare(sql, (text) => raw.prepare(text)),
-      query: (sql: string) => this.#prepare(sql, (text) => raw.query(text)),
+      prepare: (sql: string) => this.#prepare(sql, (text) => disk.prepare(text)),
+      query: (sql: string) => this.#prepare(sql, (text) => disk.query(text)),
       transaction: (body: () => unknown) => ({ immediate: () => this.#migrate(body) }),
     };
-    return new Proxy(raw, {
+    return new Proxy(disk, {
       get: (target, name) => {
         if (name === "inTransaction") return this.#options.incarnation.alive && target.inTransaction;
         if (typeof name === "string" && Object.hasOwn(own, name)) return own[name];
@@ -58,42 +111,41 @@ class Connection {
     });
   }
 
-  /** Only migrations go this way. */
+  /** Only migrations use `transaction`. */
   #migrate(body: () => unknown): void {
     this.#migrating = true;
     try {
-      this.#raw.transaction(body).immediate();
+      this.#disk.transaction(body).immediate();
     } finally {
       this.#migrating = false;
     }
   }
 
   #run(sql: string, parameters: unknown[]): unknown {
-    const { mutation } = this.#options;
-    const text = mutation.rewrite?.(sql) ?? sql;
+    const text = this.#options.mutant.rewrite?.(sql) ?? sql;
     const verb = text.slice(0, 8).trimStart().toUpperCase();
     if (verb.startsWith("COMMIT")) return this.#commit(text);
     this.#before(/^(BEGIN|ROLLBACK|SAVEPOIN|RELEASE)/.test(verb) ? "control" : "write", text);
     if (text === "") return undefined;
-    // The few that are run over and over are kept prepared.
-    if (parameters.length === 0 && !this.#migrating) return this.#raw.query(text).run();
-    return this.#raw.run(text, ...(parameters as [string[]]));
+    // Cached as prepared statements: there are few of them.
+    if (parameters.length === 0 && !this.#migrating) return this.#disk.query(text).run();
+    return this.#disk.run(text, ...(parameters as [string[]]));
   }
 
   #commit(text: string): unknown {
     const { incarnation, faults, committed } = this.#options;
     this.#assertAlive();
-    if (faults.strikes("crashBeforeCommit")) this.#crash("before COMMIT");
-    if (faults.strikes("commitRefused")) this.#refuse("SQLITE_FULL", "database or disk is full");
-    const result = this.#raw.query(text).run();
+    if (faults.occurs("crashBeforeCommit")) this.#crash("before COMMIT");
+    if (faults.occurs("commitRefused")) this.#refuse("SQLITE_FULL", "database or disk is full");
+    const result = this.#disk.query(text).run();
     committed();
-    if (incarnation.alive && faults.strikes("crashAfterCommit")) this.#crash("after COMMIT");
+    if (incarnation.alive && faults.occurs("crashAfterCommit")) this.#crash("after COMMIT");
     return result;
   }
 
   #prepare(sql: string, prepare: (text: string) => Statement): Statement {
     this.#assertAlive();
-    const text = this.#options.mutation.rewrite?.(sql) ?? sql;
+    const text = this.#options.mutant.rewrite?.(sql) ?? sql;
     const statement = prepare(text);
     const kind = /^\s*(INSERT|UPDATE|DELETE|REPLACE)/i.test(text) ? "write" : "read";
     const original: StatementCalls = {
@@ -102,14 +154,14 @@ class Connection {
       all: (...parameters) => statement.all(...(parameters as string[])),
       values: (...parameters) => statement.values(...(parameters as string[])),
     };
-    const calls = { ...original, ...this.#options.mutation.statement?.(text, original) };
+    const calls = { ...original, ...this.#options.mutant.statement?.(text, original) };
     const after = <Name extends keyof StatementCalls>(call: StatementCalls[Name]): StatementCalls[Name] =>
       ((...parameters: unknown[]) => {
         this.#before(kind, text);
         return call(...parameters);
       }) as StatementCalls[Name];
     const all = after<"all">(calls.all);
-    // The part of Statement that the kit and drizzle use; anything else would be undefined, and noticed.
+    // The part of Statement that the kit and drizzle use; another call would fail, since it is undefined.
     return {
       run: after<"run">(calls.run),
       get: after<"get">(calls.get),
@@ -121,29 +173,29 @@ class Connection {
     } as unknown as Statement;
   }
 
-  /** Every step before it is taken. */
+  /** Called before each statement, except COMMIT. */
   #before(kind: "control" | "read" | "write", sql: string): void {
-    const { faults, prng, incarnation, writtenAlone } = this.#options;
-    const { inTransaction } = this.#raw;
-    // A read leaves no trace, so the dead may read: it keeps their promises from being rejected unheard.
+    const { faults, prng, incarnation, writtenOutside } = this.#options;
+    const { inTransaction } = this.#disk;
+    // A process that has ended may read, which has no effect: throwing would reject promises that nobody handles.
     if (kind === "read" && !inTransaction) {
-      if (faults.strikes("readRefused")) throw sqliteError("SQLITE_IOERR_READ", "disk I/O error");
-      if (faults.strikes("crashAtStatement")) incarnation.crash("at a read");
+      if (faults.occurs("readRefused")) throw sqliteError("SQLITE_IOERR_READ", "disk I/O error");
+      if (faults.occurs("crashAtStatement")) incarnation.crash("at a read");
       return;
     }
     this.#assertAlive();
     if (kind === "control" || this.#migrating) return;
-    if (!inTransaction && !sql.includes("IF NOT EXISTS")) writtenAlone(sql);
-    if (faults.strikes("crashAtStatement")) this.#crash("within a transaction");
-    if (faults.strikes("statementRefused")) {
+    if (!inTransaction && !sql.includes("IF NOT EXISTS")) writtenOutside(sql);
+    if (faults.occurs("crashAtStatement")) this.#crash("within a transaction");
+    if (faults.occurs("statementRefused")) {
       if (prng.chance(0.5)) this.#refuse("SQLITE_FULL", "database or disk is full");
       this.#refuse("SQLITE_IOERR_WRITE", "disk I/O error");
     }
   }
 
-  /** Fails as SQLite does, which after some faults has undone the whole transaction by itself. */
+  /** Fails as SQLite does, which rolls the whole transaction back after some errors. */
   #refuse(code: string, text: string): never {
-    if (this.#options.prng.chance(0.5)) this.#raw.run("ROLLBACK");
+    if (this.#options.prng.chance(0.5)) this.#disk.run("ROLLBACK");
     throw sqliteError(code, text);
   }
 
@@ -153,7 +205,7 @@ class Connection {
   }
 
   #assertAlive(): void {
-    if (!this.#options.incarnation.alive) throw new Crashed("dead already");
+    if (!this.#options.incarnation.alive) throw new Crashed("the process has ended");
   }
 }
 
@@ -161,7 +213,7 @@ function sqliteError(code: string, text: string): Error {
   return Object.assign(new Error(text), { name: "SQLiteError", code });
 }
 
-/** Whether SQLite says that something went wrong, in truth or because it was made to. */
+/** Whether an error is of SQLite, genuine or injected. */
 export function isSqliteError(error: unknown): boolean {
   return error instanceof Error && error.name === "SQLiteError";
 }

@@ -1,18 +1,24 @@
 import { MAX_QUANTITY } from "@distributed-messaging/contracts";
-import type { Errand, Town } from "./errand.ts";
-import { CancelErrand, LookErrand, RestockErrand } from "./other-errands.ts";
-import { type AcceptedOrder, PlaceErrand, type Wish } from "./place-errand.ts";
+import {
+  type AcceptedOrder,
+  CancelOrderOperation,
+  type Client,
+  type Operation,
+  PlaceOrderOperation,
+  type PlaceOrderRequest,
+  ReadOrderOperation,
+  RestockOperation,
+} from "./operations.ts";
 import type { Prng } from "./prng.ts";
 import type { StockedProduct } from "./services.ts";
 
-/** Between two bursts of orders, on average. */
+/** Mean time between two bursts of orders. */
 const PAUSE_MS = 1_500;
-/** The most of one product that one order asks for. */
-const MOST_OF_ONE = 200;
-/** For how long an order is left alone before its customer thinks better of it, on average. */
-const CANCEL_MS = 3_000;
+/** Mean time until an order is cancelled or read. */
+const FOLLOW_UP_MS = 3_000;
+const MAX_LINE_QUANTITY = 200;
 
-/** What the store sells in this run: some of it plenty, some of it too little for everybody. */
+/** The products of a run, with much stock or with too little for all orders. */
 export function drawProducts(prng: Prng, orders: number): StockedProduct[] {
   const count = prng.between(3, 8);
   return Array.from({ length: count }, (_, index) => ({
@@ -23,83 +29,85 @@ export function drawProducts(prng: Prng, orders: number): StockedProduct[] {
   }));
 }
 
-/** The customers and all that they do, planned from the seed before anything happens. */
+/** All client operations of a run, scheduled before it begins. */
 export class Workload {
   readonly accepted: AcceptedOrder[] = [];
   /** One for each order. */
-  readonly placing: PlaceErrand[] = [];
-  readonly #errands: Errand[] = [];
+  readonly placing: PlaceOrderOperation[] = [];
   /** When the last order is placed. */
-  readonly lastsMs: number;
-  readonly #town: Town;
+  readonly durationMs: number;
+  readonly #operations: Operation[] = [];
   readonly #products: readonly StockedProduct[];
-  readonly #prng: Prng;
+  readonly #client: Client;
   #restocks = 0;
 
-  constructor(orders: number, products: readonly StockedProduct[], town: Town, prng: Prng) {
-    this.#town = town;
+  constructor(orders: number, products: readonly StockedProduct[], client: Client) {
     this.#products = products;
-    this.#prng = prng;
-    // Some stores are restocked often, some never; in some most customers change their minds.
+    this.#client = client;
+    const { prng } = client;
+    // Runs differ in how often customers cancel and how often products are restocked.
     const [cancels, restocks] = [prng.float() * 0.5, prng.float() * 0.6];
     let atMs = 0;
     for (let index = 0; index < orders; index += 1) {
       if (prng.chance(0.5)) atMs += prng.exponential(PAUSE_MS);
-      this.#planOrder(index, atMs, cancels);
-      if (prng.chance(restocks)) this.#planRestock(atMs, prng.between(1, 30));
+      this.#scheduleOrder(index, atMs, cancels);
+      if (prng.chance(restocks)) this.#scheduleRestock(atMs, prng.between(1, 30));
     }
-    this.lastsMs = atMs;
+    this.durationMs = atMs;
   }
 
-  /** How much has not come to its end. */
-  get open(): number {
-    return this.#errands.filter(({ done }) => !done).length;
+  /** How many operations are not finished. */
+  get unfinished(): number {
+    return this.#operations.filter(({ finished }) => !finished).length;
   }
 
-  /** Brings more of everything than all orders together can be waiting for. */
-  bringPlenty(): void {
+  /** Restocks every product by more than all orders together can wait for. */
+  restockAll(): void {
     for (const { productId } of this.#products) {
-      for (let left = this.placing.length * MOST_OF_ONE; left > 0; left -= MAX_QUANTITY) {
-        this.#planRestock(0, Math.min(left, MAX_QUANTITY), productId);
+      for (let left = this.placing.length * MAX_LINE_QUANTITY; left > 0; left -= MAX_QUANTITY) {
+        this.#scheduleRestock(0, Math.min(left, MAX_QUANTITY), productId);
       }
     }
   }
 
-  #planOrder(index: number, atMs: number, cancels: number): void {
-    const prng = this.#prng.fork(`order ${index}`);
-    const wish = drawWish(index, this.#products, prng);
-    const placing = new PlaceErrand(wish, this.#town, prng, (order) => {
+  #scheduleOrder(index: number, atMs: number, cancels: number): void {
+    const prng = this.#client.prng.fork(`order ${index}`);
+    const client = { ...this.#client, prng };
+    const followUp = (operation: Operation) => this.#schedule(prng.exponential(FOLLOW_UP_MS), operation);
+    const placing = new PlaceOrderOperation(drawOrder(index, this.#products, prng), client, (order) => {
       this.accepted.push(order);
-      if (prng.chance(cancels)) {
-        this.#plan(prng.exponential(CANCEL_MS), new CancelErrand(order, this.#town, prng));
-      }
-      if (prng.chance(0.3)) this.#plan(prng.exponential(CANCEL_MS), new LookErrand(order, this.#town, prng));
+      if (prng.chance(cancels)) followUp(new CancelOrderOperation(order, client));
+      if (prng.chance(0.3)) followUp(new ReadOrderOperation(order.orderId, client));
     });
     this.placing.push(placing);
-    this.#plan(atMs, placing);
+    this.#schedule(atMs, placing);
   }
 
-  #planRestock(atMs: number, quantity: number, productId = this.#prng.pick(this.#products).productId): void {
+  #scheduleRestock(atMs: number, quantity: number, product?: string): void {
+    const { prng } = this.#client;
+    const productId = product ?? prng.pick(this.#products).productId;
     this.#restocks += 1;
-    const request = { productId, quantity, key: `restock-${this.#restocks}` };
-    this.#plan(atMs, new RestockErrand(request, this.#town, this.#prng.fork(request.key)));
+    const key = `restock-${this.#restocks}`;
+    const client = { ...this.#client, prng: prng.fork(key) };
+    this.#schedule(atMs, new RestockOperation({ productId, quantity, key }, client));
   }
 
-  #plan(afterMs: number, errand: Errand): void {
-    this.#errands.push(errand);
-    errand.plan(afterMs);
+  #schedule(delayMs: number, operation: Operation): void {
+    this.#operations.push(operation);
+    operation.after(delayMs, () => operation.start());
   }
 }
 
-function drawWish(index: number, products: readonly StockedProduct[], prng: Prng): Wish {
+function drawOrder(index: number, products: readonly StockedProduct[], prng: Prng): PlaceOrderRequest {
   const orderId = prng.chance(0.5) ? `ORDER_${index}` : undefined;
   const key = prng.chance(orderId === undefined ? 0.8 : 0.5) ? `key-${index}` : undefined;
   const lines = prng.chance(0.1) ? products.length : prng.between(1, Math.min(3, products.length));
   const shuffled = products
     .map(({ productId }) => ({ productId, rank: prng.float() }))
     .sort((some, other) => some.rank - other.rank);
-  const most = prng.chance(0.1) ? MOST_OF_ONE : 6;
+  const most = prng.chance(0.1) ? MAX_LINE_QUANTITY : 6;
   return {
+    operation: "place-order",
     customerId: `CUSTOMER_${prng.between(1, 6)}`,
     orderId,
     key,

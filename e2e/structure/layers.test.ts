@@ -18,14 +18,10 @@ function repository(): Map<string, string> {
   return new Map(["package.json", ...paths].map((path) => [path, readFileSync(join(ROOT, path), "utf8")]));
 }
 
-/** Violations that the rewrite of the simulation removes; the list is deleted with them. */
-const known = ["e2e/simulation/"];
-
 test("every import of the repository follows the table of layers", () => {
   const tree = repository();
   expect(tree.size).toBeGreaterThan(300);
-  const found = findWrongImports(tree);
-  expect(found.filter((line) => !known.some((beginning) => line.startsWith(beginning)))).toEqual([]);
+  expect(findWrongImports(tree)).toEqual([]);
 });
 
 test("a row of the table names rows below it only", () => {

@@ -1,0 +1,493 @@
+import type {
+  IncomingRecord,
+  OutgoingRecord,
+  Progress,
+  Publisher,
+  SubscribeOptions,
+  Subscriber,
+  Subscription,
+} from "@distributed-messaging/messaging";
+import type { Faults } from "./faults.ts";
+import type { Prng } from "./prng.ts";
+import type { Incarnation, Scheduler, Trace } from "./scheduler.ts";
+
+/** A client gives up waiting for an acknowledgement after this time. */
+const PUBLISH_TIMEOUT_MS = 3_000;
+/** A request that its client has given up on reaches the broker within this time, or never. */
+export const MAX_REQUEST_DELAY_MS = 8_000;
+/** Mean of the network latency that is added to the least. */
+const LATENCY_MS = 2;
+const LEAST_LATENCY_MS = 0.2;
+/** Records in one batch, at most. */
+const MAX_BATCH = 40;
+const MAX_SHORT_BATCH = 3;
+/** How far back a redelivery starts, at most. */
+const MAX_REDELIVERED = 30;
+/** A rejected batch is delivered again after this time. */
+const REJECTED_PAUSE_MS = 500;
+/** The most by which the fault `deliveryLate` delays a delivery. */
+const MAX_DELIVERY_DELAY_MS = 4_000;
+/** Mean duration of a rebalance. */
+const REBALANCE_MS = 50;
+
+interface StoredRecord extends IncomingRecord {
+  /** Virtual time. */
+  readonly storedMs: number;
+}
+
+/** The log of one partition. It survives everything but the deletion of its topic. */
+export class PartitionLog {
+  readonly topic: string;
+  readonly partition: number;
+  /** In the order of their offsets, which have gaps where the log was compacted. */
+  records: StoredRecord[] = [];
+  /** One past the last offset. */
+  end = 0;
+
+  constructor(topic: string, partition: number) {
+    this.topic = topic;
+    this.partition = partition;
+  }
+
+  append({ key, value, headers }: OutgoingRecord, storedMs: number): void {
+    const { topic, partition, end: offset } = this;
+    const bytes = value === null ? null : Buffer.from(value);
+    this.records.push({ topic, partition, offset, key, value: bytes, headers: { ...headers }, storedMs });
+    this.end += 1;
+  }
+
+  /** Up to `limit` records from an offset on. */
+  read(offset: number, limit: number): readonly IncomingRecord[] {
+    let least = 0;
+    let most = this.records.length;
+    while (least < most) {
+      const middle = (least + most) >> 1;
+      if ((this.records[middle]?.offset ?? offset) < offset) least = middle + 1;
+      else most = middle;
+    }
+    return this.records.slice(least, least + limit);
+  }
+
+  /**
+   * Drops the records stored before `beforeMs` that a later one of the same key, also stored before then, supersedes
+   * (https://kafka.apache.org/documentation/#compaction). Records that `ignored` matches supersede no others.
+   *
+   * @returns how many were dropped
+   */
+  compact(beforeMs: number, ignored: (record: IncomingRecord) => boolean): number {
+    const old = this.records.filter(({ storedMs, key }) => storedMs < beforeMs && key !== null);
+    const lastOfEachKey = (records: readonly StoredRecord[]) =>
+      new Map(records.map((record) => [record.key, record])).values();
+    const kept = new Set([...lastOfEachKey(old), ...lastOfEachKey(old.filter((record) => !ignored(record)))]);
+    const dropped = new Set(old.filter((record) => !kept.has(record)));
+    this.records = this.records.filter((record) => !dropped.has(record));
+    return dropped.size;
+  }
+}
+
+export interface BrokerOptions {
+  readonly scheduler: Scheduler;
+  readonly faults: Faults;
+  readonly prng: Prng;
+  readonly trace: Trace;
+}
+
+/**
+ * A broker and the network to it, in virtual time. It keeps the promises of `transport.ts`, which the conformance suite
+ * checks, and its faults break whatever is not promised there.
+ */
+export class SimulatedBroker {
+  readonly options: BrokerOptions;
+  up = true;
+  /** Requests and deliveries that are under way. */
+  inFlight = 0;
+  readonly #topics = new Map<string, PartitionLog[]>();
+  readonly #groups = new Map<string, ConsumerGroup>();
+
+  constructor(options: BrokerOptions) {
+    this.options = options;
+  }
+
+  /** Creates the topics and partitions that are missing. */
+  createTopics(topics: readonly { readonly name: string; readonly partitions: number }[]): void {
+    for (const { name, partitions } of topics) {
+      const logs = this.#topics.get(name) ?? [];
+      if (logs.length >= partitions) continue;
+      while (logs.length < partitions) logs.push(new PartitionLog(name, logs.length));
+      this.#topics.set(name, logs);
+      this.#rebalanceReadersOf(name);
+    }
+  }
+
+  deleteTopic(name: string): void {
+    this.#topics.delete(name);
+    this.#rebalanceReadersOf(name);
+  }
+
+  /** None if the topic does not exist. */
+  partitionsOf(topic: string): readonly PartitionLog[] {
+    return this.#topics.get(topic) ?? [];
+  }
+
+  connect(client: Incarnation): Publisher & Subscriber {
+    return {
+      publish: (records) => new Promise((resolve, reject) => this.#publish(client, records, resolve, reject)),
+      subscribe: (options) => this.#subscribe(client, options),
+    };
+  }
+
+  /** Closes the connections of a process that has ended. */
+  disconnect(client: Incarnation): void {
+    for (const group of this.#groups.values()) {
+      for (const member of group.members) if (member.client === client) member.leave();
+    }
+  }
+
+  shutDown(): void {
+    this.up = false;
+    this.options.trace.note("broker", "down");
+    for (const group of this.#groups.values()) group.revoke();
+  }
+
+  startUp(): void {
+    this.up = true;
+    this.options.trace.note("broker", "up");
+    for (const group of this.#groups.values()) group.rebalance();
+  }
+
+  rebalance(group: string): void {
+    this.#groups.get(group)?.rebalance();
+  }
+
+  /** Stores records at once, without a client. @throws if a topic does not exist */
+  store(records: readonly OutgoingRecord[]): void {
+    const changed = new Set<PartitionLog>();
+    for (const record of records) {
+      const log = this.#partitionFor(record);
+      log.append(record, this.options.scheduler.nowMs);
+      changed.add(log);
+    }
+    for (const log of changed) {
+      for (const { members } of this.#groups.values()) for (const member of members) member.wake(log);
+    }
+  }
+
+  /** Milliseconds: mostly few, sometimes many. */
+  latencyMs(): number {
+    return LEAST_LATENCY_MS + this.options.prng.exponential(LATENCY_MS);
+  }
+
+  /** Calls `arrive` at the other end of the connection after a delay, unless the client that it is for has ended. */
+  send(delayMs: number, arrive: () => void, client?: Incarnation): void {
+    this.inFlight += 1;
+    this.options.scheduler.after(delayMs, () => {
+      this.inFlight -= 1;
+      if (client?.alive !== false) arrive();
+    });
+  }
+
+  #partitionFor({ topic, key }: OutgoingRecord): PartitionLog {
+    const logs = this.partitionsOf(topic);
+    const log = logs[key === null ? 0 : Bun.hash.xxHash32(key) % logs.length];
+    if (log === undefined) throw new Error(`topic ${topic} does not exist`);
+    return log;
+  }
+
+  #rebalanceReadersOf(topic: string): void {
+    for (const group of this.#groups.values()) {
+      if ([...group.members].some(({ options }) => options.topics.includes(topic))) group.rebalance();
+    }
+  }
+
+  #subscribe(client: Incarnation, options: SubscribeOptions): Subscription {
+    const group = this.#groups.get(options.group) ?? new ConsumerGroup(this);
+    this.#groups.set(options.group, group);
+    const member = new SimulatedSubscription(this, group, client, options);
+    // Code of a process that has ended may still subscribe.
+    if (client.alive) {
+      group.members.add(member);
+      group.rebalance();
+    }
+    return member;
+  }
+
+  #publish(
+    client: Incarnation,
+    records: readonly OutgoingRecord[],
+    resolve: () => void,
+    reject: (error: Error) => void,
+  ): void {
+    const { faults, prng, trace } = this.options;
+    if (!client.alive) return;
+    if (faults.occurs("crashBeforeSend")) {
+      client.crash("before a publish");
+      return;
+    }
+    const fail = (reason: string, afterMs: number) =>
+      this.send(
+        afterMs,
+        () => {
+          trace.note(client.process, `publish of ${records.length} records failed: ${reason}`);
+          reject(new Error(reason));
+        },
+        client,
+      );
+    if (!this.up) fail("the broker is down", prng.between(1, 300));
+    else if (faults.occurs("publishStoredLate")) {
+      fail("request timed out", PUBLISH_TIMEOUT_MS);
+      this.#storeLate(client, records);
+    } else {
+      this.send(this.latencyMs(), () => {
+        if (!this.up || faults.occurs("publishRefused")) fail("refused by the broker", this.latencyMs());
+        else if (faults.occurs("publishPartlyStored")) {
+          this.store(this.#startOfEachPartition(records));
+          fail("stored only in part", this.latencyMs());
+        } else this.#storeAndAcknowledge(client, records, resolve, fail);
+      });
+    }
+  }
+
+  #storeAndAcknowledge(
+    client: Incarnation,
+    records: readonly OutgoingRecord[],
+    resolve: () => void,
+    fail: (reason: string, afterMs: number) => void,
+  ): void {
+    const { faults, scheduler, trace } = this.options;
+    trace.note("broker", `stores ${records.length} records of ${client.process}`);
+    this.store(records);
+    if (faults.occurs("publishStoredTwice")) this.#storeLate(client, records);
+    if (faults.occurs("crashBeforeAcknowledgement"))
+      client.crash("between a publish and its acknowledgement");
+    else if (faults.occurs("acknowledgementLost")) fail("request timed out", PUBLISH_TIMEOUT_MS);
+    else {
+      const acknowledge = () => {
+        // Scheduled before anything that the acknowledgement causes, so that it happens first.
+        if (faults.occurs("crashAfterAcknowledgement")) {
+          scheduler.after(0, () => client.crash("after an acknowledgement"), client);
+        }
+        resolve();
+      };
+      this.send(this.latencyMs(), acknowledge, client);
+    }
+  }
+
+  /** Stores records of a request that nobody waits for any more. */
+  #storeLate(client: Incarnation, records: readonly OutgoingRecord[]): void {
+    const { prng, trace } = this.options;
+    this.send(prng.float() * MAX_REQUEST_DELAY_MS, () => {
+      if (!this.up) return;
+      trace.note("broker", `stores ${records.length} records of ${client.process} late`);
+      this.store(records);
+    });
+  }
+
+  /** The first few records of each partition: those of one partition are stored in order. */
+  #startOfEachPartition(records: readonly OutgoingRecord[]): OutgoingRecord[] {
+    const byPartition = Map.groupBy(records, (record) => this.#partitionFor(record));
+    return [...byPartition.values()].flatMap((of) => of.slice(0, this.options.prng.between(0, of.length)));
+  }
+}
+
+/** A consumer group: the partitions of the topics that its members read are distributed among them. */
+class ConsumerGroup {
+  readonly members = new Set<SimulatedSubscription>();
+  readonly #broker: SimulatedBroker;
+  #generation = 0;
+  /** A rebalance waits for handlers that run. */
+  #rebalancing = false;
+
+  constructor(broker: SimulatedBroker) {
+    this.#broker = broker;
+  }
+
+  /** Takes all partitions away. Handlers that run may finish. */
+  revoke(): void {
+    this.#generation += 1;
+    this.#rebalancing = false;
+    for (const member of this.members) member.revoke();
+  }
+
+  /** Takes all partitions away and distributes them anew once no handler runs. */
+  rebalance(): void {
+    this.revoke();
+    const generation = this.#generation;
+    const { scheduler, prng } = this.#broker.options;
+    scheduler.after(prng.exponential(REBALANCE_MS), () => {
+      if (generation !== this.#generation || !this.#broker.up) return;
+      this.#rebalancing = true;
+      this.assignWhenIdle();
+    });
+  }
+
+  assignWhenIdle(): void {
+    if (!this.#rebalancing || [...this.members].some(({ idle }) => !idle)) return;
+    this.#rebalancing = false;
+    const members = [...this.members].filter(({ stopped }) => !stopped);
+    const shares = new Map(members.map((member) => [member, [] as PartitionLog[]]));
+    for (const topic of new Set(members.flatMap(({ options }) => options.topics))) {
+      const readers = members.filter(({ options }) => options.topics.includes(topic));
+      for (const log of this.#broker.partitionsOf(topic)) {
+        const reader = readers[log.partition % readers.length];
+        if (reader !== undefined) shares.get(reader)?.push(log);
+      }
+    }
+    for (const [member, logs] of shares) member.assign(logs);
+  }
+}
+
+/** What a subscription reads of one partition, for as long as the partition is assigned to it. */
+interface Reader {
+  readonly log: PartitionLog;
+  next: number;
+  /** A delivery is under way or a handler runs. */
+  busy: boolean;
+  paused: boolean;
+  active: boolean;
+}
+
+/** One member of a consumer group. Its session never expires: it leaves when it is stopped or its process ends. */
+class SimulatedSubscription implements Subscription {
+  readonly client: Incarnation;
+  readonly options: SubscribeOptions;
+  readonly #broker: SimulatedBroker;
+  readonly #group: ConsumerGroup;
+  readonly #readers = new Map<PartitionLog, Reader>();
+  /** Handlers that run. */
+  #handling = 0;
+  readonly #whenIdle: (() => void)[] = [];
+  stopped = false;
+
+  constructor(broker: SimulatedBroker, group: ConsumerGroup, client: Incarnation, options: SubscribeOptions) {
+    this.#broker = broker;
+    this.#group = group;
+    this.client = client;
+    this.options = options;
+  }
+
+  /** No handler runs. */
+  get idle(): boolean {
+    return this.#handling === 0;
+  }
+
+  healthy(): boolean {
+    return !this.stopped && this.#broker.up;
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.revoke();
+    if (!this.idle) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+    this.leave();
+  }
+
+  leave(): void {
+    this.stopped = true;
+    this.revoke();
+    if (this.#group.members.delete(this)) this.#group.rebalance();
+  }
+
+  /** Deliveries that are under way are dropped. */
+  revoke(): void {
+    for (const reader of this.#readers.values()) reader.active = false;
+    this.#readers.clear();
+  }
+
+  assign(logs: readonly PartitionLog[]): void {
+    try {
+      for (const log of logs) this.#read(log);
+    } catch {
+      // The reader could not say where to begin: it joins again, as a consumer does that has crashed.
+      if (this.client.alive) this.#group.rebalance();
+    }
+  }
+
+  /** Called when a partition has new records. */
+  wake(log: PartitionLog): void {
+    const reader = this.#readers.get(log);
+    if (reader !== undefined) this.#deliver(reader);
+  }
+
+  #read(log: PartitionLog): void {
+    const start = this.options.startAt(log.topic, log.partition) ?? 0;
+    const next = start < log.end ? start : 0;
+    const reader: Reader = { log, next, busy: false, paused: false, active: true };
+    this.#readers.set(log, reader);
+    this.#deliver(reader);
+  }
+
+  #deliver(reader: Reader): void {
+    if (reader.busy || reader.paused || !reader.active || reader.next >= reader.log.end) return;
+    reader.busy = true;
+    const { faults, prng } = this.#broker.options;
+    const delayMs = faults.occurs("deliveryLate") ? prng.float() * MAX_DELIVERY_DELAY_MS : 0;
+    this.#broker.send(
+      this.#broker.latencyMs() + delayMs,
+      () => {
+        if (!reader.active) return;
+        const records = this.#fetch(reader);
+        if (records.length > 0) this.#handle(reader, records);
+        else reader.busy = false;
+      },
+      this.client,
+    );
+  }
+
+  #fetch(reader: Reader): readonly IncomingRecord[] {
+    const { faults, prng } = this.#broker.options;
+    const back = faults.occurs("redelivery") ? prng.between(1, MAX_REDELIVERED) : 0;
+    const limit = faults.occurs("shortBatch") ? prng.between(1, MAX_SHORT_BATCH) : MAX_BATCH;
+    return reader.log.read(Math.max(0, reader.next - back), limit);
+  }
+
+  #handle(reader: Reader, records: readonly IncomingRecord[]): void {
+    const { topic, partition, end } = reader.log;
+    const { trace } = this.#broker.options;
+    const [first, last] = [records[0]?.offset, records.at(-1)?.offset];
+    trace.note(this.client.process, `receives ${topic}/${partition} from ${first} to ${last}`);
+    this.#handling += 1;
+    this.options.handle({ topic, partition, records, end }).then(
+      (progress) => this.#handled(reader, progress),
+      (error: unknown) => {
+        trace.note(this.client.process, `rejects ${topic}/${partition} from ${first}: ${String(error)}`);
+        this.#handled(reader, { next: reader.next, pauseMs: REJECTED_PAUSE_MS });
+      },
+    );
+  }
+
+  #handled(reader: Reader, progress: Progress): void {
+    if (!this.client.alive) return;
+    const { faults, trace } = this.#broker.options;
+    this.#handling -= 1;
+    if (faults.occurs("crashBeforeProgress")) {
+      this.client.crash("between a commit and its progress");
+      return;
+    }
+    if (reader.active) {
+      const { topic, partition } = reader.log;
+      if (faults.occurs("progressLost")) {
+        // As when the session ends before the progress arrives: the partition is assigned again.
+        trace.note(this.client.process, `progress in ${topic}/${partition} is lost`);
+        reader.active = false;
+        this.assign([reader.log]);
+      } else this.#continue(reader, progress);
+    }
+    if (!this.idle) return;
+    for (const callback of this.#whenIdle.splice(0)) callback();
+    this.#group.assignWhenIdle();
+  }
+
+  #continue(reader: Reader, { next, pauseMs }: Progress): void {
+    reader.busy = false;
+    reader.next = next <= reader.log.end ? next : 0;
+    if (pauseMs === undefined) this.#deliver(reader);
+    else {
+      reader.paused = true;
+      const resume = () => {
+        reader.paused = false;
+        this.#deliver(reader);
+      };
+      this.#broker.options.scheduler.after(pauseMs, resume, this.client);
+    }
+  }
+}

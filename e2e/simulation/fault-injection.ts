@@ -1,0 +1,118 @@
+import { storeTopics } from "@distributed-messaging/services/registry";
+import { MAX_REQUEST_DELAY_MS } from "./broker.ts";
+import { type RecurringFault, recurringFaults } from "./faults.ts";
+import { drawPoison, POISON_HEADER, poisonTopics } from "./poison.ts";
+import { DOWN_MS } from "./process.ts";
+import type { World } from "./world.ts";
+
+/** Mean durations. */
+const LONG_DOWN_MS = 15_000;
+const DOWN_AFTER_RECREATION_MS = 8_000;
+const OUTAGE_MS = 3_000;
+/** The most by which a clock is wrong, either way: far less than the inbox retention. */
+const MAX_CLOCK_OFFSET_MS = 2 * 24 * 60 * 60 * 1000;
+/** `min.compaction.lag.ms`. Longer than a request may be late: an older state would otherwise supersede a newer one. */
+const COMPACTION_LAG_MS = MAX_REQUEST_DELAY_MS + 2_000;
+
+/** What each recurring fault does. @returns whether there was anything to do it to */
+const injections: Readonly<Record<RecurringFault, (world: World, count: number) => boolean>> = {
+  crash: ({ processes, prng }) => {
+    const process = prng.pick(processes);
+    if (process.running === undefined) return false;
+    process.crash("at a random time");
+    return true;
+  },
+  orderlyRestart: ({ processes, prng }) => {
+    const process = prng.pick(processes);
+    if (process.running === undefined) return false;
+    process.restart(prng.exponential(DOWN_MS));
+    return true;
+  },
+  longDowntime: ({ processes, prng }) => {
+    const process = prng.pick(processes);
+    if (process.running === undefined) return false;
+    process.crash("for a long time", prng.exponential(LONG_DOWN_MS));
+    return true;
+  },
+  brokerAway: ({ broker, prng, scheduler }) => {
+    if (!broker.up) return false;
+    broker.shutDown();
+    scheduler.after(prng.exponential(OUTAGE_MS), () => {
+      if (!broker.up) broker.startUp();
+    });
+    return true;
+  },
+  rebalance: ({ broker, processes, prng }) => {
+    broker.rebalance(prng.pick(processes).name);
+    return true;
+  },
+  clockJump: ({ processes, prng, trace }) => {
+    const process = prng.pick(processes);
+    const jumpMs = 10 ** (1 + prng.float() * 7) * (prng.chance(0.5) ? 1 : -1);
+    const offsetMs = process.clockOffsetMs + jumpMs;
+    process.clockOffsetMs = Math.max(-MAX_CLOCK_OFFSET_MS, Math.min(MAX_CLOCK_OFFSET_MS, offsetMs));
+    trace.note(process.name, `clock jumps by ${Math.round(jumpMs)} ms`);
+    return true;
+  },
+  poison: ({ broker, prng, trace, poison, processes }, count) => {
+    const topic = prng.pick(poisonTopics);
+    const keys = broker.partitionsOf(topic).flatMap(({ records }) => records.slice(-3).map(({ key }) => key));
+    const record = drawPoison(prng, count, topic, keys);
+    trace.note("fault", `poison ${count} in ${topic}`);
+    poison.push(record);
+    for (const { instrumented } of processes) if (record.key !== null) instrumented.suspect(record.key);
+    broker.store([record]);
+    return true;
+  },
+  compaction: ({ prng, trace, scheduler, broker, compacted }) => {
+    const { name } = prng.pick(storeTopics.filter(({ config }) => config["cleanup.policy"] === "compact"));
+    const beforeMs = scheduler.nowMs - COMPACTION_LAG_MS;
+    // A real broker would drop a genuine record in favour of poison with its key, which nothing can make up for.
+    const dropped = broker
+      .partitionsOf(name)
+      .reduce((sum, log) => sum + log.compact(beforeMs, ({ headers }) => POISON_HEADER in headers), 0);
+    if (dropped === 0) return false;
+    compacted.add(name);
+    trace.note("broker", `compacts ${name}: ${dropped} records dropped`);
+    return true;
+  },
+  topicRecreated: (world) => {
+    const { broker, prng, trace, recreated, processes } = world;
+    const topic = prng.pick(storeTopics);
+    // Records that nobody has read would be lost by definition.
+    if (!world.isRead(topic.name)) return false;
+    trace.note("broker", `${topic.name} is deleted and created again`);
+    broker.deleteTopic(topic.name);
+    broker.createTopics([topic]);
+    recreated.add(topic.name);
+    // A service that is down does not see the new log grow past the end of the old one.
+    if (prng.chance(0.5)) {
+      prng.pick(processes).crash("for a long time", prng.exponential(DOWN_AFTER_RECREATION_MS));
+    }
+    return true;
+  },
+  operator: ({ operator, prng, processes }) => {
+    operator.resolveAny(prng.pick(processes));
+    return true;
+  },
+  rebuild: ({ operator, prng, processes }) => {
+    operator.rebuild(prng.pick(processes), false);
+    return true;
+  },
+};
+
+/** Injects the recurring faults, each at its own rate, until faults are disabled. */
+export function injectRecurringFaults(world: World): void {
+  for (const name of recurringFaults) schedule(world, name, 0);
+}
+
+function schedule(world: World, name: RecurringFault, count: number): void {
+  const { faults, scheduler } = world;
+  const delayMs = faults.nextMs(name);
+  if (delayMs === undefined) return;
+  scheduler.after(delayMs, () => {
+    if (!faults.enabled) return;
+    if (injections[name](world, count)) faults.count(name);
+    schedule(world, name, count + 1);
+  });
+}

@@ -1,0 +1,135 @@
+import type { Message, ServiceDatabase } from "@distributed-messaging/messaging";
+import { DomainError, type Handler, on, type TimerHandler } from "@distributed-messaging/messaging";
+import type { Faults } from "./faults.ts";
+import type { Prng } from "./prng.ts";
+import { Crashed, type Incarnation, type Trace } from "./scheduler.ts";
+
+/** What happens whenever a message is handled, for as long as its handler has a bug. */
+type Bug = "refuses" | "throws" | "crashes";
+
+/** How often handling one message fails transiently: fewer times than the kit retries. */
+const MAX_TRANSIENT_FAILURES = 3;
+/** One message in so many sets a timer. */
+const TIMER_CHANCE = 0.1;
+const MAX_TIMER_MS = 8_000;
+const TIMER = "simulation";
+/**
+ * A message may crash its process three times as counted by the crash guard, once in a batch, as often again when it
+ * is replayed, and a few times that other crashes hide from the guard.
+ */
+const MAX_CRASHES = 12;
+/** How likely the next message of a key fails permanently if one of that key did. */
+const SAME_KEY_CHANCE = 0.2;
+
+interface Options {
+  readonly service: string;
+  readonly faults: Faults;
+  readonly prng: Prng;
+  readonly trace: Trace;
+  violation(text: string): void;
+}
+
+/**
+ * Wraps a service's handlers: records in the ledger what they handled, injects their faults, and sets timers. Its state
+ * outlives the service's processes.
+ */
+export class InstrumentedHandlers {
+  /** The messages that could not be handled before `repair`. */
+  readonly bugs = new Map<string, Bug>();
+  readonly #options: Options;
+  readonly #keys = new Set<string>();
+  readonly #failures = new Map<string, number>();
+  readonly #crashes = new Map<string, number>();
+  #repaired = false;
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
+
+  /** Makes bugs with messages of this key more likely. */
+  suspect(key: string): void {
+    this.#keys.add(key);
+  }
+
+  /** From now on every message can be handled. */
+  repair(): void {
+    this.#repaired = true;
+  }
+
+  wrap(handlers: readonly Handler[], { sql }: ServiceDatabase, incarnation: Incarnation): Handler[] {
+    const { service, faults, prng, trace } = this.#options;
+    const handled = sql.prepare("INSERT INTO simulation_handled (topic, key, message_id) VALUES (?, ?, ?)");
+    const set = sql.prepare("INSERT INTO simulation_timers (key, fired) VALUES (?, 0)");
+    return handlers.map(({ definition, handle }) =>
+      on(definition, (message, transaction) => {
+        this.#runIntoBug(message, incarnation);
+        if (faults.occurs("handlerThrows")) this.#failTransiently(message.id);
+        handle(message, transaction);
+        handled.run(definition.topic.name, message.subject, message.id);
+        if (prng.chance(TIMER_CHANCE)) {
+          const dueAt = transaction.now + prng.between(0, MAX_TIMER_MS);
+          transaction.setTimer({ name: TIMER, key: message.id, dueAt });
+          set.run(message.id);
+        }
+        trace.note(service, `handles ${message.type} of ${message.subject}`);
+        if (faults.occurs("handlerThrowsLate")) this.#failTransiently(message.id);
+      }),
+    );
+  }
+
+  /** The handler of the timers that `wrap` sets. */
+  timer({ sql }: ServiceDatabase): TimerHandler {
+    const { service, faults, trace } = this.#options;
+    const fired = sql.prepare("UPDATE simulation_timers SET fired = fired + 1 WHERE key = ?");
+    return {
+      name: TIMER,
+      fire: ({ key }) => {
+        if (faults.occurs("handlerThrows")) this.#failTransiently(`timer ${key}`);
+        fired.run(key);
+        trace.note(service, `timer of ${key} fires`);
+        if (faults.occurs("handlerThrowsLate")) this.#failTransiently(`timer ${key}`);
+      },
+    };
+  }
+
+  #runIntoBug(message: Message, incarnation: Incarnation): void {
+    if (this.#repaired) return;
+    const bug = this.bugs.get(message.id) ?? this.#drawBug(message);
+    if (bug === "refuses") throw new DomainError("this message cannot be handled");
+    if (bug === "throws") throw new Error("this message fails until the handler is repaired");
+    if (bug === "crashes") this.#crash(message.id, incarnation);
+  }
+
+  #crash(id: string, incarnation: Incarnation): never {
+    const { service, violation } = this.#options;
+    const crashes = (this.#crashes.get(id) ?? 0) + 1;
+    this.#crashes.set(id, crashes);
+    if (crashes > MAX_CRASHES) violation(`${service} crashed ${crashes} times at ${id}`);
+    incarnation.crash(`at message ${id}`);
+    throw new Crashed("at a message");
+  }
+
+  #drawBug({ id, subject }: Message): Bug | undefined {
+    const { faults, prng, service, trace } = this.#options;
+    const kinds = [
+      ["refuses", "messageRefused"],
+      ["throws", "messageThrows"],
+      ["crashes", "messageKills"],
+    ] as const;
+    const occurring = kinds.filter(([, fault]) => faults.occurs(fault));
+    const sameKey = faults.enabled && this.#keys.has(subject) && prng.chance(SAME_KEY_CHANCE);
+    if (occurring.length === 0 && !sameKey) return undefined;
+    const [bug] = prng.pick(occurring.length > 0 ? occurring : kinds);
+    trace.note(service, `bug: ${bug} at ${id}`);
+    this.bugs.set(id, bug);
+    this.#keys.add(subject);
+    return bug;
+  }
+
+  #failTransiently(id: string): void {
+    const failures = this.#failures.get(id) ?? 0;
+    if (failures >= MAX_TRANSIENT_FAILURES) return;
+    this.#failures.set(id, failures + 1);
+    throw new Error("a transient failure");
+  }
+}

@@ -1,0 +1,127 @@
+import { type Emitted, emittedBy, handledBy, type Parked, parkedBy } from "./ledger.ts";
+import { POISON_HEADER } from "./poison.ts";
+import type { World } from "./world.ts";
+
+/**
+ * Each service has handled every message that it takes once, and those of one key in the order in which they were
+ * emitted. Of a compacted topic it may have missed all but the last message of a key, and a late copy of one that it
+ * missed is handled out of order: hence the revisions of the states on such a topic.
+ */
+export function* handledOnceInOrder({ processes, compacted }: World): Iterable<string> {
+  const emitted = processes.flatMap((process) => emittedBy(process.disk.database));
+  for (const { name, types, disk } of processes) {
+    const taken = Map.groupBy(
+      emitted.filter(({ type }) => types.has(type)),
+      topicAndKey,
+    );
+    const handled = Map.groupBy(handledBy(disk.database), topicAndKey);
+    for (const place of new Set([...taken.keys(), ...handled.keys()])) {
+      const expected = taken.get(place) ?? [];
+      const actual = (handled.get(place) ?? []).map(({ messageId }) => messageId);
+      const isCompacted = compacted.has(expected[0]?.topic ?? "");
+      const breach = isCompacted ? breachCompacted(expected, actual) : breachComplete(expected, actual);
+      if (breach !== undefined) yield `${name}, ${place}: ${breach}`;
+    }
+  }
+}
+
+function topicAndKey({ topic, key }: { topic: string; key: string | null }): string {
+  return `${topic} ${key}`;
+}
+
+function breachComplete(expected: readonly Emitted[], actual: readonly string[]): string | undefined {
+  for (const [index, { id, type }] of expected.entries()) {
+    const position = actual.indexOf(id);
+    if (position === -1) return `${type} ${id} was not handled`;
+    if (actual.lastIndexOf(id) !== position) return `${type} ${id} was handled twice`;
+    if (position !== index) return `${type} ${id} was emitted at ${index} and handled at ${position}`;
+  }
+  return actual.length > expected.length ? "a message was handled that was not emitted" : undefined;
+}
+
+function breachCompacted(expected: readonly Emitted[], actual: readonly string[]): string | undefined {
+  if (new Set(actual).size < actual.length) return "a message was handled twice";
+  const ids = new Set(expected.map(({ id }) => id));
+  const unknown = actual.find((id) => !ids.has(id));
+  if (unknown !== undefined) return `${unknown} was handled and not emitted`;
+  const last = expected.at(-1);
+  if (last === undefined || actual.includes(last.id)) return undefined;
+  return `the last message, ${last.id}, was not handled`;
+}
+
+/** Every message that took effect is in the inbox, so that it cannot take effect again. */
+export function* inboxIsComplete({ processes }: World): Iterable<string> {
+  for (const { name, disk } of processes) {
+    const missing = disk.database.sql
+      .query<{ id: string }, [string]>(
+        `SELECT message_id AS id FROM simulation_handled
+         WHERE message_id NOT IN (SELECT message_id FROM inbox WHERE consumer = ?)`,
+      )
+      .all(name);
+    for (const { id } of missing) yield `${name} has handled ${id}, which is not in its inbox`;
+  }
+}
+
+export function* outboxesAreEmpty({ processes }: World): Iterable<string> {
+  for (const { name, disk } of processes) {
+    const depth = disk.count("outbox");
+    if (depth > 0) yield `${depth} messages in the outbox of ${name}`;
+  }
+}
+
+/**
+ * Poison was parked once by each service that reads its topic. A genuine message was parked only if its handler had a
+ * bug, its key was blocked, or its process had crashed before it was handled.
+ */
+export function* parkedWithReason({ processes, poison, compacted, recreated }: World): Iterable<string> {
+  for (const { name, disk, topics, instrumented } of processes) {
+    const counts = new Map<string, number>();
+    for (const parked of parkedBy(disk.database)) {
+      const number = parked.headers[POISON_HEADER];
+      if (number !== undefined) counts.set(number, (counts.get(number) ?? 0) + 1);
+      else if (!mayBeParked(parked, instrumented.bugs)) {
+        yield `${name} has parked a message of ${parked.topic} ${parked.key}: ${parked.reason}, ${parked.error}`;
+      }
+    }
+    for (const { topic, key, headers } of poison) {
+      const number = headers[POISON_HEADER] ?? "";
+      const expected = topics.has(topic) ? 1 : 0;
+      const count = counts.get(number) ?? 0;
+      // It may have been compacted before it was read.
+      if (count === 0 && key !== null && compacted.has(topic)) continue;
+      // It may have been skipped, if in the recreated topic a copy of the last record of the old log is at its old
+      // offset. Of the services' messages, which are in order, all those before such a copy have been handled.
+      if (count === 0 && recreated.has(topic)) continue;
+      if (count !== expected) yield `${name} has parked poison ${number} of ${topic} ${count} times`;
+    }
+  }
+}
+
+function mayBeParked({ reason, value }: Parked, bugs: ReadonlyMap<string, unknown>): boolean {
+  if (reason === "blocked" || reason === "crash") return true;
+  if (value === null) return false;
+  const { id } = JSON.parse(Buffer.from(value).toString()) as { id: string };
+  return bugs.has(id);
+}
+
+export function* timersFireOnce({ processes }: World): Iterable<string> {
+  for (const { name, disk } of processes) {
+    const wrong = disk.database.sql
+      .query<{ key: string; fired: number }, []>("SELECT key, fired FROM simulation_timers WHERE fired <> 1")
+      .all();
+    for (const { key, fired } of wrong) yield `the timer of ${key} fired ${fired} times at ${name}`;
+  }
+}
+
+/** A rebuilt projection has only rows that a message accounts for, unless messages were lost with their topic. */
+export function* rebuildsAreComplete({ processes, restocked, recreated }: World): Iterable<string> {
+  if (!restocked || recreated.size > 0) return;
+  for (const { name, running } of processes) {
+    const status = running?.rebuild?.status();
+    if (status === undefined) continue;
+    if (status.phase !== "done") yield `the rebuild at ${name} is ${status.phase}: ${status.error}`;
+    else if (status.unaccounted > 0) {
+      yield `${name} has ${status.unaccounted} rows that no message accounts for`;
+    }
+  }
+}

@@ -1,0 +1,141 @@
+import type { Database } from "bun:sqlite";
+import type { Publisher, Subscriber } from "@distributed-messaging/messaging";
+
+export type Transport = Publisher & Subscriber;
+
+/** The calls to a prepared statement that the kit and drizzle make. */
+export interface StatementCalls {
+  run(...parameters: unknown[]): { changes: number; lastInsertRowid: number | bigint };
+  get(...parameters: unknown[]): unknown;
+  all(...parameters: unknown[]): unknown[];
+  values(...parameters: unknown[]): unknown[][];
+}
+
+/** The fault that is seeded into one service. It keeps its state for as long as the database lives. */
+export interface SeededFault {
+  /** Changes the schema after the migrations. */
+  schema?(sql: Database): void;
+  /** Replaces the text of a statement. With `""` nothing is run. */
+  rewrite?(sql: string): string;
+  /** Replaces calls to a prepared statement. */
+  statement?(sql: string, original: StatementCalls): Partial<StatementCalls>;
+  transport?(original: Transport): Transport;
+}
+
+/**
+ * A variant of the kit in which one protection is disabled. Mutants test the simulation: each must be detected, that
+ * is, it must lead to a violation with some seed.
+ */
+export interface Mutant {
+  readonly name: string;
+  /** Called once for each service of a run. */
+  seed(): SeededFault;
+}
+
+export const mutants: readonly Mutant[] = [
+  mutant("inbox claim: a message that was handled before is handled again", {
+    statement: (sql, original) =>
+      sql.startsWith("INSERT INTO inbox")
+        ? { run: (...parameters) => ({ ...original.run(...parameters), changes: 1 }) }
+        : {},
+  }),
+  { name: "offsets: stored outside of the transaction that has the effects", seed: offsetsOutside },
+  mutant("relay: two publishes at once", {
+    transport: ({ subscribe, publish }) => ({
+      subscribe,
+      publish: async (records) => {
+        const half = Math.ceil(records.length / 2);
+        await Promise.all([records.slice(0, half), records.slice(half)].map((part) => publish(part)));
+      },
+    }),
+  }),
+  mutant("relay: outbox rows are deleted before the broker has acknowledged their records", {
+    transport: ({ subscribe, publish }) => ({
+      subscribe,
+      publish: async (records) => {
+        publish(records).catch(() => {});
+      },
+    }),
+  }),
+  mutant("outbox: sequence numbers are reused after it was empty", {
+    schema: (sql) => {
+      sql.run("DROP TABLE outbox");
+      sql.run(
+        `CREATE TABLE outbox (
+           seq INTEGER PRIMARY KEY, topic TEXT NOT NULL, key TEXT, value BLOB, headers TEXT NOT NULL,
+           created_at INTEGER NOT NULL
+         ) STRICT`,
+      );
+    },
+  }),
+  mutant("unit of work: the writes of a function that throws are not rolled back", {
+    rewrite: (sql) => (sql === "ROLLBACK TO work" ? "" : sql),
+  }),
+  mutant("unit of work: a function that throws fails its whole group", {
+    // The group would run again, each function with a savepoint of its own.
+    rewrite: (sql) => {
+      if (sql === "SAVEPOINT work") throw new Error("another function of the group failed");
+      return sql;
+    },
+  }),
+  mutant("dead letters: later messages of a blocked key are handled", {
+    statement: (sql) =>
+      sql.startsWith("SELECT id FROM dead_letters WHERE topic = ? AND key = ?") ? { get: () => null } : {},
+  }),
+  mutant("log identity: a recreated topic is read from the offset in the old one", {
+    transport: ({ publish, subscribe }) => ({
+      publish,
+      subscribe: (options) =>
+        subscribe({
+          ...options,
+          startAt: (topic, partition) => {
+            const start = options.startAt(topic, partition);
+            return start === undefined ? undefined : start + 1;
+          },
+        }),
+    }),
+  }),
+  mutant("crash guard: attempts are not recorded", {
+    rewrite: (sql) =>
+      sql.includes("INSERT INTO attempts")
+        ? "DELETE FROM attempts WHERE topic = ? AND partition = ? AND offset = ? AND FALSE"
+        : sql,
+  }),
+  mutant("timers: a timer is not removed by the transaction that fires it", {
+    rewrite: (sql) => (sql.startsWith("DELETE FROM timers") ? `${sql} AND attempts > 0` : sql),
+  }),
+];
+
+function mutant(name: string, fault: SeededFault): Mutant {
+  return { name, seed: () => fault };
+}
+
+/** As if offsets were stored in a file of their own, to which no ROLLBACK applies. */
+function offsetsOutside(): SeededFault {
+  const offsets = new Map<string, unknown>();
+  const partitionOf = (topic: unknown, partition: unknown) => `${topic}/${partition}`;
+  return {
+    statement(sql, original) {
+      if (sql.startsWith("SELECT next_offset")) {
+        return { get: (topic, partition) => offsets.get(partitionOf(topic, partition)) ?? null };
+      }
+      if (sql.startsWith("INSERT INTO consumer_offsets")) {
+        return {
+          run: (topic, partition, next, lastRecord) => {
+            offsets.set(partitionOf(topic, partition), { next, lastRecord });
+            return original.run(topic, partition, next, lastRecord);
+          },
+        };
+      }
+      if (sql.startsWith("DELETE FROM consumer_offsets")) {
+        return {
+          run: (topic, partition) => {
+            offsets.delete(partitionOf(topic, partition));
+            return original.run(topic, partition);
+          },
+        };
+      }
+      return {};
+    },
+  };
+}

@@ -1,0 +1,159 @@
+import { drainMicrotasks } from "bun:jsc";
+import { storeTopics } from "@distributed-messaging/services/registry";
+import { injectRecurringFaults } from "./fault-injection.ts";
+import { checkAtCommit, checkAtRest } from "./invariants.ts";
+import type { Report } from "./report.ts";
+import { Crashed } from "./scheduler.ts";
+import { type RunOptions, World } from "./world.ts";
+
+/** Faults go on for so long after the last order was placed. */
+const FAULTS_AFTER_LAST_ORDER_MS = 5_000;
+/** Without faults the system becomes quiescent within this time. */
+const QUIESCENCE_TIMEOUT_MS = 15 * 60_000;
+const POLL_EVERY_MS = 500;
+/** At so many polls in a row nothing must be pending. */
+const QUIESCENT_POLLS = 4;
+/** Ten times the events of an ordinary run. */
+const MAX_STEPS = 20_000;
+const MAX_STEPS_PER_ORDER = 1_000;
+/** Ahead of what any clock has shown during the faults, so that every timer that was set is due. */
+const CLOCK_OFFSET_AFTER_FAULTS_MS = 3 * 24 * 60 * 60 * 1000;
+const TAIL_LINES = 60;
+
+/** Runs the whole store in virtual time. Equal options give equal reports, on every machine. */
+export async function simulate(options: RunOptions): Promise<Report> {
+  const { seed, orders, without = new Set(), mutant } = options;
+  const world = new World(options, checkAtCommit);
+  const onRejection = (error: unknown) => world.violation(`unhandled rejection: ${withStack(error)}`);
+  process.on("unhandledRejection", onRejection);
+  new Simulation(world, MAX_STEPS + MAX_STEPS_PER_ORDER * orders).run();
+  // The engine reports unhandled rejections from its own event loop only.
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off("unhandledRejection", onRejection);
+  return {
+    seed,
+    orders,
+    without: [...without],
+    ...(mutant === undefined ? {} : { mutant: mutant.name }),
+    violations: world.violations,
+    digest: world.trace.digest,
+    accepted: world.workload.accepted.length,
+    crashes: world.processes.reduce((sum, { crashes }) => sum + crashes, 0),
+    steps: world.scheduler.steps,
+    virtualMs: world.scheduler.nowMs,
+    faults: [...world.faults.counts],
+    tail: world.violations.length > 0 ? world.trace.tail(TAIL_LINES) : [],
+  };
+}
+
+/** The phases of a run: faults; then quiescence with stock as it is; then quiescence with enough stock. */
+class Simulation {
+  readonly #world: World;
+  readonly #maxSteps: number;
+  #finished = false;
+
+  constructor(world: World, maxSteps: number) {
+    this.#world = world;
+    this.#maxSteps = maxSteps;
+  }
+
+  /** Runs to the end or to the first violation. */
+  run(): void {
+    const { processes, faults, scheduler, workload, violations } = this.#world;
+    try {
+      for (const process of processes) process.start();
+      faults.enabled = true;
+      injectRecurringFaults(this.#world);
+      scheduler.after(workload.durationMs + FAULTS_AFTER_LAST_ORDER_MS, () => this.#endFaults());
+      while (!this.#finished && violations.length === 0) this.#step();
+    } finally {
+      drainMicrotasks();
+      for (const process of processes) process.close();
+    }
+  }
+
+  #step(): void {
+    const { scheduler, violation } = this.#world;
+    try {
+      if (!scheduler.step()) violation("deadlock: no event is scheduled");
+      if (scheduler.steps > this.#maxSteps) violation(`livelock: more than ${this.#maxSteps} events`);
+    } catch (error) {
+      if (error instanceof Crashed) return;
+      violation(`uncaught in ${scheduler.current?.process ?? "the simulation"}: ${withStack(error)}`);
+    }
+  }
+
+  #endFaults(): void {
+    const { faults, trace, broker, prng, processes } = this.#world;
+    faults.enabled = false;
+    trace.note("simulation", "faults end");
+    if (!broker.up) broker.startUp();
+    const restart = prng.chance(0.5);
+    for (const process of processes) {
+      process.instrumented.repair();
+      process.clockOffsetMs = CLOCK_OFFSET_AFTER_FAULTS_MS;
+      if (restart) process.restart(0);
+      if (process.running === undefined) process.start();
+    }
+    this.#awaitQuiescence();
+  }
+
+  #awaitQuiescence(): void {
+    const { scheduler, processes, operator, violation } = this.#world;
+    const deadlineMs = scheduler.nowMs + QUIESCENCE_TIMEOUT_MS;
+    let quiescentPolls = 0;
+    const poll = () => {
+      for (const process of processes) operator.resolveFirst(process);
+      const pending = findPending(this.#world);
+      quiescentPolls = pending === undefined ? quiescentPolls + 1 : 0;
+      if (quiescentPolls === QUIESCENT_POLLS) this.#check();
+      else if (pending === undefined || scheduler.nowMs <= deadlineMs) scheduler.after(POLL_EVERY_MS, poll);
+      else {
+        violation(`not quiescent: ${pending}`);
+        // The invariants say more about the cause.
+        if (processes.every(({ running }) => running !== undefined)) checkAtRest(this.#world);
+      }
+    };
+    scheduler.after(POLL_EVERY_MS, poll);
+  }
+
+  #check(): void {
+    const { trace, workload, processes, operator, recreated } = this.#world;
+    checkAtRest(this.#world);
+    this.#finished = this.#world.restocked;
+    if (this.#finished) return;
+    this.#world.restocked = true;
+    trace.note("simulation", "restocks every product");
+    workload.restockAll();
+    for (const process of processes) operator.rebuild(process, recreated.size === 0);
+    this.#awaitQuiescence();
+  }
+}
+
+/** What keeps the system from being quiescent; undefined if nothing does. */
+function findPending(world: World): string | undefined {
+  const { workload, broker, processes, backordersExpire } = world;
+  if (workload.unfinished > 0) return `${workload.unfinished} client operations are not finished`;
+  if (broker.inFlight > 0) return `${broker.inFlight} requests to the broker are in flight`;
+  for (const process of processes) {
+    const { running, name, disk } = process;
+    if (running === undefined || running.stopping) return `${name} is down`;
+    const phase = running.rebuild?.status().phase;
+    if (phase === "reading" || phase === "checking") return `${name} rebuilds its projections`;
+    const letters = disk.count("dead_letters");
+    if (letters > 0) return `${letters} dead letters at ${name}`;
+    // An order that may wait for a month does.
+    const timers = disk.count(backordersExpire ? "timers" : "timers WHERE name <> 'backorder-expiry'");
+    if (timers > 0) return `${timers} timers at ${name} have not fired`;
+    const depth = disk.count("outbox");
+    if (depth > 0) return `${depth} messages in the outbox of ${name}`;
+    for (const topic of storeTopics) {
+      if (!process.hasRead(broker.partitionsOf(topic.name))) return `${name} has not read ${topic.name}`;
+    }
+  }
+  return undefined;
+}
+
+function withStack(error: unknown): string {
+  return (error instanceof Error && error.stack) || String(error);
+}

@@ -160,7 +160,7 @@ test.each([
   ],
   [
     ["list", "--reason", "bad"],
-    "unknown reason bad; the reasons are undecodable, unknown-type, schema, domain, retries-exhausted, crash, failed, blocked",
+    "unknown reason bad; the reasons are undecodable, unknown-type, schema, domain, handler-error, retries-exhausted, crash, failed, blocked",
   ],
   [["replay", "--service", "order"], "replay needs ids, filters or --all"],
   [["replay", "1", "--key", "a", "--service", "order"], "replay takes ids or filters, not both"],

@@ -1,9 +1,19 @@
+import type { Logger } from "./runtime.ts";
+
 /**
  * For handlers: the message can never be handled, so it is parked at once. Every other error may pass, and the message
  * is retried.
  */
 export class DomainError extends Error {
   override readonly name = "DomainError";
+}
+
+/**
+ * The code uses the kit wrongly, for example with an `async` handler or with a transaction that has ended. A message
+ * that is handled so is parked at once, because only other code can handle it.
+ */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
 }
 
 /** The disk is full or fails, or the database is locked or closed. Nothing of the transaction took effect. */
@@ -25,6 +35,30 @@ export class DeadLetterRefusal extends Error {
     super(text);
     this.code = code;
   }
+}
+
+/** Whether a value would be awaited. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    ((typeof value === "object" && value !== null) || typeof value === "function") &&
+    "then" in value &&
+    typeof value.then === "function"
+  );
+}
+
+/**
+ * Returns the result of a function that runs in a transaction. What an asynchronous one does after its first `await`
+ * is not part of the transaction, so it is refused; how it ends is logged.
+ *
+ * @param what the function, for the error's text
+ * @throws UsageError when the result is a promise
+ */
+export function refusePromise<T>(result: T, what: string, log: Logger): T {
+  if (!isThenable(result)) return result;
+  result.then(undefined, (error: unknown) =>
+    log.error({ err: error }, `${what} failed after its transaction had been rolled back`),
+  );
+  throw new UsageError(`${what} must be synchronous: it returned a promise`);
 }
 
 /** The message of what was thrown, on one line. */

@@ -35,7 +35,7 @@ export {
   type ReplayResult,
 } from "./dead-letters/admin.ts";
 export { type DeadLetter, deadLetterReasons } from "./dead-letters/store.ts";
-export { DeadLetterRefusal, DomainError, errorText, StorageError } from "./errors.ts";
+export { DeadLetterRefusal, DomainError, errorText, StorageError, UsageError } from "./errors.ts";
 export { defaultRetryPolicy, type RetryPolicy } from "./inbox/decision.ts";
 export { type Handler, on } from "./inbox/inbox.ts";
 export { acquireLock } from "./lock.ts";

@@ -91,10 +91,10 @@ export class Messaging {
     this.#options = options;
     this.outbox = new Outbox(database, service, () => runtime.newId());
     this.timers = new Timers({ database, handlers: options.timers ?? [], runtime, log });
-    const unitOfWork = new UnitOfWork({ database, outbox: this.outbox, timers: this.timers, runtime });
+    const unitOfWork = new UnitOfWork({ database, outbox: this.outbox, timers: this.timers, runtime, log });
     this.unitOfWork = unitOfWork;
     this.#relay = new Relay({ outbox: this.outbox, unitOfWork, publisher: transport, runtime, log });
-    const inbox = new Inbox({ consumer: service, database, definitions, handlers });
+    const inbox = new Inbox({ consumer: service, database, definitions, handlers, log });
     this.#inbox = inbox;
     const deadLetters = new DeadLetterStore(database, options.deadLetterTopic);
     this.deadLetters = deadLetters;

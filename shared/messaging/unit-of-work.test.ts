@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { openDatabase, type ServiceDatabase } from "./database.ts";
-import { StorageError } from "./errors.ts";
-import { failureOf } from "./testing/eventually.ts";
+import { StorageError, UsageError } from "./errors.ts";
+import { silentLogger } from "./runtime.ts";
+import { eventually, failureOf } from "./testing/eventually.ts";
 import { Answer, TestService } from "./testing/kit.ts";
+import type { Transaction } from "./unit-of-work.ts";
 
 let service: TestService;
 let sql: ServiceDatabase["sql"];
@@ -109,13 +111,65 @@ test("a caller is answered after the commit: a second connection sees the effect
 });
 
 test("work that returns a promise is refused and rolled back", async () => {
-  // A cast, as the type already refuses it.
-  const work = (async () => {
+  const work = async () => {
     sql.run("INSERT INTO notes VALUES ('async')");
-  }) as unknown as () => void;
-  expect(await failureOf(service.kit.unitOfWork.run(work))).toMatch("synchronous");
+  };
+  // @ts-expect-error the type refuses it, too
+  expect(await failureOf(service.kit.unitOfWork.run(work))).toMatch("UsageError: work in a transaction must");
   await service.kit.unitOfWork.run(() => {});
   expect(notes()).toEqual([]);
+});
+
+test("a transaction cannot be used after its work has ended", async () => {
+  const { unitOfWork, outbox } = service.kit;
+  let kept: Transaction | undefined;
+  await unitOfWork.run((transaction) => {
+    kept = transaction.causedBy({ correlationId: "c", causationId: "c" });
+  });
+  const uses: ((transaction: Transaction) => void)[] = [
+    (transaction) => transaction.emit(Answer, { name: "a", text: "late" }),
+    (transaction) => transaction.emitRaw({ topic: "answers", key: "a", value: "late", headers: {} }),
+    (transaction) => transaction.setTimer({ name: "t", key: "k", dueAt: 0 }),
+    (transaction) => transaction.cancelTimer("t", "k"),
+    (transaction) => transaction.afterCommit(() => {}),
+  ];
+  for (const use of uses) {
+    // Within another transaction, too.
+    await unitOfWork.run(() => expect(() => use(kept as Transaction)).toThrow(UsageError));
+    expect(() => use(kept as Transaction)).toThrow(UsageError);
+  }
+  expect(outbox.depth()).toBe(0);
+});
+
+test("a callback that fails after the commit is logged; it neither escapes nor drops the callbacks of others", async () => {
+  const errors: unknown[] = [];
+  const calls: string[] = [];
+  await service.stop();
+  const log = { ...silentLogger, error: ({ err }: { err?: unknown }) => errors.push(err) };
+  service = new TestService(undefined, { log });
+  const { unitOfWork, outbox } = service.kit;
+  service.kit.start();
+  const work = (name: string) =>
+    unitOfWork.run((transaction) => {
+      transaction.emit(Answer, { name, text: "sent" });
+      transaction.afterCommit(() => calls.push(name));
+      transaction.afterCommit(() => {
+        throw new Error(`callback of ${name}`);
+      });
+      transaction.afterCommit(async () => {
+        throw new Error(`asynchronous callback of ${name}`);
+      });
+    });
+  await Promise.all([work("a"), work("b")]);
+  // The relay is woken after the callbacks.
+  await eventually(() => outbox.depth() === 0);
+  expect(calls).toEqual(["a", "b"]);
+  expect(errors.map(String).sort()).toEqual([
+    "Error: asynchronous callback of a",
+    "Error: asynchronous callback of b",
+    "Error: callback of a",
+    "Error: callback of b",
+  ]);
 });
 
 test("when the disk fails, every caller gets an error, nothing took effect, and the next group works", async () => {

@@ -1,9 +1,9 @@
 import type { MessageDefinition } from "./contract/define.ts";
 import type { DataOf } from "./contract/envelope.ts";
 import { isStorageFault, type ServiceDatabase } from "./database.ts";
-import { errorText, StorageError } from "./errors.ts";
+import { errorText, isThenable, refusePromise, StorageError, UsageError } from "./errors.ts";
 import type { Cause, Outbox } from "./outbox/outbox.ts";
-import type { Runtime } from "./runtime.ts";
+import type { Logger, Runtime } from "./runtime.ts";
 import type { OutgoingRecord } from "./transport/transport.ts";
 
 /*
@@ -27,7 +27,7 @@ export interface Timer {
   readonly data?: unknown;
 }
 
-/** What a piece of work can do. Valid only while the work runs. */
+/** What a piece of work can do. After the work has ended, every method throws UsageError. */
 export interface Transaction {
   /** Milliseconds since the epoch; the same for all work of one commit. */
   readonly now: number;
@@ -44,7 +44,10 @@ export interface Transaction {
   setTimer(timer: Timer): void;
   /** Removes a timer. No error if there is none. */
   cancelTimer(name: string, key: string): void;
-  /** Calls back once the transaction is on disk; not if it is rolled back or the process ends before. */
+  /**
+   * Calls back once the transaction is on disk; not if it is rolled back or the process ends before. What the callback
+   * throws is logged.
+   */
   afterCommit(callback: () => void): void;
   /** The same transaction; what it emits is attributed to another cause. */
   causedBy(cause: Cause): Transaction;
@@ -56,7 +59,10 @@ export interface Transaction {
  * A piece of work. Synchronous: an awaited write would come after the commit. It may run more than once, when other
  * work of its group fails, so its only effects are on the database and the outbox.
  */
-export type Work<T> = (transaction: Transaction) => T extends PromiseLike<unknown> ? never : T;
+export type Work<T> = (transaction: Transaction) => Synchronous<T>;
+
+/** Any type but that of a promise. */
+export type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
 
 /** Where transactions store timers. */
 interface TimerTable {
@@ -69,6 +75,7 @@ interface UnitOfWorkOptions {
   readonly outbox: Outbox;
   readonly timers: TimerTable;
   readonly runtime: Runtime;
+  readonly log: Logger;
 }
 
 interface Entry {
@@ -164,9 +171,21 @@ export class UnitOfWork {
       if ("error" in outcome) entries[index]?.reject(outcome.error);
       else entries[index]?.resolve(outcome.value);
     }
-    for (const callback of group.callbacks) callback();
-    if (group.emitted) for (const listener of this.#emitListeners) listener();
-    if (group.timersSet) for (const listener of this.#timerListeners) listener();
+    for (const callback of group.callbacks) this.#call(callback);
+    if (group.emitted) for (const listener of this.#emitListeners) this.#call(listener);
+    if (group.timersSet) for (const listener of this.#timerListeners) this.#call(listener);
+  }
+
+  /** Calls back after a commit: what one callback throws neither escapes nor keeps the others from being called. */
+  #call(callback: () => unknown): void {
+    const failed = (error: unknown) =>
+      this.#options.log.error({ err: error }, "a callback after a commit failed");
+    try {
+      const result = callback();
+      if (isThenable(result)) result.then(undefined, failed);
+    } catch (error) {
+      failed(error);
+    }
   }
 
   /** @returns the outcomes of the entries that ran, from the front; the others belong to the next group */
@@ -234,41 +253,62 @@ class Group {
     this.#startedMs = options.runtime.monotonic();
   }
 
-  /** @throws what the work throws; TypeError when it returned a promise */
+  /** @throws what the work throws; UsageError when it returned a promise */
   run({ work, cause }: Entry): unknown {
-    const result = work(this.#transaction(cause));
-    if (result instanceof Promise) {
-      throw new TypeError("work in a transaction must be synchronous: it returned a promise");
+    const scope: Scope = { ended: false };
+    try {
+      return refusePromise(work(this.#transaction(cause, scope)), "work in a transaction", this.#options.log);
+    } finally {
+      scope.ended = true;
     }
-    return result;
   }
 
   overBudget(): boolean {
     return this.#options.runtime.monotonic() - this.#startedMs >= BUDGET_MS;
   }
 
-  #transaction(cause: Cause | undefined): Transaction {
+  #transaction(cause: Cause | undefined, scope: Scope): Transaction {
     const { outbox, timers, runtime } = this.#options;
     return {
       now: this.#now,
       emit: (definition, data) => {
+        assertOpen(scope);
         this.emitted = true;
         return outbox.emit(definition, data, cause, this.#now);
       },
       emitRaw: (record) => {
+        assertOpen(scope);
         this.emitted = true;
         outbox.enqueue(record, this.#now);
       },
       setTimer: (timer) => {
+        assertOpen(scope);
         this.timersSet = true;
         timers.set(timer, cause?.correlationId ?? runtime.newId());
       },
-      cancelTimer: (name, key) => timers.remove(name, key),
+      cancelTimer: (name, key) => {
+        assertOpen(scope);
+        timers.remove(name, key);
+      },
       afterCommit: (callback) => {
+        assertOpen(scope);
         this.callbacks.push(callback);
       },
-      causedBy: (other) => this.#transaction(other),
+      causedBy: (other) => this.#transaction(other, scope),
       overBudget: () => this.overBudget(),
     };
+  }
+}
+
+/** The time in which a transaction may be used: that of its work. */
+interface Scope {
+  ended: boolean;
+}
+
+function assertOpen({ ended }: Scope): void {
+  if (ended) {
+    throw new UsageError(
+      "the transaction has ended: its work must be synchronous, and keep no reference to it",
+    );
   }
 }

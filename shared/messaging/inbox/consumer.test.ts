@@ -1,8 +1,10 @@
 import { afterEach, expect, test } from "bun:test";
-import { DomainError } from "../errors.ts";
+import { DomainError, UsageError } from "../errors.ts";
 import { eventually, failureOf } from "../testing/eventually.ts";
-import { letter, letters, TestService } from "../testing/kit.ts";
+import { Answer, Letter, letter, letters, TestService } from "../testing/kit.ts";
 import type { SubscribeOptions } from "../transport/transport.ts";
+import type { Transaction } from "../unit-of-work.ts";
+import { on } from "./inbox.ts";
 
 let service: TestService;
 afterEach(() => service.stop());
@@ -122,6 +124,32 @@ test("a message that fails too often is parked", async () => {
     reason: "retries-exhausted",
     attempts: 3,
   });
+});
+
+test("an asynchronous handler is refused by its type, its message parked at once, its transaction ended", async () => {
+  let late: unknown;
+  const handle = async ({ data: { text } }: { data: { text: string } }, transaction: Transaction) => {
+    await Promise.resolve();
+    try {
+      transaction.emit(Answer, { name: "a", text });
+    } catch (error) {
+      late = error;
+      throw error;
+    }
+  };
+  // @ts-expect-error a handler that returns a promise
+  service = new TestService(undefined, { handlers: [on(Letter, handle)] });
+  service.kit.start();
+  await service.publish(letter("a", "1"));
+  await eventually(() => reasons().length === 1);
+  expect(service.kit.deadLetterAdmin.list({ limit: 1 })[0]).toMatchObject({
+    reason: "handler-error",
+    error: "the handler of test.letter.v1 must be synchronous: it returned a promise",
+    attempts: 1,
+  });
+  expect(late).toBeInstanceOf(UsageError);
+  expect(service.kit.consumer.counts).toMatchObject({ handled: 0, retried: 0, parked: 1 });
+  expect(service.broker.records("answers")).toEqual([]);
 });
 
 test("while a message is parked the later ones of its key are blocked, all others are handled", async () => {

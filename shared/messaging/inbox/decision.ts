@@ -1,5 +1,5 @@
 import type { Failure } from "../dead-letters/store.ts";
-import { DeadLettersFull, DomainError, errorText, StorageError } from "../errors.ts";
+import { DeadLettersFull, DomainError, errorText, StorageError, UsageError } from "../errors.ts";
 import { type Backoff, backoffMs, STORAGE_PAUSE_MS } from "../runtime.ts";
 import type { Handled, Rejected } from "./inbox.ts";
 
@@ -63,6 +63,7 @@ export function decide(attempt: Attempt, tries: number, policy: RetryPolicy, ran
       }
       const failure = { error: errorText(error), ...stackOf(error), attempts: tries };
       if (error instanceof DomainError) return park({ reason: "domain", ...failure });
+      if (error instanceof UsageError) return park({ reason: "handler-error", ...failure });
       if (tries >= policy.attempts) return park({ reason: "retries-exhausted", ...failure });
       const delayMs = backoffMs(policy.backoff, tries, random);
       return { action: "retry", delayMs, failure: { reason: "failed", ...failure } };

@@ -2,28 +2,31 @@ import { type Decoded, decode, type RejectionReason } from "../contract/decode.t
 import { byType, type MessageDefinition } from "../contract/define.ts";
 import type { Message, MessageOf } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
+import { refusePromise } from "../errors.ts";
 import type { Cause } from "../outbox/outbox.ts";
-import type { Transaction } from "../unit-of-work.ts";
+import type { Logger } from "../runtime.ts";
+import type { Synchronous, Transaction } from "../unit-of-work.ts";
 
 /**
- * Handles a message in a transaction. Synchronous; all its effects are on the database and the outbox.
+ * Handles a message in a transaction. Synchronous, and its result is ignored; all its effects are on the database and
+ * the outbox.
  *
  * @throws DomainError when the message can never be handled; anything else when it may be later
  */
-type Handle<M extends Message> = (message: M, transaction: Transaction) => void;
+type Handle<M extends Message, Result> = (message: M, transaction: Transaction) => Synchronous<Result>;
 
 export interface Handler {
   readonly definition: MessageDefinition;
-  readonly handle: Handle<Message>;
+  readonly handle: Handle<Message, unknown>;
 }
 
 /** A handler for the messages of one definition, in its current version. */
-export function on<Definition extends MessageDefinition>(
+export function on<Definition extends MessageDefinition, Result>(
   definition: Definition,
-  handle: Handle<MessageOf<Definition>>,
+  handle: Handle<MessageOf<Definition>, Result>,
 ): Handler {
   // Sound: `decode` gives this handler only messages whose data the schema of the definition matches.
-  return { definition, handle: handle as Handle<Message> };
+  return { definition, handle: handle as Handle<Message, unknown> };
 }
 
 /** A record that needs nothing more. `skipped`: a known message without a handler here. */
@@ -51,6 +54,7 @@ export class Inbox {
   /** The topics of the handlers' messages. */
   readonly topics: readonly string[];
   readonly #consumer: string;
+  readonly #log: Logger;
   readonly #known: ReadonlyMap<string, MessageDefinition>;
   readonly #handlers: ReadonlyMap<string, Handler>;
   readonly #claim;
@@ -61,9 +65,11 @@ export class Inbox {
     readonly database: ServiceDatabase;
     readonly definitions: readonly MessageDefinition[];
     readonly handlers: readonly Handler[];
+    readonly log: Logger;
   }) {
     const { database, handlers } = options;
     this.#consumer = options.consumer;
+    this.#log = options.log;
     this.#known = byType(options.definitions);
     this.#handlers = new Map(handlers.map((handler) => [handler.definition.type, handler]));
     this.topics = [...new Set(handlers.map(({ definition }) => definition.topic.name))];
@@ -80,7 +86,7 @@ export class Inbox {
     return decode(this.#known, value);
   }
 
-  /** @throws what the handler throws */
+  /** @throws what the handler throws; UsageError when it is asynchronous */
   handle(value: Uint8Array | null, transaction: Transaction): Handled | Rejected {
     const decoded = this.decode(value);
     if (decoded.status === "rejected") return decoded;
@@ -89,7 +95,8 @@ export class Inbox {
     if (handler === undefined) return { status: "skipped", message };
     const claimed = this.#claim.run(this.#consumer, message.id, transaction.now).changes === 1;
     if (!claimed) return { status: "duplicate", message };
-    handler.handle(message, transaction.causedBy(causeOf(message)));
+    const result = handler.handle(message, transaction.causedBy(causeOf(message)));
+    refusePromise(result, `the handler of ${message.type}`, this.#log);
     return { status: "handled", message };
   }
 

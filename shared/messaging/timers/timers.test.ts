@@ -72,6 +72,21 @@ test("a timer that fails is rolled back and fires again; the others of its slice
   expect(service.applied().sort()).toEqual(["a:null", "b:null", "c:null"]);
 });
 
+test("the timer of an asynchronous handler is refused by its type, rolled back and left alone at once", async () => {
+  const asynchronous = {
+    name: "remind",
+    fire: async () => {
+      service.database.sql.run("INSERT INTO effects (name, text) VALUES ('a', 'x')");
+    },
+  };
+  // @ts-expect-error a handler that returns a promise
+  service = new TestService(undefined, { timers: [asynchronous] });
+  service.kit.start();
+  await set("a", 0);
+  await eventually(() => service.kit.timers.counts().failed === 1);
+  expect(service.applied()).toEqual([]);
+});
+
 test("thousands of due timers do not keep other work waiting", async () => {
   withTimers();
   await service.kit.unitOfWork.run((transaction) => {

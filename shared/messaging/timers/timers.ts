@@ -1,12 +1,13 @@
 import type { ServiceDatabase } from "../database.ts";
-import { errorText, StorageError } from "../errors.ts";
+import { errorText, refusePromise, StorageError, UsageError } from "../errors.ts";
 import { type Backoff, backoffMs, type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
 import type { Timer, Transaction, UnitOfWork } from "../unit-of-work.ts";
 
 /** What a timer does when it is due, in a transaction: synchronous, all its effects on the database and the outbox. */
 export interface TimerHandler {
   readonly name: string;
-  fire(timer: Omit<Timer, "dueAt">, transaction: Transaction): void;
+  // biome-ignore lint/suspicious/noConfusingVoidType: an asynchronous function could be assigned to `void` alone.
+  fire(timer: Omit<Timer, "dueAt">, transaction: Transaction): void | undefined;
 }
 
 /** Timers that one unit of work fires. */
@@ -157,7 +158,8 @@ export class Timers {
       if (handler === undefined) throw new TypeError(`there is no handler for timers named ${name}`);
       this.remove(name, key);
       const cause = { correlationId, causationId: `timer:${name}:${key}` };
-      handler.fire({ name, key, data: JSON.parse(row.data) }, transaction.causedBy(cause));
+      const result = handler.fire({ name, key, data: JSON.parse(row.data) }, transaction.causedBy(cause));
+      refusePromise(result, `the handler of timers named ${name}`, this.#log);
       if (transaction.overBudget()) return;
     }
   }
@@ -169,7 +171,8 @@ export class Timers {
     this.#log.error({ err: error, timer: row.name, key: row.key, attempts }, "a timer failed");
     await unitOfWork.run((transaction) => {
       const delayMs = backoffMs(BACKOFF, attempts, () => this.#runtime.random());
-      const dueAt = attempts >= MAX_ATTEMPTS ? null : transaction.now + delayMs;
+      const isLast = attempts >= MAX_ATTEMPTS || error instanceof UsageError;
+      const dueAt = isLast ? null : transaction.now + delayMs;
       this.#statements.postpone.run(
         dueAt,
         errorText(error).slice(0, MAX_ERROR_CHARACTERS),

@@ -56,6 +56,15 @@ test("work that throws is rolled back alone; the others of its group take effect
   expect(notes()).toEqual(["first", "third"]);
 });
 
+test("a message that no reader would accept fails its work, so that no caller takes it for emitted", async () => {
+  const { unitOfWork, outbox } = service.kit;
+  for (const name of ["", "k".repeat(257)]) {
+    const emitted = unitOfWork.run((transaction) => transaction.emit(Answer, { name, text: "t" }));
+    expect(await failureOf(emitted)).toStartWith("ContractViolation: test.answer.v1: /subject: ");
+  }
+  expect(outbox.depth()).toBe(0);
+});
+
 test("a message is in the outbox if, and only if, its work took effect", async () => {
   const { unitOfWork, outbox } = service.kit;
   const fails = unitOfWork.run((transaction) => {

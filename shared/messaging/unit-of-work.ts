@@ -35,7 +35,8 @@ export interface Transaction {
    * Emits a message: it is sent if, and only if, the transaction commits.
    *
    * @returns its id
-   * @throws ContractViolation when the data breaks its schema, or another service is the definition's source
+   * @throws ContractViolation when readers would refuse the message, because the data breaks its schema, the key is empty
+   *   or too long, or the message is too large; and when another service is the definition's source
    */
   emit<Definition extends MessageDefinition>(definition: Definition, data: DataOf<Definition>): string;
   /** Sends a record as it is, without an envelope, if the transaction commits. */

@@ -1,7 +1,6 @@
-import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { errorText } from "../errors.ts";
 import { faultsOf, type MessageDefinition } from "./define.ts";
-import { Envelope, MAX_MESSAGE_BYTES, type Message } from "./envelope.ts";
+import { envelopeCheck, MAX_MESSAGE_BYTES, type Message } from "./envelope.ts";
 
 /** The result of decoding a record. `detail` is for operators. */
 export type Decoded =
@@ -10,7 +9,6 @@ export type Decoded =
 
 export type RejectionReason = "undecodable" | "unknown-type" | "schema";
 
-const envelopeCheck = TypeCompiler.Compile(Envelope);
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**

@@ -1,4 +1,5 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { faultsOf, type MessageDefinition } from "./define.ts";
 
 /**
@@ -47,6 +48,9 @@ export const Envelope = Type.Object(
   { additionalProperties: true },
 );
 
+/** Whether a value is an envelope. */
+export const envelopeCheck = TypeCompiler.Compile(Envelope);
+
 export type MessageOf<Definition> =
   Definition extends MessageDefinition<infer Name, infer Data> ? Message<Name, Static<Data>> : never;
 
@@ -82,9 +86,10 @@ export interface Origin {
 }
 
 /**
- * Puts data into its envelope.
+ * Puts data into its envelope. What it accepts, `decode` accepts.
  *
- * @throws ContractViolation when the data does not match the definition's schema
+ * @throws ContractViolation when the data does not match the definition's schema, or an attribute that of the envelope:
+ *   the key is empty, say, or longer than 256 characters
  */
 export function message<Name extends string, Data extends TSchema>(
   definition: MessageDefinition<Name, Data>,
@@ -94,7 +99,7 @@ export function message<Name extends string, Data extends TSchema>(
   if (!definition.check.Check(data)) {
     throw new ContractViolation(`${definition.type}: ${faultsOf(definition.check, data)}`);
   }
-  return {
+  const envelope: Message<Name, Static<Data>> = {
     specversion: "1.0",
     type: definition.type,
     subject: definition.keyOf(data),
@@ -102,6 +107,14 @@ export function message<Name extends string, Data extends TSchema>(
     ...origin,
     data,
   };
+  if (!envelopeCheck.Check(envelope)) {
+    throw new ContractViolation(`${definition.type}: ${faultsOf(envelopeCheck, envelope)}`);
+  }
+  // As bytes, such a key would be another one than in the envelope.
+  if (!envelope.subject.isWellFormed()) {
+    throw new ContractViolation(`${definition.type}: the key has half of a surrogate pair`);
+  }
+  return envelope;
 }
 
 /** Serialises a message for its topic. @throws ContractViolation when it is longer than MAX_MESSAGE_BYTES */

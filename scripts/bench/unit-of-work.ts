@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { OrderPlaced } from "@distributed-messaging/contracts";
 import {
+  deadLetterTopic,
   Messaging,
   openDatabase,
   silentLogger,
@@ -19,14 +20,15 @@ export async function benchUnitOfWork(): Promise<void> {
   const path = join(tmpdir(), `bench-${crypto.randomUUID()}.sqlite`);
   const database = openDatabase(path);
   try {
+    const deadLetters = deadLetterTopic(OrderPlaced.source);
     // Not started: nothing is consumed or sent.
     const messaging = new Messaging({
       service: OrderPlaced.source,
       database,
-      transport: new MemoryBroker([], systemRuntime),
+      transport: new MemoryBroker([OrderPlaced.topic, deadLetters], systemRuntime),
       definitions: [],
       handlers: [],
-      deadLetterTopic: "dead-letters",
+      deadLetterTopic: deadLetters.name,
       runtime: systemRuntime,
       log: silentLogger,
     });

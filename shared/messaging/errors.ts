@@ -46,6 +46,21 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
   );
 }
 
+/** Parts by their names. @throws UsageError when two have one name */
+export function byName<Part>(
+  what: string,
+  parts: readonly Part[],
+  nameOf: (part: Part) => string,
+): ReadonlyMap<string, Part> {
+  const map = new Map<string, Part>();
+  for (const part of parts) {
+    const name = nameOf(part);
+    if (map.has(name)) throw new UsageError(`there are two ${what} ${name}`);
+    map.set(name, part);
+  }
+  return map;
+}
+
 /**
  * Returns the result of a function that runs in a transaction. What an asynchronous one does after its first `await`
  * is not part of the transaction, so it is refused; how it ends is logged.

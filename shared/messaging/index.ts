@@ -53,6 +53,7 @@ export {
   type SubscribeOptions,
   type Subscriber,
   type Subscription,
+  type Transport,
   topicPartition,
 } from "./transport/transport.ts";
 export type { Transaction, UnitOfWork, Work } from "./unit-of-work.ts";

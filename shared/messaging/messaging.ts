@@ -3,6 +3,7 @@ import { migrate, type ServiceDatabase } from "./database.ts";
 import { DeadLetterAdmin } from "./dead-letters/admin.ts";
 import { DeadLetterReplayer } from "./dead-letters/replay.ts";
 import { DeadLetterStore } from "./dead-letters/store.ts";
+import { UsageError } from "./errors.ts";
 import { Consumer } from "./inbox/consumer.ts";
 import { CrashGuard } from "./inbox/crash-guard.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "./inbox/decision.ts";
@@ -13,7 +14,7 @@ import { Relay } from "./outbox/relay.ts";
 import type { Logger, Runtime } from "./runtime.ts";
 import { kitMigrations } from "./schema.ts";
 import { type TimerHandler, Timers } from "./timers/timers.ts";
-import type { Publisher, Subscriber } from "./transport/transport.ts";
+import type { Transport } from "./transport/transport.ts";
 import { UnitOfWork } from "./unit-of-work.ts";
 
 /*
@@ -48,7 +49,7 @@ export interface MessagingOptions {
   /** The service: the source of its messages and the name of its consumer group. */
   readonly service: string;
   readonly database: ServiceDatabase;
-  readonly transport: Publisher & Subscriber;
+  readonly transport: Transport;
   /** All messages that may be on the topics that it reads. */
   readonly definitions: readonly MessageDefinition[];
   /** For the messages that the service handles; those of other types are skipped. */
@@ -83,15 +84,23 @@ export class Messaging {
   #cancelPruning: () => void = () => {};
   #stopped: Promise<void> | undefined;
 
-  /** @throws MigrationMismatch when another version of the kit made the tables */
+  /**
+   * @throws UsageError when handlers, timers, definitions and topics do not fit together;
+   *   MigrationMismatch when another version of the kit made the tables
+   */
   constructor(options: MessagingOptions) {
     const { database, service, transport, runtime, log, definitions, handlers } = options;
     const { retry = defaultRetryPolicy } = options;
+    const hasTopic = (name: string) => transport.hasTopic?.(name) ?? true;
+    for (const name of [options.deadLetterTopic, ...definitions.map(({ topic }) => topic.name)]) {
+      if (!hasTopic(name)) throw new UsageError(`the transport was not given the topic ${name}`);
+    }
     migrate(database, "messaging", kitMigrations);
     this.#options = options;
     this.outbox = new Outbox(database, service, () => runtime.newId());
     this.timers = new Timers({ database, handlers: options.timers ?? [], runtime, log });
-    const unitOfWork = new UnitOfWork({ database, outbox: this.outbox, timers: this.timers, runtime, log });
+    const { outbox, timers } = this;
+    const unitOfWork = new UnitOfWork({ database, outbox, timers, runtime, log, hasTopic });
     this.unitOfWork = unitOfWork;
     this.#relay = new Relay({ outbox: this.outbox, unitOfWork, publisher: transport, runtime, log });
     const inbox = new Inbox({ consumer: service, database, definitions, handlers, log });

@@ -36,7 +36,8 @@ export interface Transaction {
    *
    * @returns its id
    * @throws ContractViolation when readers would refuse the message, because the data breaks its schema, the key is empty
-   *   or too long, or the message is too large; and when another service is the definition's source
+   *   or too long, or the message is too large; and when another service is the definition's source;
+   *   UsageError when the transport was not given its topic
    */
   emit<Definition extends MessageDefinition>(definition: Definition, data: DataOf<Definition>): string;
   /** Sends a record as it is, without an envelope, if the transaction commits. */
@@ -77,6 +78,8 @@ interface UnitOfWorkOptions {
   readonly timers: TimerTable;
   readonly runtime: Runtime;
   readonly log: Logger;
+  /** Whether records can be sent to a topic. */
+  hasTopic(name: string): boolean;
 }
 
 interface Entry {
@@ -268,17 +271,24 @@ class Group {
     return this.#options.runtime.monotonic() - this.#startedMs >= BUDGET_MS;
   }
 
+  /** A record for another topic could never be sent, and the later ones would wait for it. */
+  #assertTopic(name: string): void {
+    if (!this.#options.hasTopic(name)) throw new UsageError(`the transport was not given the topic ${name}`);
+  }
+
   #transaction(cause: Cause | undefined, scope: Scope): Transaction {
     const { outbox, timers, runtime } = this.#options;
     return {
       now: this.#now,
       emit: (definition, data) => {
         assertOpen(scope);
+        this.#assertTopic(definition.topic.name);
         this.emitted = true;
         return outbox.emit(definition, data, cause, this.#now);
       },
       emitRaw: (record) => {
         assertOpen(scope);
+        this.#assertTopic(record.topic);
         this.emitted = true;
         outbox.enqueue(record, this.#now);
       },

@@ -5,14 +5,13 @@ import {
   type MessageDefinition,
   Messaging,
   type Migration,
-  type Publisher,
   Rebuild,
   type RetryPolicy,
   type Runtime,
   type ServiceDatabase,
-  type Subscriber,
   type TimerHandler,
   type Topic,
+  type Transport,
   type UnitOfWork,
 } from "@distributed-messaging/messaging";
 import type { TObject } from "@sinclair/typebox";
@@ -77,7 +76,7 @@ export function defineService<Config extends CommonConfig, Parts>(
 export interface Surroundings {
   readonly database: ServiceDatabase;
   /** @param topics are created when they are missing */
-  connect(clientId: string, topics: readonly Topic[]): Publisher & Subscriber;
+  connect(clientId: string, topics: readonly Topic[]): Transport;
   readonly runtime: Runtime;
   readonly log: Logger;
   readonly retry?: RetryPolicy;

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import {
   closed,
+  deadLetterTopic,
   define,
   encode,
   Messaging,
@@ -58,7 +59,7 @@ function start(): void {
 
 beforeEach(() => {
   database = openDatabase(":memory:");
-  broker = new MemoryBroker([keys], systemRuntime);
+  broker = new MemoryBroker([keys, deadLetterTopic("reader")], systemRuntime);
   start();
 });
 afterEach(async () => {

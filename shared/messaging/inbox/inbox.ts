@@ -2,7 +2,7 @@ import { type Decoded, decode, type RejectionReason } from "../contract/decode.t
 import { byType, type MessageDefinition } from "../contract/define.ts";
 import type { Message, MessageOf } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
-import { refusePromise } from "../errors.ts";
+import { byName, refusePromise, UsageError } from "../errors.ts";
 import type { Cause } from "../outbox/outbox.ts";
 import type { Logger } from "../runtime.ts";
 import type { Synchronous, Transaction } from "../unit-of-work.ts";
@@ -71,7 +71,11 @@ export class Inbox {
     this.#consumer = options.consumer;
     this.#log = options.log;
     this.#known = byType(options.definitions);
-    this.#handlers = new Map(handlers.map((handler) => [handler.definition.type, handler]));
+    this.#handlers = byName("handlers of", handlers, ({ definition }) => definition.type);
+    for (const { definition } of handlers) {
+      if (this.#known.get(definition.type) === definition) continue;
+      throw new UsageError(`the handler of ${definition.type} is for none of the definitions`);
+    }
     this.topics = [...new Set(handlers.map(({ definition }) => definition.topic.name))];
     this.#claim = database.sql.prepare(
       "INSERT INTO inbox (consumer, message_id, handled_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",

@@ -12,7 +12,7 @@ import { Rebuild, rebuildMigration } from "./rebuild.ts";
 /** A service with a projection: a row for each letter, by its text. */
 class Projector {
   readonly database: ServiceDatabase = openDatabase(":memory:");
-  readonly broker = new MemoryBroker([letters, parked], systemRuntime);
+  readonly broker = new MemoryBroker([...definitions.map(({ topic }) => topic), parked], systemRuntime);
   readonly handlers: readonly Handler[];
   /** Called before a letter is written. */
   onLetter: (text: string) => void = () => {};

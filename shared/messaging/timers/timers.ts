@@ -1,5 +1,5 @@
 import type { ServiceDatabase } from "../database.ts";
-import { errorText, refusePromise, StorageError, UsageError } from "../errors.ts";
+import { byName, errorText, refusePromise, StorageError, UsageError } from "../errors.ts";
 import { type Backoff, backoffMs, type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
 import type { Timer, Transaction, UnitOfWork } from "../unit-of-work.ts";
 
@@ -47,7 +47,7 @@ export class Timers {
     readonly log: Logger;
   }) {
     const { sql } = options.database;
-    this.#handlers = new Map(options.handlers.map((handler) => [handler.name, handler]));
+    this.#handlers = byName("handlers of timers named", options.handlers, ({ name }) => name);
     this.#runtime = options.runtime;
     this.#log = options.log;
     this.#statements = {

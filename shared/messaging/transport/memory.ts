@@ -3,10 +3,9 @@ import type { Runtime } from "../runtime.ts";
 import type {
   IncomingRecord,
   OutgoingRecord,
-  Publisher,
   SubscribeOptions,
-  Subscriber,
   Subscription,
+  Transport,
 } from "./transport.ts";
 
 /** Records in one batch. */
@@ -20,7 +19,7 @@ interface Partition {
 }
 
 /** A broker in this process that keeps the transport's promises. Its records end with the process. */
-export class MemoryBroker implements Publisher, Subscriber {
+export class MemoryBroker implements Transport {
   readonly #logs = new Map<string, IncomingRecord[][]>();
   readonly #groups = new Map<string, Set<MemorySubscription>>();
   readonly #runtime: Runtime;
@@ -44,6 +43,10 @@ export class MemoryBroker implements Publisher, Subscriber {
       const subscribed = new Set([...group].flatMap(({ options }) => options.topics));
       if (missing.some(({ name }) => subscribed.has(name))) this.#assign(group);
     }
+  }
+
+  hasTopic(name: string): boolean {
+    return this.#logs.has(name);
   }
 
   /** @throws when a topic does not exist; then none of the records is stored */

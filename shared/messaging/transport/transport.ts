@@ -89,3 +89,9 @@ export interface Subscription {
 export interface Subscriber {
   subscribe(options: SubscribeOptions): Subscription;
 }
+
+/** A broker, as the kit uses it. */
+export interface Transport extends Publisher, Subscriber {
+  /** Whether the topic is one of those that the transport was made for. Without this method nobody can check it. */
+  hasTopic?(name: string): boolean;
+}

@@ -1,6 +1,6 @@
 import type { Topic } from "../../contract/define.ts";
 import type { Logger, Runtime } from "../../runtime.ts";
-import type { Publisher, Subscriber } from "../transport.ts";
+import type { Transport } from "../transport.ts";
 import { KafkaClient, type KafkaSettings } from "./client.ts";
 import { KafkaPublisher } from "./publisher.ts";
 import { KafkaSubscription } from "./subscription.ts";
@@ -16,7 +16,7 @@ export { KafkaClient, type KafkaSettings } from "./client.ts";
 export { SESSION_TIMEOUT_MS } from "./consumer.ts";
 export { KafkaInspector, type PartitionState, type StoredRecord, type TopicState } from "./inspector.ts";
 
-export interface KafkaTransport extends Publisher, Subscriber {
+export interface KafkaTransport extends Transport {
   /** Creates those of the topics that are missing. @throws when no broker answers */
   createTopics(): Promise<void>;
   /** Disconnects. Subscriptions have to be stopped before. */
@@ -41,6 +41,7 @@ export function kafkaTransport(
       const client = new KafkaClient(settings, log);
       await createMissingTopics(client.kafka, topics).finally(() => client.destroy());
     },
+    hasTopic: (name) => topics.some((topic) => topic.name === name),
     publish: (records) => publisher.publish(records),
     subscribe: (options) => new KafkaSubscription({ settings, topics, runtime, log }, options),
     close: () => publisher.close(),

@@ -1,0 +1,51 @@
+import { describe, expect, test } from "bun:test";
+import { Type } from "@sinclair/typebox";
+import { define } from "./contract/define.ts";
+import { UsageError } from "./errors.ts";
+import { on } from "./inbox/inbox.ts";
+import type { MessagingOptions } from "./messaging.ts";
+import { failureOf } from "./testing/eventually.ts";
+import { Answer, definitions, Letter, letters, TestService } from "./testing/kit.ts";
+
+const elsewhere = { ...letters, name: "elsewhere" };
+const Elsewhere = define({
+  type: "test.elsewhere.v1",
+  kind: "event",
+  source: "reader",
+  topic: elsewhere,
+  key: "name",
+  data: Type.Object({ name: Type.String() }),
+});
+const remind = { name: "remind", fire: () => {} };
+
+describe("parts that do not fit together are refused at construction", () => {
+  const mistakes: readonly [string, Partial<MessagingOptions>][] = [
+    [
+      "the handler of test.answer.v1 is for none",
+      { definitions: [Letter], handlers: [on(Answer, () => {})] },
+    ],
+    ["the handler of test.letter.v1 is for none", { handlers: [on({ ...Letter }, () => {})] }],
+    ["two handlers of test.letter.v1", { handlers: [on(Letter, () => {}), on(Letter, () => {})] }],
+    ["two handlers of timers named remind", { timers: [remind, remind] }],
+    ["the transport was not given the topic lost.dead-letters", { deadLetterTopic: "lost.dead-letters" }],
+    ["the transport was not given the topic elsewhere", { definitions: [...definitions, Elsewhere] }],
+  ];
+  test.each(mistakes)("%s", (text, options) => {
+    expect(() => new TestService(undefined, options)).toThrow(UsageError);
+    expect(() => new TestService(undefined, options)).toThrow(text);
+  });
+});
+
+test("a message or record for a topic that the transport was not given is not emitted", async () => {
+  const service = new TestService();
+  const { unitOfWork, outbox } = service.kit;
+  const message = unitOfWork.run((transaction) => transaction.emit(Elsewhere, { name: "a" }));
+  const record = unitOfWork.run((transaction) =>
+    transaction.emitRaw({ topic: "elsewhere", key: "a", value: "x", headers: {} }),
+  );
+  for (const work of [message, record]) {
+    expect(await failureOf(work)).toBe("UsageError: the transport was not given the topic elsewhere");
+  }
+  expect(outbox.depth()).toBe(0);
+  await service.stop();
+});

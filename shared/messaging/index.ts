@@ -36,8 +36,8 @@ export {
 } from "./dead-letters/admin.ts";
 export { type DeadLetter, deadLetterReasons } from "./dead-letters/store.ts";
 export { DeadLetterRefusal, DomainError, errorText, StorageError, UsageError } from "./errors.ts";
-export { defaultRetryPolicy, type RetryPolicy } from "./inbox/decision.ts";
-export { type Handler, on } from "./inbox/inbox.ts";
+export { defaultRetryPolicy, type RetryLimits, type RetryPolicy } from "./inbox/decision.ts";
+export { type Handler, type Middleware, on } from "./inbox/inbox.ts";
 export { acquireLock } from "./lock.ts";
 export { Messaging } from "./messaging.ts";
 export type { Cause } from "./outbox/outbox.ts";

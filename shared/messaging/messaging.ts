@@ -7,7 +7,7 @@ import { UsageError } from "./errors.ts";
 import { Consumer } from "./inbox/consumer.ts";
 import { CrashGuard } from "./inbox/crash-guard.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "./inbox/decision.ts";
-import { type Handler, Inbox } from "./inbox/inbox.ts";
+import { type Handler, Inbox, type Middleware } from "./inbox/inbox.ts";
 import { Offsets } from "./inbox/offsets.ts";
 import { Outbox } from "./outbox/outbox.ts";
 import { Relay } from "./outbox/relay.ts";
@@ -62,6 +62,8 @@ export interface MessagingOptions {
   /** How long the inbox keeps a claim: a message that is delivered again after that is handled again. */
   readonly inboxRetentionMs?: number;
   readonly retry?: RetryPolicy;
+  /** Runs around every handler, the first one outermost. */
+  readonly middleware?: readonly Middleware[];
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -90,7 +92,7 @@ export class Messaging {
    */
   constructor(options: MessagingOptions) {
     const { database, service, transport, runtime, log, definitions, handlers } = options;
-    const { retry = defaultRetryPolicy } = options;
+    const { retry = defaultRetryPolicy, middleware = [] } = options;
     const hasTopic = (name: string) => transport.hasTopic?.(name) ?? true;
     for (const name of [options.deadLetterTopic, ...definitions.map(({ topic }) => topic.name)]) {
       if (!hasTopic(name)) throw new UsageError(`the transport was not given the topic ${name}`);
@@ -103,7 +105,7 @@ export class Messaging {
     const unitOfWork = new UnitOfWork({ database, outbox, timers, runtime, log, hasTopic });
     this.unitOfWork = unitOfWork;
     this.#relay = new Relay({ outbox: this.outbox, unitOfWork, publisher: transport, runtime, log });
-    const inbox = new Inbox({ consumer: service, database, definitions, handlers, log });
+    const inbox = new Inbox({ consumer: service, database, definitions, handlers, middleware, log });
     this.#inbox = inbox;
     const deadLetters = new DeadLetterStore(database, options.deadLetterTopic);
     this.deadLetters = deadLetters;

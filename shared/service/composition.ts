@@ -4,6 +4,7 @@ import {
   type Logger,
   type MessageDefinition,
   Messaging,
+  type Middleware,
   type Migration,
   Rebuild,
   type RetryPolicy,
@@ -50,6 +51,9 @@ export interface Composed<Parts> {
   readonly parts: Parts;
   readonly handlers: readonly Handler[];
   readonly timers?: readonly TimerHandler[];
+  /** Runs around every handler, the first one outermost. */
+  readonly middleware?: readonly Middleware[];
+  readonly retry?: RetryPolicy;
   /** What can be rebuilt from the topics: the tables, and the handlers that fill them. */
   readonly projections?: { readonly handlers: readonly Handler[]; readonly tables: readonly string[] };
   /** Verifies the tokens of requests. */
@@ -79,6 +83,7 @@ export interface Surroundings {
   connect(clientId: string, topics: readonly Topic[]): Transport;
   readonly runtime: Runtime;
   readonly log: Logger;
+  /** In place of the policy of the service. */
   readonly retry?: RetryPolicy;
 }
 
@@ -92,10 +97,11 @@ export interface Assembled<Parts> extends Composed<Parts> {
 export function assemble<Config extends CommonConfig, Parts>(
   composition: Composition<Config, Parts>,
   config: Config,
-  { database, connect, runtime, log, retry }: Surroundings,
+  { database, connect, runtime, log, ...surroundings }: Surroundings,
 ): Assembled<Parts> {
   const { name: service, messages } = composition;
   const composed = composition.compose(database, config);
+  const retry = surroundings.retry ?? composed.retry;
   const deadLetters = deadLetterTopic(service);
   const read = topicsOf(composed.handlers.map(({ definition }) => definition));
   const sent = topicsOf(messages.filter(({ source }) => source === service));
@@ -108,6 +114,7 @@ export function assemble<Config extends CommonConfig, Parts>(
     definitions,
     handlers: composed.handlers,
     timers: composed.timers ?? [],
+    middleware: composed.middleware ?? [],
     deadLetterTopic: deadLetters.name,
     runtime,
     log,

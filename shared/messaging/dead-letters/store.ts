@@ -9,7 +9,7 @@ import type { Transaction } from "../unit-of-work.ts";
  *
  * - `undecodable`, `unknown-type`, `schema`: see `decode`
  * - `domain`: its handler threw a DomainError
- * - `handler-error`: its handler is wrong (UsageError)
+ * - `handler-error`: its handler is wrong (UsageError), or threw an error that the retry policy does not retry
  * - `retries-exhausted`: its handler threw something else, at as many tries as there are
  * - `crash`: its process ended while it was handled
  * - `failed`: its handler threw something else when an operator replayed it; it has been tried less often than

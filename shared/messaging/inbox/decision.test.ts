@@ -46,6 +46,25 @@ test.each<[string, Attempt, number, object]>([
   expect(decision).toMatchObject(expected);
 });
 
+test("a policy decides by the error; what it cannot decide has the limits of the policy", () => {
+  const classify = (error: unknown) => {
+    if (error instanceof RangeError) return "park";
+    if (error instanceof SyntaxError) return { backoff: { firstMs: 10, mostMs: 10 }, attempts: 2 };
+    if (error instanceof EvalError) throw new Error("a fault of the policy");
+    return undefined;
+  };
+  const outcome = (error: unknown, tries: number) =>
+    decide(failed(error), tries, { ...policy, classify }, () => 1);
+  expect(outcome(new RangeError("never"), 1)).toMatchObject(parked("handler-error", "never", 1));
+  expect(outcome(new SyntaxError("soon"), 1)).toMatchObject({ action: "retry", delayMs: 10 });
+  expect(outcome(new SyntaxError("soon"), 2)).toMatchObject(parked("retries-exhausted", "soon", 2));
+  for (const error of [new Error("away"), new EvalError("away")]) {
+    expect(outcome(error, 2)).toMatchObject({ action: "retry", delayMs: 200 });
+    expect(outcome(error, 3)).toMatchObject(parked("retries-exhausted", "away", 3));
+  }
+  expect(outcome(new DomainError("no"), 1)).toMatchObject(parked("domain", "no", 1));
+});
+
 test("a failure has the stack of its error", () => {
   const error = new DomainError("no");
   expect(decide(failed(error), 1, policy, () => 0)).toMatchObject({ failure: { stack: error.stack } });

@@ -3,11 +3,19 @@ import { DeadLettersFull, DomainError, errorText, StorageError, UsageError } fro
 import { type Backoff, backoffMs, STORAGE_PAUSE_MS } from "../runtime.ts";
 import type { Handled, Rejected } from "./inbox.ts";
 
-/** How a message whose handler failed is retried. */
-export interface RetryPolicy {
+export interface RetryLimits {
   readonly backoff: Backoff;
   /** Tries, the first one included, before the message is parked. */
   readonly attempts: number;
+}
+
+/** How a message whose handler failed is retried. */
+export interface RetryPolicy extends RetryLimits {
+  /**
+   * Decides by the error: parked at once, other limits than those of the policy, or `undefined` for those. Not asked
+   * about DomainError and UsageError, which are never retried, and faults of the storage, which always are.
+   */
+  readonly classify?: (error: unknown) => "park" | RetryLimits | undefined;
 }
 
 /** Ten tries within a minute: the delays between them add up to 26 to 51 seconds. */
@@ -64,12 +72,23 @@ export function decide(attempt: Attempt, tries: number, policy: RetryPolicy, ran
       const failure = { error: errorText(error), ...stackOf(error), attempts: tries };
       if (error instanceof DomainError) return park({ reason: "domain", ...failure });
       if (error instanceof UsageError) return park({ reason: "handler-error", ...failure });
-      if (tries >= policy.attempts) return park({ reason: "retries-exhausted", ...failure });
-      const delayMs = backoffMs(policy.backoff, tries, random);
+      const limits = limitsFor(error, policy);
+      if (limits === "park") return park({ reason: "handler-error", ...failure });
+      if (tries >= limits.attempts) return park({ reason: "retries-exhausted", ...failure });
+      const delayMs = backoffMs(limits.backoff, tries, random);
       return { action: "retry", delayMs, failure: { reason: "failed", ...failure } };
     }
     default:
       return attempt satisfies never;
+  }
+}
+
+/** The limits of the policy also where it fails to classify an error: a message must not wait because of that. */
+function limitsFor(error: unknown, policy: RetryPolicy): "park" | RetryLimits {
+  try {
+    return policy.classify?.(error) ?? policy;
+  } catch {
+    return policy;
   }
 }
 

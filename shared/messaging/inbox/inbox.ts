@@ -29,6 +29,17 @@ export function on<Definition extends MessageDefinition, Result>(
   return { definition, handle: handle as Handle<Message, unknown> };
 }
 
+/**
+ * Runs around every handler, inside the transaction of the message: measures time, sets a context, translates errors.
+ * Synchronous. It must call `next` exactly once, and cannot turn the failure of `next` into a success.
+ */
+export type Middleware = (
+  message: Message,
+  transaction: Transaction,
+  next: () => void,
+  // biome-ignore lint/suspicious/noConfusingVoidType: an asynchronous function could be assigned to `void` alone.
+) => void | undefined;
+
 /** A record that needs nothing more. `skipped`: a known message without a handler here. */
 export interface Handled {
   readonly status: "handled" | "duplicate" | "skipped";
@@ -57,6 +68,7 @@ export class Inbox {
   readonly #log: Logger;
   readonly #known: ReadonlyMap<string, MessageDefinition>;
   readonly #handlers: ReadonlyMap<string, Handler>;
+  readonly #middleware: readonly Middleware[];
   readonly #claim;
   readonly #prune;
 
@@ -65,11 +77,13 @@ export class Inbox {
     readonly database: ServiceDatabase;
     readonly definitions: readonly MessageDefinition[];
     readonly handlers: readonly Handler[];
+    readonly middleware: readonly Middleware[];
     readonly log: Logger;
   }) {
     const { database, handlers } = options;
     this.#consumer = options.consumer;
     this.#log = options.log;
+    this.#middleware = options.middleware;
     this.#known = byType(options.definitions);
     this.#handlers = byName("handlers of", handlers, ({ definition }) => definition.type);
     for (const { definition } of handlers) {
@@ -99,9 +113,32 @@ export class Inbox {
     if (handler === undefined) return { status: "skipped", message };
     const claimed = this.#claim.run(this.#consumer, message.id, transaction.now).changes === 1;
     if (!claimed) return { status: "duplicate", message };
-    const result = handler.handle(message, transaction.causedBy(causeOf(message)));
-    refusePromise(result, `the handler of ${message.type}`, this.#log);
+    this.#run(handler, message, transaction.causedBy(causeOf(message)), 0);
     return { status: "handled", message };
+  }
+
+  /** Runs the middleware from `index` on, the first one outermost, and the handler inside. */
+  #run(handler: Handler, message: Message, transaction: Transaction, index: number): void {
+    const middleware = this.#middleware[index];
+    if (middleware === undefined) {
+      refusePromise(handler.handle(message, transaction), `the handler of ${message.type}`, this.#log);
+      return;
+    }
+    let calls = 0;
+    let failure: { readonly error: unknown } | undefined;
+    const result = middleware(message, transaction, () => {
+      calls += 1;
+      if (calls > 1) return;
+      try {
+        this.#run(handler, message, transaction, index + 1);
+      } catch (error) {
+        failure = { error };
+        throw error;
+      }
+    });
+    refusePromise(result, "a middleware", this.#log);
+    if (failure !== undefined) throw failure.error;
+    if (calls !== 1) throw new UsageError(`a middleware must call next once, it called it ${calls} times`);
   }
 
   /** Deletes a slice of the claims older than `retentionMs`. @returns whether there may be more of them */

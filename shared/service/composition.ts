@@ -46,7 +46,7 @@ export type PartsOf<Service> = Service extends { compose(...args: never[]): Comp
   ? Parts
   : never;
 
-export interface Composed<Parts> {
+interface Composed<Parts> {
   /** What its HTTP routes and its tests work with. */
   readonly parts: Parts;
   readonly handlers: readonly Handler[];
@@ -61,7 +61,7 @@ export interface Composed<Parts> {
 }
 
 /** A metric that is read when the metrics are scraped. */
-export interface Gauge {
+interface Gauge {
   readonly name: string;
   readonly help: string;
   read(): number;
@@ -74,7 +74,7 @@ export function defineService<Config extends CommonConfig, Parts>(
   return composition;
 }
 
-export interface Surroundings {
+interface Surroundings {
   readonly database: ServiceDatabase;
   /** @param topics are created when they are missing */
   connect(clientId: string, topics: readonly Topic[]): Publisher & Subscriber;

@@ -1,6 +1,7 @@
 import { Identifier, ProductWithdrawn } from "@distributed-messaging/contracts";
 import type { UnitOfWork } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
+import { causeOf } from "@distributed-messaging/service/http";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { demoCatalogue } from "./catalogue.ts";
@@ -35,24 +36,24 @@ export function inventoryRoutes({ store, unitOfWork, automationTesting }: Invent
   return stock
     .post(
       "/automation-testing/seed",
-      async () => {
+      async ({ request }) => {
         const added = await unitOfWork.run((transaction) => {
           const missing = demoCatalogue.filter(({ productId }) => store.product(productId) === undefined);
           for (const product of missing) changeProduct(store, { ...product, reserved: 0 }, transaction);
           return missing.length;
-        });
+        }, causeOf(request));
         return { products: demoCatalogue.length, added };
       },
       { detail: { summary: "Adds the products of the demo catalogue that are missing" } },
     )
     .delete(
       "/automation-testing/all",
-      async () => {
+      async ({ request }) => {
         const withdrawn = await unitOfWork.run((transaction) => {
           const products = store.clear(transaction);
           for (const product of products) transaction.emit(ProductWithdrawn, product);
           return products.length;
-        });
+        }, causeOf(request));
         return { withdrawn };
       },
       { detail: { summary: "Withdraws every product and forgets every reservation" } },

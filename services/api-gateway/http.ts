@@ -186,7 +186,7 @@ export function carryOut(
     if (type !== undefined)
       store.addOwnEntry(target, { id, cause: id, at: now, service: "api-gateway", type });
   }
-  if (state.earlier === undefined) store.remember(request, decision, now);
+  if (state.earlier === undefined) store.remember(request, decision, transaction);
   return decision;
 }
 

@@ -7,7 +7,7 @@ import type { InventoryStore, Product } from "./store.ts";
 export function inventoryHandlers(store: InventoryStore): readonly Handler[] {
   const carryOut = (input: Input, transaction: Transaction) => {
     const decision = decide(input, store);
-    store.save(decision, transaction.now);
+    store.save(decision, transaction);
     for (const { definition, data } of decision.messages) transaction.emit(definition, data);
     for (const { productId, onHand, reserved } of decision.stock) {
       const product = store.product(productId);

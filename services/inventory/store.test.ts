@@ -25,7 +25,7 @@ test("a database of the first version keeps its reservations and its wait queue"
   expect(store.nextWaiting("A", 0, new Set())).toEqual(waiting);
   expect(store.waiting()).toBe(1);
   const later = { ...waiting, orderId: "Z", revision: 1 };
-  store.save({ reservations: [later], left: [], stock: [], messages: [] }, 0);
+  store.save({ reservations: [later], left: [], stock: [], messages: [] }, { now: 0 });
   expect(store.nextWaiting("A", 7, new Set())).toEqual({ ...later, arrival: 8 });
   database.close();
 });

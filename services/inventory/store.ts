@@ -1,5 +1,5 @@
 import type { Line, Money, Shortage } from "@distributed-messaging/contracts";
-import type { ServiceDatabase } from "@distributed-messaging/messaging";
+import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
 import { excluded } from "@distributed-messaging/messaging/drizzle";
 import { count, eq, sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
@@ -49,7 +49,7 @@ export interface Product extends Stock {
   readonly version: number;
 }
 
-/** Stock, reservations and the queue of waiting orders. What writes is called inside a transaction. */
+/** Stock, reservations and the queue of waiting orders. */
 export class InventoryStore implements StockLedger {
   readonly #orm;
   readonly #statements;
@@ -110,12 +110,8 @@ export class InventoryStore implements StockLedger {
     return this.#queue.askingBetween.all(productId, above, upTo).map(({ arrival }) => arrival);
   }
 
-  /**
-   * Saves a decision, but for the stock: see `saveProduct`.
-   *
-   * @param now milliseconds since the epoch
-   */
-  save({ reservations, left, restocking }: Decision, now: number): void {
+  /** Saves a decision, but for the stock: see `saveProduct`. */
+  save({ reservations, left, restocking }: Decision, { now }: Pick<Transaction, "now">): void {
     for (const { arrival, lines } of left) {
       for (const { productId } of lines) this.#queue.removeLine.run(productId, arrival);
     }

@@ -37,7 +37,7 @@ export function onTables(
     store.saveProduct({ productId, name: productId, price, onHand: count, reserved: 0 });
   }
   const save = (decision: Decision) => {
-    store.save(decision, 0);
+    store.save(decision, { now: 0 });
     for (const stock of decision.stock) store.saveProduct({ name: stock.productId, price, ...stock });
   };
   return { database, ledger: store, save, close: () => database.close() };

@@ -26,7 +26,7 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" 2>/dev/null || break; sleep 1; do
 kill -KILL "$1" 2>/dev/null
 rm -rf -- "$2"`;
 
-export interface ApacheKafkaOptions {
+interface ApacheKafkaOptions {
   /** Two free ports of the loopback interface. */
   readonly ports: { readonly broker: number; readonly controller: number };
   /** Broker settings in addition to those that a single node needs. */
@@ -53,7 +53,7 @@ export async function startApacheKafka(options: ApacheKafkaOptions): Promise<Apa
 }
 
 /** A running Apache Kafka, see startApacheKafka(). */
-export class ApacheKafka {
+class ApacheKafka {
   /** `host:port`, the value of KAFKA_BROKERS. A restart keeps it. */
   readonly brokers: readonly string[];
   /** Rejects when the broker ends without having been stopped. */

@@ -13,7 +13,7 @@ export interface ProcessSpec {
 }
 
 /** How to find out whether a process is ready. */
-export type Readiness =
+type Readiness =
   /** It answers 200 at this URL. */
   | { readonly kind: "http"; readonly url: string }
   /** It accepts connections. */

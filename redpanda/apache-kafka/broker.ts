@@ -137,7 +137,7 @@ class BrokerProcess {
   /** Rejects when the process ends before end() was called; never resolves. */
   readonly ended: Promise<never>;
   readonly #child;
-  readonly #gone: Promise<unknown>;
+  readonly #exited: Promise<unknown>;
   #isEnding = false;
 
   constructor(command: string[], folder: string) {
@@ -162,10 +162,10 @@ class BrokerProcess {
         tail = (tail + decoder.decode(chunk, { stream: true })).slice(-TAIL_CHARACTERS);
       }
     };
-    this.#gone = Promise.all([child.exited, readTail(child.stdout), readTail(child.stderr)]).finally(() =>
+    this.#exited = Promise.all([child.exited, readTail(child.stdout), readTail(child.stderr)]).finally(() =>
       guard.kill("SIGKILL"),
     );
-    this.ended = this.#gone.then(() => {
+    this.ended = this.#exited.then(() => {
       if (this.#isEnding) return new Promise<never>(() => {});
       throw new Error(`Apache Kafka ended unexpectedly:\n${tail}`);
     });
@@ -177,7 +177,7 @@ class BrokerProcess {
     this.#isEnding = true;
     this.#child.kill(signal);
     const deadline = setTimeout(() => this.#child.kill("SIGKILL"), STOP_TIMEOUT_MS);
-    await this.#gone;
+    await this.#exited;
     clearTimeout(deadline);
   }
 }

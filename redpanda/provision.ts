@@ -2,7 +2,7 @@ import { errorText, type Logger, silentLogger, type Topic } from "@distributed-m
 import { type Admin, KafkaClient, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
 
 /** What provisioning changed, and the differences that it left. */
-interface Provisioned {
+export interface Provisioned {
   readonly created: readonly string[];
   /** Topics that were given more partitions. */
   readonly grown: readonly string[];
@@ -10,7 +10,7 @@ interface Provisioned {
   readonly drift: readonly string[];
 }
 
-interface ProvisionOptions {
+export interface ProvisionOptions {
   readonly log?: Logger;
   /** The replication factor of new topics; by default that of the broker. */
   readonly replication?: number;

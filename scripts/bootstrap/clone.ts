@@ -48,7 +48,7 @@ export class BootstrapFolder {
   }
 }
 
-class BootstrapClone {
+export class BootstrapClone {
   readonly root: string;
   readonly home: string;
 

@@ -1,4 +1,4 @@
-interface TestCounts {
+export interface TestCounts {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;

@@ -18,7 +18,7 @@ import {
 import { type DataOf, DomainError, type Emission, emission } from "@distributed-messaging/messaging";
 
 /** What never changes about an order. */
-interface Details {
+export interface Details {
   readonly orderId: string;
   readonly customerId: string;
   readonly items: readonly PricedLine[];
@@ -26,12 +26,12 @@ interface Details {
 }
 
 /** Its stock is being reserved. */
-interface Pending extends Details {
+export interface Pending extends Details {
   readonly status: "pending";
 }
 
 /** It waits for stock: there was too little of some product. */
-interface Backordered extends Details {
+export interface Backordered extends Details {
   readonly status: "backordered";
   readonly shortages: readonly Shortage[];
   /** Of the inventory's report that the shortages are from; each report has a higher one. */
@@ -40,16 +40,16 @@ interface Backordered extends Details {
   readonly expiresAt: number;
 }
 
-interface Confirmed extends Details {
+export interface Confirmed extends Details {
   readonly status: "confirmed";
 }
 
-interface Rejected extends Details {
+export interface Rejected extends Details {
   readonly status: "rejected";
   readonly reason: string;
 }
 
-interface Cancelled extends Details {
+export interface Cancelled extends Details {
   readonly status: "cancelled";
   readonly reason: CancelReason;
 }

@@ -19,7 +19,7 @@ import { type ClientRequest, type Decision, decide, type OrderView, orderNotFoun
 import type { Sessions } from "./sessions.ts";
 import type { GatewayStore } from "./store.ts";
 
-export interface GatewayRoutes {
+interface GatewayRoutes {
   readonly store: GatewayStore;
   readonly sessions: Sessions;
   readonly messaging: Messaging;

@@ -21,7 +21,7 @@ export function availableOf(stock: Stock): number {
 }
 
 /** All lines of the order are reserved. */
-export interface Reserved {
+interface Reserved {
   readonly status: "reserved";
   readonly orderId: string;
   readonly lines: readonly Line[];
@@ -40,13 +40,13 @@ export interface Waiting {
 }
 
 /** The order names an unknown product. */
-export interface Rejected {
+interface Rejected {
   readonly status: "rejected";
   readonly orderId: string;
 }
 
 /** Nothing is reserved for the order, and nothing will be. */
-export interface Cancelled {
+interface Cancelled {
   readonly status: "cancelled";
   readonly orderId: string;
 }

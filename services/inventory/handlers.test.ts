@@ -34,7 +34,7 @@ function place(orderId: string, ...lines: [productId: string, quantity: number][
 const cancel = (orderId: string, times = 1) =>
   inventory.handle(OrderCancelled, { orderId, customerId: "ANN", reason: "customer_request" }, { times });
 
-test("every change of a product is told once, under a version that only grows", async () => {
+test("every change of a product is published once, under a version that only grows", async () => {
   await place("X", ["CUP", 2], ["JUG", 1]);
   await place("Y", ["CUP", 2]);
   await inventory.handle(Restock, { restockId: "R", productId: "CUP", quantity: 5 });

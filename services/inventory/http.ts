@@ -8,7 +8,7 @@ import { availableOf } from "./domain.ts";
 import { changeProduct } from "./handlers.ts";
 import type { InventoryStore, Product } from "./store.ts";
 
-export interface InventoryRoutes {
+interface InventoryRoutes {
   readonly store: InventoryStore;
   readonly unitOfWork: UnitOfWork;
   /** Whether tests may seed and clear the store. */

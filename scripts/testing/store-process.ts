@@ -7,7 +7,7 @@ import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { portSetting } from "@distributed-messaging/supervisor/settings";
 import { processNames, ROOT } from "@distributed-messaging/supervisor/store";
 
-interface Finished {
+export interface Finished {
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;

@@ -2,7 +2,7 @@ import { errorText, type Logger, silentLogger, type Topic } from "@distributed-m
 import { type Admin, KafkaClient, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
 
 /** What provisioning changed, and the differences that it left. */
-export interface Provisioned {
+interface Provisioned {
   readonly created: readonly string[];
   /** Topics that were given more partitions. */
   readonly grown: readonly string[];
@@ -10,7 +10,7 @@ export interface Provisioned {
   readonly drift: readonly string[];
 }
 
-export interface ProvisionOptions {
+interface ProvisionOptions {
   readonly log?: Logger;
   /** The replication factor of new topics; by default that of the broker. */
   readonly replication?: number;

@@ -43,7 +43,7 @@ async function endToEnd(): Promise<boolean> {
   try {
     await store.startAll();
     const ports = serviceNames.map((name) => [services[name].setting, String(store.ports[name])]);
-    return await run(["scripts/test.ts", "--running", "e2e"], {
+    return await run(["scripts/test.ts", "--running", "e2e/interfaces", "e2e/promises"], {
       KAFKA_BROKERS: store.brokers,
       ...Object.fromEntries(ports),
     });

@@ -7,7 +7,7 @@ import {
   OrderRejected,
 } from "@distributed-messaging/contracts";
 import { availableOf } from "@distributed-messaging/inventory/domain";
-import { anyLines } from "@distributed-messaging/inventory/testing/any-lines";
+import { anyLines } from "@distributed-messaging/inventory/testing/fixture";
 import { Reference } from "@distributed-messaging/inventory/testing/reference";
 import type { DataOf } from "@distributed-messaging/messaging";
 import type { Order } from "@distributed-messaging/order/domain";
@@ -108,7 +108,7 @@ class Run {
 
   /** What holds at every moment. */
   check(): void {
-    const { stocks, reservations } = this.store.books;
+    const { stocks, reservations } = this.store.ledger;
     for (const { productId, onHand, reserved } of stocks.values()) {
       let held = 0;
       for (const reservation of reservations.values()) {
@@ -123,13 +123,13 @@ class Run {
 
   /** First come, first served, as the rules are written down; and nobody waits who could be served. */
   #checkFairness(): void {
-    const { books, heard } = this.store;
+    const { ledger, heard } = this.store;
     const news = heard.slice(this.#applied);
     this.#applied = heard.length;
     for (const input of news) this.#reference.apply(input);
     const waiting = this.#reference.waiting;
-    expect(books.waiting().map((order) => order.orderId)).toEqual(waiting.map((order) => order.orderId));
-    const held = [...books.reservations.values()].filter(({ status }) => status === "reserved");
+    expect(ledger.waiting().map((order) => order.orderId)).toEqual(waiting.map((order) => order.orderId));
+    const held = [...ledger.reservations.values()].filter(({ status }) => status === "reserved");
     expect(new Set(held.map((order) => order.orderId))).toEqual(new Set(this.#reference.reserved.keys()));
     for (const order of waiting) expect(this.#reference.mayTake(order)).toBe(false);
   }
@@ -182,7 +182,7 @@ test(
       run.settle();
       const { store } = run;
       for (const [id, { status }] of store.orders) {
-        expect(atRest[status]).toContain(store.books.reservation(id)?.status);
+        expect(atRest[status]).toContain(store.ledger.reservation(id)?.status);
       }
       // Once there is enough of everything, every order that still waits is confirmed.
       for (const productId of PRODUCTS)

@@ -23,9 +23,9 @@ function order(orderId: string, quantity: number): DataOf<typeof PlaceOrder> {
 function outcomeOf({ store }: Way): string {
   const orders = [...store.orders.values()].map((state) => {
     const reason = state.status === "cancelled" ? ` (${state.reason})` : "";
-    return `${state.orderId} ${state.status}${reason}, ${store.books.reservation(state.orderId)?.status}`;
+    return `${state.orderId} ${state.status}${reason}, ${store.ledger.reservation(state.orderId)?.status}`;
   });
-  const stock = [...store.books.stocks.values()].map(
+  const stock = [...store.ledger.stocks.values()].map(
     ({ onHand, reserved }) => `${reserved} of ${onHand} reserved`,
   );
   return [...orders.sort(), ...stock].join("; ");

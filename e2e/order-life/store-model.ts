@@ -6,7 +6,7 @@ import {
   type Restock,
 } from "@distributed-messaging/contracts";
 import { decide as decideStock, type Input as StockInput } from "@distributed-messaging/inventory/domain";
-import { MemoryBooks } from "@distributed-messaging/inventory/testing/memory-books";
+import { MemoryLedger } from "@distributed-messaging/inventory/testing/memory-ledger";
 import type { DataOf, Emission } from "@distributed-messaging/messaging";
 import {
   decide as decideOrder,
@@ -40,7 +40,7 @@ interface Sent<Input> {
  * may take any time. Whoever holds it decides what happens next.
  */
 export class StoreModel {
-  readonly books: MemoryBooks;
+  readonly ledger: MemoryLedger;
   readonly orders = new Map<string, Order>();
   /** Everything that was said, in the order in which it was. */
   readonly log: Emission[] = [];
@@ -53,7 +53,7 @@ export class StoreModel {
   readonly #stockEvents: Sent<OrderInput>[] = [];
 
   constructor(onHand: Readonly<Record<string, number>>) {
-    this.books = new MemoryBooks(onHand);
+    this.ledger = new MemoryLedger(onHand);
   }
 
   place(data: DataOf<typeof PlaceOrder>): void {
@@ -151,10 +151,10 @@ export class StoreModel {
 
   #decideStock(input: StockInput): void {
     this.heard.push(input);
-    const { messages, changed } = decideStock(input, this.books);
-    for (const stock of changed) this.books.stocks.set(stock.productId, stock);
-    this.log.push(...messages);
-    for (const emission of messages) {
+    const decision = decideStock(input, this.ledger);
+    this.ledger.save(decision);
+    this.log.push(...decision.messages);
+    for (const emission of decision.messages) {
       const next = orderInputOf(emission);
       this.#stockEvents.push({ key: next.data.orderId, input: next });
     }

@@ -45,6 +45,7 @@ export class OutsideFolder {
     return {
       ...process.env,
       NODE_ENV: undefined,
+      KAFKA_BROKERS: undefined,
       PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
       HOME: this.path,
       BUN_INSTALL_CACHE_DIR: join(this.path, "cache"),

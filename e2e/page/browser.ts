@@ -7,7 +7,7 @@ const found = await findTool(chromiumTool, process.env);
 export const noBrowser = found.path === undefined ? (found.problem ?? "not installed") : undefined;
 
 /** Longer than any wait takes on a busy machine. */
-export const WAIT_MS = 45_000;
+const WAIT_MS = 45_000;
 
 /** No connections of the browser itself; no sandbox, which root in a container does not have. */
 const FLAGS = [

@@ -61,12 +61,12 @@ describeOwn("kill -9 of each process in turn while 200 orders are placed", () =>
         Array.from({ length: CLIENTS }, (_, index) => store.signIn(`CUSTOMER_${index}`)),
       );
       const orders = Array.from({ length: ORDERS }, (_, index) => order(index));
-      const share = ORDERS / processNames.length;
+      const share = Math.ceil(ORDERS / processNames.length);
       const kills: Promise<void>[] = [];
       for (const [turn, victim] of processNames.entries()) {
         // During each share, so that orders are in transit.
         await placeAll(customers, orders.slice(turn * share, (turn + 1) * share), (count) => {
-          if (count === share / 4) kills.push(store.process(victim).kill());
+          if (count === Math.floor(share / 4)) kills.push(store.process(victim).kill());
         });
       }
       await Promise.all(kills);

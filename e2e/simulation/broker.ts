@@ -410,8 +410,8 @@ class SimulatedSubscription implements Subscription {
 
   #read(log: PartitionLog): void {
     const start = this.options.startAt(log.topic, log.partition) ?? 0;
-    const next = start < log.end ? start : 0;
-    const reader: Reader = { log, next, busy: false, paused: false, active: true };
+    const isMissing = this.options.rereadsLast === true ? start >= log.end : start > log.end;
+    const reader: Reader = { log, next: isMissing ? 0 : start, busy: false, paused: false, active: true };
     this.#readers.set(log, reader);
     this.#deliver(reader);
   }

@@ -88,6 +88,7 @@ export const mutants: readonly Mutant[] = [
       subscribe: (options) =>
         subscribe({
           ...options,
+          rereadsLast: false,
           startAt: (topic, partition) => {
             const start = options.startAt(topic, partition);
             return start === undefined ? undefined : start + 1;

@@ -8,7 +8,7 @@ import {
   OrderRejected,
   topics,
 } from "@distributed-messaging/contracts";
-import type { ReservationStatus } from "@distributed-messaging/inventory/store";
+import type { Reservation } from "@distributed-messaging/inventory/domain";
 import type { Order } from "@distributed-messaging/order/domain";
 import { type Emitted, emittedBy } from "./ledger.ts";
 import { partsOf, type World } from "./world.ts";
@@ -34,7 +34,7 @@ export function* acceptedOrdersAreKept(world: World): Iterable<string> {
   if (count > placing.length) yield `${count} orders exist, ${placing.length} were requested`;
 }
 
-const expectedReservation: Readonly<Record<Order["status"], ReservationStatus | undefined>> = {
+const expectedReservation: Readonly<Record<Order["status"], Reservation["status"] | undefined>> = {
   pending: undefined,
   backordered: "waiting",
   confirmed: "reserved",
@@ -50,7 +50,7 @@ export function* servicesAgree(world: World): Iterable<string> {
   for (const view of views) {
     const { orderId } = view;
     const order = orders.find(orderId);
-    const reservation = reservations.reservationStatus(orderId);
+    const reservation = reservations.reservation(orderId)?.status;
     if (order === undefined) yield `${orderId} is unknown to the order service`;
     else if (order.status === "pending") yield `${orderId} is still pending`;
     else if (order.status === "backordered" && world.restocked) yield `${orderId} waits for available stock`;

@@ -54,7 +54,7 @@ export function* allocatedByTheRules(world: World): Iterable<string> {
     ...[...reference.reserved.keys()].map((orderId) => [orderId, "reserved"] as const),
   ]);
   for (const { orderId } of world.orders()) {
-    const status = store.reservationStatus(orderId);
+    const status = store.reservation(orderId)?.status;
     const actual = status === "waiting" || status === "reserved" ? status : undefined;
     if (actual !== expected.get(orderId)) {
       yield `${orderId} is ${status}, by the rules ${expected.get(orderId) ?? "neither waiting nor reserved"}`;

@@ -2,7 +2,7 @@ import { posix } from "node:path";
 import { confined, isTestCode, type Layer, layers, serviceFiles } from "./layers.ts";
 
 /** Files by their path from the root: TypeScript, and every `package.json`. */
-export type SourceTree = ReadonlyMap<string, string>;
+type SourceTree = ReadonlyMap<string, string>;
 
 interface Import {
   readonly specifier: string;
@@ -16,7 +16,7 @@ interface Edge extends Import {
 }
 
 /** The specifiers that a file imports: static, dynamic, re-exported, types included. */
-export function importsOf(path: string, content: string): Import[] {
+function importsOf(path: string, content: string): Import[] {
   // The transpiler does not parse the first line of a command.
   const text = content.replace(/^#!.*/, "");
   const transpiler = new Bun.Transpiler({ loader: path.endsWith("x") ? "tsx" : "ts" });

@@ -3,7 +3,7 @@ import { CONTENT_TYPE, MAX_MESSAGE_BYTES } from "@distributed-messaging/messagin
 import type { RawRecord } from "./records.ts";
 
 /** A record that no service can handle, and the reason of its dead letters. */
-export interface BadRecord extends RawRecord {
+interface BadRecord extends RawRecord {
   readonly reason: "undecodable" | "unknown-type" | "schema";
 }
 

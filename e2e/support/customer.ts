@@ -30,7 +30,7 @@ export const demoOrders = {
 } as const satisfies Record<string, OrderRequest>;
 
 /** The addresses of the services that customers use. */
-export interface Addresses {
+interface Addresses {
   readonly gateway: string;
   readonly notification: string;
 }

@@ -10,7 +10,7 @@ import type { ManagedProcess } from "@distributed-messaging/supervisor/process";
 import { type ProcessName, processNames, StoreSupervisor } from "@distributed-messaging/supervisor/store";
 import { isRunningElsewhere, Store } from "./store.ts";
 
-export interface OwnStoreOptions {
+interface OwnStoreOptions {
   /** Added to the environment of every process. */
   readonly env?: Readonly<Record<string, string>>;
 }

@@ -11,7 +11,7 @@ export interface RawRecord {
 }
 
 /** A record to write. Without a partition, its key selects one. */
-export type NewRecord = Pick<RawRecord, "topic" | "key" | "value"> & Partial<RawRecord>;
+type NewRecord = Pick<RawRecord, "topic" | "key" | "value"> & Partial<RawRecord>;
 
 /** Reads and writes topics directly. */
 export class Records {

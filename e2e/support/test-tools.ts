@@ -19,7 +19,7 @@ export interface TestTool {
   readonly download?: () => Promise<string>;
 }
 
-export interface FoundTool {
+interface FoundTool {
   readonly tool: TestTool;
   readonly path: string | undefined;
   /** Why it is missing, in one line. */

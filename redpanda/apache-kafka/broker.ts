@@ -26,7 +26,7 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" 2>/dev/null || break; sleep 1; do
 kill -KILL "$1" 2>/dev/null
 rm -rf -- "$2"`;
 
-export interface ApacheKafkaOptions {
+interface ApacheKafkaOptions {
   /** Two free ports of the loopback interface. */
   readonly ports: { readonly broker: number; readonly controller: number };
   /** Broker settings in addition to those that a single node needs. */
@@ -53,7 +53,7 @@ export async function startApacheKafka(options: ApacheKafkaOptions): Promise<Apa
 }
 
 /** A running Apache Kafka, see startApacheKafka(). */
-export class ApacheKafka {
+class ApacheKafka {
   /** `host:port`, the value of KAFKA_BROKERS. A restart keeps it. */
   readonly brokers: readonly string[];
   /** Rejects when the broker ends without having been stopped. */
@@ -137,7 +137,7 @@ class BrokerProcess {
   /** Rejects when the process ends before end() was called; never resolves. */
   readonly ended: Promise<never>;
   readonly #child;
-  readonly #gone: Promise<unknown>;
+  readonly #exited: Promise<unknown>;
   #isEnding = false;
 
   constructor(command: string[], folder: string) {
@@ -162,10 +162,10 @@ class BrokerProcess {
         tail = (tail + decoder.decode(chunk, { stream: true })).slice(-TAIL_CHARACTERS);
       }
     };
-    this.#gone = Promise.all([child.exited, readTail(child.stdout), readTail(child.stderr)]).finally(() =>
+    this.#exited = Promise.all([child.exited, readTail(child.stdout), readTail(child.stderr)]).finally(() =>
       guard.kill("SIGKILL"),
     );
-    this.ended = this.#gone.then(() => {
+    this.ended = this.#exited.then(() => {
       if (this.#isEnding) return new Promise<never>(() => {});
       throw new Error(`Apache Kafka ended unexpectedly:\n${tail}`);
     });
@@ -177,7 +177,7 @@ class BrokerProcess {
     this.#isEnding = true;
     this.#child.kill(signal);
     const deadline = setTimeout(() => this.#child.kill("SIGKILL"), STOP_TIMEOUT_MS);
-    await this.#gone;
+    await this.#exited;
     clearTimeout(deadline);
   }
 }

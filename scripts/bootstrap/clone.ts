@@ -48,7 +48,7 @@ export class BootstrapFolder {
   }
 }
 
-export class BootstrapClone {
+class BootstrapClone {
   readonly root: string;
   readonly home: string;
 

@@ -1,8 +1,8 @@
 import { afterAll, expect, test } from "bun:test";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { ROOT } from "@distributed-messaging/supervisor/store";
+import { join } from "node:path";
+import { copyRepository } from "../testing/repository-copy.ts";
 import { StoreProcess, StoreSettings } from "../testing/store-process.ts";
 import { registryOf } from "./registry.ts";
 
@@ -18,22 +18,6 @@ const folder = mkdtempSync(join(tmpdir(), "fresh-clone-"));
 // The folders have many small files.
 afterAll(() => rmSync(folder, { recursive: true, force: true }), TIMEOUT_MS);
 
-/** A copy of the files that are or would be in version control, in a folder whose path has a space. */
-function clone(name: string): string {
-  const root = join(folder, `${name} clone`);
-  const listed = Bun.spawnSync(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
-    cwd: ROOT,
-  });
-  const paths = listed.stdout.toString().split("\0").filter(Boolean);
-  expect(paths).toContain("package.json");
-  for (const path of paths) {
-    mkdirSync(dirname(join(root, path)), { recursive: true });
-    // A file whose deletion is not committed is still listed.
-    cpSync(join(ROOT, path), join(root, path), { force: true, recursive: true, errorOnExist: false });
-  }
-  return root;
-}
-
 function directoryOf(name: string, programs: Readonly<Record<string, string | null>>): string {
   const path = join(folder, name);
   mkdirSync(path);
@@ -43,7 +27,9 @@ function directoryOf(name: string, programs: Readonly<Record<string, string | nu
 }
 
 async function startAndTest(name: string, path: string, run: readonly string[]): Promise<void> {
-  const root = clone(name);
+  // With a space in its path.
+  const root = join(folder, `${name} clone`);
+  copyRepository(root);
   const home = join(folder, `${name} home`);
   mkdirSync(home);
   const settings = new StoreSettings({ HOME: home, PATH: path, ...(await registryOf(Bun.which("npm"))) });

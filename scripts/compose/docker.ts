@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { UsageError } from "../command/command.ts";
 
-export const COMPOSE_FILE = join(ROOT, "compose.yaml");
+const COMPOSE_FILE = join(ROOT, "compose.yaml");
 
 /** Where compose.yaml publishes the broker of its single-node set-up on this machine. */
 export const COMPOSE_BROKERS = "localhost:9092";

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
+import { serviceNames } from "@distributed-messaging/services/registry";
 import { DeadLetterFixture, letter, tokenOf } from "../../shared/service/testing/dead-letter-fixture.ts";
 import { UsageError } from "../command/command.ts";
 import { StoreSettings } from "../testing/store-process.ts";
@@ -150,14 +151,11 @@ test("--token or TOKEN give the token; a customer's is refused", async () => {
 test.each([
   [["--nope"], "Unknown option '--nope'"],
   [["find"], "unknown command find; the commands are list, show, edit, replay and discard"],
-  [["show", "1"], "--service is missing; expected api-gateway, inventory, order, notification"],
+  [["show", "1"], `--service is missing; expected ${serviceNames.join(", ")}`],
   [["show", "1", "--service", "all"], "a command with an id needs one service: --service"],
   [["show", "x", "--service", "order"], "an id must be a whole number, got 'x'"],
   [["show", "1", "2", "--service", "order"], "unexpected argument '2'"],
-  [
-    ["list", "--service", "orders"],
-    "unknown service orders; expected api-gateway, inventory, order, notification or all",
-  ],
+  [["list", "--service", "orders"], `unknown service orders; expected ${serviceNames.join(", ")} or all`],
   [
     ["list", "--reason", "bad"],
     "unknown reason bad; the reasons are undecodable, unknown-type, schema, domain, handler-error, retries-exhausted, crash, failed, blocked",

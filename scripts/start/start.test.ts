@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { eventually } from "@distributed-messaging/messaging/testing";
+import { serviceNames } from "@distributed-messaging/services/registry";
 import { whyUnusable } from "@distributed-messaging/supervisor/ports";
 import { portSetting } from "@distributed-messaging/supervisor/settings";
 import { processNames, ROOT } from "@distributed-messaging/supervisor/store";
@@ -70,7 +71,7 @@ test(
 
     const persistence = await store.run("start-persistence.ts");
     expect(persistence.exitCode).toBe(0);
-    expect(persistence.stdout.match(/ ok, \d+ KiB /g)).toHaveLength(4);
+    expect(persistence.stdout.match(/ ok, \d+ KiB /g)).toHaveLength(serviceNames.length);
 
     const port = Number(store.env.BROKER_PORT);
     expect(await store.run("start.ts")).toMatchObject({

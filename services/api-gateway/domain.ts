@@ -144,7 +144,7 @@ function revisionOf(entry: HistoryEntry | undefined): number {
  * Each entry after the one that caused it, those of one service in the order in which an order passes through it, and
  * entries that are not related by time. Clocks may disagree or be set back; only the last of the three depends on them.
  */
-export function inCausalOrder(entries: readonly HistoryEntry[]): HistoryEntry[] {
+function inCausalOrder(entries: readonly HistoryEntry[]): HistoryEntry[] {
   const queues = Map.groupBy(entries.toSorted(asInOneService), ({ service }) => service);
   const left = new Set(entries.map(({ id }) => id));
   const ordered: HistoryEntry[] = [];

@@ -19,7 +19,7 @@ import { type ClientRequest, type Decision, decide, type OrderView, orderNotFoun
 import type { Sessions } from "./sessions.ts";
 import type { GatewayStore } from "./store.ts";
 
-export interface GatewayRoutes {
+interface GatewayRoutes {
   readonly store: GatewayStore;
   readonly sessions: Sessions;
   readonly messaging: Messaging;
@@ -186,7 +186,7 @@ export function carryOut(
     if (type !== undefined)
       store.addOwnEntry(target, { id, cause: id, at: now, service: "api-gateway", type });
   }
-  if (state.earlier === undefined) store.remember(request, decision, now);
+  if (state.earlier === undefined) store.remember(request, decision, transaction);
   return decision;
 }
 

@@ -83,7 +83,7 @@ describe("idempotency keys", () => {
     target: "X",
     status: "pending",
   };
-  const remember = (key: string | undefined, now: number) => store.remember(request(key), accepted, now);
+  const remember = (key: string | undefined, now: number) => store.remember(request(key), accepted, { now });
   const count = () =>
     database.sql.query<{ n: number }, []>("SELECT count(*) AS n FROM idempotency_keys").get()?.n ?? 0;
 

@@ -6,7 +6,7 @@ import type {
   Shortage,
   StockChanged,
 } from "@distributed-messaging/contracts";
-import type { DataOf, ServiceDatabase } from "@distributed-messaging/messaging";
+import type { DataOf, ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
 import { excluded } from "@distributed-messaging/messaging/drizzle";
 import { and, desc, eq, lt, sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
@@ -77,10 +77,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 /** Each new key deletes so many expired ones, so the table shrinks while there is traffic. */
 const PRUNED_PER_KEY = 2;
 
-/**
- * The gateway's projections of orders and products, and the requests that it has accepted. What writes is called
- * inside a transaction.
- */
+/** The gateway's projections of orders and products, and the requests that it has accepted. */
 export class GatewayStore {
   readonly #keyRetentionMs: number;
   readonly #statements;
@@ -167,10 +164,14 @@ export class GatewayStore {
   }
 
   /**
-   * Stores what was accepted under a request's key, if it has one; only after `stateFor` found nothing under it, in the
-   * same transaction. A key is valid for the retention at least; after that, the same request with it is a new one.
+   * Stores what was accepted under a request's key, if it has one; only after `stateFor` found nothing under it, in
+   * the same transaction. A key is valid for the retention at least; after that, the same request is a new one.
    */
-  remember(request: ClientRequest, { target, status }: AcceptedRequest, now: number): void {
+  remember(
+    request: ClientRequest,
+    { target, status }: AcceptedRequest,
+    { now }: Pick<Transaction, "now">,
+  ): void {
     const { customerId, key, operation } = request;
     if (key === undefined) return;
     this.#statements.pruneKeys.run({ before: now - this.#keyRetentionMs });

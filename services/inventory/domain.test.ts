@@ -10,7 +10,7 @@ import {
   StockShort,
 } from "@distributed-messaging/contracts";
 import type { Decision, Input, Stock } from "./domain.ts";
-import { carryOut, linesOf, memoryShop } from "./testing/shop.ts";
+import { carryOut, inMemory, linesOf } from "./testing/fixture.ts";
 
 /** `X A2 B1`: order X for two of A and one of B. */
 function place(text: string): Input {
@@ -20,20 +20,20 @@ function place(text: string): Input {
 
 const cancel = (orderId: string): Input => ({ kind: "cancel", orderId });
 
-/** `A2`: two of A come in. */
+/** `A2`: a restock of two of A. */
 function restock(text: string, restockId: string = crypto.randomUUID()): Input {
   const [{ productId, quantity } = { productId: "", quantity: 0 }] = linesOf(text);
   return { kind: "restock", restockId, productId, quantity };
 }
 
-/** Given some stock and what happened so far, when something happens, then this is said. */
+/** Given some stock and earlier inputs, when an input arrives, then these messages are emitted. */
 function when(stock: Readonly<Record<string, number>>, history: readonly Input[], input: Input): string[] {
-  const shop = memoryShop(stock);
-  for (const before of history) carryOut(shop, before);
-  return inWords(carryOut(shop, input));
+  const fixture = inMemory(stock);
+  for (const before of history) carryOut(fixture, before);
+  return asText(carryOut(fixture, input));
 }
 
-function inWords({ messages }: Decision): string[] {
+function asText({ messages }: Decision): string[] {
   return messages.map(({ definition, data }) => {
     expect(definition.check.Check(data)).toBe(true);
     const { orderId, lines, shortages, reason } = data as {
@@ -47,11 +47,11 @@ function inWords({ messages }: Decision): string[] {
       ...(shortages ?? []).map(({ productId, missing }) => `${productId}${missing}`),
       ...(reason === undefined ? [] : [reason]),
     ];
-    return [said[definition.type], orderId, ...what].join(" ");
+    return [names[definition.type], orderId, ...what].join(" ");
   });
 }
 
-const said: Readonly<Record<string, string>> = {
+const names: Readonly<Record<string, string>> = {
   [StockReserved.type]: "reserved",
   [StockShort.type]: "short",
   [StockRejected.type]: "rejected",
@@ -63,10 +63,10 @@ describe("all lines or none", () => {
     expect(when({ A: 3, B: 1 }, [], place("X A3 B1"))).toEqual(["reserved X A3 B1"]);
   });
 
-  test("given too little of one, then nothing is reserved and the order is told what is missing", () => {
-    const shop = memoryShop({ A: 3, B: 1 });
-    expect(inWords(carryOut(shop, place("X A5 B1")))).toEqual(["short X A2"]);
-    expect(shop.books.stock("B")).toEqual({ productId: "B", onHand: 1, reserved: 0 });
+  test("given too little of one, then nothing is reserved and the shortage is published", () => {
+    const fixture = inMemory({ A: 3, B: 1 });
+    expect(asText(carryOut(fixture, place("X A5 B1")))).toEqual(["short X A2"]);
+    expect(fixture.ledger.stock("B")).toEqual({ productId: "B", onHand: 1, reserved: 0 });
   });
 
   test("given no such product, then the order is rejected, whatever else it asks for", () => {
@@ -85,28 +85,28 @@ describe("all lines or none", () => {
 });
 
 describe("first come, first served", () => {
-  test("given somebody is short of it, then nobody behind takes it, though there were enough for them", () => {
+  test("given an earlier order is short of it, then no later order takes it, though there were enough for it", () => {
     expect(when({ A: 2 }, [place("X A3")], place("Y A1"))).toEqual(["short Y A1"]);
   });
 
-  test("given somebody waits for something else, then the rest is for everybody", () => {
+  test("given an earlier order waits for another product, then a later order takes what it can", () => {
     expect(when({ A: 2, B: 0 }, [place("X A1 B1")], place("Y A2"))).toEqual([
       "reserved Y A2",
       "short X A1 B1",
     ]);
   });
 
-  test("a restock serves those who wait in order of arrival, as far as it goes", () => {
+  test("a restock serves waiting orders in order of arrival, as far as it goes", () => {
     const waiting = [place("X A2"), place("Y A1"), place("Z A3")];
     expect(when({ A: 0 }, waiting, restock("A4"))).toEqual(["reserved X A2", "reserved Y A1", "short Z A2"]);
   });
 
-  test("a restock that is too small for the first serves nobody behind it", () => {
+  test("a restock that is too small for the first serves no later order", () => {
     const waiting = [place("X A5"), place("Y A1")];
     expect(when({ A: 0 }, waiting, restock("A4"))).toEqual(["short X A1"]);
   });
 
-  test("what is released goes to those who wait", () => {
+  test("released stock serves waiting orders", () => {
     const before = [place("X A2 B1"), place("Y B1"), place("Z A1")];
     expect(when({ A: 2, B: 1 }, before, cancel("X"))).toEqual([
       "released X A2 B1",
@@ -115,19 +115,31 @@ describe("first come, first served", () => {
     ]);
   });
 
-  test("of two that need the same two products, the earlier goes first, whichever came in first", () => {
+  test("of two that need the same two products, the earlier goes first, whichever product is restocked first", () => {
     const before = [place("X A1 B1"), place("Y B1 A1"), restock("B1")];
     expect(when({ A: 0, B: 0 }, before, restock("A2"))).toEqual(["reserved X A1 B1", "short Y B1"]);
   });
 
-  test("an order that leaves the line lets those go whom it was in the way of", () => {
+  test("an order that leaves the queue unblocks later ones", () => {
     const before = [place("X A5"), place("Y A2"), place("Z A1")];
     expect(when({ A: 3 }, before, cancel("X"))).toEqual(["reserved Y A2", "reserved Z A1"]);
   });
 
-  test("what is left for the next in line is told to it", () => {
+  test("an order that becomes the first in the queue publishes its new shortage", () => {
     const before = [place("X A5"), place("Y A4"), place("Z A1")];
     expect(when({ A: 3 }, before, cancel("X"))).toEqual(["short Y A1"]);
+  });
+});
+
+describe("shortages are published again", () => {
+  test("by the first of the orders that are still blocked on another product", () => {
+    const waiting = [place("X A1 B1"), place("Y A1 B1"), place("Z A1 C1")];
+    expect(when({ A: 0, B: 0, C: 0 }, waiting, restock("A5"))).toEqual(["short X B1", "short Z C1"]);
+  });
+
+  test("not while they are the same", () => {
+    const waiting = [place("X A1 B1"), place("Y A1 B1")];
+    expect(when({ A: 0, B: 0 }, [...waiting, restock("A5")], restock("A5"))).toEqual([]);
   });
 });
 
@@ -145,25 +157,25 @@ describe("cancelling", () => {
     expect(when({}, [place("X A1")], cancel("X"))).toEqual([]);
   });
 
-  test("before the order is known: it takes nothing when it comes", () => {
+  test("before the order arrives: it then takes nothing", () => {
     expect(when({ A: 1 }, [cancel("X")], place("X A1"))).toEqual([]);
   });
 });
 
 describe("restocking", () => {
   const stockAfter = (onHand: number, ...inputs: readonly Input[]): Stock | undefined => {
-    const shop = memoryShop({ A: onHand });
-    for (const input of inputs) carryOut(shop, input);
-    return shop.books.stock("A");
+    const fixture = inMemory({ A: onHand });
+    for (const input of inputs) carryOut(fixture, input);
+    return fixture.ledger.stock("A");
   };
 
-  test("the same restock twice comes in once; under its id something else is refused", () => {
+  test("the same restock twice takes effect once; under its id other content is refused", () => {
     expect(stockAfter(1, restock("A2", "R"), restock("A2", "R"))).toMatchObject({ onHand: 3 });
     expect(() => stockAfter(1, restock("A2", "R"), restock("A3", "R"))).toThrow("restock R");
     expect(() => stockAfter(1, restock("A2", "R"), restock("B2", "R"))).toThrow("restock R");
   });
 
-  test("of a product that there is not is refused", () => {
+  test("of an unknown product is refused", () => {
     expect(() => stockAfter(1, restock("B1"))).toThrow("no product B");
   });
 
@@ -177,7 +189,7 @@ describe("restocking", () => {
     expect(() => stockAfter(MAX_STOCK, restock("A1"))).toThrow(`more than ${MAX_STOCK}`);
   });
 
-  test("a restock that is too large for its contract is none", () => {
+  test("a quantity beyond the contract is refused", () => {
     const data = { restockId: "R", productId: "A", quantity: MAX_QUANTITY };
     expect(Restock.check.Check(data)).toBe(true);
     for (const quantity of [0, -1, 0.5, MAX_QUANTITY + 1]) {
@@ -186,20 +198,20 @@ describe("restocking", () => {
   });
 });
 
-test("the largest order there can be: reserved to the last unit, and one unit short it reserves nothing", () => {
+test("the largest possible order: reserved to the last unit, and one unit short it reserves nothing", () => {
   const products = Array.from({ length: MAX_LINES }, (_, index) => `P${index}`);
   const lines = products.map((productId) => ({ productId, quantity: MAX_QUANTITY }));
   const stock = Object.fromEntries(products.map((productId) => [productId, MAX_QUANTITY]));
   const order: Input = { kind: "place", orderId: "X", lines };
-  const enough = memoryShop(stock);
-  expect(carryOut(enough, order).changed).toHaveLength(MAX_LINES);
+  const enough = inMemory(stock);
+  expect(carryOut(enough, order).stock).toHaveLength(MAX_LINES);
   for (const productId of products) {
-    expect(enough.books.stock(productId)).toEqual({
+    expect(enough.ledger.stock(productId)).toEqual({
       productId,
       onHand: MAX_QUANTITY,
       reserved: MAX_QUANTITY,
     });
   }
-  const short = memoryShop({ ...stock, P99: MAX_QUANTITY - 1 });
-  expect(inWords(carryOut(short, order))).toEqual(["short X P991"]);
+  const short = inMemory({ ...stock, P99: MAX_QUANTITY - 1 });
+  expect(asText(carryOut(short, order))).toEqual(["short X P991"]);
 });

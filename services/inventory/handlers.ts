@@ -3,12 +3,13 @@ import { type Handler, on, type Transaction } from "@distributed-messaging/messa
 import { availableOf, decide, type Input } from "./domain.ts";
 import type { InventoryStore, Product } from "./store.ts";
 
-/** Which messages the inventory takes, and that each of them is one decision. */
+/** Each message is one decision. */
 export function inventoryHandlers(store: InventoryStore): readonly Handler[] {
   const carryOut = (input: Input, transaction: Transaction) => {
-    const { messages, changed } = decide(input, store.books(transaction));
-    for (const { definition, data } of messages) transaction.emit(definition, data);
-    for (const { productId, onHand, reserved } of changed) {
+    const decision = decide(input, store);
+    store.save(decision, transaction);
+    for (const { definition, data } of decision.messages) transaction.emit(definition, data);
+    for (const { productId, onHand, reserved } of decision.stock) {
       const product = store.product(productId);
       if (product !== undefined) changeProduct(store, { ...product, onHand, reserved }, transaction);
     }
@@ -25,13 +26,13 @@ export function inventoryHandlers(store: InventoryStore): readonly Handler[] {
   ];
 }
 
-/** Saves a product and tells everybody how it stands now. */
+/** Saves a product and publishes its new state. */
 export function changeProduct(
   store: InventoryStore,
   product: Omit<Product, "version">,
   transaction: Transaction,
 ): void {
-  const { productId, name, price, version, ...stock } = store.saveProduct(product, transaction);
+  const { productId, name, price, version, ...stock } = store.saveProduct(product);
   transaction.emit(StockChanged, {
     productId,
     name,

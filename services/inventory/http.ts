@@ -1,17 +1,17 @@
 import { Identifier, ProductWithdrawn } from "@distributed-messaging/contracts";
 import type { UnitOfWork } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
+import { causeOf } from "@distributed-messaging/service/http";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { demoCatalogue } from "./catalogue.ts";
 import { availableOf } from "./domain.ts";
 import { changeProduct } from "./handlers.ts";
-import type { InventoryStore } from "./store.ts";
+import type { InventoryStore, Product } from "./store.ts";
 
-export interface InventoryRoutes {
+interface InventoryRoutes {
   readonly store: InventoryStore;
   readonly unitOfWork: UnitOfWork;
-  /** Whether tests may fill and empty the store. */
+  /** Whether tests may seed and clear the store. */
   readonly automationTesting: boolean;
 }
 
@@ -35,26 +35,46 @@ export function inventoryRoutes({ store, unitOfWork, automationTesting }: Invent
   return stock
     .post(
       "/automation-testing/seed",
-      async () => {
+      async ({ request }) => {
         const added = await unitOfWork.run((transaction) => {
-          const missing = demoCatalogue.filter(({ productId }) => store.product(productId) === undefined);
-          for (const product of missing) changeProduct(store, { ...product, reserved: 0 }, transaction);
-          return missing.length;
-        });
+          const absent = demoCatalogue.filter(({ productId }) => store.product(productId) === undefined);
+          for (const product of absent) changeProduct(store, { ...product, reserved: 0 }, transaction);
+          return absent.length;
+        }, causeOf(request));
         return { products: demoCatalogue.length, added };
       },
       { detail: { summary: "Adds the products of the demo catalogue that are missing" } },
     )
     .delete(
       "/automation-testing/all",
-      async () => {
+      async ({ request }) => {
         const withdrawn = await unitOfWork.run((transaction) => {
-          const products = store.clear(transaction);
+          const products = store.clear();
           for (const product of products) transaction.emit(ProductWithdrawn, product);
           return products.length;
-        });
+        }, causeOf(request));
         return { withdrawn };
       },
-      { detail: { summary: "Withdraws every product and forgets every reservation" } },
+      { detail: { summary: "Withdraws every product and deletes every reservation" } },
     );
 }
+
+type Demo = Omit<Product, "version" | "reserved">;
+
+const eur = (amount: number) => ({ amount, currency: "EUR" });
+
+/** What the demo store sells. The walk-through in the README relies on the first two. */
+const demoCatalogue: readonly Demo[] = [
+  { productId: "PRODUCT_001", name: "Espresso cup", price: eur(1000), onHand: 10 },
+  { productId: "PRODUCT_002", name: "Saucer", price: eur(500), onHand: 15 },
+  { productId: "PRODUCT_003", name: "Moka pot, 3 cups", price: eur(3450), onHand: 8 },
+  { productId: "PRODUCT_004", name: "Hand grinder", price: eur(5900), onHand: 5 },
+  { productId: "PRODUCT_005", name: "Gooseneck kettle", price: eur(6900), onHand: 4 },
+  { productId: "PRODUCT_006", name: "Paper filters, 100", price: eur(650), onHand: 200 },
+  { productId: "PRODUCT_007", name: "Pour-over dripper", price: eur(2200), onHand: 12 },
+  { productId: "PRODUCT_008", name: "Scale with timer", price: eur(4500), onHand: 6 },
+  { productId: "PRODUCT_009", name: "Milk jug", price: eur(1850), onHand: 20 },
+  { productId: "PRODUCT_010", name: "Tamper", price: eur(2700), onHand: 9 },
+  { productId: "PRODUCT_011", name: "House blend, 1 kg", price: eur(2400), onHand: 60 },
+  { productId: "PRODUCT_012", name: "Last year's calendar", price: eur(300), onHand: 0 },
+];

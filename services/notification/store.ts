@@ -68,7 +68,6 @@ export class NotificationStore {
       .prepare();
   }
 
-  /** Only inside a transaction. */
   add(notification: NewNotification): void {
     this.#add.run(notification);
   }

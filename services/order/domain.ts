@@ -18,7 +18,7 @@ import {
 import { type DataOf, DomainError, type Emission, emission } from "@distributed-messaging/messaging";
 
 /** What never changes about an order. */
-export interface Details {
+interface Details {
   readonly orderId: string;
   readonly customerId: string;
   readonly items: readonly PricedLine[];
@@ -26,12 +26,12 @@ export interface Details {
 }
 
 /** Its stock is being reserved. */
-export interface Pending extends Details {
+interface Pending extends Details {
   readonly status: "pending";
 }
 
 /** It waits for stock: there was too little of some product. */
-export interface Backordered extends Details {
+interface Backordered extends Details {
   readonly status: "backordered";
   readonly shortages: readonly Shortage[];
   /** Of the inventory's report that the shortages are from; each report has a higher one. */
@@ -40,16 +40,16 @@ export interface Backordered extends Details {
   readonly expiresAt: number;
 }
 
-export interface Confirmed extends Details {
+interface Confirmed extends Details {
   readonly status: "confirmed";
 }
 
-export interface Rejected extends Details {
+interface Rejected extends Details {
   readonly status: "rejected";
   readonly reason: string;
 }
 
-export interface Cancelled extends Details {
+interface Cancelled extends Details {
   readonly status: "cancelled";
   readonly reason: CancelReason;
 }

@@ -46,7 +46,7 @@ export function orderTimers(store: OrderStore, backorderTtlMs = DAY_MS): readonl
 function carryOut(input: Input, store: OrderStore, backorderTtlMs: number, transaction: Transaction): void {
   const before = store.find(input.data.orderId);
   const { state, messages } = decide(before, input, { now: transaction.now, backorderTtlMs });
-  if (state !== before) store.save(state, transaction.now);
+  if (state !== before) store.save(state, transaction);
   setDeadline(before, state, transaction);
   for (const { definition, data } of messages) transaction.emit(definition, data);
 }

@@ -1,5 +1,5 @@
 import type { Money, PricedLine, Shortage } from "@distributed-messaging/contracts";
-import type { ServiceDatabase } from "@distributed-messaging/messaging";
+import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
 import { excluded } from "@distributed-messaging/messaging/drizzle";
 import { count, eq, sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
@@ -19,7 +19,7 @@ const orders = sqliteTable("orders", {
   updatedAt: integer("updated_at").notNull(),
 });
 
-/** The orders as this service decides on them. `save` is called inside a transaction. */
+/** The orders as this service decides on them. */
 export class OrderStore {
   readonly #find;
   readonly #save;
@@ -64,8 +64,7 @@ export class OrderStore {
     return row === undefined ? undefined : toOrder(row);
   }
 
-  /** @param now milliseconds since the epoch */
-  save(order: Order, now: number): void {
+  save(order: Order, { now }: Pick<Transaction, "now">): void {
     this.#save.run({
       ...order,
       shortages: order.status === "backordered" ? JSON.stringify(order.shortages) : null,

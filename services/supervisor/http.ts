@@ -31,7 +31,7 @@ const promiseTests = [
   "e2e/promises/outage.test.ts",
 ];
 
-export interface SupervisorHttpOptions {
+interface SupervisorHttpOptions {
   readonly supervisor: Pick<Supervisor, "report" | "process">;
   /** The address of a service. */
   readonly urlOf: (name: ServiceName) => string;

@@ -13,7 +13,7 @@ export interface ProcessSpec {
 }
 
 /** How to find out whether a process is ready. */
-export type Readiness =
+type Readiness =
   /** It answers 200 at this URL. */
   | { readonly kind: "http"; readonly url: string }
   /** It accepts connections. */
@@ -182,7 +182,7 @@ export class ManagedProcess {
     this.#child = child;
     this.#state = "starting";
     const ended = new AbortController();
-    // Registered first: everyone else who waits for the end finds the state that follows from it.
+    // The first callback of this promise: later ones find the state that follows from the end.
     void child.ended.then((how) => {
       ended.abort();
       if (this.#child === child) this.#onEnd(how);
@@ -235,7 +235,7 @@ export class ManagedProcess {
     }, delayMs);
   }
 
-  /** Enters a state in which nobody has to wait any longer. */
+  /** Enters a state that ready() waits for, or that precludes it. */
   #settle(state: "ready" | "stopped", reason?: string): void {
     this.#state = state;
     const waiting = [...this.#waiting];

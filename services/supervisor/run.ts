@@ -25,8 +25,8 @@ export interface RunOptions {
 }
 
 /**
- * Runs a store and its admin panel until SIGINT, SIGTERM or SIGHUP, or until nobody reads the standard output any
- * more. A second SIGINT kills all processes.
+ * Runs a store and its admin panel until SIGINT, SIGTERM or SIGHUP, or until the standard output is closed. A
+ * second SIGINT kills all processes.
  *
  * @returns the exit code
  * @throws ConfigError, StartError, StartFailed when the store cannot start; every process is stopped then

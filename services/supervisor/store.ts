@@ -21,7 +21,7 @@ export const processNames: readonly ProcessName[] = ["broker", ...serviceNames];
 /** A TCP port for each process. */
 export type Ports = Readonly<Record<ProcessName, number>>;
 
-export interface StoreOptions extends SupervisorOptions {
+interface StoreOptions extends SupervisorOptions {
   readonly dataDir: string;
   /** Added to this process's environment for every process of the store. */
   readonly env?: Readonly<Record<string, string>>;

@@ -7,7 +7,7 @@ export const OrderId = Identifier;
 export const ProductId = Identifier;
 export const CustomerId = Identifier;
 
-/** The most that one line of an order, and one restock, may name. */
+/** The largest quantity of one line of an order, and of one restock. */
 export const MAX_QUANTITY = 10_000;
 export const MAX_LINES = 100;
 /**
@@ -15,7 +15,7 @@ export const MAX_LINES = 100;
  * number (2^53 ≈ 9 × 10^15) still holds exactly.
  */
 export const MAX_UNIT_PRICE = 1_000_000_000;
-/** The most that can be on hand: far above any store, far below where integers stop being exact. */
+/** The largest stock on hand: far above any store, far below the largest exact integer. */
 export const MAX_STOCK = 1_000_000_000_000;
 
 export const Quantity = Type.Integer({ minimum: 1, maximum: MAX_QUANTITY });
@@ -49,22 +49,19 @@ export const PricedLine = Type.Object(
 );
 export type PricedLine = Static<typeof PricedLine>;
 
-/** What an order lacks: `missing` units of a product. */
+/** An order is short of a product by `missing` units. */
 export const Shortage = Type.Object(
   { productId: ProductId, missing: Type.Integer({ minimum: 1, maximum: MAX_QUANTITY }) },
   closed,
 );
 export type Shortage = Static<typeof Shortage>;
 
-/**
- * How often an order that waits has been told what it lacks, this time included: a later one replaces an earlier one,
- * whichever comes first.
- */
+/** Counts the publications of a waiting order's shortages: a higher one replaces a lower one, whichever arrives first. */
 export const Revision = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 
 export const Reason = Type.String({ minLength: 1, maxLength: 200 });
 
-/** 1 to 100 of something; that each product occurs once is a rule that JSON Schema cannot say. */
+/** 1 to 100 lines. That each product occurs once is a rule that JSON Schema cannot express. */
 export function lines<Item extends TSchema>(item: Item) {
   return Type.Array(item, { minItems: 1, maxItems: MAX_LINES });
 }

@@ -3,8 +3,8 @@ import { Type } from "@sinclair/typebox";
 import { topics } from "./topics.ts";
 
 /**
- * The public half of the key that signs the store's tokens (RFC 8037 OKP key in JWK form). Whoever must know
- * who is asking keeps a copy, so that nobody has to call the gateway to check a token.
+ * The public half of the key that signs the store's tokens (RFC 8037 OKP key in JWK form). Every service that
+ * authenticates stores it, so that none has to call the gateway to verify a token.
  */
 export const SigningKeyPublished = define({
   type: "store.signing-key.published.v1",

@@ -15,7 +15,7 @@ import {
 } from "./common.ts";
 import { topics } from "./topics.ts";
 
-/** More of a product has come in. `restockId` is its own: told twice, it has come in once. */
+/** More of a product has come in. `restockId` identifies the restock: two messages with it are one restock. */
 export const Restock = define({
   type: "store.stock.restock.v1",
   kind: "command",
@@ -25,7 +25,7 @@ export const Restock = define({
   data: Type.Object({ restockId: Identifier, productId: ProductId, quantity: Quantity }, closed),
 });
 
-/** Every line of the order is set aside for it. */
+/** All lines of the order are reserved. */
 export const StockReserved = define({
   type: "store.stock.reserved.v1",
   kind: "event",
@@ -36,9 +36,8 @@ export const StockReserved = define({
 });
 
 /**
- * Nothing is set aside: some of it is missing, and the order waits in line. `missing` is what there is too little
- * of for this order: of a product that an earlier order waits for, all that it asks for. Told again when the order
- * is looked at again and lacks something else by then.
+ * Nothing is reserved: the order is short of some products and waits. Of a product that an earlier order is short of,
+ * `missing` is the whole quantity that this order asks for. Published again when the shortages have changed.
  */
 export const StockShort = define({
   type: "store.stock.short.v1",
@@ -49,7 +48,7 @@ export const StockShort = define({
   data: Type.Object({ orderId: OrderId, shortages: lines(Shortage), revision: Revision }, closed),
 });
 
-/** The order names a product that there is not. */
+/** The order names an unknown product. */
 export const StockRejected = define({
   type: "store.stock.rejected.v1",
   kind: "event",
@@ -59,7 +58,7 @@ export const StockRejected = define({
   data: Type.Object({ orderId: OrderId, reason: Reason }, closed),
 });
 
-/** What was set aside for the order is free again, because it was cancelled. */
+/** The reserved stock of a cancelled order is available again. */
 export const StockReleased = define({
   type: "store.stock.released.v1",
   kind: "event",
@@ -71,7 +70,7 @@ export const StockReleased = define({
 
 const Version = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 
-/** A product as it stands now: the whole of it, so that the last one is all that anybody needs. */
+/** The whole state of a product, so that the topic can be compacted. */
 export const StockChanged = define({
   type: "store.stock.changed.v1",
   kind: "event",
@@ -91,7 +90,7 @@ export const StockChanged = define({
   ),
 });
 
-/** The product is no longer sold. Takes the place of its last StockChanged when the topic is compacted. */
+/** The product is no longer sold. Replaces its last StockChanged when the topic is compacted. */
 export const ProductWithdrawn = define({
   type: "store.product.withdrawn.v1",
   kind: "event",

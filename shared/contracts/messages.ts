@@ -3,7 +3,7 @@ import { gatewayMessages } from "./gateway.ts";
 import { inventoryMessages } from "./inventory.ts";
 import { orderMessages } from "./orders.ts";
 
-/** Every kind of message that travels between the services. */
+/** Every message between the services. */
 export const allMessages: readonly MessageDefinition[] = [
   ...orderMessages,
   ...inventoryMessages,

@@ -3,7 +3,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import { CustomerId, lines, Money, OrderId, PricedLine, Reason, Revision, Shortage } from "./common.ts";
 import { topics } from "./topics.ts";
 
-/** The gateway asks for an order at the prices that its customer saw. */
+/** Places an order at the prices that its customer saw. */
 export const PlaceOrder = define({
   type: "store.order.place.v1",
   kind: "command",
@@ -16,7 +16,7 @@ export const PlaceOrder = define({
   ),
 });
 
-/** The order service has taken the order in; its stock is still to be reserved. */
+/** The order service has stored the order; its stock is not reserved yet. */
 export const OrderPlaced = define({
   type: "store.order.placed.v1",
   kind: "event",
@@ -29,7 +29,7 @@ export const OrderPlaced = define({
   ),
 });
 
-/** Stock is short: the order waits. Told again when what it lacks has changed. */
+/** Stock is short: the order waits. Published again when its shortages have changed. */
 export const OrderBackordered = define({
   type: "store.order.backordered.v1",
   kind: "event",
@@ -52,7 +52,7 @@ export const OrderConfirmed = define({
   data: Type.Object({ orderId: OrderId, customerId: CustomerId }, closed),
 });
 
-/** The order can never be served. */
+/** The order can never be fulfilled. */
 export const OrderRejected = define({
   type: "store.order.rejected.v1",
   kind: "event",
@@ -62,7 +62,7 @@ export const OrderRejected = define({
   data: Type.Object({ orderId: OrderId, customerId: CustomerId, reason: Reason }, closed),
 });
 
-/** The customer's wish, passed on by the gateway. What becomes of it is the order service's decision. */
+/** Requests the cancellation of an order for its customer; the order service decides. */
 export const CancelOrder = define({
   type: "store.order.cancel.v1",
   kind: "command",
@@ -72,11 +72,11 @@ export const CancelOrder = define({
   data: Type.Object({ orderId: OrderId, reason: Type.Literal("customer_request") }, closed),
 });
 
-/** `customer_request`: its customer asked for it. `backorder_expired`: it waited for as long as it may. */
+/** `customer_request`: the customer requested it. `backorder_expired`: the order waited as long as it may. */
 export const CancelReason = Type.Union([Type.Literal("customer_request"), Type.Literal("backorder_expired")]);
 export type CancelReason = Static<typeof CancelReason>;
 
-/** The order has come to nothing: what is set aside for it is free again, its place in line is given up. */
+/** The order is cancelled: its reserved stock is to be released, and it leaves the wait queue. */
 export const OrderCancelled = define({
   type: "store.order.cancelled.v1",
   kind: "event",

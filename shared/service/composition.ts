@@ -46,7 +46,7 @@ export type PartsOf<Service> = Service extends { compose(...args: never[]): Comp
   ? Parts
   : never;
 
-export interface Composed<Parts> {
+interface Composed<Parts> {
   /** What its HTTP routes and its tests work with. */
   readonly parts: Parts;
   readonly handlers: readonly Handler[];
@@ -64,7 +64,7 @@ export interface Composed<Parts> {
 }
 
 /** A metric that is read when the metrics are scraped. */
-export interface Gauge {
+interface Gauge {
   readonly name: string;
   readonly help: string;
   read(): number;
@@ -77,7 +77,7 @@ export function defineService<Config extends CommonConfig, Parts>(
   return composition;
 }
 
-export interface Surroundings {
+interface Surroundings {
   readonly database: ServiceDatabase;
   /** @param topics are created when they are missing */
   connect(clientId: string, topics: readonly Topic[]): Transport;

@@ -172,18 +172,18 @@ describe("authenticate", () => {
     authenticate(new Request(`http://h/orders${query}`, { headers }), verifier, now);
   const upgrade = { upgrade: "websocket" };
 
-  test("takes the Authorization header, its scheme in any case", async () => {
+  test("accepts the Authorization header, its scheme in any case", async () => {
     for (const scheme of ["Bearer", "bearer", "BEARER"]) {
       expect(await ask({ authorization: `${scheme} ${token}` })).toMatchObject(alice);
     }
   });
 
-  test("takes a WebSocket's subprotocol or query", async () => {
+  test("accepts a WebSocket's subprotocol or query", async () => {
     expect(await ask({ ...upgrade, "sec-websocket-protocol": `bearer, ${token}` })).toMatchObject(alice);
     expect(await ask({ upgrade: "WebSocket" }, `?after=3&token=${token}`)).toMatchObject(alice);
   });
 
-  test("does not take a token from the address of anything but a WebSocket", async () => {
+  test("does not accept a token in the URL of any other request", async () => {
     expect(await codeOf(ask({}, `?token=${token}`))).toBe("token-missing");
     expect(await codeOf(ask({ "sec-websocket-protocol": `bearer, ${token}` }))).toBe("token-missing");
   });
@@ -195,7 +195,7 @@ describe("authenticate", () => {
     },
   );
 
-  test("says what is missing when nothing was sent", async () => {
+  test("distinguishes a missing token from an invalid one", async () => {
     expect(await codeOf(ask({}))).toBe("token-missing");
     expect(await codeOf(ask({ ...upgrade, "sec-websocket-protocol": "bearer" }))).toBe("token-missing");
     expect(await codeOf(ask({ ...upgrade, "sec-websocket-protocol": `chat, ${token}` }))).toBe(

@@ -22,13 +22,13 @@ import { ServiceError } from "./errors.ts";
 export type Role = "customer" | "admin";
 
 /** Who sent a request. */
-export interface Identity {
+interface Identity {
   readonly customerId: string;
   readonly role: Role;
 }
 
 /** An identity that a token proves, until the token expires. */
-export interface VerifiedIdentity extends Identity {
+interface VerifiedIdentity extends Identity {
   /** Milliseconds since the epoch. A WebSocket must be closed then: its token is checked only when it opens. */
   readonly expiresAt: number;
 }
@@ -55,7 +55,7 @@ export interface SigningKey {
 export type KeyLookup = (keyId: string) => PublicJwk | undefined;
 
 /** The claims that all tokens of one system share (RFC 7519 §4.1). */
-export interface TokenClaims {
+interface TokenClaims {
   readonly issuer: string;
   readonly audience: string;
 }
@@ -79,7 +79,7 @@ export async function generateSigningKey(): Promise<SigningKey> {
   };
 }
 
-export interface TokenRequest extends Identity, TokenClaims {
+interface TokenRequest extends Identity, TokenClaims {
   readonly keyId: string;
   /** Milliseconds since the epoch. */
   readonly now: number;
@@ -195,7 +195,7 @@ const migrations: readonly Migration[] = [
 ];
 
 /** The event that publishes the public half of a signing key. */
-export type SigningKeyDefinition = MessageDefinition<
+type SigningKeyDefinition = MessageDefinition<
   string,
   TSchema & { static: { readonly keyId: string; readonly publicKey: PublicJwk } }
 >;

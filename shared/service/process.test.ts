@@ -23,7 +23,7 @@ function run(main: string, env: Record<string, string> = {}, options = "{}") {
   writeFileSync(
     file,
     `import { runProcess } from "${here}/process.ts";
-     import { ensureDataDir } from "${here}/storage.ts";
+     import { openStorage } from "${here}/storage.ts";
      import { loadConfig, commonSettings, Port } from "${here}/config.ts";
      import { createHttpApp, listen } from "${here}/http/app.ts";
      import { createMetrics } from "${here}/telemetry/metrics.ts";
@@ -113,7 +113,9 @@ describe("a process that cannot start", () => {
   });
 
   test("because of its data directory writes one line", async () => {
-    const { code, stderr } = await run(`ensureDataDir("/proc/nothing");`).result();
+    const { code, stderr } = await run(
+      `openStorage({ name: "order", migrations: [] }, { DATA_DIR: "/proc/nothing" }, lifecycle);`,
+    ).result();
     expect(code).toBe(1);
     expect(stderr).toMatch(/^order: DATA_DIR: files cannot be written in '\/proc\/nothing' \(\w+\)\n$/);
   });

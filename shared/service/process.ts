@@ -4,7 +4,7 @@ import { StartError } from "./errors.ts";
 import { createLogger, type Logger, logLevelOf } from "./log.ts";
 
 /** What the main function of a process works with. */
-export interface ProcessContext {
+interface ProcessContext {
   readonly env: Environment;
   /** Writes at LOG_LEVEL. */
   readonly log: Logger;
@@ -13,7 +13,7 @@ export interface ProcessContext {
 }
 
 /** What the log says once the process is ready. */
-export interface Started {
+interface Started {
   readonly port?: number;
 }
 

@@ -43,7 +43,7 @@ export function openStorage(
  *
  * @throws StartError that names the setting
  */
-export function ensureDataDir(path: string): void {
+function ensureDataDir(path: string): void {
   // A directory's mode does not show that the file system is read-only or full; only a write does.
   const probe = join(path, `.probe-${process.pid}-${crypto.randomUUID()}`);
   try {

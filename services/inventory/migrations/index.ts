@@ -1,4 +1,8 @@
 import type { Migration } from "@distributed-messaging/messaging";
 import stock from "./0001-stock.sql" with { type: "text" };
+import waitQueue from "./0002-wait-queue.sql" with { type: "text" };
 
-export const migrations: readonly Migration[] = [{ name: "stock", sql: stock }];
+export const migrations: readonly Migration[] = [
+  { name: "stock", sql: stock },
+  { name: "wait-queue", sql: waitQueue },
+];

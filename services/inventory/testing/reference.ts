@@ -7,8 +7,8 @@ interface Order {
 }
 
 /**
- * The stock rules as they are written down, with no thought of how long it takes: after everything that happens, all
- * that wait are gone through in order of arrival, and each is held against all that came before it.
+ * The stock rules in their simplest form, without regard to cost: after every input, all waiting orders are tried in
+ * order of arrival, each against all that arrived before it.
  */
 export class Reference {
   readonly onHand: Map<string, number>;
@@ -25,7 +25,7 @@ export class Reference {
     return this.#waiting;
   }
 
-  /** @returns the orders that are served by it, in order */
+  /** @returns the orders that it serves, in order */
   apply(input: Input): string[] {
     switch (input.kind) {
       case "place":
@@ -53,7 +53,7 @@ export class Reference {
     return (this.onHand.get(productId) ?? 0) - held;
   }
 
-  /** Whether an order may take all that it wants: of no product is it, or one that came before it, short. */
+  /** Whether neither the order nor an earlier waiting one is short of any of its products. */
   mayTake(order: Order): boolean {
     const before = this.#waiting.slice(0, this.#waiting.indexOf(order));
     return order.lines.every(({ productId }) =>

@@ -67,6 +67,7 @@ export interface ReaderOptions {
   readonly topics: readonly Topic[];
   readonly group?: string;
   readonly startAt?: SubscribeOptions["startAt"];
+  readonly rereadsLast?: boolean;
   /** Called after the batch was recorded. */
   readonly handle?: (batch: Batch) => Promise<Progress | undefined>;
   /** Positions by `topic/partition`; shared by readers that take over from each other. */
@@ -93,6 +94,7 @@ export class Reader {
         const position = this.positions.get(topicPartition(topic, partition));
         return position ?? options.startAt?.(topic, partition);
       },
+      rereadsLast: options.rereadsLast ?? false,
       handle: async (batch) => {
         this.batches.push(batch);
         const progress = (await options.handle?.(batch)) ?? { next: after(batch) };

@@ -41,6 +41,27 @@ export function positions(broker: () => BrokerUnderTest): void {
     );
   }
 
+  for (const { where, startAt, expected } of [
+    { where: "which the log has", startAt: 9, expected: ["9"] },
+    { where: "at which the log ends, which means the beginning", startAt: 10, expected: numbered("", 10) },
+  ]) {
+    test.concurrent(
+      `a reader that starts at a record that it has read before, ${where}`,
+      async () => {
+        await using fixture = new Fixture(broker());
+        const topic = fixture.topic(1);
+        const client = fixture.connect(topic);
+        await client.publish(numbered("", 10).map((value) => record(topic, "key", value)));
+        const reader = fixture.read(client, { topics: [topic], startAt: () => startAt, rereadsLast: true });
+        await reader.hasAll(expected);
+        await client.publish([record(topic, "key", "new")]);
+        await reader.hasAll(["new"]);
+        expect(reader.values).toEqual([...expected, "new"]);
+      },
+      TEST_TIMEOUT_MS,
+    );
+  }
+
   test.concurrent(
     "each partition is read from its own offset, and a later subscription calls startAt again",
     async () => {

@@ -71,6 +71,7 @@ export class Consumer {
       group: name,
       topics: inbox.topics,
       startAt: (topic, partition) => this.#logIdentity.startAt(topic, partition),
+      rereadsLast: true,
       handle: (batch) => this.#handle(batch),
     });
   }

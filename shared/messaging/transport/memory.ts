@@ -176,7 +176,9 @@ class MemorySubscription implements Subscription {
   #start(partitions: readonly Partition[]): void {
     try {
       this.#readers = partitions.map(({ topic, partition }) => {
-        const next = this.options.startAt(topic, partition) ?? 0;
+        const start = this.options.startAt(topic, partition) ?? 0;
+        const lastRecord = this.#broker.log(topic, partition).length - 1;
+        const next = this.options.rereadsLast === true && start > lastRecord ? 0 : start;
         return { topic, partition, next, busy: false, paused: false, active: true };
       });
     } catch {

@@ -70,6 +70,11 @@ export interface SubscribeOptions {
    */
   startAt(topic: string, partition: number): number | undefined;
   /**
+   * Whether the offsets of `startAt` are those of records that were delivered before. Then a log that ends at such an
+   * offset is another one, and is read from its beginning; otherwise the next record is delivered once there is one.
+   */
+  readonly rereadsLast?: boolean;
+  /**
    * Handles a batch. For one partition, a subscription calls it again only after the previous call resolved. After a
    * rejection the batch is delivered again, later.
    */

@@ -216,7 +216,7 @@ describe("the cause of what a request emits", () => {
     expect(body).not.toMatchObject({ correlationId: caller.traceId });
   });
 
-  test("is the same however often it is asked for", () => {
+  test("is the same at each call", () => {
     const request = new Request("http://h");
     expect(causeOf(request)).toEqual(causeOf(request));
   });

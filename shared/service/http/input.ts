@@ -3,7 +3,7 @@ import { durationToMs } from "../config.ts";
 import { ServiceError } from "../errors.ts";
 
 /** The longest body that a service reads. */
-export const MAX_BODY_BYTES = 64 * 1024;
+const MAX_BODY_BYTES = 64 * 1024;
 const MAX_DEPTH = 64;
 
 const [QUOTE, BACKSLASH] = [0x22, 0x5c];

@@ -13,7 +13,7 @@ export interface Listening {
   stop(deadlineMs: number): Promise<void>;
 }
 
-export interface ListenOptions {
+interface ListenOptions {
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;

@@ -17,7 +17,7 @@ interface SpanEnd {
 }
 
 /** An operation in progress. */
-export interface Span {
+interface Span {
   readonly context: TraceContext;
   /** Ends the span; later calls have no effect. Never throws and never waits. */
   end(outcome?: SpanEnd): void;

@@ -163,15 +163,42 @@ export class KafkaConsumer {
     // Offsets of the previous assignment may belong to another member now.
     this.#uncommitted.clear();
     this.#positions.clear();
-    for (const [topic, partitions] of Object.entries(assignment)) {
-      for (const partition of partitions) this.#seekToStart(topic, partition);
-    }
+    const partitions = Object.entries(assignment).flatMap(([topic, numbers]) =>
+      numbers.map((partition) => ({ topic, partition })),
+    );
+    this.#seekToStart(partitions);
   }
 
-  #seekToStart(topic: string, partition: number): void {
-    this.#positions.delete(topicPartition(topic, partition));
-    const offset = this.#options.startAt(topic, partition) ?? 0;
-    this.#consumer.seek({ topic, partition, offset: String(offset) });
+  #seekToStart(partitions: readonly { topic: string; partition: number }[]): void {
+    const starts = partitions.map(({ topic, partition }) => {
+      this.#positions.delete(topicPartition(topic, partition));
+      const offset = this.#options.startAt(topic, partition) ?? 0;
+      this.#consumer.seek({ topic, partition, offset: String(offset) });
+      return { topic, partition, offset };
+    });
+    if (this.#options.rereadsLast !== true) return;
+    this.#checkEnds(starts.filter(({ offset }) => offset > 0)).catch((error: unknown) => this.fail(error));
+  }
+
+  /** Where a log ends at the offset of a record that is to be read again, seeks to its beginning. */
+  async #checkEnds(starts: readonly { topic: string; partition: number; offset: number }[]): Promise<void> {
+    if (starts.length === 0) return;
+    const assignments = this.#assignments;
+    const admin = this.#client.kafka.admin();
+    await admin.connect();
+    try {
+      for (const [topic, ofTopic] of Map.groupBy(starts, (start) => start.topic)) {
+        const ends = await admin.fetchTopicOffsets(topic);
+        if (this.#failed || assignments !== this.#assignments) return;
+        for (const { partition, offset } of ofTopic) {
+          const isAtEnd = ends.some((end) => end.partition === partition && Number(end.high) === offset);
+          const isRead = this.#positions.has(topicPartition(topic, partition));
+          if (isAtEnd && !isRead) this.#consumer.seek({ topic, partition, offset: "0" });
+        }
+      }
+    } finally {
+      await admin.disconnect();
+    }
   }
 
   async #eachBatch(payload: EachBatchPayload): Promise<void> {
@@ -189,7 +216,7 @@ export class KafkaConsumer {
     if (first.offset < (this.#positions.get(key) ?? 0)) {
       // The log has become shorter than the position, and kafkajs went back to its beginning by itself. The reader
       // would take these records for ones that it has handled, so it is asked where to start.
-      this.#seekToStart(topic, partition);
+      this.#seekToStart([{ topic, partition }]);
       return;
     }
     // Without heartbeats meanwhile, a slow handler would cost the membership.

@@ -1,31 +1,31 @@
 import type { Database, Statement } from "bun:sqlite";
 
-/** What is asked of a database from now on, statement by statement. */
+/** The statements that run on a database. */
 export class StatementLog {
   readonly #sql: Database;
   #ran: string[] = [];
 
-  /** Watches every statement that is prepared from now on. */
+  /** Records the statements that are prepared from now on. */
   constructor(sql: Database) {
     this.#sql = sql;
     const prepare = sql.prepare.bind(sql);
-    sql.prepare = ((text: string) => this.#watched(text, prepare(text))) as typeof sql.prepare;
+    sql.prepare = ((text: string) => this.#recorded(text, prepare(text))) as typeof sql.prepare;
   }
 
-  /** The statements that ran since it was last asked. */
+  /** The statements that ran since the last call. */
   take(): string[] {
     const ran = this.#ran;
     this.#ran = [];
     return ran;
   }
 
-  /** How SQLite goes about a statement: https://www.sqlite.org/eqp.html */
+  /** SQLite's query plan: https://www.sqlite.org/eqp.html */
   plan(text: string): string[] {
     const rows = this.#sql.query<{ detail: string }, []>(`EXPLAIN QUERY PLAN ${text}`).all();
     return rows.map(({ detail }) => detail);
   }
 
-  #watched(text: string, statement: Statement): Statement {
+  #recorded(text: string, statement: Statement): Statement {
     return new Proxy(statement, {
       get: (target, name) => {
         const member: unknown = Reflect.get(target, name, target);

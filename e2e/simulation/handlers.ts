@@ -1,6 +1,7 @@
-import type { Message, ServiceDatabase } from "@distributed-messaging/messaging";
+import type { Message, ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
 import { DomainError, type Handler, on, type TimerHandler } from "@distributed-messaging/messaging";
 import type { Faults } from "./faults.ts";
+import type { SeededFault } from "./mutants.ts";
 import type { Prng } from "./prng.ts";
 import { Crashed, type Incarnation, type Trace } from "./scheduler.ts";
 
@@ -26,6 +27,7 @@ interface Options {
   readonly faults: Faults;
   readonly prng: Prng;
   readonly trace: Trace;
+  readonly mutant: SeededFault;
   violation(text: string): void;
 }
 
@@ -40,6 +42,8 @@ export class InstrumentedHandlers {
   readonly #keys = new Set<string>();
   readonly #failures = new Map<string, number>();
   readonly #crashes = new Map<string, number>();
+  /** The ids of what was emitted for a message, by position, also if it was rolled back. */
+  readonly #emitted = new Map<string, string[]>();
   #repaired = false;
 
   constructor(options: Options) {
@@ -64,7 +68,7 @@ export class InstrumentedHandlers {
       on(definition, (message, transaction) => {
         this.#runIntoBug(message, incarnation);
         if (faults.occurs("handlerThrows")) this.#failTransiently(message.id);
-        handle(message, transaction);
+        handle(message, this.#recording(message, transaction));
         handled.run(definition.topic.name, message.subject, message.id);
         if (prng.chance(TIMER_CHANCE)) {
           const dueAt = transaction.now + prng.between(0, MAX_TIMER_MS);
@@ -88,6 +92,30 @@ export class InstrumentedHandlers {
         fired.run(key);
         trace.note(service, `timer of ${key} fires`);
         if (faults.occurs("handlerThrowsLate")) this.#failTransiently(`timer ${key}`);
+      },
+    };
+  }
+
+  /** The same transaction, which checks that the same cause and position give the same id. */
+  #recording(message: Message, original: Transaction): Transaction {
+    const { service, mutant, violation } = this.#options;
+    const transaction = mutant.transaction?.(original, message) ?? original;
+    const ids = this.#emitted.get(message.id) ?? [];
+    this.#emitted.set(message.id, ids);
+    let position = 0;
+    return {
+      ...transaction,
+      emit: (definition, data) => {
+        const id = transaction.emit(definition, data);
+        const before = ids[position];
+        if (before !== undefined && before !== id) {
+          violation(
+            `${service} emits ${id} for ${message.id} at ${position}, where it emitted ${before} before`,
+          );
+        }
+        ids[position] = id;
+        position += 1;
+        return id;
       },
     };
   }

@@ -1,5 +1,5 @@
 import type { Database } from "bun:sqlite";
-import type { Publisher, Subscriber } from "@distributed-messaging/messaging";
+import type { Message, Publisher, Subscriber, Transaction } from "@distributed-messaging/messaging";
 
 export type Transport = Publisher & Subscriber;
 
@@ -20,6 +20,8 @@ export interface SeededFault {
   /** Replaces calls to a prepared statement. */
   statement?(sql: string, original: StatementCalls): Partial<StatementCalls>;
   transport?(original: Transport): Transport;
+  /** Replaces the transaction that the handler of a message gets. */
+  transaction?(original: Transaction, message: Message): Transaction;
 }
 
 /**
@@ -95,6 +97,10 @@ export const mutants: readonly Mutant[] = [
           },
         }),
     }),
+  }),
+  mutant("message ids: drawn at random", {
+    transaction: (original, { id, correlationid }) =>
+      original.causedBy({ correlationId: correlationid, causationId: id }),
   }),
   mutant("crash guard: attempts are not recorded", {
     rewrite: (sql) =>

@@ -82,7 +82,7 @@ export class Process<Parts> {
     this.#environment = environment;
     this.#mutant = mutant;
     this.#retry = environment.prng.chance(0.5) ? defaultRetryPolicy : QUICK_RETRY;
-    this.instrumented = new InstrumentedHandlers({ service: this.name, ...environment });
+    this.instrumented = new InstrumentedHandlers({ service: this.name, mutant, ...environment });
     this.disk = new Disk(this.name, definition.composition.migrations, mutant);
   }
 

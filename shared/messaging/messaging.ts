@@ -99,7 +99,7 @@ export class Messaging {
     }
     migrate(database, "messaging", kitMigrations);
     this.#options = options;
-    this.outbox = new Outbox(database, service, () => runtime.newId());
+    this.outbox = new Outbox(database, service);
     this.timers = new Timers({ database, handlers: options.timers ?? [], runtime, log });
     const { outbox, timers } = this;
     const unitOfWork = new UnitOfWork({ database, outbox, timers, runtime, log, hasTopic });

@@ -104,4 +104,13 @@ export const kitMigrations: readonly Migration[] = [
     name: "the reason blocked",
     sql: "UPDATE dead_letters SET reason = 'blocked' WHERE reason = 'behind';",
   },
+  {
+    name: "ids of timers",
+    sql: `
+      -- Of what set the timer and its position there; of those set before this step, a random one. What the timer
+      -- emits is derived from it.
+      ALTER TABLE timers ADD COLUMN id TEXT NOT NULL DEFAULT '';
+      UPDATE timers SET id = lower(hex(randomblob(16)));
+    `,
+  },
 ];

@@ -2,6 +2,7 @@ import type { MessageDefinition } from "./contract/define.ts";
 import type { DataOf } from "./contract/envelope.ts";
 import { isStorageFault, type ServiceDatabase } from "./database.ts";
 import { errorText, isThenable, refusePromise, StorageError, UsageError } from "./errors.ts";
+import { derivedId } from "./outbox/message-id.ts";
 import type { Cause, Outbox } from "./outbox/outbox.ts";
 import type { Logger, Runtime } from "./runtime.ts";
 import type { OutgoingRecord } from "./transport/transport.ts";
@@ -68,7 +69,7 @@ export type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
 
 /** Where transactions store timers. */
 interface TimerTable {
-  set(timer: Timer, correlationId: string): void;
+  set(timer: Timer, id: string, correlationId: string): void;
   remove(name: string, key: string): void;
 }
 
@@ -259,7 +260,7 @@ class Group {
 
   /** @throws what the work throws; UsageError when it returned a promise */
   run({ work, cause }: Entry): unknown {
-    const scope: Scope = { ended: false };
+    const scope: Scope = { ended: false, outputs: new Map() };
     try {
       return refusePromise(work(this.#transaction(cause, scope)), "work in a transaction", this.#options.log);
     } finally {
@@ -277,14 +278,16 @@ class Group {
   }
 
   #transaction(cause: Cause | undefined, scope: Scope): Transaction {
-    const { outbox, timers, runtime } = this.#options;
+    const { outbox, timers } = this.#options;
     return {
       now: this.#now,
       emit: (definition, data) => {
         assertOpen(scope);
         this.#assertTopic(definition.topic.name);
         this.emitted = true;
-        return outbox.emit(definition, data, cause, this.#now);
+        const id = this.#newId(cause, scope);
+        outbox.emit(definition, data, id, cause, this.#now);
+        return id;
       },
       emitRaw: (record) => {
         assertOpen(scope);
@@ -295,7 +298,8 @@ class Group {
       setTimer: (timer) => {
         assertOpen(scope);
         this.timersSet = true;
-        timers.set(timer, cause?.correlationId ?? runtime.newId());
+        const id = this.#newId(cause, scope);
+        timers.set(timer, id, cause?.correlationId ?? id);
       },
       cancelTimer: (name, key) => {
         assertOpen(scope);
@@ -309,11 +313,23 @@ class Group {
       overBudget: () => this.overBudget(),
     };
   }
+
+  /** The id of the next output of a cause. */
+  #newId(cause: Cause | undefined, { outputs }: Scope): string {
+    const { outbox, runtime } = this.#options;
+    const seed = cause?.idSeed;
+    if (seed === undefined) return runtime.newId();
+    const position = outputs.get(seed) ?? 0;
+    outputs.set(seed, position + 1);
+    return derivedId(seed, outbox.source, position);
+  }
 }
 
 /** The time in which a transaction may be used: that of its work. */
 interface Scope {
   ended: boolean;
+  /** How much has been emitted or set for each cause that has a seed. */
+  readonly outputs: Map<string, number>;
 }
 
 function assertOpen({ ended }: Scope): void {

@@ -21,7 +21,7 @@ export interface Message<Type extends string = string, Data = unknown> {
   readonly data: Data;
   /** The id of the message or request at the start of the causal chain. */
   readonly correlationid: string;
-  /** The id of the message, or of the request, whose handling emitted this one. */
+  /** The id of the message, the timer or the request whose handling emitted this one. */
   readonly causationid: string;
   /** W3C Trace Context. */
   readonly traceparent?: string;

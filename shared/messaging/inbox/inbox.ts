@@ -156,6 +156,7 @@ function causeOf({ correlationid, id, traceparent }: Message): Cause {
   return {
     correlationId: correlationid,
     causationId: id,
+    idSeed: id,
     ...(traceparent === undefined ? {} : { traceparent }),
   };
 }

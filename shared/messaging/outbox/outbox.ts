@@ -8,6 +8,12 @@ export interface Cause {
   /** Of the message or request that began the whole chain. */
   readonly correlationId: string;
   readonly causationId: string;
+  /**
+   * Derives the ids of what is emitted from this and the order of emission, instead of drawing them at random. Only for
+   * a cause that one transaction handles, however often: of two transactions with the same seed, readers drop the
+   * messages of the second.
+   */
+  readonly idSeed?: string;
   readonly traceparent?: string;
 }
 
@@ -29,8 +35,7 @@ interface StoredRow {
  * A message is written in the transaction of the change that it is about, so either both exist or neither.
  */
 export class Outbox {
-  readonly #source: string;
-  readonly #newId: () => string;
+  readonly source: string;
   readonly #insert;
   readonly #after;
   readonly #delete;
@@ -38,9 +43,8 @@ export class Outbox {
   readonly #last;
 
   /** @param source the service that emits, which is the `source` of its messages */
-  constructor({ sql }: ServiceDatabase, source: string, newId: () => string) {
-    this.#source = source;
-    this.#newId = newId;
+  constructor({ sql }: ServiceDatabase, source: string) {
+    this.source = source;
     this.#insert = sql.prepare(
       "INSERT INTO outbox (topic, key, value, headers, created_at) VALUES (?, ?, ?, ?, ?)",
     );
@@ -54,24 +58,28 @@ export class Outbox {
     this.#last = sql.prepare<{ seq: number }, []>("SELECT seq FROM outbox ORDER BY seq DESC LIMIT 1");
   }
 
-  /** Behind `Transaction.emit`: puts data into its envelope and adds the message. @returns its id */
-  emit(definition: MessageDefinition, data: unknown, cause: Cause | undefined, nowMs: number): string {
-    if (definition.source !== this.#source) {
+  /** Behind `Transaction.emit`: puts data into its envelope and adds the message. */
+  emit(
+    definition: MessageDefinition,
+    data: unknown,
+    id: string,
+    cause: Cause | undefined,
+    nowMs: number,
+  ): void {
+    if (definition.source !== this.source) {
       throw new ContractViolation(
-        `${definition.type}: ${definition.source} may send it, ${this.#source} may not`,
+        `${definition.type}: ${definition.source} may send it, ${this.source} may not`,
       );
     }
-    const id = this.#newId();
     const envelope = message(definition, data, {
       id,
-      source: this.#source,
+      source: this.source,
       time: new Date(nowMs).toISOString(),
       correlationid: cause?.correlationId ?? id,
       causationid: cause?.causationId ?? id,
       ...(cause?.traceparent === undefined ? {} : { traceparent: cause.traceparent }),
     });
     this.enqueue(encode(definition, envelope), nowMs);
-    return id;
   }
 
   /** Behind `Transaction.emitRaw`: adds a record as it is. */

@@ -20,6 +20,7 @@ const MAX_ATTEMPTS = 10;
 const MAX_ERROR_CHARACTERS = 500;
 
 interface TimerRow {
+  readonly id: string;
   readonly name: string;
   readonly key: string;
   readonly data: string;
@@ -52,13 +53,13 @@ export class Timers {
     this.#log = options.log;
     this.#statements = {
       set: sql.prepare(
-        `INSERT INTO timers (name, key, due_at, data, correlation_id) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET due_at = excluded.due_at, data = excluded.data, attempts = 0, error = NULL,
+        `INSERT INTO timers (name, key, due_at, data, id, correlation_id) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET id = excluded.id, due_at = excluded.due_at, data = excluded.data, attempts = 0, error = NULL,
            correlation_id = excluded.correlation_id`,
       ),
       remove: sql.prepare("DELETE FROM timers WHERE name = ? AND key = ?"),
       due: sql.prepare<TimerRow, [number, number]>(
-        `SELECT name, key, data, correlation_id AS correlationId, attempts FROM timers
+        `SELECT id, name, key, data, correlation_id AS correlationId, attempts FROM timers
          WHERE due_at <= ? ORDER BY due_at LIMIT ?`,
       ),
       next: sql.prepare<{ due_at: number }, []>(
@@ -74,8 +75,8 @@ export class Timers {
   }
 
   /** Behind `Transaction.setTimer`. */
-  set({ name, key, dueAt, data }: Timer, correlationId: string): void {
-    this.#statements.set.run(name, key, dueAt, JSON.stringify(data ?? null), correlationId);
+  set({ name, key, dueAt, data }: Timer, id: string, correlationId: string): void {
+    this.#statements.set.run(name, key, dueAt, JSON.stringify(data ?? null), id, correlationId);
   }
 
   /** Behind `Transaction.cancelTimer`. */
@@ -153,11 +154,11 @@ export class Timers {
   #fireSlice(slice: { current?: TimerRow }, transaction: Transaction): void {
     for (const row of this.#statements.due.all(transaction.now, SLICE)) {
       slice.current = row;
-      const { name, key, correlationId } = row;
+      const { id, name, key, correlationId } = row;
       const handler = this.#handlers.get(name);
       if (handler === undefined) throw new TypeError(`there is no handler for timers named ${name}`);
       this.remove(name, key);
-      const cause = { correlationId, causationId: `timer:${name}:${key}` };
+      const cause = { correlationId, causationId: id, idSeed: id };
       const result = handler.fire({ name, key, data: JSON.parse(row.data) }, transaction.causedBy(cause));
       refusePromise(result, `the handler of timers named ${name}`, this.#log);
       if (transaction.overBudget()) return;

@@ -1,6 +1,7 @@
+import { Database } from "bun:sqlite";
 import { mkdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { errorText, migrate, openDatabase, type ServiceDatabase } from "@distributed-messaging/messaging";
+import { DatabaseInUse, errorText, migrate, openDatabase } from "@distributed-messaging/messaging";
 import { kitMigrations } from "@distributed-messaging/messaging/internal";
 import { type ServiceName, serviceNames, services } from "@distributed-messaging/services/registry";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
@@ -32,18 +33,36 @@ async function main(): Promise<number> {
 /** @returns what is wrong with the database; `undefined` when nothing is */
 async function prepare(name: ServiceName, path: string): Promise<string | undefined> {
   const { service } = await services[name].load();
-  let database: ServiceDatabase | undefined;
   try {
-    database = openDatabase(path);
-    migrate(database, "messaging", kitMigrations);
-    migrate(database, name, service.migrations);
-    const row = database.sql.query<{ integrity_check: string }, []>("PRAGMA integrity_check(1)").get();
-    return row?.integrity_check === "ok" ? undefined : `DAMAGED: ${row?.integrity_check}`;
+    const database = openDatabase(path, { lockWaitMs: 0 });
+    try {
+      migrate(database, "messaging", kitMigrations);
+      migrate(database, name, service.migrations);
+      return damageOf(database.sql);
+    } finally {
+      database.close();
+    }
+  } catch (error) {
+    // The service runs, so it has brought the schema up to date itself.
+    if (error instanceof DatabaseInUse) return damageWhileInUse(path);
+    return `cannot be used: ${errorText(error)}`;
+  }
+}
+
+function damageWhileInUse(path: string): string | undefined {
+  const database = new Database(path, { readonly: true });
+  try {
+    return damageOf(database);
   } catch (error) {
     return `cannot be used: ${errorText(error)}`;
   } finally {
-    database?.close();
+    database.close();
   }
+}
+
+function damageOf(database: Database): string | undefined {
+  const row = database.query<{ integrity_check: string }, []>("PRAGMA integrity_check(1)").get();
+  return row?.integrity_check === "ok" ? undefined : `DAMAGED: ${row?.integrity_check}`;
 }
 
 function sizeOf(path: string): string {

@@ -1,8 +1,10 @@
 import { Database } from "bun:sqlite";
 import { createHash } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, realpathSync } from "node:fs";
 import { dirname } from "node:path";
 import { type BunSQLiteDatabase, drizzle } from "drizzle-orm/bun-sqlite";
+import { lockDatabase } from "./lock.ts";
+import { type Logger, silentLogger } from "./runtime.ts";
 
 /** The SQLite file of one service: `sql` for the kit's statements, `orm` for those of the service. */
 export interface ServiceDatabase {
@@ -14,21 +16,58 @@ export interface ServiceDatabase {
 
 type Synchronous = "FULL" | "EXTRA" | "NORMAL" | "OFF";
 
+/** How long `openDatabase` waits for the process that used the file before: one that was killed ends within that. */
+const LOCK_WAIT_MS = 5_000;
+
+interface OpenOptions {
+  /**
+   * With `FULL`, the default, a commit is on disk before it returns; with less it may be lost with the power
+   * (https://www.sqlite.org/pragma.html#pragma_synchronous).
+   */
+  readonly synchronous?: Synchronous;
+  /** How long to wait for another process that uses the file, in milliseconds. */
+  readonly lockWaitMs?: number;
+  /** Where the wait is reported. */
+  readonly log?: Logger;
+}
+
 /**
- * Opens or creates a database, in WAL mode. With `synchronous=FULL` a commit is on disk before it returns; with less it
- * may be lost with the power (https://www.sqlite.org/pragma.html#pragma_synchronous).
+ * Opens or creates a database, in WAL mode, and locks it until it is closed. A second process on the same file would
+ * run a second relay and a second consumer, which breaks the order of messages. The lock, a file beside the database,
+ * ends with the process, however that ends.
  *
  * @param path a file, or `:memory:`
- * @throws when the file cannot be created or is not a database
+ * @throws DatabaseInUse when it is open already, here or in another process; SQLiteError when the file cannot be
+ *   created or is not a database
  */
-export function openDatabase(path: string, synchronous: Synchronous = "FULL"): ServiceDatabase {
-  if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true });
-  const sql = new Database(path, { create: true, strict: true });
-  sql.run("PRAGMA journal_mode = WAL");
-  sql.run(`PRAGMA synchronous = ${synchronous}`);
-  sql.run("PRAGMA busy_timeout = 5000");
-  sql.run("PRAGMA foreign_keys = ON");
-  return { sql, orm: drizzle(sql), path, close: () => sql.close() };
+export function openDatabase(path: string, options: OpenOptions = {}): ServiceDatabase {
+  const { synchronous = "FULL", lockWaitMs = LOCK_WAIT_MS, log = silentLogger } = options;
+  const isFile = path !== ":memory:";
+  if (isFile) mkdirSync(dirname(path), { recursive: true });
+  // The same file by another name is locked, too.
+  const lock = isFile
+    ? lockDatabase(existsSync(path) ? realpathSync(path) : path, lockWaitMs, log)
+    : undefined;
+  try {
+    const sql = new Database(path, { create: true, strict: true });
+    try {
+      sql.run("PRAGMA journal_mode = WAL");
+      sql.run(`PRAGMA synchronous = ${synchronous}`);
+      sql.run("PRAGMA busy_timeout = 5000");
+      sql.run("PRAGMA foreign_keys = ON");
+    } catch (error) {
+      sql.close();
+      throw error;
+    }
+    const close = () => {
+      sql.close();
+      lock?.release();
+    };
+    return { sql, orm: drizzle(sql), path, close };
+  } catch (error) {
+    lock?.release();
+    throw error;
+  }
 }
 
 /** A step of a schema. Once released it never changes, comments included: a correction is another step. */

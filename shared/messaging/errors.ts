@@ -21,6 +21,11 @@ export class StorageError extends Error {
   override readonly name = "StorageError";
 }
 
+/** Another process works on the database, or this one opened it twice. */
+export class DatabaseInUse extends Error {
+  override readonly name = "DatabaseInUse";
+}
+
 /** No more dead letters can be parked before some are replayed or discarded. */
 export class DeadLettersFull extends Error {
   override readonly name = "DeadLettersFull";

@@ -35,7 +35,14 @@ export {
   type ReplayResult,
 } from "./dead-letters/admin.ts";
 export { type DeadLetter, deadLetterReasons } from "./dead-letters/store.ts";
-export { DeadLetterRefusal, DomainError, errorText, StorageError, UsageError } from "./errors.ts";
+export {
+  DatabaseInUse,
+  DeadLetterRefusal,
+  DomainError,
+  errorText,
+  StorageError,
+  UsageError,
+} from "./errors.ts";
 export { defaultRetryPolicy, type RetryLimits, type RetryPolicy } from "./inbox/decision.ts";
 export { type Handler, type Middleware, on } from "./inbox/inbox.ts";
 export { acquireLock } from "./lock.ts";

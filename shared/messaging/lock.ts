@@ -1,6 +1,8 @@
 import { Database } from "bun:sqlite";
+import { DatabaseInUse } from "./errors.ts";
+import { type Logger, systemRuntime } from "./runtime.ts";
 
-interface Lock {
+export interface Lock {
   release(): void;
 }
 
@@ -25,6 +27,32 @@ export function acquireLock(path: string): Lock | undefined {
     throw error;
   }
   return { release: () => database.close() };
+}
+
+/** How often a lock that is held is tried again. */
+const POLL_MS = 50;
+
+/**
+ * Locks a database for this process. A process that was killed, or whose parent was, may hold the lock for a moment
+ * longer, so it is waited for. The wait blocks the event loop.
+ *
+ * @param path of the database; the lock is a file beside it
+ * @throws DatabaseInUse when the lock is still held after `waitMs`
+ */
+export function lockDatabase(path: string, waitMs: number, log: Logger): Lock {
+  const lockPath = `${path.replace(/\.sqlite$/, "")}.lock`;
+  const startedAt = systemRuntime.monotonic();
+  let lock = acquireLock(lockPath);
+  if (lock === undefined && waitMs > 0)
+    log.warn({ path, waitMs }, "another process uses the database: waiting");
+  while (lock === undefined) {
+    if (systemRuntime.monotonic() - startedAt >= waitMs) {
+      throw new DatabaseInUse(`${path} is in use by another process, or opened twice by this one`);
+    }
+    Bun.sleepSync(POLL_MS);
+    lock = acquireLock(lockPath);
+  }
+  return lock;
 }
 
 function isLocked(error: unknown): boolean {

@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { openDatabase, type ServiceDatabase } from "./database.ts";
 import { StorageError, UsageError } from "./errors.ts";
@@ -102,12 +103,12 @@ test("a caller is answered after the commit: a second connection sees the effect
   const database = openDatabase(path);
   try {
     database.sql.run("CREATE TABLE notes (text TEXT)");
-    const other = openDatabase(path);
+    const other = new Database(path, { readonly: true });
     const onFile = new TestService(undefined, { database });
     await onFile.kit.unitOfWork.run(() => {
       database.sql.run("INSERT INTO notes VALUES ('seen')");
     });
-    expect(other.sql.query("SELECT text FROM notes").get()).toEqual({ text: "seen" });
+    expect(other.query("SELECT text FROM notes").get()).toEqual({ text: "seen" });
     other.close();
     await onFile.stop();
   } finally {

@@ -30,7 +30,7 @@ export function runService<Config extends CommonConfig, Parts>(
   const { name, description } = composition;
   return runProcess(name, async ({ env, log, lifecycle }) => {
     const config: Config = loadConfig(composition.config, env, name);
-    const database = openStorage(composition, config, lifecycle);
+    const database = openStorage(composition, config, lifecycle, { log });
 
     const service = assemble(composition, config, {
       database,

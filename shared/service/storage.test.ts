@@ -11,6 +11,7 @@ import { captureLogger } from "./testing/http.ts";
 
 let root: string;
 let lifecycle: Lifecycle;
+const { log, lines } = captureLogger();
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "storage-"));
   lifecycle = new Lifecycle(captureLogger().log);
@@ -20,10 +21,10 @@ afterEach(async () => {
   rmSync(root, { recursive: true });
 });
 
-function open(directory: string) {
+function open(directory: string, lockWaitMs = 0) {
   const config = loadConfig(Type.Object(commonSettings), { DATA_DIR: directory }, "order");
   const migrations = [{ name: "orders", sql: "CREATE TABLE orders (id TEXT) STRICT" }];
-  return openStorage({ name: "order", migrations }, config, lifecycle);
+  return openStorage({ name: "order", migrations }, config, lifecycle, { log, lockWaitMs });
 }
 
 describe("openStorage", () => {
@@ -38,12 +39,16 @@ describe("openStorage", () => {
     expect(open(directory).sql.query("SELECT id FROM orders").all()).toEqual([{ id: "1" }]);
   });
 
-  test("refuses a database that is in use", () => {
+  test("refuses a database that is in use, after a wait that it logs", () => {
     open(root);
-    expect(() => open(root)).toThrow(
+    const path = join(root, "order.sqlite");
+    expect(() => open(root, 1)).toThrow(
       new StartError(
-        `DATA_DIR: the database in '${root}' cannot be used: another process of the service uses it`,
+        `DATA_DIR: the database in '${root}' cannot be used: ${path} is in use by another process, or opened twice by this one`,
       ),
+    );
+    expect(lines.map((line) => JSON.parse(line))).toContainEqual(
+      expect.objectContaining({ path, waitMs: 1 }),
     );
   });
 

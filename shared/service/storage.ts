@@ -1,8 +1,8 @@
 import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import {
-  acquireLock,
   errorText,
+  type Logger,
   type Migration,
   migrate,
   openDatabase,
@@ -15,21 +15,18 @@ import type { Lifecycle } from "./process.ts";
 /**
  * Opens `<DATA_DIR>/<name>.sqlite` and brings its schema up to date. The lifecycle closes it.
  *
- * The file is locked for this process: a second process would run a second relay, which breaks the order of messages.
- *
+ * @param lock for how long a process that uses the file is waited for, and where that is reported
  * @throws StartError when the file cannot be used, or another process uses it
  */
 export function openStorage(
   { name, migrations }: { readonly name: string; readonly migrations: readonly Migration[] },
   { DATA_DIR: directory, SQLITE_SYNCHRONOUS: synchronous }: CommonConfig,
   lifecycle: Lifecycle,
+  lock: { readonly log: Logger; readonly lockWaitMs?: number },
 ): ServiceDatabase {
   ensureDataDir(directory);
   try {
-    const lock = acquireLock(join(directory, `${name}.lock`));
-    if (lock === undefined) throw new Error("another process of the service uses it");
-    lifecycle.add("data directory", { stop: () => lock.release() });
-    const database = openDatabase(join(directory, `${name}.sqlite`), synchronous);
+    const database = openDatabase(join(directory, `${name}.sqlite`), { synchronous, ...lock });
     lifecycle.add("database", { stop: () => database.close() });
     migrate(database, name, migrations);
     return database;

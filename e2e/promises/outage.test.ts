@@ -68,7 +68,7 @@ describeOwn("while a process is down", () => {
           expect(body).toMatchObject({
             app: name,
             ready: false,
-            checks: { database: "UP", broker: "DOWN" },
+            checks: { database: "UP", broker: "DOWN", partitions: "UP" },
           });
           return status === 503;
         }, `${name} not to be ready`);

@@ -446,7 +446,7 @@ class SimulatedSubscription implements Subscription {
     const [first, last] = [records[0]?.offset, records.at(-1)?.offset];
     trace.note(this.client.process, `receives ${topic}/${partition} from ${first} to ${last}`);
     this.#handling += 1;
-    this.options.handle({ topic, partition, records, end }).then(
+    this.options.handle({ topic, partition, records, start: 0, end, epoch: 0 }).then(
       (progress) => this.#handled(reader, progress),
       (error: unknown) => {
         trace.note(this.client.process, `rejects ${topic}/${partition} from ${first}: ${String(error)}`);

@@ -42,6 +42,17 @@ export class DeadLetterRefusal extends Error {
   }
 }
 
+/** What an operator requested of a stopped partition is not possible. Nothing changed. */
+export class PartitionRefusal extends Error {
+  override readonly name = "PartitionRefusal";
+  readonly code: "not-stopped" | "action-not-possible";
+
+  constructor(code: PartitionRefusal["code"], text: string) {
+    super(text);
+    this.code = code;
+  }
+}
+
 /** Whether a value would be awaited. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (

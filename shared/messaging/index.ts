@@ -40,11 +40,23 @@ export {
   DeadLetterRefusal,
   DomainError,
   errorText,
+  PartitionRefusal,
   StorageError,
   UsageError,
 } from "./errors.ts";
+export type { GapPolicy } from "./inbox/consumer.ts";
 export { defaultRetryPolicy, type RetryLimits, type RetryPolicy } from "./inbox/decision.ts";
 export { type Handler, type Middleware, on } from "./inbox/inbox.ts";
+export {
+  ALL_PARTITIONS,
+  type PartitionStop,
+  type PartitionStops,
+  type StopAction,
+  type StopDecision,
+  type StopReason,
+  stopActions,
+  stopReasons,
+} from "./inbox/partition-stops.ts";
 export { acquireLock } from "./lock.ts";
 export { Messaging } from "./messaging.ts";
 export type { Cause } from "./outbox/outbox.ts";
@@ -62,5 +74,6 @@ export {
   type Subscription,
   type Transport,
   topicPartition,
+  type UndecodableBatch,
 } from "./transport/transport.ts";
 export type { Transaction, UnitOfWork, Work } from "./unit-of-work.ts";

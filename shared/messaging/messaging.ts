@@ -1,14 +1,15 @@
-import type { MessageDefinition } from "./contract/define.ts";
+import { isCompacted, type MessageDefinition } from "./contract/define.ts";
 import { migrate, type ServiceDatabase } from "./database.ts";
 import { DeadLetterAdmin } from "./dead-letters/admin.ts";
 import { DeadLetterReplayer } from "./dead-letters/replay.ts";
 import { DeadLetterStore } from "./dead-letters/store.ts";
 import { UsageError } from "./errors.ts";
-import { Consumer } from "./inbox/consumer.ts";
+import { Consumer, type GapPolicy } from "./inbox/consumer.ts";
 import { CrashGuard } from "./inbox/crash-guard.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "./inbox/decision.ts";
 import { type Handler, Inbox, type Middleware } from "./inbox/inbox.ts";
 import { Offsets } from "./inbox/offsets.ts";
+import { PartitionStops } from "./inbox/partition-stops.ts";
 import { Outbox } from "./outbox/outbox.ts";
 import { Relay } from "./outbox/relay.ts";
 import type { Logger, Runtime } from "./runtime.ts";
@@ -61,6 +62,8 @@ export interface MessagingOptions {
   readonly log: Logger;
   /** How long the inbox keeps a claim: a message that is delivered again after that is handled again. */
   readonly inboxRetentionMs?: number;
+  /** What happens where retention removed records before they were read: `stop` unless given. */
+  readonly gaps?: GapPolicy;
   readonly retry?: RetryPolicy;
   /** Runs around every handler, the first one outermost. */
   readonly middleware?: readonly Middleware[];
@@ -77,6 +80,8 @@ export class Messaging {
   readonly timers: Timers;
   readonly deadLetters: DeadLetterStore;
   readonly deadLetterAdmin: DeadLetterAdmin;
+  /** Partitions that wait for an operator. */
+  readonly partitionStops: PartitionStops;
   readonly #relay: Relay;
   readonly #replayer: DeadLetterReplayer;
   readonly #inbox: Inbox;
@@ -113,8 +118,21 @@ export class Messaging {
     this.#crashGuard = crashGuard;
     const offsets = new Offsets(database);
     this.#offsets = offsets;
+    const partitionStops = new PartitionStops({ database, offsets, unitOfWork, log });
+    this.partitionStops = partitionStops;
+    const compacted = new Set(
+      definitions.filter(({ topic }) => isCompacted(topic)).map(({ topic }) => topic.name),
+    );
     const handling = { unitOfWork, inbox, deadLetters, crashGuard, retry, runtime, log };
-    this.consumer = new Consumer({ ...handling, name: service, subscriber: transport, offsets });
+    this.consumer = new Consumer({
+      ...handling,
+      name: service,
+      subscriber: transport,
+      offsets,
+      partitionStops,
+      isCompacted: (topic) => compacted.has(topic),
+      gaps: options.gaps ?? "stop",
+    });
     this.#replayer = new DeadLetterReplayer(handling);
     const replayer = this.#replayer;
     this.deadLetterAdmin = new DeadLetterAdmin({
@@ -172,6 +190,7 @@ export class Messaging {
       deadLetterAdmin,
       this.#inbox,
       this.#offsets,
+      this.partitionStops,
       this.#crashGuard,
     ];
     for (const part of parts) part.close();

@@ -113,4 +113,41 @@ export const kitMigrations: readonly Migration[] = [
       UPDATE timers SET id = lower(hex(randomblob(16)));
     `,
   },
+  {
+    name: "stopped partitions",
+    sql: `
+      -- Partitions that are not read before an operator has decided, or topics that are not written: partition -1.
+      CREATE TABLE partition_stops (
+        topic TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        -- Where reading stopped, and where it goes on if what is in between is skipped.
+        offset INTEGER NOT NULL,
+        next_offset INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        error TEXT NOT NULL,
+        bytes BLOB,
+        stopped_at INTEGER NOT NULL,
+        PRIMARY KEY (topic, partition)
+      ) STRICT;
+
+      -- What was decided about stopped partitions, by whom.
+      CREATE TABLE partition_actions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        topic TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        offset INTEGER NOT NULL,
+        next_offset INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        error TEXT NOT NULL,
+        bytes BLOB,
+        action TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        at INTEGER NOT NULL
+      ) STRICT;
+
+      -- With how many partitions each topic has been written: the partition of a key follows from it.
+      CREATE TABLE topic_partitions (topic TEXT PRIMARY KEY, partitions INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];

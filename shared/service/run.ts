@@ -2,6 +2,7 @@ import { systemRuntime } from "@distributed-messaging/messaging";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
 import type { AnyElysia } from "elysia";
 import { deadLetterRoutes } from "./admin/dead-letters.ts";
+import { partitionRoutes } from "./admin/partitions.ts";
 import { rebuildRoutes } from "./admin/rebuild.ts";
 import { type Assembled, assemble, type Composition } from "./composition.ts";
 import { type CommonConfig, kafkaSettings, loadConfig, portOf, portSetting } from "./config.ts";
@@ -21,7 +22,7 @@ export interface Running<Config extends CommonConfig, Parts> extends Assembled<P
  * Runs a service as this process: its database, its messages and its HTTP server, until a signal stops it.
  *
  * @param routes what the service serves beside the routes of every service: health, metrics, OpenAPI, dead letters,
- *   and `/rebuild` where there are projections
+ *   stopped partitions, and `/rebuild` where there are projections
  */
 export function runService<Config extends CommonConfig, Parts>(
   composition: Composition<Config, Parts>,
@@ -61,6 +62,11 @@ export function runService<Config extends CommonConfig, Parts>(
     const checks: readonly HealthCheck[] = [
       { name: "database", required: true, check: () => database.sql.query("SELECT 1").get() !== null },
       { name: "broker", required: composition.brokerRequired, check: () => messaging.healthy() },
+      {
+        name: "partitions",
+        required: composition.brokerRequired,
+        check: () => messaging.partitionStops.list().length === 0,
+      },
     ];
     const app = createHttpApp({
       app: name,
@@ -71,6 +77,7 @@ export function runService<Config extends CommonConfig, Parts>(
       ...(tracer === undefined ? {} : { tracer }),
     });
     app.use(deadLetterRoutes(messaging.deadLetterAdmin, verifier));
+    app.use(partitionRoutes(messaging.partitionStops, verifier));
     if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier));
     if (routes !== undefined) app.use(routes({ ...service, config }));
 

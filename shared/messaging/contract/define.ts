@@ -11,6 +11,11 @@ export interface Topic {
   readonly config: Readonly<Record<string, string>>;
 }
 
+/** Whether the broker keeps the last record of each key only: then records are missing from a log as a rule. */
+export function isCompacted({ config }: Topic): boolean {
+  return (config["cleanup.policy"] ?? "delete").split(",").includes("compact");
+}
+
 const DEAD_LETTER_RETENTION_MS = 30 * 24 * 60 * 60 * 1000;
 
 /**

@@ -276,7 +276,7 @@ test("a message that cannot be parked either is left to the transport to deliver
   service.kit.start();
   const value = Buffer.from(JSON.stringify(letter("a", "1")));
   const record = { topic: letters.name, partition: 0, offset: 0, key: "a", value, headers: {} };
-  const batch = { topic: letters.name, partition: 0, records: [record], end: 1 };
+  const batch = { topic: letters.name, partition: 0, records: [record], start: 0, end: 1, epoch: 0 };
   service.database.sql.run("ALTER TABLE dead_letters RENAME TO unwritable");
   expect(await failureOf(handle?.(batch) ?? Promise.resolve())).toMatch("no such table");
   service.database.sql.run("ALTER TABLE unwritable RENAME TO dead_letters");

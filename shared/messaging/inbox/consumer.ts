@@ -8,12 +8,14 @@ import {
   type Subscriber,
   type Subscription,
   topicPartition,
+  type UndecodableBatch,
 } from "../transport/transport.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 import type { CrashGuard } from "./crash-guard.ts";
 import { type Attempt, type Decision, decide, type RetryPolicy } from "./decision.ts";
 import type { Inbox } from "./inbox.ts";
 import { LogIdentity, type Offsets } from "./offsets.ts";
+import type { PartitionStops } from "./partition-stops.ts";
 
 /** Since the start of the process. */
 interface ConsumerCounts {
@@ -24,7 +26,15 @@ interface ConsumerCounts {
   skipped: number;
   parked: number;
   retried: number;
+  /** Records that retention removed before they were read. */
+  lost: number;
 }
+
+/** What happens where retention removed records before they were read: an operator decides, or reading goes on. */
+export type GapPolicy = "stop" | "continue";
+
+/** How soon a stopped partition is looked at again: as soon after an operator's decision it is read. */
+const STOPPED_PAUSE_MS = 1_000;
 
 interface ConsumerOptions {
   /** The consumer group. */
@@ -34,7 +44,11 @@ interface ConsumerOptions {
   readonly inbox: Inbox;
   readonly offsets: Offsets;
   readonly deadLetters: DeadLetterStore;
+  readonly partitionStops: PartitionStops;
   readonly crashGuard: CrashGuard;
+  /** Whether a topic is compacted: then records are missing from its logs as a rule. */
+  isCompacted(topic: string): boolean;
+  readonly gaps: GapPolicy;
   readonly retry: RetryPolicy;
   readonly runtime: Runtime;
   readonly log: Logger;
@@ -45,7 +59,7 @@ interface ConsumerOptions {
  * together, so a process that ends between two commits leaves a consistent state to the next one.
  */
 export class Consumer {
-  readonly counts: ConsumerCounts = { handled: 0, duplicate: 0, skipped: 0, parked: 0, retried: 0 };
+  readonly counts: ConsumerCounts = { handled: 0, duplicate: 0, skipped: 0, parked: 0, retried: 0, lost: 0 };
   readonly #options: ConsumerOptions;
   readonly #logIdentity: LogIdentity;
   /** Partitions whose first batch has been handled. Only that one can hold the message that ended the last process. */
@@ -56,12 +70,15 @@ export class Consumer {
 
   constructor(options: ConsumerOptions) {
     this.#options = options;
-    const { offsets, unitOfWork, log, crashGuard } = options;
+    const { offsets, unitOfWork, log, crashGuard, partitionStops } = options;
     this.#logIdentity = new LogIdentity({
       offsets,
       unitOfWork,
       log,
-      onNewLog: (topic, partition) => crashGuard.reset(topic, partition),
+      onNewLog: (topic, partition, transaction) => {
+        crashGuard.reset(topic, partition);
+        partitionStops.logReplaced(topic, partition, transaction);
+      },
     });
   }
 
@@ -87,7 +104,7 @@ export class Consumer {
   }
 
   async #handle(batch: Batch): Promise<Progress> {
-    const elsewhere = await this.#logIdentity.check(batch);
+    const elsewhere = (await this.#logIdentity.check(batch)) ?? (await this.#whereStopped(batch));
     if (elsewhere !== undefined) return elsewhere;
     const { topic, partition } = batch;
     const { offsets, crashGuard, unitOfWork } = this.#options;
@@ -123,7 +140,54 @@ export class Consumer {
     }
     this.#pastFirstBatch.add(name);
     this.#failing.delete(name);
+    if (batch.undecodable !== undefined) return this.#passUndecodable(batch, batch.undecodable);
     return { next: (batch.records.at(-1) as IncomingRecord).offset + 1 };
+  }
+
+  /** @returns where the partition waits if it is stopped, or has to be because records were removed unread */
+  async #whereStopped(batch: Batch): Promise<Progress | undefined> {
+    const { partitionStops, offsets, unitOfWork, isCompacted, gaps } = this.#options;
+    const { topic, partition, start } = batch;
+    const stop = partitionStops.get(topic, partition);
+    if (stop !== undefined) return { next: stop.offset, pauseMs: STOPPED_PAUSE_MS };
+    const next = offsets.get(topic, partition)?.next;
+    if (next === undefined || next >= start || isCompacted(topic)) return undefined;
+    const error = `retention removed ${start - next} records, from offset ${next}, before they were read`;
+    const gap = {
+      topic,
+      partition,
+      reason: "gap",
+      error,
+      offset: next,
+      nextOffset: start,
+      bytes: null,
+    } as const;
+    await unitOfWork.run((transaction) => {
+      if (gaps === "stop") partitionStops.stop(gap, transaction);
+      else partitionStops.pass(gap, "reading goes on after a gap, by configuration", transaction);
+      transaction.afterCommit(() => {
+        this.counts.lost += start - next;
+      });
+    });
+    return gaps === "stop" ? { next, pauseMs: STOPPED_PAUSE_MS } : undefined;
+  }
+
+  /** Stops the partition at records that cannot be decoded, unless an operator had them skipped. */
+  async #passUndecodable({ topic, partition }: Batch, found: UndecodableBatch): Promise<Progress> {
+    const { partitionStops, offsets, unitOfWork } = this.#options;
+    const nextOffset = found.lastOffset + 1;
+    const from = offsets.get(topic, partition)?.next ?? 0;
+    if (from >= nextOffset) return { next: nextOffset };
+    const offset = Math.max(found.offset, from);
+    const { cause, bytes } = found;
+    const error = `records ${found.offset} to ${found.lastOffset} cannot be decoded: ${cause}`;
+    await unitOfWork.run((transaction) =>
+      partitionStops.stop(
+        { topic, partition, reason: "undecodable-batch", error, offset, nextOffset, bytes },
+        transaction,
+      ),
+    );
+    return { next: offset, pauseMs: STOPPED_PAUSE_MS };
   }
 
   /** Records that a message begins. @returns why it is parked instead, if too many processes ended with it */

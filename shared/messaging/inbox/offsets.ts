@@ -1,12 +1,12 @@
 import type { ServiceDatabase } from "../database.ts";
 import type { Logger } from "../runtime.ts";
 import { type Batch, type IncomingRecord, type Progress, topicPartition } from "../transport/transport.ts";
-import type { UnitOfWork } from "../unit-of-work.ts";
+import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 
 export interface Position {
   /** The offset of the first record that has not been handled. */
   readonly next: number;
-  /** The fingerprint of the record before it. */
+  /** The fingerprint of the record before it; null where an operator skipped what was before it. */
   readonly lastRecord: string | null;
 }
 
@@ -39,6 +39,11 @@ export class Offsets {
     this.#set.run(record.topic, record.partition, record.offset + 1, fingerprint(record));
   }
 
+  /** Records that everything before `next` is left out. */
+  skipTo(topic: string, partition: number, next: number): void {
+    this.#set.run(topic, partition, next, null);
+  }
+
   /** The partition is read from the beginning of its log again. */
   delete(topic: string, partition: number): void {
     this.#delete.run(topic, partition);
@@ -56,24 +61,27 @@ export function fingerprint(record: IncomingRecord): string {
 
 /**
  * Checks that an offset is used only in the log that it belongs to. The log of a topic that was deleted and created
- * again, or of a broker that lost its disk, starts at 0: at the old offset messages would be skipped. The log is the
- * same if the last record that was handled is still where it was. If not, the offset is deleted and the log is read
- * from its beginning; the inbox removes what is read twice.
+ * again, or of a broker that lost its disk, starts at 0; one that lost its end has other records at the same offsets.
+ * At the old offset messages would be skipped. The log is the same if the last record that was handled is still where
+ * it was. If not, the offset is deleted and the log is read from its beginning; the inbox removes what is read twice.
+ *
+ * The check is made when a partition is assigned, and when records are of another leader epoch than those before:
+ * only then can they have replaced others.
  */
 export class LogIdentity {
   readonly #offsets: Offsets;
   readonly #unitOfWork: UnitOfWork;
   readonly #log: Logger;
-  /** Partitions that have been checked since they were assigned. */
-  readonly #checked = new Set<string>();
-  readonly #onNewLog: (topic: string, partition: number) => void;
+  /** The leader epoch of the records up to which each partition has been checked since it was assigned. */
+  readonly #checked = new Map<string, number>();
+  readonly #onNewLog: (topic: string, partition: number, transaction: Transaction) => void;
 
   /** @param options.onNewLog called in the transaction that deletes the offset */
   constructor(options: {
     readonly offsets: Offsets;
     readonly unitOfWork: UnitOfWork;
     readonly log: Logger;
-    onNewLog(topic: string, partition: number): void;
+    onNewLog(topic: string, partition: number, transaction: Transaction): void;
   }) {
     this.#offsets = options.offsets;
     this.#unitOfWork = options.unitOfWork;
@@ -85,34 +93,42 @@ export class LogIdentity {
   startAt(topic: string, partition: number): number | undefined {
     this.#checked.delete(topicPartition(topic, partition));
     const position = this.#offsets.get(topic, partition);
-    return position === undefined ? undefined : Math.max(0, position.next - 1);
+    if (position === undefined) return undefined;
+    return position.lastRecord === null ? position.next : Math.max(0, position.next - 1);
   }
 
   /** @returns undefined when the batch is of the log that the offset belongs to, else where to read instead */
   async check(batch: Batch): Promise<Progress | undefined> {
-    const { topic, partition } = batch;
+    const { topic, partition, epoch } = batch;
     const name = topicPartition(topic, partition);
-    if (this.#checked.has(name)) return undefined;
     const position = this.#offsets.get(topic, partition);
+    if (this.#checked.get(name) === epoch && (position === undefined || batch.end >= position.next)) {
+      return undefined;
+    }
     if (position !== undefined) {
       const { next, lastRecord } = position;
+      const first = batch.records[0]?.offset ?? batch.undecodable?.offset ?? batch.end;
       const last = batch.records.find(({ offset }) => offset >= next - 1);
-      // The batch ends before the record to compare: ask for that one.
-      if (last === undefined && batch.end >= next) return { next: next - 1 };
-      if (batch.end < next || (last?.offset === next - 1 && fingerprint(last) !== lastRecord)) {
+      // The batch ends before the record to compare, or begins after it where the log may still have it.
+      const isBefore = last === undefined && batch.undecodable === undefined && batch.end >= next;
+      const isAfter = first >= next && this.#checked.has(name) && lastRecord !== null && batch.start < next;
+      this.#checked.delete(name);
+      if (isBefore || isAfter) return { next: next - 1 };
+      const differs = lastRecord !== null && last?.offset === next - 1 && fingerprint(last) !== lastRecord;
+      if (batch.end < next || differs) {
         this.#log.warn(
           { topic, partition, next, end: batch.end },
           "a new log: it is read from its beginning",
         );
-        await this.#unitOfWork.run(() => {
+        await this.#unitOfWork.run((transaction) => {
           this.#offsets.delete(topic, partition);
-          this.#onNewLog(topic, partition);
+          this.#onNewLog(topic, partition, transaction);
         });
-        this.#checked.add(name);
+        this.#checked.set(name, epoch);
         return { next: 0 };
       }
     }
-    this.#checked.add(name);
+    this.#checked.set(name, epoch);
     return undefined;
   }
 }

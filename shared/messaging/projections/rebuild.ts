@@ -11,6 +11,7 @@ import {
   type Subscriber,
   type Subscription,
   topicPartition,
+  type UndecodableBatch,
 } from "../transport/transport.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 
@@ -177,8 +178,9 @@ export class Rebuild {
   }
 
   async #read(batch: Batch): Promise<Progress> {
-    const { topic, partition, records } = batch;
-    const end = (records.at(-1) as IncomingRecord).offset + 1;
+    const { topic, partition, records, undecodable } = batch;
+    const lastOffset = undecodable?.lastOffset ?? records.at(-1)?.offset ?? batch.end - 1;
+    const end = lastOffset + 1;
     let left = records;
     while (left.length > 0 && !this.#stopped) {
       const position = this.#store.position(topic, partition);
@@ -195,7 +197,20 @@ export class Rebuild {
       left = left.slice(taken);
       this.#progressAtMs = this.#options.runtime.monotonic();
     }
+    // It had been skipped by an operator: the consumer does not go past it otherwise.
+    if (left.length === 0 && undecodable !== undefined) await this.#passUndecodable(batch, undecodable);
     return { next: end };
+  }
+
+  async #passUndecodable({ topic, partition }: Batch, undecodable: UndecodableBatch): Promise<void> {
+    await this.#options.unitOfWork.run(() => {
+      const { target = 0 } = this.#store.position(topic, partition) ?? {};
+      const count = undecodable.lastOffset - undecodable.offset + 1;
+      if (undecodable.offset < target) {
+        this.#store.pass(topic, partition, Math.min(undecodable.lastOffset + 1, target), count);
+      }
+    });
+    this.#progressAtMs = this.#options.runtime.monotonic();
   }
 
   /** Handles records again until the time of the group is used up. @returns how many it took */

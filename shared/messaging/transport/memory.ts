@@ -1,11 +1,13 @@
 import type { Topic } from "../contract/define.ts";
 import type { Runtime } from "../runtime.ts";
 import type {
+  Batch,
   IncomingRecord,
   OutgoingRecord,
   SubscribeOptions,
   Subscription,
   Transport,
+  UndecodableBatch,
 } from "./transport.ts";
 
 /** Records in one batch. */
@@ -20,7 +22,7 @@ interface Partition {
 
 /** A broker in this process that keeps the transport's promises. Its records end with the process. */
 export class MemoryBroker implements Transport {
-  readonly #logs = new Map<string, IncomingRecord[][]>();
+  readonly #logs = new Map<string, MemoryLog[]>();
   readonly #groups = new Map<string, Set<MemorySubscription>>();
   readonly #runtime: Runtime;
   #roundRobin = 0;
@@ -36,7 +38,7 @@ export class MemoryBroker implements Transport {
     for (const { name, partitions } of missing) {
       this.#logs.set(
         name,
-        Array.from({ length: partitions }, () => []),
+        Array.from({ length: partitions }, () => new MemoryLog()),
       );
     }
     for (const group of this.#groups.values()) {
@@ -71,12 +73,19 @@ export class MemoryBroker implements Transport {
 
   /** One partition, from the start. */
   log(topic: string, partition: number): readonly IncomingRecord[] {
-    return this.#logs.get(topic)?.[partition] ?? [];
+    return this.partition(topic, partition).records;
+  }
+
+  /** @throws when it does not exist */
+  partition(topic: string, partition: number): MemoryLog {
+    const log = this.#logs.get(topic)?.[partition];
+    if (log === undefined) throw new Error(`no partition ${topic}/${partition}`);
+    return log;
   }
 
   /** Every record of a topic, partition by partition. */
   records(topic: string): readonly IncomingRecord[] {
-    return (this.#logs.get(topic) ?? []).flat();
+    return (this.#logs.get(topic) ?? []).flatMap(({ records }) => records);
   }
 
   /** Assigns each partition to one of the members that subscribed to its topic. */
@@ -98,15 +107,74 @@ export class MemoryBroker implements Transport {
     const hash = key === null ? this.#roundRobin++ : Number(Bun.hash.xxHash32(key));
     const partition = hash % partitions.length;
     const log = partitions[partition];
-    log?.push({
+    log?.append({
       topic,
       partition,
-      offset: log.length,
+      offset: log.end,
       key,
       // Copies: the sender may change its own afterwards.
       value: value === null ? null : Buffer.from(value),
       headers: { ...headers },
     });
+  }
+}
+
+/** The log of one partition. */
+export class MemoryLog {
+  /** In the order of their offsets. */
+  records: readonly IncomingRecord[] = [];
+  /** The first offset that the log has. */
+  start = 0;
+  /** One past the last offset. */
+  end = 0;
+  #epoch = 0;
+  readonly #epochs = new Map<number, number>();
+  readonly #undecodable = new Map<number, UndecodableBatch>();
+
+  append(record: IncomingRecord): void {
+    // Appending in place: readers take slices.
+    (this.records as IncomingRecord[]).push(record);
+    if (this.#epoch > 0) this.#epochs.set(record.offset, this.#epoch);
+    this.end = record.offset + 1;
+  }
+
+  /** Appends records that no reader can decode, as another client could. */
+  appendUndecodable(bytes: Uint8Array, count: number, cause: string): void {
+    const lastOffset = this.end + count - 1;
+    this.#undecodable.set(this.end, { offset: this.end, lastOffset, bytes, cause });
+    this.end += count;
+  }
+
+  /** Removes what is before an offset, as retention does. */
+  trim(start: number): void {
+    this.start = start;
+    this.records = this.records.filter(({ offset }) => offset >= start);
+  }
+
+  /** Loses what is from an offset on, as a broker does whose new leader lacks it. */
+  truncate(end: number): void {
+    this.end = end;
+    this.records = this.records.filter(({ offset }) => offset < end);
+    this.#epoch += 1;
+  }
+
+  /** Up to `limit` records from an offset on, and what follows them if that is undecodable. */
+  read(from: number, limit: number): Omit<Batch, "topic" | "partition"> {
+    const undecodable = [...this.#undecodable.values()].find(
+      ({ offset, lastOffset }) => lastOffset >= from && offset < this.end && lastOffset >= this.start,
+    );
+    const before = undecodable?.offset ?? this.end;
+    const index = this.records.findIndex(({ offset }) => offset >= from);
+    const rest = index === -1 ? [] : this.records.slice(index, index + limit);
+    const records = rest.filter(({ offset }) => offset < before);
+    const isNext = undecodable !== undefined && records.length < limit;
+    return {
+      records,
+      ...(isNext ? { undecodable } : {}),
+      start: this.start,
+      end: this.end,
+      epoch: this.#epochs.get(records[0]?.offset ?? from) ?? 0,
+    };
   }
 }
 
@@ -192,9 +260,10 @@ class MemorySubscription implements Subscription {
 
   #deliver(reader: Reader): void {
     if (reader.busy || reader.paused || !reader.active) return;
-    const log = this.#broker.log(reader.topic, reader.partition);
-    if (reader.next > log.length) reader.next = 0;
-    if (reader.next === log.length) return;
+    const log = this.#broker.partition(reader.topic, reader.partition);
+    if (reader.next > log.end) reader.next = this.options.startAt(reader.topic, reader.partition) ?? 0;
+    if (reader.next > log.end || reader.next < log.start) reader.next = log.start;
+    if (reader.next === log.end) return;
     reader.busy = true;
     const work = new Promise<void>((resolve) => {
       this.#runtime.soon(() => this.#handleNext(reader, log).then(resolve));
@@ -206,12 +275,16 @@ class MemorySubscription implements Subscription {
     });
   }
 
-  async #handleNext(reader: Reader, log: readonly IncomingRecord[]): Promise<void> {
+  async #handleNext(reader: Reader, log: MemoryLog): Promise<void> {
     const { topic, partition } = reader;
     try {
       if (!reader.active) return;
-      const records = log.slice(reader.next, reader.next + BATCH);
-      const { next, pauseMs } = await this.options.handle({ topic, partition, records, end: log.length });
+      const batch = log.read(reader.next, BATCH);
+      if (batch.records.length === 0 && batch.undecodable === undefined) {
+        reader.next = log.end;
+        return;
+      }
+      const { next, pauseMs } = await this.options.handle({ topic, partition, ...batch });
       reader.next = next;
       if (pauseMs !== undefined) this.#pause(reader, pauseMs);
     } catch {

@@ -42,10 +42,29 @@ export interface Publisher {
 export interface Batch {
   readonly topic: string;
   readonly partition: number;
-  /** Never empty. */
+  /** Empty only if `undecodable` is given. */
   readonly records: readonly IncomingRecord[];
+  /** What follows the records, where it cannot be decoded. */
+  readonly undecodable?: UndecodableBatch;
+  /** The first offset that the log still has, as it was when the records were read: retention moves it forward. */
+  readonly start: number;
   /** One past the last offset of the log, as it was when the records were read. */
   readonly end: number;
+  /**
+   * The leader epoch in which the first record was appended. Records that replace a lost end of the log have a higher
+   * one than those before. 0 where the broker has none.
+   */
+  readonly epoch: number;
+}
+
+/** Records that are stored together and cannot be taken apart: an unknown codec, damaged compressed data. */
+export interface UndecodableBatch {
+  readonly offset: number;
+  /** The last one of them. */
+  readonly lastOffset: number;
+  /** As they are stored. */
+  readonly bytes: Uint8Array;
+  readonly cause: string;
 }
 
 /** Where the reader is after a batch. */

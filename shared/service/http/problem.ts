@@ -1,4 +1,4 @@
-import { DeadLetterRefusal, StorageError } from "@distributed-messaging/messaging";
+import { DeadLetterRefusal, PartitionRefusal, StorageError } from "@distributed-messaging/messaging";
 import { ValidationError } from "elysia";
 import { type ErrorKind, type FieldError, ServiceError } from "../errors.ts";
 
@@ -45,13 +45,17 @@ export function refusalOf(error: unknown): ServiceError | HttpProblem | undefine
     });
   }
   if (error instanceof DeadLetterRefusal) return deadLetterRefusal(error);
+  if (error instanceof PartitionRefusal) {
+    const kind = error.code === "not-stopped" ? "not-found" : "conflict";
+    return new ServiceError(kind, error.code, sentence(error.message));
+  }
   // A response that breaks its schema is a fault of the service.
   if (error instanceof ValidationError && error.type !== "response") return invalidInput(error);
   return undefined;
 }
 
 function deadLetterRefusal({ code, message }: DeadLetterRefusal): ServiceError {
-  const detail = `${message.charAt(0).toUpperCase()}${message.slice(1)}.`;
+  const detail = sentence(message);
   switch (code) {
     case "not-found":
       return new ServiceError("not-found", "dead-letter-not-found", detail);
@@ -63,6 +67,10 @@ function deadLetterRefusal({ code, message }: DeadLetterRefusal): ServiceError {
     default:
       return code satisfies never;
   }
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
 /** Problem details for HTTP APIs, RFC 9457 §3; `errors` and `requestId` are extension members (§3.2). */

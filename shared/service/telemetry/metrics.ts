@@ -1,4 +1,4 @@
-import { deadLetterReasons, type Messaging } from "@distributed-messaging/messaging";
+import { deadLetterReasons, type Messaging, stopReasons } from "@distributed-messaging/messaging";
 import { Elysia } from "elysia";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
@@ -80,7 +80,7 @@ function readOr<T>(fallback: T, read: () => T): T {
 
 /** Adds the metrics of a service's messages: outbox, inbox, dead letters, timers. */
 export function addMessagingMetrics(metrics: Metrics, messaging: Messaging): void {
-  const { outbox, deadLetters, timers, consumer } = messaging;
+  const { outbox, deadLetters, timers, consumer, partitionStops } = messaging;
   const { counts } = consumer;
   metrics.gauge("outbox_depth", "Messages in the outbox", () => outbox.depth());
   metrics.gauge("outbox_oldest_age_seconds", "Age of the oldest message in the outbox", () => {
@@ -100,6 +100,23 @@ export function addMessagingMetrics(metrics: Metrics, messaging: Messaging): voi
       for (const reason of deadLetterReasons) this.set({ reason }, counted.get(reason) ?? 0);
     },
   });
+  new Gauge({
+    name: "messaging_partitions_stopped",
+    help: "Partitions and topics that wait for an operator, by reason",
+    labelNames: ["reason"],
+    registers: [metrics.registry],
+    collect() {
+      this.reset();
+      const counted = readOr(undefined, () => partitionStops.countByReason());
+      if (counted === undefined) return;
+      for (const reason of stopReasons) this.set({ reason }, counted[reason]);
+    },
+  });
+  metrics.total(
+    "messaging_records_lost_total",
+    "Records that retention removed before they were read",
+    () => counts.lost,
+  );
   metrics.gauge("timers_pending", "Timers that are not fired yet", () => timers.counts().pending);
   metrics.gauge(
     "timers_failed",

@@ -221,7 +221,7 @@ export class KafkaConsumer {
     }
     // Without heartbeats meanwhile, a slow handler would cost the membership.
     const heartbeats = setInterval(() => payload.heartbeat().catch(() => {}), HEARTBEAT_MS);
-    const batch = { topic, partition, records, end: Number(highWatermark) };
+    const batch = { topic, partition, records, start: 0, end: Number(highWatermark), epoch: 0 };
     const { next, pauseMs } = await this.#handle(batch).finally(() => clearInterval(heartbeats));
     this.#markFetch();
     if (payload.isStale()) return;

@@ -1,0 +1,93 @@
+import {
+  ALL_PARTITIONS,
+  closed,
+  type PartitionStop,
+  type PartitionStops,
+  type StopAction,
+  type StopDecision,
+  stopActions,
+} from "@distributed-messaging/messaging";
+import { Type } from "@sinclair/typebox";
+import { Elysia } from "elysia";
+import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
+
+// Elysia types paths as sent, as text.
+const Place = Type.Object({
+  topic: Type.String({ minLength: 1, maxLength: 249 }),
+  partition: Type.String({ pattern: "^(all|\\d{1,9})$" }),
+});
+const Decision = Type.Object(
+  {
+    action: Type.Unsafe<StopAction>(Type.Union(stopActions.map((action) => Type.Literal(action)))),
+    reason: Type.String({ minLength: 1, maxLength: 300 }),
+  },
+  closed,
+);
+
+/**
+ * The administration of a service's stopped partitions: list, show, decide. Every request needs an admin's token, and
+ * every decision is recorded with the admin who made it. The partition of a topic that is stopped as a whole is `all`.
+ */
+export function partitionRoutes(stops: PartitionStops, verifier: TokenVerifier) {
+  const described = (summary: string) => ({
+    detail: { summary, tags: ["stopped partitions"], security: [{ bearer: [] }] },
+  });
+  return new Elysia({ prefix: "/partitions" })
+    .derive(async ({ request }) => {
+      const identity = await authenticate(request, verifier);
+      requireAdmin(identity);
+      return { actor: identity.customerId };
+    })
+    .get("", () => stops.list().map(shownStop), described("Partitions that are stopped (admin)"))
+    .get("/:topic/:partition", ({ params }) => shownHistory(stops, params), {
+      params: Place,
+      ...described("Why a partition is stopped, and what was decided about it before (admin)"),
+    })
+    .post(
+      "/:topic/:partition/decisions",
+      async ({ params, body: { action, reason }, actor }) => {
+        await stops.decide(placeOf(params), action, reason, actor);
+        return shownHistory(stops, params);
+      },
+      { params: Place, body: Decision, ...described("Decides how a stopped partition goes on (admin)") },
+    );
+}
+
+interface PlaceText {
+  readonly topic: string;
+  readonly partition: string;
+}
+
+function placeOf({ topic, partition }: PlaceText) {
+  return { topic, partition: partition === "all" ? ALL_PARTITIONS : Number(partition) };
+}
+
+export type ShownStop = ReturnType<typeof shownStop>;
+export type ShownStopHistory = ReturnType<typeof shownHistory>;
+
+function shownHistory(stops: PartitionStops, params: PlaceText) {
+  const { topic, partition } = placeOf(params);
+  const stop = stops.get(topic, partition);
+  return {
+    ...params,
+    stop: stop === undefined ? null : { ...shownStop(stop), base64: base64Of(stop.bytes) },
+    decisions: stops.decisions(topic, partition).map(shownDecision),
+  };
+}
+
+function shownStop({ bytes, partition, stoppedAt, ...stop }: PartitionStop) {
+  return {
+    ...stop,
+    partition: partition === ALL_PARTITIONS ? "all" : String(partition),
+    bytes: bytes?.byteLength ?? null,
+    stoppedAt: new Date(stoppedAt).toISOString(),
+  };
+}
+
+function shownDecision({ bytes, at, topic: _, partition: __, ...decision }: StopDecision) {
+  return { ...decision, base64: base64Of(bytes), at: new Date(at).toISOString() };
+}
+
+function base64Of(bytes: Uint8Array | null): string | null {
+  return bytes === null ? null : Buffer.from(bytes).toString("base64");
+}

@@ -201,7 +201,16 @@ export class Messaging {
     this.#cancelPruning = runtime.after(delayMs, () => {
       this.unitOfWork
         .run((transaction) => {
-          this.deadLetters.prune();
+          const dropped = this.deadLetters.prune();
+          if (dropped > 0) {
+            transaction.afterCommit(() => {
+              this.deadLetters.dropped += dropped;
+              log.warn(
+                { dropped },
+                "the oldest dead letters of unknown type were deleted: there were too many",
+              );
+            });
+          }
           return this.#inbox.prune(inboxRetentionMs, transaction);
         })
         .then(

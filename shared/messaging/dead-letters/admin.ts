@@ -175,16 +175,24 @@ export class DeadLetterAdmin {
     });
   }
 
-  /** Deletes a dead letter; the messages that it blocked are released. @throws DeadLetterRefusal not-found */
+  /**
+   * Deletes a dead letter; the messages that it blocked are released. Its id counts as handled from now on: a second
+   * copy of the message, which a repeated send stored behind it, has no effect.
+   *
+   * @throws DeadLetterRefusal not-found
+   */
   async discard(id: number, reason: string, actor: string): Promise<void> {
-    const { deadLetters, unitOfWork, replayer } = this.#options;
-    await unitOfWork.run((transaction) => {
-      const { topic, partition, offset, key } = deadLetters.existing(id);
+    const { deadLetters, inbox, unitOfWork, replayer } = this.#options;
+    const discarded = await unitOfWork.run((transaction) => {
+      const letter = deadLetters.existing(id);
+      const { topic, partition, offset, key } = letter;
+      for (const value of [letter.value, letter.edited]) inbox.claim(value, transaction);
       deadLetters.remove(id);
       const what = `${topic}/${partition}/${offset} key ${key ?? "(none)"}`;
       this.#record(id, "discard", actor, `${reason} [${what}]`, transaction);
+      return letter;
     });
-    replayer.release();
+    replayer.release([discarded]);
   }
 
   /**
@@ -197,9 +205,11 @@ export class DeadLetterAdmin {
    */
   async replay(ids: readonly number[], actor: string, dryRun = false): Promise<ReplayResult[]> {
     const results: ReplayResult[] = [];
+    const tried: DeadLetter[] = [];
     try {
       for (const id of ids.slice(0, MAX_BULK)) {
         try {
+          tried.push(this.#options.deadLetters.existing(id));
           results.push(dryRun ? this.#wouldReplay(id) : await this.#replay(id, actor));
         } catch (error) {
           if (!(error instanceof DeadLetterRefusal)) throw error;
@@ -207,7 +217,7 @@ export class DeadLetterAdmin {
         }
       }
     } finally {
-      if (!dryRun) this.#options.replayer.release();
+      if (!dryRun) this.#options.replayer.release(tried);
     }
     return results;
   }

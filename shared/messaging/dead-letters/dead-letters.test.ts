@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { migrate, openDatabase } from "../database.ts";
 import { DomainError } from "../errors.ts";
 import { defaultRetryPolicy } from "../inbox/decision.ts";
+import { silentLogger, systemRuntime } from "../runtime.ts";
 import { kitMigrations } from "../schema.ts";
 import { eventually, failureOf } from "../testing/eventually.ts";
 import { letter, letters, TestService } from "../testing/kit.ts";
@@ -174,6 +175,129 @@ test("discarding takes a reason, and releases what was blocked", async () => {
     { action: "discard", actor: "operator", detail: expect.stringContaining("sent by mistake") },
   ]);
   expect(() => admin().show(head)).toThrow("no dead letter");
+});
+
+test("a discarded message stays discarded: its second copy, which it blocked, has no effect", async () => {
+  const refused = await withBlocked();
+  const [head = 0] = ids();
+  const poison = admin().show(head).value;
+  await service.broker.publish([{ topic: letters.name, key: "a", value: poison, headers: {} }]);
+  await service.publish(letter("a", "1"));
+  await eventually(() => ids().length === 3);
+  // From now on the copy would take effect.
+  refused.clear();
+  await admin().discard(head, "sent by mistake", "operator");
+  await eventually(() => ids().length === 0);
+  expect(service.applied()).toEqual(["a:1"]);
+});
+
+test("after a discard of an edited message, neither the received nor the edited message has an effect", async () => {
+  const refused = await withBlocked();
+  const [head = 0] = ids();
+  const received = Buffer.from(admin().show(head).value ?? []);
+  const edited = Buffer.from(JSON.stringify(letter("a", "edited")));
+  await admin().edit(head, edited, "operator");
+  await admin().discard(head, "sent by mistake", "operator");
+  refused.clear();
+  for (const value of [received, edited]) {
+    await service.broker.publish([{ topic: letters.name, key: "a", value, headers: {} }]);
+  }
+  await eventually(() => service.kit.consumer.counts.duplicate === 2);
+  expect(service.applied()).toEqual([]);
+});
+
+test("20,000 blocked messages are released with a constant number of indexed statements each", async () => {
+  const BLOCKED = 20_000;
+  service = new TestService();
+  const { sql } = service.database;
+  const insert = sql.prepare(
+    `INSERT INTO dead_letters (topic, partition, offset, key, value, headers, reason, error, attempts, parked_at)
+     VALUES ('letters', 0, ?, 'a', ?, '{}', ?, 'x', 0, 0)`,
+  );
+  sql.transaction(() => {
+    for (let i = 0; i <= BLOCKED; i++) {
+      insert.run(i, Buffer.from(JSON.stringify(letter("a", String(i)))), i === 0 ? "domain" : "blocked");
+    }
+  })();
+  const executions = new Map<string, number>();
+  const prepare = sql.prepare.bind(sql);
+  sql.prepare = (text: string) => {
+    const statement = prepare(text);
+    for (const method of ["run", "get", "all"] as const) {
+      const original = statement[method].bind(statement) as (...parameters: never[]) => never;
+      statement[method] = (...parameters: never[]) => {
+        executions.set(text, (executions.get(text) ?? 0) + 1);
+        return original(...parameters);
+      };
+    }
+    return statement as never;
+  };
+  await service.restart();
+  executions.clear();
+  const [head = 0] = ids();
+  await admin().replay([head], "operator");
+  await eventually(() => service.kit.deadLetters.count() === 0);
+  expect(service.applied()).toHaveLength(BLOCKED + 1);
+  expect(service.applied().at(-1)).toBe(`a:${BLOCKED}`);
+  const onLetters = [...executions].filter(([text]) => text.includes("FROM dead_letters"));
+  expect(Math.max(...onLetters.map(([, count]) => count))).toBeLessThanOrEqual(4 * (BLOCKED + 1));
+  for (const [text] of onLetters.filter(([, count]) => count >= BLOCKED)) {
+    const plan = sql.query<{ detail: string }, null[]>(`EXPLAIN QUERY PLAN ${text}`);
+    const details = plan.all(...Array.from({ length: text.split("?").length - 1 }, () => null));
+    expect(details.map(({ detail }) => detail).join()).toMatch(
+      /^SEARCH dead_letters USING (INDEX|INTEGER PRIMARY KEY|COVERING INDEX)/,
+    );
+  }
+});
+
+test("one key cannot use up the space of all: its partition waits, the others go on", async () => {
+  service = new TestService(({ text }) => {
+    if (text === "poison") throw new DomainError("no poison");
+  });
+  const { sql } = service.database;
+  sql.run(
+    `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999)
+     INSERT INTO dead_letters (topic, partition, offset, key, headers, reason, error, attempts, parked_at)
+     SELECT 'letters', 0, i, 'a', '{}', iif(i = 1, 'domain', 'blocked'), 'x', 1, 0 FROM n`,
+  );
+  await service.restart();
+  await service.publish(letter("a", "last place"), letter("a", "no place"));
+  const names = Array.from({ length: 20 }, (_, i) => `other ${i}`);
+  const partitionOf = (name: string) =>
+    service.broker.records(letters.name).find(({ key }) => key === name)?.partition;
+  await service.publish(...names.map((name) => letter(name, "poison")));
+  const elsewhere = names.filter((name) => partitionOf(name) !== partitionOf("a"));
+  await eventually(() => admin().list({ limit: 100, reason: "domain" }).length === elsewhere.length + 1);
+  const countOfA = () => sql.query("SELECT count(*) AS n FROM dead_letters WHERE key = 'a'").get();
+  expect(countOfA()).toEqual({ n: 10_000 });
+  // As soon as there is a place, the partition goes on by itself.
+  sql.run("DELETE FROM dead_letters WHERE key = 'a' AND offset > 5000");
+  await eventually(() => admin().list({ limit: 100, reason: "domain" }).length === names.length + 1);
+  expect(countOfA()).toEqual({ n: 5_002 });
+});
+
+test("dead letters of unknown type beyond the bound are deleted, with a warning and a count", async () => {
+  const warnings: object[] = [];
+  let prune: (() => void) | undefined;
+  const runtime = {
+    ...systemRuntime,
+    after: (delayMs: number, callback: () => void) => {
+      if (delayMs === 60_000) prune = callback;
+      return systemRuntime.after(delayMs, callback);
+    },
+  };
+  const log = { ...silentLogger, warn: (fields: object) => warnings.push(fields) };
+  service = new TestService(undefined, { runtime, log });
+  service.database.sql.run(
+    `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10007)
+     INSERT INTO dead_letters (topic, partition, offset, key, headers, reason, error, attempts, parked_at)
+     SELECT 'letters', 0, i, 'a', '{}', 'unknown-type', 'x', 1, 0 FROM n`,
+  );
+  await service.restart();
+  prune?.();
+  await eventually(() => service.kit.deadLetters.count() === 10_000);
+  expect(service.kit.deadLetters.dropped).toBe(7);
+  expect(warnings).toEqual([{ dropped: 7 }]);
 });
 
 test("a released message that is refused is parked, and the later ones of its key stay blocked", async () => {

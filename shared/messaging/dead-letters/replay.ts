@@ -3,7 +3,7 @@ import { type Attempt, type Decision, decide, type RetryPolicy } from "../inbox/
 import type { Inbox } from "../inbox/inbox.ts";
 import { type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
-import type { DeadLetter, DeadLetterStore } from "./store.ts";
+import type { BlockedKey, DeadLetter, DeadLetterStore } from "./store.ts";
 
 /** Records what became of a dead letter, in the transaction that it happens in. */
 type Audit = (detail: string, transaction: Transaction) => void;
@@ -16,8 +16,10 @@ type Audit = (detail: string, transaction: Transaction) => void;
 export class DeadLetterReplayer {
   readonly #options;
   #running: Promise<void> | undefined;
-  /** Something was unblocked while messages were being released. */
-  #woken = false;
+  /** The topics and keys whose blocked messages may have to be released. */
+  readonly #unblocked = new Map<string, BlockedKey>();
+  /** Whether those that the last process left are among them. */
+  #searched = false;
   #cancelPause: () => void = () => {};
   #stopped = false;
 
@@ -45,17 +47,18 @@ export class DeadLetterReplayer {
   }
 
   /**
-   * Releases the messages that nothing blocks any more, in their order. One that fails is retried like a message from
-   * the broker, and parked in its turn; the later ones of its key stay blocked. Also called at the start, because the
-   * last process may have ended in the middle of it.
+   * Releases the messages that nothing blocks any more, in the order of their key. One that fails is retried like a
+   * message from the broker, and parked in its turn; the later ones of its key stay blocked. Called at the start, too,
+   * because the last process may have ended in the middle of it.
+   *
+   * @param unblocked the topics and keys of dead letters that are gone
    */
-  release(): void {
-    if (this.#stopped) return;
-    this.#woken = this.#running !== undefined;
-    if (this.#woken) return;
+  release(unblocked: Iterable<Pick<DeadLetter, "topic" | "key">> = []): void {
+    this.#add(unblocked);
+    if (this.#stopped || this.#running !== undefined) return;
     this.#running = this.#releaseAll().finally(() => {
       this.#running = undefined;
-      if (this.#woken) this.release();
+      if (this.#unblocked.size > 0) this.release();
     });
   }
 
@@ -66,12 +69,27 @@ export class DeadLetterReplayer {
     await this.#running;
   }
 
+  #add(unblocked: Iterable<Pick<DeadLetter, "topic" | "key">>): void {
+    for (const { topic, key } of unblocked) {
+      // A topic's name has no slash.
+      if (key !== null) this.#unblocked.set(`${topic}/${key}`, { topic, key });
+    }
+  }
+
   async #releaseAll(): Promise<void> {
     const { deadLetters, log } = this.#options;
     while (!this.#stopped) {
       try {
-        const letter = deadLetters.firstUnblocked();
-        if (letter === undefined) return;
+        if (!this.#searched) this.#add(deadLetters.unblockedKeys());
+        this.#searched = true;
+        const [next] = this.#unblocked;
+        if (next === undefined) return;
+        const [name, blocked] = next;
+        const letter = deadLetters.firstBlocked(blocked);
+        if (letter === undefined) {
+          this.#unblocked.delete(name);
+          continue;
+        }
         const decision = await this.#attempt(letter.id, true);
         if (decision?.action !== "retry" && decision?.action !== "park") continue;
         log.warn({ id: letter.id, ...decision }, "a released message failed");

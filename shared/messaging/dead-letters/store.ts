@@ -38,6 +38,12 @@ export interface Failure {
   readonly attempts: number;
 }
 
+/** A topic and key whose messages are parked one after the other. */
+export interface BlockedKey {
+  readonly topic: string;
+  readonly key: string;
+}
+
 export interface DeadLetter extends Failure {
   readonly id: number;
   readonly topic: string;
@@ -75,6 +81,13 @@ const MAX_ERROR_CHARACTERS = 2_000;
 const MAX_COPIED_BYTES = 32 * 1024;
 /** With so many the consumer waits instead of parking more. With MAX_MESSAGE_BYTES this is at most some 25 GB. */
 const MAX_LETTERS = 100_000;
+/**
+ * With so many of one topic and key, the consumer waits, too: one key must not use up the space of all. Its whole
+ * partition waits, because the records behind it cannot be handled before it.
+ */
+const MAX_LETTERS_OF_KEY = 10_000;
+/** Keys whose number of dead letters is remembered. */
+const MAX_COUNTED_KEYS = 1_000;
 /** Messages of unknown type are kept to be looked at; they block nothing, so the newest of them suffice. */
 const MAX_UNKNOWN = 10_000;
 
@@ -87,10 +100,14 @@ const BLOCKING = "key IS NOT NULL AND reason <> 'unknown-type'";
  * that is, parked after it. All other keys are handled.
  */
 export class DeadLetterStore {
+  /** Dead letters of unknown type that were deleted because there were too many, since the start of the process. */
+  dropped = 0;
   readonly #copyTopic: string;
   readonly #statements;
   /** Not less than the number of dead letters: when it is 0, the usual case, nothing has to be looked up. */
   #atMost: number;
+  /** Not less than the number of dead letters of a topic and key. */
+  readonly #atMostOfKey = new Map<string, number>();
 
   /** @param copyTopic gets a copy of each parked record, for people who look at topics */
   constructor({ sql }: ServiceDatabase, copyTopic: string) {
@@ -120,12 +137,12 @@ export class DeadLetterStore {
       tried: sql.prepare("UPDATE dead_letters SET attempts = ? WHERE id = ?"),
       edit: sql.prepare("UPDATE dead_letters SET edited = ? WHERE id = ?"),
       replayed: sql.prepare("UPDATE dead_letters SET replays = replays + 1 WHERE id = ?"),
-      unblocked: sql.prepare<DeadLetterRow, []>(
-        `SELECT ${DEAD_LETTER_COLUMNS} FROM dead_letters AS letter WHERE reason = 'blocked' AND NOT EXISTS (
+      unblocked: sql.prepare<BlockedKey, []>(
+        `SELECT topic, key FROM dead_letters AS letter WHERE reason = 'blocked' AND NOT EXISTS (
            SELECT 1 FROM dead_letters AS before
            WHERE before.topic = letter.topic AND before.key = letter.key AND before.id < letter.id
              AND before.key IS NOT NULL AND before.reason <> 'unknown-type'
-         ) ORDER BY id LIMIT 1`,
+         ) ORDER BY id`,
       ),
       prune: sql.prepare(
         `DELETE FROM dead_letters WHERE reason = 'unknown-type' AND id <= (
@@ -142,14 +159,31 @@ export class DeadLetterStore {
       this.#atMost = this.count();
       if (this.#atMost >= MAX_LETTERS) throw new DeadLettersFull(`there are ${this.#atMost} dead letters`);
     }
-    this.#atMost += 1;
     const { reason, attempts } = failure;
     const { topic, partition, offset, key, value, headers } = record;
+    if (key !== null && reason !== "unknown-type") this.#countOne(topic, key);
+    this.#atMost += 1;
     this.#statements.insert.run(
       ...[topic, partition, offset, key, value, JSON.stringify(headers)],
       ...[reason, ...shortened(failure), attempts, transaction.now],
     );
     transaction.emitRaw(copyOf(record, failure, this.#copyTopic));
+  }
+
+  /** @throws DeadLettersFull */
+  #countOne(topic: string, key: string): void {
+    // A topic's name has no slash.
+    const name = `${topic}/${key}`;
+    const count = () => this.#statements.countOfKey.get(topic, key)?.count ?? 0;
+    let atMost = this.#atMostOfKey.get(name) ?? count();
+    // Those that were removed, or whose parking was rolled back, are still counted.
+    if (atMost >= MAX_LETTERS_OF_KEY) atMost = count();
+    if (atMost >= MAX_LETTERS_OF_KEY) {
+      this.#atMostOfKey.set(name, atMost);
+      throw new DeadLettersFull(`there are ${atMost} dead letters of ${topic} with the key ${key}`);
+    }
+    if (this.#atMostOfKey.size >= MAX_COUNTED_KEYS) this.#atMostOfKey.clear();
+    this.#atMostOfKey.set(name, atMost + 1);
   }
 
   /** Whether a message of this topic and key is parked, so that the next one is blocked. */
@@ -181,11 +215,16 @@ export class DeadLetterStore {
     return letter;
   }
 
-  /** The oldest blocked message that nothing blocks any more: those before it of its key are gone. */
-  firstUnblocked(): DeadLetter | undefined {
-    if (this.#atMost === 0) return undefined;
-    const row = this.#statements.unblocked.get();
-    return row === null ? undefined : toDeadLetter(row);
+  /** The topics and keys whose first dead letter is blocked by none any more. Looks at every blocked one. */
+  unblockedKeys(): BlockedKey[] {
+    return this.#atMost === 0 ? [] : this.#statements.unblocked.all();
+  }
+
+  /** The first dead letter of a topic and key if it is only blocked, that is, if it is to be released. */
+  firstBlocked({ topic, key }: BlockedKey): DeadLetter | undefined {
+    const first = this.#statements.first.get(topic, key);
+    const letter = first === null ? undefined : this.find(first.id);
+    return letter?.reason === "blocked" ? letter : undefined;
   }
 
   remove(id: number): void {
@@ -210,9 +249,9 @@ export class DeadLetterStore {
     this.#statements.replayed.run(id);
   }
 
-  /** Deletes the oldest dead letters of unknown type beyond MAX_UNKNOWN. */
-  prune(): void {
-    if (this.#atMost > MAX_UNKNOWN) this.#statements.prune.run();
+  /** Deletes the oldest dead letters of unknown type beyond MAX_UNKNOWN. @returns how many */
+  prune(): number {
+    return this.#atMost > MAX_UNKNOWN ? this.#statements.prune.run().changes : 0;
   }
 
   count(): number {

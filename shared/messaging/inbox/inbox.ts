@@ -117,6 +117,12 @@ export class Inbox {
     return { status: "handled", message };
   }
 
+  /** Records a message as handled without handling it. Bytes that are no message are left alone. */
+  claim(value: Uint8Array | null, { now }: Transaction): void {
+    const decoded = this.decode(value);
+    if (decoded.status === "decoded") this.#claim.run(this.#consumer, decoded.message.id, now);
+  }
+
   /** Runs the middleware from `index` on, the first one outermost, and the handler inside. */
   #run(handler: Handler, message: Message, transaction: Transaction, index: number): void {
     const middleware = this.#middleware[index];

@@ -117,6 +117,11 @@ export function addMessagingMetrics(metrics: Metrics, messaging: Messaging): voi
     "Records that retention removed before they were read",
     () => counts.lost,
   );
+  metrics.total(
+    "dead_letters_dropped_total",
+    "Dead letters of unknown type that were deleted because there were too many",
+    () => deadLetters.dropped,
+  );
   metrics.gauge("timers_pending", "Timers that are not fired yet", () => timers.counts().pending);
   metrics.gauge(
     "timers_failed",

@@ -74,6 +74,7 @@ describe("metrics", () => {
         transaction.setTimer({ name: "remind", key: "a", dueAt });
       });
       await eventually(() => fixture.parts.handled().length === 1 && messaging.deadLetters.count() === 1);
+      await eventually(() => messaging.outbox.depth() === 0);
       const text = await metrics.registry.metrics();
       for (const line of [
         "# TYPE messages_handled_total counter",

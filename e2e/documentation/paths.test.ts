@@ -39,7 +39,7 @@ test("the routes in docs/architecture.md have at most 5 and 9 files", () => {
   const [, request = "", message = ""] =
     /^## The route of one order$(.*?)^From there(.*?)^## /ms.exec(text) ?? [];
   const files = (part: string) =>
-    [...part.matchAll(/^\| \d+ \| `([^`]+)` \|/gm)].map(([, file = ""]) => file);
+    [...part.matchAll(/^\| *\d+ *\| *`([^`]+)` *\|/gm)].map(([, file = ""]) => file);
   expect(files(request)).toHaveLength(5);
   expect(files(message)).toHaveLength(9);
   for (const route of [files(request), files(message)]) expect(new Set(route).size).toBe(route.length);

@@ -1,140 +1,119 @@
 import {
-  type CancelOrder,
+  CancelOrder,
   OrderCancelled,
   OrderPlaced,
-  type PlaceOrder,
-  type Restock,
+  PlaceOrder,
+  Restock,
+  StockRejected,
+  StockReleased,
+  StockReserved,
+  StockShort,
 } from "@distributed-messaging/contracts";
 import { decide as decideStock, type Input as StockInput } from "@distributed-messaging/inventory/domain";
 import { MemoryLedger } from "@distributed-messaging/inventory/testing/memory-ledger";
-import type { DataOf, Emission } from "@distributed-messaging/messaging";
+import type { DataOf, Emission, MessageDefinition } from "@distributed-messaging/messaging";
 import {
   decide as decideOrder,
   type Order,
   type Input as OrderInput,
 } from "@distributed-messaging/order/domain";
-import { orderInputOf, stockInputOf } from "./inputs.ts";
-
-/** Made of a message, or of a deadline that has come. */
-const messageMoves = [
-  "order takes a command",
-  "order hears of stock",
-  "order's deadline comes",
-  "inventory hears of an order",
-  "inventory takes a command",
-] as const;
-
-/** What can happen next. A topic's messages of one key come in the order in which they were emitted. */
-export type Move = (typeof messageMoves)[number] | "time passes the deadline";
 
 export const BACKORDER_TTL_MS = 1_000;
+/** The clock moves past the deadline of every order that waits. */
+export const TIME_PASSES = "time passes";
+const TIMER = "timer";
 
-/** What is on its way, and under which key. */
-interface Sent<Input> {
+interface Message {
+  readonly topic: string;
   readonly key: string;
-  readonly input: Input;
+  handle(): void;
 }
 
 /**
- * The order service and the inventory, their domains and nothing else: between them are four topics, whose messages
- * may take any time. Whoever holds it decides what happens next.
+ * The domains of the order service and the inventory, with topics between them. Only messages of one topic and key keep
+ * their order: the caller chooses which message is handled next.
  */
 export class StoreModel {
   readonly ledger: MemoryLedger;
   readonly orders = new Map<string, Order>();
-  /** Everything that was said, in the order in which it was. */
-  readonly log: Emission[] = [];
-  /** Everything that the inventory was told, in the order in which it was. */
-  readonly heard: StockInput[] = [];
+  /** Every message that was emitted, in order. */
+  readonly emitted: Emission[] = [];
+  /** Every input that the inventory has handled, in order. */
+  readonly stockInputs: StockInput[] = [];
   now = 0;
-  readonly #orderCommands: Sent<OrderInput>[] = [];
-  readonly #restocks: Sent<StockInput>[] = [];
-  readonly #orderEvents: Sent<StockInput>[] = [];
-  readonly #stockEvents: Sent<OrderInput>[] = [];
+  readonly #messages: Message[] = [];
 
   constructor(onHand: Readonly<Record<string, number>>) {
     this.ledger = new MemoryLedger(onHand);
   }
 
-  place(data: DataOf<typeof PlaceOrder>): void {
-    this.#orderCommands.push({ key: data.orderId, input: { kind: "place", data } });
+  /** Sends a message to the service that handles it. */
+  send<Definition extends MessageDefinition>(definition: Definition, data: DataOf<Definition>): void {
+    const handle = this.#handlerOf({ definition, data });
+    if (handle === undefined) return;
+    this.#messages.push({ topic: definition.topic.name, key: definition.keyOf(data), handle });
   }
 
-  cancel(data: DataOf<typeof CancelOrder>): void {
-    this.#orderCommands.push({ key: data.orderId, input: { kind: "cancel", data } });
+  /**
+   * The transitions that are possible: to handle the first message of a topic and key, or a timer that is due. Each is
+   * the name of the topic, or `timer`, and the key.
+   */
+  transitions(): string[] {
+    const due = [...this.orders.values()]
+      .filter((order) => order.status === "backordered" && order.expiresAt <= this.now)
+      .map(({ orderId }) => `${TIMER} ${orderId}`);
+    return [...new Set([...this.#messages.map(({ topic, key }) => `${topic} ${key}`), ...due])];
   }
 
-  restock(data: DataOf<typeof Restock>): void {
-    this.#restocks.push({ key: data.productId, input: { kind: "restock", ...data } });
-  }
-
-  /** What may happen next; empty when nothing is on its way and nobody waits for a deadline. */
-  moves(): Move[] {
-    return messageMoves.filter((move) => this.choices(move) > 0);
-  }
-
-  /** How many messages a move may take: the first of each key, because keys may travel in different partitions. */
-  choices(move: Move): number {
-    return new Set(this.#onItsWay(move).map(({ key }) => key)).size;
-  }
-
-  /** Whether an order waits whose deadline lies ahead. */
+  /** Whether an order waits whose deadline has not passed. */
   get canExpire(): boolean {
     return [...this.orders.values()].some(
       (order) => order.status === "backordered" && order.expiresAt > this.now,
     );
   }
 
-  /** @param choose picks one of so many `choices` */
-  make(move: Move, choose: (count: number) => number = () => 0): void {
-    switch (move) {
-      case "order takes a command":
-        this.#decideOrder(takeOne(this.#orderCommands, choose));
-        return;
-      case "order hears of stock":
-        this.#decideOrder(takeOne(this.#stockEvents, choose));
-        return;
-      case "order's deadline comes":
-        this.#decideOrder(takeOne(this.#due(), choose));
-        return;
-      case "inventory hears of an order":
-        this.#decideStock(takeOne(this.#orderEvents, choose));
-        return;
-      case "inventory takes a command":
-        this.#decideStock(takeOne(this.#restocks, choose));
-        return;
-      case "time passes the deadline":
-        this.now += BACKORDER_TTL_MS;
-        return;
-      default:
-        move satisfies never;
+  /** @param transition one of `transitions()`, or `TIME_PASSES` */
+  perform(transition: string): void {
+    const [topic, key = ""] = transition.split(" ");
+    if (transition === TIME_PASSES) this.now += BACKORDER_TTL_MS;
+    else if (topic === TIMER) this.#decideOrder({ kind: "expire", data: { orderId: key } });
+    else {
+      const index = this.#messages.findIndex((message) => message.topic === topic && message.key === key);
+      const [message] = this.#messages.splice(index, 1);
+      message?.handle();
     }
   }
 
-  #onItsWay(move: Move): readonly Sent<OrderInput | StockInput>[] {
-    switch (move) {
-      case "order takes a command":
-        return this.#orderCommands;
-      case "order hears of stock":
-        return this.#stockEvents;
-      case "order's deadline comes":
-        return this.#due();
-      case "inventory hears of an order":
-        return this.#orderEvents;
-      case "inventory takes a command":
-        return this.#restocks;
-      case "time passes the deadline":
-        return [];
+  /** As the services' handlers do. Undefined for a message that neither of the two services handles. */
+  #handlerOf({ definition, data }: Emission): (() => void) | undefined {
+    switch (definition) {
+      case PlaceOrder:
+        return () => this.#decideOrder({ kind: "place", data: data as DataOf<typeof PlaceOrder> });
+      case CancelOrder:
+        return () => this.#decideOrder({ kind: "cancel", data: data as DataOf<typeof CancelOrder> });
+      case StockReserved:
+        return () => this.#decideOrder({ kind: "reserved", data: data as DataOf<typeof StockReserved> });
+      case StockShort:
+        return () => this.#decideOrder({ kind: "short", data: data as DataOf<typeof StockShort> });
+      case StockRejected:
+        return () =>
+          this.#decideOrder({ kind: "stock-rejected", data: data as DataOf<typeof StockRejected> });
+      case StockReleased:
+        return () => this.#decideOrder({ kind: "released", data: data as DataOf<typeof StockReleased> });
+      case OrderPlaced: {
+        const { orderId, items } = data as DataOf<typeof OrderPlaced>;
+        const lines = items.map(({ productId, quantity }) => ({ productId, quantity }));
+        return () => this.#decideStock({ kind: "place", orderId, lines });
+      }
+      case OrderCancelled: {
+        const { orderId } = data as DataOf<typeof OrderCancelled>;
+        return () => this.#decideStock({ kind: "cancel", orderId });
+      }
+      case Restock:
+        return () => this.#decideStock({ kind: "restock", ...(data as DataOf<typeof Restock>) });
       default:
-        return move satisfies never;
+        return undefined;
     }
-  }
-
-  /** The deadlines that have come. */
-  #due(): Sent<OrderInput>[] {
-    return [...this.orders.values()]
-      .filter((order) => order.status === "backordered" && order.expiresAt <= this.now)
-      .map(({ orderId }) => ({ key: orderId, input: { kind: "expire", data: { orderId } } }));
   }
 
   #decideOrder(input: OrderInput): void {
@@ -142,32 +121,18 @@ export class StoreModel {
     const moment = { now: this.now, backorderTtlMs: BACKORDER_TTL_MS };
     const { state, messages } = decideOrder(this.orders.get(orderId), input, moment);
     this.orders.set(orderId, state);
-    this.log.push(...messages);
-    for (const emission of messages) {
-      const isHeard = emission.definition === OrderPlaced || emission.definition === OrderCancelled;
-      if (isHeard) this.#orderEvents.push({ key: orderId, input: stockInputOf(emission) });
-    }
+    this.#emit(messages);
   }
 
   #decideStock(input: StockInput): void {
-    this.heard.push(input);
+    this.stockInputs.push(input);
     const decision = decideStock(input, this.ledger);
     this.ledger.save(decision);
-    this.log.push(...decision.messages);
-    for (const emission of decision.messages) {
-      const next = orderInputOf(emission);
-      this.#stockEvents.push({ key: next.data.orderId, input: next });
-    }
+    this.#emit(decision.messages);
   }
-}
 
-/** Takes the first message of one of the keys out of a topic. */
-function takeOne<Input>(topic: Sent<Input>[], choose: (count: number) => number): Input {
-  const firsts = topic.filter(
-    (message, index) => topic.findIndex(({ key }) => key === message.key) === index,
-  );
-  const taken = firsts[choose(firsts.length)];
-  if (taken === undefined) throw new Error("nothing is on its way");
-  topic.splice(topic.indexOf(taken), 1);
-  return taken.input;
+  #emit(messages: readonly Emission[]): void {
+    this.emitted.push(...messages);
+    for (const { definition, data } of messages) this.send(definition, data);
+  }
 }

@@ -219,6 +219,28 @@ test("a message during which three processes ended is parked", async () => {
   expect(service.database.sql.query("SELECT * FROM attempts").all()).toEqual([]);
 });
 
+test("after a crash a batch that only identifies the log is not taken for the first one", async () => {
+  service = new TestService();
+  service.kit.start();
+  await service.publish(letter("a", "1"));
+  await eventually(() => service.applied().length === 1);
+  const [last] = service.broker.records(letters.name);
+  service.database.sql.run("INSERT INTO attempts VALUES ('letters', ?, ?, 3)", [
+    last?.partition ?? 0,
+    (last?.offset ?? 0) + 1,
+  ]);
+  let batches = 0;
+  const { broker } = service;
+  const subscribe = broker.subscribe.bind(broker);
+  broker.subscribe = (options) =>
+    subscribe({ ...options, handle: (batch) => options.handle(batch).finally(() => batches++) });
+  await service.crash();
+  await eventually(() => batches === 1);
+  await service.publish(letter("a", "kills"));
+  await eventually(() => batches === 2);
+  expect(reasons()).toEqual(["crash"]);
+});
+
 test("after a crash the first messages are handled one by one, and no record of them is left", async () => {
   service = new TestService();
   await service.crash();

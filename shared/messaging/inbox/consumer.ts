@@ -62,7 +62,7 @@ export class Consumer {
   readonly counts: ConsumerCounts = { handled: 0, duplicate: 0, skipped: 0, parked: 0, retried: 0, lost: 0 };
   readonly #options: ConsumerOptions;
   readonly #logIdentity: LogIdentity;
-  /** Partitions whose first batch has been handled. Only that one can hold the message that ended the last process. */
+  /** Partitions whose first batch of new records has been handled. Only that one is handled record by record after a crash. */
   readonly #pastFirstBatch = new Set<string>();
   /** The message that each partition waits for, and how often it has been tried. */
   readonly #failing = new Map<string, { offset: number; tries: number }>();
@@ -138,7 +138,8 @@ export class Consumer {
         failure = decision.failure;
       }
     }
-    this.#pastFirstBatch.add(name);
+    // A batch with nothing but handled records, such as the one that identifies the log, is not the first one.
+    if (batch.records.some(({ offset }) => offset >= from)) this.#pastFirstBatch.add(name);
     this.#failing.delete(name);
     if (batch.undecodable !== undefined) return this.#passUndecodable(batch, batch.undecodable);
     return { next: (batch.records.at(-1) as IncomingRecord).offset + 1 };

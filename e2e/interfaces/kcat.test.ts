@@ -69,9 +69,9 @@ describe.skipIf(kcat === null)("kcat, a librdkafka client", () => {
         .map((line) => parse(Printed, JSON.parse(line)))
         .filter(({ key }) => key === orderId);
       const known = new Map(allMessages.map((definition) => [definition.type, definition]));
-      const types = records.map(({ payload, headers }) => {
+      const types = records.map(({ key, payload, headers }) => {
         expect(headers).toEqual(["content-type", CONTENT_TYPE]);
-        const decoded = decode(known, Buffer.from(payload));
+        const decoded = decode(known, { topic: "order.events", key, value: Buffer.from(payload) });
         return decoded.status === "decoded" ? decoded.message.type : decoded.detail;
       });
       expect(types).toEqual(["store.order.placed.v1", "store.order.confirmed.v1"]);

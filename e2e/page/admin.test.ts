@@ -99,7 +99,7 @@ describePage("the admin panel", () => {
       const good = {
         specversion: "1.0",
         id: Bun.randomUUIDv7(),
-        source: "test",
+        source: "api-gateway",
         type: "store.order.place.v1",
         subject: "EDITED",
         time: new Date().toISOString(),

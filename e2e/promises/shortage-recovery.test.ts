@@ -86,13 +86,13 @@ async function countsOf(customers: readonly Customer[]): Promise<Record<string, 
   return counts;
 }
 
-/** The orders whose stock was reserved, in that order: the message ids of a service are increasing. */
+/** The orders whose stock was reserved, in that order: the ids of what one message caused are increasing. */
 async function reservedOrders(store: ReturnType<typeof useOwnStore>): Promise<string[]> {
   const known = new Map([[StockReserved.type, StockReserved]]);
   const records = await store.records.read("inventory.events");
   return records
-    .flatMap(({ value }) => {
-      const decoded = decode(known, value);
+    .flatMap((record) => {
+      const decoded = decode(known, { ...record, key: String(record.key) });
       return decoded.status === "decoded" ? [decoded.message] : [];
     })
     .sort((one, other) => (one.id < other.id ? -1 : 1))

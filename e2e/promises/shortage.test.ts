@@ -18,8 +18,8 @@ async function stockHistory(productId: string): Promise<number[]> {
   const records = await store.records.read("inventory.stock");
   return records
     .filter(({ key }) => String(key) === productId)
-    .flatMap(({ value }) => {
-      const decoded = decode(known, value);
+    .flatMap((record) => {
+      const decoded = decode(known, { ...record, key: productId });
       return decoded.status === "decoded" ? [parse(StockChanged.data, decoded.message.data).available] : [];
     });
 }

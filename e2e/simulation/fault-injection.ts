@@ -56,8 +56,11 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
   },
   poison: ({ broker, prng, trace, poison, processes }, count) => {
     const topic = prng.pick(poisonTopics);
-    const keys = broker.partitionsOf(topic).flatMap(({ records }) => records.slice(-3).map(({ key }) => key));
-    const record = drawPoison(prng, count, topic, keys);
+    const genuine = broker
+      .partitionsOf(topic)
+      .flatMap(({ records }) => records.slice(-3))
+      .filter(({ headers }) => !(POISON_HEADER in headers));
+    const record = drawPoison(prng, count, topic, genuine);
     trace.note("fault", `poison ${count} in ${topic}`);
     poison.push(record);
     for (const { instrumented } of processes) if (record.key !== null) instrumented.suspect(record.key);

@@ -1,5 +1,14 @@
 import type { Database } from "bun:sqlite";
-import type { Message, Publisher, Subscriber, Transaction } from "@distributed-messaging/messaging";
+import { allMessages } from "@distributed-messaging/contracts";
+import type {
+  IncomingRecord,
+  Message,
+  Publisher,
+  Subscriber,
+  Transaction,
+} from "@distributed-messaging/messaging";
+import { type Static, Type } from "@sinclair/typebox";
+import { Value } from "@sinclair/typebox/value";
 
 export type Transport = Publisher & Subscriber;
 
@@ -98,6 +107,15 @@ export const mutants: readonly Mutant[] = [
         }),
     }),
   }),
+  mutant("acceptance: a message is accepted from any source", {
+    transport: reading((record, envelope) => {
+      const { source } = allMessages.find(({ type }) => type === envelope.type) ?? envelope;
+      return { ...record, value: Buffer.from(JSON.stringify({ ...envelope, source })) };
+    }),
+  }),
+  mutant("acceptance: a message is accepted under any key", {
+    transport: reading((record, { subject }) => ({ ...record, key: subject })),
+  }),
   mutant("message ids: drawn at random", {
     transaction: (original, { id, correlationid }) =>
       original.causedBy({ correlationId: correlationid, causationId: id }),
@@ -115,6 +133,30 @@ export const mutants: readonly Mutant[] = [
 
 function mutant(name: string, fault: SeededFault): Mutant {
   return { name, seed: () => fault };
+}
+
+const Attributes = Type.Object({ type: Type.String(), source: Type.String(), subject: Type.String() });
+
+/** A transport that changes the CloudEvents among the records that are read. */
+function reading(
+  change: (record: IncomingRecord, envelope: Static<typeof Attributes>) => IncomingRecord,
+): (original: Transport) => Transport {
+  const changed = (record: IncomingRecord): IncomingRecord => {
+    try {
+      const envelope: unknown = JSON.parse(Buffer.from(record.value ?? []).toString());
+      return Value.Check(Attributes, envelope) ? change(record, envelope) : record;
+    } catch {
+      return record;
+    }
+  };
+  return ({ publish, subscribe }) => ({
+    publish,
+    subscribe: (options) =>
+      subscribe({
+        ...options,
+        handle: (batch) => options.handle({ ...batch, records: batch.records.map(changed) }),
+      }),
+  });
 }
 
 /** As if offsets were stored in a file of their own, to which no ROLLBACK applies. */

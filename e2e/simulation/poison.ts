@@ -1,37 +1,58 @@
 import { allMessages, PlaceOrder } from "@distributed-messaging/contracts";
-import type { OutgoingRecord } from "@distributed-messaging/messaging";
+import type { IncomingRecord, OutgoingRecord } from "@distributed-messaging/messaging";
 import type { Prng } from "./prng.ts";
 
 /** Marks records that no service has emitted. */
 export const POISON_HEADER = "simulated-poison";
+
+const FORGED_CHANCE = 0.3;
 
 export const poisonTopics = [...new Set(allMessages.map(({ topic }) => topic.name))];
 
 /**
  * A record that cannot be handled, for one of many reasons: with a key of its own, a key of a genuine record, or none.
  *
- * @param keys of genuine records
+ * @param genuine records of the topic
  */
 export function drawPoison(
   prng: Prng,
   number: number,
   topic: string,
-  keys: readonly (string | null)[],
+  genuine: readonly IncomingRecord[],
 ): OutgoingRecord {
+  if (genuine.length > 0 && prng.chance(FORGED_CHANCE)) return drawForged(prng, number, prng.pick(genuine));
   const choice = prng.float();
   const ownKey = `POISON_${number}`;
-  const key = choice < 0.15 ? null : choice < 0.6 && keys.length > 0 ? prng.pick(keys) : ownKey;
+  const key = choice < 0.15 ? null : choice < 0.6 && genuine.length > 0 ? prng.pick(genuine).key : ownKey;
   const value = drawValue(prng, topic, key ?? ownKey, number);
   return { topic, key, value, headers: { [POISON_HEADER]: String(number) } };
 }
 
+/** A genuine record with a new id, which is on another topic, from another source or under another key. */
+function drawForged(prng: Prng, number: number, { topic, key, value }: IncomingRecord): OutgoingRecord {
+  const envelope = JSON.parse(Buffer.from(value ?? []).toString()) as object;
+  const forged = { ...envelope, id: idOf(number) };
+  const record = {
+    ...{ topic, key, value: JSON.stringify(forged), headers: { [POISON_HEADER]: String(number) } },
+  };
+  return prng.pick([
+    () => ({ ...record, topic: prng.pick(poisonTopics.filter((other) => other !== topic)) }),
+    () => ({ ...record, value: JSON.stringify({ ...forged, source: "nobody" }) }),
+    () => ({ ...record, key: `POISON_${number}` }),
+  ])();
+}
+
+function idOf(number: number): string {
+  return `00000000-0000-7000-8000-${number.toString(16).padStart(12, "0")}`;
+}
+
 function drawValue(prng: Prng, topic: string, subject: string, number: number): OutgoingRecord["value"] {
   const definition = prng.pick(allMessages.filter((candidate) => candidate.topic.name === topic));
-  const id = `00000000-0000-7000-8000-${number.toString(16).padStart(12, "0")}`;
+  const id = idOf(number);
   const envelope = {
     specversion: "1.0",
     id,
-    source: "nobody",
+    source: definition.source,
     type: definition.type,
     subject,
     time: "2026-01-01T00:00:00Z",
@@ -46,6 +67,7 @@ function drawValue(prng: Prng, topic: string, subject: string, number: number): 
     [PlaceOrder.topic.name]: {
       ...envelope,
       type: PlaceOrder.type,
+      source: PlaceOrder.source,
       data: {
         orderId: subject,
         customerId: "NOBODY",

@@ -4,10 +4,10 @@ import type { RawRecord } from "./records.ts";
 
 /** A record that no service can handle, and the reason of its dead letters. */
 interface BadRecord extends RawRecord {
-  readonly reason: "undecodable" | "unknown-type" | "schema";
+  readonly reason: "undecodable" | "unknown-type" | "wrong-source" | "schema";
 }
 
-/** A valid CloudEvent of the store, with the given fields. */
+/** A CloudEvent with the given fields, from the source that sends its type. */
 export function cloudEvent(fields: {
   type: string;
   subject: string;
@@ -18,7 +18,7 @@ export function cloudEvent(fields: {
   return {
     specversion: "1.0",
     id,
-    source: "e2e",
+    source: allMessages.find(({ type }) => type === fields.type)?.source ?? "e2e",
     time: new Date().toISOString(),
     datacontenttype: "application/json",
     correlationid: id,
@@ -46,6 +46,7 @@ export function badRecords(topic: string): BadRecord[] {
     ["undecodable", json(cloudEvent({ type, subject: key, data: "x".repeat(MAX_MESSAGE_BYTES) }))],
     ["unknown-type", json(cloudEvent({ type: "store.order.lost.v1", subject: key, data: {} }))],
     ["unknown-type", json(cloudEvent({ type: `${type}9`, subject: key, data: {} }))],
+    ["wrong-source", json(cloudEvent({ type, subject: key, data: {}, source: "mallory" }))],
     ["schema", json(cloudEvent({ type, subject: key, data: {} }))],
     ["schema", json(cloudEvent({ type, subject: key, data: null }))],
     ["schema", json(cloudEvent({ type, subject: key, data: { [keyField(type)]: key, quantity: -1 } }))],

@@ -207,7 +207,7 @@ export class Messaging {
               this.deadLetters.dropped += dropped;
               log.warn(
                 { dropped },
-                "the oldest dead letters of unknown type were deleted: there were too many",
+                "the oldest dead letters that block nothing were deleted: there were too many",
               );
             });
           }

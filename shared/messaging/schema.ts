@@ -150,4 +150,12 @@ export const kitMigrations: readonly Migration[] = [
       CREATE TABLE topic_partitions (topic TEXT PRIMARY KEY, partitions INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    name: "foreign messages block nothing",
+    sql: `
+      DROP INDEX dead_letter_lines;
+      CREATE INDEX dead_letter_keys ON dead_letters (topic, key, id) WHERE key IS NOT NULL
+        AND NOT (reason IN ('unknown-type', 'wrong-topic', 'wrong-source', 'wrong-key'));
+    `,
+  },
 ];

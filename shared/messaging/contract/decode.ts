@@ -7,17 +7,44 @@ export type Decoded =
   | { readonly status: "decoded"; readonly message: Message; readonly definition: MessageDefinition }
   | { readonly status: "rejected"; readonly reason: RejectionReason; readonly detail: string };
 
-export type RejectionReason = "undecodable" | "unknown-type" | "schema";
+/**
+ * - `undecodable`: no CloudEvent in JSON, or too long
+ * - `unknown-type`: no definition has its type
+ * - `wrong-topic`, `wrong-source`, `wrong-key`: not on the topic of its definition; not from its source; not with its
+ *   subject as the key of the record
+ * - `schema`: the data breaks its schema, or cannot be lifted to the current version
+ */
+export type RejectionReason =
+  | "undecodable"
+  | "unknown-type"
+  | "wrong-topic"
+  | "wrong-source"
+  | "wrong-key"
+  | "schema";
+
+/** A record as it was read. */
+export interface ReadRecord {
+  readonly topic: string;
+  readonly key: string | null;
+  readonly value: Uint8Array | null;
+}
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Decodes a record's value. Never throws. A message of an older version is lifted to the current one: it has the type
- * and the data of the definition.
+ * Decodes a record. Never throws. A message of an older version is lifted to the current one: it has the type and the data
+ * of the definition.
+ *
+ * A message is accepted only on the topic of its definition, from the source that it names (`order`, or an instance of it,
+ * `order/2`), and under its own key. Whoever may write to one topic could otherwise send any message of the system, and a
+ * key in another partition has no order with itself.
  *
  * @param known the definitions by type, as `byType` returns them
  */
-export function decode(known: ReadonlyMap<string, MessageDefinition>, value: Uint8Array | null): Decoded {
+export function decode(
+  known: ReadonlyMap<string, MessageDefinition>,
+  { topic, key: recordKey, value }: ReadRecord,
+): Decoded {
   if (value === null) return rejected("undecodable", "the record has no value");
   if (value.byteLength > MAX_MESSAGE_BYTES) {
     return rejected("undecodable", `longer than ${MAX_MESSAGE_BYTES} bytes`);
@@ -35,13 +62,23 @@ export function decode(known: ReadonlyMap<string, MessageDefinition>, value: Uin
   if (definition === undefined) {
     return rejected("unknown-type", `the type ${parsed.type} is not defined here`);
   }
-  const current = lift(definition, parsed.type, parsed.data);
+  const { type, source, subject } = parsed;
+  if (topic !== definition.topic.name) {
+    return rejected("wrong-topic", `${type} is accepted on ${definition.topic.name} only`);
+  }
+  if (source !== definition.source && !source.startsWith(`${definition.source}/`)) {
+    return rejected("wrong-source", `${type} is accepted from ${definition.source} only, not from ${source}`);
+  }
+  if (recordKey !== subject) {
+    return rejected("wrong-key", `the subject ${subject} is not the key of the record, ${recordKey}`);
+  }
+  const current = lift(definition, type, parsed.data);
   if ("fault" in current) return rejected("schema", current.fault);
   const key = definition.keyOf(current.data);
-  if (parsed.subject !== key) {
-    return rejected("schema", `subject ${parsed.subject} is not the key ${key} of the data`);
+  if (subject !== key) {
+    return rejected("schema", `subject ${subject} is not the key ${key} of the data`);
   }
-  const isCurrent = parsed.type === definition.type;
+  const isCurrent = type === definition.type;
   const message = isCurrent ? parsed : { ...parsed, type: definition.type, data: current.data };
   // Sound: the envelope passed its check, and the data that of the definition with its type.
   return { status: "decoded", message: message as Message, definition };

@@ -41,7 +41,7 @@ function read(
   const envelope = {
     specversion: "1.0",
     id: "01890a5d-ac96-774b-bcce-b302099a8057",
-    source: "test",
+    source: "parcels",
     type,
     subject: "P1",
     time: "2026-01-01T00:00:00Z",
@@ -51,7 +51,11 @@ function read(
     extension: "kept",
     data,
   };
-  return decode(byType(definitions), Buffer.from(JSON.stringify(envelope)));
+  return decode(byType(definitions), {
+    topic: topic.name,
+    key: envelope.subject,
+    value: Buffer.from(JSON.stringify(envelope)),
+  });
 }
 
 const dataOf = (decoded: Decoded) => (decoded.status === "decoded" ? decoded.message.data : decoded);

@@ -7,6 +7,7 @@ import type { Runtime } from "../runtime.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 import type { DeadLetterReplayer } from "./replay.ts";
 import {
+  asEdited,
   DEAD_LETTER_COLUMNS,
   type DeadLetter,
   type DeadLetterReason,
@@ -142,7 +143,7 @@ export class DeadLetterAdmin {
   show(id: number): DeadLetterDetails {
     const { deadLetters, inbox } = this.#options;
     const letter = deadLetters.existing(id);
-    const decoded = inbox.decode(letter.edited ?? letter.value);
+    const decoded = inbox.decode(asEdited(letter));
     return {
       ...letter,
       decoded: decoded.status === "decoded" ? { message: decoded.message } : { problem: decoded.detail },
@@ -160,16 +161,8 @@ export class DeadLetterAdmin {
   edit(id: number, value: Uint8Array, actor: string): Promise<void> {
     const { deadLetters, inbox, unitOfWork } = this.#options;
     return unitOfWork.run((transaction) => {
-      const { key, topic } = deadLetters.existing(id);
-      const decoded = inbox.decode(value);
+      const decoded = inbox.decode({ ...deadLetters.existing(id), value });
       if (decoded.status === "rejected") throw new DeadLetterRefusal("edit-invalid", decoded.detail);
-      const { message, definition } = decoded;
-      if (key !== null && message.subject !== key) {
-        throw new DeadLetterRefusal("edit-invalid", `its subject must stay ${key}`);
-      }
-      if (definition.topic.name !== topic) {
-        throw new DeadLetterRefusal("edit-invalid", `${message.type} is not a message of ${topic}`);
-      }
       deadLetters.edit(id, value);
       this.#record(id, "edit", actor, `${value.byteLength} bytes`, transaction);
     });
@@ -186,7 +179,7 @@ export class DeadLetterAdmin {
     const discarded = await unitOfWork.run((transaction) => {
       const letter = deadLetters.existing(id);
       const { topic, partition, offset, key } = letter;
-      for (const value of [letter.value, letter.edited]) inbox.claim(value, transaction);
+      for (const record of [letter, asEdited(letter)]) inbox.claim(record, transaction);
       deadLetters.remove(id);
       const what = `${topic}/${partition}/${offset} key ${key ?? "(none)"}`;
       this.#record(id, "discard", actor, `${reason} [${what}]`, transaction);
@@ -242,7 +235,7 @@ export class DeadLetterAdmin {
 
   #wouldReplay(id: number): ReplayResult {
     const letter = this.#replayable(id);
-    const decoded = this.#options.inbox.decode(letter.edited ?? letter.value);
+    const decoded = this.#options.inbox.decode(asEdited(letter));
     if (decoded.status === "rejected") return { id, outcome: "failed", detail: decoded.detail };
     const blocked = this.#options.deadLetters.countOfKey(letter) - 1;
     return { id, outcome: "would-replay", detail: `${decoded.message.type}, blocks ${blocked} messages` };

@@ -155,7 +155,7 @@ test("an edit is checked against schema and key; the original is kept; the repla
   expect(await failureOf(admin().edit(head, bytes(broken), "operator"))).toMatch("/text");
   expect(await failureOf(admin().edit(head, Buffer.from("rubbish"), "operator"))).toMatch("not JSON");
   expect(await failureOf(admin().edit(head, bytes(letter("b", "elsewhere")), "operator"))).toMatch(
-    "must stay a",
+    "the subject b is not the key of the record, a",
   );
   await admin().edit(head, bytes({ ...broken, data: { name: "a", text: "edited" } }), "operator");
   expect(admin().show(head).decoded).toMatchObject({ message: { data: { text: "edited" } } });

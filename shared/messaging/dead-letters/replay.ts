@@ -3,7 +3,7 @@ import { type Attempt, type Decision, decide, type RetryPolicy } from "../inbox/
 import type { Inbox } from "../inbox/inbox.ts";
 import { type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
-import type { BlockedKey, DeadLetter, DeadLetterStore } from "./store.ts";
+import { asEdited, type BlockedKey, type DeadLetter, type DeadLetterStore } from "./store.ts";
 
 /** Records what became of a dead letter, in the transaction that it happens in. */
 type Audit = (detail: string, transaction: Transaction) => void;
@@ -132,7 +132,7 @@ export class DeadLetterReplayer {
         const current = find();
         if (current === undefined) return undefined;
         if (crashed?.action === "park") return settle(crashed, transaction);
-        const attempt = inbox.handle(current.edited ?? current.value, transaction);
+        const attempt = inbox.handle(asEdited(current), transaction);
         return settle(this.#decide(attempt, tries), transaction);
       });
     } catch (error) {

@@ -1,3 +1,4 @@
+import type { ReadRecord } from "../contract/decode.ts";
 import { MAX_MESSAGE_BYTES } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import { DeadLetterRefusal, DeadLettersFull } from "../errors.ts";
@@ -7,7 +8,7 @@ import type { Transaction } from "../unit-of-work.ts";
 /**
  * Why a message is parked.
  *
- * - `undecodable`, `unknown-type`, `schema`: see `decode`
+ * - `undecodable`, `unknown-type`, `wrong-topic`, `wrong-source`, `wrong-key`, `schema`: see `RejectionReason`
  * - `domain`: its handler threw a DomainError
  * - `handler-error`: its handler is wrong (UsageError), or threw an error that the retry policy does not retry
  * - `retries-exhausted`: its handler threw something else, at as many tries as there are
@@ -19,6 +20,9 @@ import type { Transaction } from "../unit-of-work.ts";
 export const deadLetterReasons = [
   "undecodable",
   "unknown-type",
+  "wrong-topic",
+  "wrong-source",
+  "wrong-key",
   "schema",
   "domain",
   "handler-error",
@@ -67,6 +71,11 @@ export type DeadLetterRow = Omit<DeadLetter, "headers" | "stack"> & { headers: s
 export const DEAD_LETTER_COLUMNS = `id, topic, partition, offset, key, value, edited, headers, reason, error, stack,
   attempts, replays, parked_at AS parkedAt`;
 
+/** The record of a dead letter with the value that is handled: the edited one, if there is one. */
+export function asEdited({ topic, key, value, edited }: DeadLetter): ReadRecord {
+  return { topic, key, value: edited ?? value };
+}
+
 export function toDeadLetter({ headers, stack, ...row }: DeadLetterRow): DeadLetter {
   return {
     ...row,
@@ -88,10 +97,22 @@ const MAX_LETTERS = 100_000;
 const MAX_LETTERS_OF_KEY = 10_000;
 /** Keys whose number of dead letters is remembered. */
 const MAX_COUNTED_KEYS = 1_000;
-/** Messages of unknown type are kept to be looked at; they block nothing, so the newest of them suffice. */
-const MAX_UNKNOWN = 10_000;
+/** Messages that block nothing are kept to be looked at, so the newest of them suffice. */
+const MAX_FOREIGN = 10_000;
 
-const BLOCKING = "key IS NOT NULL AND reason <> 'unknown-type'";
+/**
+ * These block nothing: no service that emits messages of the key sent them, so the order of the key does not need them,
+ * and whoever may write to the topic could otherwise block any key of it.
+ */
+const FOREIGN: ReadonlySet<DeadLetterReason> = new Set([
+  "unknown-type",
+  "wrong-topic",
+  "wrong-source",
+  "wrong-key",
+]);
+const IS_FOREIGN = "reason IN ('unknown-type', 'wrong-topic', 'wrong-source', 'wrong-key')";
+/** As in the index `dead_letter_keys`. */
+const BLOCKING = `key IS NOT NULL AND NOT (${IS_FOREIGN})`;
 
 /**
  * Messages that could not be handled, as they were read, with the place where they stood and the reason.
@@ -100,7 +121,7 @@ const BLOCKING = "key IS NOT NULL AND reason <> 'unknown-type'";
  * that is, parked after it. All other keys are handled.
  */
 export class DeadLetterStore {
-  /** Dead letters of unknown type that were deleted because there were too many, since the start of the process. */
+  /** Dead letters that block nothing and were deleted because there were too many, since the start of the process. */
   dropped = 0;
   readonly #copyTopic: string;
   readonly #statements;
@@ -141,12 +162,12 @@ export class DeadLetterStore {
         `SELECT topic, key FROM dead_letters AS letter WHERE reason = 'blocked' AND NOT EXISTS (
            SELECT 1 FROM dead_letters AS before
            WHERE before.topic = letter.topic AND before.key = letter.key AND before.id < letter.id
-             AND before.key IS NOT NULL AND before.reason <> 'unknown-type'
+             AND before.key IS NOT NULL AND NOT (before.${IS_FOREIGN})
          ) ORDER BY id`,
       ),
       prune: sql.prepare(
-        `DELETE FROM dead_letters WHERE reason = 'unknown-type' AND id <= (
-           SELECT id FROM dead_letters WHERE reason = 'unknown-type' ORDER BY id DESC LIMIT 1 OFFSET ${MAX_UNKNOWN}
+        `DELETE FROM dead_letters WHERE ${IS_FOREIGN} AND id <= (
+           SELECT id FROM dead_letters WHERE ${IS_FOREIGN} ORDER BY id DESC LIMIT 1 OFFSET ${MAX_FOREIGN}
          )`,
       ),
     };
@@ -161,7 +182,7 @@ export class DeadLetterStore {
     }
     const { reason, attempts } = failure;
     const { topic, partition, offset, key, value, headers } = record;
-    if (key !== null && reason !== "unknown-type") this.#countOne(topic, key);
+    if (key !== null && !FOREIGN.has(reason)) this.#countOne(topic, key);
     this.#atMost += 1;
     this.#statements.insert.run(
       ...[topic, partition, offset, key, value, JSON.stringify(headers)],
@@ -193,13 +214,13 @@ export class DeadLetterStore {
 
   /** The dead letter that blocks this one; itself if none does. */
   firstOfKey({ id, topic, key, reason }: DeadLetter): number {
-    if (key === null || reason === "unknown-type") return id;
+    if (key === null || FOREIGN.has(reason)) return id;
     return this.#statements.first.get(topic, key)?.id ?? id;
   }
 
   /** How many messages of its topic and key are parked, itself included. */
   countOfKey({ topic, key, reason }: DeadLetter): number {
-    if (key === null || reason === "unknown-type") return 1;
+    if (key === null || FOREIGN.has(reason)) return 1;
     return this.#statements.countOfKey.get(topic, key)?.count ?? 1;
   }
 
@@ -249,9 +270,9 @@ export class DeadLetterStore {
     this.#statements.replayed.run(id);
   }
 
-  /** Deletes the oldest dead letters of unknown type beyond MAX_UNKNOWN. @returns how many */
+  /** Deletes the oldest dead letters that block nothing beyond MAX_FOREIGN. @returns how many */
   prune(): number {
-    return this.#atMost > MAX_UNKNOWN ? this.#statements.prune.run().changes : 0;
+    return this.#atMost > MAX_FOREIGN ? this.#statements.prune.run().changes : 0;
   }
 
   count(): number {

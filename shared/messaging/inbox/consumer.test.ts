@@ -1,7 +1,8 @@
 import { afterEach, expect, test } from "bun:test";
+import { define } from "../contract/define.ts";
 import { DomainError, UsageError } from "../errors.ts";
 import { eventually, failureOf } from "../testing/eventually.ts";
-import { Answer, Letter, letter, letters, TestService } from "../testing/kit.ts";
+import { Answer, definitions, Letter, letter, letters, TestService } from "../testing/kit.ts";
 import type { SubscribeOptions } from "../transport/transport.ts";
 import type { Transaction } from "../unit-of-work.ts";
 import { on } from "./inbox.ts";
@@ -52,6 +53,32 @@ test("what cannot be decoded is parked as it was read, and does not stop its par
   expect(first).toMatchObject({ topic: "letters", headers: { from: "nowhere" }, attempts: 1 });
   expect(Buffer.from(first?.value ?? [])).toEqual(Buffer.from([0xff, 0x00, 0xfe]));
   expect(service.kit.consumer.counts.parked).toBe(5);
+});
+
+test("a message on another topic, from another source or under another key has no effect and blocks nothing", async () => {
+  const { kind, source, data } = Letter;
+  const topic = { ...letters, name: "others" };
+  const Other = define({ kind, source, data, topic, key: "name", type: "test.other.v1" });
+  const effects: string[] = [];
+  const other = on(Other, ({ data }) => void effects.push(data.text));
+  const store = on(Letter, ({ data }) => void effects.push(data.text));
+  const options = { definitions: [...definitions, Other], handlers: [store, other] };
+  service = new TestService(undefined, options, [Other.topic]);
+  service.kit.start();
+  const a = (changes: object) => JSON.stringify({ ...letter("a", "forged"), ...changes });
+  await garbage("a", a({ type: Other.type }));
+  await garbage("a", a({ source: "mallory" }));
+  await garbage("a", a({ subject: "b", data: { name: "b", text: "forged" } }));
+  await garbage(null, a({}));
+  await service.publish(letter("a", "genuine"));
+  await eventually(() => reasons().length === 4 && effects.length === 1);
+  expect(reasons().sort()).toEqual(["wrong-key", "wrong-key", "wrong-source", "wrong-topic"]);
+  expect(effects).toEqual(["genuine"]);
+  for (const { id } of service.kit.deadLetterAdmin.list({ limit: 9 })) {
+    await service.kit.deadLetterAdmin.replay([id], "operator");
+  }
+  expect(reasons()).toHaveLength(4);
+  expect(effects).toEqual(["genuine"]);
 });
 
 test("a copy of each dead letter goes to the topic of dead letters, with the reason in its headers", async () => {

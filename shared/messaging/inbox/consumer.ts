@@ -242,7 +242,7 @@ export class Consumer {
   #takeOne(record: IncomingRecord, transaction: Transaction): void {
     const { deadLetters, inbox, log } = this.#options;
     const blocked = deadLetters.blocks(record.topic, record.key);
-    const attempt: Attempt = blocked ? { status: "blocked" } : inbox.handle(record.value, transaction);
+    const attempt: Attempt = blocked ? { status: "blocked" } : inbox.handle(record, transaction);
     const decision = this.#decide(attempt, blocked ? 0 : 1);
     if (decision.action === "park") this.#park(record, decision.failure, transaction);
     if (decision.action !== "ack") return;

@@ -1,4 +1,4 @@
-import { type Decoded, decode, type RejectionReason } from "../contract/decode.ts";
+import { type Decoded, decode, type ReadRecord, type RejectionReason } from "../contract/decode.ts";
 import { byType, type MessageDefinition } from "../contract/define.ts";
 import type { Message, MessageOf } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
@@ -99,14 +99,14 @@ export class Inbox {
     );
   }
 
-  /** What a record's value contains, without handling it. */
-  decode(value: Uint8Array | null): Decoded {
-    return decode(this.#known, value);
+  /** What a record contains, without handling it. */
+  decode(record: ReadRecord): Decoded {
+    return decode(this.#known, record);
   }
 
   /** @throws what the handler throws; UsageError when it is asynchronous */
-  handle(value: Uint8Array | null, transaction: Transaction): Handled | Rejected {
-    const decoded = this.decode(value);
+  handle(record: ReadRecord, transaction: Transaction): Handled | Rejected {
+    const decoded = this.decode(record);
     if (decoded.status === "rejected") return decoded;
     const { message } = decoded;
     const handler = this.#handlers.get(message.type);
@@ -117,9 +117,9 @@ export class Inbox {
     return { status: "handled", message };
   }
 
-  /** Records a message as handled without handling it. Bytes that are no message are left alone. */
-  claim(value: Uint8Array | null, { now }: Transaction): void {
-    const decoded = this.decode(value);
+  /** Records a message as handled without handling it. What is not accepted as one is left alone. */
+  claim(record: ReadRecord, { now }: Transaction): void {
+    const decoded = this.decode(record);
     if (decoded.status === "decoded") this.#claim.run(this.#consumer, decoded.message.id, now);
   }
 

@@ -57,7 +57,7 @@ function start(): void {
 
 function old(text: string): Message {
   const id = Bun.randomUUIDv7();
-  const origin = { id, source: "test", time: new Date().toISOString(), correlationid: id, causationid: id };
+  const origin = { id, source: "reader", time: new Date().toISOString(), correlationid: id, causationid: id };
   return message(OldLetter, { name: "a", text }, origin);
 }
 const publish = (envelope: Message) => service.broker.publish([encode(OldLetter, envelope)]);

@@ -232,7 +232,7 @@ export class Rebuild {
 
   /** @returns whether the message could be handled */
   #handle(record: IncomingRecord, transaction: Transaction): boolean {
-    const decoded = decode(this.#known, record.value);
+    const decoded = decode(this.#known, record);
     if (decoded.status === "rejected") return false;
     const handler = this.#handlers.get(decoded.message.type);
     try {

@@ -32,9 +32,9 @@ export const Answer = define({
 });
 export const definitions: readonly MessageDefinition[] = [Letter, Answer];
 
-/** A letter that another service emitted. */
+/** A letter. */
 export function letter(name: string, text: string, id: string = Bun.randomUUIDv7()): Message {
-  const origin = { id, source: "test", time: new Date().toISOString(), correlationid: id, causationid: id };
+  const origin = { id, source: "reader", time: new Date().toISOString(), correlationid: id, causationid: id };
   return message(Letter, { name, text }, origin);
 }
 
@@ -47,8 +47,12 @@ export class TestService {
   kit: Messaging;
   readonly #options: Partial<MessagingOptions>;
 
-  constructor(handle?: LetterHandler, options: Partial<MessagingOptions> = {}) {
-    this.broker = new MemoryBroker([letters, answers, parked], systemRuntime);
+  constructor(
+    handle?: LetterHandler,
+    options: Partial<MessagingOptions> = {},
+    topics: readonly Topic[] = [],
+  ) {
+    this.broker = new MemoryBroker([letters, answers, parked, ...topics], systemRuntime);
     this.database.sql.run(
       "CREATE TABLE effects (seq INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT, text TEXT)",
     );
@@ -93,7 +97,7 @@ export class TestService {
     });
   }
 
-  /** Publishes letters that another service emitted. */
+  /** Publishes letters, past the outbox. */
   publish(...messages: readonly Message[]): Promise<void> {
     return this.broker.publish(messages.map((envelope) => encode(Letter, envelope)));
   }

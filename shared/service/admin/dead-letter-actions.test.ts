@@ -31,7 +31,7 @@ describe("PUT /dead-letters/:id/message", () => {
     const [id] = await fixture.park(envelope);
     const refusals = [
       [{ ...envelope, data: { name: "a", text: 7 } }, "/text"],
-      [letter("b", "x"), "Its subject must stay a."],
+      [letter("b", "x"), "The subject b is not the key of the record, a."],
       [{ hello: 1 }, "Not a CloudEvent"],
     ] as const;
     for (const [body, reason] of refusals) {

@@ -92,7 +92,7 @@ async function reservedOrders(store: ReturnType<typeof useOwnStore>): Promise<st
   const records = await store.records.read("inventory.events");
   return records
     .flatMap((record) => {
-      const decoded = decode(known, { ...record, key: String(record.key) });
+      const decoded = decode(known, { ...record, key: String(record.key), headers: {} });
       return decoded.status === "decoded" ? [decoded.message] : [];
     })
     .sort((one, other) => (one.id < other.id ? -1 : 1))

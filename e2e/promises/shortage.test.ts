@@ -19,7 +19,7 @@ async function stockHistory(productId: string): Promise<number[]> {
   return records
     .filter(({ key }) => String(key) === productId)
     .flatMap((record) => {
-      const decoded = decode(known, { ...record, key: productId });
+      const decoded = decode(known, { ...record, key: productId, headers: {} });
       return decoded.status === "decoded" ? [parse(StockChanged.data, decoded.message.data).available] : [];
     });
 }

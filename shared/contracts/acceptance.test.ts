@@ -14,7 +14,7 @@ function outcomeOf(type: string, where: { topic: string; source: string; key?: s
     ...{ datacontenttype: "application/json", correlationid: id, causationid: id, data: {} },
   };
   const { topic, key = "KEY" } = where;
-  const decoded = decode(known, { topic, key, value: Buffer.from(JSON.stringify(envelope)) });
+  const decoded = decode(known, { topic, key, value: Buffer.from(JSON.stringify(envelope)), headers: {} });
   return decoded.status === "rejected" ? decoded.reason : decoded.status;
 }
 

@@ -1,6 +1,7 @@
 import { errorText } from "../errors.ts";
+import { type ReadRecord, readCloudEvent } from "./cloud-event.ts";
 import { faultsOf, type MessageDefinition } from "./define.ts";
-import { envelopeCheck, MAX_MESSAGE_BYTES, type Message } from "./envelope.ts";
+import type { Message } from "./envelope.ts";
 
 /** The result of decoding a record. `detail` is for operators. */
 export type Decoded =
@@ -22,15 +23,6 @@ export type RejectionReason =
   | "wrong-key"
   | "schema";
 
-/** A record as it was read. */
-export interface ReadRecord {
-  readonly topic: string;
-  readonly key: string | null;
-  readonly value: Uint8Array | null;
-}
-
-const utf8 = new TextDecoder("utf-8", { fatal: true });
-
 /**
  * Decodes a record. Never throws. A message of an older version is lifted to the current one: it has the type and the data
  * of the definition.
@@ -41,47 +33,32 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
  *
  * @param known the definitions by type, as `byType` returns them
  */
-export function decode(
-  known: ReadonlyMap<string, MessageDefinition>,
-  { topic, key: recordKey, value }: ReadRecord,
-): Decoded {
-  if (value === null) return rejected("undecodable", "the record has no value");
-  if (value.byteLength > MAX_MESSAGE_BYTES) {
-    return rejected("undecodable", `longer than ${MAX_MESSAGE_BYTES} bytes`);
-  }
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(utf8.decode(value));
-  } catch (error) {
-    return rejected("undecodable", `not JSON: ${errorText(error)}`);
-  }
-  if (!envelopeCheck.Check(parsed)) {
-    return rejected("undecodable", `not a CloudEvent: ${faultsOf(envelopeCheck, parsed)}`);
-  }
-  const definition = known.get(parsed.type);
+export function decode(known: ReadonlyMap<string, MessageDefinition>, record: ReadRecord): Decoded {
+  const event = readCloudEvent(record);
+  if (typeof event === "string") return rejected("undecodable", event);
+  const definition = known.get(event.type);
   if (definition === undefined) {
-    return rejected("unknown-type", `the type ${parsed.type} is not defined here`);
+    return rejected("unknown-type", `the type ${event.type} is not defined here`);
   }
-  const { type, source, subject } = parsed;
-  if (topic !== definition.topic.name) {
+  const { type, source, subject } = event;
+  if (record.topic !== definition.topic.name) {
     return rejected("wrong-topic", `${type} is accepted on ${definition.topic.name} only`);
   }
   if (source !== definition.source && !source.startsWith(`${definition.source}/`)) {
     return rejected("wrong-source", `${type} is accepted from ${definition.source} only, not from ${source}`);
   }
-  if (recordKey !== subject) {
-    return rejected("wrong-key", `the subject ${subject} is not the key of the record, ${recordKey}`);
+  if (record.key !== subject) {
+    return rejected("wrong-key", `the subject ${subject} is not the key of the record, ${record.key}`);
   }
-  const current = lift(definition, type, parsed.data);
+  const current = lift(definition, type, event.data);
   if ("fault" in current) return rejected("schema", current.fault);
   const key = definition.keyOf(current.data);
   if (subject !== key) {
     return rejected("schema", `subject ${subject} is not the key ${key} of the data`);
   }
   const isCurrent = type === definition.type;
-  const message = isCurrent ? parsed : { ...parsed, type: definition.type, data: current.data };
-  // Sound: the envelope passed its check, and the data that of the definition with its type.
-  return { status: "decoded", message: message as Message, definition };
+  const message = isCurrent ? event : { ...event, type: definition.type, data: current.data };
+  return { status: "decoded", message, definition };
 }
 
 /** Lifts data through every version between its own and the current one. Each version checks the data first. */

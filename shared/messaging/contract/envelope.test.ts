@@ -45,7 +45,7 @@ test("what is emitted at the limits can be decoded, with the key that the record
   };
   for (const name of ["k", "k".repeat(256), "\u{1f4e6}".repeat(128), "\0\n\u2028", "\ufffd"]) {
     const { key, value } = emit({ name, text: "\ud800 is data" }, limits);
-    const decoded = decode(byType([Note]), { topic: "notes", key, value: Buffer.from(value) });
+    const decoded = decode(byType([Note]), { topic: "notes", key, value: Buffer.from(value), headers: {} });
     expect(decoded).toMatchObject({ status: "decoded", message: { subject: name } });
     expect(Buffer.from(key).toString()).toBe(name);
   }

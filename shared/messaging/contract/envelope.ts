@@ -6,9 +6,9 @@ import { faultsOf, type MessageDefinition } from "./define.ts";
  * The envelope: CloudEvents 1.0 in structured JSON mode, with the distributed tracing extension and two
  * extensions of our own. https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
  */
-export interface Message<Type extends string = string, Data = unknown> {
+export interface Message<Type extends string = string, Data = unknown> extends Trace {
   readonly specversion: "1.0";
-  /** A UUID, unique for every message: what the inbox records. */
+  /** A UUID; of another producer, any text that is unique for its source. */
   readonly id: string;
   /** The service that emitted it. */
   readonly source: string;
@@ -23,8 +23,6 @@ export interface Message<Type extends string = string, Data = unknown> {
   readonly correlationid: string;
   /** The id of the message, the timer or the request whose handling emitted this one. */
   readonly causationid: string;
-  /** W3C Trace Context. */
-  readonly traceparent?: string;
 }
 
 /** The same as JSON Schema, whatever the data. */
@@ -43,6 +41,7 @@ export const Envelope = Type.Object(
     correlationid: Type.String({ minLength: 1, maxLength: 256 }),
     causationid: Type.String({ minLength: 1, maxLength: 256 }),
     traceparent: Type.Optional(Type.String({ maxLength: 256 })),
+    tracestate: Type.Optional(Type.String({ maxLength: 512 })),
   },
   // Open: intermediaries may add extension attributes (CloudEvents §3.1).
   { additionalProperties: true },
@@ -75,14 +74,20 @@ export class ContractViolation extends Error {
   override readonly name = "ContractViolation";
 }
 
+/** W3C Trace Context (https://www.w3.org/TR/trace-context/): also headers of the record, for tools that read those. */
+export interface Trace {
+  readonly traceparent?: string;
+  /** At most 512 characters. */
+  readonly tracestate?: string;
+}
+
 /** The attributes that depend on who emits a message, when and why. */
-export interface Origin {
+export interface Origin extends Trace {
   readonly id: string;
   readonly source: string;
   readonly time: string;
   readonly correlationid: string;
   readonly causationid: string;
-  readonly traceparent?: string;
 }
 
 /**
@@ -127,7 +132,15 @@ export function encode(definition: MessageDefinition, envelope: Message): Encode
     topic: definition.topic.name,
     key: envelope.subject,
     value,
-    headers: { "content-type": CONTENT_TYPE },
+    headers: { "content-type": CONTENT_TYPE, ...traceOf(envelope) },
+  };
+}
+
+/** The trace context of a message or a cause, where it has one. */
+export function traceOf({ traceparent, tracestate }: Trace): Trace & Record<string, string> {
+  return {
+    ...(traceparent === undefined ? {} : { traceparent }),
+    ...(tracestate === undefined ? {} : { tracestate }),
   };
 }
 

@@ -55,6 +55,7 @@ function read(
     topic: topic.name,
     key: envelope.subject,
     value: Buffer.from(JSON.stringify(envelope)),
+    headers: {},
   });
 }
 

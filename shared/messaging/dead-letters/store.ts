@@ -1,4 +1,4 @@
-import type { ReadRecord } from "../contract/decode.ts";
+import type { ReadRecord } from "../contract/cloud-event.ts";
 import { MAX_MESSAGE_BYTES } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import { DeadLetterRefusal, DeadLettersFull } from "../errors.ts";
@@ -72,8 +72,8 @@ export const DEAD_LETTER_COLUMNS = `id, topic, partition, offset, key, value, ed
   attempts, replays, parked_at AS parkedAt`;
 
 /** The record of a dead letter with the value that is handled: the edited one, if there is one. */
-export function asEdited({ topic, key, value, edited }: DeadLetter): ReadRecord {
-  return { topic, key, value: edited ?? value };
+export function asEdited(letter: DeadLetter): ReadRecord {
+  return { ...letter, value: letter.edited ?? letter.value };
 }
 
 export function toDeadLetter({ headers, stack, ...row }: DeadLetterRow): DeadLetter {

@@ -81,6 +81,38 @@ test("a message on another topic, from another source or under another key has n
   expect(effects).toEqual(["genuine"]);
 });
 
+test("foreign messages with one id from two sources both take effect; the trace of one travels on", async () => {
+  const handler = on(Letter, ({ data }, transaction) => {
+    transaction.emit(Answer, data);
+  });
+  service = new TestService(undefined, { handlers: [handler] });
+  service.kit.start();
+  const trace = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", tracestate: "v=1" };
+  const foreign = (source: string) =>
+    JSON.stringify({ ...letter("a", source), ...trace, id: "1", source, subject: undefined });
+  for (const source of ["reader/1", "reader/2", "reader/1"]) await garbage("a", foreign(source));
+  await eventually(() => service.broker.records("answers").length === 2);
+  await eventually(() => service.kit.consumer.counts.duplicate === 1);
+  for (const { headers, value } of service.broker.records("answers")) {
+    expect(headers).toMatchObject(trace);
+    expect(JSON.parse(String(value))).toMatchObject({ ...trace, causationid: "1" });
+  }
+  expect(service.kit.deadLetterAdmin.list({ limit: 9 })).toEqual([]);
+});
+
+test("a tombstone is skipped and counted on a compacted topic, also if its key is blocked", async () => {
+  const { kind, source, data } = Letter;
+  const topic = { name: "states", key: "name", partitions: 1, config: { "cleanup.policy": "compact" } };
+  const State = define({ kind, source, data, topic, key: "name", type: "test.state.v1" });
+  const options = { definitions: [...definitions, State], handlers: [on(State, () => {})] };
+  service = new TestService(undefined, options, [topic]);
+  service.kit.start();
+  const record = (value: string | null) => ({ topic: "states", key: "a", value, headers: {} });
+  await service.broker.publish([record("garbage"), record(null)]);
+  await eventually(() => service.kit.consumer.counts.skipped === 1);
+  expect(reasons()).toEqual(["undecodable"]);
+});
+
 test("a copy of each dead letter goes to the topic of dead letters, with the reason in its headers", async () => {
   service = new TestService();
   service.kit.start();

@@ -22,7 +22,7 @@ interface ConsumerCounts {
   handled: number;
   /** Handled before: nothing happened this time. */
   duplicate: number;
-  /** Of a known type that has no handler here. */
+  /** Of a known type that has no handler here, or the tombstone of a compacted topic. */
   skipped: number;
   parked: number;
   retried: number;
@@ -240,7 +240,13 @@ export class Consumer {
   }
 
   #takeOne(record: IncomingRecord, transaction: Transaction): void {
-    const { deadLetters, inbox, log } = this.#options;
+    const { deadLetters, inbox, log, isCompacted } = this.#options;
+    if (record.value === null && isCompacted(record.topic)) {
+      transaction.afterCommit(() => {
+        this.counts.skipped += 1;
+      });
+      return;
+    }
     const blocked = deadLetters.blocks(record.topic, record.key);
     const attempt: Attempt = blocked ? { status: "blocked" } : inbox.handle(record, transaction);
     const decision = this.#decide(attempt, blocked ? 0 : 1);

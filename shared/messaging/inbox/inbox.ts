@@ -1,6 +1,7 @@
-import { type Decoded, decode, type ReadRecord, type RejectionReason } from "../contract/decode.ts";
+import type { ReadRecord } from "../contract/cloud-event.ts";
+import { type Decoded, decode, type RejectionReason } from "../contract/decode.ts";
 import { byType, type MessageDefinition } from "../contract/define.ts";
-import type { Message, MessageOf } from "../contract/envelope.ts";
+import { type Message, type MessageOf, traceOf } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import { byName, refusePromise, UsageError } from "../errors.ts";
 import type { Cause } from "../outbox/outbox.ts";
@@ -52,6 +53,8 @@ export interface Rejected {
   readonly reason: RejectionReason;
   readonly detail: string;
 }
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Rows that one pruning looks at: few enough to commit with a group of messages. */
 const PRUNE_SLICE = 500;
@@ -111,7 +114,7 @@ export class Inbox {
     const { message } = decoded;
     const handler = this.#handlers.get(message.type);
     if (handler === undefined) return { status: "skipped", message };
-    const claimed = this.#claim.run(this.#consumer, message.id, transaction.now).changes === 1;
+    const claimed = this.#claim.run(this.#consumer, claimOf(message), transaction.now).changes === 1;
     if (!claimed) return { status: "duplicate", message };
     this.#run(handler, message, transaction.causedBy(causeOf(message)), 0);
     return { status: "handled", message };
@@ -120,7 +123,7 @@ export class Inbox {
   /** Records a message as handled without handling it. What is not accepted as one is left alone. */
   claim(record: ReadRecord, { now }: Transaction): void {
     const decoded = this.decode(record);
-    if (decoded.status === "decoded") this.#claim.run(this.#consumer, decoded.message.id, now);
+    if (decoded.status === "decoded") this.#claim.run(this.#consumer, claimOf(decoded.message), now);
   }
 
   /** Runs the middleware from `index` on, the first one outermost, and the handler inside. */
@@ -158,11 +161,20 @@ export class Inbox {
   }
 }
 
-function causeOf({ correlationid, id, traceparent }: Message): Cause {
+/**
+ * What identifies a message. A UUID does so alone. Any other id is unique only for its source (CloudEvents §3.1.1), and
+ * contains no more than 256 characters of it, like the source.
+ */
+function claimOf({ id, source }: Message): string {
+  return UUID.test(id) ? id : `${source} ${id}`;
+}
+
+function causeOf(message: Message): Cause {
+  const { correlationid, id } = message;
   return {
     correlationId: correlationid,
     causationId: id,
-    idSeed: id,
-    ...(traceparent === undefined ? {} : { traceparent }),
+    idSeed: claimOf(message),
+    ...traceOf(message),
   };
 }

@@ -1,10 +1,10 @@
 import type { MessageDefinition } from "../contract/define.ts";
-import { ContractViolation, encode, message } from "../contract/envelope.ts";
+import { ContractViolation, encode, message, type Trace, traceOf } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import type { OutgoingRecord } from "../transport/transport.ts";
 
 /** What an emitted message is attributed to: the message or the request whose work emitted it. */
-export interface Cause {
+export interface Cause extends Trace {
   /** Of the message or request that began the whole chain. */
   readonly correlationId: string;
   readonly causationId: string;
@@ -14,7 +14,6 @@ export interface Cause {
    * messages of the second.
    */
   readonly idSeed?: string;
-  readonly traceparent?: string;
 }
 
 /** A record that waits to be sent. */
@@ -77,7 +76,7 @@ export class Outbox {
       time: new Date(nowMs).toISOString(),
       correlationid: cause?.correlationId ?? id,
       causationid: cause?.causationId ?? id,
-      ...(cause?.traceparent === undefined ? {} : { traceparent: cause.traceparent }),
+      ...traceOf(cause ?? {}),
     });
     this.enqueue(encode(definition, envelope), nowMs);
   }

@@ -210,6 +210,18 @@ describe("the cause of what a request emits", () => {
     expect(answered.get("traceparent")).not.toContain(caller.spanId);
   });
 
+  test("has the tracestate of its caller, if that has a valid traceparent", async () => {
+    const traceparent = `00-${caller.traceId}-${caller.spanId}-01`;
+    const tracestateFor = async (headers: Record<string, string>) =>
+      (await ask("/cause", { headers })).body as { tracestate?: string };
+    expect(await tracestateFor({ traceparent, tracestate: "a=1,b=2" })).toMatchObject({
+      tracestate: "a=1,b=2",
+    });
+    for (const headers of [{ tracestate: "a=1" }, { traceparent, tracestate: "a=".padEnd(513, "x") }]) {
+      expect(await tracestateFor(headers)).not.toHaveProperty("tracestate");
+    }
+  });
+
   test("is a new trace without one", async () => {
     const { body, headers } = await ask("/cause");
     expect(body).toMatchObject({ traceparent: headers.get("traceparent") });

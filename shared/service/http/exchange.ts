@@ -44,13 +44,26 @@ export function exchangeOf(request: Request): Exchange {
 /** The cause of the messages that a request emits: its trace. */
 export function causeOf(request: Request): Cause {
   const { context, requestId } = exchangeOf(request);
-  return { correlationId: requestId, causationId: requestId, traceparent: formatTraceparent(context) };
+  const tracestate = tracestateOf(request);
+  return {
+    correlationId: requestId,
+    causationId: requestId,
+    traceparent: formatTraceparent(context),
+    ...(tracestate === undefined ? {} : { tracestate }),
+  };
 }
 
 function begin(request: Request, context: TraceContext): Exchange {
   const exchange = { context, requestId: context.traceId, route: NO_ROUTE };
   exchanges.set(request, exchange);
   return exchange;
+}
+
+/** The caller's `tracestate`, which counts only beside a valid `traceparent`; longer ones may be dropped (§3.3.1.5). */
+function tracestateOf(request: Request): string | undefined {
+  const tracestate = request.headers.get("tracestate") ?? "";
+  const isUsable = tracestate !== "" && tracestate.length <= 512 && callerOf(request) !== undefined;
+  return isUsable ? tracestate : undefined;
 }
 
 function callerOf(request: Request): TraceContext | undefined {

@@ -102,7 +102,7 @@ describe("every service", () => {
     expect(readiness.body).toMatchObject({
       app: name,
       ready: true,
-      checks: { database: "UP", broker: "UP", partitions: "UP" },
+      checks: { database: "UP", broker: "UP", partitions: "UP", outbox: "UP" },
     });
     expect((await store.request(name, "/openapi/json")).body).toMatchObject({
       openapi: expect.stringMatching(/^3\./),

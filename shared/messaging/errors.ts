@@ -53,6 +53,17 @@ export class PartitionRefusal extends Error {
   }
 }
 
+/** What an operator requested of a parked outgoing record is not possible. Nothing changed. */
+export class OutboxRefusal extends Error {
+  override readonly name = "OutboxRefusal";
+  readonly code: "not-found" | "blocked";
+
+  constructor(code: OutboxRefusal["code"], text: string) {
+    super(text);
+    this.code = code;
+  }
+}
+
 /** Whether a value would be awaited. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (

@@ -40,6 +40,7 @@ export {
   DeadLetterRefusal,
   DomainError,
   errorText,
+  OutboxRefusal,
   PartitionRefusal,
   StorageError,
   UsageError,
@@ -59,7 +60,9 @@ export {
 } from "./inbox/partition-stops.ts";
 export { acquireLock } from "./lock.ts";
 export { Messaging } from "./messaging.ts";
+export { MAX_RELEASED, type OutboxAction, type OutboxAdmin, type ParkedDetails } from "./outbox/admin.ts";
 export type { Cause } from "./outbox/outbox.ts";
+export { type ParkedReason, type ParkedSummary, parkedReasons } from "./outbox/parked.ts";
 export { Rebuild, type RebuildStatus, rebuildMigration } from "./projections/rebuild.ts";
 export { type Logger, type Runtime, silentLogger, systemRuntime } from "./runtime.ts";
 export type { TimerHandler } from "./timers/timers.ts";
@@ -68,7 +71,9 @@ export {
   type IncomingRecord,
   type OutgoingRecord,
   type Progress,
+  PublishError,
   type Publisher,
+  type PublishFailure,
   type SubscribeOptions,
   type Subscriber,
   type Subscription,

@@ -10,7 +10,9 @@ import { defaultRetryPolicy, type RetryPolicy } from "./inbox/decision.ts";
 import { type Handler, Inbox, type Middleware } from "./inbox/inbox.ts";
 import { Offsets } from "./inbox/offsets.ts";
 import { PartitionStops } from "./inbox/partition-stops.ts";
+import { OutboxAdmin } from "./outbox/admin.ts";
 import { Outbox } from "./outbox/outbox.ts";
+import { ParkedRecords } from "./outbox/parked.ts";
 import { Relay } from "./outbox/relay.ts";
 import type { Logger, Runtime } from "./runtime.ts";
 import { kitMigrations } from "./schema.ts";
@@ -76,6 +78,9 @@ const PRUNE_EVERY_MS = 60_000;
 export class Messaging {
   readonly unitOfWork: UnitOfWork;
   readonly outbox: Outbox;
+  /** Outgoing records that the broker refuses. */
+  readonly parked: ParkedRecords;
+  readonly outboxAdmin: OutboxAdmin;
   readonly consumer: Consumer;
   readonly timers: Timers;
   readonly deadLetters: DeadLetterStore;
@@ -104,12 +109,15 @@ export class Messaging {
     }
     migrate(database, "messaging", kitMigrations);
     this.#options = options;
-    this.outbox = new Outbox(database, service);
+    this.parked = new ParkedRecords(database);
+    this.outbox = new Outbox(database, this.parked, service);
     this.timers = new Timers({ database, handlers: options.timers ?? [], runtime, log });
     const { outbox, timers } = this;
     const unitOfWork = new UnitOfWork({ database, outbox, timers, runtime, log, hasTopic });
     this.unitOfWork = unitOfWork;
-    this.#relay = new Relay({ outbox: this.outbox, unitOfWork, publisher: transport, runtime, log });
+    const { parked } = this;
+    this.#relay = new Relay({ outbox, parked, unitOfWork, publisher: transport, runtime, log });
+    this.outboxAdmin = new OutboxAdmin({ database, parked, unitOfWork, wake: () => this.#relay.wake() });
     const inbox = new Inbox({ consumer: service, database, definitions, handlers, middleware, log });
     this.#inbox = inbox;
     const deadLetters = new DeadLetterStore(database, options.deadLetterTopic);
@@ -156,6 +164,16 @@ export class Messaging {
     this.#schedulePruning(PRUNE_EVERY_MS);
   }
 
+  /** Topics that do not exist or may not be written: their messages wait in the outbox, until they are parked. */
+  refusedTopics(): string[] {
+    return this.#relay.refusedTopics();
+  }
+
+  /** Whether the broker refuses messages of this service: a topic, or messages that are parked because of it. */
+  refused(): boolean {
+    return this.refusedTopics().length > 0 || this.parked.count() > 0;
+  }
+
   /** Whether messages can be sent and read. */
   healthy(): boolean {
     return this.#relay.healthy() && this.consumer.healthy();
@@ -182,9 +200,11 @@ export class Messaging {
     await stopped.catch((error: unknown) =>
       this.#options.log.warn({ err: error }, "the stop was not recorded"),
     );
-    const { outbox, timers, deadLetters, deadLetterAdmin } = this;
+    const { outbox, parked, outboxAdmin, timers, deadLetters, deadLetterAdmin } = this;
     const parts = [
       outbox,
+      parked,
+      outboxAdmin,
       timers,
       deadLetters,
       deadLetterAdmin,

@@ -158,4 +158,33 @@ export const kitMigrations: readonly Migration[] = [
         AND NOT (reason IN ('unknown-type', 'wrong-topic', 'wrong-source', 'wrong-key'));
     `,
   },
+  {
+    name: "parked outgoing records",
+    sql: `
+      -- What the broker refuses, and the later records of its topic and key, which may not overtake it. Ids grow in the
+      -- order of emission for one topic and key.
+      CREATE TABLE parked_outgoing (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        topic TEXT NOT NULL,
+        key TEXT,
+        value BLOB,
+        headers TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        error TEXT NOT NULL,
+        parked_at INTEGER NOT NULL
+      ) STRICT;
+      CREATE INDEX parked_outgoing_by_key ON parked_outgoing (topic, key, id);
+
+      -- What was done to parked outgoing records, by whom and why.
+      CREATE TABLE parked_outgoing_actions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        record_id INTEGER NOT NULL,
+        action TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        at INTEGER NOT NULL
+      ) STRICT;
+    `,
+  },
 ];

@@ -2,6 +2,7 @@ import { systemRuntime } from "@distributed-messaging/messaging";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
 import type { AnyElysia } from "elysia";
 import { deadLetterRoutes } from "./admin/dead-letters.ts";
+import { outboxRoutes } from "./admin/outbox.ts";
 import { partitionRoutes } from "./admin/partitions.ts";
 import { rebuildRoutes } from "./admin/rebuild.ts";
 import { type Assembled, assemble, type Composition } from "./composition.ts";
@@ -22,7 +23,7 @@ export interface Running<Config extends CommonConfig, Parts> extends Assembled<P
  * Runs a service as this process: its database, its messages and its HTTP server, until a signal stops it.
  *
  * @param routes what the service serves beside the routes of every service: health, metrics, OpenAPI, dead letters,
- *   stopped partitions, and `/rebuild` where there are projections
+ *   outbox, stopped partitions, and `/rebuild` where there are projections
  */
 export function runService<Config extends CommonConfig, Parts>(
   composition: Composition<Config, Parts>,
@@ -67,6 +68,8 @@ export function runService<Config extends CommonConfig, Parts>(
         required: composition.brokerRequired,
         check: () => messaging.partitionStops.list().length === 0,
       },
+      // Only shown: what the broker refuses concerns some messages, and the service does all else.
+      { name: "outbox", required: false, check: () => !messaging.refused() },
     ];
     const app = createHttpApp({
       app: name,
@@ -78,6 +81,7 @@ export function runService<Config extends CommonConfig, Parts>(
     });
     app.use(deadLetterRoutes(messaging.deadLetterAdmin, verifier));
     app.use(partitionRoutes(messaging.partitionStops, verifier));
+    app.use(outboxRoutes(messaging.outboxAdmin, verifier));
     if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier));
     if (routes !== undefined) app.use(routes({ ...service, config }));
 

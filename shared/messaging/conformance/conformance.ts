@@ -5,7 +5,7 @@ import { consuming, sessions } from "./consuming.ts";
 import { groups } from "./groups.ts";
 import { outages } from "./outages.ts";
 import { positions } from "./positions.ts";
-import { publishing } from "./publishing.ts";
+import { publishing, refusals } from "./publishing.ts";
 
 export { type BrokerUnderTest, type ClientUnderTest, TEST_TIMEOUT_MS } from "./broker.ts";
 export { Fixture, firsts, numbered, Reader, record, rejects } from "./fixture.ts";
@@ -13,7 +13,7 @@ export { kafkaBroker } from "./kafka.ts";
 
 /** What a broker has besides readers and writers. There are tests for each. */
 export interface Abilities {
-  /** Sessions, and administration. */
+  /** Sessions, limits, and administration. */
   readonly isServer: boolean;
   readonly hasOutages: boolean;
 }
@@ -35,6 +35,7 @@ export function transportConformance(
     positions(broker);
     groups(broker);
     if (!abilities.isServer) return;
+    refusals(broker);
     sessions(broker);
     administration(broker);
   });

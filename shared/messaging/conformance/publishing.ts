@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import type { Topic } from "../contract/define.ts";
+import { PublishError } from "../transport/transport.ts";
 import { type BrokerUnderTest, TEST_TIMEOUT_MS } from "./broker.ts";
 import { Fixture, firsts, numbered, record } from "./fixture.ts";
 
@@ -128,4 +130,59 @@ export function publishing(broker: () => BrokerUnderTest): void {
     },
     TEST_TIMEOUT_MS,
   );
+
+  test.concurrent(
+    "a topic that does not exist is reported, and the records of other topics are stored once",
+    async () => {
+      await using fixture = new Fixture(broker());
+      const [topic, missing] = [fixture.topic(), fixture.topic()];
+      const sender = fixture.connect(topic);
+      const records = [record(topic, "key", "1"), record(missing, "key", "lost"), record(topic, "key", "2")];
+      const failures = await failuresOf(sender.publish(records));
+      expect([...failures]).toMatchObject([[records[1], { scope: "topic" }]]);
+      await sender.publish([record(topic, "key", "3")]);
+      const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
+      await reader.hasAll(["3"]);
+      expect(reader.values).toEqual(["1", "2", "3"]);
+    },
+    TEST_TIMEOUT_MS,
+  );
+}
+
+/** Tests of publishing that need a broker with limits. */
+export function refusals(broker: () => BrokerUnderTest): void {
+  test.concurrent(
+    "a record that is too large is reported with its batch, and those of other partitions are stored once",
+    async () => {
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      const narrow: Topic = { ...fixture.topic(1), config: { "max.message.bytes": "2000" } };
+      const sender = fixture.connect(topic, narrow);
+      const large = record(narrow, "key", "x".repeat(5_000));
+      const small = record(narrow, "key", "small");
+      const records = [record(topic, "key", "1"), small, large, record(topic, "key", "2")];
+      const failures = await failuresOf(sender.publish(records));
+      expect([...failures]).toMatchObject([
+        [small, { scope: "record" }],
+        [large, { scope: "record" }],
+      ]);
+      await sender.publish([small]);
+      expect([...(await failuresOf(sender.publish([large])))]).toMatchObject([[large, { scope: "record" }]]);
+      await sender.publish([record(topic, "key", "3")]);
+      const reader = fixture.read(fixture.connect(topic, narrow), { topics: [topic, narrow] });
+      await reader.hasAll(["small", "3"]);
+      expect(reader.records.filter((read) => read.topic === topic.name)).toHaveLength(3);
+      expect(reader.records).toHaveLength(4);
+    },
+    TEST_TIMEOUT_MS,
+  );
+}
+
+async function failuresOf(publishing: Promise<void>): Promise<PublishError["failures"]> {
+  const error: unknown = await publishing.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (error instanceof PublishError) return error.failures;
+  throw new Error("a PublishError was expected", { cause: error });
 }

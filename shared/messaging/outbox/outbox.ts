@@ -2,6 +2,7 @@ import type { MessageDefinition } from "../contract/define.ts";
 import { ContractViolation, encode, message, type Trace, traceOf } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import type { OutgoingRecord } from "../transport/transport.ts";
+import type { ParkedRecords } from "./parked.ts";
 
 /** What an emitted message is attributed to: the message or the request whose work emitted it. */
 export interface Cause extends Trace {
@@ -19,6 +20,12 @@ export interface Cause extends Trace {
 /** A record that waits to be sent. */
 export interface OutboxRow extends OutgoingRecord {
   readonly seq: number;
+}
+
+/** The records with these sequence numbers, both ends included. */
+export interface SeqRange {
+  readonly from: number;
+  readonly to: number;
 }
 
 interface StoredRow {
@@ -40,9 +47,14 @@ export class Outbox {
   readonly #delete;
   readonly #first;
   readonly #last;
+  readonly #count;
+  readonly #parked: ParkedRecords;
+  /** Records have left from other places than the front: the two ends no longer give the number. */
+  #mayHaveGaps = true;
 
   /** @param source the service that emits, which is the `source` of its messages */
-  constructor({ sql }: ServiceDatabase, source: string) {
+  constructor({ sql }: ServiceDatabase, parked: ParkedRecords, source: string) {
+    this.#parked = parked;
     this.source = source;
     this.#insert = sql.prepare(
       "INSERT INTO outbox (topic, key, value, headers, created_at) VALUES (?, ?, ?, ?, ?)",
@@ -50,11 +62,12 @@ export class Outbox {
     this.#after = sql.prepare<StoredRow, [number, number]>(
       "SELECT seq, topic, key, value, headers FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
     );
-    this.#delete = sql.prepare("DELETE FROM outbox WHERE seq <= ?");
+    this.#delete = sql.prepare("DELETE FROM outbox WHERE seq BETWEEN ? AND ?");
     this.#first = sql.prepare<{ seq: number; created_at: number }, []>(
       "SELECT seq, created_at FROM outbox ORDER BY seq LIMIT 1",
     );
     this.#last = sql.prepare<{ seq: number }, []>("SELECT seq FROM outbox ORDER BY seq DESC LIMIT 1");
+    this.#count = sql.prepare<{ count: number }, []>("SELECT count(*) AS count FROM outbox");
   }
 
   /** Behind `Transaction.emit`: puts data into its envelope and adds the message. */
@@ -81,8 +94,17 @@ export class Outbox {
     this.enqueue(encode(definition, envelope), nowMs);
   }
 
-  /** Behind `Transaction.emitRaw`: adds a record as it is. */
+  /**
+   * Behind `Transaction.emitRaw`: adds a record as it is. If an earlier one of its topic and key is parked, it is parked
+   * behind that one.
+   *
+   * @throws StorageError when no more records may be parked
+   */
   enqueue(record: OutgoingRecord, nowMs: number): void {
+    if (this.#parked.blocks(record)) {
+      this.#parked.add(record, nowMs);
+      return;
+    }
     const value = typeof record.value === "string" ? Buffer.from(record.value) : record.value;
     this.#insert.run(record.topic, record.key, value, JSON.stringify(record.headers), nowMs);
   }
@@ -99,19 +121,40 @@ export class Outbox {
     return rows;
   }
 
-  /** Deletes what the broker has acknowledged: all records up to and including `seq`. */
-  acknowledge(seq: number): void {
-    this.#delete.run(seq);
+  /** Deletes records that the broker has acknowledged. */
+  acknowledge({ from, to }: SeqRange): void {
+    const first = this.#first.get();
+    if (first !== null && first.seq < from) this.#mayHaveGaps = true;
+    this.#delete.run(from, to);
+  }
+
+  /** Parks a record that the broker refuses, and the later ones of its topic and key. */
+  park({ seq, topic, key }: OutboxRow, error: string, nowMs: number): void {
+    this.#mayHaveGaps = true;
+    this.#parked.take("seq = ?", [seq], "record", error, nowMs);
+    if (key === null) return;
+    this.#parked.take("topic = ? AND key = ?", [topic, key], "blocked", "an earlier record is parked", nowMs);
+  }
+
+  /** Parks all records of a topic. */
+  parkTopic(topic: string, error: string, nowMs: number): void {
+    this.#mayHaveGaps = true;
+    this.#parked.take("topic = ?", [topic], "topic", error, nowMs);
   }
 
   /**
-   * How many records wait. Records leave from the front only and sequence numbers have no gaps, so the two ends give
-   * the number without counting.
+   * How many records wait. As long as they leave from the front only, sequence numbers have no gaps, and the two ends
+   * give the number without counting.
    */
   depth(): number {
     const first = this.#first.get();
     const last = this.#last.get();
-    return first && last ? last.seq - first.seq + 1 : 0;
+    if (first === null || last === null) return 0;
+    const most = last.seq - first.seq + 1;
+    if (!this.#mayHaveGaps) return most;
+    const count = this.#count.get()?.count ?? 0;
+    this.#mayHaveGaps = count !== most;
+    return count;
   }
 
   /** When the oldest waiting record was emitted, in milliseconds since the epoch. */
@@ -120,7 +163,7 @@ export class Outbox {
   }
 
   close(): void {
-    for (const statement of [this.#insert, this.#after, this.#delete, this.#first, this.#last]) {
+    for (const statement of [this.#insert, this.#after, this.#delete, this.#first, this.#last, this.#count]) {
       statement.finalize();
     }
   }

@@ -1,7 +1,15 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
+import { OutboxRefusal } from "../errors.ts";
+import { type Runtime, systemRuntime } from "../runtime.ts";
 import { eventually } from "../testing/eventually.ts";
-import { Letter, TestService } from "../testing/kit.ts";
-import type { OutgoingRecord, Publisher } from "../transport/transport.ts";
+import { Answer, Letter, TestService } from "../testing/kit.ts";
+import {
+  type OutgoingRecord,
+  PublishError,
+  type Publisher,
+  type PublishFailure,
+} from "../transport/transport.ts";
+import { TOPIC_PATIENCE_MS } from "./relay.ts";
 
 let service: TestService;
 afterEach(() => service.stop());
@@ -27,12 +35,12 @@ class ScriptedPublisher implements Publisher {
   }
 }
 
-function serviceWith(publisher: Publisher): TestService {
+function serviceWith(publisher: Publisher, runtime: Runtime = systemRuntime): TestService {
   const transport = {
     publish: (records: readonly OutgoingRecord[]) => publisher.publish(records),
     subscribe: () => ({ healthy: () => true, stop: async () => {} }),
   };
-  return new TestService(undefined, { transport });
+  return new TestService(undefined, { transport, runtime });
 }
 
 test("sends in order, one send at a time, and deletes what was acknowledged", async () => {
@@ -132,4 +140,137 @@ test("a stop does not wait for a broker that hangs; the records are sent at the 
   await service.restart();
   await eventually(() => service.kit.outbox.depth() === 0);
   expect(publisher.sends).toEqual([["1"], ["1"]]);
+});
+
+/** A broker that refuses the records whose text begins with `bad`, and whatever is in one batch with them. */
+class RefusingPublisher extends ScriptedPublisher {
+  readonly stored: string[] = [];
+  refusedTopic: string | undefined;
+  repaired = false;
+  /** More records than this in one send are too large. */
+  mostRecords = Number.POSITIVE_INFINITY;
+
+  override async publish(records: readonly OutgoingRecord[]): Promise<void> {
+    const failures = new Map<OutgoingRecord, PublishFailure>();
+    const textOf = (record: OutgoingRecord): string =>
+      JSON.parse(Buffer.from(record.value ?? "").toString()).data.text;
+    for (const [topic, batch] of Map.groupBy(records, (record) => record.topic)) {
+      if (topic === this.refusedTopic) {
+        for (const record of batch) failures.set(record, { scope: "topic", error: "no such topic" });
+      } else if (
+        batch.length > this.mostRecords ||
+        (!this.repaired && batch.some((record) => textOf(record).startsWith("bad")))
+      ) {
+        for (const record of batch) failures.set(record, { scope: "record", error: "too large" });
+      } else this.stored.push(...batch.map(textOf));
+    }
+    await super.publish(records.map((record) => ({ ...record, value: Buffer.from(record.value ?? "") })));
+    if (failures.size > 0) throw new PublishError(failures);
+  }
+}
+
+describe("what the broker refuses", () => {
+  test("a record is parked with the later ones of its key; the others are sent once, in order", async () => {
+    const publisher = new RefusingPublisher();
+    service = serviceWith(publisher);
+    await service.kit.unitOfWork.run((transaction) => {
+      for (let i = 0; i < 20; i++) transaction.emit(Letter, { name: `k${i % 4}`, text: String(i) });
+      transaction.emit(Letter, { name: "a", text: "bad" });
+      transaction.emit(Letter, { name: "a", text: "after bad" });
+      for (let i = 20; i < 40; i++) transaction.emit(Letter, { name: `k${i % 4}`, text: String(i) });
+    });
+    service.kit.start();
+    await eventually(() => service.kit.outbox.depth() === 0);
+    await service.send("a", "later");
+    await service.send("b", "free");
+    await eventually(() => publisher.stored.includes("free"));
+    expect(publisher.stored).toEqual([...Array.from({ length: 40 }, (_, i) => String(i)), "free"]);
+    expect(service.kit.outboxAdmin.list({ limit: 9 }).map(({ key, reason }) => [key, reason])).toEqual([
+      ["a", "record"],
+      ["a", "blocked"],
+      ["a", "blocked"],
+    ]);
+    expect(service.kit.healthy()).toBe(true);
+
+    publisher.repaired = true;
+    const [first, second] = service.kit.outboxAdmin.list({ limit: 9 });
+    expect(service.kit.outboxAdmin.retry(second?.id ?? 0, "op")).rejects.toThrow("is blocked by");
+    await service.kit.outboxAdmin.retry(first?.id ?? 0, "op");
+    await service.send("a", "last");
+    await eventually(() => publisher.stored.includes("last"));
+    expect(publisher.stored.slice(-4)).toEqual(["bad", "after bad", "later", "last"]);
+    expect(service.kit.parked.count()).toBe(0);
+    expect(service.kit.outboxAdmin.actions(first?.id ?? 0)).toMatchObject([{ action: "retry", actor: "op" }]);
+  });
+
+  test("a dropped record is never sent, and releases the later ones of its key", async () => {
+    const publisher = new RefusingPublisher();
+    service = serviceWith(publisher);
+    service.kit.start();
+    await service.send("a", "bad");
+    await service.send("a", "good");
+    await eventually(() => service.kit.parked.count() === 2);
+    const id = service.kit.outboxAdmin.list({ limit: 1 })[0]?.id ?? 0;
+    await service.kit.outboxAdmin.drop(id, "nobody needs it", "op");
+    await eventually(() => publisher.stored.includes("good"));
+    expect(publisher.stored).toEqual(["good"]);
+    expect(service.kit.outboxAdmin.actions(id)).toMatchObject([
+      { action: "drop", actor: "op", detail: "nobody needs it [letters key a]" },
+    ]);
+    expect(() => service.kit.outboxAdmin.show(id)).toThrow(OutboxRefusal);
+  });
+
+  test("a batch that is too large is split, and nothing is parked", async () => {
+    const publisher = new RefusingPublisher();
+    publisher.mostRecords = 3;
+    service = serviceWith(publisher);
+    await service.kit.unitOfWork.run((transaction) => {
+      for (let i = 0; i < 100; i++) transaction.emit(Letter, { name: "a", text: String(i) });
+    });
+    service.kit.start();
+    await eventually(() => service.kit.outbox.depth() === 0);
+    expect(publisher.stored).toEqual(Array.from({ length: 100 }, (_, i) => String(i)));
+    expect(service.kit.parked.count()).toBe(0);
+  });
+
+  test("a topic that is missing waits while the others go on, then it is parked; a retry sends all", async () => {
+    const publisher = new RefusingPublisher();
+    let clock = 0;
+    const runtime = { ...systemRuntime, monotonic: () => performance.now() + clock };
+    publisher.refusedTopic = "answers";
+    service = serviceWith(publisher, runtime);
+    service.kit.start();
+    await service.kit.unitOfWork.run((transaction) => {
+      transaction.emit(Answer, { name: "a", text: "waits" });
+      transaction.emit(Letter, { name: "a", text: "1" });
+    });
+    await eventually(() => publisher.stored.includes("1"));
+    await service.send("a", "2");
+    await eventually(() => publisher.stored.includes("2"));
+    expect(service.kit.refusedTopics()).toEqual(["answers"]);
+    await eventually(() => service.kit.outbox.depth() === 1);
+    expect([service.kit.healthy(), service.kit.parked.count()]).toEqual([true, 0]);
+
+    clock += TOPIC_PATIENCE_MS;
+    await service.send("a", "3");
+    await eventually(() => service.kit.parked.count() === 1);
+    publisher.refusedTopic = undefined;
+    expect(await service.kit.outboxAdmin.retryAll("answers", "op")).toBe(1);
+    await eventually(() => publisher.stored.includes("waits"));
+    expect(publisher.stored).toEqual(["1", "2", "3", "waits"]);
+    expect(service.kit.refusedTopics()).toEqual([]);
+  });
+
+  test("a topic that exists again in time is sent in order, and nothing is parked", async () => {
+    const publisher = new RefusingPublisher();
+    publisher.refusedTopic = "letters";
+    service = serviceWith(publisher);
+    service.kit.start();
+    for (const text of ["1", "2", "3"]) await service.send("a", text);
+    await eventually(() => service.kit.refusedTopics().length === 1);
+    publisher.refusedTopic = undefined;
+    await eventually(() => service.kit.outbox.depth() === 0);
+    expect(publisher.stored).toEqual(["1", "2", "3"]);
+    expect(service.kit.parked.count()).toBe(0);
+  });
 });

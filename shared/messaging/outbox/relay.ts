@@ -1,8 +1,14 @@
 import { errorText } from "../errors.ts";
 import { type Backoff, backoffMs, type Logger, type Runtime } from "../runtime.ts";
-import type { Publisher } from "../transport/transport.ts";
+import {
+  type OutgoingRecord,
+  PublishError,
+  type Publisher,
+  type PublishFailure,
+} from "../transport/transport.ts";
 import type { UnitOfWork } from "../unit-of-work.ts";
-import type { Outbox, OutboxRow } from "./outbox.ts";
+import type { Outbox, OutboxRow, SeqRange } from "./outbox.ts";
+import type { ParkedRecords } from "./parked.ts";
 
 /** Records in one send. A send costs much the same with one record as with many. */
 const BATCH = 500;
@@ -13,6 +19,19 @@ const BACKSTOP_MS = 1_000;
 /** How long a stop waits for the send in flight. Without an answer the next process sends its records again. */
 const STOP_MS = 2_000;
 const BACKOFF: Backoff = { firstMs: 50, mostMs: 5_000 };
+/** Between two tries of a topic that does not exist or may not be written. */
+const TOPIC_BACKOFF: Backoff = { firstMs: 1_000, mostMs: 15_000 };
+/** A topic may be about to be created. After this time its records are parked. */
+export const TOPIC_PATIENCE_MS = 60_000;
+
+/** A topic that does not exist or may not be written: its records wait. */
+interface RefusedTopic {
+  /** Of the monotonic clock, like the next one. */
+  readonly sinceMs: number;
+  /** When it is tried again; undefined while it is. */
+  readonly untilMs: number | undefined;
+  readonly failures: number;
+}
 
 /**
  * Sends the outbox to the broker: in order, with one send in flight. That keeps the order of a key without an
@@ -21,17 +40,23 @@ const BACKOFF: Backoff = { firstMs: 50, mostMs: 5_000 };
  *
  * A send that fails is repeated until it succeeds, so a record may be stored more than once; the inboxes of the
  * readers remove the duplicates. A record is deleted only after the broker has acknowledged it.
+ *
+ * What the broker refuses does not keep the other records from being sent, see `#resolve`.
  */
 export class Relay {
   readonly #outbox: Outbox;
+  readonly #parked: ParkedRecords;
   readonly #unitOfWork: UnitOfWork;
   readonly #publisher: Publisher;
   readonly #runtime: Runtime;
   readonly #log: Logger;
-  /** The last record that the broker has acknowledged; it may not have been deleted yet. */
-  #acknowledged = 0;
-  /** The last record whose deletion has been queued. */
-  #deleted = 0;
+  /** The last record that has been dealt with: acknowledged, or passed over because its topic waits. */
+  #cursor = 0;
+  /** Acknowledged, and perhaps not deleted yet. */
+  readonly #acknowledged = new Set<SeqRange>();
+  /** Those whose deletion has not been queued, or failed. */
+  #toDelete: SeqRange[] = [];
+  readonly #refusedTopics = new Map<string, RefusedTopic>();
   #failures = 0;
   #backingOff = false;
   /** Something was emitted while the relay was sending. */
@@ -42,12 +67,14 @@ export class Relay {
 
   constructor(options: {
     outbox: Outbox;
+    parked: ParkedRecords;
     unitOfWork: UnitOfWork;
     publisher: Publisher;
     runtime: Runtime;
     log: Logger;
   }) {
     this.#outbox = options.outbox;
+    this.#parked = options.parked;
     this.#unitOfWork = options.unitOfWork;
     this.#publisher = options.publisher;
     this.#runtime = options.runtime;
@@ -86,19 +113,32 @@ export class Relay {
     cancel();
   }
 
-  /** Whether the last send succeeded. */
+  /** Whether the broker takes records; not those that it refuses, see `refusedTopics`. */
   healthy(): boolean {
     return this.#failures === 0;
   }
 
+  /** Topics that do not exist or may not be written, and whose records wait. */
+  refusedTopics(): string[] {
+    return [...this.#refusedTopics.keys()];
+  }
+
   async #drain(): Promise<void> {
     while (!this.#stopped) {
-      let last: OutboxRow | undefined;
       try {
-        const rows = this.#outbox.after(this.#acknowledged, BATCH, BATCH_BYTES);
-        last = rows.at(-1);
-        if (last !== undefined) await this.#publisher.publish(rows);
+        this.#retryRefusedTopics();
+        const rows = this.#outbox.after(this.#cursor, BATCH, BATCH_BYTES);
+        const last = rows.at(-1);
+        if (last === undefined) {
+          this.#delete();
+          this.#forgetRefusedTopics();
+          return;
+        }
+        const moved = new Set<string>();
+        await this.#send(rows, moved);
+        this.#cursor = moved.size === 0 ? last.seq : 0;
       } catch (error) {
+        this.#cursor = 0;
         this.#woken = false;
         this.#failures += 1;
         this.#reportFailure(error);
@@ -106,26 +146,175 @@ export class Relay {
       }
       if (this.#failures > 0) this.#log.info({ failures: this.#failures }, "sending works again");
       this.#failures = 0;
-      if (last !== undefined) this.#acknowledged = last.seq;
-      this.#delete();
-      if (last === undefined) return;
     }
+  }
+
+  /** Whether a record is neither stored already, nor waiting for its topic, nor moved since it was read. */
+  #isDue({ seq, topic, key }: OutboxRow, moved: ReadonlySet<string>): boolean {
+    if (this.#refusedTopics.get(topic)?.untilMs !== undefined) return false;
+    if (moved.has(topic) || (key !== null && moved.has(keyOf(topic, key)))) return false;
+    for (const { from, to } of this.#acknowledged) if (seq >= from && seq <= to) return false;
+    return true;
+  }
+
+  /** Tries topics again whose time has come: from the beginning of the outbox, where their records are. */
+  #retryRefusedTopics(): void {
+    const now = this.#runtime.monotonic();
+    for (const [topic, refused] of this.#refusedTopics) {
+      if (refused.untilMs === undefined || refused.untilMs > now) continue;
+      this.#refusedTopics.set(topic, { ...refused, untilMs: undefined });
+      this.#cursor = 0;
+    }
+  }
+
+  /** At the end of the outbox, a topic that was to be tried again had no record. */
+  #forgetRefusedTopics(): void {
+    for (const [topic, { untilMs }] of this.#refusedTopics) {
+      if (untilMs === undefined) this.#refusedTopics.delete(topic);
+    }
+  }
+
+  /**
+   * Publishes those of the records that are due, and deals with those that the broker refuses.
+   *
+   * @param moved gets the topics and keys whose records are no longer where they were read, so that the outbox has to be
+   *   read again
+   * @throws when everything has to be sent again, after a pause
+   */
+  async #send(candidates: readonly OutboxRow[], moved: Set<string>): Promise<void> {
+    const rows = candidates.filter((row) => this.#isDue(row, moved));
+    if (rows.length === 0) return;
+    let failures: ReadonlyMap<OutgoingRecord, PublishFailure> = new Map();
+    try {
+      await this.#publisher.publish(rows);
+    } catch (error) {
+      if (!(error instanceof PublishError)) throw error;
+      failures = error.failures;
+    }
+    this.#acknowledge(rows, failures);
+    if (failures.size > 0) await this.#resolve(rows, failures, moved);
+  }
+
+  /**
+   * Decides what happens to records that were not stored. Nothing else decides it.
+   *
+   * - `transient`: everything is sent again after a pause, as when no broker answers.
+   * - `topic`: the records of the topic wait; it is tried again now and then, and in the end they are parked.
+   * - `record`: the records are sent in two halves, each of them again, until one is refused alone. That one is parked,
+   *   with the later ones of its topic and key.
+   * - `unsent`: they are sent next.
+   */
+  async #resolve(
+    rows: readonly OutboxRow[],
+    failures: ReadonlyMap<OutgoingRecord, PublishFailure>,
+    moved: Set<string>,
+  ): Promise<void> {
+    const failed = (scope: PublishFailure["scope"]) =>
+      rows.filter((row) => failures.get(row)?.scope === scope);
+    const errorOf = (row: OutboxRow) => failures.get(row)?.error ?? "";
+    const [transient] = failed("transient");
+    if (transient !== undefined) throw new Error(errorOf(transient));
+    for (const [topic, [row]] of Map.groupBy(failed("topic"), ({ topic }) => topic)) {
+      if (row !== undefined) await this.#refuseTopic(topic, errorOf(row), moved);
+    }
+    // Their topics are not to be sent from these rows: an earlier record of the same key may have failed.
+    for (const { topic } of failed("unsent")) moved.add(topic);
+    const refused = failed("record");
+    const [first] = refused;
+    if (first === undefined) return;
+    if (refused.length === 1) return this.#park(first, errorOf(first), moved);
+    const half = Math.ceil(refused.length / 2);
+    await this.#send(refused.slice(0, half), moved);
+    await this.#send(refused.slice(half), moved);
+  }
+
+  /** A topic was refused: from now on its records wait, or they are parked because they have waited long enough. */
+  async #refuseTopic(topic: string, error: string, moved: Set<string>): Promise<void> {
+    const now = this.#runtime.monotonic();
+    const { sinceMs, failures } = this.#refusedTopics.get(topic) ?? { sinceMs: now, failures: 0 };
+    if (failures === 0) {
+      this.#log.warn({ topic, error }, "the broker refuses a topic, its messages wait in the outbox");
+    }
+    if (now - sinceMs >= TOPIC_PATIENCE_MS && !this.#parked.isFull()) {
+      await this.#unitOfWork.run((transaction) => {
+        this.#deleteAll(this.#acknowledged);
+        this.#outbox.parkTopic(topic, error, transaction.now);
+      });
+      this.#refusedTopics.delete(topic);
+      moved.add(topic);
+      this.#log.error({ topic, error }, "the broker refuses a topic, its messages are parked");
+      return;
+    }
+    const delayMs = backoffMs(TOPIC_BACKOFF, failures + 1, () => this.#runtime.random());
+    this.#refusedTopics.set(topic, { sinceMs, untilMs: now + delayMs, failures: failures + 1 });
+  }
+
+  async #park(row: OutboxRow, error: string, moved: Set<string>): Promise<void> {
+    if (this.#parked.isFull()) {
+      await this.#refuseTopic(row.topic, `no more records can be parked: ${error}`, moved);
+      return;
+    }
+    await this.#unitOfWork.run(({ now }) => {
+      this.#deleteAll(this.#acknowledged);
+      this.#outbox.park(row, error, now);
+    });
+    const { topic, key } = row;
+    moved.add(keyOf(topic, key ?? ""));
+    this.#log.error(
+      { topic, key, error },
+      "the broker refuses a message, it is parked with the later ones of its key",
+    );
+  }
+
+  /** Records which of the rows, which are neighbours in the outbox, were stored, and has them deleted. */
+  #acknowledge(rows: readonly OutboxRow[], failures: ReadonlyMap<OutgoingRecord, PublishFailure>): void {
+    let from: number | undefined;
+    let to = 0;
+    const end = () => {
+      if (from === undefined) return;
+      const range = { from, to };
+      this.#acknowledged.add(range);
+      this.#toDelete.push(range);
+      from = undefined;
+    };
+    for (const row of rows) {
+      const { topic, seq } = row;
+      if (failures.has(row)) {
+        end();
+        continue;
+      }
+      if (seq !== to + 1) end();
+      from ??= seq;
+      to = seq;
+      if (this.#refusedTopics.delete(topic)) this.#log.info({ topic }, "the broker takes the topic again");
+    }
+    end();
+    this.#delete();
   }
 
   /** Not awaited: the deletion commits with the next group. One that fails is repeated with the next one. */
   #delete(): void {
-    const seq = this.#acknowledged;
-    if (this.#deleted === seq) return;
-    this.#deleted = seq;
+    const ranges = this.#toDelete;
+    if (ranges.length === 0) return;
+    this.#toDelete = [];
     this.#unitOfWork
-      .run(() => this.#outbox.acknowledge(seq))
-      .catch((error: unknown) => {
-        if (this.#deleted === seq) this.#deleted = 0;
-        this.#log.warn(
-          { err: error },
-          "sent messages could not be deleted from the outbox, it is tried again",
-        );
-      });
+      .run(() => this.#deleteAll(ranges))
+      .then(
+        () => {
+          for (const range of ranges) this.#acknowledged.delete(range);
+        },
+        (error: unknown) => {
+          this.#toDelete.push(...ranges);
+          this.#log.warn(
+            { err: error },
+            "sent messages could not be deleted from the outbox, it is tried again",
+          );
+        },
+      );
+  }
+
+  #deleteAll(ranges: Iterable<SeqRange>): void {
+    for (const range of ranges) this.#outbox.acknowledge(range);
   }
 
   /** Logs the first failure only as a warning: the broker may be away for a day. */
@@ -144,10 +333,20 @@ export class Relay {
     this.#backingOff = this.#failures > 0;
     const delayMs = this.#backingOff
       ? backoffMs(BACKOFF, this.#failures, () => this.#runtime.random())
-      : BACKSTOP_MS;
+      : this.#untilNextTopicMs();
     this.#cancelTimer = this.#runtime.after(delayMs, () => {
       this.#backingOff = false;
       this.wake();
     });
   }
+
+  #untilNextTopicMs(): number {
+    const now = this.#runtime.monotonic();
+    const waits = [...this.#refusedTopics.values()].map(({ untilMs = now }) => Math.max(0, untilMs - now));
+    return Math.min(BACKSTOP_MS, ...waits);
+  }
+}
+
+function keyOf(topic: string, key: string): string {
+  return JSON.stringify([topic, key]);
 }

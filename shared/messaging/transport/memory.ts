@@ -1,13 +1,15 @@
 import type { Topic } from "../contract/define.ts";
 import type { Runtime } from "../runtime.ts";
-import type {
-  Batch,
-  IncomingRecord,
-  OutgoingRecord,
-  SubscribeOptions,
-  Subscription,
-  Transport,
-  UndecodableBatch,
+import {
+  type Batch,
+  type IncomingRecord,
+  type OutgoingRecord,
+  PublishError,
+  type PublishFailure,
+  type SubscribeOptions,
+  type Subscription,
+  type Transport,
+  type UndecodableBatch,
 } from "./transport.ts";
 
 /** Records in one batch. */
@@ -51,11 +53,15 @@ export class MemoryBroker implements Transport {
     return this.#logs.has(name);
   }
 
-  /** @throws when a topic does not exist; then none of the records is stored */
   async publish(records: readonly OutgoingRecord[]): Promise<void> {
-    for (const { topic } of records) if (!this.#logs.has(topic)) throw new Error(`no topic ${topic}`);
-    for (const record of records) this.#append(record);
+    const failures = new Map<OutgoingRecord, PublishFailure>();
+    for (const record of records) {
+      const { topic } = record;
+      if (this.#logs.has(topic)) this.#append(record);
+      else failures.set(record, { scope: "topic", error: `there is no topic ${topic}` });
+    }
     for (const group of this.#groups.values()) for (const subscription of group) subscription.wake();
+    if (failures.size > 0) throw new PublishError(failures);
   }
 
   subscribe(options: SubscribeOptions): Subscription {

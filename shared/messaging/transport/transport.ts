@@ -27,13 +27,41 @@ export function topicPartition(topic: string, partition: number): string {
   return `${topic}/${partition}`;
 }
 
+/**
+ * Why a record was not stored, as far as it decides what the sender does next:
+ *
+ * - `record`: the broker refuses the record, or another one of the same send and partition; sent alone, the record itself
+ * - `topic`: the topic does not exist, or the client may not write to it
+ * - `transient`: the record can be stored later
+ * - `unsent`: it was not tried, because an earlier record of the same `publish` failed
+ */
+export interface PublishFailure {
+  readonly scope: "record" | "topic" | "transient" | "unsent";
+  readonly error: string;
+}
+
+/** Some of the records were not stored; all others were acknowledged, and must not be sent again. */
+export class PublishError extends Error {
+  override readonly name = "PublishError";
+  /** By the objects that were given to `publish`. */
+  readonly failures: ReadonlyMap<OutgoingRecord, PublishFailure>;
+
+  constructor(failures: ReadonlyMap<OutgoingRecord, PublishFailure>) {
+    const [first] = failures.values();
+    super(`${failures.size} records were not stored: ${first?.error}`);
+    this.failures = failures;
+  }
+}
+
 export interface Publisher {
   /**
    * Resolves when the broker has acknowledged every record; how durable they are then is the broker's promise.
    * Records of one partition are stored in the order of the array. A send whose response is lost is repeated, so
-   * some records may be stored twice, the whole run of them after the first one. When `publish` rejects, any of
-   * the records may have been stored: the caller publishes the whole array again, and the readers' inboxes drop
-   * the duplicates.
+   * some records may be stored twice, the whole run of them after the first one.
+   *
+   * @throws PublishError, which says which records were stored: of one partition, none after the first that was not.
+   *   After any other error each of the records may have been stored: the caller publishes the whole array again, and
+   *   the readers' inboxes drop the duplicates
    */
   publish(records: readonly OutgoingRecord[]): Promise<void>;
 }

@@ -1,4 +1,4 @@
-import { DeadLetterRefusal, PartitionRefusal, StorageError } from "@distributed-messaging/messaging";
+import { DeadLetterRefusal, OutboxRefusal, PartitionRefusal, StorageError } from "@distributed-messaging/messaging";
 import { ValidationError } from "elysia";
 import { type ErrorKind, type FieldError, ServiceError } from "../errors.ts";
 
@@ -48,6 +48,11 @@ export function refusalOf(error: unknown): ServiceError | HttpProblem | undefine
   if (error instanceof PartitionRefusal) {
     const kind = error.code === "not-stopped" ? "not-found" : "conflict";
     return new ServiceError(kind, error.code, sentence(error.message));
+  }
+  if (error instanceof OutboxRefusal) {
+    return error.code === "not-found"
+      ? new ServiceError("not-found", "parked-record-not-found", sentence(error.message))
+      : new ServiceError("conflict", error.code, sentence(error.message));
   }
   // A response that breaks its schema is a fault of the service.
   if (error instanceof ValidationError && error.type !== "response") return invalidInput(error);

@@ -87,6 +87,14 @@ export function addMessagingMetrics(metrics: Metrics, messaging: Messaging): voi
     const oldestAt = outbox.oldestAt();
     return oldestAt === undefined ? 0 : Math.max(0, Date.now() - oldestAt) / 1000;
   });
+  metrics.gauge("outbox_parked", "Outgoing messages that are parked because the broker refuses them", () =>
+    messaging.parked.count(),
+  );
+  metrics.gauge(
+    "outbox_refused_topics",
+    "Topics that the broker refuses, whose messages wait in the outbox",
+    () => messaging.refusedTopics().length,
+  );
   metrics.gauge("dead_letters", "Dead letters", () => deadLetters.count());
   new Gauge({
     name: "dead_letters_by_reason",

@@ -5,6 +5,7 @@ import { type ISocketFactoryArgs, Kafka, logLevel, type SASLOptions } from "kafk
 import manifest from "kafkajs/package.json" with { type: "json" };
 import Runner from "kafkajs/src/consumer/runner.js";
 import RequestQueue from "kafkajs/src/network/requestQueue/index.js";
+import Produce from "kafkajs/src/protocol/requests/produce/index.js";
 import type { Logger } from "../../runtime.ts";
 
 export interface KafkaSettings {
@@ -96,14 +97,16 @@ export async function within<T>(limitMs: number, what: string, work: Promise<T>)
 }
 
 /**
- * Corrects two defects of kafkajs 2.2.4, the last release, in its prototypes:
+ * Corrects three defects of kafkajs 2.2.4, the last release, in its prototypes and protocol:
  *
  * - After each response it sets a timer to check the queue of pending requests, also of an empty queue, and then with
  *   a negative delay, for which Bun and Node print a warning (https://github.com/tulios/kafkajs/issues/1751).
  * - A consumer that has joined its group and then fails to start does not leave it. The group's next rebalance would
  *   wait for that member until its session times out.
+ * - It throws the first error of a Produce response, and so hides which partitions were stored. With this correction
+ *   `sendBatch` resolves, and its result has the error code of each partition.
  *
- * @throws when another version is installed: whoever changes it has to check that both corrections still apply
+ * @throws when another version is installed: whoever changes it has to check that all corrections still apply
  */
 function correctKafkajs(): void {
   if (manifest.version !== CORRECTED_VERSION) {
@@ -122,5 +125,13 @@ function correctKafkajs(): void {
       return onCrash(error);
     };
     return start.call(this);
+  };
+  const { protocol } = Produce;
+  Produce.protocol = (version) => {
+    const create = protocol(version);
+    return (options) => {
+      const { request, response } = create(options);
+      return { request, response: { ...response, parse: async (decoded) => decoded } };
+    };
   };
 }

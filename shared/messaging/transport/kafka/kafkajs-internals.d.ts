@@ -20,3 +20,16 @@ declare module "kafkajs/src/consumer/runner.js" {
     start(): Promise<void>;
   }
 }
+
+declare module "kafkajs/src/protocol/error.js" {
+  export function createErrorFromCode(code: number): Error;
+}
+
+declare module "kafkajs/src/protocol/requests/produce/index.js" {
+  interface Exchange {
+    readonly request: unknown;
+    readonly response: { readonly parse: (decoded: unknown) => Promise<unknown> };
+  }
+  const Produce: { protocol: (version: { readonly version: number }) => (options: object) => Exchange };
+  export default Produce;
+}

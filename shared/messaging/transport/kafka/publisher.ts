@@ -1,8 +1,16 @@
-import { Partitioners, type Producer, type TopicMessages } from "kafkajs";
+import { type Message, Partitioners, type Producer, type RecordMetadata, type TopicMessages } from "kafkajs";
 import type { Topic } from "../../contract/define.ts";
+import { errorText } from "../../errors.ts";
 import type { Logger } from "../../runtime.ts";
-import type { OutgoingRecord, Publisher } from "../transport.ts";
+import {
+  type OutgoingRecord,
+  PublishError,
+  type Publisher,
+  type PublishFailure,
+  topicPartition,
+} from "../transport.ts";
 import { KafkaClient, type KafkaSettings, within } from "./client.ts";
+import { errorOfCode, failureScope } from "./errors.ts";
 import { createMissingTopics } from "./topics.ts";
 
 /** kafkajs retries each request; this bounds them together. */
@@ -12,12 +20,20 @@ const SEND_BYTES = 800 * 1024;
 /** What a record takes besides its content, at most: lengths, offset, time (record batch version 2). */
 const RECORD_OVERHEAD_BYTES = 40;
 
+const UNSENT: PublishFailure = { scope: "unsent", error: "an earlier record failed" };
+
+interface Connected {
+  readonly producer: Producer;
+  /** The partition to which each message was sent. */
+  readonly partitions: WeakMap<Message, number>;
+}
+
 /** Connects at the first publish, and again after one that failed. */
 export class KafkaPublisher implements Publisher {
   readonly #settings: KafkaSettings;
   readonly #topics: readonly Topic[];
   readonly #log: Logger;
-  #connection: { readonly client: KafkaClient; readonly producer: Promise<Producer> } | undefined;
+  #connection: { readonly client: KafkaClient; readonly producer: Promise<Connected> } | undefined;
   #pending = 0;
   #closed = false;
 
@@ -29,7 +45,12 @@ export class KafkaPublisher implements Publisher {
 
   async publish(records: readonly OutgoingRecord[]): Promise<void> {
     if (this.#closed) throw new Error("the publisher is closed");
-    for (const part of sendable(records)) await this.#send(part);
+    const failures = new Map<OutgoingRecord, PublishFailure>();
+    for (const part of sendable(records)) {
+      if (failures.size === 0) await this.#sendPart(part, failures);
+      else for (const record of part) failures.set(record, UNSENT);
+    }
+    if (failures.size > 0) throw new PublishError(failures);
   }
 
   /** Disconnects. Sends that are pending fail. */
@@ -38,25 +59,54 @@ export class KafkaPublisher implements Publisher {
     const connection = this.#connection;
     this.#connection = undefined;
     if (this.#pending > 0) connection?.client.destroy();
-    else await connection?.client.close(async () => (await connection.producer).disconnect());
+    else await connection?.client.close(async () => (await connection.producer).producer.disconnect());
   }
 
-  async #send(records: readonly OutgoingRecord[]): Promise<void> {
+  /**
+   * @param failures gets the records that were not stored
+   * @throws when each of them may have been stored
+   */
+  async #sendPart(
+    records: readonly OutgoingRecord[],
+    failures: Map<OutgoingRecord, PublishFailure>,
+  ): Promise<void> {
+    try {
+      await this.#send(records, failures);
+    } catch (error) {
+      // Of a topic that is refused, kafkajs gets no metadata; then it sends nothing, and does not say which topic it is.
+      const scope = failureScope(error);
+      if (scope !== "topic") throw error;
+      const topics = [...Map.groupBy(records, (record) => record.topic).values()];
+      if (topics.length > 1) for (const one of topics) await this.#sendPart(one, failures);
+      else for (const record of records) failures.set(record, { scope, error: errorText(error) });
+    }
+  }
+
+  async #send(
+    records: readonly OutgoingRecord[],
+    failures: Map<OutgoingRecord, PublishFailure>,
+  ): Promise<void> {
     this.#connection ??= this.#connect();
     const connection = this.#connection;
     this.#pending += 1;
+    let isUsable = false;
     try {
-      const sending = connection.producer.then((producer) =>
-        producer.sendBatch({ acks: -1, timeout: SEND_TIMEOUT_MS, topicMessages: byTopic(records) }),
-      );
-      await within(SEND_TIMEOUT_MS, "sending to the broker", sending);
-    } catch (error) {
-      // Whatever the reason, the next attempt opens a new connection and looks for its topics.
-      if (this.#connection === connection) this.#connection = undefined;
-      connection.client.destroy();
-      throw error;
+      const sent = new SentMessages(records);
+      const sending = connection.producer.then(async ({ producer, partitions }) => {
+        const topicMessages = sent.topicMessages();
+        const results = await producer.sendBatch({ acks: -1, timeout: SEND_TIMEOUT_MS, topicMessages });
+        return sent.failures(results, partitions);
+      });
+      const failed = await within(SEND_TIMEOUT_MS, "sending to the broker", sending);
+      for (const [record, failure] of failed) failures.set(record, failure);
+      isUsable = [...failed.values()].every(({ scope }) => scope === "record");
     } finally {
       this.#pending -= 1;
+      if (!isUsable) {
+        // Whatever the reason, the next attempt opens a new connection and looks for its topics.
+        if (this.#connection === connection) this.#connection = undefined;
+        connection.client.destroy();
+      }
     }
   }
 
@@ -67,17 +117,25 @@ export class KafkaPublisher implements Publisher {
     return { client, producer };
   }
 
-  async #start({ kafka }: KafkaClient): Promise<Producer> {
+  async #start({ kafka }: KafkaClient): Promise<Connected> {
     await createMissingTopics(kafka, this.#topics);
+    const partitions = new WeakMap<Message, number>();
     const producer = kafka.producer({
       allowAutoTopicCreation: false,
       // See docs/decisions: after a lost response kafkajs reuses sequence numbers.
       idempotent: false,
       maxInFlightRequests: 1,
-      createPartitioner: Partitioners.DefaultPartitioner,
+      createPartitioner: () => {
+        const choose = Partitioners.DefaultPartitioner();
+        return (args) => {
+          const partition = choose(args);
+          partitions.set(args.message, partition);
+          return partition;
+        };
+      },
     });
     await producer.connect();
-    return producer;
+    return { producer, partitions };
   }
 }
 
@@ -108,13 +166,42 @@ function sizeOf({ key, value, headers }: OutgoingRecord): number {
   return bytes;
 }
 
-function byTopic(records: readonly OutgoingRecord[]): TopicMessages[] {
-  return [...Map.groupBy(records, (record) => record.topic)].map(([topic, group]) => ({
-    topic,
-    messages: group.map(({ key, value, headers }) => ({
-      key,
-      value: value instanceof Uint8Array ? Buffer.from(value) : value,
-      headers,
-    })),
-  }));
+/** Records as kafkajs takes them. */
+class SentMessages {
+  readonly #sent: readonly { readonly record: OutgoingRecord; readonly message: Message }[];
+
+  constructor(records: readonly OutgoingRecord[]) {
+    this.#sent = records.map((record) => {
+      const { key, value, headers } = record;
+      const bytes = value instanceof Uint8Array ? Buffer.from(value) : value;
+      return { record, message: { key, value: bytes, headers } };
+    });
+  }
+
+  topicMessages(): TopicMessages[] {
+    return [...Map.groupBy(this.#sent, ({ record }) => record.topic)].map(([topic, group]) => ({
+      topic,
+      messages: group.map(({ message }) => message),
+    }));
+  }
+
+  /** What the broker answered for the partitions of the records, where it is an error. */
+  failures(
+    results: readonly RecordMetadata[],
+    partitions: WeakMap<Message, number>,
+  ): Map<OutgoingRecord, PublishFailure> {
+    const codes = new Map(
+      results.map(({ topicName, partition, errorCode }) => [topicPartition(topicName, partition), errorCode]),
+    );
+    const failures = new Map<OutgoingRecord, PublishFailure>();
+    for (const { record, message } of this.#sent) {
+      const partition = partitions.get(message);
+      const code = partition === undefined ? undefined : codes.get(topicPartition(record.topic, partition));
+      if (code === 0) continue;
+      const error =
+        code === undefined ? new Error("the broker's response lacks a partition") : errorOfCode(code);
+      failures.set(record, { scope: failureScope(error), error: errorText(error) });
+    }
+    return failures;
+  }
 }

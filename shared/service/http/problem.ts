@@ -1,4 +1,9 @@
-import { DeadLetterRefusal, OutboxRefusal, PartitionRefusal, StorageError } from "@distributed-messaging/messaging";
+import {
+  DeadLetterRefusal,
+  OutboxRefusal,
+  PartitionRefusal,
+  StorageError,
+} from "@distributed-messaging/messaging";
 import { ValidationError } from "elysia";
 import { type ErrorKind, type FieldError, ServiceError } from "../errors.ts";
 

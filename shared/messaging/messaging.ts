@@ -7,6 +7,7 @@ import { UsageError } from "./errors.ts";
 import { Consumer, type GapPolicy } from "./inbox/consumer.ts";
 import { CrashGuard } from "./inbox/crash-guard.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "./inbox/decision.ts";
+import { Horizon } from "./inbox/horizon.ts";
 import { type Handler, Inbox, type Middleware } from "./inbox/inbox.ts";
 import { Offsets } from "./inbox/offsets.ts";
 import { PartitionStops } from "./inbox/partition-stops.ts";
@@ -62,7 +63,7 @@ export interface MessagingOptions {
   readonly deadLetterTopic: string;
   readonly runtime: Runtime;
   readonly log: Logger;
-  /** How long the inbox keeps a claim: a message that is delivered again after that is handled again. */
+  /** How long the inbox keeps a claim. A message that is delivered again after that is parked or stops its partition. */
   readonly inboxRetentionMs?: number;
   /** What happens where retention removed records before they were read: `stop` unless given. */
   readonly gaps?: GapPolicy;
@@ -71,7 +72,7 @@ export interface MessagingOptions {
   readonly middleware?: readonly Middleware[];
 }
 
-const DAY_MS = 24 * 60 * 60 * 1000;
+const INBOX_RETENTION_MS = 7 * 24 * 60 * 60 * 1000;
 const PRUNE_EVERY_MS = 60_000;
 
 /** The kit of one service. The service adds handlers, and writes through `unitOfWork`. */
@@ -90,6 +91,7 @@ export class Messaging {
   readonly #relay: Relay;
   readonly #replayer: DeadLetterReplayer;
   readonly #inbox: Inbox;
+  readonly #horizon: Horizon;
   readonly #offsets: Offsets;
   readonly #crashGuard: CrashGuard;
   readonly #options: MessagingOptions;
@@ -118,7 +120,9 @@ export class Messaging {
     const { parked } = this;
     this.#relay = new Relay({ outbox, parked, unitOfWork, publisher: transport, runtime, log });
     this.outboxAdmin = new OutboxAdmin({ database, parked, unitOfWork, wake: () => this.#relay.wake() });
-    const inbox = new Inbox({ consumer: service, database, definitions, handlers, middleware, log });
+    const horizon = new Horizon(database, options.inboxRetentionMs ?? INBOX_RETENTION_MS, runtime);
+    this.#horizon = horizon;
+    const inbox = new Inbox({ consumer: service, database, definitions, handlers, middleware, horizon, log });
     this.#inbox = inbox;
     const deadLetters = new DeadLetterStore(database, options.deadLetterTopic);
     this.deadLetters = deadLetters;
@@ -138,6 +142,7 @@ export class Messaging {
       subscriber: transport,
       offsets,
       partitionStops,
+      horizon,
       isCompacted: (topic) => compacted.has(topic),
       gaps: options.gaps ?? "stop",
     });
@@ -209,6 +214,7 @@ export class Messaging {
       deadLetters,
       deadLetterAdmin,
       this.#inbox,
+      this.#horizon,
       this.#offsets,
       this.partitionStops,
       this.#crashGuard,
@@ -216,8 +222,20 @@ export class Messaging {
     for (const part of parts) part.close();
   }
 
+  /** Where the horizon of the inbox may be: nothing that has not been handled is before it. */
+  #horizonAt(now: number): number | undefined {
+    const { inboxRetentionMs = INBOX_RETENTION_MS } = this.#options;
+    const readUpTo = this.consumer.readUpTo(now);
+    if (readUpTo === undefined) return undefined;
+    // Copies of a message that are blocked together are released one by one: the claim of the first has to be there.
+    return Math.min(
+      readUpTo - inboxRetentionMs,
+      this.deadLetters.firstBlockedAt() ?? Number.POSITIVE_INFINITY,
+    );
+  }
+
   #schedulePruning(delayMs: number): void {
-    const { runtime, log, inboxRetentionMs = 7 * DAY_MS } = this.#options;
+    const { runtime, log } = this.#options;
     this.#cancelPruning = runtime.after(delayMs, () => {
       this.unitOfWork
         .run((transaction) => {
@@ -231,7 +249,7 @@ export class Messaging {
               );
             });
           }
-          return this.#inbox.prune(inboxRetentionMs, transaction);
+          return this.#inbox.prune(this.#horizonAt(transaction.now));
         })
         .then(
           (hasMore) => this.#schedulePruning(hasMore ? 0 : PRUNE_EVERY_MS),

@@ -187,4 +187,25 @@ export const kitMigrations: readonly Migration[] = [
       ) STRICT;
     `,
   },
+  {
+    name: "how far back the inbox is complete",
+    sql: `
+      -- handled_at is the later one of the time of the message and that of its handling.
+      CREATE INDEX inbox_by_time ON inbox (handled_at);
+
+      -- Claims with an earlier stamp may have been deleted. Null: the next start sets it.
+      CREATE TABLE inbox_horizon (singleton INTEGER PRIMARY KEY CHECK (singleton = 1), time INTEGER) STRICT;
+      INSERT INTO inbox_horizon VALUES (1, NULL);
+
+      -- Partitions that are read from the beginning of their log, up to the offset where it ended then, and what
+      -- happens to messages in it that are before the horizon and not in the inbox.
+      CREATE TABLE rereads (
+        topic TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        until_offset INTEGER NOT NULL,
+        older TEXT NOT NULL CHECK (older IN ('ask', 'handle', 'skip')),
+        PRIMARY KEY (topic, partition)
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];

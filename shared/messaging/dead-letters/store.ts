@@ -9,6 +9,7 @@ import type { Transaction } from "../unit-of-work.ts";
  * Why a message is parked.
  *
  * - `undecodable`, `unknown-type`, `wrong-topic`, `wrong-source`, `wrong-key`, `schema`: see `RejectionReason`
+ * - `too-old`: the inbox no longer says whether it was handled
  * - `domain`: its handler threw a DomainError
  * - `handler-error`: its handler is wrong (UsageError), or threw an error that the retry policy does not retry
  * - `retries-exhausted`: its handler threw something else, at as many tries as there are
@@ -24,6 +25,7 @@ export const deadLetterReasons = [
   "wrong-source",
   "wrong-key",
   "schema",
+  "too-old",
   "domain",
   "handler-error",
   "retries-exhausted",
@@ -151,6 +153,9 @@ export class DeadLetterStore {
       find: sql.prepare<DeadLetterRow, [number]>(
         `SELECT ${DEAD_LETTER_COLUMNS} FROM dead_letters WHERE id = ?`,
       ),
+      firstBlocked: sql.prepare<{ parkedAt: number }, []>(
+        "SELECT parked_at AS parkedAt FROM dead_letters WHERE reason = 'blocked' ORDER BY id LIMIT 1",
+      ),
       remove: sql.prepare("DELETE FROM dead_letters WHERE id = ?"),
       fail: sql.prepare(
         "UPDATE dead_letters SET reason = ?, error = ?, stack = ?, attempts = ? WHERE id = ?",
@@ -246,6 +251,11 @@ export class DeadLetterStore {
     const first = this.#statements.first.get(topic, key);
     const letter = first === null ? undefined : this.find(first.id);
     return letter?.reason === "blocked" ? letter : undefined;
+  }
+
+  /** When the first of the messages that are blocked was parked, in milliseconds since the epoch. */
+  firstBlockedAt(): number | undefined {
+    return this.#atMost === 0 ? undefined : this.#statements.firstBlocked.get()?.parkedAt;
   }
 
   remove(id: number): void {

@@ -13,7 +13,8 @@ import {
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 import type { CrashGuard } from "./crash-guard.ts";
 import { type Attempt, type Decision, decide, type RetryPolicy } from "./decision.ts";
-import type { Inbox } from "./inbox.ts";
+import { type Horizon, ReadingProgress } from "./horizon.ts";
+import { type Inbox, Unverifiable } from "./inbox.ts";
 import { LogIdentity, type Offsets } from "./offsets.ts";
 import type { PartitionStops } from "./partition-stops.ts";
 
@@ -46,6 +47,7 @@ interface ConsumerOptions {
   readonly deadLetters: DeadLetterStore;
   readonly partitionStops: PartitionStops;
   readonly crashGuard: CrashGuard;
+  readonly horizon: Horizon;
   /** Whether a topic is compacted: then records are missing from its logs as a rule. */
   isCompacted(topic: string): boolean;
   readonly gaps: GapPolicy;
@@ -66,19 +68,25 @@ export class Consumer {
   readonly #pastFirstBatch = new Set<string>();
   /** The message that each partition waits for, and how often it has been tried. */
   readonly #failing = new Map<string, { offset: number; tries: number }>();
+  readonly #progress: ReadingProgress;
   #subscription: Subscription | undefined;
 
   constructor(options: ConsumerOptions) {
     this.#options = options;
-    const { offsets, unitOfWork, log, crashGuard, partitionStops } = options;
+    const { offsets, unitOfWork, log, crashGuard, partitionStops, horizon } = options;
     this.#logIdentity = new LogIdentity({
       offsets,
       unitOfWork,
       log,
-      onNewLog: (topic, partition, transaction) => {
+      onNewLog: (topic, partition, end, transaction) => {
         crashGuard.reset(topic, partition);
         partitionStops.logReplaced(topic, partition, transaction);
+        horizon.beginReread(topic, partition, end, "ask");
       },
+    });
+    this.#progress = new ReadingProgress(options.runtime);
+    partitionStops.onDecision("unverifiable", ({ topic, partition }, action) => {
+      if (action !== "resume") horizon.decide(topic, partition, action === "skip-older" ? "skip" : "handle");
     });
   }
 
@@ -87,10 +95,32 @@ export class Consumer {
     this.#subscription ??= subscriber.subscribe({
       group: name,
       topics: inbox.topics,
-      startAt: (topic, partition) => this.#logIdentity.startAt(topic, partition),
+      startAt: (topic, partition) => {
+        this.#progress.assigned(topicPartition(topic, partition));
+        return this.#logIdentity.startAt(topic, partition);
+      },
       rereadsLast: true,
-      handle: (batch) => this.#handle(batch),
+      handle: async (batch) => {
+        const progress = await this.#handle(batch);
+        this.#follow(batch, progress);
+        return progress;
+      },
     });
+  }
+
+  /** Up to which time all messages have been handled; undefined when it is not known. */
+  readUpTo(now: number): number | undefined {
+    return this.healthy() ? this.#progress.readUpTo(now) : undefined;
+  }
+
+  #follow(batch: Batch, { next }: Progress): void {
+    const name = topicPartition(batch.topic, batch.partition);
+    if (next >= batch.end) {
+      this.#progress.caughtUp(name);
+      return;
+    }
+    const first = batch.records.find(({ offset }) => offset >= next) ?? batch.records.at(-1);
+    this.#progress.behind(name, first === undefined ? undefined : this.#options.inbox.timeOf(first));
   }
 
   /** Resolves when no message is being handled any more. */
@@ -117,7 +147,8 @@ export class Consumer {
     /** Why the first of `left` is to be parked: that commits with the records after it. */
     let failure: Failure | undefined;
     for (let first = left[0]; first !== undefined; first = left[0]) {
-      const step: Step = { first, records: left.slice(0, oneByOne ? 1 : limit), failure, taken: 0 };
+      const records = left.slice(0, oneByOne ? 1 : limit);
+      const step: Step = { first, records, end: batch.end, failure, taken: 0 };
       try {
         if (oneByOne) step.failure ??= await this.#begin(first);
         left = left.slice(await unitOfWork.run((transaction) => this.#take(step, transaction)));
@@ -129,6 +160,7 @@ export class Consumer {
           limit = step.taken;
           continue;
         }
+        if (error instanceof Unverifiable) return this.#stopUnverifiable(first, error);
         const decision = this.#failed(name, first, error);
         if (decision.action === "retry" || decision.action === "wait") {
           return { next: first.offset, pauseMs: decision.delayMs };
@@ -191,6 +223,16 @@ export class Consumer {
     return { next: offset, pauseMs: STOPPED_PAUSE_MS };
   }
 
+  /** Stops a partition at a message of which nobody can say whether it was handled. */
+  async #stopUnverifiable({ topic, partition, offset }: IncomingRecord, error: Error): Promise<Progress> {
+    const { partitionStops, unitOfWork } = this.#options;
+    const stop = { topic, partition, offset, nextOffset: offset, bytes: null, error: error.message };
+    await unitOfWork.run((transaction) =>
+      partitionStops.stop({ ...stop, reason: "unverifiable" }, transaction),
+    );
+    return { next: offset, pauseMs: STOPPED_PAUSE_MS };
+  }
+
   /** Records that a message begins. @returns why it is parked instead, if too many processes ended with it */
   async #begin(record: IncomingRecord): Promise<Failure | undefined> {
     const crashes = await this.#options.crashGuard.begin(record);
@@ -219,9 +261,12 @@ export class Consumer {
   /** Handles the records of a step until the time of the group is used up. @returns how many it took */
   #take(step: Step, transaction: Transaction): number {
     step.taken = 0;
-    const { offsets, crashGuard } = this.#options;
+    const { offsets, crashGuard, horizon } = this.#options;
     const { topic, partition } = step.first;
-    const next = offsets.get(topic, partition)?.next ?? 0;
+    const position = offsets.get(topic, partition);
+    const next = position?.next ?? 0;
+    // Nothing of a partition without a position was ever handled, unless its log was replaced.
+    if (position === undefined) horizon.beginFirstRead(topic, partition, step.end);
     let last: IncomingRecord | undefined;
     for (const record of step.records) {
       if (step.taken > 0 && transaction.overBudget()) break;
@@ -235,20 +280,25 @@ export class Consumer {
     if (last !== undefined) {
       offsets.set(last);
       crashGuard.end(last, transaction);
+      horizon.passed(topic, partition, last.offset + 1, transaction);
     }
     return step.taken;
   }
 
   #takeOne(record: IncomingRecord, transaction: Transaction): void {
-    const { deadLetters, inbox, log, isCompacted } = this.#options;
+    const { deadLetters, inbox, log, isCompacted, horizon } = this.#options;
     if (record.value === null && isCompacted(record.topic)) {
       transaction.afterCommit(() => {
         this.counts.skipped += 1;
       });
       return;
     }
-    const blocked = deadLetters.blocks(record.topic, record.key);
-    const attempt: Attempt = blocked ? { status: "blocked" } : inbox.handle(record, transaction);
+    const { topic, partition, offset, key } = record;
+    const blocked = deadLetters.blocks(topic, key);
+    const older = horizon.olderMessages(topic, partition, offset);
+    const attempt: Attempt = blocked
+      ? (inbox.recognise(record, older) ?? { status: "blocked" })
+      : inbox.handle(record, transaction, older);
     const decision = this.#decide(attempt, blocked ? 0 : 1);
     if (decision.action === "park") this.#park(record, decision.failure, transaction);
     if (decision.action !== "ack") return;
@@ -279,6 +329,8 @@ export class Consumer {
 interface Step {
   readonly first: IncomingRecord;
   readonly records: readonly IncomingRecord[];
+  /** The end of the log. */
+  readonly end: number;
   /** Why the first of them is parked instead of handled. */
   failure: Failure | undefined;
   /** How many of them went well in the last run. */

@@ -7,6 +7,7 @@ import { byName, refusePromise, UsageError } from "../errors.ts";
 import type { Cause } from "../outbox/outbox.ts";
 import type { Logger } from "../runtime.ts";
 import type { Synchronous, Transaction } from "../unit-of-work.ts";
+import { type Horizon, type OlderMessages, stampOf } from "./horizon.ts";
 
 /**
  * Handles a message in a transaction. Synchronous, and its result is ignored; all its effects are on the database and
@@ -47,14 +48,19 @@ export interface Handled {
   readonly message: Message;
 }
 
-/** A record that is no valid message of a known type. */
+/** A record that is no valid message of a known type, or one of which nobody can say whether it was handled. */
 export interface Rejected {
   readonly status: "rejected";
-  readonly reason: RejectionReason;
+  readonly reason: RejectionReason | "too-old";
   readonly detail: string;
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Whether a message of a log that is read anew was handled cannot be said: an operator has to decide. */
+export class Unverifiable extends Error {
+  override readonly name = "Unverifiable";
+}
 
 /** Rows that one pruning looks at: few enough to commit with a group of messages. */
 const PRUNE_SLICE = 500;
@@ -72,7 +78,9 @@ export class Inbox {
   readonly #known: ReadonlyMap<string, MessageDefinition>;
   readonly #handlers: ReadonlyMap<string, Handler>;
   readonly #middleware: readonly Middleware[];
+  readonly #horizon: Horizon;
   readonly #claim;
+  readonly #find;
   readonly #prune;
 
   constructor(options: {
@@ -81,6 +89,7 @@ export class Inbox {
     readonly definitions: readonly MessageDefinition[];
     readonly handlers: readonly Handler[];
     readonly middleware: readonly Middleware[];
+    readonly horizon: Horizon;
     readonly log: Logger;
   }) {
     const { database, handlers } = options;
@@ -97,8 +106,14 @@ export class Inbox {
     this.#claim = database.sql.prepare(
       "INSERT INTO inbox (consumer, message_id, handled_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
     );
+    this.#horizon = options.horizon;
+    this.#find = database.sql.prepare<{ seq: number }, [string, string]>(
+      "SELECT seq FROM inbox WHERE consumer = ? AND message_id = ?",
+    );
     this.#prune = database.sql.prepare(
-      `DELETE FROM inbox WHERE handled_at < ? AND seq IN (SELECT seq FROM inbox ORDER BY seq LIMIT ${PRUNE_SLICE})`,
+      `DELETE FROM inbox WHERE seq IN (
+         SELECT seq FROM inbox WHERE handled_at < ? ORDER BY handled_at LIMIT ${PRUNE_SLICE}
+       )`,
     );
   }
 
@@ -107,23 +122,64 @@ export class Inbox {
     return decode(this.#known, record);
   }
 
-  /** @throws what the handler throws; UsageError when it is asynchronous */
-  handle(record: ReadRecord, transaction: Transaction): Handled | Rejected {
+  /**
+   * @param older what happens to a message that is too old to be known; that it was handled is then claimed as usual
+   * @throws what the handler throws; UsageError when it is asynchronous; Unverifiable
+   */
+  handle(record: ReadRecord, transaction: Transaction, older: OlderMessages = "handle"): Handled | Rejected {
     const decoded = this.decode(record);
     if (decoded.status === "rejected") return decoded;
     const { message } = decoded;
     const handler = this.#handlers.get(message.type);
     if (handler === undefined) return { status: "skipped", message };
-    const claimed = this.#claim.run(this.#consumer, claimOf(message), transaction.now).changes === 1;
-    if (!claimed) return { status: "duplicate", message };
+    const tooOld = this.#refuseOlder(message, older);
+    if (tooOld !== undefined) return tooOld;
+    if (!this.#claimFor(message, transaction)) return { status: "duplicate", message };
     this.#run(handler, message, transaction.causedBy(causeOf(message)), 0);
     return { status: "handled", message };
   }
 
   /** Records a message as handled without handling it. What is not accepted as one is left alone. */
-  claim(record: ReadRecord, { now }: Transaction): void {
+  claim(record: ReadRecord, transaction: Transaction): void {
     const decoded = this.decode(record);
-    if (decoded.status === "decoded") this.#claim.run(this.#consumer, claimOf(decoded.message), now);
+    if (decoded.status === "decoded") this.#claimFor(decoded.message, transaction);
+  }
+
+  /**
+   * What can be said of a message without handling it: that it was handled before, or is too old to be known.
+   *
+   * @throws Unverifiable
+   */
+  recognise(record: ReadRecord, older: OlderMessages): Handled | Rejected | undefined {
+    const decoded = this.decode(record);
+    if (decoded.status === "rejected" || !this.#handlers.has(decoded.message.type)) return undefined;
+    const { message } = decoded;
+    if (this.#isClaimed(message)) return { status: "duplicate", message };
+    return this.#refuseOlder(message, older);
+  }
+
+  /** The time of a message, in milliseconds since the epoch; undefined when the record has none. */
+  timeOf(record: ReadRecord): number | undefined {
+    const decoded = this.decode(record);
+    return decoded.status === "decoded" ? Date.parse(decoded.message.time) : undefined;
+  }
+
+  #refuseOlder(message: Message, older: OlderMessages): Handled | Rejected | undefined {
+    if (older === "handle" || !this.#horizon.isBefore(Date.parse(message.time))) return undefined;
+    if (this.#isClaimed(message)) return undefined;
+    if (older === "skip") return { status: "skipped", message };
+    const detail = `it is of ${message.time}; the inbox no longer says whether it was handled`;
+    if (older === "ask") throw new Unverifiable(detail);
+    return { status: "rejected", reason: "too-old", detail };
+  }
+
+  #isClaimed(message: Message): boolean {
+    return this.#find.get(this.#consumer, claimOf(message)) !== null;
+  }
+
+  #claimFor(message: Message, transaction: Transaction): boolean {
+    const stamp = stampOf(Date.parse(message.time), transaction);
+    return this.#claim.run(this.#consumer, claimOf(message), stamp).changes === 1;
   }
 
   /** Runs the middleware from `index` on, the first one outermost, and the handler inside. */
@@ -150,13 +206,20 @@ export class Inbox {
     if (calls !== 1) throw new UsageError(`a middleware must call next once, it called it ${calls} times`);
   }
 
-  /** Deletes a slice of the claims older than `retentionMs`. @returns whether there may be more of them */
-  prune(retentionMs: number, transaction: Transaction): boolean {
-    return this.#prune.run(transaction.now - retentionMs).changes === PRUNE_SLICE;
+  /**
+   * Moves the horizon towards a time, and deletes a slice of the claims before it.
+   *
+   * @param to undefined where the horizon stays
+   * @returns whether there may be more to delete
+   */
+  prune(to: number | undefined): boolean {
+    const horizon = this.#horizon.advance(to ?? Number.NEGATIVE_INFINITY);
+    return this.#prune.run(horizon).changes === PRUNE_SLICE;
   }
 
   close(): void {
     this.#claim.finalize();
+    this.#find.finalize();
     this.#prune.finalize();
   }
 }

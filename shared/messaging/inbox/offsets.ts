@@ -74,14 +74,14 @@ export class LogIdentity {
   readonly #log: Logger;
   /** The leader epoch of the records up to which each partition has been checked since it was assigned. */
   readonly #checked = new Map<string, number>();
-  readonly #onNewLog: (topic: string, partition: number, transaction: Transaction) => void;
+  readonly #onNewLog: (topic: string, partition: number, end: number, transaction: Transaction) => void;
 
-  /** @param options.onNewLog called in the transaction that deletes the offset */
+  /** @param options.onNewLog called in the transaction that deletes the offset, with the end of the new log */
   constructor(options: {
     readonly offsets: Offsets;
     readonly unitOfWork: UnitOfWork;
     readonly log: Logger;
-    onNewLog(topic: string, partition: number, transaction: Transaction): void;
+    onNewLog(topic: string, partition: number, end: number, transaction: Transaction): void;
   }) {
     this.#offsets = options.offsets;
     this.#unitOfWork = options.unitOfWork;
@@ -122,7 +122,7 @@ export class LogIdentity {
         );
         await this.#unitOfWork.run((transaction) => {
           this.#offsets.delete(topic, partition);
-          this.#onNewLog(topic, partition, transaction);
+          this.#onNewLog(topic, partition, batch.end, transaction);
         });
         this.#checked.set(name, epoch);
         return { next: 0 };

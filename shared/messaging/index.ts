@@ -1,4 +1,5 @@
-export { decode } from "./contract/decode.ts";
+export type { ReadRecord } from "./contract/cloud-event.ts";
+export { type Decoded, decode, type RejectionReason } from "./contract/decode.ts";
 export {
   byType,
   closed,
@@ -16,7 +17,9 @@ export {
   encode,
   MAX_MESSAGE_BYTES,
   type Message,
+  type MessageOf,
   message,
+  type Origin,
 } from "./contract/envelope.ts";
 export {
   type Migration,
@@ -34,10 +37,11 @@ export {
   type RecordedAction,
   type ReplayResult,
 } from "./dead-letters/admin.ts";
-export { type DeadLetter, deadLetterReasons } from "./dead-letters/store.ts";
+export { type DeadLetter, type DeadLetterReason, deadLetterReasons } from "./dead-letters/store.ts";
 export {
   DatabaseInUse,
   DeadLetterRefusal,
+  DeadLettersFull,
   DomainError,
   errorText,
   OutboxRefusal,
@@ -59,11 +63,11 @@ export {
   stopReasons,
 } from "./inbox/partition-stops.ts";
 export { acquireLock } from "./lock.ts";
-export { Messaging } from "./messaging.ts";
+export { Messaging, type MessagingOptions } from "./messaging.ts";
 export { MAX_RELEASED, type OutboxAction, type OutboxAdmin, type ParkedDetails } from "./outbox/admin.ts";
 export type { Cause } from "./outbox/outbox.ts";
 export { type ParkedReason, type ParkedSummary, parkedReasons } from "./outbox/parked.ts";
-export { Rebuild, type RebuildStatus, rebuildMigration } from "./projections/rebuild.ts";
+export { Rebuild, type RebuildOptions, type RebuildStatus, rebuildMigration } from "./projections/rebuild.ts";
 export { type Logger, type Runtime, silentLogger, systemRuntime } from "./runtime.ts";
 export type { TimerHandler } from "./timers/timers.ts";
 export {

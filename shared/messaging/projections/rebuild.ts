@@ -63,7 +63,7 @@ export interface RebuildStatus {
   readonly toRead: number;
 }
 
-interface RebuildOptions {
+export interface RebuildOptions {
   readonly service: string;
   /** With `rebuildMigration` in its schema. */
   readonly database: ServiceDatabase;

@@ -38,6 +38,7 @@ export {
   type ReplayResult,
 } from "./dead-letters/admin.ts";
 export { type DeadLetter, type DeadLetterReason, deadLetterReasons } from "./dead-letters/store.ts";
+export { defineEffect, type Effect, type EffectContext } from "./effects/define.ts";
 export {
   DatabaseInUse,
   DeadLetterRefusal,

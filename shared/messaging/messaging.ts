@@ -3,6 +3,8 @@ import { migrate, type ServiceDatabase } from "./database.ts";
 import { DeadLetterAdmin } from "./dead-letters/admin.ts";
 import { DeadLetterReplayer } from "./dead-letters/replay.ts";
 import { DeadLetterStore } from "./dead-letters/store.ts";
+import type { Effect } from "./effects/define.ts";
+import { Effects } from "./effects/effects.ts";
 import { UsageError } from "./errors.ts";
 import { Consumer, type GapPolicy } from "./inbox/consumer.ts";
 import { CrashGuard } from "./inbox/crash-guard.ts";
@@ -59,6 +61,8 @@ export interface MessagingOptions {
   /** For the messages that the service handles; those of other types are skipped. */
   readonly handlers: readonly Handler[];
   readonly timers?: readonly TimerHandler[];
+  /** The side effects that its transactions may enqueue. */
+  readonly effects?: readonly Effect[];
   /** Gets a copy of each dead letter, for people who look at topics. */
   readonly deadLetterTopic: string;
   readonly runtime: Runtime;
@@ -84,6 +88,7 @@ export class Messaging {
   readonly outboxAdmin: OutboxAdmin;
   readonly consumer: Consumer;
   readonly timers: Timers;
+  readonly effects: Effects;
   readonly deadLetters: DeadLetterStore;
   readonly deadLetterAdmin: DeadLetterAdmin;
   /** Partitions that wait for an operator. */
@@ -114,8 +119,9 @@ export class Messaging {
     this.parked = new ParkedRecords(database);
     this.outbox = new Outbox(database, this.parked, service);
     this.timers = new Timers({ database, handlers: options.timers ?? [], runtime, log });
-    const { outbox, timers } = this;
-    const unitOfWork = new UnitOfWork({ database, outbox, timers, runtime, log, hasTopic });
+    this.effects = new Effects({ database, definitions: options.effects ?? [], runtime, log });
+    const { outbox, timers, effects } = this;
+    const unitOfWork = new UnitOfWork({ database, outbox, timers, effects, runtime, log, hasTopic });
     this.unitOfWork = unitOfWork;
     const { parked } = this;
     this.#relay = new Relay({ outbox, parked, unitOfWork, publisher: transport, runtime, log });
@@ -164,6 +170,7 @@ export class Messaging {
     this.unitOfWork.run(() => this.#crashGuard.setRunning(true)).catch(failed);
     this.#relay.start();
     this.timers.start(this.unitOfWork);
+    this.effects.start(this.unitOfWork);
     this.#replayer.release();
     this.consumer.start();
     this.#schedulePruning(PRUNE_EVERY_MS);
@@ -198,6 +205,7 @@ export class Messaging {
     await this.consumer.stop();
     await this.#replayer.stop();
     await this.timers.stop();
+    await this.effects.stop();
     await this.#relay.stop();
     // Last: what was queued before is committed in the same group, or in an earlier one.
     const stopped = this.unitOfWork.run(() => this.#crashGuard.setRunning(false));
@@ -205,12 +213,13 @@ export class Messaging {
     await stopped.catch((error: unknown) =>
       this.#options.log.warn({ err: error }, "the stop was not recorded"),
     );
-    const { outbox, parked, outboxAdmin, timers, deadLetters, deadLetterAdmin } = this;
+    const { outbox, parked, outboxAdmin, timers, effects, deadLetters, deadLetterAdmin } = this;
     const parts = [
       outbox,
       parked,
       outboxAdmin,
       timers,
+      effects,
       deadLetters,
       deadLetterAdmin,
       this.#inbox,

@@ -208,4 +208,36 @@ export const kitMigrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    name: "effects",
+    sql: `
+      -- Calls of other systems that are to be performed; a null due_at is a dead one, which waits for an operator. The
+      -- key is its idempotency key. Crashes: processes that ended during it since the last try that ended.
+      CREATE TABLE durable_effects (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        input TEXT NOT NULL,
+        due_at INTEGER,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        crashes INTEGER NOT NULL DEFAULT 0,
+        retries INTEGER NOT NULL DEFAULT 0,
+        error TEXT,
+        correlation_id TEXT NOT NULL,
+        traceparent TEXT,
+        enqueued_at INTEGER NOT NULL
+      ) STRICT;
+      CREATE INDEX durable_effects_due ON durable_effects (due_at, id);
+
+      -- What was done to dead effects, by whom and why.
+      CREATE TABLE effect_actions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        effect_id INTEGER NOT NULL,
+        action TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        at INTEGER NOT NULL
+      ) STRICT;
+    `,
+  },
 ];

@@ -1,3 +1,4 @@
+import type { Static, TSchema } from "@sinclair/typebox";
 import type { MessageDefinition } from "./contract/define.ts";
 import type { DataOf } from "./contract/envelope.ts";
 import { isStorageFault, type ServiceDatabase } from "./database.ts";
@@ -48,6 +49,14 @@ export interface Transaction {
   /** Removes a timer. No error if there is none. */
   cancelTimer(name: string, key: string): void;
   /**
+   * Enqueues a side effect on another system: it is performed after the commit, if, and only if, the transaction
+   * commits.
+   *
+   * @returns its idempotency key
+   * @throws ContractViolation when the input breaks its schema; UsageError when the effect is none of the service's
+   */
+  enqueue<Input extends TSchema>(effect: EffectKind<Input>, input: Static<Input>): string;
+  /**
    * Calls back once the transaction is on disk; not if it is rolled back or the process ends before. What the callback
    * throws is logged.
    */
@@ -73,10 +82,29 @@ interface TimerTable {
   remove(name: string, key: string): void;
 }
 
+/** The kind of an effect, as `defineEffect` returns it. */
+interface EffectKind<Input extends TSchema> {
+  readonly name: string;
+  /** The schema of what it is given. */
+  readonly input: Input;
+}
+
+/** Where transactions store effects. */
+interface EffectTable {
+  enqueue(
+    effect: EffectKind<TSchema>,
+    input: unknown,
+    key: string,
+    cause: Cause | undefined,
+    nowMs: number,
+  ): void;
+}
+
 interface UnitOfWorkOptions {
   readonly database: ServiceDatabase;
   readonly outbox: Outbox;
   readonly timers: TimerTable;
+  readonly effects: EffectTable;
   readonly runtime: Runtime;
   readonly log: Logger;
   /** Whether records can be sent to a topic. */
@@ -107,6 +135,7 @@ export class UnitOfWork {
   readonly #options: UnitOfWorkOptions;
   readonly #emitListeners: (() => void)[] = [];
   readonly #timerListeners: (() => void)[] = [];
+  readonly #effectListeners: (() => void)[] = [];
   #queue: Entry[] = [];
   #scheduled = false;
   #closed = false;
@@ -137,6 +166,11 @@ export class UnitOfWork {
   /** Called after each commit that set a timer. */
   onTimer(listener: () => void): void {
     this.#timerListeners.push(listener);
+  }
+
+  /** Called after each commit that enqueued an effect. */
+  onEffect(listener: () => void): void {
+    this.#effectListeners.push(listener);
   }
 
   /** Runs what is queued, then rejects all further work. */
@@ -179,6 +213,7 @@ export class UnitOfWork {
     for (const callback of group.callbacks) this.#call(callback);
     if (group.emitted) for (const listener of this.#emitListeners) this.#call(listener);
     if (group.timersSet) for (const listener of this.#timerListeners) this.#call(listener);
+    if (group.effectsEnqueued) for (const listener of this.#effectListeners) this.#call(listener);
   }
 
   /** Calls back after a commit: what one callback throws neither escapes nor keeps the others from being called. */
@@ -248,6 +283,7 @@ class Group {
   /** Whether something was emitted, or a timer set. Also if it was rolled back: the relay or the timers then wake for nothing. */
   emitted = false;
   timersSet = false;
+  effectsEnqueued = false;
   readonly #options: UnitOfWorkOptions;
   readonly #now: number;
   readonly #startedMs: number;
@@ -278,7 +314,7 @@ class Group {
   }
 
   #transaction(cause: Cause | undefined, scope: Scope): Transaction {
-    const { outbox, timers } = this.#options;
+    const { outbox, timers, effects } = this.#options;
     return {
       now: this.#now,
       emit: (definition, data) => {
@@ -304,6 +340,13 @@ class Group {
       cancelTimer: (name, key) => {
         assertOpen(scope);
         timers.remove(name, key);
+      },
+      enqueue: (effect, input) => {
+        assertOpen(scope);
+        this.effectsEnqueued = true;
+        const key = this.#newId(cause, scope);
+        effects.enqueue(effect, input, key, cause, this.#now);
+        return key;
       },
       afterCommit: (callback) => {
         assertOpen(scope);

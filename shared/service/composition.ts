@@ -1,5 +1,6 @@
 import {
   deadLetterTopic,
+  type Effect,
   type Handler,
   type Logger,
   type MessageDefinition,
@@ -51,6 +52,8 @@ interface Composed<Parts> {
   readonly parts: Parts;
   readonly handlers: readonly Handler[];
   readonly timers?: readonly TimerHandler[];
+  /** The side effects that its transactions may enqueue. */
+  readonly effects?: readonly Effect[];
   /** Runs around every handler, the first one outermost. */
   readonly middleware?: readonly Middleware[];
   readonly retry?: RetryPolicy;
@@ -115,6 +118,7 @@ export function assemble<Config extends CommonConfig, Parts>(
     handlers: composed.handlers,
     timers: composed.timers ?? [],
     middleware: composed.middleware ?? [],
+    effects: composed.effects ?? [],
     deadLetterTopic: deadLetters.name,
     runtime,
     log,

@@ -84,7 +84,7 @@ export function decide(attempt: Attempt, tries: number, policy: RetryPolicy, ran
 }
 
 /** The limits of the policy also where it fails to classify an error: a message must not wait because of that. */
-function limitsFor(error: unknown, policy: RetryPolicy): "park" | RetryLimits {
+export function limitsFor(error: unknown, policy: RetryPolicy): "park" | RetryLimits {
   try {
     return policy.classify?.(error) ?? policy;
   } catch {

@@ -325,6 +325,7 @@ function withoutEffects(transaction: Transaction): Transaction {
     emit: refuse,
     emitRaw: refuse,
     setTimer: refuse,
+    enqueue: refuse,
     cancelTimer: refuse,
     afterCommit: (callback) => transaction.afterCommit(callback),
     causedBy: () => withoutEffects(transaction),

@@ -80,7 +80,7 @@ function readOr<T>(fallback: T, read: () => T): T {
 
 /** Adds the metrics of a service's messages: outbox, inbox, dead letters, timers. */
 export function addMessagingMetrics(metrics: Metrics, messaging: Messaging): void {
-  const { outbox, deadLetters, timers, consumer, partitionStops } = messaging;
+  const { outbox, deadLetters, timers, effects, consumer, partitionStops } = messaging;
   const { counts } = consumer;
   metrics.gauge("outbox_depth", "Messages in the outbox", () => outbox.depth());
   metrics.gauge("outbox_oldest_age_seconds", "Age of the oldest message in the outbox", () => {
@@ -135,6 +135,19 @@ export function addMessagingMetrics(metrics: Metrics, messaging: Messaging): voi
     "timers_failed",
     "Timers that failed too often and are not retried",
     () => timers.counts().failed,
+  );
+  metrics.gauge("effects_pending", "Effects that are not performed yet", () => effects.counts().pending);
+  metrics.gauge(
+    "effects_dead",
+    "Effects that failed too often, for an operator",
+    () => effects.counts().dead,
+  );
+  const { totals } = effects;
+  metrics.total("effects_completed_total", "Effects that were performed", () => totals.completed);
+  metrics.total(
+    "effects_retried_total",
+    "Failed tries of effects that are tried again",
+    () => totals.retried,
   );
   metrics.total("messages_handled_total", "Messages that were handled", () => counts.handled);
   metrics.total("messages_duplicate_total", "Messages that had been handled before", () => counts.duplicate);

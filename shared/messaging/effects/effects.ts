@@ -1,0 +1,328 @@
+import { faultsOf } from "../contract/define.ts";
+import { ContractViolation } from "../contract/envelope.ts";
+import type { ServiceDatabase } from "../database.ts";
+import { byName, DomainError, errorText, refusePromise, StorageError, UsageError } from "../errors.ts";
+import { limitsFor, MAX_CRASHES } from "../inbox/decision.ts";
+import type { Cause } from "../outbox/outbox.ts";
+import { backoffMs, type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
+import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
+import type { Effect } from "./define.ts";
+
+/** Effects that are performed at a time. */
+const CONCURRENCY = 16;
+/** The input of an effect, as JSON. */
+const MAX_INPUT_BYTES = 256 * 1024;
+/** The longest sleep: a change of the system's clock is noticed within it. */
+const LONGEST_SLEEP_MS = 30_000;
+const MAX_ERROR_CHARACTERS = 2_000;
+
+interface EffectRow {
+  readonly key: string;
+  readonly name: string;
+  readonly input: string;
+  /** Tries that failed. */
+  readonly attempts: number;
+  /** Processes that ended during it, one after the other. */
+  readonly crashes: number;
+  /** How often an operator let it be tried again. */
+  readonly retries: number;
+  readonly correlationId: string;
+  readonly traceparent: string | null;
+}
+
+/** What one try came to. */
+type Outcome =
+  | { readonly status: "completed"; readonly output: unknown }
+  /** @param isLast whether no further try can succeed; `note` is appended to the text of the error */
+  | { readonly status: "failed"; readonly error: unknown; readonly isLast?: boolean; readonly note?: string }
+  /** The process stops: the try does not count. */
+  | { readonly status: "interrupted" };
+
+/**
+ * Performs effects, outside of transactions and several at a time, in no particular order. Each is a row that was
+ * written in the transaction that enqueued it. It is performed at least once: a process may end after `run` and before
+ * the commit that removes the row. Its result is applied exactly once, by that commit.
+ *
+ * Each try is recorded before it begins, so that an effect that ends its process is not tried without end.
+ */
+export class Effects {
+  /** Since the start of the process. */
+  readonly totals = { completed: 0, retried: 0, failed: 0 };
+  readonly #definitions: ReadonlyMap<string, Effect>;
+  readonly #runtime: Runtime;
+  readonly #log: Logger;
+  readonly #statements;
+  readonly #running = new Map<
+    string,
+    { readonly controller: AbortController; readonly ended: Promise<void> }
+  >();
+  #filling: Promise<void> | undefined;
+  /** Something became due while due effects were being started. */
+  #woken = false;
+  #cancelSleep: () => void = () => {};
+  #stopped = false;
+
+  /** @throws UsageError when two effects have one name */
+  constructor(options: {
+    readonly database: ServiceDatabase;
+    readonly definitions: readonly Effect[];
+    readonly runtime: Runtime;
+    readonly log: Logger;
+  }) {
+    const { sql } = options.database;
+    this.#definitions = byName("effects named", options.definitions, ({ name }) => name);
+    this.#runtime = options.runtime;
+    this.#log = options.log;
+    this.#statements = {
+      insert: sql.prepare(
+        `INSERT INTO durable_effects (key, name, input, due_at, correlation_id, traceparent, enqueued_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+      ),
+      due: sql.prepare<EffectRow, [number]>(
+        `SELECT key, name, input, attempts, crashes, retries, correlation_id AS correlationId, traceparent FROM durable_effects
+         WHERE due_at <= ? ORDER BY due_at, id LIMIT ${2 * CONCURRENCY}`,
+      ),
+      next: sql.prepare<{ due_at: number }, [number]>(
+        "SELECT due_at FROM durable_effects WHERE due_at > ? ORDER BY due_at LIMIT 1",
+      ),
+      begin: sql.prepare("UPDATE durable_effects SET crashes = crashes + 1 WHERE key = ?"),
+      interrupt: sql.prepare("UPDATE durable_effects SET crashes = 0 WHERE key = ?"),
+      fail: sql.prepare(
+        "UPDATE durable_effects SET due_at = ?, error = ?, attempts = ?, crashes = 0 WHERE key = ?",
+      ),
+      remove: sql.prepare("DELETE FROM durable_effects WHERE key = ?"),
+      counts: sql.prepare<{ pending: number; dead: number }, []>(
+        "SELECT count(due_at) AS pending, count(*) - count(due_at) AS dead FROM durable_effects",
+      ),
+    };
+  }
+
+  /** Behind `Transaction.enqueue`. @throws UsageError for an unknown effect; ContractViolation for an invalid input */
+  enqueue(
+    effect: Pick<Effect, "name" | "input">,
+    input: unknown,
+    key: string,
+    cause: Cause | undefined,
+    nowMs: number,
+  ): void {
+    const { name } = effect;
+    const definition = this.#definitions.get(name);
+    if (definition === undefined || definition !== effect) {
+      throw new UsageError(`there is no effect named ${name}`);
+    }
+    const { check } = definition;
+    if (!check.Check(input)) throw new ContractViolation(`effect ${name}: ${faultsOf(check, input)}`);
+    const json = JSON.stringify(input);
+    if (Buffer.byteLength(json) > MAX_INPUT_BYTES) {
+      throw new ContractViolation(`effect ${name}: its input is longer than ${MAX_INPUT_BYTES} bytes`);
+    }
+    const correlationId = cause?.correlationId ?? key;
+    this.#statements.insert.run(key, name, json, nowMs, correlationId, cause?.traceparent ?? null, nowMs);
+  }
+
+  /** Effects that are to be performed, and those that failed too often. */
+  counts(): { readonly pending: number; readonly dead: number } {
+    return this.#statements.counts.get() ?? { pending: 0, dead: 0 };
+  }
+
+  /** Performs effects, beginning with those that the last process left. */
+  start(unitOfWork: UnitOfWork): void {
+    unitOfWork.onEffect(() => this.#wake(unitOfWork));
+    this.#wake(unitOfWork);
+  }
+
+  /** Aborts what is being performed, without counting the try. Resolves when nothing is performed any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelSleep();
+    await this.#filling;
+    for (const { controller } of this.#running.values()) controller.abort(new Error("the process stops"));
+    await Promise.all([...this.#running.values()].map(({ ended }) => ended));
+  }
+
+  close(): void {
+    for (const statement of Object.values(this.#statements)) statement.finalize();
+  }
+
+  #wake(unitOfWork: UnitOfWork): void {
+    this.#woken = true;
+    if (this.#stopped || this.#filling !== undefined) return;
+    this.#cancelSleep();
+    this.#filling = this.#fill(unitOfWork).then((delayMs) => {
+      this.#filling = undefined;
+      if (this.#woken) this.#wake(unitOfWork);
+      else if (!this.#stopped) this.#cancelSleep = this.#runtime.after(delayMs, () => this.#wake(unitOfWork));
+    });
+  }
+
+  /** Starts due effects, as many as may run. @returns for how long to sleep, in milliseconds */
+  async #fill(unitOfWork: UnitOfWork): Promise<number> {
+    try {
+      while (this.#woken && !this.#stopped) {
+        this.#woken = false;
+        const due = this.#statements.due
+          .all(this.#runtime.now())
+          .filter(({ key }) => !this.#running.has(key));
+        const rows = due.slice(0, CONCURRENCY - this.#running.size);
+        if (rows.length === 0) continue;
+        await unitOfWork.run(() => {
+          for (const { key } of rows) this.#statements.begin.run(key);
+        });
+        for (const row of rows) this.#start(row, unitOfWork);
+      }
+      const now = this.#runtime.now();
+      const next = this.#statements.next.get(now)?.due_at ?? Number.POSITIVE_INFINITY;
+      return Math.min(LONGEST_SLEEP_MS, next - now);
+    } catch (error) {
+      this.#log.warn({ err: error }, "effects wait: the disk fails");
+      this.#woken = false;
+      return STORAGE_PAUSE_MS;
+    }
+  }
+
+  #start(row: EffectRow, unitOfWork: UnitOfWork): void {
+    const controller = new AbortController();
+    if (this.#stopped) controller.abort();
+    const ended = this.#perform(row, controller, unitOfWork)
+      .catch((error: unknown) =>
+        this.#log.error({ err: error, effect: row.name, key: row.key }, "an effect was lost track of"),
+      )
+      .finally(() => {
+        this.#running.delete(row.key);
+        this.#wake(unitOfWork);
+      });
+    this.#running.set(row.key, { controller, ended });
+  }
+
+  async #perform(row: EffectRow, controller: AbortController, unitOfWork: UnitOfWork): Promise<void> {
+    const { key, name, retries, correlationId, traceparent } = row;
+    let outcome = await this.#try(row, controller);
+    for (;;) {
+      const current = outcome;
+      const cause: Cause = {
+        correlationId,
+        causationId: key,
+        // One that is dead may be completed after an operator's retry.
+        idSeed: current.status === "failed" ? `${key} failed ${retries}` : key,
+        ...(traceparent === null ? {} : { traceparent }),
+      };
+      try {
+        await unitOfWork.run((transaction) => this.#settle(row, current, transaction), cause);
+        return;
+      } catch (error) {
+        if (error instanceof StorageError) {
+          this.#log.warn({ err: error, effect: name, key }, "the result of an effect cannot be stored yet");
+          // The next process performs it again.
+          if (this.#stopped) return;
+          await new Promise<void>((resolve) => this.#runtime.after(STORAGE_PAUSE_MS, resolve));
+        } else if (current.status === "completed") {
+          outcome = { status: "failed", error };
+        } else if (current.status === "failed" && current.note === undefined) {
+          outcome = { ...current, isLast: true, note: `; its function for that failed: ${errorText(error)}` };
+        } else throw error;
+      }
+    }
+  }
+
+  /** One try, whose end does not depend on whether `run` heeds its signal. */
+  async #try(
+    { key, name, input, attempts, crashes }: EffectRow,
+    controller: AbortController,
+  ): Promise<Outcome> {
+    const { signal } = controller;
+    const definition = this.#definitions.get(name);
+    if (definition === undefined) return lastFailure(`there is no effect named ${name}`);
+    const data: unknown = JSON.parse(input);
+    const { check, timeoutMs } = definition;
+    if (!check.Check(data)) return lastFailure(`its input is invalid: ${faultsOf(check, data)}`);
+    if (crashes >= MAX_CRASHES) return lastFailure(`the process ended ${crashes} times during it`);
+    const aborted = Promise.withResolvers<never>();
+    signal.addEventListener("abort", () => aborted.reject(signal.reason), { once: true });
+    const cancelTimeout = this.#runtime.after(timeoutMs, () =>
+      controller.abort(new Error(`it was not done within ${timeoutMs} ms`)),
+    );
+    try {
+      if (signal.aborted) return { status: "interrupted" };
+      const running = (async () =>
+        definition.run(data, { idempotencyKey: key, signal, attempt: attempts + 1 }))();
+      return { status: "completed", output: await Promise.race([running, aborted.promise]) };
+    } catch (error) {
+      return this.#stopped && signal.aborted ? { status: "interrupted" } : { status: "failed", error };
+    } finally {
+      cancelTimeout();
+    }
+  }
+
+  #settle(row: EffectRow, outcome: Outcome, transaction: Transaction): void {
+    const { key, name } = row;
+    const definition = this.#definitions.get(name);
+    switch (outcome.status) {
+      case "interrupted":
+        this.#statements.interrupt.run(key);
+        return;
+      case "completed":
+        this.#statements.remove.run(key);
+        refusePromise(
+          definition?.completed?.(outcome.output, JSON.parse(row.input), transaction),
+          `the function for the result of effect ${name}`,
+          this.#log,
+        );
+        transaction.afterCommit(() => {
+          this.totals.completed += 1;
+          this.#log.debug({ effect: name, key }, "an effect is completed");
+        });
+        return;
+      case "failed":
+        this.#fail(row, outcome, definition, transaction);
+        return;
+      default:
+        outcome satisfies never;
+    }
+  }
+
+  #fail(
+    { key, name, input, attempts }: EffectRow,
+    { error, isLast, note = "" }: Extract<Outcome, { status: "failed" }>,
+    definition: Effect | undefined,
+    transaction: Transaction,
+  ): void {
+    const tries = attempts + 1;
+    const text = (errorText(error) + note).slice(0, MAX_ERROR_CHARACTERS);
+    const limits =
+      isLast || neverSucceeds(error) || definition === undefined
+        ? "park"
+        : limitsFor(error, definition.retry);
+    if (limits !== "park" && tries < limits.attempts) {
+      const delayMs = backoffMs(limits.backoff, tries, () => this.#runtime.random());
+      this.#statements.fail.run(transaction.now + delayMs, text, tries, key);
+      transaction.afterCommit(() => {
+        this.totals.retried += 1;
+        this.#log.warn(
+          { err: error, effect: name, key, tries, delayMs },
+          "an effect failed, it is tried again",
+        );
+      });
+      return;
+    }
+    this.#statements.fail.run(null, text, tries, key);
+    if (note === "") {
+      const result = definition?.failed?.(error, JSON.parse(input), transaction);
+      refusePromise(result, `the function for the failure of effect ${name}`, this.#log);
+    }
+    transaction.afterCommit(() => {
+      this.totals.failed += 1;
+      this.#log.error(
+        { err: error, effect: name, key, tries },
+        "an effect is dead: it waits for an operator",
+      );
+    });
+  }
+}
+
+function lastFailure(text: string): Outcome {
+  return { status: "failed", error: new UsageError(text), isLast: true };
+}
+
+function neverSucceeds(error: unknown): boolean {
+  return error instanceof DomainError || error instanceof UsageError;
+}

@@ -14,6 +14,8 @@ const page = readFileSync(join(ROOT, "docs/messaging.md"), "utf8");
 const files = new Map(
   [...page.matchAll(/^```ts file=(\S+)\n(.*?)^```$/gms)].map(([, name = "", code = ""]) => [name, code]),
 );
+/** The example of effects. */
+const example = [...page.matchAll(/^```ts example=(\S+)\n(.*?)^```$/gms)];
 const tested = ["contracts.ts", "service.ts", "service.test.ts"];
 
 const outside = new OutsideFolder();
@@ -32,6 +34,12 @@ test("it leads from an empty folder to a tested handler in less than 60 lines", 
   const lines = tested.flatMap((name) => (files.get(name) ?? "").trimEnd().split("\n"));
   expect(lines.length).toBeLessThan(60);
   expect(await outside.run([process.execPath, "test"], folder)).toContain("1 pass");
+});
+
+test("the example of effects works as it says", async () => {
+  expect(example.map(([, name]) => name)).toEqual(["payments.ts", "payments.test.ts"]);
+  for (const [, name = "", code = ""] of example) writeFileSync(join(folder, name), code);
+  expect(await outside.run([process.execPath, "test", "payments.test.ts"], folder)).toContain("1 pass");
 });
 
 test(

@@ -9,8 +9,12 @@ import { freePorts } from "@distributed-messaging/supervisor/ports";
 transportConformance("Apache Kafka", async () => {
   const [broker = 0, controller = 0] = freePorts(2);
   const kafka = await startApacheKafka({ ports: { broker, controller } });
-  return kafkaBroker(kafka.brokers, {
+  const control = {
     stop: () => kafka.stop(),
-    outage: { begin: () => kafka.kill(), end: (options) => kafka.restart(options) },
-  });
+    outage: {
+      begin: () => kafka.kill(),
+      end: (options: { readonly keepData: boolean }) => kafka.restart(options),
+    },
+  };
+  return kafkaBroker(kafka.brokers, control, { isApacheKafka: true });
 });

@@ -34,7 +34,7 @@ export async function embeddedBroker(): Promise<EmbeddedBrokerUnderTest> {
     },
   };
   return {
-    ...kafkaBroker([address], control),
+    ...kafkaBroker([address], control, { isApacheKafka: false }),
     address,
     get broker() {
       return broker;

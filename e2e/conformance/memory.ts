@@ -10,6 +10,9 @@ export async function memoryBroker(): Promise<BrokerUnderTest> {
       broker.createTopics(topics);
       return client(broker);
     },
+    storeUndecodable: async ({ name }, partition, count) => {
+      broker.partition(name, partition).appendUndecodable(Buffer.from("?"), count, "unknown codec");
+    },
     stop: async () => {},
   };
 }

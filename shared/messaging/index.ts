@@ -73,6 +73,7 @@ export { type Logger, type Runtime, silentLogger, systemRuntime } from "./runtim
 export type { TimerHandler } from "./timers/timers.ts";
 export {
   type Batch,
+  type ExactBytes,
   type IncomingRecord,
   type OutgoingRecord,
   type Progress,

@@ -240,4 +240,11 @@ export const kitMigrations: readonly Migration[] = [
       ) STRICT;
     `,
   },
+  {
+    name: "dead letters with key and headers that are not text",
+    sql: `
+      -- Key and headers in bytes, where they are not text.
+      ALTER TABLE dead_letters ADD COLUMN exact TEXT;
+    `,
+  },
 ];

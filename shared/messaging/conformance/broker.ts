@@ -16,6 +16,12 @@ export interface BrokerUnderTest {
   readonly sessionTimeoutMs?: number;
   readonly administration?: BrokerAdministration;
   readonly outage?: BrokerOutage;
+  /** Whether it compresses what it stores, as the topic's `compression.type` has it. */
+  readonly compresses?: boolean;
+  /** Stores a record batch as it is, as another client could. */
+  readonly store?: (topic: Topic, partition: number, batch: Buffer) => Promise<void>;
+  /** Stores records that no reader can decode. Absent where the broker refuses all of them. */
+  readonly storeUndecodable?: (topic: Topic, partition: number, count: number) => Promise<void>;
 }
 
 export interface BrokerAdministration {

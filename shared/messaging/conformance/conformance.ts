@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe } from "bun:test";
 import { administration } from "./administration.ts";
 import { type BrokerUnderTest, TEST_TIMEOUT_MS } from "./broker.ts";
 import { consuming, sessions } from "./consuming.ts";
+import { foreign } from "./foreign.ts";
 import { groups } from "./groups.ts";
 import { outages } from "./outages.ts";
 import { positions } from "./positions.ts";
@@ -10,6 +11,7 @@ import { publishing, refusals } from "./publishing.ts";
 export { type BrokerUnderTest, type ClientUnderTest, TEST_TIMEOUT_MS } from "./broker.ts";
 export { Fixture, firsts, numbered, Reader, record, rejects } from "./fixture.ts";
 export { kafkaBroker } from "./kafka.ts";
+export { rawBatch, rawRecord, store } from "./raw.ts";
 
 /** What a broker has besides readers and writers. There are tests for each. */
 export interface Abilities {
@@ -34,6 +36,7 @@ export function transportConformance(
     consuming(broker);
     positions(broker);
     groups(broker);
+    foreign(broker, abilities);
     if (!abilities.isServer) return;
     refusals(broker);
     sessions(broker);

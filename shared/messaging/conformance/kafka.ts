@@ -7,15 +7,24 @@ import {
   SESSION_TIMEOUT_MS,
 } from "../transport/kafka/kafka.ts";
 import type { BrokerAdministration, BrokerOutage, BrokerUnderTest } from "./broker.ts";
+import { rawBatch, store } from "./raw.ts";
 
 /** Any broker that speaks the Kafka protocol, for `transportConformance`. */
 export function kafkaBroker(
   brokers: readonly string[],
   control: { stop: () => Promise<void>; outage?: BrokerOutage },
+  { isApacheKafka }: { readonly isApacheKafka: boolean },
 ): BrokerUnderTest {
   const settings: KafkaSettings = { brokers, clientId: "conformance" };
   return {
     ...control,
+    store: ({ name }, partition, batch) => store(brokers, name, partition, batch),
+    ...(isApacheKafka
+      ? { compresses: true }
+      : {
+          storeUndecodable: ({ name }, partition, count) =>
+            store(brokers, name, partition, rawBatch(count, Buffer.from("not zstd"), 4)),
+        }),
     connect: (topics) => kafkaTransport(settings, topics, systemRuntime, silentLogger),
     sessionTimeoutMs: SESSION_TIMEOUT_MS,
     administration: administration(settings),

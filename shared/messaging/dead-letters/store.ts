@@ -2,7 +2,7 @@ import type { ReadRecord } from "../contract/cloud-event.ts";
 import { MAX_MESSAGE_BYTES } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import { DeadLetterRefusal, DeadLettersFull } from "../errors.ts";
-import type { IncomingRecord, OutgoingRecord } from "../transport/transport.ts";
+import type { ExactBytes, IncomingRecord, OutgoingRecord } from "../transport/transport.ts";
 import type { Transaction } from "../unit-of-work.ts";
 
 /**
@@ -61,16 +61,28 @@ export interface DeadLetter extends Failure {
   /** What an operator replaced it with. */
   readonly edited: Uint8Array | null;
   readonly headers: Readonly<Record<string, string>>;
+  /** Key and headers in bytes, where they are not text. */
+  readonly exact?: ExactText;
   /** How often an operator replayed it. */
   readonly replays: number;
   /** Milliseconds since the epoch. */
   readonly parkedAt: number;
 }
 
-/** A row of `dead_letters`, selected by DEAD_LETTER_COLUMNS. */
-export type DeadLetterRow = Omit<DeadLetter, "headers" | "stack"> & { headers: string; stack: string | null };
+/** ExactBytes, as base64. */
+export interface ExactText {
+  readonly key: string | null;
+  readonly headers: readonly (readonly [name: string, value: string | null])[];
+}
 
-export const DEAD_LETTER_COLUMNS = `id, topic, partition, offset, key, value, edited, headers, reason, error, stack,
+/** A row of `dead_letters`, selected by DEAD_LETTER_COLUMNS. */
+export type DeadLetterRow = Omit<DeadLetter, "headers" | "stack" | "exact"> & {
+  headers: string;
+  stack: string | null;
+  exact: string | null;
+};
+
+export const DEAD_LETTER_COLUMNS = `id, topic, partition, offset, key, value, edited, headers, exact, reason, error, stack,
   attempts, replays, parked_at AS parkedAt`;
 
 /** The record of a dead letter with the value that is handled: the edited one, if there is one. */
@@ -78,11 +90,12 @@ export function asEdited(letter: DeadLetter): ReadRecord {
   return { ...letter, value: letter.edited ?? letter.value };
 }
 
-export function toDeadLetter({ headers, stack, ...row }: DeadLetterRow): DeadLetter {
+export function toDeadLetter({ headers, stack, exact, ...row }: DeadLetterRow): DeadLetter {
   return {
     ...row,
     headers: JSON.parse(headers) as Record<string, string>,
     ...(stack === null ? {} : { stack }),
+    ...(exact === null ? {} : { exact: JSON.parse(exact) as ExactText }),
   };
 }
 
@@ -137,8 +150,8 @@ export class DeadLetterStore {
     this.#copyTopic = copyTopic;
     this.#statements = {
       insert: sql.prepare(
-        `INSERT INTO dead_letters (topic, partition, offset, key, value, headers, reason, error, stack, attempts, parked_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO dead_letters (topic, partition, offset, key, value, headers, exact, reason, error, stack, attempts, parked_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       ),
       count: sql.prepare<{ count: number }, []>("SELECT count(*) AS count FROM dead_letters"),
       countByReason: sql.prepare<{ reason: DeadLetterReason; count: number }, []>(
@@ -186,11 +199,12 @@ export class DeadLetterStore {
       if (this.#atMost >= MAX_LETTERS) throw new DeadLettersFull(`there are ${this.#atMost} dead letters`);
     }
     const { reason, attempts } = failure;
-    const { topic, partition, offset, key, value, headers } = record;
+    const { topic, partition, offset, key, value, headers, exact } = record;
     if (key !== null && !FOREIGN.has(reason)) this.#countOne(topic, key);
     this.#atMost += 1;
     this.#statements.insert.run(
       ...[topic, partition, offset, key, value, JSON.stringify(headers)],
+      exact === undefined ? null : JSON.stringify(toText(exact)),
       ...[reason, ...shortened(failure), attempts, transaction.now],
     );
     transaction.emitRaw(copyOf(record, failure, this.#copyTopic));
@@ -297,6 +311,14 @@ export class DeadLetterStore {
   close(): void {
     for (const statement of Object.values(this.#statements)) statement.finalize();
   }
+}
+
+function toText({ key, headers }: ExactBytes): ExactText {
+  const text = (bytes: Uint8Array | null) => (bytes === null ? null : Buffer.from(bytes).toString("base64"));
+  return {
+    key: text(key),
+    headers: headers.map(([name, value]) => [Buffer.from(name).toString("base64"), text(value)]),
+  };
 }
 
 function shortened({ error, stack }: Failure): [string, string | null] {

@@ -17,9 +17,18 @@ export interface IncomingRecord {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
+  /** One that is not UTF-8 is given as `base64:…`. */
   readonly key: string | null;
   readonly value: Uint8Array | null;
   readonly headers: Readonly<Record<string, string>>;
+  /** The bytes, where `key` and `headers` are not all of them: not UTF-8, a header without a value or given twice. */
+  readonly exact?: ExactBytes;
+}
+
+/** Key and headers of a record as they are stored. */
+export interface ExactBytes {
+  readonly key: Uint8Array | null;
+  readonly headers: readonly (readonly [name: Uint8Array, value: Uint8Array | null])[];
 }
 
 /** One name for a partition, as a key of maps and in logs. */

@@ -5,8 +5,10 @@ import { type ISocketFactoryArgs, Kafka, logLevel, type SASLOptions } from "kafk
 import manifest from "kafkajs/package.json" with { type: "json" };
 import Runner from "kafkajs/src/consumer/runner.js";
 import RequestQueue from "kafkajs/src/network/requestQueue/index.js";
+import fetch from "kafkajs/src/protocol/requests/fetch/index.js";
 import Produce from "kafkajs/src/protocol/requests/produce/index.js";
 import type { Logger } from "../../runtime.ts";
+import { decodeFetchResponse, FETCH_VERSIONS } from "./fetch.ts";
 
 export interface KafkaSettings {
   /** `host:port` of any brokers of the cluster. */
@@ -24,6 +26,8 @@ const KEEP_ALIVE_MS = 60_000;
 /** How long a client may take to leave its group and to disconnect before its connections are destroyed. */
 const DISCONNECT_TIMEOUT_MS = 3_000;
 
+/** By the `eachBatch` of a consumer: who is told why it crashes. */
+const crashListeners = new WeakMap<object, (error: Error) => void>();
 const CORRECTED_VERSION = "2.2.4";
 correctKafkajs();
 
@@ -97,7 +101,17 @@ export async function within<T>(limitMs: number, what: string, work: Promise<T>)
 }
 
 /**
- * Corrects three defects of kafkajs 2.2.4, the last release, in its prototypes and protocol:
+ * Calls `listener` when a consumer crashes. kafkajs first reports that the consumer has stopped, and only after it has
+ * disconnected, why.
+ *
+ * @param eachBatch what the consumer is run with
+ */
+export function onCrash(eachBatch: object, listener: (error: Error) => void): void {
+  crashListeners.set(eachBatch, listener);
+}
+
+/**
+ * Corrects defects of kafkajs 2.2.4, the last release, in its prototypes and protocol:
  *
  * - After each response it sets a timer to check the queue of pending requests, also of an empty queue, and then with
  *   a negative delay, for which Bun and Node print a warning (https://github.com/tulios/kafkajs/issues/1751).
@@ -105,8 +119,10 @@ export async function within<T>(limitMs: number, what: string, work: Promise<T>)
  *   wait for that member until its session times out.
  * - It throws the first error of a Produce response, and so hides which partitions were stored. With this correction
  *   `sendBatch` resolves, and its result has the error code of each partition.
+ * - A consumer that crashes reports the reason last: `onCrash` has it at once.
+ * - A batch that cannot be decoded fails the response with all its topics: see fetch.ts.
  *
- * @throws when another version is installed: whoever changes it has to check that all corrections still apply
+ * @throws when another version is installed: whoever changes it has to check that the corrections still apply
  */
 function correctKafkajs(): void {
   if (manifest.version !== CORRECTED_VERSION) {
@@ -120,6 +136,7 @@ function correctKafkajs(): void {
   Runner.prototype.start = function () {
     const { consumerGroup, onCrash } = this;
     this.onCrash = async (error) => {
+      crashListeners.get(this.eachBatch)?.(error);
       // `running` is still false if, and only if, it is `start` that failed: then `stop` leaves no group.
       if (!this.running) await consumerGroup.leave().catch(() => {});
       return onCrash(error);
@@ -134,4 +151,8 @@ function correctKafkajs(): void {
       return { request, response: { ...response, parse: async (decoded) => decoded } };
     };
   };
+  for (const version of FETCH_VERSIONS) {
+    const { response } = fetch.protocol({ version })({ topics: [] });
+    response.decode = async (body) => decodeFetchResponse(version, body);
+  }
 }

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import type { Consumer, ConsumerConfig, EachBatchPayload, KafkaMessage } from "kafkajs";
 import type { Topic } from "../../contract/define.ts";
 import type { Logger, Runtime } from "../../runtime.ts";
@@ -8,7 +9,8 @@ import {
   type SubscribeOptions,
   topicPartition,
 } from "../transport.ts";
-import { KafkaClient, type KafkaSettings } from "./client.ts";
+import { KafkaClient, type KafkaSettings, onCrash } from "./client.ts";
+import type { FetchedMessage } from "./fetch.ts";
 import { createMissingTopics } from "./topics.ts";
 
 /** A member without a heartbeat for so long loses its partitions. The least that Apache Kafka allows. */
@@ -123,7 +125,12 @@ export class KafkaConsumer {
     await createMissingTopics(this.#client.kafka, this.#context.topics);
     if (this.#failed) return;
     const { events } = this.#consumer;
-    this.#consumer.on(events.CRASH, ({ payload }) => this.fail(payload.error));
+    const eachBatch = (payload: EachBatchPayload) => {
+      const work = this.#eachBatch(payload);
+      this.#handling.add(work);
+      return work.finally(() => this.#handling.delete(work));
+    };
+    onCrash(eachBatch, (error) => this.fail(error));
     this.#consumer.on(events.STOP, () => this.fail(new Error("the consumer stopped")));
     this.#consumer.on(events.REQUEST_TIMEOUT, ({ payload }) =>
       this.fail(new Error(`the broker did not answer (${payload.apiName})`)),
@@ -150,11 +157,7 @@ export class KafkaConsumer {
       autoCommit: false,
       eachBatchAutoResolve: false,
       partitionsConsumedConcurrently: 64,
-      eachBatch: (payload) => {
-        const work = this.#eachBatch(payload);
-        this.#handling.add(work);
-        return work.finally(() => this.#handling.delete(work));
-      },
+      eachBatch,
     });
   }
 
@@ -208,12 +211,14 @@ export class KafkaConsumer {
       await Bun.sleep(FETCH_WAIT_MS);
       return;
     }
-    const records = messages.map((message) => toRecord(topic, partition, message));
-    const first = records[0];
-    const last = records.at(-1);
+    const first = fetched(messages[0]);
+    const last = fetched(messages.at(-1));
     if (first === undefined || last === undefined || !payload.isRunning() || payload.isStale()) return;
+    const { undecodable } = last;
+    const decoded = undecodable === undefined ? messages : messages.slice(0, -1);
+    const records = decoded.map((message) => toRecord(topic, partition, message));
     const key = topicPartition(topic, partition);
-    if (first.offset < (this.#positions.get(key) ?? 0)) {
+    if (Number(first.offset) < (this.#positions.get(key) ?? 0)) {
       // The log has become shorter than the position, and kafkajs went back to its beginning by itself. The reader
       // would take these records for ones that it has handled, so it is asked where to start.
       this.#seekToStart([{ topic, partition }]);
@@ -221,13 +226,17 @@ export class KafkaConsumer {
     }
     // Without heartbeats meanwhile, a slow handler would cost the membership.
     const heartbeats = setInterval(() => payload.heartbeat().catch(() => {}), HEARTBEAT_MS);
-    const batch = { topic, partition, records, start: 0, end: Number(highWatermark), epoch: 0 };
+    const batch: Batch = {
+      ...{ topic, partition, records, start: first.logStart, end: Number(highWatermark) },
+      epoch: first.batchContext.partitionLeaderEpoch,
+      ...(undecodable === undefined ? {} : { undecodable }),
+    };
     const { next, pauseMs } = await this.#handle(batch).finally(() => clearInterval(heartbeats));
     this.#markFetch();
     if (payload.isStale()) return;
     this.#uncommitted.set(key, { topic, partition, offset: String(next) });
     if (this.#failed) return;
-    if (next === last.offset + 1) payload.resolveOffset(String(last.offset));
+    if (next === Number(last.offset) + 1) payload.resolveOffset(last.offset);
     else this.#consumer.seek({ topic, partition, offset: String(next) });
     this.#positions.set(key, next);
     if (pauseMs !== undefined && pauseMs > 0) this.#pause(topic, partition, pauseMs);
@@ -240,7 +249,8 @@ export class KafkaConsumer {
     } catch (error) {
       const { topic, partition } = batch;
       this.#context.log.error({ err: error, topic, partition }, "a batch failed, it is delivered again");
-      return { next: batch.records[0]?.offset ?? 0, pauseMs: REJECTED_PAUSE_MS };
+      const next = batch.records[0]?.offset ?? batch.undecodable?.offset ?? 0;
+      return { next, pauseMs: REJECTED_PAUSE_MS };
     }
   }
 
@@ -282,17 +292,29 @@ export class KafkaConsumer {
   }
 }
 
+/** What `fetch.ts` decodes, kafkajs passes on as it is. */
+function fetched(message: KafkaMessage | undefined): FetchedMessage | undefined {
+  return message as unknown as FetchedMessage | undefined;
+}
+
+/** @param message one that `fetch.ts` decoded */
 export function toRecord(topic: string, partition: number, message: KafkaMessage): IncomingRecord {
-  const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(message.headers ?? {})) {
-    if (value !== undefined) headers[name] = (Array.isArray(value) ? value.join(", ") : value).toString();
+  const { offset, key, value, headers } = message as unknown as FetchedMessage;
+  const texts: Record<string, string> = {};
+  let isText = key === null || isUtf8(key);
+  for (const [name, content] of headers) {
+    const text = content?.toString() ?? "";
+    const before = texts[name.toString()];
+    isText &&= content !== null && before === undefined && isUtf8(name) && isUtf8(content);
+    texts[name.toString()] = before === undefined ? text : `${before}, ${text}`;
   }
   return {
     topic,
     partition,
-    offset: Number(message.offset),
-    key: message.key?.toString() ?? null,
-    value: message.value,
-    headers,
+    offset: Number(offset),
+    key: key === null || isUtf8(key) ? (key?.toString() ?? null) : `base64:${key.toString("base64")}`,
+    value,
+    headers: texts,
+    ...(isText ? {} : { exact: { key, headers } }),
   };
 }

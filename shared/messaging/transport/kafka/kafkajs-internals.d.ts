@@ -16,6 +16,8 @@ declare module "kafkajs/src/consumer/runner.js" {
   export default class Runner {
     readonly running: boolean;
     readonly consumerGroup: { leave(): Promise<void> };
+    /** As it was passed to `run`. */
+    readonly eachBatch: object;
     onCrash: (error: Error) => Promise<void>;
     start(): Promise<void>;
   }
@@ -32,4 +34,14 @@ declare module "kafkajs/src/protocol/requests/produce/index.js" {
   }
   const Produce: { protocol: (version: { readonly version: number }) => (options: object) => Exchange };
   export default Produce;
+}
+
+declare module "kafkajs/src/protocol/requests/fetch/index.js" {
+  interface FetchResponse {
+    decode: (body: Buffer) => Promise<unknown>;
+  }
+  const fetch: {
+    protocol(options: { version: number }): (options: { topics: [] }) => { response: FetchResponse };
+  };
+  export default fetch;
 }

@@ -1,0 +1,254 @@
+import { errorText } from "../../errors.ts";
+import type { UndecodableBatch } from "../transport.ts";
+import { decompress } from "./codecs.ts";
+
+/*
+ * The response of a fetch, decoded in place of kafkajs (see client.ts). kafkajs rejects the whole response, of all
+ * topics, when one batch of it cannot be decoded, stops to consume then, and keeps neither the bytes of headers, nor
+ * where a log begins.
+ */
+
+/** A record as kafkajs passes it to `eachBatch`, with what the transport needs beside. */
+export interface FetchedMessage {
+  readonly offset: string;
+  readonly timestamp: string;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: readonly (readonly [name: Buffer, value: Buffer | null])[];
+  /** kafkajs passes such records over. */
+  readonly isControlRecord: boolean;
+  readonly batchContext: BatchContext;
+  /** The first offset that the log still has. */
+  readonly logStart: number;
+  /** Instead of a record: a batch that cannot be decoded. It is the last message of its response. */
+  readonly undecodable?: UndecodableBatch;
+}
+
+/** What kafkajs leaves out aborted transactions by, and the leader epoch. */
+interface BatchContext {
+  readonly producerId: string;
+  readonly inTransaction: boolean;
+  readonly partitionLeaderEpoch: number;
+}
+
+/** Versions of the fetch response (https://kafka.apache.org/protocol#The_Messages_Fetch) that kafkajs knows. */
+export const FETCH_VERSIONS = [4, 5, 6, 7, 8, 9, 10, 11] as const;
+
+/** Decodes a response body as kafkajs does, but never fails because of what a record batch contains. */
+export function decodeFetchResponse(version: number, body: Buffer) {
+  const input = new Input(body);
+  const throttle = input.int32();
+  const session = version >= 7 ? { errorCode: input.int16(), sessionId: input.int32() } : {};
+  const responses = input.array(() => ({
+    topicName: input.text(),
+    partitions: input.array(() => decodePartition(version, input)),
+  }));
+  // From version 8 on the broker does not delay the response, and expects the client to wait.
+  const throttled =
+    version >= 8 ? { throttleTime: 0, clientSideThrottleTime: throttle } : { throttleTime: throttle };
+  return { ...throttled, ...session, responses };
+}
+
+function decodePartition(version: number, input: Input) {
+  const partition = input.int32();
+  const errorCode = input.int16();
+  const highWatermark = String(input.int64());
+  const lastStableOffset = String(input.int64());
+  const logStart = version >= 5 ? input.int64() : 0;
+  const abortedTransactions = input.array(() => ({
+    producerId: String(input.int64()),
+    firstOffset: String(input.int64()),
+  }));
+  const replica = version >= 11 ? { preferredReadReplica: input.int32() } : {};
+  const messages = decodeBatches(input.bytes(Math.max(0, input.int32())), logStart);
+  const offsets = { highWatermark, lastStableOffset, lastStartOffset: String(logStart) };
+  return { partition, errorCode, ...offsets, abortedTransactions, ...replica, messages };
+}
+
+/** Bytes before those that the length of a batch counts, and where its fields are. */
+const LENGTH_END = 12;
+const AT = {
+  epoch: 12,
+  magic: 16,
+  attributes: 21,
+  lastOffsetDelta: 23,
+  producerId: 43,
+  count: 57,
+  records: 61,
+};
+const CODEC_MASK = 0x07;
+const FIRST_TIMESTAMP_AT = 27;
+const MAX_TIMESTAMP_AT = 35;
+const LOG_APPEND_TIME = 0x08;
+const TRANSACTIONAL = 0x10;
+const CONTROL = 0x20;
+
+/** The records of a partition, up to the first batch that cannot be decoded. An incomplete batch at the end is left out. */
+export function decodeBatches(set: Buffer, logStart: number): FetchedMessage[] {
+  const messages: FetchedMessage[] = [];
+  for (let at = 0; at + AT.magic < set.length; ) {
+    const end = at + LENGTH_END + set.readInt32BE(at + 8);
+    if (end > set.length) break;
+    const batch = set.subarray(at, Math.max(end, at + AT.magic + 1));
+    const offset = Number(batch.readBigInt64BE(0));
+    try {
+      decodeBatch(batch, logStart, messages);
+    } catch (error) {
+      const bytes = Buffer.from(batch);
+      const undecodable = { offset, lastOffset: lastOffsetOf(batch), bytes, cause: errorText(error) };
+      messages.push({ ...placeholder(batch, undecodable.lastOffset, logStart), undecodable });
+      break;
+    }
+    at = end;
+  }
+  return messages;
+}
+
+function lastOffsetOf(batch: Buffer): number {
+  const offset = Number(batch.readBigInt64BE(0));
+  const isCurrent = batch.length >= AT.records && batch.readInt8(AT.magic) === 2;
+  return offset + (isCurrent ? Math.max(0, batch.readInt32BE(AT.lastOffsetDelta)) : 0);
+}
+
+/** Stands for a batch without records. */
+function placeholder(batch: Buffer, offset: number, logStart: number): FetchedMessage {
+  return {
+    offset: String(offset),
+    timestamp: "0",
+    key: null,
+    value: null,
+    headers: [],
+    isControlRecord: false,
+    batchContext: {
+      producerId: "-1",
+      inTransaction: false,
+      partitionLeaderEpoch: batch.readInt32BE(AT.epoch),
+    },
+    logStart,
+  };
+}
+
+/** @throws when anything of it is not as the format has it; `messages` is as before then */
+function decodeBatch(batch: Buffer, logStart: number, messages: FetchedMessage[]): void {
+  const magic = batch.readInt8(AT.magic);
+  if (magic !== 2) throw new Error(`the message format ${magic} is not supported, only 2`);
+  if (batch.length < AT.records) throw new Error("the batch is shorter than its header");
+  const base = Number(batch.readBigInt64BE(0));
+  const attributes = batch.readInt16BE(AT.attributes);
+  const appendedAt =
+    (attributes & LOG_APPEND_TIME) === 0 ? undefined : batch.readBigInt64BE(MAX_TIMESTAMP_AT);
+  const firstTimestamp = batch.readBigInt64BE(FIRST_TIMESTAMP_AT);
+  const isControlRecord = (attributes & CONTROL) !== 0;
+  const batchContext: BatchContext = {
+    producerId: String(batch.readBigInt64BE(AT.producerId)),
+    inTransaction: (attributes & TRANSACTIONAL) !== 0,
+    partitionLeaderEpoch: batch.readInt32BE(AT.epoch),
+  };
+  const count = batch.readInt32BE(AT.count);
+  const lastOffset = lastOffsetOf(batch);
+  // Compaction may leave a batch without records. kafkajs would not go past it.
+  if (count === 0) messages.push({ ...placeholder(batch, lastOffset, logStart), isControlRecord: true });
+  const input = new Input(decompress(attributes & CODEC_MASK, batch.subarray(AT.records)));
+  const decoded: FetchedMessage[] = [];
+  for (let index = 0; index < count; index++) {
+    const record = input.part(input.varint());
+    record.int8();
+    const timestamp = String(appendedAt ?? firstTimestamp + record.varlong());
+    const offset = base + record.varint();
+    if (offset < base || offset > lastOffset) throw new Error(`record ${index} has the offset ${offset}`);
+    const key = record.nullable(record.varint());
+    const value = record.nullable(record.varint());
+    const headers: [Buffer, Buffer | null][] = [];
+    for (let left = record.varint(); left > 0; left--) {
+      headers.push([record.bytes(record.varint()), record.nullable(record.varint())]);
+    }
+    record.end();
+    decoded.push({
+      ...{ offset: String(offset), timestamp, key, value, headers },
+      ...{ isControlRecord, batchContext, logStart },
+    });
+  }
+  input.end();
+  for (const message of decoded) messages.push(message);
+}
+
+/** Reads the types of the Kafka protocol. @throws beyond the end of the bytes */
+class Input {
+  readonly #bytes: Buffer;
+  #at = 0;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  int8(): number {
+    return this.#bytes.readInt8(this.#advance(1));
+  }
+
+  int16(): number {
+    return this.#bytes.readInt16BE(this.#advance(2));
+  }
+
+  int32(): number {
+    return this.#bytes.readInt32BE(this.#advance(4));
+  }
+
+  int64(): number {
+    return Number(this.#bytes.readBigInt64BE(this.#advance(8)));
+  }
+
+  /** Zigzag, seven bits a byte, the lowest first. */
+  varint(): number {
+    let value = 0;
+    for (let shift = 0; shift < 35; shift += 7) {
+      const byte = this.#bytes.readUInt8(this.#advance(1));
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return (value >>> 1) ^ -(value & 1);
+    }
+    throw new Error("a varint is too long");
+  }
+
+  varlong(): bigint {
+    let value = 0n;
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      const byte = this.#bytes.readUInt8(this.#advance(1));
+      value |= BigInt(byte & 0x7f) << shift;
+      if (byte < 0x80) return (value >> 1n) ^ -(value & 1n);
+    }
+    throw new Error("a varint is too long");
+  }
+
+  text(): string {
+    return this.bytes(this.int16()).toString();
+  }
+
+  bytes(length: number): Buffer {
+    const from = this.#advance(length);
+    return this.#bytes.subarray(from, from + length);
+  }
+
+  /** @param length -1 for null */
+  nullable(length: number): Buffer | null {
+    return length === -1 ? null : this.bytes(length);
+  }
+
+  part(length: number): Input {
+    return new Input(this.bytes(length));
+  }
+
+  /** @returns an empty one for the length -1, which stands for null */
+  array<Item>(read: () => Item): Item[] {
+    return Array.from({ length: Math.max(0, this.int32()) }, read);
+  }
+
+  end(): void {
+    if (this.#at < this.#bytes.length) throw new Error(`${this.#bytes.length - this.#at} bytes too many`);
+  }
+
+  #advance(count: number): number {
+    const from = this.#at;
+    if (count < 0 || from + count > this.#bytes.length) throw new Error(`a length of ${count} is wrong`);
+    this.#at += count;
+    return from;
+  }
+}

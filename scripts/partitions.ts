@@ -12,8 +12,9 @@ const USAGE = `usage: bun run partitions <command> [--service NAME] [options]
   show TOPIC/PARTITION       why it is stopped, and what was decided about it before
   skip TOPIC/PARTITION       leave out what it is stopped at, and go on after it
   resume TOPIC/PARTITION     try again where it is stopped
-  skip-older, handle-older TOPIC/PARTITION
-                             for a log that is read anew: leave out records that are too old to be known, or handle them
+  skip-older, handle-older, park-older TOPIC/PARTITION
+                             for a log that is read anew: leave out records that are too old to be known, handle them, or
+                             park them as dead letters
   accept TOPIC               write the topic with its new number of partitions; its readers have handled all before
 
   --reason TEXT  why: required by every command that decides; recorded with who decided

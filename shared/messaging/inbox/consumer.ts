@@ -86,7 +86,9 @@ export class Consumer {
     });
     this.#progress = new ReadingProgress(options.runtime);
     partitionStops.onDecision("unverifiable", ({ topic, partition }, action) => {
-      if (action !== "resume") horizon.decide(topic, partition, action === "skip-older" ? "skip" : "handle");
+      if (action === "skip-older") horizon.decide(topic, partition, "skip");
+      if (action === "handle-older") horizon.decide(topic, partition, "handle");
+      if (action === "park-older") horizon.endReread(topic, partition);
     });
   }
 

@@ -108,6 +108,14 @@ test("messages that are too old to be known are handled again only if an operato
   expect(service.applied().at(-1)).toBe("a:after");
 });
 
+test("messages that are too old to be known can be parked, to be decided about one by one", async () => {
+  const partition = await lostItsEnd();
+  await stops().decide({ topic, partition }, "park-older", "not sure", "ann");
+  await eventually(() => dead().length === 100 && service.kit.deadLetters.count() === 301);
+  expect(dead()[0]).toMatchObject({ reason: "too-old", offset: 0 });
+  expect(service.applied().length).toBe(301);
+});
+
 test("after a log was read anew, the rule of the log in use holds again", async () => {
   const partition = await lostItsEnd();
   await stops().decide({ topic, partition }, "skip-older", "all were handled", "ann");

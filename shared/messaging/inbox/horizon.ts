@@ -39,9 +39,10 @@ export class Horizon {
   constructor({ sql }: ServiceDatabase, retentionMs: number, runtime: Runtime) {
     this.#runtime = runtime;
     // Claims that an earlier version of the kit deleted were older than this.
+    const time = runtime.now() - retentionMs;
     sql
-      .transaction((time: number) => sql.run("UPDATE inbox_horizon SET time = ? WHERE time IS NULL", [time]))
-      .immediate(runtime.now() - retentionMs);
+      .transaction(() => sql.run("UPDATE inbox_horizon SET time = ? WHERE time IS NULL", [time]))
+      .immediate();
     this.#statements = {
       rereads: sql.prepare<{ count: number }, []>("SELECT count(*) AS count FROM rereads"),
       get: sql.prepare<{ time: number }, []>("SELECT time FROM inbox_horizon"),
@@ -54,6 +55,7 @@ export class Horizon {
          ON CONFLICT DO UPDATE SET until_offset = excluded.until_offset, older = excluded.older`,
       ),
       decide: sql.prepare("UPDATE rereads SET older = ? WHERE topic = ? AND partition = ?"),
+      shorten: sql.prepare("UPDATE rereads SET until_offset = 0 WHERE topic = ? AND partition = ?"),
       end: sql.prepare("DELETE FROM rereads WHERE topic = ? AND partition = ?"),
     };
     this.#atMost = this.#stored();
@@ -97,6 +99,12 @@ export class Horizon {
   /** An operator has decided about the older messages of a log that is read anew. */
   decide(topic: string, partition: number, older: "handle" | "skip"): void {
     this.#statements.decide.run(older, topic, partition);
+  }
+
+  /** The log counts as one that was read before: its older messages are parked. */
+  endReread(topic: string, partition: number): void {
+    // The row stays until there is an offset: without both, the partition would count as never read.
+    this.#statements.shorten.run(topic, partition);
   }
 
   /** What happens to the older messages at an offset. */

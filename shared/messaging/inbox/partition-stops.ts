@@ -20,16 +20,17 @@ export type StopReason = (typeof stopReasons)[number];
  *
  * - `skip`: what is between `offset` and `nextOffset` is left out
  * - `resume`: tried again from `offset`, for example with another version of the code
- * - `skip-older`, `handle-older`: records that are too old to be known are left out, or handled
+ * - `skip-older`, `handle-older`, `park-older`: records that are too old to be known are left out, handled, or parked to be
+ *   decided about one by one
  * - `accept`: the topic is written with its new number of partitions; its readers have handled what was sent before
  */
-export const stopActions = ["skip", "resume", "skip-older", "handle-older", "accept"] as const;
+export const stopActions = ["skip", "resume", "skip-older", "handle-older", "park-older", "accept"] as const;
 export type StopAction = (typeof stopActions)[number];
 
 const possible: Readonly<Record<StopReason, readonly StopAction[]>> = {
   "undecodable-batch": ["skip", "resume"],
   gap: ["skip", "resume"],
-  unverifiable: ["skip-older", "handle-older", "resume"],
+  unverifiable: ["skip-older", "handle-older", "park-older", "resume"],
   "partitions-changed": ["accept", "resume"],
 };
 

@@ -85,7 +85,7 @@ export class PartitionLog {
   }
 }
 
-export interface BrokerOptions {
+interface BrokerOptions {
   readonly scheduler: Scheduler;
   readonly faults: Faults;
   readonly prng: Prng;
@@ -272,7 +272,7 @@ export class SimulatedBroker {
     }
   }
 
-  /** Stores records of a request that nobody waits for any more. */
+  /** Stores the records of a request after its client has given up. */
   #storeLate(client: Incarnation, records: readonly OutgoingRecord[]): void {
     const { prng, trace } = this.options;
     this.send(prng.float() * MAX_REQUEST_DELAY_MS, () => {
@@ -397,7 +397,7 @@ class SimulatedSubscription implements Subscription {
     try {
       for (const log of logs) this.#read(log);
     } catch {
-      // The reader could not say where to begin: it joins again, as a consumer does that has crashed.
+      // `startAt` threw: the member joins again, as a consumer that has crashed does.
       if (this.client.alive) this.#group.rebalance();
     }
   }

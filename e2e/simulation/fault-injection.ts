@@ -82,7 +82,7 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
   topicRecreated: (world) => {
     const { broker, prng, trace, recreated, processes } = world;
     const topic = prng.pick(storeTopics);
-    // Records that nobody has read would be lost by definition.
+    // Unread records would be lost by definition.
     if (!world.isRead(topic.name)) return false;
     trace.note("broker", `${topic.name} is deleted and created again`);
     broker.deleteTopic(topic.name);

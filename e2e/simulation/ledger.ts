@@ -48,7 +48,7 @@ export function recordTables({ sql }: ServiceDatabase): void {
     END`);
 }
 
-export interface Handled {
+interface Handled {
   readonly topic: string;
   readonly key: string;
   readonly messageId: string;

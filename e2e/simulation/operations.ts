@@ -15,7 +15,7 @@ const RETRY_MS = 400;
 const READ_EVERY_MS = 1_500;
 /** The gateway's `OUTBOX_LIMIT`, low enough to be reached. */
 const OUTBOX_LIMIT = 60;
-/** A product that the gateway does not know yet becomes known before so many refusals. */
+/** By then, every product is in the gateway's catalogue. */
 const MAX_REFUSALS = 500;
 
 /** The result of a request. `unknown`: no response arrived, so that the request may have been carried out or not. */
@@ -147,7 +147,7 @@ function describe(request: ClientRequest): string {
 type RequestTo<Name extends ClientRequest["operation"]> = Extract<ClientRequest, { operation: Name }>;
 export type PlaceOrderRequest = RequestTo<"place-order">;
 
-/** An order whose customer was told that it is accepted. */
+/** An order whose client has received that it is accepted. */
 export interface AcceptedOrder extends Pick<PlaceOrderRequest, "customerId" | "items"> {
   readonly orderId: string;
 }
@@ -207,7 +207,7 @@ export class PlaceOrderOperation extends Operation {
   #refused(code: string): void {
     if (code !== "invalid-input") this.violation(`${this.#request.orderId} was refused: ${code}`);
     this.#refusals += 1;
-    if (this.#refusals >= MAX_REFUSALS) this.violation("a product does not become known to the gateway");
+    if (this.#refusals >= MAX_REFUSALS) this.violation("a product does not get into the gateway's catalogue");
     else this.later(() => this.#place());
   }
 
@@ -269,7 +269,7 @@ export class RestockOperation extends Operation {
   start(): void {
     this.send(this.#request, (response) => {
       if (response.kind === "accepted") this.#succeeded(response.target);
-      // Refused for as long as the gateway does not know the product.
+      // Refused until the product is in the gateway's catalogue.
       else this.later(() => this.start());
     });
   }
@@ -285,7 +285,7 @@ export class RestockOperation extends Operation {
   }
 }
 
-/** The status that a customer sees never goes back to one of a lower rank. */
+/** A read never returns a status of a lower rank than an earlier read. */
 const RANK: Readonly<Record<Status, number>> = {
   accepted: 0,
   pending: 1,

@@ -189,9 +189,14 @@ export class Process<Parts> {
     };
     const config = loadConfig(composition.config, env, service);
     const log = loggerTo(trace, service);
+    const retry = this.#retry;
     return {
       ...assemble(instrumentedComposition, config, {
-        ...{ database, connect: () => transport, runtime, log, retry: this.#retry },
+        database,
+        connect: () => transport,
+        runtime,
+        log,
+        retry,
       }),
       incarnation,
       newId: () => runtime.newId(),

@@ -11,7 +11,7 @@ export interface Report {
   readonly violations: readonly string[];
   /** Equal for every run with equal options. */
   readonly digest: string;
-  /** Orders whose customers were told that they are accepted. */
+  /** Orders whose clients have received that they are accepted. */
   readonly accepted: number;
   readonly crashes: number;
   /** Events that happened. */

@@ -51,7 +51,7 @@ export const notification: ServiceDefinition<NotificationParts> = { composition:
 
 const known = [gatewayService, orderService, inventoryService, notificationService].map(({ name }) => name);
 
-/** The registered services that the simulation knows nothing about: they run with their default settings. */
+/** The other registered services, with their default settings. */
 export const others: readonly ServiceDefinition<unknown>[] = await Promise.all(
   serviceNames
     .filter((name) => !known.includes(name))

@@ -110,7 +110,7 @@ class Simulation {
       else if (pending === undefined || scheduler.nowMs <= deadlineMs) scheduler.after(POLL_EVERY_MS, poll);
       else {
         violation(`not quiescent: ${pending}`);
-        // The invariants say more about the cause.
+        // The invariants that are broken show the cause.
         if (processes.every(({ running }) => running !== undefined)) checkAtRest(this.#world);
       }
     };

@@ -60,7 +60,7 @@ export class Disk {
   }
 }
 
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly disk: ServiceDatabase;
   readonly incarnation: Incarnation;
   readonly faults: Faults;
@@ -177,7 +177,7 @@ class Connection {
   #before(kind: "control" | "read" | "write", sql: string): void {
     const { faults, prng, incarnation, writtenOutside } = this.#options;
     const { inTransaction } = this.#disk;
-    // A process that has ended may read, which has no effect: throwing would reject promises that nobody handles.
+    // A process that has ended may read, which has no effect. Throwing would cause unhandled rejections.
     if (kind === "read" && !inTransaction) {
       if (faults.occurs("readRefused")) throw sqliteError("SQLITE_IOERR_READ", "disk I/O error");
       if (faults.occurs("crashAtStatement")) incarnation.crash("at a read");

@@ -97,7 +97,7 @@ export class World implements Environment {
     return this.processes.every((process) => process.hasRead(this.broker.partitionsOf(topic)));
   }
 
-  /** Every order that the gateway has accepted, also if its client does not know. */
+  /** Every order that the gateway has accepted, whether its client has received that or not. */
   orders(): OrderView[] {
     const { store } = partsOf(this.gateway);
     return this.gateway.disk.database.sql

@@ -64,6 +64,11 @@ export class OutboxRefusal extends Error {
   }
 }
 
+/** There is no such dead effect. Nothing changed. */
+export class EffectRefusal extends Error {
+  override readonly name = "EffectRefusal";
+}
+
 /** Whether a value would be awaited. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (

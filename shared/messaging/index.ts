@@ -38,12 +38,20 @@ export {
   type ReplayResult,
 } from "./dead-letters/admin.ts";
 export { type DeadLetter, type DeadLetterReason, deadLetterReasons } from "./dead-letters/store.ts";
+export {
+  type DeadEffect,
+  type DeadEffectDetails,
+  type EffectAction,
+  type EffectAdmin,
+  MAX_RETRIED,
+} from "./effects/admin.ts";
 export { defineEffect, type Effect, type EffectContext } from "./effects/define.ts";
 export {
   DatabaseInUse,
   DeadLetterRefusal,
   DeadLettersFull,
   DomainError,
+  EffectRefusal,
   errorText,
   OutboxRefusal,
   PartitionRefusal,

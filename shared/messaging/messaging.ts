@@ -3,6 +3,7 @@ import { migrate, type ServiceDatabase } from "./database.ts";
 import { DeadLetterAdmin } from "./dead-letters/admin.ts";
 import { DeadLetterReplayer } from "./dead-letters/replay.ts";
 import { DeadLetterStore } from "./dead-letters/store.ts";
+import { EffectAdmin } from "./effects/admin.ts";
 import type { Effect } from "./effects/define.ts";
 import { Effects } from "./effects/effects.ts";
 import { UsageError } from "./errors.ts";
@@ -89,6 +90,7 @@ export class Messaging {
   readonly consumer: Consumer;
   readonly timers: Timers;
   readonly effects: Effects;
+  readonly effectAdmin: EffectAdmin;
   readonly deadLetters: DeadLetterStore;
   readonly deadLetterAdmin: DeadLetterAdmin;
   /** Partitions that wait for an operator. */
@@ -123,6 +125,7 @@ export class Messaging {
     const { outbox, timers, effects } = this;
     const unitOfWork = new UnitOfWork({ database, outbox, timers, effects, runtime, log, hasTopic });
     this.unitOfWork = unitOfWork;
+    this.effectAdmin = new EffectAdmin({ database, unitOfWork, wake: () => effects.wake() });
     const { parked } = this;
     this.#relay = new Relay({ outbox, parked, unitOfWork, publisher: transport, runtime, log });
     this.outboxAdmin = new OutboxAdmin({ database, parked, unitOfWork, wake: () => this.#relay.wake() });
@@ -220,6 +223,7 @@ export class Messaging {
       outboxAdmin,
       timers,
       effects,
+      this.effectAdmin,
       deadLetters,
       deadLetterAdmin,
       this.#inbox,

@@ -2,6 +2,7 @@ import { systemRuntime } from "@distributed-messaging/messaging";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
 import type { AnyElysia } from "elysia";
 import { deadLetterRoutes } from "./admin/dead-letters.ts";
+import { effectRoutes } from "./admin/effects.ts";
 import { outboxRoutes } from "./admin/outbox.ts";
 import { partitionRoutes } from "./admin/partitions.ts";
 import { rebuildRoutes } from "./admin/rebuild.ts";
@@ -23,7 +24,7 @@ export interface Running<Config extends CommonConfig, Parts> extends Assembled<P
  * Runs a service as this process: its database, its messages and its HTTP server, until a signal stops it.
  *
  * @param routes what the service serves beside the routes of every service: health, metrics, OpenAPI, dead letters,
- *   outbox, stopped partitions, and `/rebuild` where there are projections
+ *   outbox, stopped partitions, dead effects, and `/rebuild` where there are projections
  */
 export function runService<Config extends CommonConfig, Parts>(
   composition: Composition<Config, Parts>,
@@ -82,6 +83,7 @@ export function runService<Config extends CommonConfig, Parts>(
     app.use(deadLetterRoutes(messaging.deadLetterAdmin, verifier));
     app.use(partitionRoutes(messaging.partitionStops, verifier));
     app.use(outboxRoutes(messaging.outboxAdmin, verifier));
+    app.use(effectRoutes(messaging.effectAdmin, verifier));
     if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier));
     if (routes !== undefined) app.use(routes({ ...service, config }));
 

@@ -48,6 +48,8 @@ type Outcome =
 export class Effects {
   /** Since the start of the process. */
   readonly totals = { completed: 0, retried: 0, failed: 0 };
+  /** To be called when effects have become due. */
+  wake: () => void = () => {};
   readonly #definitions: ReadonlyMap<string, Effect>;
   readonly #runtime: Runtime;
   readonly #log: Logger;
@@ -127,8 +129,9 @@ export class Effects {
 
   /** Performs effects, beginning with those that the last process left. */
   start(unitOfWork: UnitOfWork): void {
-    unitOfWork.onEffect(() => this.#wake(unitOfWork));
-    this.#wake(unitOfWork);
+    this.wake = () => this.#wake(unitOfWork);
+    unitOfWork.onEffect(() => this.wake());
+    this.wake();
   }
 
   /** Aborts what is being performed, without counting the try. Resolves when nothing is performed any more. */

@@ -1,5 +1,6 @@
 import {
   DeadLetterRefusal,
+  EffectRefusal,
   OutboxRefusal,
   PartitionRefusal,
   StorageError,
@@ -58,6 +59,9 @@ export function refusalOf(error: unknown): ServiceError | HttpProblem | undefine
     return error.code === "not-found"
       ? new ServiceError("not-found", "parked-record-not-found", sentence(error.message))
       : new ServiceError("conflict", error.code, sentence(error.message));
+  }
+  if (error instanceof EffectRefusal) {
+    return new ServiceError("not-found", "dead-effect-not-found", sentence(error.message));
   }
   // A response that breaks its schema is a fault of the service.
   if (error instanceof ValidationError && error.type !== "response") return invalidInput(error);

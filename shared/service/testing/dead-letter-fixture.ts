@@ -2,6 +2,7 @@ import {
   closed,
   DomainError,
   define,
+  defineEffect,
   encode,
   type Message,
   message,
@@ -43,7 +44,7 @@ export function tokenOf(role: Role, customerId = "alice", signedWith: SigningKey
   return issueToken(privateJwk, { ...claims, customerId, role, keyId, now: Date.now(), ttlS: 24 * 60 * 60 });
 }
 
-/** A service that handles letters, except those whose text is in `refused`. */
+/** A service that handles letters, except those whose text is in `refused`. Its effect fails while `call` is in it. */
 const service = defineService({
   name: "reader",
   description: "Reads letters",
@@ -52,10 +53,19 @@ const service = defineService({
   messages: [Letter],
   brokerRequired: true,
   compose({ sql }) {
-    const refused = new Set(["poison"]);
+    const refused = new Set(["poison", "call"]);
+    const Call = defineEffect({
+      name: "call",
+      input: Type.Object({ name: Type.String() }, closed),
+      run: async () => {
+        if (refused.has("call")) throw new DomainError("no call");
+      },
+      completed: (_output, { name }) => sql.run("INSERT INTO handled VALUES (?, 'called')", [name]),
+    });
     return {
       parts: {
         refused,
+        Call,
         /** The letters that were handled, in order, as `name:text`. */
         handled: () =>
           sql
@@ -69,6 +79,7 @@ const service = defineService({
           sql.run("INSERT INTO handled VALUES (?, ?)", [name, text]);
         }),
       ],
+      effects: [Call],
       verifier: new TokenVerifier(claims, (id) => (id === key.keyId ? key.publicJwk : undefined)),
     };
   },

@@ -19,6 +19,7 @@ import { MemoryBroker } from "@distributed-messaging/messaging/memory";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { AnyElysia } from "elysia";
 import { deadLetterRoutes } from "../admin/dead-letters.ts";
+import { effectRoutes } from "../admin/effects.ts";
 import { outboxRoutes } from "../admin/outbox.ts";
 import { partitionRoutes } from "../admin/partitions.ts";
 import { rebuildRoutes } from "../admin/rebuild.ts";
@@ -106,6 +107,7 @@ export class ServiceFixture<Config extends CommonConfig, Parts> implements Async
         app.use(deadLetterRoutes(messaging.deadLetterAdmin, verifier));
         app.use(partitionRoutes(messaging.partitionStops, verifier));
         app.use(outboxRoutes(messaging.outboxAdmin, verifier));
+        app.use(effectRoutes(messaging.effectAdmin, verifier));
         if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier));
       });
     }

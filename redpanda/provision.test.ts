@@ -33,8 +33,8 @@ const topic = (name: string, partitions: number, config: Record<string, string> 
   config,
 });
 const topics = [topic("things", 3), topic("others", 1, { "cleanup.policy": "compact" })];
-const everyTopic = { created: ["things", "others"], grown: [], drift: [] };
-const nothing = { created: [], grown: [], drift: [] };
+const everyTopic = { created: ["things", "others"], drift: [] };
+const nothing = { created: [], drift: [] };
 
 test("creates every topic; a second run changes nothing", async () => {
   const settings = settingsOf(await broker());
@@ -48,13 +48,16 @@ test("several runs at once create each topic once", async () => {
   expect(await provision(settings, topics)).toEqual(nothing);
 });
 
-test("adds missing partitions and removes none", async () => {
+test("neither adds nor removes partitions, and says what to do instead", async () => {
   const settings = settingsOf(await broker());
   await provision(settings, [topic("things", 2)]);
-  expect(await provision(settings, [topic("things", 3)])).toEqual({ ...nothing, grown: ["things"] });
+  expect(await provision(settings, [topic("things", 3)])).toEqual({
+    ...nothing,
+    drift: [expect.stringContaining("things has 2 partitions instead of 3, and is not written")],
+  });
   expect(await provision(settings, [topic("things", 1)])).toEqual({
     ...nothing,
-    drift: ["things has 3 partitions instead of 1"],
+    drift: ["things has 2 partitions instead of 1: the others are read, not written"],
   });
 });
 
@@ -93,9 +96,8 @@ test("creates no topic before there are enough brokers for its replicas", async 
 });
 
 test("is described in one line for each change and each difference", () => {
-  expect(describeProvisioned({ created: ["a"], grown: ["b"], drift: ["c is odd"] })).toEqual([
+  expect(describeProvisioned({ created: ["a"], drift: ["c is odd"] })).toEqual([
     "created a",
-    "added partitions to b",
     "not changed: c is odd",
   ]);
 });

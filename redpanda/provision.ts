@@ -4,8 +4,6 @@ import { type Admin, KafkaClient, type KafkaSettings } from "@distributed-messag
 /** What provisioning changed, and the differences that it left. */
 interface Provisioned {
   readonly created: readonly string[];
-  /** Topics that were given more partitions. */
-  readonly grown: readonly string[];
   /** One line for each partition count or setting that differs from the contract and was not changed. */
   readonly drift: readonly string[];
 }
@@ -29,8 +27,8 @@ const RETRY_MS = 250;
 const UNSUPPORTED = /UNSUPPORTED_VERSION|KafkaJSServerDoesNotSupportApiKey|does not support/i;
 
 /**
- * Creates missing topics and adds missing partitions. Deletes nothing, and changes no setting of an existing topic:
- * differences are reported. Idempotent, also when several processes do it at once.
+ * Creates missing topics. Deletes nothing, and changes neither a setting nor the number of partitions of an existing
+ * topic: differences are reported. Idempotent, also when several processes do it at once.
  *
  * @throws ProvisionFailed
  */
@@ -82,18 +80,11 @@ async function bringUpToDate(
     });
   }
   const { topics: metadata } = await admin.fetchTopicMetadata({ topics: topics.map(({ name }) => name) });
-  const counts = new Map(metadata.map(({ name, partitions }) => [name, partitions.length]));
-  const grown = topics.filter(({ name, partitions }) => (counts.get(name) ?? partitions) < partitions);
-  if (grown.length > 0) {
-    await admin.createPartitions({
-      topicPartitions: grown.map(({ name, partitions }) => ({ topic: name, count: partitions })),
-    });
-  }
   const drift = [
     ...metadata.flatMap((topic) => shapeDrift(topic, topics, replication)),
     ...(await configDrift(admin, topics)),
   ];
-  return { created: created.map(nameOf), grown: grown.map(nameOf), drift };
+  return { created: created.map(({ name }) => name), drift };
 }
 
 type TopicMetadata = Awaited<ReturnType<Admin["fetchTopicMetadata"]>>["topics"][number];
@@ -107,7 +98,13 @@ function shapeDrift(
   const replicas = Math.min(...partitions.map((partition) => partition.replicas.length));
   return [
     ...(partitions.length > wanted
-      ? [`${name} has ${partitions.length} partitions instead of ${wanted}`]
+      ? [`${name} has ${partitions.length} partitions instead of ${wanted}: the others are read, not written`]
+      : []),
+    ...(partitions.length < wanted
+      ? [
+          `${name} has ${partitions.length} partitions instead of ${wanted}, and is not written. Add them when all ` +
+            "that was sent is read: with them, a key may go to another partition",
+        ]
       : []),
     ...(replicas < (replication ?? 1) ? [`${name} has ${replicas} replicas instead of ${replication}`] : []),
   ];
@@ -141,15 +138,7 @@ async function configDrift(admin: Admin, topics: readonly Topic[]): Promise<stri
   }
 }
 
-function nameOf({ name }: Topic): string {
-  return name;
-}
-
 /** One line for each change and each difference. */
-export function describeProvisioned({ created, grown, drift }: Provisioned): string[] {
-  return [
-    ...created.map((name) => `created ${name}`),
-    ...grown.map((name) => `added partitions to ${name}`),
-    ...drift.map((line) => `not changed: ${line}`),
-  ];
+export function describeProvisioned({ created, drift }: Provisioned): string[] {
+  return [...created.map((name) => `created ${name}`), ...drift.map((line) => `not changed: ${line}`)];
 }

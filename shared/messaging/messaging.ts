@@ -17,6 +17,7 @@ import { PartitionStops } from "./inbox/partition-stops.ts";
 import { OutboxAdmin } from "./outbox/admin.ts";
 import { Outbox } from "./outbox/outbox.ts";
 import { ParkedRecords } from "./outbox/parked.ts";
+import { PartitionCounts } from "./outbox/partition-counts.ts";
 import { Relay } from "./outbox/relay.ts";
 import type { Logger, Runtime } from "./runtime.ts";
 import { kitMigrations } from "./schema.ts";
@@ -96,6 +97,7 @@ export class Messaging {
   /** Partitions that wait for an operator. */
   readonly partitionStops: PartitionStops;
   readonly #relay: Relay;
+  readonly #partitionCounts: PartitionCounts;
   readonly #replayer: DeadLetterReplayer;
   readonly #inbox: Inbox;
   readonly #horizon: Horizon;
@@ -127,8 +129,6 @@ export class Messaging {
     this.unitOfWork = unitOfWork;
     this.effectAdmin = new EffectAdmin({ database, unitOfWork, wake: () => effects.wake() });
     const { parked } = this;
-    this.#relay = new Relay({ outbox, parked, unitOfWork, publisher: transport, runtime, log });
-    this.outboxAdmin = new OutboxAdmin({ database, parked, unitOfWork, wake: () => this.#relay.wake() });
     const horizon = new Horizon(database, options.inboxRetentionMs ?? INBOX_RETENTION_MS, runtime);
     this.#horizon = horizon;
     const inbox = new Inbox({ consumer: service, database, definitions, handlers, middleware, horizon, log });
@@ -141,6 +141,13 @@ export class Messaging {
     this.#offsets = offsets;
     const partitionStops = new PartitionStops({ database, offsets, unitOfWork, log });
     this.partitionStops = partitionStops;
+    const definedCount = (topic: string) => transport.partitionsOf?.(topic);
+    const publisher = new PartitionCounts({
+      ...{ database, stops: partitionStops, unitOfWork, publisher: transport, definedCount },
+    });
+    this.#partitionCounts = publisher;
+    this.#relay = new Relay({ outbox, parked, unitOfWork, publisher, runtime, log });
+    this.outboxAdmin = new OutboxAdmin({ database, parked, unitOfWork, wake: () => this.#relay.wake() });
     const compacted = new Set(
       definitions.filter(({ topic }) => isCompacted(topic)).map(({ topic }) => topic.name),
     );
@@ -230,6 +237,7 @@ export class Messaging {
       this.#horizon,
       this.#offsets,
       this.partitionStops,
+      this.#partitionCounts,
       this.#crashGuard,
     ];
     for (const part of parts) part.close();

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { PublishError } from "../transport/transport.ts";
 import { type BrokerUnderTest, required, TEST_TIMEOUT_MS } from "./broker.ts";
 import { Fixture, numbered, record } from "./fixture.ts";
 
@@ -17,9 +18,43 @@ export function administration(broker: () => BrokerUnderTest): void {
       await administration.addPartitions(topic, 3);
       const values = numbered("", 40);
       // A new client, which knows the new partitions at once.
-      await fixture.connect(topic).publish(values.map((value) => record(topic, value, value)));
+      const grown = { ...topic, partitions: 3 };
+      await fixture.connect(grown).publish(values.map((value) => record(topic, value, value)));
       await reader.hasAll(values);
       expect(new Set(reader.records.map(({ partition }) => partition))).toEqual(new Set([0, 1, 2]));
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  test.concurrent(
+    "a key stays in its partition when partitions are added that the topic's definition does not have",
+    async () => {
+      const administration = required(broker().administration);
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(2);
+      const keys = numbered("key ", 20);
+      const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
+      await fixture.connect(topic).publish(keys.map((key) => record(topic, key, key)));
+      await reader.hasAll(keys);
+      await administration.addPartitions(topic, 5);
+      const later = keys.map((key) => `later ${key}`);
+      await fixture.connect(topic).publish(keys.map((key) => record(topic, key, `later ${key}`)));
+      await reader.hasAll(later);
+      for (const key of keys) {
+        expect(
+          new Set(reader.records.filter((read) => read.key === key).map((read) => read.partition)).size,
+        ).toBe(1);
+      }
+      // With more partitions in the definition than there are, nothing is written.
+      const defined = { ...topic, partitions: 6 };
+      const failure = await fixture
+        .connect(defined)
+        .publish([record(topic, "key", "never")])
+        .catch((error: unknown) => error);
+      expect(failure).toBeInstanceOf(PublishError);
+      expect([...(failure instanceof PublishError ? failure.failures.values() : [])]).toMatchObject([
+        { scope: "held" },
+      ]);
     },
     TEST_TIMEOUT_MS,
   );

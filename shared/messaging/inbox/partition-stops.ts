@@ -57,7 +57,7 @@ export interface PartitionStop {
 
 /** A decision about a stop. `actor` is `messaging` where the stop ended by itself. */
 export interface StopDecision extends Omit<PartitionStop, "stoppedAt"> {
-  readonly action: StopAction | "log-replaced";
+  readonly action: StopAction | "log-replaced" | "reverted";
   readonly actor: string;
   readonly detail: string;
   /** Milliseconds since the epoch. */
@@ -217,6 +217,13 @@ export class PartitionStops {
     const stop = this.get(topic, partition);
     if (stop === undefined) return;
     this.#end(stop, "log-replaced", "messaging", "the log was replaced by another one", transaction);
+  }
+
+  /** What was to be accepted is as before. */
+  reverted(topic: string, partition: number, transaction: Transaction): void {
+    const stop = this.get(topic, partition);
+    if (stop === undefined) return;
+    this.#end(stop, "reverted", "messaging", "the number of partitions is as before", transaction);
   }
 
   close(): void {

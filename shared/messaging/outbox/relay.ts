@@ -200,6 +200,7 @@ export class Relay {
    *
    * - `transient`: everything is sent again after a pause, as when no broker answers.
    * - `topic`: the records of the topic wait; it is tried again now and then, and in the end they are parked.
+   * - `held`: the same, but they are never parked: an operator decides about the topic.
    * - `record`: the records are sent in two halves, each of them again, until one is refused alone. That one is parked,
    *   with the later ones of its topic and key.
    * - `unsent`: they are sent next.
@@ -217,6 +218,9 @@ export class Relay {
     for (const [topic, [row]] of Map.groupBy(failed("topic"), ({ topic }) => topic)) {
       if (row !== undefined) await this.#refuseTopic(topic, errorOf(row), moved);
     }
+    for (const [topic, [row]] of Map.groupBy(failed("held"), ({ topic }) => topic)) {
+      if (row !== undefined) await this.#refuseTopic(topic, errorOf(row), moved, Number.POSITIVE_INFINITY);
+    }
     // Their topics are not to be sent from these rows: an earlier record of the same key may have failed.
     for (const { topic } of failed("unsent")) moved.add(topic);
     const refused = failed("record");
@@ -229,13 +233,18 @@ export class Relay {
   }
 
   /** A topic was refused: from now on its records wait, or they are parked because they have waited long enough. */
-  async #refuseTopic(topic: string, error: string, moved: Set<string>): Promise<void> {
+  async #refuseTopic(
+    topic: string,
+    error: string,
+    moved: Set<string>,
+    patienceMs: number = TOPIC_PATIENCE_MS,
+  ): Promise<void> {
     const now = this.#runtime.monotonic();
     const { sinceMs, failures } = this.#refusedTopics.get(topic) ?? { sinceMs: now, failures: 0 };
     if (failures === 0) {
-      this.#log.warn({ topic, error }, "the broker refuses a topic, its messages wait in the outbox");
+      this.#log.warn({ topic, error }, "a topic cannot be written, its messages wait in the outbox");
     }
-    if (now - sinceMs >= TOPIC_PATIENCE_MS && !this.#parked.isFull()) {
+    if (now - sinceMs >= patienceMs && !this.#parked.isFull()) {
       await this.#unitOfWork.run((transaction) => {
         this.#deleteAll(this.#acknowledged);
         this.#outbox.parkTopic(topic, error, transaction.now);

@@ -45,7 +45,7 @@ export function topicPartition(topic: string, partition: number): string {
  * - `unsent`: it was not tried, because an earlier record of the same `publish` failed
  */
 export interface PublishFailure {
-  readonly scope: "record" | "topic" | "transient" | "unsent";
+  readonly scope: "record" | "topic" | "held" | "transient" | "unsent";
   readonly error: string;
 }
 
@@ -155,4 +155,6 @@ export interface Subscriber {
 export interface Transport extends Publisher, Subscriber {
   /** Whether the topic is one of those that the transport was made for. Without this method nobody can check it. */
   hasTopic?(name: string): boolean;
+  /** With how many partitions the topic is defined: the keys are distributed among these, however many there are. */
+  partitionsOf?(name: string): number | undefined;
 }

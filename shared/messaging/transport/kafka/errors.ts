@@ -21,6 +21,11 @@ export function errorOfCode(code: number): Error {
   return createErrorFromCode(code);
 }
 
+/** The topic has fewer partitions than its definition: the keys cannot be distributed as they are to be. */
+export class TooFewPartitions extends Error {
+  override readonly name = "TooFewPartitions";
+}
+
 /** What an error of kafkajs or of the broker is about. Any that is not known may pass, so it is transient. */
 export function failureScope(error: unknown): Exclude<PublishFailure["scope"], "unsent"> {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
@@ -28,6 +33,7 @@ export function failureScope(error: unknown): Exclude<PublishFailure["scope"], "
     if (typeof code === "number" && RECORD_CODES.has(code)) return "record";
     if (typeof code === "number" && TOPIC_CODES.has(code)) return "topic";
     // Metadata without partitions.
+    if (cause instanceof TooFewPartitions) return "held";
     if (cause.name === "KafkaJSMetadataNotLoaded") return "topic";
   }
   return "transient";

@@ -42,6 +42,7 @@ export function kafkaTransport(
       await createMissingTopics(client.kafka, topics).finally(() => client.destroy());
     },
     hasTopic: (name) => topics.some((topic) => topic.name === name),
+    partitionsOf: (name) => topics.find((topic) => topic.name === name)?.partitions,
     publish: (records) => publisher.publish(records),
     subscribe: (options) => new KafkaSubscription({ settings, topics, runtime, log }, options),
     close: () => publisher.close(),

@@ -1,4 +1,11 @@
-import { type Message, Partitioners, type Producer, type RecordMetadata, type TopicMessages } from "kafkajs";
+import {
+  type Message,
+  Partitioners,
+  type PartitionMetadata,
+  type Producer,
+  type RecordMetadata,
+  type TopicMessages,
+} from "kafkajs";
 import type { Topic } from "../../contract/define.ts";
 import { errorText } from "../../errors.ts";
 import type { Logger } from "../../runtime.ts";
@@ -10,7 +17,7 @@ import {
   topicPartition,
 } from "../transport.ts";
 import { KafkaClient, type KafkaSettings, within } from "./client.ts";
-import { errorOfCode, failureScope } from "./errors.ts";
+import { errorOfCode, failureScope, TooFewPartitions } from "./errors.ts";
 import { createMissingTopics } from "./topics.ts";
 
 /** kafkajs retries each request; this bounds them together. */
@@ -75,7 +82,7 @@ export class KafkaPublisher implements Publisher {
     } catch (error) {
       // Of a topic that is refused, kafkajs gets no metadata; then it sends nothing, and does not say which topic it is.
       const scope = failureScope(error);
-      if (scope !== "topic") throw error;
+      if (scope !== "topic" && scope !== "held") throw error;
       const topics = [...Map.groupBy(records, (record) => record.topic).values()];
       if (topics.length > 1) for (const one of topics) await this.#sendPart(one, failures);
       else for (const record of records) failures.set(record, { scope, error: errorText(error) });
@@ -128,7 +135,10 @@ export class KafkaPublisher implements Publisher {
       createPartitioner: () => {
         const choose = Partitioners.DefaultPartitioner();
         return (args) => {
-          const partition = choose(args);
+          const partition = choose({
+            ...args,
+            partitionMetadata: this.#defined(args.topic, args.partitionMetadata),
+          });
           partitions.set(args.message, partition);
           return partition;
         };
@@ -136,6 +146,19 @@ export class KafkaPublisher implements Publisher {
     });
     await producer.connect();
     return { producer, partitions };
+  }
+
+  /**
+   * Those partitions that the topic is defined with. The partition of a key follows from their number; partitions that
+   * were added to the topic must not change it while earlier records are unread.
+   *
+   * @throws TooFewPartitions
+   */
+  #defined(name: string, existing: PartitionMetadata[]): PartitionMetadata[] {
+    const count = this.#topics.find((topic) => topic.name === name)?.partitions ?? existing.length;
+    const defined = existing.filter(({ partitionId }) => partitionId < count);
+    if (defined.length === count) return defined;
+    throw new TooFewPartitions(`${name} has ${existing.length} partitions instead of ${count}`);
   }
 }
 

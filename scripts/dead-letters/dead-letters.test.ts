@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { deadLetterReasons } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import { DeadLetterFixture, letter, tokenOf } from "../../shared/service/testing/dead-letter-fixture.ts";
@@ -156,10 +157,7 @@ test.each([
   [["show", "x", "--service", "order"], "an id must be a whole number, got 'x'"],
   [["show", "1", "2", "--service", "order"], "unexpected argument '2'"],
   [["list", "--service", "orders"], `unknown service orders; expected ${serviceNames.join(", ")} or all`],
-  [
-    ["list", "--reason", "bad"],
-    "unknown reason bad; the reasons are undecodable, unknown-type, schema, domain, handler-error, retries-exhausted, crash, failed, blocked",
-  ],
+  [["list", "--reason", "bad"], `unknown reason bad; the reasons are ${deadLetterReasons.join(", ")}`],
   [["replay", "--service", "order"], "replay needs ids, filters or --all"],
   [["replay", "1", "--key", "a", "--service", "order"], "replay takes ids or filters, not both"],
   [["edit", "1", "--service", "order"], "edit needs --file FILE"],

@@ -1,5 +1,11 @@
 import { errorText, type Logger, silentLogger, type Topic } from "@distributed-messaging/messaging";
-import { type Admin, KafkaClient, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
+import {
+  type Admin,
+  KafkaClient,
+  type KafkaSettings,
+  newTopic,
+  type TopicSetup,
+} from "@distributed-messaging/messaging/kafka";
 
 /** What provisioning changed, and the differences that it left. */
 interface Provisioned {
@@ -8,10 +14,8 @@ interface Provisioned {
   readonly drift: readonly string[];
 }
 
-interface ProvisionOptions {
+interface ProvisionOptions extends Omit<TopicSetup, "create"> {
   readonly log?: Logger;
-  /** The replication factor of new topics; by default that of the broker. */
-  readonly replication?: number;
   /** How long to retry while no broker answers, or fewer than `replication` do. */
   readonly timeoutMs?: number;
 }
@@ -43,7 +47,7 @@ export async function provision(
     const admin = kafka.admin();
     try {
       await admin.connect();
-      return await bringUpToDate(admin, topics, options.replication);
+      return await bringUpToDate(admin, topics, options);
     } catch (error) {
       // Every error is retried: a broker that has just started may not know its controller yet.
       if (performance.now() > deadline) {
@@ -61,8 +65,9 @@ export async function provision(
 async function bringUpToDate(
   admin: Admin,
   topics: readonly Topic[],
-  replication: number | undefined,
+  setup: Omit<TopicSetup, "create">,
 ): Promise<Provisioned> {
+  const { replication } = setup;
   const { brokers } = await admin.describeCluster();
   if (brokers.length < (replication ?? 1))
     throw new Error(`${brokers.length} of ${replication} brokers have joined the cluster`);
@@ -71,12 +76,7 @@ async function bringUpToDate(
   if (created.length > 0) {
     await admin.createTopics({
       waitForLeaders: true,
-      topics: created.map(({ name, partitions, config }) => ({
-        topic: name,
-        numPartitions: partitions,
-        ...(replication === undefined ? {} : { replicationFactor: replication }),
-        configEntries: Object.entries(config).map(([setting, value]) => ({ name: setting, value })),
-      })),
+      topics: created.map((topic) => newTopic(topic, setup)),
     });
   }
   const { topics: metadata } = await admin.fetchTopicMetadata({ topics: topics.map(({ name }) => name) });

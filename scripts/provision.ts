@@ -6,22 +6,16 @@ import { runCommand, UsageError } from "./command/command.ts";
 
 const USAGE = `usage: bun scripts/provision.ts
 
-Creates the topics of the store on the brokers that KAFKA_BROKERS names, with TOPIC_REPLICATION as their replication
-factor. compose.yaml runs it before the services.`;
+Creates the topics of the store on the brokers that KAFKA_BROKERS names, with TOPIC_REPLICATION and
+TOPIC_MIN_INSYNC_REPLICAS. compose.yaml runs it before the services.`;
 
-const Config = Type.Object({
-  ...commonSettings,
-  TOPIC_REPLICATION: Type.Optional(Type.Integer({ minimum: 1, maximum: 9 })),
-});
+const Config = Type.Object(commonSettings);
 
 async function main(): Promise<number> {
   try {
     const config = loadConfig(Config, process.env, "provision");
-    const replication = config.TOPIC_REPLICATION;
-    const options = replication === undefined ? {} : { replication };
-    const done = describeProvisioned(
-      await provision(kafkaSettings("provision", config), storeTopics, options),
-    );
+    const settings = kafkaSettings("provision", config);
+    const done = describeProvisioned(await provision(settings, storeTopics, settings.topics));
     for (const line of done.length === 0 ? ["every topic is up to date"] : done) console.log(line);
     return 0;
   } catch (error) {

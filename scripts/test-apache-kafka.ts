@@ -13,8 +13,8 @@ import { runCommand } from "./command/command.ts";
 
 const USAGE = `usage: bun run test-apache-kafka
 
-Runs the transport's conformance suite, then the end-to-end tests of a store, on a real Apache Kafka with its default
-settings. Without Java or Maven it skips both, with exit code 0.`;
+Runs the transport's conformance suite, the store with access control, then the end-to-end tests of a store, on a real
+Apache Kafka. Without Java or Maven it skips all, with exit code 0.`;
 
 const say = (line: string) => void process.stderr.write(`test-apache-kafka: ${line}\n`);
 
@@ -64,7 +64,13 @@ await runCommand("test-apache-kafka", USAGE, async () => {
   }
   say("conformance suite");
   const conforms = await run(["test", `--timeout=${TEST_TIMEOUT_MS}`, "./e2e/conformance/apache-kafka.ts"]);
+  say("access control");
+  const isAllowed = await run([
+    "test",
+    `--timeout=${TEST_TIMEOUT_MS}`,
+    "./e2e/access-control/apache-kafka.ts",
+  ]);
   say("end-to-end tests");
   const works = await endToEnd();
-  return conforms && works ? 0 : 1;
+  return conforms && isAllowed && works ? 0 : 1;
 });

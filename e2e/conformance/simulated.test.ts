@@ -10,7 +10,15 @@ async function simulatedBroker(): Promise<BrokerUnderTest> {
   const scheduler = new Scheduler();
   const prng = new Prng("conformance");
   const faults = new Faults(prng, new Set());
-  const broker = new SimulatedBroker({ scheduler, prng, faults, trace: new Trace(scheduler) });
+  const broker = new SimulatedBroker({
+    scheduler,
+    prng,
+    faults,
+    trace: new Trace(scheduler),
+    violation: (text) => {
+      throw new Error(text);
+    },
+  });
   const startedMs = performance.now();
   const clock = setInterval(() => {
     const untilMs = performance.now() - startedMs;

@@ -1,11 +1,13 @@
-import type {
-  IncomingRecord,
-  OutgoingRecord,
-  Progress,
-  Publisher,
-  SubscribeOptions,
-  Subscriber,
-  Subscription,
+import {
+  type IncomingRecord,
+  type OutgoingRecord,
+  type Progress,
+  PublishError,
+  type Publisher,
+  type PublishFailure,
+  type SubscribeOptions,
+  type Subscriber,
+  type Subscription,
 } from "@distributed-messaging/messaging";
 import type { Faults } from "./faults.ts";
 import type { Prng } from "./prng.ts";
@@ -27,6 +29,8 @@ const MAX_REDELIVERED = 30;
 const REJECTED_PAUSE_MS = 500;
 /** The most by which the fault `deliveryLate` delays a delivery. */
 const MAX_DELIVERY_DELAY_MS = 4_000;
+/** Mean duration of the fault `topicRefused`: sometimes longer than a relay waits. */
+const TOPIC_REFUSED_MS = 25_000;
 /** Mean duration of a rebalance. */
 const REBALANCE_MS = 50;
 
@@ -85,11 +89,17 @@ export class PartitionLog {
   }
 }
 
+/** Equal for copies of one record only: values have ids. */
+function contentOf({ topic, value }: OutgoingRecord): string {
+  return `${topic} ${value === null ? "" : Buffer.from(value).toString()}`;
+}
+
 interface BrokerOptions {
   readonly scheduler: Scheduler;
   readonly faults: Faults;
   readonly prng: Prng;
   readonly trace: Trace;
+  violation(text: string): void;
 }
 
 /**
@@ -103,14 +113,30 @@ export class SimulatedBroker {
   inFlight = 0;
   readonly #topics = new Map<string, PartitionLog[]>();
   readonly #groups = new Map<string, ConsumerGroup>();
+  /** Values of the records that are refused for as long as faults are enabled. */
+  readonly #refusedRecords = new Set<string>();
+  /** `max.message.bytes` of the topics that have it. */
+  readonly #maxBytes = new Map<string, number>();
+  /** Until when topics are refused, in virtual time. */
+  readonly #refusedTopics = new Map<string, number>();
+  /** The values of the records that each client knows to be stored. */
+  readonly #acknowledged = new WeakMap<Incarnation, Set<string>>();
 
   constructor(options: BrokerOptions) {
     this.options = options;
   }
 
   /** Creates the topics and partitions that are missing. */
-  createTopics(topics: readonly { readonly name: string; readonly partitions: number }[]): void {
-    for (const { name, partitions } of topics) {
+  createTopics(
+    topics: readonly {
+      readonly name: string;
+      readonly partitions: number;
+      readonly config?: Readonly<Record<string, string>>;
+    }[],
+  ): void {
+    for (const { name, partitions, config } of topics) {
+      const maxBytes = config?.["max.message.bytes"];
+      if (maxBytes !== undefined) this.#maxBytes.set(name, Number(maxBytes));
       const logs = this.#topics.get(name) ?? [];
       if (logs.length >= partitions) continue;
       while (logs.length < partitions) logs.push(new PartitionLog(name, logs.length));
@@ -219,6 +245,7 @@ export class SimulatedBroker {
   ): void {
     const { faults, prng, trace } = this.options;
     if (!client.alive) return;
+    this.#assertNotSentAgain(client, records);
     if (faults.occurs("crashBeforeSend")) {
       client.crash("before a publish");
       return;
@@ -235,16 +262,75 @@ export class SimulatedBroker {
     if (!this.up) fail("the broker is down", prng.between(1, 300));
     else if (faults.occurs("publishStoredLate")) {
       fail("request timed out", PUBLISH_TIMEOUT_MS);
-      this.#storeLate(client, records);
+      this.#storeLate(client, this.#accepted(records, this.#refusals(records)));
     } else {
       this.send(this.latencyMs(), () => {
+        const failures = this.#refusals(records);
+        const accepted = this.#accepted(records, failures);
         if (!this.up || faults.occurs("publishRefused")) fail("refused by the broker", this.latencyMs());
         else if (faults.occurs("publishPartlyStored")) {
-          this.store(this.#startOfEachPartition(records));
+          this.store(this.#startOfEachPartition(accepted));
           fail("stored only in part", this.latencyMs());
-        } else this.#storeAndAcknowledge(client, records, resolve, fail);
+        } else {
+          const settle = () => {
+            const known = this.#acknowledged.getOrInsertComputed(client, () => new Set());
+            for (const record of accepted) known.add(contentOf(record));
+            if (failures.size === 0) resolve();
+            else reject(new PublishError(failures));
+          };
+          this.#storeAndAcknowledge(client, accepted, settle, fail);
+        }
       });
     }
+  }
+
+  /** Which records are refused, and with them the others of the same partition; sometimes one or a topic more. */
+  #refusals(records: readonly OutgoingRecord[]): Map<OutgoingRecord, PublishFailure> {
+    const { faults, prng, scheduler, trace } = this.options;
+    const some = records.length === 0 ? undefined : prng.pick(records);
+    if (some !== undefined && faults.occurs("recordRefused")) {
+      trace.note("broker", `refuses a record of ${some.topic} ${some.key}`);
+      this.#refusedRecords.add(contentOf(some));
+    }
+    if (some !== undefined && faults.occurs("topicRefused")) {
+      trace.note("broker", `refuses ${some.topic}`);
+      this.#refusedTopics.set(some.topic, scheduler.nowMs + prng.exponential(TOPIC_REFUSED_MS));
+    }
+    const failures = new Map<OutgoingRecord, PublishFailure>();
+    for (const [topic, ofTopic] of Map.groupBy(records, (record) => record.topic)) {
+      const isRefused = faults.enabled && (this.#refusedTopics.get(topic) ?? 0) > scheduler.nowMs;
+      if (isRefused || this.partitionsOf(topic).length === 0) {
+        for (const record of ofTopic) failures.set(record, { scope: "topic", error: `no topic ${topic}` });
+        continue;
+      }
+      for (const batch of Map.groupBy(ofTopic, (record) => this.#partitionFor(record)).values()) {
+        const isRefused = faults.enabled && batch.some((one) => this.#refusedRecords.has(contentOf(one)));
+        const bytes = batch.reduce((sum, one) => sum + contentOf(one).length, 0);
+        if (!isRefused && bytes <= (this.#maxBytes.get(topic) ?? Number.POSITIVE_INFINITY)) continue;
+        for (const record of batch) failures.set(record, { scope: "record", error: "the record is refused" });
+      }
+    }
+    return failures;
+  }
+
+  #accepted(
+    records: readonly OutgoingRecord[],
+    failures: ReadonlyMap<OutgoingRecord, PublishFailure>,
+  ): OutgoingRecord[] {
+    return records.filter((record) => !failures.has(record));
+  }
+
+  /** What a client knows to be stored, it must not send again. Copies of dead letters may be equal. */
+  #assertNotSentAgain(client: Incarnation, records: readonly OutgoingRecord[]): void {
+    const known = this.#acknowledged.get(client);
+    const again = records.find(
+      (record) => known?.has(contentOf(record)) === true && !record.topic.endsWith(".dead-letters"),
+    );
+    if (again === undefined) return;
+    const { topic, key } = again;
+    this.options.violation(
+      `${client.process} sends a record of ${topic} ${key} again, which was acknowledged`,
+    );
   }
 
   #storeAndAcknowledge(

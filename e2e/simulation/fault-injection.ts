@@ -96,6 +96,7 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
   },
   operator: ({ operator, prng, processes }) => {
     operator.resolveAny(prng.pick(processes));
+    if (prng.chance(0.3)) operator.retryOutgoing(prng.pick(processes));
     return true;
   },
   rebuild: ({ operator, prng, processes }) => {

@@ -18,6 +18,9 @@ const faultTable = {
   acknowledgementLost: { probability: 0.04 },
   publishStoredLate: { probability: 0.03 },
   publishStoredTwice: { probability: 0.04 },
+  // The broker refuses a record, or a topic for a while.
+  recordRefused: { probability: 0.01 },
+  topicRefused: { probability: 0.004 },
   // Between the broker and a consumer.
   redelivery: { probability: 0.05 },
   deliveryLate: { probability: 0.04 },

@@ -41,6 +41,11 @@ export function recordTables({ sql }: ServiceDatabase): void {
     CREATE TRIGGER simulation_outbox AFTER INSERT ON outbox BEGIN
       INSERT INTO simulation_emitted (topic, key, value) VALUES (new.topic, new.key, new.value);
     END`);
+  // What is emitted while its key is blocked, and what moves between the two tables.
+  sql.run(`
+    CREATE TRIGGER simulation_parked_outgoing AFTER INSERT ON parked_outgoing BEGIN
+      INSERT INTO simulation_emitted (topic, key, value) VALUES (new.topic, new.key, new.value);
+    END`);
   sql.run(`
     CREATE TRIGGER simulation_dead_letters AFTER INSERT ON dead_letters BEGIN
       INSERT INTO simulation_parked (topic, partition, offset, key, value, headers, reason, error)
@@ -95,7 +100,8 @@ export interface Emitted {
 export function emittedBy({ sql }: ServiceDatabase): Emitted[] {
   return sql
     .query<{ topic: string; key: string | null; value: Uint8Array }, []>(
-      `SELECT topic, key, value FROM simulation_emitted WHERE topic NOT LIKE '%.dead-letters' ORDER BY seq`,
+      `SELECT topic, key, value FROM simulation_emitted WHERE topic NOT LIKE '%.dead-letters'
+       GROUP BY topic, value ORDER BY min(seq)`,
     )
     .all()
     .map(({ topic, key, value }) => ({

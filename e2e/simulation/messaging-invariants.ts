@@ -66,6 +66,8 @@ export function* outboxesAreEmpty({ processes }: World): Iterable<string> {
   for (const { name, disk } of processes) {
     const depth = disk.count("outbox");
     if (depth > 0) yield `${depth} messages in the outbox of ${name}`;
+    const parked = disk.count("parked_outgoing");
+    if (parked > 0) yield `${parked} outgoing messages of ${name} are parked`;
   }
 }
 

@@ -68,6 +68,19 @@ export const mutants: readonly Mutant[] = [
       },
     }),
   }),
+  mutant("relay: what was acknowledged is sent again because a neighbour failed", {
+    transport: ({ subscribe, publish }) => ({
+      subscribe,
+      publish: (records) =>
+        publish(records).catch((error: unknown) => {
+          throw new Error("the send failed", { cause: error });
+        }),
+    }),
+  }),
+  mutant("outbox: later records of a parked key are sent", {
+    rewrite: (sql) =>
+      sql.startsWith("SELECT id FROM parked_outgoing") ? sql.replace("WHERE", "WHERE FALSE AND") : sql,
+  }),
   mutant("outbox: sequence numbers are reused after it was empty", {
     schema: (sql) => {
       sql.run("DROP TABLE outbox");

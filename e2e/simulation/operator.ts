@@ -31,6 +31,19 @@ export class Operator {
     this.#resolve(process, (letters) => letters.find(({ reason }) => reason !== "blocked"));
   }
 
+  /** Sends the outgoing records again that the broker has refused. */
+  retryOutgoing({ running, name }: Process<unknown>): void {
+    if (running === undefined || running.stopping) return;
+    const failed = (error: unknown) => this.#failed(running, error);
+    try {
+      if (running.messaging.parked.count() === 0) return;
+      this.#environment.trace.note("operator", `retries the parked outgoing records of ${name}`);
+      running.messaging.outboxAdmin.retryAll(undefined, "operator").catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
   /** Rebuilds the service's projections, if it has any. */
   rebuild({ running, name }: Process<unknown>, dropUnaccounted: boolean): void {
     if (running?.rebuild === undefined || running.stopping) return;

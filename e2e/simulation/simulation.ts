@@ -103,7 +103,10 @@ class Simulation {
     const deadlineMs = scheduler.nowMs + QUIESCENCE_TIMEOUT_MS;
     let quiescentPolls = 0;
     const poll = () => {
-      for (const process of processes) operator.resolveFirst(process);
+      for (const process of processes) {
+        operator.resolveFirst(process);
+        operator.retryOutgoing(process);
+      }
       const pending = findPending(this.#world);
       quiescentPolls = pending === undefined ? quiescentPolls + 1 : 0;
       if (quiescentPolls === QUIESCENT_POLLS) this.#check();
@@ -147,6 +150,8 @@ function findPending(world: World): string | undefined {
     if (timers > 0) return `${timers} timers at ${name} have not fired`;
     const depth = disk.count("outbox");
     if (depth > 0) return `${depth} messages in the outbox of ${name}`;
+    const parked = disk.count("parked_outgoing");
+    if (parked > 0) return `${parked} outgoing messages of ${name} are parked`;
     for (const topic of storeTopics) {
       if (!process.hasRead(broker.partitionsOf(topic.name))) return `${name} has not read ${topic.name}`;
     }

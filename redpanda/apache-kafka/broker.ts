@@ -31,6 +31,11 @@ interface ApacheKafkaOptions {
   readonly ports: { readonly broker: number; readonly controller: number };
   /** Broker settings in addition to those that a single node needs. */
   readonly settings?: Readonly<Record<string, string>>;
+  /**
+   * With it clients authenticate, by SASL PLAIN, and may do only what ACLs allow. The passwords of the users by their
+   * names; the first one may do everything.
+   */
+  readonly users?: Readonly<Record<string, string>>;
   /** Called with a line about each step that takes time. */
   readonly report?: (line: string) => void;
 }
@@ -53,24 +58,32 @@ export async function startApacheKafka(options: ApacheKafkaOptions): Promise<Apa
 }
 
 /** A running Apache Kafka, see startApacheKafka(). */
-class ApacheKafka {
+export class ApacheKafka {
   /** `host:port`, the value of KAFKA_BROKERS. A restart keeps it. */
   readonly brokers: readonly string[];
   /** Rejects when the broker ends without having been stopped. */
   readonly failure: Promise<never>;
+  /** Of the user who may do everything. */
+  readonly admin: { readonly username: string; readonly password: string } | undefined;
   readonly #runtime: KafkaRuntime;
   readonly #folder = join(KAFKA_DIR, `run-${randomUUID()}`);
   readonly #properties = join(this.#folder, "server.properties");
   readonly #failed = Promise.withResolvers<never>();
   #process: BrokerProcess | undefined;
 
-  constructor(runtime: KafkaRuntime, { ports, settings = {} }: ApacheKafkaOptions) {
+  constructor(runtime: KafkaRuntime, { ports, settings = {}, users }: ApacheKafkaOptions) {
     this.#runtime = runtime;
+    const [admin] = Object.entries(users ?? {});
+    this.admin = admin && { username: admin[0], password: admin[1] };
     this.brokers = [`127.0.0.1:${ports.broker}`];
     this.failure = this.#failed.promise;
     this.failure.catch(() => {});
     mkdirSync(join(this.#folder, "tmp"), { recursive: true });
-    const properties = { ...nodeProperties(join(this.#folder, "data"), ports), ...settings };
+    const properties = {
+      ...nodeProperties(join(this.#folder, "data"), ports),
+      ...(this.admin === undefined ? {} : accessProperties(this.admin, users ?? {})),
+      ...settings,
+    };
     const lines = Object.entries(properties).map(([name, value]) => `${name}=${value}`);
     writeFileSync(this.#properties, `${lines.join("\n")}\n`);
   }
@@ -88,7 +101,7 @@ class ApacheKafka {
       this.#process = new BrokerProcess(this.#command(["kafka.Kafka", this.#properties]), this.#folder);
       const { ended } = this.#process;
       ended.catch(this.#failed.reject);
-      await Promise.race([untilReady(this.brokers), ended]);
+      await Promise.race([untilReady(this.brokers, this.admin), ended]);
     } catch (error) {
       await this.#end("SIGKILL");
       throw error;
@@ -183,22 +196,22 @@ class BrokerProcess {
 }
 
 /** Resolves when a client gets an answer: an open port alone does not mean that the broker takes requests. */
-async function untilReady(brokers: readonly string[]): Promise<void> {
+async function untilReady(brokers: readonly string[], admin: ApacheKafka["admin"]): Promise<void> {
   const deadline = performance.now() + READY_TIMEOUT_MS;
   for (;;) {
-    const admin = new KafkaClient({ brokers, clientId: "readiness" }, silentLogger).kafka.admin({
-      retry: { retries: 0 },
-    });
+    const sasl = admin === undefined ? {} : { sasl: { mechanism: "plain" as const, ...admin } };
+    const { kafka } = new KafkaClient({ brokers, clientId: "readiness", ...sasl }, silentLogger);
+    const probe = kafka.admin({ retry: { retries: 0 } });
     try {
-      await admin.connect();
-      const cluster = await admin.describeCluster();
+      await probe.connect();
+      const cluster = await probe.describeCluster();
       if (cluster.brokers.length > 0) return;
     } catch (error) {
       if (performance.now() > deadline) {
         throw new Error(`Apache Kafka is not ready after ${READY_TIMEOUT_MS} ms`, { cause: error });
       }
     } finally {
-      await admin.disconnect();
+      await probe.disconnect();
     }
     await Bun.sleep(PROBE_INTERVAL_MS);
   }
@@ -239,5 +252,24 @@ function nodeProperties(data: string, ports: ApacheKafkaOptions["ports"]): Recor
     "auto.create.topics.enable": "false",
     ...replication,
     ...size,
+  };
+}
+
+/** Clients authenticate, and need an ACL for whatever they do. The controller's listener is the node's own. */
+function accessProperties(
+  admin: { readonly username: string; readonly password: string },
+  users: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const accounts = Object.entries(users).map(([name, password]) => `user_${name}="${password}"`);
+  const own = `username="${admin.username}" password="${admin.password}"`;
+  const loginModule = "org.apache.kafka.common.security.plain.PlainLoginModule";
+  return {
+    "listener.security.protocol.map": "PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "sasl.enabled.mechanisms": "PLAIN",
+    "sasl.mechanism.inter.broker.protocol": "PLAIN",
+    "listener.name.plaintext.plain.sasl.jaas.config": `${loginModule} required ${own} ${accounts.join(" ")};`,
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": `User:${admin.username};User:ANONYMOUS`,
   };
 }

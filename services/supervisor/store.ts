@@ -25,6 +25,8 @@ interface StoreOptions extends SupervisorOptions {
   readonly dataDir: string;
   /** Added to this process's environment for every process of the store. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Added to the environment of one service. */
+  readonly envOf?: (name: ServiceName) => Readonly<Record<string, string>>;
   /** 0, like a missing port, stands for a free one. */
   readonly ports?: Partial<Ports>;
   /** `host:port,…` of a running broker; without it, the store runs the embedded one. */
@@ -64,7 +66,9 @@ export class StoreSupervisor extends Supervisor {
         }
       },
     };
-    const all = serviceNames.map((name) => serviceProcess(name, env, urlOf(host, ports[name])));
+    const all = serviceNames.map((name) =>
+      serviceProcess(name, { ...env, ...options.envOf?.(name) }, urlOf(host, ports[name])),
+    );
     super([...(options.brokers === undefined ? [broker] : []), { processes: all }], options);
     this.ports = ports;
     this.brokers = brokers;

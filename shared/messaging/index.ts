@@ -76,7 +76,13 @@ export { Messaging, type MessagingOptions } from "./messaging.ts";
 export { MAX_RELEASED, type OutboxAction, type OutboxAdmin, type ParkedDetails } from "./outbox/admin.ts";
 export type { Cause } from "./outbox/outbox.ts";
 export { type ParkedReason, type ParkedSummary, parkedReasons } from "./outbox/parked.ts";
-export { Rebuild, type RebuildOptions, type RebuildStatus, rebuildMigration } from "./projections/rebuild.ts";
+export {
+  Rebuild,
+  type RebuildOptions,
+  type RebuildStatus,
+  rebuildGroup,
+  rebuildMigration,
+} from "./projections/rebuild.ts";
 export { type Logger, type Runtime, silentLogger, systemRuntime } from "./runtime.ts";
 export type { TimerHandler } from "./timers/timers.ts";
 export {

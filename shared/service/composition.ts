@@ -10,6 +10,7 @@ import {
   Rebuild,
   type RetryPolicy,
   type Runtime,
+  rebuildGroup,
   type ServiceDatabase,
   type TimerHandler,
   type Topic,
@@ -106,10 +107,9 @@ export function assemble<Config extends CommonConfig, Parts>(
   const composed = composition.compose(database, config);
   const retry = surroundings.retry ?? composed.retry;
   const deadLetters = deadLetterTopic(service);
-  const read = topicsOf(composed.handlers.map(({ definition }) => definition));
-  const sent = topicsOf(messages.filter(({ source }) => source === service));
-  const topics = [...new Map([...read, ...sent, deadLetters].map((topic) => [topic.name, topic])).values()];
-  const definitions = messages.filter(({ topic }) => read.some(({ name }) => name === topic.name));
+  const { reads, writes } = topicsOf(composition, composed);
+  const topics = distinct([...reads, ...writes]);
+  const definitions = messages.filter(({ topic }) => reads.some(({ name }) => name === topic.name));
   const messaging = new Messaging({
     service,
     database,
@@ -141,6 +141,40 @@ export function assemble<Config extends CommonConfig, Parts>(
   return { ...composed, messaging, rebuild };
 }
 
-function topicsOf(definitions: readonly MessageDefinition[]): Topic[] {
-  return definitions.map(({ topic }) => topic);
+/** The topics that a service reads, and those that it writes: it names and uses no others. */
+function topicsOf(
+  { name, messages }: Pick<Composition, "name" | "messages">,
+  { handlers }: Pick<Composed<unknown>, "handlers">,
+): { readonly reads: readonly Topic[]; readonly writes: readonly Topic[] } {
+  const sent = messages.filter(({ source }) => source === name);
+  return {
+    reads: distinct(handlers.map(({ definition }) => definition.topic)),
+    writes: distinct([...sent.map(({ topic }) => topic), deadLetterTopic(name)]),
+  };
+}
+
+function distinct(topics: readonly Topic[]): Topic[] {
+  return [...new Map(topics.map((topic) => [topic.name, topic])).values()];
+}
+
+/** A right that a service needs on the broker. `READ` and `WRITE` include `DESCRIBE`. */
+export interface AccessRight {
+  readonly resource: "topic" | "group";
+  readonly name: string;
+  readonly operation: "READ" | "WRITE";
+}
+
+/** The rights that a service needs, and no more, once its topics exist. */
+export function accessOf(
+  composition: Pick<Composition, "name" | "messages">,
+  composed: Pick<Composed<unknown>, "handlers" | "projections">,
+): AccessRight[] {
+  const { name } = composition;
+  const { reads, writes } = topicsOf(composition, composed);
+  const groups = composed.projections === undefined ? [name] : [name, rebuildGroup(name)];
+  return [
+    ...reads.map((topic) => ({ resource: "topic", name: topic.name, operation: "READ" }) as const),
+    ...writes.map((topic) => ({ resource: "topic", name: topic.name, operation: "WRITE" }) as const),
+    ...groups.map((group) => ({ resource: "group", name: group, operation: "READ" }) as const),
+  ];
 }

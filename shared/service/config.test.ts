@@ -1,6 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { type TObject, Type } from "@sinclair/typebox";
-import { ConfigError, commonSettings, Duration, durationToMs, loadConfig, Port } from "./config.ts";
+import {
+  ConfigError,
+  commonSettings,
+  Duration,
+  durationToMs,
+  kafkaSettings,
+  loadConfig,
+  Port,
+} from "./config.ts";
 
 const Common = Type.Object(commonSettings);
 
@@ -25,6 +33,7 @@ describe("loadConfig", () => {
       INBOX_RETENTION: 7 * 24 * 3_600_000,
       OUTBOX_LIMIT: 100_000,
       KAFKA_BROKERS: ["localhost:9092"],
+      NODE_ENV: "development",
       KAFKA_SSL: false,
     });
   });
@@ -163,6 +172,26 @@ describe("durations", () => {
     const schema = Type.Object({ ...commonSettings, T: Duration("2s", { minimum: 1000, maximum: 5000 }) });
     expect(problemsOf({ T: "6s" }, schema)).toEqual([
       "T: expected a duration from 1s to 5s, such as 500ms, 30s, 15m, 24h or 7d, got '6s'",
+    ]);
+  });
+});
+
+describe("topics", () => {
+  const topicsOf = (env: Record<string, string>) =>
+    kafkaSettings("test", loadConfig(Common, env, "test")).topics;
+
+  test("are created, in production only where TOPICS says so", () => {
+    expect(topicsOf({})).toEqual({ create: true });
+    expect(topicsOf({ NODE_ENV: "production" })).toEqual({ create: false });
+    expect(topicsOf({ NODE_ENV: "production", TOPICS: "create" })).toEqual({ create: true });
+    expect(topicsOf({ TOPICS: "check" })).toEqual({ create: false });
+  });
+
+  test("have the replication that the settings give", () => {
+    const env = { TOPIC_REPLICATION: "3", TOPIC_MIN_INSYNC_REPLICAS: "2" };
+    expect(topicsOf(env)).toEqual({ create: true, replication: 3, minInsyncReplicas: 2 });
+    expect(problemsOf({ ...env, TOPIC_REPLICATION: "1" })).toEqual([
+      "TOPIC_MIN_INSYNC_REPLICAS: expected at most TOPIC_REPLICATION, 1, got '2'",
     ]);
   });
 });

@@ -41,7 +41,7 @@ export function loadConfig<Schema extends TObject>(
   schema: Schema,
   env: Environment,
   appName: string,
-  rules: readonly ConfigRule[] = [saslProblems],
+  rules: readonly ConfigRule[] = [saslProblems, replicationProblems],
 ): Readonly<Static<Schema>> {
   const problems: string[] = [];
   const config: Record<string, unknown> = {};
@@ -184,6 +184,11 @@ export const commonSettings = {
     }),
     { minItems: 1, default: ["localhost:9092"] },
   ),
+  /** By default `create`, and `check` where NODE_ENV is `production`. */
+  TOPICS: Type.Optional(oneOf(["create", "check"])),
+  TOPIC_REPLICATION: Type.Optional(Type.Integer({ minimum: 1, maximum: 9 })),
+  TOPIC_MIN_INSYNC_REPLICAS: Type.Optional(Type.Integer({ minimum: 1, maximum: 9 })),
+  NODE_ENV: Text("development"),
   KAFKA_SSL: Type.Boolean({ default: false }),
   KAFKA_SASL_MECHANISM: Type.Optional(oneOf(["plain", "scram-sha-256", "scram-sha-512"])),
   KAFKA_SASL_USERNAME: Type.Optional(Type.String({ minLength: 1 })),
@@ -214,10 +219,17 @@ export function portOf(service: string, config: object): number {
 export function kafkaSettings(clientId: string, config: CommonConfig): KafkaSettings {
   const { KAFKA_SASL_MECHANISM: mechanism, KAFKA_SASL_USERNAME: username } = config;
   const password = config.KAFKA_SASL_PASSWORD;
+  const { TOPICS, NODE_ENV, TOPIC_REPLICATION: replication } = config;
+  const minInsyncReplicas = config.TOPIC_MIN_INSYNC_REPLICAS;
   return {
     clientId,
     brokers: config.KAFKA_BROKERS,
     ssl: config.KAFKA_SSL,
+    topics: {
+      create: (TOPICS ?? (NODE_ENV === "production" ? "check" : "create")) === "create",
+      ...(replication === undefined ? {} : { replication }),
+      ...(minInsyncReplicas === undefined ? {} : { minInsyncReplicas }),
+    },
     ...(mechanism === undefined || username === undefined || password === undefined
       ? {}
       : { sasl: { mechanism, username, password } }),
@@ -225,6 +237,13 @@ export function kafkaSettings(clientId: string, config: CommonConfig): KafkaSett
 }
 
 const SASL = ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"] as const;
+
+/** With more in-sync replicas than replicas, no record could ever be written. */
+function replicationProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
+  const { TOPIC_REPLICATION: replication, TOPIC_MIN_INSYNC_REPLICAS: least } = config;
+  if (typeof replication !== "number" || typeof least !== "number" || least <= replication) return [];
+  return [`TOPIC_MIN_INSYNC_REPLICAS: expected at most TOPIC_REPLICATION, ${replication}, got '${least}'`];
+}
 
 /** The SASL settings are set together or not at all. */
 function saslProblems(config: Readonly<Record<string, unknown>>): readonly string[] {

@@ -89,6 +89,11 @@ const CHECK_EVERY_MS = 200;
 const CHECKED_ROWS = 500;
 const MAX_ERROR_CHARACTERS = 500;
 
+/** The consumer group in which the rebuilds of a service read. */
+export function rebuildGroup(service: string): string {
+  return `${service}.rebuild`;
+}
+
 /**
  * Rebuilds the projections of a service from the topics that they were made from, in place, while the service runs.
  *
@@ -159,7 +164,7 @@ export class Rebuild {
     if (status.phase === "reading") {
       log.info({ ...status }, "a rebuild reads the topics");
       this.#subscription = subscriber.subscribe({
-        group: `${service}.rebuild`,
+        group: rebuildGroup(service),
         topics: this.#topics,
         startAt: (topic, partition) => this.#store.position(topic, partition)?.next,
         handle: (batch) => this.#read(batch),

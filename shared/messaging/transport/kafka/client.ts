@@ -8,7 +8,9 @@ import RequestQueue from "kafkajs/src/network/requestQueue/index.js";
 import fetch from "kafkajs/src/protocol/requests/fetch/index.js";
 import Produce from "kafkajs/src/protocol/requests/produce/index.js";
 import type { Logger } from "../../runtime.ts";
+
 import { decodeFetchResponse, FETCH_VERSIONS } from "./fetch.ts";
+import type { TopicSetup } from "./topics.ts";
 
 export interface KafkaSettings {
   /** `host:port` of any brokers of the cluster. */
@@ -16,6 +18,8 @@ export interface KafkaSettings {
   readonly clientId: string;
   readonly ssl?: boolean;
   readonly sasl?: SASLOptions;
+  /** What is done about missing topics; by default they are created. */
+  readonly topics?: TopicSetup;
   /** After how long without a response a request has failed. Milliseconds, 10,000 unless given. */
   readonly requestTimeoutMs?: number;
 }

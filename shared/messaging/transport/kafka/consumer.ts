@@ -122,7 +122,12 @@ export class KafkaConsumer {
   }
 
   async #start(): Promise<void> {
-    await createMissingTopics(this.#client.kafka, this.#context.topics);
+    await createMissingTopics(
+      this.#client.kafka,
+      this.#context.topics,
+      this.#context.settings.topics,
+      this.#context.log,
+    );
     if (this.#failed) return;
     const { events } = this.#consumer;
     const eachBatch = (payload: EachBatchPayload) => {

@@ -16,6 +16,8 @@ export { KafkaClient, type KafkaSettings } from "./client.ts";
 export { SESSION_TIMEOUT_MS } from "./consumer.ts";
 export { KafkaInspector, type PartitionState, type StoredRecord, type TopicState } from "./inspector.ts";
 
+export { newTopic, type TopicSetup } from "./topics.ts";
+
 export interface KafkaTransport extends Transport {
   /** Creates those of the topics that are missing. @throws when no broker answers */
   createTopics(): Promise<void>;
@@ -27,7 +29,7 @@ export interface KafkaTransport extends Transport {
  * A transport over a Kafka-protocol cluster. It connects at the first use and reconnects whenever it has to. While the
  * broker is unavailable, `publish` rejects and subscriptions wait.
  *
- * @param topics are created when they are missing, also after the cluster lost its data
+ * @param topics are created when they are missing, also after the cluster lost its data, unless `settings.topics` differs
  */
 export function kafkaTransport(
   settings: KafkaSettings,
@@ -39,7 +41,7 @@ export function kafkaTransport(
   return {
     createTopics: async () => {
       const client = new KafkaClient(settings, log);
-      await createMissingTopics(client.kafka, topics).finally(() => client.destroy());
+      await createMissingTopics(client.kafka, topics, settings.topics, log).finally(() => client.destroy());
     },
     hasTopic: (name) => topics.some((topic) => topic.name === name),
     partitionsOf: (name) => topics.find((topic) => topic.name === name)?.partitions,

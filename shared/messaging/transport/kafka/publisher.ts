@@ -125,7 +125,7 @@ export class KafkaPublisher implements Publisher {
   }
 
   async #start({ kafka }: KafkaClient): Promise<Connected> {
-    await createMissingTopics(kafka, this.#topics);
+    await createMissingTopics(kafka, this.#topics, this.#settings.topics, this.#log);
     const partitions = new WeakMap<Message, number>();
     const producer = kafka.producer({
       allowAutoTopicCreation: false,

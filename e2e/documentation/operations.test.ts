@@ -1,0 +1,18 @@
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { serviceNames } from "@distributed-messaging/services/registry";
+import { ROOT } from "@distributed-messaging/supervisor/store";
+import { rightsOf } from "../support/access.ts";
+
+test("docs/operations.md lists the rights that each service needs, and no more", async () => {
+  const page = readFileSync(join(ROOT, "docs/operations.md"), "utf8");
+  const rows = [...page.matchAll(/^\| `([\w-]+)` +\| (READ|WRITE) +\| (topic|group) +\| `([\w.-]+)` +\|$/gm)];
+  const listed = rows.map(([, service, operation, resource, name]) => [service, operation, resource, name]);
+  const needed = await Promise.all(
+    serviceNames.map(async (service) =>
+      (await rightsOf(service)).map(({ operation, resource, name }) => [service, operation, resource, name]),
+    ),
+  );
+  expect(listed).toEqual(needed.flat());
+});

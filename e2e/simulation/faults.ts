@@ -20,7 +20,7 @@ const faultTable = {
   publishStoredTwice: { probability: 0.04 },
   // The broker refuses a record, or a topic for a while.
   recordRefused: { probability: 0.01 },
-  topicRefused: { probability: 0.004 },
+  topicRefused: { probability: 0.01 },
   // Between the broker and a consumer.
   redelivery: { probability: 0.05 },
   deliveryLate: { probability: 0.04 },

@@ -1,4 +1,4 @@
-import { type StopAction, stopActions } from "@distributed-messaging/messaging";
+import { type StopAction, stopActions, type TopicFinding } from "@distributed-messaging/messaging";
 import type { ShownStop, ShownStopHistory } from "@distributed-messaging/service/partitions";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
@@ -15,6 +15,7 @@ const USAGE = `usage: bun run partitions <command> [--service NAME] [options]
   skip-older, handle-older, park-older TOPIC/PARTITION
                              for a log that is read anew: leave out records that are too old to be known, handle them, or
                              park them as dead letters
+  topics                     what of the topics' configuration is not what the messages need
   accept TOPIC               write the topic with its new number of partitions; its readers have handled all before
 
   --reason TEXT  why: required by every command that decides; recorded with who decided
@@ -50,6 +51,14 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(values.json ? JSON.stringify(value, null, 2) : text);
 
   if (command === undefined) throw new UsageError("expected a command; see --help");
+  if (command === "topics") {
+    const [target] = urls([serviceOf(values.service)]);
+    const answer = await request("GET", `${target?.url}/topics`, { token: await token() });
+    const findings = await expectAnswer<readonly TopicFinding[]>(answer, 200);
+    const lines = findings.map(({ topic, severity, text }) => `${severity}: ${topic} ${text}`);
+    print(findings, lines.length === 0 ? "nothing is found" : lines.join("\n"));
+    return findings.some(({ severity }) => severity === "error") ? 1 : 0;
+  }
   if (command === "list") {
     if (operand !== undefined) throw new UsageError(`unexpected argument '${operand}'`);
     const services = values.service === undefined ? serviceNames : [serviceOf(values.service)];
@@ -68,7 +77,7 @@ async function main(args: readonly string[]): Promise<number> {
   const action = stopActions.find((known): known is StopAction => known === command);
   if (action === undefined) {
     throw new UsageError(
-      `unknown command ${command}; the commands are list, show, ${stopActions.join(", ")}`,
+      `unknown command ${command}; the commands are list, topics, show, ${stopActions.join(", ")}`,
     );
   }
   if (values.reason === undefined || values.reason === "")

@@ -1,6 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { ErrorCode } from "@distributed-messaging/embedded-broker";
+import { silentLogger, systemRuntime } from "@distributed-messaging/messaging";
 import { record, TEST_TIMEOUT_MS } from "@distributed-messaging/messaging/conformance";
+import { checkTopic } from "@distributed-messaging/messaging/internal";
+import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
+import { storeTopics } from "@distributed-messaging/services/registry";
 import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
 import { FaultFixture } from "./faults.ts";
 
@@ -22,4 +26,19 @@ test("a consumer that joined and then failed to start leaves its group", async (
   const reader = fixture.read(client, { topics: [topic] });
   await reader.hasAll(["value"]);
   expect(leaves.hits).toBe(1);
+}, 120_000);
+
+test("the topics that the store creates are configured as its messages need it", async () => {
+  const settings = { brokers: [server.address], clientId: "check" };
+  const transport = kafkaTransport(settings, storeTopics, systemRuntime, silentLogger);
+  const missing = await transport.describeTopics?.();
+  expect(missing?.map(({ real }) => real.partitions)).toEqual(storeTopics.map(() => undefined));
+  await transport.createTopics();
+  const described = (await transport.describeTopics?.()) ?? [];
+  expect(described).toHaveLength(storeTopics.length);
+  for (const { topic, real } of described) {
+    expect(real.config?.["cleanup.policy"]).toBe(topic.config["cleanup.policy"] ?? "delete");
+    expect(checkTopic(topic, real)).toEqual([]);
+  }
+  await transport.close();
 }, 120_000);

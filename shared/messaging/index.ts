@@ -85,6 +85,7 @@ export {
 } from "./projections/rebuild.ts";
 export { type Logger, type Runtime, silentLogger, systemRuntime } from "./runtime.ts";
 export type { TimerHandler } from "./timers/timers.ts";
+export type { TopicFinding } from "./transport/topic-check.ts";
 export {
   type Batch,
   type ExactBytes,
@@ -97,6 +98,7 @@ export {
   type SubscribeOptions,
   type Subscriber,
   type Subscription,
+  type TopicDescription,
   type Transport,
   topicPartition,
   type UndecodableBatch,

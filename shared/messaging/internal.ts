@@ -5,3 +5,4 @@
 
 export { fingerprint, type Position } from "./inbox/offsets.ts";
 export { kitMigrations } from "./schema.ts";
+export { checkTopic } from "./transport/topic-check.ts";

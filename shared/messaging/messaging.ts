@@ -22,6 +22,7 @@ import { Relay } from "./outbox/relay.ts";
 import type { Logger, Runtime } from "./runtime.ts";
 import { kitMigrations } from "./schema.ts";
 import { type TimerHandler, Timers } from "./timers/timers.ts";
+import { TopicCheck, type TopicFinding } from "./transport/topic-check.ts";
 import type { Transport } from "./transport/transport.ts";
 import { UnitOfWork } from "./unit-of-work.ts";
 
@@ -98,6 +99,7 @@ export class Messaging {
   readonly partitionStops: PartitionStops;
   readonly #relay: Relay;
   readonly #partitionCounts: PartitionCounts;
+  readonly #topicCheck: TopicCheck;
   readonly #replayer: DeadLetterReplayer;
   readonly #inbox: Inbox;
   readonly #horizon: Horizon;
@@ -162,6 +164,7 @@ export class Messaging {
       isCompacted: (topic) => compacted.has(topic),
       gaps: options.gaps ?? "stop",
     });
+    this.#topicCheck = new TopicCheck({ transport, runtime, log, isHealthy: () => this.healthy() });
     this.#replayer = new DeadLetterReplayer(handling);
     const replayer = this.#replayer;
     this.deadLetterAdmin = new DeadLetterAdmin({
@@ -183,7 +186,13 @@ export class Messaging {
     this.effects.start(this.unitOfWork);
     this.#replayer.release();
     this.consumer.start();
+    this.#topicCheck.start();
     this.#schedulePruning(PRUNE_EVERY_MS);
+  }
+
+  /** What of the topics' real configuration is not what the promises need, as it was found last. */
+  topicFindings(): readonly TopicFinding[] {
+    return this.#topicCheck.findings();
   }
 
   /** Topics that do not exist or may not be written: their messages wait in the outbox, until they are parked. */
@@ -212,6 +221,7 @@ export class Messaging {
 
   async #stop(): Promise<void> {
     this.#cancelPruning();
+    this.#topicCheck.stop();
     await this.consumer.stop();
     await this.#replayer.stop();
     await this.timers.stop();

@@ -69,6 +69,12 @@ export function runService<Config extends CommonConfig, Parts>(
         required: composition.brokerRequired,
         check: () => messaging.partitionStops.list().length === 0,
       },
+      // Only shown: the messages flow, but a promise may not hold.
+      {
+        name: "topics",
+        required: false,
+        check: () => messaging.topicFindings().every(({ severity }) => severity !== "error"),
+      },
       // Only shown: what the broker refuses concerns some messages, and the service does all else.
       { name: "outbox", required: false, check: () => !messaging.refused() },
     ];
@@ -81,7 +87,7 @@ export function runService<Config extends CommonConfig, Parts>(
       ...(tracer === undefined ? {} : { tracer }),
     });
     app.use(deadLetterRoutes(messaging.deadLetterAdmin, verifier));
-    app.use(partitionRoutes(messaging.partitionStops, verifier));
+    app.use(partitionRoutes(messaging, verifier));
     app.use(outboxRoutes(messaging.outboxAdmin, verifier));
     app.use(effectRoutes(messaging.effectAdmin, verifier));
     if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier));

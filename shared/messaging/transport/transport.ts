@@ -1,3 +1,5 @@
+import type { Topic } from "../contract/define.ts";
+
 /**
  * The two interfaces between the kit and a broker. An implementation has to keep the promises written here;
  * `kafka/` and `memory.ts` do, and the suite in `conformance/` tests it.
@@ -151,10 +153,25 @@ export interface Subscriber {
   subscribe(options: SubscribeOptions): Subscription;
 }
 
+/** A topic as the cluster has it. */
+export interface TopicDescription {
+  readonly name: string;
+  /** How many brokers the cluster has. */
+  readonly brokers: number;
+  /** Absent, like the next one, when the topic does not exist or may not be described. */
+  readonly partitions?: number;
+  /** The smallest number of replicas of a partition. */
+  readonly replicas?: number;
+  /** Absent when it may not be described. */
+  readonly config?: Readonly<Record<string, string>>;
+}
+
 /** A broker, as the kit uses it. */
 export interface Transport extends Publisher, Subscriber {
   /** Whether the topic is one of those that the transport was made for. Without this method nobody can check it. */
   hasTopic?(name: string): boolean;
   /** With how many partitions the topic is defined: the keys are distributed among these, however many there are. */
   partitionsOf?(name: string): number | undefined;
+  /** The topics that the transport was made for, and how they really are. @throws when no broker answers */
+  describeTopics?(): Promise<readonly { readonly topic: Topic; readonly real: TopicDescription }[]>;
 }

@@ -1,6 +1,7 @@
 import {
   ALL_PARTITIONS,
   closed,
+  type Messaging,
   type PartitionStop,
   type PartitionStops,
   type StopAction,
@@ -28,7 +29,8 @@ const Decision = Type.Object(
  * The administration of a service's stopped partitions: list, show, decide. Every request needs an admin's token, and
  * every decision is recorded with the admin who made it. The partition of a topic that is stopped as a whole is `all`.
  */
-export function partitionRoutes(stops: PartitionStops, verifier: TokenVerifier) {
+export function partitionRoutes(messaging: Messaging, verifier: TokenVerifier) {
+  const stops = messaging.partitionStops;
   const described = (summary: string) => ({
     detail: { summary, tags: ["stopped partitions"], security: [{ bearer: [] }] },
   });
@@ -39,6 +41,11 @@ export function partitionRoutes(stops: PartitionStops, verifier: TokenVerifier) 
       return { actor: identity.customerId };
     })
     .get("", () => stops.list().map(shownStop), described("Partitions that are stopped (admin)"))
+    .get(
+      "/topics",
+      () => messaging.topicFindings(),
+      described("What of the topics' configuration is not what the messages need (admin)"),
+    )
     .get("/:topic/:partition", ({ params }) => shownHistory(stops, params), {
       params: Place,
       ...described("Why a partition is stopped, and what was decided about it before (admin)"),

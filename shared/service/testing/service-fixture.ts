@@ -105,7 +105,7 @@ export class ServiceFixture<Config extends CommonConfig, Parts> implements Async
       this.#server = await serveForTest((app) => {
         app.use(routes(running));
         app.use(deadLetterRoutes(messaging.deadLetterAdmin, verifier));
-        app.use(partitionRoutes(messaging.partitionStops, verifier));
+        app.use(partitionRoutes(messaging, verifier));
         app.use(outboxRoutes(messaging.outboxAdmin, verifier));
         app.use(effectRoutes(messaging.effectAdmin, verifier));
         if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier));

@@ -2,6 +2,7 @@ import type { Topic } from "../../contract/define.ts";
 import type { Logger, Runtime } from "../../runtime.ts";
 import type { Transport } from "../transport.ts";
 import { KafkaClient, type KafkaSettings } from "./client.ts";
+import { describeTopics } from "./describe.ts";
 import { KafkaPublisher } from "./publisher.ts";
 import { KafkaSubscription } from "./subscription.ts";
 import { createMissingTopics } from "./topics.ts";
@@ -45,6 +46,15 @@ export function kafkaTransport(
     },
     hasTopic: (name) => topics.some((topic) => topic.name === name),
     partitionsOf: (name) => topics.find((topic) => topic.name === name)?.partitions,
+    describeTopics: async () => {
+      const client = new KafkaClient(settings, log);
+      const described = await describeTopics(client.kafka, topics).finally(() => client.destroy());
+      const byName = new Map(described.map((real) => [real.name, real]));
+      return topics.flatMap((topic) => {
+        const real = byName.get(topic.name);
+        return real === undefined ? [] : [{ topic, real }];
+      });
+    },
     publish: (records) => publisher.publish(records),
     subscribe: (options) => new KafkaSubscription({ settings, topics, runtime, log }, options),
     close: () => publisher.close(),

@@ -9,6 +9,7 @@ import fetch from "kafkajs/src/protocol/requests/fetch/index.js";
 import Produce from "kafkajs/src/protocol/requests/produce/index.js";
 import type { Logger } from "../../runtime.ts";
 
+import { errorOfCode } from "./errors.ts";
 import { decodeFetchResponse, FETCH_VERSIONS } from "./fetch.ts";
 import type { TopicSetup } from "./topics.ts";
 
@@ -122,7 +123,7 @@ export function onCrash(eachBatch: object, listener: (error: Error) => void): vo
  * - A consumer that has joined its group and then fails to start does not leave it. The group's next rebalance would
  *   wait for that member until its session times out.
  * - It throws the first error of a Produce response, and so hides which partitions were stored. With this correction
- *   `sendBatch` resolves, and its result has the error code of each partition.
+ *   `sendBatch` resolves, unless kafkajs retries all of them, and its result has the error code of each partition.
  * - A consumer that crashes reports the reason last: `onCrash` has it at once.
  * - A batch that cannot be decoded fails the response with all its topics: see fetch.ts.
  *
@@ -152,7 +153,15 @@ function correctKafkajs(): void {
     const create = protocol(version);
     return (options) => {
       const { request, response } = create(options);
-      return { request, response: { ...response, parse: async (decoded) => decoded } };
+      const parse: typeof response.parse = async (decoded) => {
+        const codes = decoded.topics.flatMap(({ partitions }) =>
+          partitions.map(({ errorCode }) => errorCode),
+        );
+        // Nothing was stored: kafkajs retries by itself, with new metadata.
+        const isRetried = codes.every((code) => code !== 0 && errorOfCode(code).retriable);
+        return isRetried ? response.parse(decoded) : decoded;
+      };
+      return { request, response: { ...response, parse } };
     };
   };
   for (const version of FETCH_VERSIONS) {

@@ -17,7 +17,7 @@ const TOPIC_CODES: ReadonlySet<number> = new Set([
 ]);
 
 /** The error of kafkajs for an error code of the protocol. */
-export function errorOfCode(code: number): Error {
+export function errorOfCode(code: number): ReturnType<typeof createErrorFromCode> {
   return createErrorFromCode(code);
 }
 

@@ -24,13 +24,16 @@ declare module "kafkajs/src/consumer/runner.js" {
 }
 
 declare module "kafkajs/src/protocol/error.js" {
-  export function createErrorFromCode(code: number): Error;
+  export function createErrorFromCode(code: number): Error & { readonly retriable: boolean };
 }
 
 declare module "kafkajs/src/protocol/requests/produce/index.js" {
+  interface ProduceResponse {
+    readonly topics: readonly { readonly partitions: readonly { readonly errorCode: number }[] }[];
+  }
   interface Exchange {
     readonly request: unknown;
-    readonly response: { readonly parse: (decoded: unknown) => Promise<unknown> };
+    readonly response: { readonly parse: (decoded: ProduceResponse) => Promise<unknown> };
   }
   const Produce: { protocol: (version: { readonly version: number }) => (options: object) => Exchange };
   export default Produce;

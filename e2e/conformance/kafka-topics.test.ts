@@ -1,0 +1,77 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { ApiKey, ErrorCode } from "@distributed-messaging/embedded-broker";
+import { PublishError, silentLogger, systemRuntime } from "@distributed-messaging/messaging";
+import { Fixture, record, TEST_TIMEOUT_MS } from "@distributed-messaging/messaging/conformance";
+import { KafkaClient, kafkaTransport, type TopicSetup } from "@distributed-messaging/messaging/kafka";
+import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
+
+/* What a client does about topics that are missing, or that it may neither describe nor create. */
+
+let server: EmbeddedBrokerUnderTest;
+beforeAll(async () => {
+  server = await embeddedBroker();
+}, TEST_TIMEOUT_MS);
+afterAll(() => server.stop(), TEST_TIMEOUT_MS);
+
+function fixtureWith(topics: TopicSetup): Fixture {
+  const settings = { brokers: [server.address], clientId: "topics", topics };
+  return new Fixture({
+    ...server,
+    connect: (list) => kafkaTransport(settings, list, systemRuntime, silentLogger),
+  });
+}
+
+test("a topic that may not be created does not keep other topics from being used", async () => {
+  await using fixture = fixtureWith({ create: true });
+  const [forbidden, allowed] = [fixture.topic(1), fixture.topic(1)];
+  const records = [record(forbidden, "key", "1"), record(allowed, "key", "1")];
+  const rule = server.broker.control.on(ApiKey.CreateTopics, {
+    fault: "fail",
+    code: ErrorCode.TOPIC_AUTHORIZATION_FAILED,
+    times: Number.POSITIVE_INFINITY,
+    when: ({ request }) => JSON.stringify(request).includes(forbidden.name),
+  });
+  const error: unknown = await fixture
+    .connect(forbidden, allowed)
+    .publish(records)
+    .catch((reason: unknown) => reason);
+  rule.remove();
+  expect(rule.hits).toBeGreaterThan(0);
+  if (!(error instanceof PublishError)) throw new Error("a PublishError was expected", { cause: error });
+  expect([...error.failures]).toMatchObject([[records[0], { scope: "topic" }]]);
+  const reader = fixture.read(fixture.connect(allowed), { topics: [allowed] });
+  await reader.hasAll(["1"]);
+});
+
+test("with create: false no topic is created, and records of topics that exist are stored", async () => {
+  await using creating = fixtureWith({ create: true });
+  await using checking = fixtureWith({ create: false });
+  const [existing, missing] = [creating.topic(1), creating.topic(1)];
+  await creating.connect(existing).publish([record(existing, "key", "1")]);
+  const records = [record(missing, "key", "2"), record(existing, "key", "2")];
+  const error: unknown = await checking
+    .connect(existing, missing)
+    .publish(records)
+    .catch((reason: unknown) => reason);
+  if (!(error instanceof PublishError)) throw new Error("a PublishError was expected", { cause: error });
+  expect([...error.failures]).toMatchObject([[records[0], { scope: "topic" }]]);
+  const reader = checking.read(checking.connect(existing), { topics: [existing] });
+  await reader.hasAll(["1", "2"]);
+});
+
+test("new topics have the replication and min.insync.replicas of the settings", async () => {
+  await using fixture = fixtureWith({ create: true, replication: 1, minInsyncReplicas: 1 });
+  const topic = fixture.topic(1);
+  await fixture.connect(topic).publish([record(topic, "key", "1")]);
+  const client = new KafkaClient({ brokers: [server.address], clientId: "test" }, silentLogger);
+  const admin = client.kafka.admin();
+  await admin.connect();
+  const { resources } = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: [{ type: 2, name: topic.name, configNames: ["min.insync.replicas"] }],
+  });
+  await admin.disconnect();
+  expect(resources[0]?.configEntries).toMatchObject([
+    { configName: "min.insync.replicas", configValue: "1" },
+  ]);
+});

@@ -71,14 +71,15 @@ export class Generator {
 
   #damaged(codec: CodecName, count: number): { bytes: Buffer; count: number } {
     const random = this.#random;
-    const plain = recordBytes(Array.from({ length: count }, () => this.#foreign()));
+    const records = Array.from({ length: count }, () => this.#foreign());
+    const plain = recordBytes(records);
     const packed = compress(codec, plain);
     const number = codecNumber(codec);
     const of = (payload: Buffer, claimed = count, label = number) => ({
       bytes: recordBatch(label, claimed, payload),
       count: claimed,
     });
-    switch (random.between(0, 8)) {
+    switch (random.between(0, 9)) {
       case 0:
         return of(this.#bytes(2_000));
       case 1:
@@ -95,6 +96,10 @@ export class Generator {
         return of(packed, count, random.between(0, 4));
       case 7:
         return of(compress(codec, Buffer.concat([plain, this.#bytes(50)])));
+      case 8: {
+        const deltas = records.map(() => random.between(0, count - 1));
+        return of(compress(codec, recordBytes(records, deltas)));
+      }
       default: {
         const size = random.pick([2 ** 31 - 1, -(2 ** 31), 2 ** 32, 2 ** 53, -2, 2n ** 63n - 1n]);
         const at = random.between(0, plain.length);

@@ -21,9 +21,9 @@ export function codecNumber(codec: CodecName): number {
   return codec === "xerial" ? 2 : codecs.indexOf(codec);
 }
 
-/** The records of a batch, before compression. */
-export function recordBytes(records: readonly RawRecord[]): Buffer {
-  return Buffer.concat(records.map((record, index) => oneRecord(record, index)));
+/** The records of a batch, before compression. @param deltas the offsets, from the first of the batch on */
+export function recordBytes(records: readonly RawRecord[], deltas?: readonly number[]): Buffer {
+  return Buffer.concat(records.map((record, index) => oneRecord(record, deltas?.[index] ?? index)));
 }
 
 function oneRecord({ key, value, headers }: RawRecord, index: number): Buffer {

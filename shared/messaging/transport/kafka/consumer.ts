@@ -305,13 +305,14 @@ function fetched(message: KafkaMessage | undefined): FetchedMessage | undefined 
 /** @param message one that `fetch.ts` decoded */
 export function toRecord(topic: string, partition: number, message: KafkaMessage): IncomingRecord {
   const { offset, key, value, headers } = message as unknown as FetchedMessage;
-  const texts: Record<string, string> = {};
+  // Not an object: a header may have the name of one of its inherited properties.
+  const texts = new Map<string, string>();
   let isText = key === null || isUtf8(key);
   for (const [name, content] of headers) {
     const text = content?.toString() ?? "";
-    const before = texts[name.toString()];
+    const before = texts.get(name.toString());
     isText &&= content !== null && before === undefined && isUtf8(name) && isUtf8(content);
-    texts[name.toString()] = before === undefined ? text : `${before}, ${text}`;
+    texts.set(name.toString(), before === undefined ? text : `${before}, ${text}`);
   }
   return {
     topic,
@@ -319,7 +320,7 @@ export function toRecord(topic: string, partition: number, message: KafkaMessage
     offset: Number(offset),
     key: key === null || isUtf8(key) ? (key?.toString() ?? null) : `base64:${key.toString("base64")}`,
     value,
-    headers: texts,
+    headers: Object.fromEntries(texts),
     ...(isText ? {} : { exact: { key, headers } }),
   };
 }

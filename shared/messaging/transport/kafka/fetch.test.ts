@@ -1,7 +1,9 @@
 import { expect, test } from "bun:test";
 import { gzipSync } from "node:zlib";
+import type { KafkaMessage } from "kafkajs";
 import { rawBatch, rawRecord } from "../../conformance/raw.ts";
 import { decompress, MAX_DECOMPRESSED_BYTES } from "./codecs.ts";
+import { toRecord } from "./consumer.ts";
 import { decodeBatches } from "./fetch.ts";
 
 const records = (...values: string[]) =>
@@ -11,6 +13,8 @@ const at = (offset: number, batch: Buffer) => {
   return batch;
 };
 const good = (offset: number, ...values: string[]) => at(offset, rawBatch(values.length, records(...values)));
+const atOffsets = (...deltas: number[]) =>
+  rawBatch(deltas.length, Buffer.concat(deltas.map((delta) => rawRecord(delta, null, null))));
 const valuesOf = (set: Buffer) =>
   decodeBatches(set, 0).map(({ offset, value, undecodable }) =>
     undecodable === undefined ? `${offset}:${value}` : { ...undecodable, bytes: undecodable.bytes.length },
@@ -46,6 +50,8 @@ const damaged: [string, Buffer, string][] = [
   ["too few records", rawBatch(3, records("a", "b")), "a length of 1 is wrong"],
   ["too many records", rawBatch(3, records("a", "b", "c", "d")), "offset"],
   ["a record that is longer than the batch", rawBatch(3, Buffer.from([0x7e, 0, 0])), "is wrong"],
+  ["records that are not in the order of their offsets", atOffsets(1, 0, 2), "record 1 has the offset 5"],
+  ["two records at one offset", atOffsets(0, 0, 2), "record 1 has the offset 5"],
   ["the message format 1", Buffer.from(rawBatch(3, records("a", "b", "c"))).fill(1, 16, 17), "format 1"],
 ];
 
@@ -64,6 +70,18 @@ test.each(damaged)("%s: what is before is decoded, the batch is given as it is s
           : expect.stringContaining(cause === "offset" ? "" : cause),
     },
   ]);
+});
+
+test("a header may have the name of a property that every object has", () => {
+  const headers = ["constructor", "__proto__"].map((name) => [Buffer.from(name), Buffer.from("x")] as const);
+  const [message] = decodeBatches(rawBatch(1, rawRecord(0, null, null, headers)), 0);
+  // kafkajs passes messages on as they are decoded.
+  const record = toRecord("letters", 0, message as unknown as KafkaMessage);
+  expect(Object.entries(record.headers)).toEqual([
+    ["constructor", "x"],
+    ["__proto__", "x"],
+  ]);
+  expect(record.exact).toBeUndefined();
 });
 
 test("a small batch that decompresses to more than fits in memory is not decoded", () => {

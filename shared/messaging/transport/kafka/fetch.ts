@@ -150,12 +150,16 @@ function decodeBatch(batch: Buffer, logStart: number, messages: FetchedMessage[]
   if (count === 0) messages.push({ ...placeholder(batch, lastOffset, logStart), isControlRecord: true });
   const input = new Input(decompress(attributes & CODEC_MASK, batch.subarray(AT.records)));
   const decoded: FetchedMessage[] = [];
+  let previous = base - 1;
   for (let index = 0; index < count; index++) {
     const record = input.part(input.varint());
     record.int8();
     const timestamp = String(appendedAt ?? firstTimestamp + record.varlong());
     const offset = base + record.varint();
-    if (offset < base || offset > lastOffset) throw new Error(`record ${index} has the offset ${offset}`);
+    // A record out of order would be handled again, or never.
+    if (offset <= previous || offset > lastOffset)
+      throw new Error(`record ${index} has the offset ${offset}`);
+    previous = offset;
     const key = record.nullable(record.varint());
     const value = record.nullable(record.varint());
     const headers: [Buffer, Buffer | null][] = [];

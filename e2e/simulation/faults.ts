@@ -41,6 +41,7 @@ const faultTable = {
   // A handler throws, before or after it has written.
   handlerThrows: { probability: 0.015 },
   handlerThrowsLate: { probability: 0.015 },
+  effectFails: { probability: 0.1 },
   // A message cannot be handled for as long as its handler has a bug.
   messageRefused: { probability: 0.002 },
   messageThrows: { probability: 0.001 },

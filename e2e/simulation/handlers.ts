@@ -1,9 +1,20 @@
-import type { Message, ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
-import { DomainError, type Handler, on, type TimerHandler } from "@distributed-messaging/messaging";
+import {
+  closed,
+  DomainError,
+  defineEffect,
+  type Effect,
+  type Handler,
+  type Message,
+  on,
+  type ServiceDatabase,
+  type TimerHandler,
+  type Transaction,
+} from "@distributed-messaging/messaging";
+import { Type } from "@sinclair/typebox";
 import type { Faults } from "./faults.ts";
 import type { SeededFault } from "./mutants.ts";
 import type { Prng } from "./prng.ts";
-import { Crashed, type Incarnation, type Trace } from "./scheduler.ts";
+import { Crashed, type Incarnation, type Scheduler, type Trace } from "./scheduler.ts";
 
 /** What happens whenever a message is handled, for as long as its handler has a bug. */
 type Bug = "refuses" | "throws" | "crashes";
@@ -14,6 +25,11 @@ const MAX_TRANSIENT_FAILURES = 3;
 const TIMER_CHANCE = 0.1;
 const MAX_TIMER_MS = 8_000;
 const TIMER = "simulation";
+/** One message in so many enqueues an effect. */
+const EFFECT_CHANCE = 0.1;
+/** How long the other system takes to perform an effect: at times longer than the effect waits. */
+const MAX_EFFECT_MS = 1_500;
+const EFFECT_TIMEOUT_MS = 1_200;
 /**
  * A message may crash its process three times as counted by the crash guard, once in a batch, as often again when it
  * is replayed, and a few times that other crashes hide from the guard.
@@ -22,22 +38,27 @@ const MAX_CRASHES = 12;
 /** How likely the next message of a key fails permanently if one of that key did. */
 const SAME_KEY_CHANCE = 0.2;
 
+const EffectInput = Type.Object({ id: Type.String() }, closed);
+
 interface Options {
   readonly service: string;
   readonly faults: Faults;
   readonly prng: Prng;
   readonly trace: Trace;
+  readonly scheduler: Scheduler;
   readonly mutant: SeededFault;
   violation(text: string): void;
 }
 
 /**
- * Wraps a service's handlers: records in the ledger what they handled, injects their faults, and sets timers. Its state
- * outlives the service's processes.
+ * Wraps a service's handlers: records in the ledger what they handled, injects their faults, sets timers and enqueues
+ * effects. Its state outlives the service's processes.
  */
 export class InstrumentedHandlers {
   /** The messages that could not be handled before `repair`. */
   readonly bugs = new Map<string, Bug>();
+  /** What the other system was asked to perform: the idempotency keys for each message. */
+  readonly performed = new Map<string, Set<string>>();
   readonly #options: Options;
   readonly #keys = new Set<string>();
   readonly #failures = new Map<string, number>();
@@ -60,10 +81,16 @@ export class InstrumentedHandlers {
     this.#repaired = true;
   }
 
-  wrap(handlers: readonly Handler[], { sql }: ServiceDatabase, incarnation: Incarnation): Handler[] {
+  wrap(
+    handlers: readonly Handler[],
+    effect: Effect<typeof EffectInput>,
+    { sql }: ServiceDatabase,
+    incarnation: Incarnation,
+  ): Handler[] {
     const { service, faults, prng, trace } = this.#options;
     const handled = sql.prepare("INSERT INTO simulation_handled (topic, key, message_id) VALUES (?, ?, ?)");
     const set = sql.prepare("INSERT INTO simulation_timers (key, fired) VALUES (?, 0)");
+    const enqueued = sql.prepare("INSERT INTO simulation_effects (key, completed) VALUES (?, 0)");
     return handlers.map(({ definition, handle }) =>
       on(definition, (message, transaction) => {
         this.#runIntoBug(message, incarnation);
@@ -74,6 +101,10 @@ export class InstrumentedHandlers {
           const dueAt = transaction.now + prng.between(0, MAX_TIMER_MS);
           transaction.setTimer({ name: TIMER, key: message.id, dueAt });
           set.run(message.id);
+        }
+        if (prng.chance(EFFECT_CHANCE)) {
+          transaction.enqueue(effect, { id: message.id });
+          enqueued.run(message.id);
         }
         trace.note(service, `handles ${message.type} of ${message.subject}`);
         if (faults.occurs("handlerThrowsLate")) this.#failTransiently(message.id);
@@ -94,6 +125,34 @@ export class InstrumentedHandlers {
         if (faults.occurs("handlerThrowsLate")) this.#failTransiently(`timer ${key}`);
       },
     };
+  }
+
+  /** The effect that `wrap` enqueues: it calls another system, which may be slow or fail. */
+  effect({ sql }: ServiceDatabase, incarnation: Incarnation): Effect<typeof EffectInput> {
+    const { service, faults, prng, trace, scheduler } = this.#options;
+    const completed = sql.prepare("UPDATE simulation_effects SET completed = completed + 1 WHERE key = ?");
+    return defineEffect({
+      name: "simulation",
+      input: EffectInput,
+      timeoutMs: EFFECT_TIMEOUT_MS,
+      // The kit's bound on tries is tested elsewhere.
+      retry: { backoff: { firstMs: 20, mostMs: 500 }, attempts: 1_000 },
+      run: ({ id }, { idempotencyKey }) => {
+        const keys = this.performed.get(id) ?? new Set();
+        this.performed.set(id, keys.add(idempotencyKey));
+        return new Promise<void>((resolve, reject) => {
+          const fails = faults.occurs("effectFails");
+          const delayMs = faults.enabled ? prng.float() * MAX_EFFECT_MS : 1;
+          const respond = () => (fails ? reject(new Error("the other system fails")) : resolve());
+          scheduler.after(delayMs, respond, incarnation);
+        });
+      },
+      completed: (_output, { id }) => {
+        if (faults.occurs("handlerThrows")) this.#failTransiently(`effect ${id}`);
+        completed.run(id);
+        trace.note(service, `effect of ${id} is completed`);
+      },
+    });
   }
 
   /** The same transaction, which checks that the same cause and position give the same id. */

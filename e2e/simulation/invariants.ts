@@ -1,4 +1,5 @@
 import {
+  effectsCompleteOnce,
   handledOnceInOrder,
   inboxIsComplete,
   outboxesAreEmpty,
@@ -38,6 +39,7 @@ const atRest: Readonly<Record<string, Invariant>> = {
   "outboxes are empty": outboxesAreEmpty,
   "messages are parked for a reason": parkedWithReason,
   "timers fire once": timersFireOnce,
+  "effects are completed once, under one key": effectsCompleteOnce,
   "rebuilt projections are complete": rebuildsAreComplete,
   "accepted orders are kept": acceptedOrdersAreKept,
   "all services agree on every order": servicesAgree,

@@ -31,6 +31,7 @@ export const ledgerMigrations: readonly Migration[] = [
         error TEXT NOT NULL
       ) STRICT;
       CREATE TABLE simulation_timers (key TEXT PRIMARY KEY, fired INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+      CREATE TABLE simulation_effects (key TEXT PRIMARY KEY, completed INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     `,
   },
 ];

@@ -115,6 +115,24 @@ export function* timersFireOnce({ processes }: World): Iterable<string> {
   }
 }
 
+/** Every effect of a transaction that committed was performed, under one idempotency key, and its result applied once. */
+export function* effectsCompleteOnce({ processes }: World): Iterable<string> {
+  for (const { name, disk, instrumented } of processes) {
+    const effects = disk.database.sql
+      .query<{ key: string; completed: number }, []>("SELECT key, completed FROM simulation_effects")
+      .all();
+    for (const { key, completed } of effects) {
+      if (completed !== 1) yield `the effect of ${key} was completed ${completed} times at ${name}`;
+    }
+    const enqueued = new Set(effects.map(({ key }) => key));
+    for (const [id, keys] of instrumented.performed) {
+      if (!enqueued.has(id)) yield `${name} has performed an effect of ${id}, which was rolled back`;
+      if (keys.size > 1)
+        yield `${name} has performed the effect of ${id} under ${keys.size} idempotency keys`;
+    }
+  }
+}
+
 /** A rebuilt projection has only rows that a message accounts for, unless messages were lost with their topic. */
 export function* rebuildsAreComplete({ processes, restocked, recreated }: World): Iterable<string> {
   if (!restocked || recreated.size > 0) return;

@@ -142,7 +142,25 @@ export const mutants: readonly Mutant[] = [
   mutant("timers: a timer is not removed by the transaction that fires it", {
     rewrite: (sql) => (sql.startsWith("DELETE FROM timers") ? `${sql} AND attempts > 0` : sql),
   }),
+  { name: "effects: an effect is not removed by the transaction that applies its result", seed: keptEffects },
 ];
+
+/** As if each effect were removed after its second result. */
+function keptEffects(): SeededFault {
+  const applied = new Set<unknown>();
+  return {
+    statement: (sql, original) =>
+      sql.startsWith("DELETE FROM durable_effects WHERE key")
+        ? {
+            run: (key) => {
+              if (applied.has(key)) return original.run(key);
+              applied.add(key);
+              return { changes: 1, lastInsertRowid: 0 };
+            },
+          }
+        : {},
+  };
+}
 
 function mutant(name: string, fault: SeededFault): Mutant {
   return { name, seed: () => fault };

@@ -26,6 +26,14 @@ export class Operator {
     });
   }
 
+  /** Lets dead effects be tried again: three processes may have ended during one. */
+  retryEffects({ running }: Process<unknown>): void {
+    if (running === undefined || running.stopping || running.messaging.effects.counts().dead === 0) return;
+    running.messaging.effectAdmin
+      .retryAll(undefined, "operator")
+      .catch((error: unknown) => this.#failed(running, error));
+  }
+
   /** Resolves the first dead letter that is not blocked by another one. */
   resolveFirst(process: Process<unknown>): void {
     this.#resolve(process, (letters) => letters.find(({ reason }) => reason !== "blocked"));

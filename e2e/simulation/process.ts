@@ -180,9 +180,11 @@ export class Process<Parts> {
           this.topics.add(definition.topic.name);
           this.types.add(definition.type);
         }
+        const effect = instrumented.effect(database, incarnation);
         return {
           ...composed,
-          handlers: instrumented.wrap(handlers, database, incarnation),
+          effects: [...(composed.effects ?? []), effect],
+          handlers: instrumented.wrap(handlers, effect, database, incarnation),
           timers: [...timers, instrumented.timer(database)],
         };
       },

@@ -106,6 +106,7 @@ class Simulation {
       for (const process of processes) {
         operator.resolveFirst(process);
         operator.retryOutgoing(process);
+        operator.retryEffects(process);
       }
       const pending = findPending(this.#world);
       quiescentPolls = pending === undefined ? quiescentPolls + 1 : 0;
@@ -148,6 +149,8 @@ function findPending(world: World): string | undefined {
     // An order that may wait for a month does.
     const timers = disk.count(backordersExpire ? "timers" : "timers WHERE name <> 'backorder-expiry'");
     if (timers > 0) return `${timers} timers at ${name} have not fired`;
+    const effects = disk.count("durable_effects");
+    if (effects > 0) return `${effects} effects at ${name}`;
     const depth = disk.count("outbox");
     if (depth > 0) return `${depth} messages in the outbox of ${name}`;
     const parked = disk.count("parked_outgoing");

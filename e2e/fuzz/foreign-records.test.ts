@@ -47,7 +47,7 @@ const BATCHES_AT_ONCE = 16;
 const VALID_AT_ONCE = 24;
 const VALID_KEYS = 12;
 /** More lines of the log are not kept. */
-const MAX_LOG_LINES = 20;
+const MAX_LOG_LINES = 5;
 
 const topic: Topic = { name: "fuzz.letters", key: "name", partitions: PARTITIONS, config: {} };
 const deadLetters = deadLetterTopic("fuzz");

@@ -87,6 +87,14 @@ describe("a CloudEvent of another producer", () => {
     ["an empty id", { id: "" }],
     ["an id of 257 characters", { id: "i".repeat(257) }],
     ["no time", { time: undefined }],
+    ["a time that there is not", { time: "2018-04-05T39:31:00Z" }],
+    [
+      "a time that there is not, and all that messages of the kit have",
+      {
+        ...{ id: Bun.randomUUIDv7(), subject: "n", datacontenttype: "application/json" },
+        ...{ correlationid: "c", causationid: "d", time: "2018-19-05T17:31:00Z" },
+      },
+    ],
     ["an empty subject", { subject: "" }],
     ["another version", { specversion: "0.3" }],
     ["data that is no JSON", { datacontenttype: "application/xml" }],

@@ -64,10 +64,20 @@ export function readCloudEvent(record: ReadRecord): Message | string {
   }
   const event = isBinary(record) ? { ...attributesOf(record), data: parsed } : parsed;
   // Sound: the check is that of every attribute but the data.
-  if (envelopeCheck.Check(event)) return event as Message;
+  if (envelopeCheck.Check(event)) return isTime(event.time) ? (event as Message) : noSuchTime(event.time);
   const candidate = withoutInvalid(event);
   if (!foreignCheck.Check(candidate)) return `not a CloudEvent: ${faultsOf(foreignCheck, candidate)}`;
+  if (!isTime(candidate.time)) return noSuchTime(candidate.time);
   return completed(candidate, record);
+}
+
+/** A text may have the form of a time without being one: the 39th hour of a day. The inbox could not store its claim. */
+function isTime(text: string): boolean {
+  return !Number.isNaN(Date.parse(text));
+}
+
+function noSuchTime(text: string): string {
+  return `not a CloudEvent: there is no time ${text}`;
 }
 
 function isBinary({ headers }: ReadRecord): boolean {

@@ -1,3 +1,4 @@
+import { storeTopics } from "@distributed-messaging/services/registry";
 import { type Emitted, emittedBy, handledBy, type Parked, parkedBy } from "./ledger.ts";
 import { POISON_HEADER } from "./poison.ts";
 import type { World } from "./world.ts";
@@ -85,10 +86,12 @@ export function* parkedWithReason({ processes, poison, compacted, recreated }: W
         yield `${name} has parked a message of ${parked.topic} ${parked.key}: ${parked.reason}, ${parked.error}`;
       }
     }
-    for (const { topic, key, headers } of poison) {
+    for (const { topic, key, value, headers } of poison) {
       const number = headers[POISON_HEADER] ?? "";
       const expected = topics.has(topic) ? 1 : 0;
       const count = counts.get(number) ?? 0;
+      // A tombstone on a compacted topic is skipped, unless its key is blocked.
+      if (count === 0 && value === null && isCompacted(topic)) continue;
       // It may have been compacted before it was read.
       if (count === 0 && key !== null && compacted.has(topic)) continue;
       // It may have been skipped, if in the recreated topic a copy of the last record of the old log is at its old
@@ -97,6 +100,10 @@ export function* parkedWithReason({ processes, poison, compacted, recreated }: W
       if (count !== expected) yield `${name} has parked poison ${number} of ${topic} ${count} times`;
     }
   }
+}
+
+function isCompacted(topic: string): boolean {
+  return storeTopics.some(({ name, config }) => name === topic && config["cleanup.policy"] === "compact");
 }
 
 function mayBeParked({ reason, value }: Parked, bugs: ReadonlyMap<string, unknown>): boolean {

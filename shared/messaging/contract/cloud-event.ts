@@ -81,9 +81,8 @@ function noSuchTime(text: string): string {
 }
 
 function isBinary({ headers }: ReadRecord): boolean {
-  return (
-    headers.ce_specversion !== undefined && !headers["content-type"]?.startsWith("application/cloudevents")
-  );
+  const { ce_specversion: version, "content-type": contentType } = headers;
+  return version !== undefined && !contentType?.startsWith("application/cloudevents");
 }
 
 /** Of a message in binary mode the attributes are headers; the content type is that of the data. */

@@ -49,7 +49,12 @@ const VALID_KEYS = 12;
 /** More lines of the log are not kept. */
 const MAX_LOG_LINES = 5;
 
-const topic: Topic = { name: "fuzz.letters", key: "name", partitions: PARTITIONS, config: {} };
+const topic: Topic = {
+  name: "fuzz.letters",
+  key: "name",
+  partitions: PARTITIONS,
+  config: { "retention.ms": "-1" },
+};
 const deadLetters = deadLetterTopic("fuzz");
 const data = Type.Object({ name: Type.String(), text: Type.String() }, closed);
 const common = { kind: "event", source: SOURCE, topic, key: "name", data } as const;

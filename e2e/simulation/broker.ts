@@ -47,6 +47,8 @@ export class PartitionLog {
   records: StoredRecord[] = [];
   /** One past the last offset. */
   end = 0;
+  /** The leader epoch: another one after records were lost. */
+  epoch = 0;
 
   constructor(topic: string, partition: number) {
     this.topic = topic;
@@ -58,6 +60,13 @@ export class PartitionLog {
     const bytes = value === null ? null : Buffer.from(value);
     this.records.push({ topic, partition, offset, key, value: bytes, headers: { ...headers }, storedMs });
     this.end += 1;
+  }
+
+  /** Loses the last records, as when a leader that did not have them takes over. */
+  truncate(records: number): void {
+    this.records = this.records.slice(0, -records);
+    this.end = (this.records.at(-1)?.offset ?? -1) + 1;
+    this.epoch += 1;
   }
 
   /** Up to `limit` records from an offset on. */
@@ -148,6 +157,13 @@ export class SimulatedBroker {
   deleteTopic(name: string): void {
     this.#topics.delete(name);
     this.#rebalanceReadersOf(name);
+  }
+
+  /** The log of a partition loses its last records. */
+  truncate(log: PartitionLog, records: number): void {
+    this.options.trace.note("broker", `${log.topic}/${log.partition} loses its last ${records} records`);
+    log.truncate(records);
+    this.#rebalanceReadersOf(log.topic);
   }
 
   /** None if the topic does not exist. */
@@ -527,12 +543,12 @@ class SimulatedSubscription implements Subscription {
   }
 
   #handle(reader: Reader, records: readonly IncomingRecord[]): void {
-    const { topic, partition, end } = reader.log;
+    const { topic, partition, end, epoch } = reader.log;
     const { trace } = this.#broker.options;
     const [first, last] = [records[0]?.offset, records.at(-1)?.offset];
     trace.note(this.client.process, `receives ${topic}/${partition} from ${first} to ${last}`);
     this.#handling += 1;
-    this.options.handle({ topic, partition, records, start: 0, end, epoch: 0 }).then(
+    this.options.handle({ topic, partition, records, start: 0, end, epoch }).then(
       (progress) => this.#handled(reader, progress),
       (error: unknown) => {
         trace.note(this.client.process, `rejects ${topic}/${partition} from ${first}: ${String(error)}`);

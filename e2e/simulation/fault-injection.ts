@@ -9,6 +9,7 @@ import type { World } from "./world.ts";
 const LONG_DOWN_MS = 15_000;
 const DOWN_AFTER_RECREATION_MS = 8_000;
 const OUTAGE_MS = 3_000;
+const MAX_TRUNCATED = 5;
 /** The most by which a clock is wrong, either way: far less than the inbox retention. */
 const MAX_CLOCK_OFFSET_MS = 2 * 24 * 60 * 60 * 1000;
 /** `min.compaction.lag.ms`. Longer than a request may be late: an older state would otherwise supersede a newer one. */
@@ -94,8 +95,18 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
     }
     return true;
   },
+  logTruncated: (world) => {
+    const { broker, prng } = world;
+    const log = prng.pick(storeTopics.flatMap(({ name }) => broker.partitionsOf(name)));
+    // Records that nobody has read would be lost by definition.
+    if (log.records.length === 0 || !world.isRead(log.topic)) return false;
+    world.truncate(log, prng.between(1, MAX_TRUNCATED));
+    return true;
+  },
   operator: ({ operator, prng, processes }) => {
-    operator.resolveAny(prng.pick(processes));
+    const process = prng.pick(processes);
+    operator.resolveAny(process);
+    operator.resolveStops(process);
     if (prng.chance(0.3)) operator.retryOutgoing(prng.pick(processes));
     return true;
   },

@@ -60,6 +60,7 @@ const faultTable = {
   poison: { everyMs: 6_000 },
   compaction: { everyMs: 10_000 },
   topicRecreated: { everyMs: 15_000 },
+  logTruncated: { everyMs: 20_000 },
   // Not faults, but what an operator does about them.
   operator: { everyMs: 3_000 },
   rebuild: { everyMs: 15_000 },
@@ -116,6 +117,11 @@ export class Faults {
   nextMs(name: RecurringFault): number | undefined {
     const stream = this.#streams.get(name);
     return stream?.prng.exponential(faultTable[name].everyMs / stream.intensity);
+  }
+
+  /** Whether a fault occurs in this run at all. */
+  injects(name: FaultName): boolean {
+    return this.#streams.has(name);
   }
 
   count(name: FaultName): void {

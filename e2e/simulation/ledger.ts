@@ -67,6 +67,11 @@ export function handledBy({ sql }: ServiceDatabase): Handled[] {
     .all();
 }
 
+/** Whether a message has taken effect. */
+export function hasHandled({ sql }: ServiceDatabase, id: string): boolean {
+  return sql.query("SELECT 1 FROM simulation_handled WHERE message_id = ?").get(id) !== null;
+}
+
 export interface Parked {
   readonly topic: string;
   readonly partition: number;

@@ -1,7 +1,10 @@
+import { isCompacted } from "@distributed-messaging/messaging/contract";
 import { storeTopics } from "@distributed-messaging/services/registry";
 import { type Emitted, emittedBy, handledBy, type Parked, parkedBy } from "./ledger.ts";
 import { POISON_HEADER } from "./poison.ts";
 import type { World } from "./world.ts";
+
+const compactedTopics = new Set(storeTopics.filter(isCompacted).map(({ name }) => name));
 
 /**
  * Each service has handled every message that it takes once, and those of one key in the order in which they were
@@ -50,8 +53,9 @@ function breachCompacted(expected: readonly Emitted[], actual: readonly string[]
   return `the last message, ${last.id}, was not handled`;
 }
 
-/** Every message that took effect is in the inbox, so that it cannot take effect again. */
-export function* inboxIsComplete({ processes }: World): Iterable<string> {
+/** Every message that took effect is in the inbox for as long as claims are kept, so that it cannot take effect again. */
+export function* inboxIsComplete({ processes, shortRetention }: World): Iterable<string> {
+  if (shortRetention) return;
   for (const { name, disk } of processes) {
     const missing = disk.database.sql
       .query<{ id: string }, [string]>(
@@ -73,37 +77,35 @@ export function* outboxesAreEmpty({ processes }: World): Iterable<string> {
 }
 
 /**
- * Poison was parked once by each service that reads its topic. A genuine message was parked only if its handler had a
- * bug, its key was blocked, or its process had crashed before it was handled.
+ * Poison was parked once by each service that reads its topic, unless it is a tombstone. A genuine message was parked only if its handler had a
+ * bug, its key was blocked, its process had crashed before it was handled, or the inbox kept its claims too short.
  */
-export function* parkedWithReason({ processes, poison, compacted, recreated }: World): Iterable<string> {
+export function* parkedWithReason(world: World): Iterable<string> {
+  const { processes, poison, compacted, recreated, truncated, shortRetention } = world;
   for (const { name, disk, topics, instrumented } of processes) {
     const counts = new Map<string, number>();
     for (const parked of parkedBy(disk.database)) {
       const number = parked.headers[POISON_HEADER];
       if (number !== undefined) counts.set(number, (counts.get(number) ?? 0) + 1);
-      else if (!mayBeParked(parked, instrumented.bugs)) {
+      else if (!(shortRetention && parked.reason === "too-old") && !mayBeParked(parked, instrumented.bugs)) {
         yield `${name} has parked a message of ${parked.topic} ${parked.key}: ${parked.reason}, ${parked.error}`;
       }
     }
     for (const { topic, key, value, headers } of poison) {
       const number = headers[POISON_HEADER] ?? "";
-      const expected = topics.has(topic) ? 1 : 0;
+      const isTombstone = value === null && compactedTopics.has(topic);
+      const expected = topics.has(topic) && !isTombstone ? 1 : 0;
       const count = counts.get(number) ?? 0;
-      // A tombstone on a compacted topic is skipped, unless its key is blocked.
-      if (count === 0 && value === null && isCompacted(topic)) continue;
       // It may have been compacted before it was read.
       if (count === 0 && key !== null && compacted.has(topic)) continue;
       // It may have been skipped, if in the recreated topic a copy of the last record of the old log is at its old
       // offset. Of the services' messages, which are in order, all those before such a copy have been handled.
       if (count === 0 && recreated.has(topic)) continue;
+      // It is parked each time that its log is read.
+      if (count > expected && expected > 0 && truncated.has(topic)) continue;
       if (count !== expected) yield `${name} has parked poison ${number} of ${topic} ${count} times`;
     }
   }
-}
-
-function isCompacted(topic: string): boolean {
-  return storeTopics.some(({ name, config }) => name === topic && config["cleanup.policy"] === "compact");
 }
 
 function mayBeParked({ reason, value }: Parked, bugs: ReadonlyMap<string, unknown>): boolean {

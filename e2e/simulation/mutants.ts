@@ -129,6 +129,23 @@ export const mutants: readonly Mutant[] = [
   mutant("acceptance: a message is accepted under any key", {
     transport: reading((record, { subject }) => ({ ...record, key: subject })),
   }),
+  mutant("horizon: older messages of a log that is read anew are handled without a question", {
+    statement: (sql, original) =>
+      sql.startsWith("INSERT INTO rereads")
+        ? { run: (topic, partition, until) => original.run(topic, partition, until, "handle") }
+        : {},
+  }),
+  mutant("horizon: messages that are too old to be known are handled", {
+    statement: (sql) => {
+      if (sql.startsWith("SELECT count(*) AS count FROM rereads")) return { get: () => ({ count: 1 }) };
+      if (!sql.startsWith("SELECT until_offset")) return {};
+      return { get: () => ({ until: Number.MAX_SAFE_INTEGER, older: "handle" }) };
+    },
+  }),
+  mutant("horizon: claims after it are deleted", {
+    statement: (sql, original) =>
+      sql.startsWith("DELETE FROM inbox") ? { run: () => original.run(Number.MAX_SAFE_INTEGER) } : {},
+  }),
   mutant("message ids: drawn at random", {
     transaction: (original, { id, correlationid }) =>
       original.causedBy({ correlationId: correlationid, causationId: id }),

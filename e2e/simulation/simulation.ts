@@ -10,6 +10,8 @@ import { type RunOptions, World } from "./world.ts";
 const FAULTS_AFTER_LAST_ORDER_MS = 5_000;
 /** Without faults the system becomes quiescent within this time. */
 const QUIESCENCE_TIMEOUT_MS = 15 * 60_000;
+/** The kit deletes old claims every minute, from a minute after its partitions were assigned on. */
+const PRUNED_AFTER_MS = 150_000;
 const POLL_EVERY_MS = 500;
 /** At so many polls in a row nothing must be pending. */
 const QUIESCENT_POLLS = 4;
@@ -107,6 +109,7 @@ class Simulation {
         operator.resolveFirst(process);
         operator.retryOutgoing(process);
         operator.retryEffects(process);
+        operator.resolveStops(process);
       }
       const pending = findPending(this.#world);
       quiescentPolls = pending === undefined ? quiescentPolls + 1 : 0;
@@ -122,15 +125,35 @@ class Simulation {
   }
 
   #check(): void {
-    const { trace, workload, processes, operator, recreated } = this.#world;
+    const { scheduler, faults } = this.#world;
     checkAtRest(this.#world);
     this.#finished = this.#world.restocked;
     if (this.#finished) return;
     this.#world.restocked = true;
+    if (!faults.injects("logTruncated")) this.#restock();
+    else {
+      // Time enough to delete old claims.
+      scheduler.after(PRUNED_AFTER_MS, () => {
+        this.#truncateAll();
+        this.#restock();
+      });
+    }
+  }
+
+  #restock(): void {
+    const { trace, workload, processes, operator, recreated } = this.#world;
     trace.note("simulation", "restocks every product");
     workload.restockAll();
     for (const process of processes) operator.rebuild(process, recreated.size === 0);
     this.#awaitQuiescence();
+  }
+
+  /** Every log loses its last record, which everybody has read. */
+  #truncateAll(): void {
+    const { broker } = this.#world;
+    for (const { name } of storeTopics) {
+      for (const log of broker.partitionsOf(name)) if (log.records.length > 0) this.#world.truncate(log, 1);
+    }
   }
 }
 
@@ -144,6 +167,8 @@ function findPending(world: World): string | undefined {
     if (running === undefined || running.stopping) return `${name} is down`;
     const phase = running.rebuild?.status().phase;
     if (phase === "reading" || phase === "checking") return `${name} rebuilds its projections`;
+    const stops = disk.count("partition_stops");
+    if (stops > 0) return `${stops} partitions of ${name} are stopped`;
     const letters = disk.count("dead_letters");
     if (letters > 0) return `${letters} dead letters at ${name}`;
     // An order that may wait for a month does.

@@ -1,7 +1,7 @@
 import type { OrderView } from "@distributed-messaging/api-gateway/domain";
 import type { OutgoingRecord } from "@distributed-messaging/messaging";
 import { storeTopics } from "@distributed-messaging/services/registry";
-import { SimulatedBroker } from "./broker.ts";
+import { type PartitionLog, SimulatedBroker } from "./broker.ts";
 import { type FaultName, Faults } from "./faults.ts";
 import type { Mutant } from "./mutants.ts";
 import { Operator } from "./operator.ts";
@@ -23,6 +23,8 @@ export interface RunOptions {
 
 /** How long an order waits for stock: in half of the runs short enough to expire. */
 const MAX_SHORT_BACKORDER_MS = 40_000;
+/** The least that the setting takes. */
+const SHORT_RETENTION = "1m";
 const LONG_BACKORDER_MS = 30 * 24 * 60 * 60 * 1000;
 
 /** Everything in a run: broker, services, clients, and what has happened to them. */
@@ -46,6 +48,10 @@ export class World implements Environment {
   /** Topics that have lost superseded records, and topics that were deleted and created again. */
   readonly compacted = new Set<string>();
   readonly recreated = new Set<string>();
+  /** Topics that have lost their last records, and are therefore read anew. */
+  readonly truncated = new Set<string>();
+  /** Claims are kept for so short a time that the inbox does not know many of the messages that are read anew. */
+  readonly shortRetention: boolean;
   /** There is enough of every product for every order. */
   restocked = false;
   readonly violations: string[] = [];
@@ -65,9 +71,11 @@ export class World implements Environment {
     this.broker = new SimulatedBroker({ ...this, prng: prng.fork("broker") });
     this.broker.createTopics(storeTopics);
     this.products = drawProducts(prng.fork("products"), options.orders);
+    this.shortRetention = prng.fork("retention").chance(0.4);
+    const retention = this.shortRetention ? { INBOX_RETENTION: SHORT_RETENTION } : {};
     const create = <Parts>(definition: ServiceDefinition<Parts>) =>
       new Process(
-        definition,
+        { ...definition, env: { ...definition.env, ...retention } },
         { ...this, prng: prng.fork(definition.composition.name) },
         options.mutant?.seed() ?? {},
       );
@@ -90,6 +98,14 @@ export class World implements Environment {
     this.operator = new Operator(this);
     const client = { environment: this, gateway: this.gateway, prng: prng.fork("workload") };
     this.workload = new Workload(options.orders, this.products, client);
+  }
+
+  /** A partition loses its last records, which every service has read. */
+  truncate(log: PartitionLog, records: number): void {
+    this.broker.truncate(log, records);
+    this.truncated.add(log.topic);
+    // Projections can no longer be rebuilt from it.
+    this.recreated.add(log.topic);
   }
 
   /** Whether every service that reads a topic has handled all of it. */

@@ -139,7 +139,7 @@ export class Horizon {
 }
 
 /** How long a partition that was assigned has to deliver its first records before it counts as read. */
-const ASSIGNED_GRACE_MS = 10 * 60_000;
+const ASSIGNED_GRACE_MS = 60_000;
 
 /**
  * Up to which time everything has been read: the horizon follows it, so that messages which wait in the topics of a

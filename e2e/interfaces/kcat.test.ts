@@ -1,6 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { allMessages } from "@distributed-messaging/contracts";
 import { CONTENT_TYPE, decode } from "@distributed-messaging/messaging";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { storeTopics } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
 import { parse } from "../support/answers.ts";
@@ -80,6 +84,30 @@ describe.skipIf(kcat === null)("kcat, a librdkafka client", () => {
         return decoded.status === "decoded" ? decoded.message.type : decoded.detail;
       });
       expect(types).toEqual(["store.order.placed.v1", "store.order.confirmed.v1"]);
+    },
+    LIMIT_MS,
+  );
+
+  test.each(["gzip", "snappy", "lz4", "zstd"])(
+    "a foreign record that it compresses with %s is parked, and stops nothing",
+    async (codec) => {
+      const file = join(tmpdir(), `foreign-${crypto.randomUUID()}`);
+      writeFileSync(file, "foreign ".repeat(50));
+      const before = await store.metric("inventory", "messages_parked_total");
+      // A header without a value, which kafkajs could not decode either.
+      await run("-P", "-t", "inventory.commands", "-k", `foreign ${codec}`, "-z", codec, "-H", "empty", file);
+      rmSync(file);
+      await eventually(
+        async () => (await store.metric("inventory", "messages_parked_total")) > before,
+        "it is parked",
+      );
+      const customer = await store.signIn("CUSTOMER_001");
+      const { orderId } = await customer.place({ items: [{ productId: "PRODUCT_001", quantity: 1 }] });
+      await customer.until(orderId, "confirmed");
+      expect((await store.request("inventory", "/readiness")).body).toMatchObject({
+        ready: true,
+        checks: { broker: "UP", partitions: "UP" },
+      });
     },
     LIMIT_MS,
   );

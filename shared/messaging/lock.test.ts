@@ -30,11 +30,14 @@ test("ends with the process that held it, however that ends", async () => {
     setInterval(() => {}, 1_000);
   `;
   const holder = Bun.spawn([process.execPath, "--eval", script], { stdout: "pipe" });
-  const reader = holder.stdout.getReader();
-  expect(new TextDecoder().decode((await reader.read()).value)).toBe("true\n");
-  expect(acquireLock(path)).toBeUndefined();
-  holder.kill("SIGKILL");
-  await holder.exited;
+  try {
+    const { value } = await holder.stdout.getReader().read();
+    expect(new TextDecoder().decode(value).trim()).toBe("true");
+    expect(acquireLock(path)).toBeUndefined();
+  } finally {
+    holder.kill("SIGKILL");
+    await holder.exited;
+  }
   const next = acquireLock(path);
   expect(next).toBeDefined();
   next?.release();
@@ -84,6 +87,10 @@ test("a start waits for the process that used the database before to end, and sa
       previous.kill("SIGKILL");
     },
   };
-  openDatabase(path, { log, lockWaitMs: 20_000 }).close();
+  try {
+    openDatabase(path, { log, lockWaitMs: 20_000 }).close();
+  } finally {
+    previous.kill("SIGKILL");
+  }
   expect(warnings).toEqual(["another process uses the database: waiting"]);
 });

@@ -27,6 +27,10 @@ const SEND_BYTES = 800 * 1024;
 /** What a record takes besides its content, at most: lengths, offset, time (record batch version 2). */
 const RECORD_OVERHEAD_BYTES = 40;
 
+/** How often a publish is tried whose failures may pass, and the pause after the first try; each further one is longer. */
+const TRANSIENT_ATTEMPTS = 5;
+const TRANSIENT_PAUSE_MS = 100;
+
 const UNSENT: PublishFailure = { scope: "unsent", error: "an earlier record failed" };
 
 interface Connected {
@@ -51,13 +55,28 @@ export class KafkaPublisher implements Publisher {
   }
 
   async publish(records: readonly OutgoingRecord[]): Promise<void> {
+    let pending = records;
+    for (let attempt = 1; ; attempt += 1) {
+      const failures = await this.#publishOnce(pending);
+      if (failures.size === 0) return;
+      // For example, the leader of a new partition is not known yet. What was stored is not sent again.
+      const mayPass = [...failures.values()].every(
+        ({ scope }) => scope === "transient" || scope === "unsent",
+      );
+      if (!mayPass || attempt === TRANSIENT_ATTEMPTS) throw new PublishError(failures);
+      pending = pending.filter((record) => failures.has(record));
+      await Bun.sleep(TRANSIENT_PAUSE_MS * attempt);
+    }
+  }
+
+  async #publishOnce(records: readonly OutgoingRecord[]): Promise<Map<OutgoingRecord, PublishFailure>> {
     if (this.#closed) throw new Error("the publisher is closed");
     const failures = new Map<OutgoingRecord, PublishFailure>();
     for (const part of sendable(records)) {
       if (failures.size === 0) await this.#sendPart(part, failures);
       else for (const record of part) failures.set(record, UNSENT);
     }
-    if (failures.size > 0) throw new PublishError(failures);
+    return failures;
   }
 
   /** Disconnects. Sends that are pending fail. */

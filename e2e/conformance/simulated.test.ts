@@ -68,4 +68,9 @@ async function simulatedBroker(): Promise<BrokerUnderTest> {
   };
 }
 
-transportConformance("the simulated broker", simulatedBroker);
+// It models records, not batches: those are tested on the other brokers.
+transportConformance("the simulated broker", simulatedBroker, {
+  isServer: true,
+  hasOutages: true,
+  hasBatches: false,
+});

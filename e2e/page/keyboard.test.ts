@@ -35,7 +35,10 @@ describePage("the page without a mouse", () => {
       await shop.page.keyboard.press("Enter");
       await shop.untilStatus("confirmed");
       expect(await focused()).toStartWith("Order");
-      expect(await shop.page.getByRole("status").textContent()).toContain("confirmed");
+      await eventually(
+        async () => (await shop.page.getByRole("status").textContent())?.includes("confirmed"),
+        "the announcement of the confirmed order",
+      );
       await shop.context.close();
     },
     TEST_LIMIT_MS,

@@ -52,12 +52,13 @@ export function badRecords(topic: string): BadRecord[] {
     ["schema", json(cloudEvent({ type, subject: key, data: { [keyField(type)]: key, quantity: -1 } }))],
   ];
   return Array.from({ length: partitions }, (_, partition) => partition).flatMap((partition) =>
-    kinds(`bad-${partition}`).map(([reason, value], index) => {
-      const key = Buffer.from(`bad-${partition}-${index}`);
+    kinds("").map((_, index) => {
+      const key = `bad-${partition}-${index}`;
+      const [reason, value] = kinds(key)[index] ?? ["undecodable", null];
       return {
         topic,
         partition,
-        key,
+        key: Buffer.from(key),
         value,
         reason,
         headers: { "content-type": CONTENT_TYPE, kind: `${index}` },

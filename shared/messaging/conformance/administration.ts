@@ -3,8 +3,12 @@ import { PublishError } from "../transport/transport.ts";
 import { type BrokerUnderTest, required, TEST_TIMEOUT_MS } from "./broker.ts";
 import { Fixture, numbered, record } from "./fixture.ts";
 
-/** The promises about topics that change while they are read. */
-export function administration(broker: () => BrokerUnderTest): void {
+/**
+ * The promises about topics that change while they are read.
+ *
+ * @param distributesByDefinition whether the client distributes keys by the topic's definition
+ */
+export function administration(broker: () => BrokerUnderTest, distributesByDefinition: boolean): void {
   test.concurrent(
     "partitions that are added to a topic are read",
     async () => {
@@ -26,7 +30,7 @@ export function administration(broker: () => BrokerUnderTest): void {
     TEST_TIMEOUT_MS,
   );
 
-  test.concurrent(
+  (distributesByDefinition ? test.concurrent : test.skip)(
     "a key stays in its partition when partitions are added that the topic's definition does not have",
     async () => {
       const administration = required(broker().administration);

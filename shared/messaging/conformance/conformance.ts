@@ -18,6 +18,8 @@ export interface Abilities {
   /** Sessions, limits, and administration. */
   readonly isServer: boolean;
   readonly hasOutages: boolean;
+  /** Record batches of other clients, log starts, and the distribution of keys by a topic's definition. */
+  readonly hasBatches?: boolean;
 }
 
 /**
@@ -36,11 +38,11 @@ export function transportConformance(
     consuming(broker);
     positions(broker);
     groups(broker);
-    foreign(broker, abilities);
+    if (abilities.hasBatches !== false) foreign(broker, abilities);
     if (!abilities.isServer) return;
     refusals(broker);
     sessions(broker);
-    administration(broker);
+    administration(broker, abilities.hasBatches !== false);
   });
 
   if (abilities.hasOutages) describe(`${name}, with outages`, () => outages(started(start)));

@@ -97,8 +97,8 @@ class Connection {
     const own: Readonly<Record<string, unknown>> = {
       run: (sql: string, ...parameters: unknown[]) => this.#run(sql, parameters),
       exec: (sql: string, ...parameters: unknown[]) => this.#run(sql, parameters),
-      prepare: (sql: string) => this.#prepare(sql, (text) => disk.prepare(text)),
-      query: (sql: string) => this.#prepare(sql, (text) => disk.query(text)),
+      prepare: (sql: string) => this.#prepare(sql),
+      query: (sql: string) => this.#prepare(sql),
       transaction: (body: () => unknown) => ({ immediate: () => this.#migrate(body) }),
     };
     return new Proxy(disk, {
@@ -127,8 +127,7 @@ class Connection {
     if (verb.startsWith("COMMIT")) return this.#commit(text);
     this.#before(/^(BEGIN|ROLLBACK|SAVEPOIN|RELEASE)/.test(verb) ? "control" : "write", text);
     if (text === "") return undefined;
-    // Cached as prepared statements: there are few of them.
-    if (parameters.length === 0 && !this.#migrating) return this.#disk.query(text).run();
+    if (parameters.length === 0 && !this.#migrating) return preparedOn(this.#disk, text).run();
     return this.#disk.run(text, ...(parameters as [string[]]));
   }
 
@@ -137,16 +136,16 @@ class Connection {
     this.#assertAlive();
     if (faults.occurs("crashBeforeCommit")) this.#crash("before COMMIT");
     if (faults.occurs("commitRefused")) this.#refuse("SQLITE_FULL", "database or disk is full");
-    const result = this.#disk.query(text).run();
+    const result = preparedOn(this.#disk, text).run();
     committed();
     if (incarnation.alive && faults.occurs("crashAfterCommit")) this.#crash("after COMMIT");
     return result;
   }
 
-  #prepare(sql: string, prepare: (text: string) => Statement): Statement {
+  #prepare(sql: string): Statement {
     this.#assertAlive();
     const text = this.#options.mutant.rewrite?.(sql) ?? sql;
-    const statement = prepare(text);
+    const statement = preparedOn(this.#disk, text);
     const kind = /^\s*(INSERT|UPDATE|DELETE|REPLACE)/i.test(text) ? "write" : "read";
     const original: StatementCalls = {
       run: (...parameters) => statement.run(...(parameters as string[])),
@@ -168,8 +167,8 @@ class Connection {
       all,
       values: after<"values">(calls.values),
       iterate: (...parameters: unknown[]) => all(...parameters).values(),
-      finalize: () => statement.finalize(),
-      [Symbol.dispose]: () => statement.finalize(),
+      finalize() {},
+      [Symbol.dispose]() {},
     } as unknown as Statement;
   }
 
@@ -207,6 +206,14 @@ class Connection {
   #assertAlive(): void {
     if (!this.#options.incarnation.alive) throw new Crashed("the process has ended");
   }
+}
+
+const statements = new WeakMap<Database, Map<string, Statement>>();
+
+/** A statement that stays prepared for as long as the database is open: each incarnation would prepare it again. */
+function preparedOn(database: Database, sql: string): Statement {
+  const prepared = statements.getOrInsertComputed(database, () => new Map());
+  return prepared.getOrInsertComputed(sql, () => database.prepare(sql));
 }
 
 function sqliteError(code: string, text: string): Error {

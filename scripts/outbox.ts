@@ -59,8 +59,11 @@ async function main(args: readonly string[]): Promise<number> {
 
   if (command === "list" && operand === undefined) {
     const { topic, after, limit } = values;
-    const given = Object.entries({ topic, after, limit }).filter(([, value]) => value !== undefined);
-    const query = given.length === 0 ? "" : `?${new URLSearchParams(given as [string, string][])}`;
+    const fields = new URLSearchParams();
+    for (const [field, value] of Object.entries({ topic, after, limit })) {
+      if (value !== undefined) fields.set(field, value);
+    }
+    const query = fields.size === 0 ? "" : `?${fields}`;
     const { answers, isComplete } = await eachOf(targets, async ({ service, url }) => {
       const found = await ask<ShownParked[]>("GET", `${url}${query}`, 200);
       return found.map((record) => ({ service, ...record }));

@@ -32,6 +32,7 @@ export function planService({ name, port }: NewService, root: string): Map<strin
     edit("package.json", (text) => inPackageJson(text, name)),
     edit("bun.lock", (text) => inLockFile(text, name)),
     edit("compose.yaml", (text) => inCompose(text, name, port)),
+    edit("docs/operations.md", (text) => inAccessControl(text, name)),
   ]);
 }
 
@@ -130,6 +131,20 @@ function inCompose(text: string, name: string, port: number): string {
 
 `;
   return `${insertBefore(text, "volumes:\n", container, "compose.yaml").trimEnd()}\n  ${name}:\n`;
+}
+
+/** The rights of the template on the broker, after those of the last service; a test compares them with the composition. */
+function inAccessControl(text: string, name: string): string {
+  const rights = [
+    ["READ", "topic", "order.events"],
+    ["READ", "topic", "api-gateway.keys"],
+    ["WRITE", "topic", `${name}.dead-letters`],
+    ["READ", "group", name],
+  ] as const;
+  const rows = rights.map(
+    ([operation, resource, on]) => `| \`${name}\` | ${operation} | ${resource} | \`${on}\` |\n`,
+  );
+  return insertBefore(text, "\nOne of them, with Kafka's own tool", rows.join(""), "docs/operations.md");
 }
 
 /** @param anchor the beginning of exactly one line */

@@ -113,10 +113,11 @@ test("a caller is answered after the commit: a second connection sees the effect
     await onFile.stop();
   } finally {
     database.close();
-    for (const suffix of ["", "-wal", "-shm"])
-      await Bun.file(path + suffix)
+    for (const file of [path, `${path}-wal`, `${path}-shm`, path.replace(/sqlite$/, "lock")]) {
+      await Bun.file(file)
         .delete()
         .catch(() => {});
+    }
   }
 });
 

@@ -34,17 +34,12 @@ const TOPIC_REFUSED_MS = 25_000;
 /** Mean duration of a rebalance. */
 const REBALANCE_MS = 50;
 
-interface StoredRecord extends IncomingRecord {
-  /** Virtual time. */
-  readonly storedMs: number;
-}
-
 /** The log of one partition. It survives everything but the deletion of its topic. */
 export class PartitionLog {
   readonly topic: string;
   readonly partition: number;
   /** In the order of their offsets, which have gaps where the log was compacted. */
-  records: StoredRecord[] = [];
+  records: IncomingRecord[] = [];
   /** One past the last offset. */
   end = 0;
   /** The leader epoch: another one after records were lost. */
@@ -55,10 +50,12 @@ export class PartitionLog {
     this.partition = partition;
   }
 
-  append({ key, value, headers }: OutgoingRecord, storedMs: number): void {
+  /** @param timestampMs virtual time */
+  append({ key, value, headers }: OutgoingRecord, timestampMs: number): void {
     const { topic, partition, end: offset } = this;
     const bytes = value === null ? null : Buffer.from(value);
-    this.records.push({ topic, partition, offset, key, value: bytes, headers: { ...headers }, storedMs });
+    const content = { key, value: bytes, headers: { ...headers } };
+    this.records.push({ topic, partition, offset, timestampMs, ...content });
     this.end += 1;
   }
 
@@ -88,8 +85,8 @@ export class PartitionLog {
    * @returns how many were dropped
    */
   compact(beforeMs: number, ignored: (record: IncomingRecord) => boolean): number {
-    const old = this.records.filter(({ storedMs, key }) => storedMs < beforeMs && key !== null);
-    const lastOfEachKey = (records: readonly StoredRecord[]) =>
+    const old = this.records.filter(({ timestampMs, key }) => timestampMs < beforeMs && key !== null);
+    const lastOfEachKey = (records: readonly IncomingRecord[]) =>
       new Map(records.map((record) => [record.key, record])).values();
     const kept = new Set([...lastOfEachKey(old), ...lastOfEachKey(old.filter((record) => !ignored(record)))]);
     const dropped = new Set(old.filter((record) => !kept.has(record)));

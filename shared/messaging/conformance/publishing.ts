@@ -46,6 +46,25 @@ export function publishing(broker: () => BrokerUnderTest): void {
   );
 
   test.concurrent(
+    "a record that is sent again has another time",
+    async () => {
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      const sender = fixture.connect(topic);
+      const same = record(topic, "key", "value");
+      await sender.publish([same]);
+      // Times are in milliseconds.
+      await Bun.sleep(2);
+      await sender.publish([same]);
+      const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
+      await reader.hasAll(["value", "value"]);
+      const times = new Map(reader.records.map(({ offset, timestampMs }) => [offset, timestampMs]));
+      expect(new Set(times.values()).size).toBe(times.size);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  test.concurrent(
     "keys, values and headers come back as they were given, null and empty ones too",
     async () => {
       await using fixture = new Fixture(broker());

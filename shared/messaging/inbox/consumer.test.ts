@@ -228,6 +228,20 @@ test("while a message is parked the later ones of its key are blocked, all other
   expect(reasons()).toEqual(["domain", "blocked", "blocked"]);
 });
 
+/** Another service, whose broker is new and whose offsets are those of the one before. */
+function withOffsetsOf(before: TestService): TestService {
+  const after = new TestService();
+  const rows = before.database.sql.query("SELECT * FROM consumer_offsets").values() as [
+    string,
+    number,
+    number,
+    string,
+  ][];
+  for (const row of rows) after.database.sql.run("INSERT INTO consumer_offsets VALUES (?, ?, ?, ?)", row);
+  before.database.close();
+  return after;
+}
+
 /** Three records of the old log were read: the new one is shorter, ends at the last of them, is as long, or longer. */
 test.each([1, 2, 3, 5])(
   "a topic that was created again, now with %d records, is read from its beginning",
@@ -237,23 +251,7 @@ test.each([1, 2, 3, 5])(
     await service.publish(letter("a", "1"), letter("a", "2"), letter("a", "3"));
     await eventually(() => service.applied().length === 3);
     await service.kit.stop();
-    const before = service;
-    // Its offsets meet a new log.
-    service = new TestService();
-    for (const row of before.database.sql.query("SELECT * FROM consumer_offsets").all() as {
-      topic: string;
-      partition: number;
-      next_offset: number;
-      last_record: string;
-    }[]) {
-      service.database.sql.run("INSERT INTO consumer_offsets VALUES (?, ?, ?, ?)", [
-        row.topic,
-        row.partition,
-        row.next_offset,
-        row.last_record,
-      ]);
-    }
-    before.database.close();
+    service = withOffsetsOf(service);
     const texts = ["n1", "n2", "n3", "n4", "n5"].slice(0, count);
     await service.publish(...texts.map((text) => letter("a", text)));
     service.kit.start();
@@ -261,6 +259,38 @@ test.each([1, 2, 3, 5])(
     expect(service.applied()).toEqual(texts.map((text) => `a:${text}`));
   },
 );
+
+test("a topic that was created again is read from its beginning, with a copy of the last record where that was", async () => {
+  service = new TestService();
+  service.kit.start();
+  const last = letter("a", "3");
+  await service.publish(letter("a", "1"), letter("a", "2"), last);
+  const sentMs = Date.now();
+  await eventually(() => service.applied().length === 3 && Date.now() > sentMs);
+  await service.kit.stop();
+  service = withOffsetsOf(service);
+  await service.publish(letter("a", "n1"), letter("a", "n2"), last);
+  service.kit.start();
+  await eventually(() => service.applied().length === 3);
+  expect(service.applied()).toEqual(["a:n1", "a:n2", "a:3"]);
+});
+
+test("a fingerprint that version 0.1 stored, without a time, is of the same log", async () => {
+  service = new TestService();
+  service.kit.start();
+  await service.publish(letter("a", "1"), letter("a", "2"));
+  await eventually(() => service.applied().length === 2);
+  await service.kit.stop();
+  service.database.sql.run(
+    "UPDATE consumer_offsets SET last_record = substr(last_record, 1, instr(last_record, '@') - 1)",
+  );
+  // If it read the log anew, it would apply them again.
+  service.database.sql.run("DELETE FROM inbox");
+  await service.restart();
+  await service.publish(letter("a", "3"));
+  await eventually(() => service.applied().length === 3);
+  expect(service.applied()).toEqual(["a:1", "a:2", "a:3"]);
+});
 
 test("a message during which three processes ended is parked", async () => {
   service = new TestService();
@@ -356,7 +386,15 @@ test("a message that cannot be parked either is left to the transport to deliver
   );
   service.kit.start();
   const value = Buffer.from(JSON.stringify(letter("a", "1")));
-  const record = { topic: letters.name, partition: 0, offset: 0, key: "a", value, headers: {} };
+  const record = {
+    topic: letters.name,
+    partition: 0,
+    offset: 0,
+    timestampMs: 0,
+    key: "a",
+    value,
+    headers: {},
+  };
   const batch = { topic: letters.name, partition: 0, records: [record], start: 0, end: 1, epoch: 0 };
   service.database.sql.run("ALTER TABLE dead_letters RENAME TO unwritable");
   expect(await failureOf(handle?.(batch) ?? Promise.resolve())).toMatch("no such table");

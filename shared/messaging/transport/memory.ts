@@ -117,6 +117,7 @@ export class MemoryBroker implements Transport {
       topic,
       partition,
       offset: log.end,
+      timestampMs: this.#runtime.now(),
       key,
       // Copies: the sender may change its own afterwards.
       value: value === null ? null : Buffer.from(value),

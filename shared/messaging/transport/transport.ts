@@ -19,6 +19,8 @@ export interface IncomingRecord {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
+  /** When it was sent or appended, as the topic has it, in milliseconds since 1970. A record that is sent again has another time. */
+  readonly timestampMs: number;
   /** One that is not UTF-8 is given as `base64:…`. */
   readonly key: string | null;
   readonly value: Uint8Array | null;

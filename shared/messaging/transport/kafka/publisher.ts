@@ -208,7 +208,7 @@ function sizeOf({ key, value, headers }: OutgoingRecord): number {
   return bytes;
 }
 
-/** Records as kafkajs takes them. */
+/** Records as kafkajs takes them. Without a time: kafkajs sets one at each attempt, so that a copy has another. */
 class SentMessages {
   readonly #sent: readonly { readonly record: OutgoingRecord; readonly message: Message }[];
 

@@ -247,4 +247,8 @@ export const kitMigrations: readonly Migration[] = [
       ALTER TABLE dead_letters ADD COLUMN exact TEXT;
     `,
   },
+  {
+    name: "effects by name",
+    sql: "CREATE INDEX durable_effects_by_name ON durable_effects (name, due_at, id);",
+  },
 ];

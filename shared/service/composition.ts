@@ -123,6 +123,7 @@ export function assemble<Config extends CommonConfig, Parts>(
     runtime,
     log,
     inboxRetentionMs: config.INBOX_RETENTION,
+    gaps: config.GAPS,
     ...(retry === undefined ? {} : { retry }),
   });
   const rebuild =

@@ -175,6 +175,8 @@ export const commonSettings = {
   AUTOMATION_TESTING: Type.Boolean({ default: false }),
   SQLITE_SYNCHRONOUS: oneOf(["OFF", "NORMAL", "FULL", "EXTRA"], "FULL"),
   INBOX_RETENTION: Duration("7d", { minimum: 60_000 }),
+  /** What happens where retention removed records before they were read. */
+  GAPS: oneOf(["stop", "continue"], "stop"),
   OUTBOX_LIMIT: Type.Integer({ minimum: 1, maximum: 1_000_000_000, default: 100_000 }),
   KAFKA_BROKERS: Type.Array(
     Type.String({

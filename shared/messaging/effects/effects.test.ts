@@ -3,6 +3,7 @@ import { Type } from "@sinclair/typebox";
 import { closed } from "../contract/define.ts";
 import { DomainError } from "../errors.ts";
 import type { MessagingOptions } from "../messaging.ts";
+import { systemRuntime } from "../runtime.ts";
 import { eventually, failureOf } from "../testing/eventually.ts";
 import { Answer, letter, TestService } from "../testing/kit.ts";
 import { defineEffect, type EffectContext } from "./define.ts";
@@ -251,6 +252,60 @@ test("asynchronous functions for the result are refused by their types and at ru
   );
 });
 
+test("a slow effect leaves room for others: at most four of a kind are performed at a time", async () => {
+  const release = Promise.withResolvers<string>();
+  respond = () => release.promise;
+  const quick: string[] = [];
+  const Slow = defineEffect({ ...Call, timeoutMs: 20_000, completed: () => {}, concurrency: 4 });
+  const Quick = defineEffect({
+    name: "quick",
+    input: Input,
+    run: async ({ name }) => void quick.push(name),
+  });
+  start({ effects: [Slow, Quick] });
+  await service.kit.unitOfWork.run((transaction) => {
+    for (let i = 0; i < 100; i++) transaction.enqueue(Slow, { name: String(i) });
+    for (let i = 0; i < 20; i++) transaction.enqueue(Quick, { name: String(i) });
+  });
+  await eventually(() => quick.length === 20, "the slow ones before it do not hold it up");
+  expect(calls).toHaveLength(4);
+  release.resolve("done");
+  await eventually(() => service.kit.effects.totals.completed === 120);
+  expect(calls).toHaveLength(100);
+});
+
+test("an effect that becomes due while due ones are looked for is not slept through", async () => {
+  let now = Date.now();
+  let tries = 0;
+  // Between any two looks at the clock 10 ms pass, and each try waits for a few ms longer than the one before.
+  const runtime = { ...systemRuntime, now: () => (now += 10), random: () => tries++ / 20 };
+  respond = async ({ attempt }) => {
+    if (attempt < 20) throw new Error("away");
+    return "done";
+  };
+  const Slow = defineEffect({
+    ...Call,
+    completed: () => {},
+    failed: () => {},
+    retry: { backoff: { firstMs: 100, mostMs: 100 }, attempts: 20 },
+  });
+  start({ effects: [Slow], runtime });
+  await service.kit.unitOfWork.run((transaction) => transaction.enqueue(Slow, { name: "a" }));
+  await eventually(() => service.kit.effects.totals.completed === 1);
+  expect(calls).toHaveLength(20);
+});
+
+test("a kind of effect has a concurrency of four, or its own", () => {
+  const options = { name: "one", input: Input, run: async () => {} };
+  expect(defineEffect(options).concurrency).toBe(4);
+  expect(defineEffect({ ...options, concurrency: 1 }).concurrency).toBe(1);
+  for (const concurrency of [0, 1.5, Number.NaN]) {
+    expect(() => defineEffect({ ...options, concurrency })).toThrow(
+      `effect one: concurrency is ${concurrency}`,
+    );
+  }
+});
+
 test("at most 16 effects are performed at a time, the others follow", async () => {
   let running = 0;
   let most = 0;
@@ -262,7 +317,7 @@ test("at most 16 effects are performed at a time, the others follow", async () =
     running -= 1;
     return "done";
   };
-  const Slow = defineEffect({ ...Call, timeoutMs: 20_000, completed: () => {} });
+  const Slow = defineEffect({ ...Call, timeoutMs: 20_000, completed: () => {}, concurrency: 100 });
   start({ effects: [Slow] });
   await service.kit.unitOfWork.run((transaction) => {
     for (let i = 0; i < 40; i++) transaction.enqueue(Slow, { name: String(i) });

@@ -8,7 +8,7 @@ import { backoffMs, type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runti
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 import type { Effect } from "./define.ts";
 
-/** Effects that are performed at a time. */
+/** Effects that are performed at a time, of all kinds together. */
 const CONCURRENCY = 16;
 /** The input of an effect, as JSON. */
 const MAX_INPUT_BYTES = 256 * 1024;
@@ -17,6 +17,8 @@ const LONGEST_SLEEP_MS = 30_000;
 const MAX_ERROR_CHARACTERS = 2_000;
 
 interface EffectRow {
+  readonly id: number;
+  readonly dueAt: number;
   readonly key: string;
   readonly name: string;
   readonly input: string;
@@ -56,7 +58,7 @@ export class Effects {
   readonly #statements;
   readonly #running = new Map<
     string,
-    { readonly controller: AbortController; readonly ended: Promise<void> }
+    { readonly name: string; readonly controller: AbortController; readonly ended: Promise<void> }
   >();
   #filling: Promise<void> | undefined;
   /** Something became due while due effects were being started. */
@@ -80,9 +82,16 @@ export class Effects {
         `INSERT INTO durable_effects (key, name, input, due_at, correlation_id, traceparent, enqueued_at)
          VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
       ),
-      due: sql.prepare<EffectRow, [number]>(
-        `SELECT key, name, input, attempts, crashes, retries, correlation_id AS correlationId, traceparent FROM durable_effects
-         WHERE due_at <= ? ORDER BY due_at, id LIMIT ${2 * CONCURRENCY}`,
+      // One step of the index for each name, however many effects there are.
+      names: sql.prepare<{ name: string }, []>(
+        `WITH RECURSIVE names (name) AS (
+           SELECT min(name) FROM durable_effects
+           UNION ALL SELECT (SELECT min(name) FROM durable_effects WHERE name > names.name) FROM names WHERE name IS NOT NULL
+         ) SELECT name FROM names WHERE name IS NOT NULL`,
+      ),
+      due: sql.prepare<EffectRow, [string, number, number]>(
+        `SELECT id, due_at AS dueAt, key, name, input, attempts, crashes, retries, correlation_id AS correlationId, traceparent
+         FROM durable_effects WHERE name = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?`,
       ),
       next: sql.prepare<{ due_at: number }, [number]>(
         "SELECT due_at FROM durable_effects WHERE due_at > ? ORDER BY due_at LIMIT 1",
@@ -161,26 +170,40 @@ export class Effects {
   /** Starts due effects, as many as may run. @returns for how long to sleep, in milliseconds */
   async #fill(unitOfWork: UnitOfWork): Promise<number> {
     try {
+      let now = this.#runtime.now();
       while (this.#woken && !this.#stopped) {
         this.#woken = false;
-        const due = this.#statements.due
-          .all(this.#runtime.now())
-          .filter(({ key }) => !this.#running.has(key));
-        const rows = due.slice(0, CONCURRENCY - this.#running.size);
+        now = this.#runtime.now();
+        const rows = this.#due(now);
         if (rows.length === 0) continue;
         await unitOfWork.run(() => {
           for (const { key } of rows) this.#statements.begin.run(key);
         });
         for (const row of rows) this.#start(row, unitOfWork);
       }
-      const now = this.#runtime.now();
+      // Not a later time: what became due meanwhile would be slept through.
       const next = this.#statements.next.get(now)?.due_at ?? Number.POSITIVE_INFINITY;
-      return Math.min(LONGEST_SLEEP_MS, next - now);
+      return Math.max(0, Math.min(LONGEST_SLEEP_MS, next - this.#runtime.now()));
     } catch (error) {
       this.#log.warn({ err: error }, "effects wait: the disk fails");
       this.#woken = false;
       return STORAGE_PAUSE_MS;
     }
+  }
+
+  /** What is to be started: the effects that have been due for longest, within the concurrency of each kind and of all. */
+  #due(now: number): EffectRow[] {
+    const running = Map.groupBy(this.#running.values(), ({ name }) => name);
+    const due = this.#statements.names.all().flatMap(({ name }) => {
+      // One without a definition fails at once.
+      const { concurrency = CONCURRENCY } = this.#definitions.get(name) ?? {};
+      const free = concurrency - (running.get(name)?.length ?? 0);
+      if (free <= 0) return [];
+      const rows = this.#statements.due.all(name, now, concurrency);
+      return rows.filter(({ key }) => !this.#running.has(key)).slice(0, free);
+    });
+    due.sort((one, other) => one.dueAt - other.dueAt || one.id - other.id);
+    return due.slice(0, CONCURRENCY - this.#running.size);
   }
 
   #start(row: EffectRow, unitOfWork: UnitOfWork): void {
@@ -194,7 +217,7 @@ export class Effects {
         this.#running.delete(row.key);
         this.#wake(unitOfWork);
       });
-    this.#running.set(row.key, { controller, ended });
+    this.#running.set(row.key, { name: row.name, controller, ended });
   }
 
   async #perform(row: EffectRow, controller: AbortController, unitOfWork: UnitOfWork): Promise<void> {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { DeadLetterFixture, letter, letters, tokenOf } from "../testing/dead-letter-fixture.ts";
+import { DeadLetterFixture, Letter, letter, letters, tokenOf } from "../testing/dead-letter-fixture.ts";
 
 const bytes = Buffer.from([0xff, 0x00]);
 
@@ -78,4 +78,21 @@ test("refuses decisions that are not possible, with the reason", async () => {
   });
   expect((await ask("POST", "/letters/2/decisions", { action: "skip" })).status).toBe(422);
   expect((await ask("GET", "/letters/x")).status).toBe(422);
+});
+
+test.each([
+  { GAPS: "stop", stops: 1 },
+  { GAPS: "continue", stops: 0 },
+])("GAPS=$GAPS: after a gap, $stops partitions are stopped", async ({ GAPS, stops }) => {
+  await using service = await DeadLetterFixture.open({ GAPS });
+  await service.handle(Letter, { name: "a", text: "1" });
+  await service.stop();
+  await service.publish(Letter, { name: "a", text: "2" });
+  await service.publish(Letter, { name: "a", text: "3" });
+  const { partition = 0 } = service.broker.records(letters.name)[0] ?? {};
+  service.broker.partition(letters.name, partition).trim(2);
+  await service.start();
+  const counts = () => service.running.messaging.consumer.counts;
+  await eventually(() => counts().lost === 1 && counts().handled === 1 - stops);
+  expect(service.running.messaging.partitionStops.list()).toHaveLength(stops);
 });

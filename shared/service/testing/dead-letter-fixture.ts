@@ -13,13 +13,13 @@ import { eventually } from "@distributed-messaging/messaging/testing";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { defineService, type PartsOf } from "../composition.ts";
-import { type CommonConfig, commonSettings } from "../config.ts";
+import { type CommonConfig, commonSettings, type Environment } from "../config.ts";
 import { generateSigningKey, issueToken, type Role, type SigningKey, TokenVerifier } from "../identity.ts";
 import { ServiceFixture } from "./service-fixture.ts";
 
 export const letters: Topic = { name: "letters", key: "name", partitions: 3, config: {} };
 
-const Letter = define({
+export const Letter = define({
   type: "test.letter.v1",
   kind: "event",
   source: "test",
@@ -89,8 +89,8 @@ const admin = await tokenOf("admin");
 
 /** The service in this process, with the administration of its dead letters over HTTP. */
 export class DeadLetterFixture extends ServiceFixture<CommonConfig, PartsOf<typeof service>> {
-  static async open(): Promise<DeadLetterFixture> {
-    const fixture = new DeadLetterFixture(service, { routes: () => new Elysia() });
+  static async open(env: Environment = {}): Promise<DeadLetterFixture> {
+    const fixture = new DeadLetterFixture(service, { routes: () => new Elysia(), env });
     await fixture.start();
     return fixture;
   }

@@ -145,6 +145,8 @@ test("a stop does not wait for a broker that hangs; the records are sent at the 
 /** A broker that refuses the records whose text begins with `bad`, and whatever is in one batch with them. */
 class RefusingPublisher extends ScriptedPublisher {
   readonly stored: string[] = [];
+  /** Of each send with a record that was refused, how many records it had. */
+  readonly refusals: number[] = [];
   refusedTopic: string | undefined;
   repaired = false;
   /** More records than this in one send are too large. */
@@ -165,7 +167,9 @@ class RefusingPublisher extends ScriptedPublisher {
       } else this.stored.push(...batch.map(textOf));
     }
     await super.publish(records.map((record) => ({ ...record, value: Buffer.from(record.value ?? "") })));
-    if (failures.size > 0) throw new PublishError(failures);
+    if (failures.size === 0) return;
+    this.refusals.push(records.length);
+    throw new PublishError(failures);
   }
 }
 
@@ -231,6 +235,49 @@ describe("what the broker refuses", () => {
     await eventually(() => service.kit.outbox.depth() === 0);
     expect(publisher.stored).toEqual(Array.from({ length: 100 }, (_, i) => String(i)));
     expect(service.kit.parked.count()).toBe(0);
+  });
+
+  test("how large a batch of a topic may be is remembered: the next ones are not refused", async () => {
+    const publisher = new RefusingPublisher();
+    publisher.mostRecords = 3;
+    service = serviceWith(publisher);
+    const send = (from: number) =>
+      service.kit.unitOfWork.run((transaction) => {
+        for (let i = from; i < from + 100; i++) {
+          transaction.emit(Letter, { name: "a", text: String(i) });
+          if (i % 10 === 0) transaction.emit(Answer, { name: "a", text: `answer ${i}` });
+        }
+      });
+    await send(100);
+    service.kit.start();
+    await eventually(() => service.kit.outbox.depth() === 0);
+    expect(publisher.refusals.length).toBeGreaterThan(0);
+    const { length } = publisher.refusals;
+    await send(200);
+    await send(300);
+    await eventually(() => service.kit.outbox.depth() === 0);
+    expect(publisher.refusals).toHaveLength(length);
+    const isAnswer = (text: string) => text.startsWith("answer");
+    expect(publisher.stored.filter((text) => !isAnswer(text))).toEqual(
+      Array.from({ length: 300 }, (_, i) => String(100 + i)),
+    );
+    expect(publisher.stored.filter(isAnswer)).toHaveLength(30);
+  });
+
+  test("one record that is too large by itself does not make the later sends of its topic smaller", async () => {
+    const publisher = new RefusingPublisher();
+    service = serviceWith(publisher);
+    await service.kit.unitOfWork.run((transaction) => {
+      for (let i = 0; i < 40; i++)
+        transaction.emit(Letter, { name: `k${i}`, text: i === 20 ? "bad" : "good" });
+    });
+    service.kit.start();
+    await eventually(() => service.kit.parked.count() === 1 && service.kit.outbox.depth() === 0);
+    await service.kit.unitOfWork.run((transaction) => {
+      for (let i = 0; i < 100; i++) transaction.emit(Letter, { name: "a", text: String(i) });
+    });
+    await eventually(() => service.kit.outbox.depth() === 0);
+    expect(publisher.sends.at(-1)).toHaveLength(100);
   });
 
   test("a topic that is missing waits while the others go on, then it is parked; a retry sends all", async () => {

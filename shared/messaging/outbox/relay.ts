@@ -5,6 +5,7 @@ import {
   PublishError,
   type Publisher,
   type PublishFailure,
+  recordBytes,
 } from "../transport/transport.ts";
 import type { UnitOfWork } from "../unit-of-work.ts";
 import type { Outbox, OutboxRow, SeqRange } from "./outbox.ts";
@@ -57,6 +58,8 @@ export class Relay {
   /** Those whose deletion has not been queued, or failed. */
   #toDelete: SeqRange[] = [];
   readonly #refusedTopics = new Map<string, RefusedTopic>();
+  /** The bytes that the broker took of a topic after it had refused more at a time. For as long as the process lives. */
+  readonly #acceptedBytes = new Map<string, number>();
   #failures = 0;
   #backingOff = false;
   /** Something was emitted while the relay was sending. */
@@ -135,7 +138,10 @@ export class Relay {
           return;
         }
         const moved = new Set<string>();
-        await this.#send(rows, moved);
+        for (const part of this.#acceptable(rows)) {
+          if (this.#stopped) return;
+          await this.#send(part, moved);
+        }
         this.#cursor = moved.size === 0 ? last.seq : 0;
       } catch (error) {
         this.#cursor = 0;
@@ -146,6 +152,40 @@ export class Relay {
       }
       if (this.#failures > 0) this.#log.info({ failures: this.#failures }, "sending works again");
       this.#failures = 0;
+    }
+  }
+
+  /** Splits records into sends, in the order of each topic, none of which is larger than what the broker took of a topic. */
+  #acceptable(rows: readonly OutboxRow[]): OutboxRow[][] {
+    const sends: OutboxRow[][] = [];
+    const lastOf = new Map<string, { readonly index: number; readonly bytes: number }>();
+    for (const row of rows) {
+      const most = this.#acceptedBytes.get(row.topic) ?? Number.POSITIVE_INFINITY;
+      const bytes = recordBytes(row);
+      const { index, bytes: before } = lastOf.get(row.topic) ?? { index: 0, bytes: 0 };
+      const isFull = before > 0 && before + bytes > most;
+      const send = isFull ? { index: index + 1, bytes } : { index, bytes: before + bytes };
+      lastOf.set(row.topic, send);
+      const part = sends[send.index];
+      if (part === undefined) sends.push([row]);
+      else part.push(row);
+    }
+    return sends;
+  }
+
+  /** Remembers how much of each topic the broker took at a time, after it had refused the parts together. */
+  #accepted(parts: readonly (readonly OutboxRow[])[]): void {
+    for (const [topic, rows] of Map.groupBy(parts.flat(), (row) => row.topic)) {
+      const bytes = parts.map((part) =>
+        part.reduce((sum, row) => sum + (row.topic === topic ? recordBytes(row) : 0), 0),
+      );
+      const most = Math.max(...bytes);
+      if (rows.length < 2 || most >= (this.#acceptedBytes.get(topic) ?? Number.POSITIVE_INFINITY)) continue;
+      this.#acceptedBytes.set(topic, most);
+      this.#log.info(
+        { topic, bytes: most },
+        "the broker takes smaller batches of a topic: fewer are sent at a time",
+      );
     }
   }
 
@@ -179,11 +219,12 @@ export class Relay {
    *
    * @param moved gets the topics and keys whose records are no longer where they were read, so that the outbox has to be
    *   read again
+   * @returns whether all of them are stored
    * @throws when everything has to be sent again, after a pause
    */
-  async #send(candidates: readonly OutboxRow[], moved: Set<string>): Promise<void> {
+  async #send(candidates: readonly OutboxRow[], moved: Set<string>): Promise<boolean> {
     const rows = candidates.filter((row) => this.#isDue(row, moved));
-    if (rows.length === 0) return;
+    if (rows.length === 0) return candidates.length === 0;
     let failures: ReadonlyMap<OutgoingRecord, PublishFailure> = new Map();
     try {
       await this.#publisher.publish(rows);
@@ -192,7 +233,8 @@ export class Relay {
       failures = error.failures;
     }
     this.#acknowledge(rows, failures);
-    if (failures.size > 0) await this.#resolve(rows, failures, moved);
+    const areStored = failures.size === 0 || (await this.#resolve(rows, failures, moved));
+    return areStored && rows.length === candidates.length;
   }
 
   /**
@@ -204,12 +246,14 @@ export class Relay {
    * - `record`: the records are sent in two halves, each of them again, until one is refused alone. That one is parked,
    *   with the later ones of its topic and key.
    * - `unsent`: they are sent next.
+   *
+   * @returns whether all of them are stored now
    */
   async #resolve(
     rows: readonly OutboxRow[],
     failures: ReadonlyMap<OutgoingRecord, PublishFailure>,
     moved: Set<string>,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const failed = (scope: PublishFailure["scope"]) =>
       rows.filter((row) => failures.get(row)?.scope === scope);
     const errorOf = (row: OutboxRow) => failures.get(row)?.error ?? "";
@@ -225,11 +269,18 @@ export class Relay {
     for (const { topic } of failed("unsent")) moved.add(topic);
     const refused = failed("record");
     const [first] = refused;
-    if (first === undefined) return;
-    if (refused.length === 1) return this.#park(first, errorOf(first), moved);
+    if (first === undefined) return false;
+    if (refused.length === 1) {
+      await this.#park(first, errorOf(first), moved);
+      return false;
+    }
     const half = Math.ceil(refused.length / 2);
-    await this.#send(refused.slice(0, half), moved);
-    await this.#send(refused.slice(half), moved);
+    const halves = [refused.slice(0, half), refused.slice(half)];
+    let areStored = refused.length === failures.size;
+    for (const rest of halves) areStored = (await this.#send(rest, moved)) && areStored;
+    // With one that is refused alone, nothing is known of how much is too large.
+    if (areStored) this.#accepted(halves);
+    return areStored;
   }
 
   /** A topic was refused: from now on its records wait, or they are parked because they have waited long enough. */

@@ -14,6 +14,17 @@ export interface OutgoingRecord {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** What a record takes besides its content, at most: lengths, offset, time (record batch version 2). */
+const RECORD_OVERHEAD_BYTES = 40;
+
+/** How many bytes a record takes in a batch that is not compressed, at most. */
+export function recordBytes({ key, value, headers }: OutgoingRecord): number {
+  const lengthOf = (part: Uint8Array | string | null) => (part === null ? 0 : Buffer.byteLength(part));
+  let bytes = RECORD_OVERHEAD_BYTES + lengthOf(key) + lengthOf(value);
+  for (const [name, text] of Object.entries(headers)) bytes += 4 + lengthOf(name) + lengthOf(text);
+  return bytes;
+}
+
 /** A record that was read. */
 export interface IncomingRecord {
   readonly topic: string;

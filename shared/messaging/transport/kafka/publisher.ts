@@ -14,6 +14,7 @@ import {
   PublishError,
   type Publisher,
   type PublishFailure,
+  recordBytes,
   topicPartition,
 } from "../transport.ts";
 import { KafkaClient, type KafkaSettings, within } from "./client.ts";
@@ -24,8 +25,6 @@ import { createMissingTopics } from "./topics.ts";
 const SEND_TIMEOUT_MS = 15_000;
 /** Brokers take about 1 MiB in one batch of a partition, unless configured otherwise (`max.message.bytes`). */
 const SEND_BYTES = 800 * 1024;
-/** What a record takes besides its content, at most: lengths, offset, time (record batch version 2). */
-const RECORD_OVERHEAD_BYTES = 40;
 
 /** How often a publish is tried whose failures may pass, and the pause after the first try; each further one is longer. */
 const TRANSIENT_ATTEMPTS = 5;
@@ -189,7 +188,7 @@ function* sendable(records: readonly OutgoingRecord[]): Generator<OutgoingRecord
   let part: OutgoingRecord[] = [];
   let bytes = 0;
   for (const record of records) {
-    const size = sizeOf(record);
+    const size = recordBytes(record);
     if (part.length > 0 && bytes + size > SEND_BYTES) {
       yield part;
       part = [];
@@ -199,13 +198,6 @@ function* sendable(records: readonly OutgoingRecord[]): Generator<OutgoingRecord
     bytes += size;
   }
   if (part.length > 0) yield part;
-}
-
-function sizeOf({ key, value, headers }: OutgoingRecord): number {
-  const lengthOf = (part: Uint8Array | string | null) => (part === null ? 0 : Buffer.byteLength(part));
-  let bytes = RECORD_OVERHEAD_BYTES + lengthOf(key) + lengthOf(value);
-  for (const [name, text] of Object.entries(headers)) bytes += 4 + lengthOf(name) + lengthOf(text);
-  return bytes;
 }
 
 /** Records as kafkajs takes them. Without a time: kafkajs sets one at each attempt, so that a copy has another. */

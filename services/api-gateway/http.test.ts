@@ -11,6 +11,7 @@ import {
 } from "@distributed-messaging/contracts";
 import type { DataOf } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
+import { rawRequest } from "@distributed-messaging/service/testing/raw-request";
 import { type Client, type GatewayFixture, signIn, startGatewayFixture } from "./testing/fixture.ts";
 
 let gateway: GatewayFixture;
@@ -228,6 +229,33 @@ describe("the same order again", () => {
     expect((await ann.get("/orders/X")).body).toMatchObject({ total: { amount: 3000, currency: "EUR" } });
     await ann.place("Y", 3);
     expect((await ann.get("/orders/Y")).body).toMatchObject({ total: { amount: 3, currency: "EUR" } });
+  });
+});
+
+describe("pipelined requests", () => {
+  const bytesOf = (orderId: string, header = "") => {
+    const body = JSON.stringify({ orderId, items: [{ productId: "CUP", quantity: 1 }] });
+    return [
+      "POST /orders HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n",
+      `Authorization: Bearer ${ann.token}\r\n${header}Content-Length: ${body.length}\r\n\r\n${body}`,
+    ].join("");
+  };
+  const send = (bytes: string) => rawRequest(Number(new URL(gateway.url).port), bytes);
+  const placed = async () => {
+    await ann.place("LAST");
+    const { body } = await ann.get("/orders");
+    return Object.values(body).map((order) => (order as { orderId: string }).orderId);
+  };
+
+  test("are refused by closing the connection, and none is carried out", async () => {
+    expect(await send(["A", "B", "C"].map((orderId) => bytesOf(orderId)).join(""))).toBe("");
+    expect(await placed()).toEqual(["LAST"]);
+  });
+
+  test("after one that closes the connection are not read: that one is answered", async () => {
+    const answer = await send(bytesOf("A", "Connection: close\r\n") + bytesOf("B"));
+    expect(answer.match(/^HTTP\/1.1 \d+/gm)).toEqual(["HTTP/1.1 202"]);
+    expect(await placed()).toEqual(["LAST", "A"]);
   });
 });
 

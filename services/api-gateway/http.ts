@@ -140,7 +140,11 @@ function adminRoutes(parts: GatewayRoutes) {
 /** Seconds after which a client should try again when the outbox is full. */
 const BACKLOG_RETRY_AFTER_S = 10;
 
-/** Accepts a request that changes something: on disk, with its message, when it resolves. */
+/**
+ * Accepts a request that changes something: on disk, with its message, when it resolves. One whose connection is closed
+ * by then is not carried out: nobody would get the answer. Bun closes a connection on which a request arrives before the
+ * previous one is answered.
+ */
 async function accept(
   { store, messaging, outboxLimit }: GatewayRoutes,
   request: Request,
@@ -153,9 +157,13 @@ async function accept(
     });
   }
   const decision = await messaging.unitOfWork.run(
-    (transaction) => carryOut(asked, store, Bun.randomUUIDv7(), transaction),
+    (transaction) =>
+      request.signal.aborted ? undefined : carryOut(asked, store, Bun.randomUUIDv7(), transaction),
     causeOf(request),
   );
+  if (decision === undefined) {
+    throw new ServiceError("malformed", "connection-closed", "The connection was closed before its turn.");
+  }
   set.status = 202;
   if (decision.replayed) set.headers["idempotent-replayed"] = "true";
   return decision;

@@ -29,11 +29,11 @@ export interface Answer {
 /** A signed-in customer. */
 export class Client {
   readonly #gateway: GatewayFixture;
-  readonly #token: string;
+  readonly token: string;
 
   constructor(gateway: GatewayFixture, token: string) {
     this.#gateway = gateway;
-    this.#token = token;
+    this.token = token;
   }
 
   get(path: string): Promise<Answer> {
@@ -62,7 +62,7 @@ export class Client {
       method,
       keepalive: false,
       headers: {
-        authorization: `Bearer ${this.#token}`,
+        authorization: `Bearer ${this.token}`,
         ...(body === undefined ? {} : { "content-type": "application/json" }),
         ...(key === undefined ? {} : { "idempotency-key": key }),
       },

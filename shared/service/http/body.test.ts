@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { askOnce, rawRequest, serveForTest } from "../testing/http.ts";
+import { askOnce, serveForTest } from "../testing/http.ts";
+import { rawRequest } from "../testing/raw-request.ts";
 import type { createHttpApp } from "./app.ts";
 
 const closed = { additionalProperties: false } as const;
@@ -86,6 +87,14 @@ describe("a body", () => {
     expect(answer.body).toMatchObject({ status: 400, type: "urn:problem-type:malformed-body" });
     expect(answer.lines).not.toContainEqual(expect.stringContaining('"level":"error"'));
   });
+
+  test.each(["1e400", "-1e400", "1e-400", "1.5", "-0.5", "01"])(
+    "with the number %s for a quantity is refused",
+    async (quantity) => {
+      const answer = await post("/orders", good.replace('"quantity":1', `"quantity":${quantity}`));
+      expect([400, 422]).toContain(answer.status);
+    },
+  );
 
   test("with brackets inside its strings is not nested", async () => {
     const body = JSON.stringify({ items: [{ productId: `\\"${"[".repeat(500)}`, quantity: 1 }] });

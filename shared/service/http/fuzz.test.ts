@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { Type } from "@sinclair/typebox";
-import { rawRequest, serveForTest } from "../testing/http.ts";
+import { serveForTest } from "../testing/http.ts";
+import { rawRequest } from "../testing/raw-request.ts";
 import { type createHttpApp, IntegerParam } from "./app.ts";
 
 const closed = { additionalProperties: false } as const;

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { StartError } from "../errors.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
-import { captureLogger, rawRequest, serveForTest } from "../testing/http.ts";
+import { captureLogger, serveForTest } from "../testing/http.ts";
+import { rawRequest } from "../testing/raw-request.ts";
 import { createHttpApp, listen } from "./app.ts";
 
 const newApp = () => createHttpApp({ app: "test", log: captureLogger().log, metrics: createMetrics("test") });
@@ -118,5 +119,46 @@ describe("an invalid HTTP request", () => {
       );
       expect(answer).toStartWith("HTTP/1.1 200 ");
     }
+  });
+});
+
+describe("pipelined requests", () => {
+  const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: h\r\n\r\n`;
+  const numbersIn = (answer: string) => [...answer.matchAll(/"n":(\d)/g)].map(([, n]) => Number(n));
+
+  test("whose answers are ready at once are answered in order", async () => {
+    await using server = await serveForTest(
+      (app) => void app.get("/n/:n", ({ params: { n } }) => `"n":${n}`),
+    );
+    const bytes = [1, 2, 3].map((n) => get(`/n/${n}`)).join("");
+    expect(numbersIn(await rawRequest(server.listening.port, bytes, '"n":3'))).toEqual([1, 2, 3]);
+  });
+
+  test("behind one that takes time: the connection is closed, no answer is another request's", async () => {
+    let started = 0;
+    await using server = await serveForTest(
+      (app) =>
+        void app.get("/n/:n", async ({ params: { n } }) => {
+          started++;
+          await Bun.sleep(1);
+          return `"n":${n}`;
+        }),
+    );
+    const bytes = [1, 2, 3].map((n) => get(`/n/${n}`)).join("");
+    const answered = numbersIn(await rawRequest(server.listening.port, bytes, '"n":3'));
+    expect(answered).toEqual([1, 2, 3].slice(0, answered.length));
+    expect(started).toBe(Math.max(1, answered.length));
+    expect((await fetch(`${server.url}/liveness`)).status).toBe(200);
+  });
+
+  test("hidden in a body are a body", async () => {
+    await using server = await serveForTest((app) => {
+      app.get("/n/:n", ({ params: { n } }) => `"n":${n}`);
+      app.post("/n", () => `"n":0`);
+    });
+    const hidden = get("/n/1");
+    const bytes = `POST /n HTTP/1.1\r\nHost: h\r\nContent-Length: ${hidden.length}\r\n\r\n${hidden}${get("/n/2")}`;
+    const answered = numbersIn(await rawRequest(server.listening.port, bytes, '"n":2'));
+    expect(answered).not.toContain(1);
   });
 });

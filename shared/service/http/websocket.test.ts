@@ -6,7 +6,8 @@ import {
   issueToken,
   TokenVerifier,
 } from "../identity.ts";
-import { rawRequest, serveForTest } from "../testing/http.ts";
+import { serveForTest } from "../testing/http.ts";
+import { rawRequest } from "../testing/raw-request.ts";
 import type { createHttpApp } from "./app.ts";
 
 const key = await generateSigningKey();

@@ -270,6 +270,7 @@ test("one key cannot use up the space of all: its partition waits, the others go
   await eventually(() => admin().list({ limit: 100, reason: "domain" }).length === elsewhere.length + 1);
   const countOfA = () => sql.query("SELECT count(*) AS n FROM dead_letters WHERE key = 'a'").get();
   expect(countOfA()).toEqual({ n: 10_000 });
+  await eventually(() => service.kit.partitionStops.countByReason()["dead-letters-full"] === 1);
   // As soon as there is a place, the partition goes on by itself.
   sql.run("DELETE FROM dead_letters WHERE key = 'a' AND offset > 5000");
   await eventually(() => admin().list({ limit: 100, reason: "domain" }).length === names.length + 1);

@@ -196,7 +196,7 @@ export class DeadLetterStore {
   park(record: IncomingRecord, failure: Failure, transaction: Transaction): void {
     if (this.#atMost >= MAX_LETTERS) {
       this.#atMost = this.count();
-      if (this.#atMost >= MAX_LETTERS) throw new DeadLettersFull(`there are ${this.#atMost} dead letters`);
+      if (this.#atMost >= MAX_LETTERS) throw fullOf(`${this.#atMost} dead letters`);
     }
     const { reason, attempts } = failure;
     const { topic, partition, offset, key, value, headers, exact } = record;
@@ -220,7 +220,7 @@ export class DeadLetterStore {
     if (atMost >= MAX_LETTERS_OF_KEY) atMost = count();
     if (atMost >= MAX_LETTERS_OF_KEY) {
       this.#atMostOfKey.set(name, atMost);
-      throw new DeadLettersFull(`there are ${atMost} dead letters of ${topic} with the key ${key}`);
+      throw fullOf(`${atMost} dead letters of ${topic} with the key ${key}`);
     }
     if (this.#atMostOfKey.size >= MAX_COUNTED_KEYS) this.#atMostOfKey.clear();
     this.#atMostOfKey.set(name, atMost + 1);
@@ -319,6 +319,12 @@ function toText({ key, headers }: ExactBytes): ExactText {
     key: text(key),
     headers: headers.map(([name, value]) => [Buffer.from(name).toString("base64"), text(value)]),
   };
+}
+
+function fullOf(what: string): DeadLettersFull {
+  return new DeadLettersFull(
+    `there are ${what}: replay or discard some, and the partition goes on by itself`,
+  );
 }
 
 function shortened({ error, stack }: Failure): [string, string | null] {

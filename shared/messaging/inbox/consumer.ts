@@ -1,5 +1,5 @@
 import type { DeadLetterStore, Failure } from "../dead-letters/store.ts";
-import { StorageError } from "../errors.ts";
+import { DeadLettersFull, StorageError } from "../errors.ts";
 import type { Logger, Runtime } from "../runtime.ts";
 import {
   type Batch,
@@ -139,7 +139,7 @@ export class Consumer {
     const elsewhere = (await this.#logIdentity.check(batch)) ?? (await this.#whereStopped(batch));
     if (elsewhere !== undefined) return elsewhere;
     const { topic, partition } = batch;
-    const { offsets, crashGuard, unitOfWork } = this.#options;
+    const { offsets, crashGuard, unitOfWork, partitionStops } = this.#options;
     const name = topicPartition(topic, partition);
     const oneByOne = crashGuard.afterCrash && !this.#pastFirstBatch.has(name);
     // Handled records may be delivered again, if only the one by which the log is identified.
@@ -162,8 +162,9 @@ export class Consumer {
           limit = step.taken;
           continue;
         }
-        if (error instanceof Unverifiable) return this.#stopUnverifiable(first, error);
+        if (error instanceof Unverifiable) return this.#stop(first, "unverifiable", error);
         const decision = this.#failed(name, first, error);
+        if (error instanceof DeadLettersFull) return this.#stop(first, "dead-letters-full", error);
         if (decision.action === "retry" || decision.action === "wait") {
           return { next: first.offset, pauseMs: decision.delayMs };
         }
@@ -175,6 +176,8 @@ export class Consumer {
     // A batch with nothing but handled records, such as the one that identifies the log, is not the first one.
     if (batch.records.some(({ offset }) => offset >= from)) this.#pastFirstBatch.add(name);
     this.#failing.delete(name);
+    const stop = partitionStops.get(topic, partition);
+    if (stop !== undefined) await unitOfWork.run((transaction) => partitionStops.wentOn(stop, transaction));
     if (batch.undecodable !== undefined) return this.#passUndecodable(batch, batch.undecodable);
     return { next: (batch.records.at(-1) as IncomingRecord).offset + 1 };
   }
@@ -184,7 +187,8 @@ export class Consumer {
     const { partitionStops, offsets, unitOfWork, isCompacted, gaps } = this.#options;
     const { topic, partition, start } = batch;
     const stop = partitionStops.get(topic, partition);
-    if (stop !== undefined) return { next: stop.offset, pauseMs: STOPPED_PAUSE_MS };
+    if (stop !== undefined && stop.reason !== "dead-letters-full")
+      return { next: stop.offset, pauseMs: STOPPED_PAUSE_MS };
     const next = offsets.get(topic, partition)?.next;
     if (next === undefined || next >= start || isCompacted(topic)) return undefined;
     const error = `retention removed ${start - next} records, from offset ${next}, before they were read`;
@@ -225,13 +229,15 @@ export class Consumer {
     return { next: offset, pauseMs: STOPPED_PAUSE_MS };
   }
 
-  /** Stops a partition at a message of which nobody can say whether it was handled. */
-  async #stopUnverifiable({ topic, partition, offset }: IncomingRecord, error: Error): Promise<Progress> {
+  /** Stops a partition at a message that can be neither handled nor parked. */
+  async #stop(
+    { topic, partition, offset }: IncomingRecord,
+    reason: "unverifiable" | "dead-letters-full",
+    error: Error,
+  ): Promise<Progress> {
     const { partitionStops, unitOfWork } = this.#options;
     const stop = { topic, partition, offset, nextOffset: offset, bytes: null, error: error.message };
-    await unitOfWork.run((transaction) =>
-      partitionStops.stop({ ...stop, reason: "unverifiable" }, transaction),
-    );
+    await unitOfWork.run((transaction) => partitionStops.stop({ ...stop, reason }, transaction));
     return { next: offset, pauseMs: STOPPED_PAUSE_MS };
   }
 
@@ -248,7 +254,7 @@ export class Consumer {
     const before = this.#failing.get(name);
     const tries = before?.offset === offset ? before.tries + 1 : 1;
     const decision = this.#decide({ status: "failed", error }, tries);
-    if (decision.action === "wait") {
+    if (decision.action === "wait" && error instanceof StorageError) {
       log.warn({ ...where(record), err: error }, "nothing can be stored, a partition waits");
     }
     if (decision.action === "retry") {

@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from "bun:test";
+import { silentLogger } from "../runtime.ts";
 import { eventually, failureOf } from "../testing/eventually.ts";
 import { letter, letters, TestService } from "../testing/kit.ts";
 import { ALL_PARTITIONS } from "./partition-stops.ts";
@@ -51,6 +52,7 @@ test("a batch that cannot be decoded stops its partition only, and says where an
     gap: 0,
     unverifiable: 0,
     "partitions-changed": 0,
+    "dead-letters-full": 0,
   });
 });
 
@@ -211,4 +213,67 @@ test("a new log ends the stop of the old one", async () => {
   await eventually(() => service.applied().includes("a:8"));
   expect(stops().list()).toEqual([]);
   expect(stops().decisions(topic, partition)).toMatchObject([{ action: "log-replaced", actor: "messaging" }]);
+});
+
+/** Dead letters of a key of the partition. */
+function fill(partition: number, key: string): void {
+  service.database.sql.run(
+    `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
+     INSERT INTO dead_letters (topic, partition, offset, key, headers, reason, error, attempts, parked_at)
+     SELECT ?, ?, i, ?, '{}', 'domain', 'x', 1, 0 FROM n`,
+    [topic, partition, key],
+  );
+}
+
+test("a key with as many dead letters as it may have stops its partition, once, until there is space", async () => {
+  const errors: object[] = [];
+  const log = { ...silentLogger, error: (fields: object) => errors.push(fields) };
+  const partition = await handledOne({ log });
+  fill(partition, "a");
+  await service.restart();
+  await service.publish(letter("a", "2"), letter("a", "3"));
+  await eventually(() => stops().list().length === 1);
+  expect(stops().list()).toMatchObject([
+    {
+      ...{ topic, partition, reason: "dead-letters-full", offset: 1, nextOffset: 1, bytes: null },
+      error:
+        "there are 10000 dead letters of letters with the key a: replay or discard some, and the partition goes on by itself",
+    },
+  ]);
+  expect(stops().countByReason()["dead-letters-full"]).toBe(1);
+  // It is still so after a restart, and is logged once however often it is tried.
+  const subscribe = service.broker.subscribe.bind(service.broker);
+  let tries = 0;
+  service.broker.subscribe = ({ handle, ...options }) =>
+    subscribe({
+      ...options,
+      handle: (batch) => {
+        tries += 1;
+        return handle(batch);
+      },
+    });
+  await service.restart();
+  await eventually(() => tries === 3);
+  expect(stops().list()).toHaveLength(1);
+  expect(errors).toHaveLength(1);
+
+  // One place: the first letter takes it, and the partition waits where it is now.
+  service.database.sql.run("DELETE FROM dead_letters WHERE offset = 10000");
+  await eventually(() => stops().list()[0]?.offset === 2);
+  expect(errors.filter((fields) => "nextOffset" in fields)).toHaveLength(1);
+  service.database.sql.run("DELETE FROM dead_letters WHERE key = 'a'");
+  await eventually(() => service.applied().includes("a:3"));
+  await eventually(() => stops().list().length === 0);
+  expect(stops().decisions(topic, partition)).toEqual([]);
+});
+
+test("a gap in a partition that is out of space for dead letters is found all the same", async () => {
+  const partition = await handledOne();
+  fill(partition, "a");
+  await service.restart();
+  await service.publish(letter("a", "2"), letter("a", "3"));
+  await eventually(() => stops().list().length === 1);
+  service.broker.partition(topic, partition).trim(2);
+  await eventually(() => stops().list()[0]?.reason === "gap");
+  expect(stops().list()).toMatchObject([{ reason: "gap", offset: 1, nextOffset: 2 }]);
 });

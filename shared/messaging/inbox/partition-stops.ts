@@ -11,8 +11,16 @@ import type { Offsets } from "./offsets.ts";
  * - `gap`: retention removed records before they were read
  * - `unverifiable`: the log is read anew, and whether its records have been handled is not known any more
  * - `partitions-changed`: the topic is to be written with another number of partitions than before
+ * - `dead-letters-full`: no more dead letters may be parked. It is tried again all the time, and ends by itself as soon as
+ *   there is space
  */
-export const stopReasons = ["undecodable-batch", "gap", "unverifiable", "partitions-changed"] as const;
+export const stopReasons = [
+  "undecodable-batch",
+  "gap",
+  "unverifiable",
+  "partitions-changed",
+  "dead-letters-full",
+] as const;
 export type StopReason = (typeof stopReasons)[number];
 
 /**
@@ -32,6 +40,7 @@ const possible: Readonly<Record<StopReason, readonly StopAction[]>> = {
   gap: ["skip", "resume"],
   unverifiable: ["skip-older", "handle-older", "park-older", "resume"],
   "partitions-changed": ["accept", "resume"],
+  "dead-letters-full": ["resume"],
 };
 
 /** The partition of a stop that concerns a whole topic. */
@@ -92,7 +101,10 @@ export class PartitionStops {
     this.#statements = {
       insert: sql.prepare(
         `INSERT INTO partition_stops (topic, partition, offset, next_offset, reason, error, bytes, stopped_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET offset = excluded.offset, next_offset = excluded.next_offset, reason = excluded.reason,
+           error = excluded.error, bytes = excluded.bytes, stopped_at = iif(reason = excluded.reason, stopped_at, excluded.stopped_at)
+         WHERE reason = 'dead-letters-full'`,
       ),
       find: sql.prepare<PartitionStop, [string, number]>(
         `SELECT ${COLUMNS}, stopped_at AS stoppedAt FROM partition_stops WHERE topic = ? AND partition = ?`,
@@ -125,15 +137,19 @@ export class PartitionStops {
     this.#effects.set(reason, effect);
   }
 
-  /** Stops a partition, unless it is stopped. Logged when the transaction has committed. */
+  /**
+   * Stops a partition. One that is stopped stays so as it is, unless it is only out of space for dead letters. Logged when
+   * the transaction has committed, once for each reason.
+   */
   stop(stop: Omit<PartitionStop, "stoppedAt">, transaction: Transaction): void {
     const { topic, partition, reason, offset, nextOffset, bytes } = stop;
     const error = stop.error.slice(0, MAX_TEXT_CHARACTERS);
-    this.#atMost += 1;
-    const { changes } = this.#statements.insert.run(
+    const before = this.get(topic, partition)?.reason;
+    this.#statements.insert.run(
       ...[topic, partition, offset, nextOffset, reason, error, bytes, transaction.now],
     );
-    if (changes === 0) return;
+    if (before === reason || (before !== undefined && before !== "dead-letters-full")) return;
+    this.#atMost += 1;
     const { log } = this.#options;
     transaction.afterCommit(() =>
       log.error({ topic, partition, offset, nextOffset, reason, error }, "a partition is stopped"),
@@ -224,6 +240,12 @@ export class PartitionStops {
     const stop = this.get(topic, partition);
     if (stop === undefined) return;
     this.#end(stop, "reverted", "messaging", "the number of partitions is as before", transaction);
+  }
+
+  /** The partition goes on by itself, which is no decision. */
+  wentOn({ topic, partition }: Pick<PartitionStop, "topic" | "partition">, transaction: Transaction): void {
+    this.#statements.remove.run(topic, partition);
+    transaction.afterCommit(() => this.#options.log.info({ topic, partition }, "a partition goes on"));
   }
 
   close(): void {

@@ -126,7 +126,7 @@ describeOwn("while a process is down", () => {
         { productId: "PRODUCT_002", quantity: 1 },
       ];
       const { orderId } = await customer.place({ items });
-      await store.request("inventory", "/automation-testing/all", { method: "DELETE" });
+      await store.deleteAll();
       await eventually(async () => (await store.products()).length === 0, "the gateway to sell nothing");
       expect((await customer.tryToPlace({ items })).status).toBe(422);
       await store.process("order").start();

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { commonSettings } from "@distributed-messaging/service/config";
+import { commonSettings, loadConfig } from "@distributed-messaging/service/config";
 import { type ServiceName, serviceNames, services } from "@distributed-messaging/services/registry";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { compose } from "./docker.ts";
@@ -64,6 +64,23 @@ test("nothing is published beyond the loopback interface, and the services where
   }
   expect(published.redpanda).toEqual(["127.0.0.1:9092:9092"]);
   expect(published.console).toEqual(["127.0.0.1:8080:8080"]);
+});
+
+test("each container accepts its settings, as they are and with the addresses of the image", async () => {
+  const image = Object.fromEntries(
+    [...dockerfile.matchAll(/^(?:ENV| {4}) ?([A-Z_]+)=(\S+)/gm)].map(([, name = "", value]) => [name, value]),
+  );
+  expect(image).toMatchObject({ NODE_ENV: "production", HOST: "0.0.0.0" });
+  for (const name of serviceNames) {
+    const given = Object.entries(service(name).environment ?? {}).map(([setting, value]) => [
+      setting,
+      value.replace(/^\$\{\w+:-(.*)\}$/, "$1"),
+    ]);
+    const { config } = (await services[name].load()).service;
+    const env = { ...image, ...Object.fromEntries(given) };
+    expect(loadConfig(config, env, name)).toMatchObject({ HOST: "0.0.0.0", NODE_ENV: "production" });
+    expect(() => loadConfig(config, { ...env, ALLOW_INSECURE: "" }, name)).toThrow(/AUTOMATION_TESTING: /);
+  }
 });
 
 test("no container is given a setting that it does not read", async () => {

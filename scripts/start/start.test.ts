@@ -163,6 +163,31 @@ test("an invalid setting is one line, and no process keeps running", async () =>
   expect(freed(store)).toBe(true);
 });
 
+test.each([
+  [
+    { HOST: "0.0.0.0" },
+    "HOST is 0.0.0.0, not a loopback address",
+    ["demo-sign-in", "automation-testing", "supervisor"],
+  ],
+  [
+    { NODE_ENV: "production" },
+    "NODE_ENV is production",
+    ["demo-sign-in", "automation-testing", "supervisor"],
+  ],
+  [
+    { HOST: "0.0.0.0", DEMO_SIGN_IN: "false", ALLOW_INSECURE: "automation-testing" },
+    "HOST is 0.0.0.0, not a loopback address",
+    ["supervisor"],
+  ],
+])("where others could reach the store, it says what to do: %p", async (env, where, features) => {
+  const store = settings(env);
+  const { exitCode, stdout, stderr } = await store.run("start.ts");
+  expect([exitCode, stdout]).toEqual([1, ""]);
+  expect(stderr).toStartWith(`start: ${where}, and whoever reaches this store could `);
+  expect(stderr).toEndWith(` set ALLOW_INSECURE=${features.join()}\n`);
+  expect(existsSync(store.env.DATA_DIR ?? "")).toBe(false);
+});
+
 test("invalid ports, and a port of two processes, are one line each", async () => {
   const store = settings({ API_GATEWAY_PORT: "http", ORDER_PORT: "27000", NOTIFICATION_PORT: "27000" });
   expect(await store.run("start.ts")).toEqual({

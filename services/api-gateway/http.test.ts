@@ -236,7 +236,7 @@ describe("pipelined requests", () => {
   const bytesOf = (orderId: string, header = "") => {
     const body = JSON.stringify({ orderId, items: [{ productId: "CUP", quantity: 1 }] });
     return [
-      "POST /orders HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n",
+      "POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n",
       `Authorization: Bearer ${ann.token}\r\n${header}Content-Length: ${body.length}\r\n\r\n${body}`,
     ].join("");
   };

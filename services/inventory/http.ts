@@ -2,6 +2,7 @@ import { Identifier, ProductWithdrawn } from "@distributed-messaging/contracts";
 import type { UnitOfWork } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import { causeOf } from "@distributed-messaging/service/http";
+import { authenticate, requireAdmin, type TokenVerifier } from "@distributed-messaging/service/identity";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { availableOf } from "./domain.ts";
@@ -13,9 +14,10 @@ interface InventoryRoutes {
   readonly unitOfWork: UnitOfWork;
   /** Whether tests may seed and clear the store. */
   readonly automationTesting: boolean;
+  readonly verifier: TokenVerifier;
 }
 
-export function inventoryRoutes({ store, unitOfWork, automationTesting }: InventoryRoutes) {
+export function inventoryRoutes({ store, unitOfWork, automationTesting, verifier }: InventoryRoutes) {
   const stock = new Elysia().get(
     "/stock/:productId",
     ({ params: { productId } }) => {
@@ -48,6 +50,7 @@ export function inventoryRoutes({ store, unitOfWork, automationTesting }: Invent
     .delete(
       "/automation-testing/all",
       async ({ request }) => {
+        requireAdmin(await authenticate(request, verifier));
         const withdrawn = await unitOfWork.run((transaction) => {
           const products = store.clear();
           for (const product of products) transaction.emit(ProductWithdrawn, product);
@@ -55,7 +58,12 @@ export function inventoryRoutes({ store, unitOfWork, automationTesting }: Invent
         }, causeOf(request));
         return { withdrawn };
       },
-      { detail: { summary: "Withdraws every product and deletes every reservation" } },
+      {
+        detail: {
+          summary: "Withdraws every product and deletes every reservation (admin)",
+          security: [{ bearer: [] }],
+        },
+      },
     );
 }
 

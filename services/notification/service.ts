@@ -14,6 +14,7 @@ export const service = defineService({
   migrations,
   messages: allMessages,
   brokerRequired: true,
+  pagePort: ({ API_GATEWAY_PORT }) => API_GATEWAY_PORT,
   compose(database) {
     const store = new NotificationStore(database);
     const push = new Push((customerId, after, limit) => store.after(customerId, after, limit));

@@ -96,6 +96,7 @@ describe("foreign pages", () => {
     "null",
     `https://localhost:${PAGE_PORT}`,
     `http://localhost:${PAGE_PORT + 1}`,
+    `http://127.0.0.1:${PAGE_PORT}`,
     `http://localhost.evil.example:${PAGE_PORT}`,
     `http://127.0.0.1:${PAGE_PORT}.evil.example`,
   ])("of origin %s are refused and cannot read the answer", async (origin) => {
@@ -113,6 +114,8 @@ describe("foreign pages", () => {
 
   test("whose host name resolves to this machine are refused", async () => {
     expect(await codeOf(await stop({}, "evil.example"))).toBe("403 foreign-host");
+    // The loopback address as one number.
+    expect(await codeOf(await stop({}, "2130706433"))).toBe("403 foreign-host");
     expect(await codeOf(await stop({ origin: `http://localhost:${PAGE_PORT}` }, "evil.example"))).toBe(
       "403 foreign-host",
     );
@@ -135,11 +138,11 @@ describe("foreign pages", () => {
   test("are refused by name: the store's page may send requests, and read refusals too", async () => {
     for (const name of ["localhost", "127.0.0.1", "[::1]"]) {
       const origin = `http://${name}:${PAGE_PORT}`;
-      const response = await request("/processes", { headers: { origin } });
+      const response = await request("/processes", { headers: { origin } }, name);
       expect(response.status).toBe(200);
       expect(response.headers.get("access-control-allow-origin")).toBe(origin);
       expect(response.headers.get("vary")).toBe("origin");
-      const refusal = await request("/processes/gamma/stop", { method: "POST", headers: { origin } });
+      const refusal = await request("/processes/gamma/stop", { method: "POST", headers: { origin } }, name);
       expect(refusal.headers.get("access-control-allow-origin")).toBe(origin);
       expect(await codeOf(refusal)).toBe("404 process-not-found");
     }

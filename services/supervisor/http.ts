@@ -3,14 +3,20 @@ import { errorText, silentLogger } from "@distributed-messaging/messaging";
 import { KafkaInspector, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import { ServiceError } from "@distributed-messaging/service/errors";
-import { createHttpApp, HttpProblem, type Listening, listen } from "@distributed-messaging/service/http";
+import {
+  type AllowedSources,
+  createHttpApp,
+  HttpProblem,
+  isAllowedPage,
+  type Listening,
+  listen,
+} from "@distributed-messaging/service/http";
 import { createLogger } from "@distributed-messaging/service/log";
 import { createMetrics } from "@distributed-messaging/service/metrics";
 import { type ServiceName, serviceNames, storeTopics } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { brokerRoutes, coalesced } from "./http/broker.ts";
-import { corsHeaders, type Guard, preflightHeaders, refuseForeign } from "./http/guard.ts";
 import { readFigures, serviceRoutes } from "./http/services.ts";
 import { WrongState } from "./process.ts";
 import { type ProcessAction, type ProcessReport, processActions } from "./reports.ts";
@@ -20,6 +26,15 @@ import { type Supervisor, UnknownProcess } from "./supervisor.ts";
 /** An action that takes longer is answered with 202 while it is in progress. */
 const ACTION_ANSWER_MS = 5_000;
 const FIGURES_MAX_AGE_MS = 500;
+/** How long, in seconds, a browser may cache the answer to a preflight. */
+const PREFLIGHT_MAX_AGE_S = 600;
+
+/** The headers of the answer to a preflight of the page (Fetch standard). */
+const preflightHeaders: Readonly<Record<string, string>> = {
+  "access-control-allow-methods": "GET, POST, PUT, PATCH, DELETE",
+  "access-control-allow-headers": "authorization, content-type",
+  "access-control-max-age": String(PREFLIGHT_MAX_AGE_S),
+};
 
 /** The test of each promise in the README, from the root of the repository. */
 const promiseTests = [
@@ -67,16 +82,20 @@ export function serveAdminPanel(store: StoreSupervisor, port: number): Promise<L
  */
 export async function serveSupervisor(options: SupervisorHttpOptions): Promise<Listening> {
   const { supervisor, urlOf, kafka, port, pagePort } = options;
+  const allowed: AllowedSources = { pagePort };
   const app = createHttpApp({
     app: "supervisor",
+    allowed,
     description: "Controls the processes of a store on one machine and shows what they do",
     log: createLogger("supervisor", "error"),
     metrics: createMetrics("supervisor"),
   });
-  const guard: Guard = { port, pagePort };
   app.onRequest(({ request, set }) => {
-    refuseForeign(request, guard);
-    Object.assign(set.headers, corsHeaders(request, guard));
+    set.headers.vary = "origin";
+    // The page, and no other, reads the answers.
+    if (isAllowedPage(request, allowed)) {
+      set.headers["access-control-allow-origin"] = request.headers.get("origin") ?? "";
+    }
     if (request.method !== "OPTIONS") return;
     return new Response(null, { status: 204, headers: preflightHeaders });
   });

@@ -1,4 +1,4 @@
-import { ConfigError } from "@distributed-messaging/service/config";
+import { ConfigError, exposedFeatures, type InsecureFeature } from "@distributed-messaging/service/config";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import { lockDataDir, wipeDataDir } from "./data-dir.ts";
 import { serveAdminPanel } from "./http.ts";
@@ -32,6 +32,7 @@ export interface RunOptions {
  * @throws ConfigError, StartError, StartFailed when the store cannot start; every process is stopped then
  */
 export async function runStore(settings: Settings, options: RunOptions): Promise<number> {
+  requireUnexposed(settings, options.env);
   requireFreePorts(settings);
   const unlock = lockDataDir(settings.dataDir);
   try {
@@ -79,6 +80,32 @@ async function superviseUntilStopped(settings: Settings, options: RunOptions): P
   }
   await stopped;
   return exitCode ?? 0;
+}
+
+const RISKS: Readonly<Record<InsecureFeature, string>> = {
+  "demo-sign-in": "sign in as anybody, admins included (DEMO_SIGN_IN)",
+  "automation-testing": "change the stock (AUTOMATION_TESTING)",
+  supervisor: "stop every process (the supervisor)",
+};
+
+/** @throws ConfigError when others could abuse what this run switches on */
+function requireUnexposed({ exposure }: Settings, env: RunOptions["env"]): void {
+  const features: readonly InsecureFeature[] = [
+    ...(env.DEMO_SIGN_IN === "true" ? (["demo-sign-in"] as const) : []),
+    ...(env.AUTOMATION_TESTING === "true" ? (["automation-testing"] as const) : []),
+    "supervisor",
+  ];
+  const exposed = exposedFeatures(features, exposure);
+  if (exposed.length === 0) return;
+  const where =
+    exposure.NODE_ENV === "production"
+      ? "NODE_ENV is production"
+      : `HOST is ${exposure.HOST}, not a loopback address`;
+  const risks = exposed.map((feature) => RISKS[feature]).join(", ");
+  throw new ConfigError([
+    `${where}, and whoever reaches this store could ${risks}`,
+    `run the services by themselves (docs/operations.md), or, if this is wanted, set ALLOW_INSECURE=${exposed.join()}`,
+  ]);
 }
 
 /** @throws ConfigError naming every port that is in use, and its setting */

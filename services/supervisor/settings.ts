@@ -1,4 +1,4 @@
-import { commonSettings, loadConfig, Port } from "@distributed-messaging/service/config";
+import { commonSettings, type Exposure, loadConfig, Port } from "@distributed-messaging/service/config";
 import { forEachService, serviceNames, services } from "@distributed-messaging/services/registry";
 import { type TInteger, Type } from "@sinclair/typebox";
 import type { Ports, ProcessName } from "./store.ts";
@@ -13,6 +13,7 @@ export interface Settings {
   readonly supervisorPort: number;
   /** KAFKA_BROKERS when it is set: the store then uses that broker instead of its own. */
   readonly brokers: string | undefined;
+  readonly exposure: Exposure;
 }
 
 const servicePorts: Readonly<Record<string, TInteger>> = Object.fromEntries(
@@ -21,6 +22,8 @@ const servicePorts: Readonly<Record<string, TInteger>> = Object.fromEntries(
 
 const Schema = Type.Object({
   HOST: commonSettings.HOST,
+  NODE_ENV: commonSettings.NODE_ENV,
+  ALLOW_INSECURE: commonSettings.ALLOW_INSECURE,
   DATA_DIR: commonSettings.DATA_DIR,
   BROKER_PORT: Port(9092),
   ...servicePorts,
@@ -48,6 +51,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     },
     supervisorPort: config.SUPERVISOR_PORT,
     brokers,
+    exposure: config,
   };
 }
 

@@ -39,6 +39,8 @@ export interface Composition<Config extends CommonConfig = CommonConfig, Parts =
   readonly messages: readonly MessageDefinition[];
   /** Whether the service is not ready while the broker is unavailable. */
   readonly brokerRequired: boolean;
+  /** The port of a page on the same host whose scripts may send requests to the service. */
+  pagePort?(config: Config): number;
   /** Prepares everything on an open, migrated database. Starts nothing. */
   compose(database: ServiceDatabase, config: Config): Composed<Parts>;
 }

@@ -26,6 +26,9 @@ describe("loadConfig", () => {
   test("uses the defaults of the common settings", () => {
     expect(loadConfig(Common, {}, "test")).toEqual({
       HOST: "127.0.0.1",
+      ALLOWED_HOSTS: [],
+      ALLOWED_ORIGINS: [],
+      ALLOW_INSECURE: [],
       DATA_DIR: ".data",
       LOG_LEVEL: "info",
       AUTOMATION_TESTING: false,
@@ -124,6 +127,17 @@ describe("loadConfig", () => {
     ).toEqual(["KAFKA_SASL_MECHANISM: expected one of plain, scram-sha-256, scram-sha-512, got 'gssapi'"]);
   });
 
+  test.each([
+    ["ALLOWED_HOSTS", "shop.example:8900"],
+    ["ALLOWED_HOSTS", "*"],
+    ["ALLOWED_ORIGINS", "shop.example"],
+    ["ALLOWED_ORIGINS", "https://shop.example/"],
+    ["ALLOWED_ORIGINS", "*"],
+    ["ALLOW_INSECURE", "true"],
+  ])("refuses %s=%s", (name, value) => {
+    expect(problemsOf({ [name]: value })).toEqual([expect.stringContaining(`got '${value}'`)]);
+  });
+
   test("never shows a secret", () => {
     const schema = Type.Object({
       ...commonSettings,
@@ -195,6 +209,45 @@ describe("topics", () => {
     expect(topicsOf(env)).toEqual({ create: true, replication: 3, minInsyncReplicas: 2 });
     expect(problemsOf({ ...env, TOPIC_REPLICATION: "1" })).toEqual([
       "TOPIC_MIN_INSYNC_REPLICAS: expected at most TOPIC_REPLICATION, 1, got '2'",
+    ]);
+  });
+});
+
+describe("what only a demonstration may have", () => {
+  const Demo = Type.Object({ ...commonSettings, DEMO_SIGN_IN: Type.Boolean({ default: false }) });
+  const on = { DEMO_SIGN_IN: "true", AUTOMATION_TESTING: "true" };
+
+  test.each(["127.0.0.1", "127.1.2.3", "localhost", "LOCALHOST", "::1"])(
+    "is allowed where HOST is %s",
+    (HOST) => {
+      expect(problemsOf({ ...on, HOST }, Demo)).toEqual([]);
+    },
+  );
+
+  test.each(["0.0.0.0", "::", "192.0.2.1", "store.internal", "2130706433", "127.1", "127.0.0.1.example"])(
+    "is refused where HOST is %s, with every other problem, unless it is allowed by name",
+    (HOST) => {
+      const reached = { ...on, HOST };
+      expect(problemsOf({ ...reached, LOG_LEVEL: "loud" }, Demo)).toEqual([
+        expect.stringContaining("LOG_LEVEL: "),
+        `DEMO_SIGN_IN: HOST is ${HOST}, not a loopback address, and with it, anybody signs in as anybody, admins included; if that is wanted, ALLOW_INSECURE=demo-sign-in`,
+        `AUTOMATION_TESTING: HOST is ${HOST}, not a loopback address, and with it, anybody adds demo products, and an admin deletes all; if that is wanted, ALLOW_INSECURE=automation-testing`,
+      ]);
+      expect(problemsOf({ ...reached, ALLOW_INSECURE: "demo-sign-in" }, Demo)).toEqual([
+        expect.stringMatching(/^AUTOMATION_TESTING: /),
+      ]);
+      expect(problemsOf({ ...reached, ALLOW_INSECURE: "supervisor" }, Demo)).toHaveLength(2);
+      expect(problemsOf({ ...reached, ALLOW_INSECURE: "automation-testing, demo-sign-in" }, Demo)).toEqual(
+        [],
+      );
+      expect(problemsOf({ HOST }, Demo)).toEqual([]);
+    },
+  );
+
+  test("is refused in production", () => {
+    expect(problemsOf({ ...on, NODE_ENV: "production" }, Demo)).toEqual([
+      expect.stringMatching(/^DEMO_SIGN_IN: NODE_ENV is production, /),
+      expect.stringMatching(/^AUTOMATION_TESTING: NODE_ENV is production, /),
     ]);
   });
 });

@@ -41,7 +41,7 @@ export function loadConfig<Schema extends TObject>(
   schema: Schema,
   env: Environment,
   appName: string,
-  rules: readonly ConfigRule[] = [saslProblems, replicationProblems],
+  rules: readonly ConfigRule[] = [saslProblems, replicationProblems, insecureProblems],
 ): Readonly<Static<Schema>> {
   const problems: string[] = [];
   const config: Record<string, unknown> = {};
@@ -159,9 +159,23 @@ function formatDuration(ms: number): string {
   return `${ms}ms`;
 }
 
+/** What makes a demonstration easy, and what anybody who reaches it could abuse. */
+export const insecureFeatures = ["demo-sign-in", "automation-testing", "supervisor"] as const;
+export type InsecureFeature = (typeof insecureFeatures)[number];
+
 export const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
 const Text = (fallback: string) => Type.String({ minLength: 1, default: fallback });
+
+/** A host without a port. */
+const AllowedHost = Type.String({
+  pattern: "^(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9._-]+)$",
+  expected: "a host name or address without a port",
+});
+const Origin = Type.String({
+  pattern: "^https?://(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$",
+  expected: "scheme://host or scheme://host:port",
+});
 
 /** The settings of every service, to be spread into the `Type.Object` of its own. */
 export const commonSettings = {
@@ -170,6 +184,12 @@ export const commonSettings = {
     default: "127.0.0.1",
     expected: "a host name or address",
   }),
+  /** Host names that the service answers to, beside the loopback names, its own name and HOST. */
+  ALLOWED_HOSTS: Type.Array(AllowedHost, { default: [] }),
+  /** Origins whose pages may send requests, beside the service's own. */
+  ALLOWED_ORIGINS: Type.Array(Origin, { default: [] }),
+  /** Conveniences of a demonstration that are wanted where others could reach them. */
+  ALLOW_INSECURE: Type.Array(oneOf(insecureFeatures), { default: [] }),
   DATA_DIR: Text(".data"),
   LOG_LEVEL: oneOf(logLevels, "info"),
   AUTOMATION_TESTING: Type.Boolean({ default: false }),
@@ -255,4 +275,53 @@ function saslProblems(config: Readonly<Record<string, unknown>>): readonly strin
   return missing.map(
     (name) => `${name}: is not set, but ${set.join(" and ")} ${set.length > 1 ? "are" : "is"}`,
   );
+}
+
+/** Whether only this machine reaches a server at this host: 127.0.0.0/8, ::1 or localhost, in their usual notation. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|::1|127(\.\d{1,3}){3})$/i.test(host);
+}
+
+/** What decides whether others reach a process. */
+export interface Exposure {
+  readonly NODE_ENV: string;
+  readonly HOST: string;
+  readonly ALLOW_INSECURE: readonly string[];
+}
+
+/** Which of these features others could abuse: in production, or where other machines reach the store, unless allowed by name. */
+export function exposedFeatures(
+  features: readonly InsecureFeature[],
+  { NODE_ENV, HOST, ALLOW_INSECURE }: Exposure,
+): readonly InsecureFeature[] {
+  if (NODE_ENV !== "production" && isLoopback(HOST)) return [];
+  return features.filter((feature) => !ALLOW_INSECURE.includes(feature));
+}
+
+const INSECURE_SWITCHES = [
+  ["DEMO_SIGN_IN", "demo-sign-in", "with it, anybody signs in as anybody, admins included"],
+  [
+    "AUTOMATION_TESTING",
+    "automation-testing",
+    "with it, anybody adds demo products, and an admin deletes all",
+  ],
+] as const;
+
+function insecureProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
+  const { NODE_ENV, HOST, ALLOW_INSECURE } = config;
+  // A setting that is invalid has its own line.
+  if (typeof NODE_ENV !== "string" || typeof HOST !== "string" || !Array.isArray(ALLOW_INSECURE)) return [];
+  const on = INSECURE_SWITCHES.filter(([setting]) => config[setting] === true);
+  const exposed = exposedFeatures(
+    on.map(([, feature]) => feature),
+    { NODE_ENV, HOST, ALLOW_INSECURE },
+  );
+  const where =
+    NODE_ENV === "production" ? "NODE_ENV is production" : `HOST is ${HOST}, not a loopback address`;
+  return on
+    .filter(([, feature]) => exposed.includes(feature))
+    .map(
+      ([setting, feature, risk]) =>
+        `${setting}: ${where}, and ${risk}; if that is wanted, ALLOW_INSECURE=${feature}`,
+    );
 }

@@ -8,7 +8,7 @@ import { partitionRoutes } from "./admin/partitions.ts";
 import { rebuildRoutes } from "./admin/rebuild.ts";
 import { type Assembled, assemble, type Composition } from "./composition.ts";
 import { type CommonConfig, kafkaSettings, loadConfig, portOf, portSetting } from "./config.ts";
-import { createHttpApp, listen } from "./http/app.ts";
+import { allowedSources, createHttpApp, listen } from "./http/app.ts";
 import type { HealthCheck } from "./http/health.ts";
 import { runProcess } from "./process.ts";
 import { openStorage } from "./storage.ts";
@@ -84,6 +84,7 @@ export function runService<Config extends CommonConfig, Parts>(
       log,
       metrics,
       checks,
+      allowed: allowedSources(name, config, composition.pagePort?.(config)),
       ...(tracer === undefined ? {} : { tracer }),
     });
     app.use(deadLetterRoutes(messaging.deadLetterAdmin, verifier));

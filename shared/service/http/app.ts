@@ -5,12 +5,14 @@ import type { Logger } from "../log.ts";
 import { type Metrics, metricsRoute } from "../telemetry/metrics.ts";
 import type { Tracer } from "../telemetry/spans.ts";
 import { exchangeOf, serveExchange } from "./exchange.ts";
+import type { AllowedSources } from "./foreign.ts";
 import { type HealthCheck, healthRoutes } from "./health.ts";
 import { readJson } from "./input.ts";
 import { openApiRoute } from "./openapi.ts";
 import { faultResponse, HttpProblem, invalidResponse, refusalOf, refusalResponse } from "./problem.ts";
 
 export { causeOf } from "./exchange.ts";
+export { type AllowedSources, allowedSources, isAllowedPage } from "./foreign.ts";
 export { IntegerParam } from "./input.ts";
 export { HttpProblem } from "./problem.ts";
 export { type Listening, listen } from "./server.ts";
@@ -26,13 +28,15 @@ export interface HttpAppOptions {
   readonly tracer?: Tracer;
   /** What `/readiness` checks. */
   readonly checks?: readonly HealthCheck[];
+  /** Where requests may come from; the loopback names and their own pages by default. */
+  readonly allowed?: AllowedSources;
 }
 
 /**
  * An Elysia app to which a service adds its routes. It serves by itself:
  *
  * - `/liveness`, `/readiness`, `/metrics`, `/openapi/json`;
- * - every refusal as problem+json (RFC 9457): 400 for malformed input, 404 and 405 (with Allow), 413 above
+ * - every refusal as problem+json (RFC 9457): 400 for malformed input, 403 for requests of foreign pages, 404 and 405 (with Allow), 413 above
  *   MAX_BODY_BYTES, 415 for a body that is not JSON, 422 with each field that breaks the schema;
  * - every other error as 500 with a request id and nothing else; the log has the error under that id.
  *

@@ -150,7 +150,7 @@ describe("a body", () => {
 
   test("that is too long is refused before all of it is sent", async () => {
     await using server = await serveForTest(routes);
-    const head = "POST /orders HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n";
+    const head = "POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
     const declared = `${head}Content-Length: 9999999999\r\n\r\n{`;
     expect(await rawRequest(server.listening.port, declared, "}")).toStartWith("HTTP/1.1 413 ");
     const endless = `${head}Transfer-Encoding: chunked\r\n\r\n${"1000\r\n".concat("x".repeat(4096), "\r\n").repeat(40)}`;

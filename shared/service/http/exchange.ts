@@ -9,6 +9,7 @@ import {
   parseTraceparent,
   type TraceContext,
 } from "../telemetry/trace-context.ts";
+import { type AllowedSources, refuseForeign } from "./foreign.ts";
 import { refuseDeclaredLength } from "./input.ts";
 import { faultResponse, refusalResponse } from "./problem.ts";
 
@@ -22,11 +23,12 @@ interface Exchange {
   route: string;
 }
 
-interface Observers {
+interface ServerOptions {
   readonly app: string;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly tracer?: Tracer;
+  readonly allowed?: AllowedSources;
 }
 
 type Fetch = (request: Request) => Promise<Response | undefined> | Response | undefined;
@@ -77,13 +79,13 @@ function callerOf(request: Request): TraceContext | undefined {
 export async function serveExchange(
   request: Request,
   fetch: Fetch,
-  { log, metrics, tracer }: Observers,
+  { log, metrics, tracer, allowed = {} }: ServerOptions,
 ): Promise<Response | undefined> {
   const startedAt = performance.now();
   const caller = callerOf(request);
   const span = tracer?.startSpan(request.method, "server", caller);
   const exchange = begin(request, span?.context ?? childOf(caller));
-  const response = await answer(request, fetch, exchange, log);
+  const response = await answer(request, fetch, exchange, log, allowed);
   const status = response?.status ?? 101;
   const seconds = (performance.now() - startedAt) / 1000;
   const { route, context } = exchange;
@@ -113,9 +115,11 @@ async function answer(
   fetch: Fetch,
   exchange: Exchange,
   log: Logger,
+  allowed: AllowedSources,
 ): Promise<Response | undefined> {
   try {
     refuseInvalidHost(request);
+    refuseForeign(request, allowed);
     prepareUpgrade(request);
     refuseDeclaredLength(request);
     if (request.method !== "HEAD") return await fetch(request);
@@ -128,10 +132,11 @@ async function answer(
   }
 }
 
-/** With an invalid Host header, Bun sets the URL to a bare path. RFC 9112 §3.2 requires a 400. */
+/** RFC 9112 §3.2 requires a 400. */
 function refuseInvalidHost(request: Request): void {
-  if (!/^https?:\/\/[^/]/.test(request.url)) {
-    throw new ServiceError("malformed", "malformed-request", "The Host header is not a host.");
+  // With an invalid Host header, Bun sets the URL to a bare path; several of them it joins.
+  if (!/^https?:\/\/[^/]/.test(request.url) || request.headers.get("host")?.includes(",") === true) {
+    throw new ServiceError("malformed", "malformed-request", "The Host header is not one host.");
   }
 }
 

@@ -35,7 +35,7 @@ function routes(app: ReturnType<typeof createHttpApp>) {
 }
 
 const HANDSHAKE = [
-  "Host: h",
+  "Host: localhost",
   "Connection: Upgrade",
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
   "Sec-WebSocket-Version: 13",

@@ -1,4 +1,4 @@
-import { silentLogger } from "@distributed-messaging/messaging";
+import { errorText, silentLogger } from "@distributed-messaging/messaging";
 import { KafkaInspector, type KafkaSettings, type TopicState } from "@distributed-messaging/messaging/kafka";
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
@@ -38,9 +38,9 @@ await runCommand("topics", USAGE, async () => {
   const settings = brokerSettings();
   const inspector = new KafkaInspector(settings, "all", "all", silentLogger);
   try {
-    const topics = await inspector.topics().catch(() => {
-      const brokers = settings.brokers.join(", ");
-      throw new UsageError(`no answer from the broker at ${brokers}; is the store running (npm start)?`);
+    const topics = await inspector.topics().catch((error: unknown) => {
+      const at = `no answer from the broker at ${settings.brokers.join(", ")}`;
+      throw new UsageError(`${at} (${errorText(error)}); is the store running (npm start)?`);
     });
     console.log(table(["TOPIC", "RECORDS", "PARTITIONS"], topics.map(topicRow)));
     console.log(`\n${table(["GROUP", "TOPIC", "LAG"], groupRows(topics))}`);

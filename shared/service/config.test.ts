@@ -124,7 +124,9 @@ describe("loadConfig", () => {
     ]);
     expect(
       problemsOf({ KAFKA_SASL_MECHANISM: "gssapi", KAFKA_SASL_USERNAME: "u", KAFKA_SASL_PASSWORD: "p" }),
-    ).toEqual(["KAFKA_SASL_MECHANISM: expected one of plain, scram-sha-256, scram-sha-512, got 'gssapi'"]);
+    ).toEqual([
+      "KAFKA_SASL_MECHANISM: expected one of plain, scram-sha-256, scram-sha-512, oauthbearer, got 'gssapi'",
+    ]);
   });
 
   test.each([

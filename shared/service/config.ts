@@ -1,6 +1,9 @@
 import type { KafkaSettings } from "@distributed-messaging/messaging/kafka";
 import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
+import { brokerCredentials } from "./broker-access.ts";
+import { brokerAccessProblems } from "./broker-access-rules.ts";
+import { isLoopback } from "./loopback.ts";
 
 /** Settings are invalid. `problems` has one line for each of them; no line shows a secret. */
 export class ConfigError extends Error {
@@ -41,7 +44,7 @@ export function loadConfig<Schema extends TObject>(
   schema: Schema,
   env: Environment,
   appName: string,
-  rules: readonly ConfigRule[] = [saslProblems, replicationProblems, insecureProblems],
+  rules: readonly ConfigRule[] = [brokerAccessProblems, replicationProblems, insecureProblems],
 ): Readonly<Static<Schema>> {
   const problems: string[] = [];
   const config: Record<string, unknown> = {};
@@ -165,6 +168,13 @@ export type InsecureFeature = (typeof insecureFeatures)[number];
 
 export const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
+/** A URL may contain credentials. */
+const HttpUrl = Type.String({
+  pattern: "^https?://[^\\s/]+(/\\S*)?$",
+  expected: "an http or https URL",
+  secret: true,
+});
+
 const Text = (fallback: string) => Type.String({ minLength: 1, default: fallback });
 
 /** A host without a port. */
@@ -188,8 +198,8 @@ export const commonSettings = {
   ALLOWED_HOSTS: Type.Array(AllowedHost, { default: [] }),
   /** Origins whose pages may send requests, beside the service's own. */
   ALLOWED_ORIGINS: Type.Array(Origin, { default: [] }),
-  /** Conveniences of a demonstration that are wanted where others could reach them. */
-  ALLOW_INSECURE: Type.Array(oneOf(insecureFeatures), { default: [] }),
+  /** What is wanted although others could abuse it. */
+  ALLOW_INSECURE: Type.Array(oneOf([...insecureFeatures, "sasl-without-tls"]), { default: [] }),
   DATA_DIR: Text(".data"),
   LOG_LEVEL: oneOf(logLevels, "info"),
   AUTOMATION_TESTING: Type.Boolean({ default: false }),
@@ -212,13 +222,22 @@ export const commonSettings = {
   TOPIC_MIN_INSYNC_REPLICAS: Type.Optional(Type.Integer({ minimum: 1, maximum: 9 })),
   NODE_ENV: Text("development"),
   KAFKA_SSL: Type.Boolean({ default: false }),
-  KAFKA_SASL_MECHANISM: Type.Optional(oneOf(["plain", "scram-sha-256", "scram-sha-512"])),
-  KAFKA_SASL_USERNAME: Type.Optional(Type.String({ minLength: 1 })),
-  KAFKA_SASL_PASSWORD: Type.Optional(Type.String({ minLength: 1, secret: true })),
-  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(
-    // A URL may contain credentials.
-    Type.String({ pattern: "^https?://[^\\s/]+(/\\S*)?$", expected: "an http or https URL", secret: true }),
-  ),
+  KAFKA_SSL_CA_FILE: Type.Optional(Type.String()),
+  KAFKA_SSL_CERT_FILE: Type.Optional(Type.String()),
+  KAFKA_SSL_KEY_FILE: Type.Optional(Type.String()),
+  KAFKA_SSL_KEY_PASSWORD: Type.Optional(Type.String({ secret: true })),
+  KAFKA_SSL_KEY_PASSWORD_FILE: Type.Optional(Type.String()),
+  KAFKA_SASL_MECHANISM: Type.Optional(oneOf(["plain", "scram-sha-256", "scram-sha-512", "oauthbearer"])),
+  KAFKA_SASL_USERNAME: Type.Optional(Type.String()),
+  KAFKA_SASL_PASSWORD: Type.Optional(Type.String({ secret: true })),
+  KAFKA_SASL_PASSWORD_FILE: Type.Optional(Type.String()),
+  KAFKA_OAUTH_TOKEN_FILE: Type.Optional(Type.String()),
+  KAFKA_OAUTH_TOKEN_URL: Type.Optional(HttpUrl),
+  KAFKA_OAUTH_CLIENT_ID: Type.Optional(Type.String()),
+  KAFKA_OAUTH_CLIENT_SECRET: Type.Optional(Type.String({ secret: true })),
+  KAFKA_OAUTH_CLIENT_SECRET_FILE: Type.Optional(Type.String()),
+  KAFKA_OAUTH_SCOPE: Type.Optional(Type.String()),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(HttpUrl),
 } as const;
 
 const CommonConfig = Type.Object(commonSettings);
@@ -239,47 +258,25 @@ export function portOf(service: string, config: object): number {
 
 /** How to connect to the broker. @param clientId the name that the broker sees */
 export function kafkaSettings(clientId: string, config: CommonConfig): KafkaSettings {
-  const { KAFKA_SASL_MECHANISM: mechanism, KAFKA_SASL_USERNAME: username } = config;
-  const password = config.KAFKA_SASL_PASSWORD;
   const { TOPICS, NODE_ENV, TOPIC_REPLICATION: replication } = config;
   const minInsyncReplicas = config.TOPIC_MIN_INSYNC_REPLICAS;
   return {
     clientId,
     brokers: config.KAFKA_BROKERS,
-    ssl: config.KAFKA_SSL,
+    ...brokerCredentials(config),
     topics: {
       create: (TOPICS ?? (NODE_ENV === "production" ? "check" : "create")) === "create",
       ...(replication === undefined ? {} : { replication }),
       ...(minInsyncReplicas === undefined ? {} : { minInsyncReplicas }),
     },
-    ...(mechanism === undefined || username === undefined || password === undefined
-      ? {}
-      : { sasl: { mechanism, username, password } }),
   };
 }
-
-const SASL = ["KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"] as const;
 
 /** With more in-sync replicas than replicas, no record could ever be written. */
 function replicationProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
   const { TOPIC_REPLICATION: replication, TOPIC_MIN_INSYNC_REPLICAS: least } = config;
   if (typeof replication !== "number" || typeof least !== "number" || least <= replication) return [];
   return [`TOPIC_MIN_INSYNC_REPLICAS: expected at most TOPIC_REPLICATION, ${replication}, got '${least}'`];
-}
-
-/** The SASL settings are set together or not at all. */
-function saslProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
-  const missing = SASL.filter((name) => config[name] === undefined);
-  if (missing.length === 0 || missing.length === SASL.length) return [];
-  const set = SASL.filter((name) => config[name] !== undefined);
-  return missing.map(
-    (name) => `${name}: is not set, but ${set.join(" and ")} ${set.length > 1 ? "are" : "is"}`,
-  );
-}
-
-/** Whether only this machine reaches a server at this host: 127.0.0.0/8, ::1 or localhost, in their usual notation. */
-export function isLoopback(host: string): boolean {
-  return /^(localhost|::1|127(\.\d{1,3}){3})$/i.test(host);
 }
 
 /** What decides whether others reach a process. */

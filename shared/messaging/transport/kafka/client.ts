@@ -17,13 +17,39 @@ export interface KafkaSettings {
   /** `host:port` of any brokers of the cluster. */
   readonly brokers: readonly string[];
   readonly clientId: string;
-  readonly ssl?: boolean;
-  readonly sasl?: SASLOptions;
+  /** TLS, unless it is false or absent. The brokers are verified in any case, by default with the system's CAs. */
+  readonly ssl?: boolean | (() => TlsCredentials);
+  readonly sasl?: SaslCredentials;
   /** What is done about missing topics; by default they are created. */
   readonly topics?: TopicSetup;
   /** After how long without a response a request has failed. Milliseconds, 10,000 unless given. */
   readonly requestTimeoutMs?: number;
 }
+
+/** Each in PEM. What returns them is called for each connection, so that renewed files are used without a restart. */
+export interface TlsCredentials {
+  /** The CAs that may have issued the brokers' certificates, in place of the system's. */
+  readonly ca?: string;
+  /** The client's own certificate, with those between it and its CA. */
+  readonly cert?: string;
+  readonly key?: string;
+  /** Decrypts the key. */
+  readonly passphrase?: string;
+}
+
+/** A function that gives the secret is called at each authentication, so that a new secret is used without a restart. */
+export type SaslCredentials =
+  | {
+      readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
+      readonly username: string;
+      readonly password: string | (() => string);
+    }
+  | {
+      /** RFC 7628. */
+      readonly mechanism: "oauthbearer";
+      /** A token that is valid for some time to come. */
+      readonly token: () => Promise<string>;
+    };
 
 const REQUEST_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 2_000;
@@ -43,15 +69,16 @@ correctKafkajs();
  */
 export class KafkaClient {
   readonly kafka: Kafka;
+  readonly #ssl: KafkaSettings["ssl"];
   readonly #sockets = new Set<net.Socket>();
   #destroyed = false;
 
   constructor(settings: KafkaSettings, log: Logger) {
+    this.#ssl = settings.ssl;
     this.kafka = new Kafka({
       clientId: settings.clientId,
       brokers: [...settings.brokers],
-      ssl: settings.ssl ?? false,
-      ...(settings.sasl === undefined ? {} : { sasl: settings.sasl }),
+      ...(settings.sasl === undefined ? {} : { sasl: saslOptions(settings.sasl) }),
       socketFactory: (options) => this.#connect(options),
       connectionTimeout: CONNECT_TIMEOUT_MS,
       requestTimeout: settings.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
@@ -80,11 +107,10 @@ export class KafkaClient {
     for (const socket of this.#sockets) socket.destroy(new Error("the client is closed"));
   }
 
-  #connect({ host, port, ssl, onConnect }: ISocketFactoryArgs): net.Socket {
+  #connect({ host, port, onConnect }: ISocketFactoryArgs): net.Socket {
     if (this.#destroyed) throw new Error("the client is closed");
-    const servername = net.isIP(host) === 0 ? { servername: host } : {};
-    const socket = ssl
-      ? tls.connect({ host, port, ...servername, ...ssl }, onConnect)
+    const socket = this.#ssl
+      ? tls.connect(tlsOptions(host, port, this.#ssl), onConnect)
       : net.connect({ host, port }, onConnect);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.setNoDelay(true);
@@ -92,6 +118,36 @@ export class KafkaClient {
     socket.on("close", () => this.#sockets.delete(socket));
     return socket;
   }
+}
+
+function tlsOptions(host: string, port: number, ssl: true | (() => TlsCredentials)): tls.ConnectionOptions {
+  return {
+    host,
+    port,
+    // An address is verified as it is, and has no place in SNI (RFC 6066, section 3).
+    ...(net.isIP(host) === 0 ? { servername: host } : {}),
+    ...(ssl === true ? {} : ssl()),
+    minVersion: "TLSv1.2",
+    // Stated, because NODE_TLS_REJECT_UNAUTHORIZED changes the default.
+    rejectUnauthorized: true,
+  };
+}
+
+/** The options of kafkajs, which reads the secret when it authenticates. */
+function saslOptions(credentials: SaslCredentials): SASLOptions {
+  const { mechanism } = credentials;
+  if (mechanism === "oauthbearer") {
+    const { token } = credentials;
+    return { mechanism, oauthBearerProvider: async () => ({ value: await token() }) };
+  }
+  const { username, password } = credentials;
+  return {
+    mechanism,
+    username,
+    get password() {
+      return typeof password === "string" ? password : password();
+    },
+  };
 }
 
 /** The result of `work`. @throws when it takes longer than `limitMs` */

@@ -13,7 +13,7 @@ import { createMissingTopics } from "./topics.ts";
  */
 
 export type { Admin } from "kafkajs";
-export { KafkaClient, type KafkaSettings } from "./client.ts";
+export { KafkaClient, type KafkaSettings, type SaslCredentials, type TlsCredentials } from "./client.ts";
 export { SESSION_TIMEOUT_MS } from "./consumer.ts";
 export { KafkaInspector, type PartitionState, type StoredRecord, type TopicState } from "./inspector.ts";
 

@@ -6,7 +6,7 @@ import { after, Fixture, numbered, record, textOf } from "./fixture.ts";
 /** The promises about how a subscription calls its handler. */
 export function consuming(broker: () => BrokerUnderTest): void {
   test.concurrent(
-    "batches are never empty, in the order of the log, without gaps, and say where the log ends",
+    "batches of a log that keeps its records are never empty, in order, without gaps, and say where the log ends",
     async () => {
       await using fixture = new Fixture(broker());
       const topic = fixture.topic(2);

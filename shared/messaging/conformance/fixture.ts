@@ -155,7 +155,7 @@ export class Reader {
 }
 
 export function after(batch: Batch): number {
-  return (batch.undecodable?.lastOffset ?? batch.records.at(-1)?.offset ?? 0) + 1;
+  return (batch.undecodable?.lastOffset ?? batch.records.at(-1)?.offset ?? batch.start - 1) + 1;
 }
 
 export function textOf(incoming: IncomingRecord): string {

@@ -191,5 +191,57 @@ export function foreign(broker: () => BrokerUnderTest, { isServer }: { readonly 
       },
       TEST_TIMEOUT_MS,
     );
+
+    test.concurrent(
+      "a log that retention emptied says where it begins: at the assignment, and while nothing is written to it",
+      async () => {
+        const { administration } = broker();
+        if (administration === undefined) return;
+        await using fixture = new Fixture(broker());
+        const topic = fixture.topic(2);
+        const client = fixture.connect(topic);
+        const publish = (values: string[]) =>
+          client.publish(values.map((value) => record(topic, "key", value)));
+        await publish(numbered("", 10));
+        const partition = await eventually(async () => {
+          const reader = fixture.read(client, { topics: [topic] });
+          await reader.hasAll(["9"]);
+          return reader.records[0]?.partition;
+        });
+        await administration.deleteRecords(topic, partition, 10);
+        let waits = true;
+        const reader = fixture.read(client, {
+          topics: [topic],
+          startAt: (_, assigned) => (assigned === partition ? 4 : undefined),
+          handle: async (batch) => (waits ? { next: batch.records[0]?.offset ?? 4, pauseMs: 20 } : undefined),
+        });
+        await eventually(
+          () => reader.batches.length >= 3,
+          "again and again, as long as the reader does not go on",
+        );
+        for (const batch of reader.batches) {
+          expect(batch).toMatchObject({ topic: topic.name, partition, records: [], start: 10, end: 10 });
+        }
+        waits = false;
+        await eventually(
+          () => reader.positions.get(topicPartition(topic.name, partition)) === 10,
+          "it goes on",
+        );
+        const { length } = reader.batches;
+        waits = true;
+        await publish(numbered("later ", 5));
+        await eventually(() => reader.batches.length > length, "the later ones, at which the reader waits");
+        await administration.deleteRecords(topic, partition, 15);
+        const emptied = await eventually(
+          () => reader.batches.find(({ start }) => start === 15),
+          "it is emptied",
+        );
+        expect(emptied).toMatchObject({ records: [], end: 15 });
+        waits = false;
+        await publish(["last"]);
+        await reader.hasAll(["last"]);
+      },
+      TEST_TIMEOUT_MS,
+    );
   });
 }

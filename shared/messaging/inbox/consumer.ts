@@ -179,7 +179,7 @@ export class Consumer {
     const stop = partitionStops.get(topic, partition);
     if (stop !== undefined) await unitOfWork.run((transaction) => partitionStops.wentOn(stop, transaction));
     if (batch.undecodable !== undefined) return this.#passUndecodable(batch, batch.undecodable);
-    return { next: (batch.records.at(-1) as IncomingRecord).offset + 1 };
+    return { next: (batch.records.at(-1)?.offset ?? batch.start - 1) + 1 };
   }
 
   /** @returns where the partition waits if it is stopped, or has to be because records were removed unread */

@@ -110,7 +110,8 @@ export class LogIdentity {
       const first = batch.records[0]?.offset ?? batch.undecodable?.offset ?? batch.end;
       const last = batch.records.find(({ offset }) => offset >= next - 1);
       // The batch ends before the record to compare, or begins after it where the log may still have it.
-      const isBefore = last === undefined && batch.undecodable === undefined && batch.end >= next;
+      const isEmpty = batch.records.length === 0 && batch.undecodable === undefined;
+      const isBefore = !isEmpty && last === undefined && batch.undecodable === undefined && batch.end >= next;
       const isAfter = first >= next && this.#checked.has(name) && lastRecord !== null && batch.start < next;
       this.#checked.delete(name);
       if (isBefore || isAfter) return { next: next - 1 };

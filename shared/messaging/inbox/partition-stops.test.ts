@@ -151,6 +151,47 @@ test("retention that removes unread records while the partition is assigned is f
   expect(stops().list()).toMatchObject([{ reason: "gap", offset: 1, nextOffset: 3 }]);
 });
 
+test("a partition that retention emptied is found without a further record: at the assignment", async () => {
+  const partition = await handledOne();
+  await service.kit.stop();
+  await service.publish(letter("a", "2"), letter("a", "3"));
+  service.broker.partition(topic, partition).trim(3);
+  await service.restart();
+  await eventually(() => stops().list().length === 1);
+  expect(stops().list()).toMatchObject([{ partition, reason: "gap", offset: 1, nextOffset: 3 }]);
+  expect(service.kit.consumer.counts.lost).toBe(2);
+  await stops().decide({ topic, partition }, "skip", "restored by hand", "olga");
+  await eventually(() => nextOf(partition) === 3);
+  await service.publish(letter("a", "4"));
+  await eventually(() => service.applied().length === 2);
+  expect(stops().list()).toEqual([]);
+});
+
+test("and while it is assigned, by policy without a stop", async () => {
+  const partition = await handledOne({ gaps: "continue" });
+  const log = service.broker.partition(topic, partition);
+  log.appendUndecodable(bytes, 2, "never seen");
+  log.trim(3);
+  await service.broker.publish([]);
+  await eventually(() => service.kit.consumer.counts.lost === 2);
+  expect(nextOf(partition)).toBe(3);
+  expect(stops().list()).toEqual([]);
+  await service.publish(letter("a", "2"));
+  await eventually(() => service.applied().length === 2);
+});
+
+test("a partition that was read to its end and then emptied has no gap", async () => {
+  const partition = await handledOne();
+  await service.kit.stop();
+  service.broker.partition(topic, partition).trim(1);
+  await service.restart();
+  await service.broker.publish([]);
+  await service.publish(letter("a", "2"));
+  await eventually(() => service.applied().length === 2);
+  expect(stops().list()).toEqual([]);
+  expect(service.kit.consumer.counts.lost).toBe(0);
+});
+
 test("by policy, reading goes on after a gap, which is recorded once", async () => {
   const partition = await handledOne({ gaps: "continue" });
   await trimUnread(partition);

@@ -269,7 +269,7 @@ class MemorySubscription implements Subscription {
     if (reader.busy || reader.paused || !reader.active) return;
     const log = this.#broker.partition(reader.topic, reader.partition);
     if (reader.next > log.end) reader.next = this.options.startAt(reader.topic, reader.partition) ?? 0;
-    if (reader.next > log.end || reader.next < log.start) reader.next = log.start;
+    if (reader.next > log.end) reader.next = log.start;
     if (reader.next === log.end) return;
     reader.busy = true;
     const work = new Promise<void>((resolve) => {
@@ -287,7 +287,7 @@ class MemorySubscription implements Subscription {
     try {
       if (!reader.active) return;
       const batch = log.read(reader.next, BATCH);
-      if (batch.records.length === 0 && batch.undecodable === undefined) {
+      if (batch.records.length === 0 && batch.undecodable === undefined && reader.next >= log.start) {
         reader.next = log.end;
         return;
       }

@@ -94,7 +94,10 @@ export interface Publisher {
 export interface Batch {
   readonly topic: string;
   readonly partition: number;
-  /** Empty only if `undecodable` is given. */
+  /**
+   * Empty only if `undecodable` is given, or if the log begins after the offset that the reader asked for, because
+   * retention removed what was there, and no record follows that could say so.
+   */
   readonly records: readonly IncomingRecord[];
   /** What follows the records, where it cannot be decoded. */
   readonly undecodable?: UndecodableBatch;

@@ -10,7 +10,7 @@ import Produce from "kafkajs/src/protocol/requests/produce/index.js";
 import type { Logger } from "../../runtime.ts";
 
 import { errorOfCode } from "./errors.ts";
-import { decodeFetchResponse, FETCH_VERSIONS } from "./fetch.ts";
+import { decodeFetchResponse, FETCH_VERSIONS, logStartOf } from "./fetch.ts";
 import type { TopicSetup } from "./topics.ts";
 
 export interface KafkaSettings {
@@ -57,8 +57,25 @@ const KEEP_ALIVE_MS = 60_000;
 /** How long a client may take to leave its group and to disconnect before its connections are destroyed. */
 const DISCONNECT_TIMEOUT_MS = 3_000;
 
-/** By the `eachBatch` of a consumer: who is told why it crashes. */
-const crashListeners = new WeakMap<object, (error: Error) => void>();
+/** A log that had no records at the offset that was fetched last. */
+export interface EmptyFetch {
+  readonly topic: string;
+  readonly partition: number;
+  /** The first offset that the log still has. */
+  readonly start: number;
+  /** One past its last offset. */
+  readonly end: number;
+}
+
+interface ConsumerListeners {
+  /** Called when a consumer crashes. kafkajs first reports that it has stopped, and only after it has disconnected, why. */
+  onCrash(error: Error): void;
+  /** Called for each partition whose fetch brought no records, of which kafkajs reports nothing. */
+  onEmptyFetch(fetch: EmptyFetch): Promise<void>;
+}
+
+/** By the `eachBatch` of a consumer. */
+const consumerListeners = new WeakMap<object, ConsumerListeners>();
 const CORRECTED_VERSION = "2.2.4";
 correctKafkajs();
 
@@ -161,14 +178,9 @@ export async function within<T>(limitMs: number, what: string, work: Promise<T>)
   }
 }
 
-/**
- * Calls `listener` when a consumer crashes. kafkajs first reports that the consumer has stopped, and only after it has
- * disconnected, why.
- *
- * @param eachBatch what the consumer is run with
- */
-export function onCrash(eachBatch: object, listener: (error: Error) => void): void {
-  crashListeners.set(eachBatch, listener);
+/** Reports what kafkajs does not. @param eachBatch what the consumer is run with */
+export function listenTo(eachBatch: object, listeners: ConsumerListeners): void {
+  consumerListeners.set(eachBatch, listeners);
 }
 
 /**
@@ -180,7 +192,7 @@ export function onCrash(eachBatch: object, listener: (error: Error) => void): vo
  *   wait for that member until its session times out.
  * - It throws the first error of a Produce response, and so hides which partitions were stored. With this correction
  *   `sendBatch` resolves, unless kafkajs retries all of them, and its result has the error code of each partition.
- * - A consumer that crashes reports the reason last: `onCrash` has it at once.
+ * - A consumer that crashes reports the reason last, and nothing of a fetch without records: see `listenTo`.
  * - A batch that cannot be decoded fails the response with all its topics: see fetch.ts.
  *
  * @throws when another version is installed: whoever changes it has to check that the corrections still apply
@@ -197,12 +209,22 @@ function correctKafkajs(): void {
   Runner.prototype.start = function () {
     const { consumerGroup, onCrash } = this;
     this.onCrash = async (error) => {
-      crashListeners.get(this.eachBatch)?.(error);
+      consumerListeners.get(this.eachBatch)?.onCrash(error);
       // `running` is still false if, and only if, it is `start` that failed: then `stop` leaves no group.
       if (!this.running) await consumerGroup.leave().catch(() => {});
       return onCrash(error);
     };
     return start.call(this);
+  };
+  const { handleBatch } = Runner.prototype;
+  Runner.prototype.handleBatch = async function (batch) {
+    const { topic, partition, highWatermark, rawMessages } = batch;
+    const start = logStartOf(rawMessages);
+    if (start !== undefined && this.running) {
+      const fetched = { topic, partition, start, end: Number(highWatermark) };
+      await consumerListeners.get(this.eachBatch)?.onEmptyFetch(fetched);
+    }
+    return handleBatch.call(this, batch);
   };
   const { protocol } = Produce;
   Produce.protocol = (version) => {

@@ -9,7 +9,7 @@ import {
   type SubscribeOptions,
   topicPartition,
 } from "../transport.ts";
-import { KafkaClient, type KafkaSettings, onCrash } from "./client.ts";
+import { type EmptyFetch, KafkaClient, type KafkaSettings, listenTo } from "./client.ts";
 import type { FetchedMessage } from "./fetch.ts";
 import { createMissingTopics } from "./topics.ts";
 
@@ -62,6 +62,8 @@ export class KafkaConsumer {
   readonly #timers = new Set<() => void>();
   /** The offset at which the next batch of a partition begins, at the earliest. Absent: any. */
   readonly #positions = new Map<string, number>();
+  /** The offset that the reader asked for last. A fetch may be of a later one: kafkajs goes to where the log begins by itself. */
+  readonly #asked = new Map<string, number>();
   /** Offsets that are still to be committed to the broker. */
   readonly #uncommitted = new Map<string, { topic: string; partition: number; offset: string }>();
   /** The number of assignments when the last fetch of a broker began. */
@@ -130,12 +132,15 @@ export class KafkaConsumer {
     );
     if (this.#failed) return;
     const { events } = this.#consumer;
-    const eachBatch = (payload: EachBatchPayload) => {
-      const work = this.#eachBatch(payload);
+    const track = (work: Promise<void>) => {
       this.#handling.add(work);
       return work.finally(() => this.#handling.delete(work));
     };
-    onCrash(eachBatch, (error) => this.fail(error));
+    const eachBatch = (payload: EachBatchPayload) => track(this.#eachBatch(payload));
+    listenTo(eachBatch, {
+      onCrash: (error) => this.fail(error),
+      onEmptyFetch: (fetch) => track(this.#emptyFetch(fetch)),
+    });
     this.#consumer.on(events.STOP, () => this.fail(new Error("the consumer stopped")));
     this.#consumer.on(events.REQUEST_TIMEOUT, ({ payload }) =>
       this.fail(new Error(`the broker did not answer (${payload.apiName})`)),
@@ -171,6 +176,7 @@ export class KafkaConsumer {
     // Offsets of the previous assignment may belong to another member now.
     this.#uncommitted.clear();
     this.#positions.clear();
+    this.#asked.clear();
     const partitions = Object.entries(assignment).flatMap(([topic, numbers]) =>
       numbers.map((partition) => ({ topic, partition })),
     );
@@ -179,8 +185,10 @@ export class KafkaConsumer {
 
   #seekToStart(partitions: readonly { topic: string; partition: number }[]): void {
     const starts = partitions.map(({ topic, partition }) => {
-      this.#positions.delete(topicPartition(topic, partition));
+      const key = topicPartition(topic, partition);
+      this.#positions.delete(key);
       const offset = this.#options.startAt(topic, partition) ?? 0;
+      this.#asked.set(key, offset);
       this.#consumer.seek({ topic, partition, offset: String(offset) });
       return { topic, partition, offset };
     });
@@ -244,8 +252,22 @@ export class KafkaConsumer {
     if (next === Number(last.offset) + 1) payload.resolveOffset(last.offset);
     else this.#consumer.seek({ topic, partition, offset: String(next) });
     this.#positions.set(key, next);
+    this.#asked.set(key, next);
     if (pauseMs !== undefined && pauseMs > 0) this.#pause(topic, partition, pauseMs);
     await payload.heartbeat();
+  }
+
+  /** Delivers that the log has nothing more of what the reader asked for. */
+  async #emptyFetch({ topic, partition, start, end }: EmptyFetch): Promise<void> {
+    const key = topicPartition(topic, partition);
+    const asked = this.#asked.get(key);
+    if (this.#failed || asked === undefined || asked >= start) return;
+    const assignments = this.#assignments;
+    const { next, pauseMs } = await this.#handle({ topic, partition, records: [], start, end, epoch: 0 });
+    if (this.#failed || assignments !== this.#assignments) return;
+    // Until there is a record, nothing has to be sought: what is before the log's beginning cannot be fetched.
+    this.#asked.set(key, next);
+    if (pauseMs !== undefined && pauseMs > 0) this.#pause(topic, partition, pauseMs);
   }
 
   async #handle(batch: Batch): Promise<Progress> {
@@ -254,7 +276,11 @@ export class KafkaConsumer {
     } catch (error) {
       const { topic, partition } = batch;
       this.#context.log.error({ err: error, topic, partition }, "a batch failed, it is delivered again");
-      const next = batch.records[0]?.offset ?? batch.undecodable?.offset ?? 0;
+      const next =
+        batch.records[0]?.offset ??
+        batch.undecodable?.offset ??
+        this.#asked.get(topicPartition(topic, partition)) ??
+        0;
       return { next, pauseMs: REJECTED_PAUSE_MS };
     }
   }

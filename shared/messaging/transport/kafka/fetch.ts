@@ -31,6 +31,14 @@ interface BatchContext {
   readonly partitionLeaderEpoch: number;
 }
 
+/** By the messages of a partition, of which there are none: the first offset that its log still has. */
+const logStarts = new WeakMap<object, number>();
+
+/** Where the log of a partition begins whose fetch brought no messages. @param messages as they were decoded */
+export function logStartOf(messages: object): number | undefined {
+  return logStarts.get(messages);
+}
+
 /** Versions of the fetch response (https://kafka.apache.org/protocol#The_Messages_Fetch) that kafkajs knows. */
 export const FETCH_VERSIONS = [4, 5, 6, 7, 8, 9, 10, 11] as const;
 
@@ -61,6 +69,7 @@ function decodePartition(version: number, input: Input) {
   }));
   const replica = version >= 11 ? { preferredReadReplica: input.int32() } : {};
   const messages = decodeBatches(input.bytes(Math.max(0, input.int32())), logStart);
+  if (messages.length === 0) logStarts.set(messages, logStart);
   const offsets = { highWatermark, lastStableOffset, lastStartOffset: String(logStart) };
   return { partition, errorCode, ...offsets, abortedTransactions, ...replica, messages };
 }

@@ -13,6 +13,13 @@ declare module "kafkajs/src/network/requestQueue/index.js" {
 }
 
 declare module "kafkajs/src/consumer/runner.js" {
+  interface FetchedBatch {
+    readonly topic: string;
+    readonly partition: number;
+    readonly highWatermark: string;
+    /** As they were decoded. */
+    readonly rawMessages: readonly object[];
+  }
   export default class Runner {
     readonly running: boolean;
     readonly consumerGroup: { leave(): Promise<void> };
@@ -20,6 +27,7 @@ declare module "kafkajs/src/consumer/runner.js" {
     readonly eachBatch: object;
     onCrash: (error: Error) => Promise<void>;
     start(): Promise<void>;
+    handleBatch(batch: FetchedBatch): Promise<void>;
   }
 }
 

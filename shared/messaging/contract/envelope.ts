@@ -138,10 +138,10 @@ export function encode(definition: MessageDefinition, envelope: Message): Encode
 
 /** The trace context of a message or a cause, where it has one. */
 export function traceOf({ traceparent, tracestate }: Trace): Trace & Record<string, string> {
-  return {
-    ...(traceparent === undefined ? {} : { traceparent }),
-    ...(tracestate === undefined ? {} : { tracestate }),
-  };
+  const trace: Record<string, string> = {};
+  if (traceparent !== undefined) trace.traceparent = traceparent;
+  if (tracestate !== undefined) trace.tracestate = tracestate;
+  return trace;
 }
 
 /** A message that a decision wants emitted: its definition and its data, without an envelope. */

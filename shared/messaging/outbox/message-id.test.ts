@@ -94,4 +94,7 @@ test("an id is a UUIDv8 that begins with the time of its seed", () => {
   const ids = Array.from({ length: 1_000 }, (_, n) => derivedId(`no UUID ${n >> 1}`, "reader", n & 1));
   for (const id of ids) expect(id).toMatch(uuid);
   expect(new Set(ids).size).toBe(1_000);
+  // The next version of the kit may handle a message of which this one has sent an output.
+  expect(derivedId(seed, "reader", 3)).toBe("01890a5d-ac96-8003-8a34-9d68b3eb07b5");
+  expect(derivedId("no UUID", "reader", 0)).toBe("22afde29-98e2-8000-82ca-5cdb954ab111");
 });

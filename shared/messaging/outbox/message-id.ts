@@ -13,7 +13,7 @@ const TIMED = /^[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[89ab]/;
  * @param position among the outputs of the cause, from 0
  */
 export function derivedId(seed: string, source: string, position: number): string {
-  const hash = new Bun.CryptoHasher("sha256").update(`${position} ${source}\n${seed}`).digest("hex");
+  const hash = Bun.SHA256.hash(`${position} ${source}\n${seed}`, "hex");
   const start = TIMED.test(seed) ? seed.slice(0, 13) : `${hash.slice(20, 28)}-${hash.slice(28, 32)}`;
   const order = Math.min(position, 0xfff).toString(16).padStart(3, "0");
   const variant = "89ab"[Number.parseInt(hash.charAt(3), 16) & 3];

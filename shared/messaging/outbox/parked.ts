@@ -42,7 +42,10 @@ const CONTENT = "topic, key, value, headers, created_at";
 export class ParkedRecords {
   readonly #sql;
   readonly #statements;
-  /** Whether there may be any: saves a look for each record that is emitted. */
+  /**
+   * Whether there may be any. If not, the usual case, nothing is looked up for a record that is emitted. False only if
+   * a look outside of a transaction found none: what a transaction removes may come back.
+   */
   #mayHaveAny = true;
 
   constructor({ sql }: ServiceDatabase) {
@@ -73,6 +76,7 @@ export class ParkedRecords {
       removeReleased: sql.prepare("DELETE FROM parked_outgoing WHERE id = ?1 OR (topic = ?2 AND key = ?3)"),
       remove: sql.prepare("DELETE FROM parked_outgoing WHERE id = ?"),
     };
+    this.count();
   }
 
   /** Whether a record of this topic and key has to wait behind a parked one. */
@@ -137,7 +141,9 @@ export class ParkedRecords {
 
   count(): number {
     if (!this.#mayHaveAny) return 0;
-    return this.#statements.count.get()?.count ?? 0;
+    const count = this.#statements.count.get()?.count ?? 0;
+    if (count === 0 && !this.#sql.inTransaction) this.#mayHaveAny = false;
+    return count;
   }
 
   isFull(): boolean {

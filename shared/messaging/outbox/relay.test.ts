@@ -224,6 +224,28 @@ describe("what the broker refuses", () => {
     expect(() => service.kit.outboxAdmin.show(id)).toThrow(OutboxRefusal);
   });
 
+  test("a parked record blocks its key also after a restart, and after a removal that was rolled back", async () => {
+    const publisher = new RefusingPublisher();
+    service = serviceWith(publisher);
+    service.kit.start();
+    await service.send("a", "bad");
+    await eventually(() => service.kit.parked.count() === 1);
+    await service.restart();
+    await service.send("a", "second");
+    const { parked, unitOfWork } = service.kit;
+    const removal = unitOfWork.run(() => {
+      for (const { id } of parked.list(undefined, 0, 9)) parked.remove(id);
+      expect(parked.count()).toBe(0);
+      throw new Error("rolled back");
+    });
+    expect(removal).rejects.toThrow("rolled back");
+    await service.send("a", "third");
+    await service.send("b", "free");
+    await eventually(() => publisher.stored.length > 0);
+    expect(publisher.stored).toEqual(["free"]);
+    expect(service.kit.outboxAdmin.list({ limit: 9 })).toHaveLength(3);
+  });
+
   test("a batch that is too large is split, and nothing is parked", async () => {
     const publisher = new RefusingPublisher();
     publisher.mostRecords = 3;

@@ -14,8 +14,9 @@ async function main(args: string[]): Promise<number> {
     return 1;
   }
   const request = readArguments(args);
-  const { host, ports } = readSettings(process.env);
-  const token = await adminToken(urlOf(host, ports["api-gateway"]), request.token);
+  const settings = readSettings(process.env);
+  const { host, ports } = settings;
+  const token = await adminToken(settings, request.token);
   const clients = request.services.map(
     (service) => new DeadLettersClient(service, urlOf(host, ports[service]), token),
   );

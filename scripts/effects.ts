@@ -15,7 +15,7 @@ const USAGE = `usage: bun run effects <command> --service NAME [options]
 
   --name N  --after ID  --limit N  (list) those of a name; the next page; the size of a page
   --json     print JSON
-  --token T  an admin's token; without it, TOKEN in the environment, or a token of the gateway's demo sign-in
+  --token T  an admin's token; without it, TOKEN in the environment, or one that is signed with OPERATOR_KEY_FILE
 
 --service is one of ${serviceNames.join(", ")}.
 HOST and the ports of the services come from the environment, as for npm start.`;
@@ -38,11 +38,12 @@ async function main(args: readonly string[]): Promise<number> {
   const [command, operand, extra] = positionals;
   if (command === undefined) throw new UsageError("expected a command: list, show, retry or discard");
   if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`);
-  const { host, ports } = readSettings(process.env);
+  const settings = readSettings(process.env);
+  const { host, ports } = settings;
   const url = `${urlOf(host, ports[serviceOf(values.service)])}/effects/dead`;
   const print = (value: unknown, lines: string) =>
     console.log(values.json ? JSON.stringify(value, null, 2) : lines);
-  const token = await adminToken(urlOf(host, ports["api-gateway"]), values.token);
+  const token = await adminToken(settings, values.token);
   const ask = async <Body>(method: string, path: string, status: number, body?: object) =>
     expectAnswer<Body>(
       await request(method, `${url}${path}`, { token, ...(body === undefined ? {} : { body }) }),

@@ -15,7 +15,7 @@ const USAGE = `usage: bun run outbox <command> [--service NAME|all] [options]
 
   --topic T  --after ID  --limit N  (list) those of a topic; the next page; the size of a page
   --json     print JSON
-  --token T  an admin's token; without it, TOKEN in the environment, or a token of the gateway's demo sign-in
+  --token T  an admin's token; without it, TOKEN in the environment, or one that is signed with OPERATOR_KEY_FILE
 
 --service is one of ${serviceNames.join(", ")}; list and retry without an id accept all too.
 HOST and the ports of the services come from the environment, as for npm start.`;
@@ -43,14 +43,15 @@ async function main(args: readonly string[]): Promise<number> {
   const [command, operand, extra] = positionals;
   if (command === undefined) throw new UsageError("expected a command: list, show, retry or drop");
   if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`);
-  const { host, ports } = readSettings(process.env);
+  const settings = readSettings(process.env);
+  const { host, ports } = settings;
   const targets = servicesOf(values.service, operand === undefined, command === "list").map((service) => ({
     service,
     url: `${urlOf(host, ports[service])}/outbox/parked`,
   }));
   const print = (value: unknown, lines: string) =>
     console.log(values.json ? JSON.stringify(value, null, 2) : lines);
-  const token = await adminToken(urlOf(host, ports["api-gateway"]), values.token);
+  const token = await adminToken(settings, values.token);
   const ask = async <Body>(method: string, url: string, status: number, body?: object) =>
     expectAnswer<Body>(
       await request(method, url, { token, ...(body === undefined ? {} : { body }) }),

@@ -20,7 +20,7 @@ const USAGE = `usage: bun run partitions <command> [--service NAME] [options]
 
   --reason TEXT  why: required by every command that decides; recorded with who decided
   --json         print JSON
-  --token T      an admin's token; without it, TOKEN in the environment, or a token of the gateway's demo sign-in
+  --token T      an admin's token; without it, TOKEN in the environment, or one that is signed with OPERATOR_KEY_FILE
 
 --service is one of ${serviceNames.join(", ")}.
 HOST and the ports of the services come from the environment, as for npm start.`;
@@ -43,10 +43,11 @@ async function main(args: readonly string[]): Promise<number> {
   );
   const [command, operand, extra] = positionals;
   if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`);
-  const { host, ports } = readSettings(process.env);
+  const settings = readSettings(process.env);
+  const { host, ports } = settings;
   const urls = (services: readonly ServiceName[]) =>
     services.map((service) => ({ service, url: `${urlOf(host, ports[service])}/partitions` }));
-  const token = () => adminToken(urlOf(host, ports["api-gateway"]), values.token);
+  const token = () => adminToken(settings, values.token);
   const print = (value: unknown, text: string) =>
     console.log(values.json ? JSON.stringify(value, null, 2) : text);
 

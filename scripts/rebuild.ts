@@ -12,7 +12,7 @@ rebuild also when this command is stopped.
 
   --service NAME       one that has projections: ${serviceNames.join(", ")}
   --drop-unaccounted   deletes, in the end, the rows that no message accounts for; without it, they are counted only
-  --token TOKEN        an admin's token; without it, TOKEN in the environment, or a token of the demo sign-in`;
+  --token TOKEN        an admin's token; without it, TOKEN in the environment, or one that is signed with OPERATOR_KEY_FILE`;
 
 const POLL_MS = 200;
 
@@ -36,8 +36,9 @@ function readOptions(args: readonly string[]): Options {
 
 async function main(args: readonly string[]): Promise<number> {
   const { service, dropUnaccounted, token: given } = readOptions(args);
-  const { host, ports } = readSettings(process.env);
-  const token = await adminToken(urlOf(host, ports["api-gateway"]), given);
+  const settings = readSettings(process.env);
+  const { host, ports } = settings;
+  const token = await adminToken(settings, given);
   const url = `${urlOf(host, ports[service])}/rebuild`;
   const started = await request("POST", url, { token, body: { dropUnaccounted } });
   if (started.status === 404) throw new UsageError(`${service} has no projections`);

@@ -154,7 +154,7 @@ describeOwn("a token", () => {
   function tokenFor(ttlS: number, now = Date.now()): Promise<string> {
     const [key] = own().rows<{ key_id: string; private_key: string }>(
       "api-gateway",
-      "SELECT * FROM signing_key",
+      "SELECT * FROM token_keys WHERE state = 'current'",
     );
     const request = {
       ...tokenClaims,

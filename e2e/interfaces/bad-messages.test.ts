@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 import {
   allMessages,
   OrderConfirmed,
@@ -9,7 +10,10 @@ import {
 } from "@distributed-messaging/contracts";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { generateSigningKey, issueToken } from "@distributed-messaging/service/identity";
+import { operatorToken } from "@distributed-messaging/service/operator";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
+import { Type } from "@sinclair/typebox";
+import { read } from "../support/answers.ts";
 import { badRecords, cloudEvent } from "../support/bad-messages.ts";
 import { describeOwn, type OwnStore, useOwnStore } from "../support/own-store.ts";
 import { untilIdle } from "../support/state.ts";
@@ -18,6 +22,8 @@ const LIMIT_MS = 90_000;
 
 /** The topics of the messages. */
 const topics = [...new Set(allMessages.map(({ topic }) => topic.name))];
+
+const Jwks = Type.Object({ keys: Type.Array(Type.Object({ kid: Type.String() })) });
 
 interface Parked {
   readonly topic: string;
@@ -99,33 +105,43 @@ describeOwn("a message that no service can handle", () => {
   );
 
   test(
-    "on api-gateway.keys does not prevent the next key from being used",
+    "on api-gateway.keys makes nobody an admin and locks nobody out, also after restarts",
     async () => {
-      await store.records.write(badRecords("api-gateway.keys"));
-      const { keyId, publicJwk, privateJwk } = await generateSigningKey();
-      const event = cloudEvent({
-        type: SigningKeyPublished.type,
-        subject: keyId,
-        data: { keyId, publicKey: publicJwk },
-      });
+      const topic = SigningKeyPublished.topic.name;
+      const { keys } = read(Jwks, await store.request("api-gateway", "/.well-known/jwks.json"));
+      const realId = keys[0]?.kid ?? "";
+      const attacker = await generateSigningKey();
+      const forgedEvent = (keyId: string) => {
+        const data = { keyId, publicKey: attacker.publicJwk };
+        return bytes(cloudEvent({ type: SigningKeyPublished.type, subject: keyId, data }));
+      };
       await store.records.write([
-        { topic: "api-gateway.keys", key: Buffer.from(keyId), value: bytes(event) },
+        ...badRecords(topic),
+        { topic, key: Buffer.from(attacker.keyId), value: forgedEvent(attacker.keyId) },
+        { topic, key: Buffer.from(realId), value: forgedEvent(realId) },
+        { topic, key: Buffer.from(realId), value: Buffer.from("garbage") },
       ]);
-      const identity = {
-        ...tokenClaims,
-        customerId: "CUSTOMER_001",
-        role: "customer",
-        keyId,
-        now: Date.now(),
-        ttlS: 600,
-      } as const;
-      const authorization = `Bearer ${await issueToken(privateJwk, identity)}`;
-      await eventually(async () => {
-        return (
-          (await store.request("notification", "/notifications", { headers: { authorization } })).status ===
-          200
-        );
-      }, "the new key to be used");
+      const statusOf = async (name: ServiceName, token: string) =>
+        (await store.request(name, "/dead-letters", { headers: { authorization: `Bearer ${token}` } }))
+          .status;
+      const expectOnlyRealAdmins = async () => {
+        await untilIdle(store);
+        const { session } = await store.signIn("ADMIN", "admin");
+        const operator = await operatorToken(join(store.dataDir, "operator.jwk"));
+        for (const name of serviceNames) {
+          expect([name, await statusOf(name, session.token)]).toEqual([name, 200]);
+          expect([name, await statusOf(name, operator ?? "")]).toEqual([name, 200]);
+          for (const keyId of [attacker.keyId, realId]) {
+            const identity = { ...tokenClaims, customerId: "MALLORY", role: "admin", keyId } as const;
+            const forged = await issueToken(attacker.privateJwk, { ...identity, now: Date.now(), ttlS: 600 });
+            expect([name, await statusOf(name, forged)]).toEqual([name, 401]);
+          }
+        }
+      };
+      await expectOnlyRealAdmins();
+      for (const name of ["api-gateway", "order"] as const) await store.process(name).stop();
+      await store.startAll();
+      await expectOnlyRealAdmins();
     },
     LIMIT_MS,
   );

@@ -173,8 +173,8 @@ export class Process<Parts> {
     const { composition, env = {} } = this.#definition;
     const instrumentedComposition: typeof composition = {
       ...composition,
-      compose: (_, config) => {
-        const composed = composition.compose(database, config);
+      compose: (_, config, log) => {
+        const composed = composition.compose(database, config, log);
         const { handlers, timers = [] } = composed;
         for (const { definition } of handlers) {
           this.topics.add(definition.topic.name);

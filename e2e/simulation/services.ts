@@ -20,9 +20,13 @@ export type OrderParts = PartsOf<typeof orderService>;
 export type InventoryParts = PartsOf<typeof inventoryService>;
 export type NotificationParts = PartsOf<typeof notificationService>;
 
-/** A real key takes randomness and time that no seed controls. Nothing in the simulation checks a signature. */
-const publicJwk = { kty: "OKP", crv: "Ed25519", x: "x".repeat(43) } as const;
-const signingKey = { keyId: "gateway-key", publicJwk, privateJwk: { ...publicJwk, d: "d".repeat(43) } };
+/** A new key takes randomness that no seed controls: this is the one of RFC 8037, appendix A, under its thumbprint. */
+const publicJwk = { kty: "OKP", crv: "Ed25519", x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" } as const;
+const signingKey = {
+  keyId: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+  publicJwk,
+  privateJwk: { ...publicJwk, d: "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A" },
+};
 
 export const gateway: ServiceDefinition<GatewayParts> = {
   composition: gatewayService,

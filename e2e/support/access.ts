@@ -1,4 +1,4 @@
-import { migrate, openDatabase } from "@distributed-messaging/messaging";
+import { migrate, openDatabase, silentLogger } from "@distributed-messaging/messaging";
 import { type AccessRight, accessOf } from "@distributed-messaging/service/composition";
 import { loadConfig } from "@distributed-messaging/service/config";
 import { type ServiceName, services } from "@distributed-messaging/services/registry";
@@ -9,7 +9,7 @@ export async function rightsOf(name: ServiceName): Promise<AccessRight[]> {
   const database = openDatabase(":memory:");
   try {
     migrate(database, name, service.migrations);
-    return accessOf(service, service.compose(database, loadConfig(service.config, {}, name)));
+    return accessOf(service, service.compose(database, loadConfig(service.config, {}, name), silentLogger));
   } finally {
     database.close();
   }

@@ -1,5 +1,10 @@
 import { allMessages } from "@distributed-messaging/contracts";
-import { type MessageDefinition, migrate, openDatabase } from "@distributed-messaging/messaging";
+import {
+  type MessageDefinition,
+  migrate,
+  openDatabase,
+  silentLogger,
+} from "@distributed-messaging/messaging";
 import { asyncApi } from "@distributed-messaging/messaging/asyncapi";
 import { loadConfig } from "@distributed-messaging/service/config";
 import {
@@ -39,7 +44,7 @@ async function handledBy(name: ServiceName): Promise<MessageDefinition[]> {
   const database = openDatabase(":memory:");
   try {
     migrate(database, name, service.migrations);
-    const { handlers } = service.compose(database, loadConfig(service.config, {}, name));
+    const { handlers } = service.compose(database, loadConfig(service.config, {}, name), silentLogger);
     return handlers.map(({ definition }) => definition);
   } finally {
     database.close();

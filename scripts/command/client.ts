@@ -1,3 +1,7 @@
+import { errorText } from "@distributed-messaging/messaging";
+import { operatorToken } from "@distributed-messaging/service/operator";
+import type { Settings } from "@distributed-messaging/supervisor/settings";
+import { urlOf } from "@distributed-messaging/supervisor/store";
 import { UsageError } from "./command.ts";
 
 /* HTTP clients of a running store. Every function and method throws UsageError when a request fails. */
@@ -63,9 +67,20 @@ export async function seedCatalogue(inventory: string): Promise<void> {
   await expectAnswer(await request("POST", `${inventory}/automation-testing/seed`), 200);
 }
 
-/** An admin's token: the given one, TOKEN in the environment, or one of the demo sign-in of a gateway. */
-export async function adminToken(gateway: string, given: string | undefined): Promise<string> {
-  return given ?? (process.env.TOKEN?.trim() || new GatewayClient(gateway).signIn("operator", "admin"));
+/**
+ * An admin's token: the given one, TOKEN in the environment, one that is signed with the operators' key, or, where
+ * there is no such file, one of the gateway's demo sign-in.
+ */
+export async function adminToken(
+  { operatorKeyFile, host, ports }: Pick<Settings, "operatorKeyFile" | "host" | "ports">,
+  given: string | undefined,
+): Promise<string> {
+  const explicit = given ?? process.env.TOKEN?.trim();
+  if (explicit) return explicit;
+  const signed = await operatorToken(operatorKeyFile).catch((error: unknown) => {
+    throw new UsageError(`OPERATOR_KEY_FILE: ${operatorKeyFile}: ${errorText(error)}`);
+  });
+  return signed ?? new GatewayClient(urlOf(host, ports["api-gateway"])).signIn("operator", "admin");
 }
 
 /** The fields of an order that the commands show. */

@@ -14,7 +14,7 @@ export const usage = `usage: bun run dead-letters <command> [--service NAME|all]
   filters      --topic T  --key K  --reason R  --error TEXT  --older-than 1h  --after ID  --limit N
   --dry-run    (replay) print what would be replayed, and change nothing
   --json       print JSON
-  --token T    an admin's token; without it, TOKEN in the environment, or a token of the gateway's demo sign-in
+  --token T    an admin's token; without it, TOKEN in the environment, or one that is signed with OPERATOR_KEY_FILE
 
 --service is one of ${serviceNames.join(", ")}; list and filters accept all too, which is list's default.
 HOST and the ports of the services come from the environment, as for npm start.`;

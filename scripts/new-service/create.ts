@@ -127,7 +127,7 @@ function inCompose(text: string, name: string, port: number): string {
       SERVICE: ${name}
       ${setting}: "${port}"
     ports: ["127.0.0.1:${port}:${port}"]
-    volumes: ["${name}:/data"]
+    volumes: ["${name}:/data", "keys:/keys:ro"]
 
 `;
   return `${insertBefore(text, "volumes:\n", container, "compose.yaml").trimEnd()}\n  ${name}:\n`;

@@ -5,6 +5,9 @@ export const GatewayConfig = Type.Object({
   ...commonSettings,
   API_GATEWAY_PORT: Port(8900),
   DEMO_SIGN_IN: Type.Boolean({ default: false }),
+  /** The private key that signs the demo sign-in's tokens, an Ed25519 JWK. Without it, the gateway generates one. */
+  AUTH_SIGNING_KEY: Type.Optional(Type.String({ minLength: 1, secret: true })),
+  AUTH_SIGNING_KEY_FILE: Type.Optional(Type.String({ minLength: 1 })),
   /** For how long an Idempotency-Key is good, at least. */
   IDEMPOTENCY_RETENTION: Duration("7d", { minimum: 60_000 }),
   // Where the page finds the notifications; and, only where there is one, the supervisor.

@@ -12,7 +12,7 @@ import {
 import { closed, type Messaging, type Transaction } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import { causeOf, IntegerParam } from "@distributed-messaging/service/http";
-import { authenticate, requireAdmin } from "@distributed-messaging/service/identity";
+import { authenticate, requireAdmin, type TokenVerifier } from "@distributed-messaging/service/identity";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { type ClientRequest, type Decision, decide, type OrderView, orderNotFound } from "./domain.ts";
@@ -22,6 +22,7 @@ import type { GatewayStore } from "./store.ts";
 interface GatewayRoutes {
   readonly store: GatewayStore;
   readonly sessions: Sessions;
+  readonly verifier: TokenVerifier;
   readonly messaging: Messaging;
   /** Whether anybody may sign in as any customer: for demonstrations only. */
   readonly demoSignIn: boolean;
@@ -47,13 +48,23 @@ const Paging = Type.Object(
   closed,
 );
 const OrderParams = Type.Object({ orderId: OrderId });
+/** As often as the services of the store ask. */
+const JWKS_MAX_AGE_S = 300;
 const bearer = { security: [{ bearer: [] }] };
 
 export function gatewayRoutes(parts: GatewayRoutes) {
   const { store, sessions, demoSignIn } = parts;
-  const open = new Elysia().get("/products", () => store.products(), {
-    detail: { summary: "What the store sells" },
-  });
+  const open = new Elysia()
+    .get("/products", () => store.products(), { detail: { summary: "What the store sells" } })
+    .get(
+      "/.well-known/jwks.json",
+      ({ set }) => {
+        set.headers["content-type"] = "application/jwk-set+json";
+        set.headers["cache-control"] = `max-age=${JWKS_MAX_AGE_S}`;
+        return JSON.stringify(sessions.jwks(Date.now()));
+      },
+      { detail: { summary: "The keys that verify the tokens of this store (RFC 7517)" } },
+    );
   const app = new Elysia().use(open).use(orderRoutes(parts)).use(adminRoutes(parts));
   if (!demoSignIn) return app;
   return app.post(
@@ -68,9 +79,9 @@ export function gatewayRoutes(parts: GatewayRoutes) {
 
 /** For signed-in customers, about their own orders. */
 function orderRoutes(parts: GatewayRoutes) {
-  const { store, sessions } = parts;
+  const { store, verifier } = parts;
   return new Elysia()
-    .derive(async ({ request }) => ({ identity: await authenticate(request, sessions.verifier) }))
+    .derive(async ({ request }) => ({ identity: await authenticate(request, verifier) }))
     .post(
       "/orders",
       async ({ body: { orderId, items }, request, set, identity: { customerId } }) => {
@@ -115,9 +126,10 @@ function orderRoutes(parts: GatewayRoutes) {
 }
 
 function adminRoutes(parts: GatewayRoutes) {
+  const { sessions, messaging } = parts;
   return new Elysia()
     .derive(async ({ request }) => {
-      const identity = await authenticate(request, parts.sessions.verifier);
+      const identity = await authenticate(request, parts.verifier);
       requireAdmin(identity);
       return { identity };
     })
@@ -133,6 +145,29 @@ function adminRoutes(parts: GatewayRoutes) {
         params: Type.Object({ productId: ProductId }),
         body: Type.Object({ quantity: Quantity }, closed),
         detail: { summary: "More of a product has come in (admin)", ...bearer },
+      },
+    )
+    .get("/signing-keys", () => sessions.keys(), {
+      detail: { summary: "The keys that sign and have signed tokens (admin)", ...bearer },
+    })
+    .post(
+      "/signing-keys/rotate",
+      async ({ set }) => {
+        const keyId = await sessions.rotate(messaging.unitOfWork);
+        set.status = 201;
+        return { keyId };
+      },
+      { detail: { summary: "Sign with a new key from now on (admin)", ...bearer } },
+    )
+    .post(
+      "/signing-keys/:keyId/withdraw",
+      async ({ params: { keyId } }) => {
+        await sessions.withdraw(keyId, messaging.unitOfWork);
+        return sessions.keys();
+      },
+      {
+        params: Type.Object({ keyId: Identifier }),
+        detail: { summary: "End the validity of every token of a key (admin)", ...bearer },
       },
     );
 }

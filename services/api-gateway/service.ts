@@ -1,5 +1,6 @@
-import { allMessages } from "@distributed-messaging/contracts";
+import { allMessages, tokenClaims } from "@distributed-messaging/contracts";
 import { defineService } from "@distributed-messaging/service/composition";
+import { jwksPath, VerificationKeys } from "@distributed-messaging/service/identity";
 import { GatewayConfig } from "./config.ts";
 import { gatewayHandlers } from "./handlers.ts";
 import { migrations } from "./migrations/index.ts";
@@ -14,16 +15,25 @@ export const service = defineService({
   messages: allMessages,
   // Without a broker, orders are accepted and wait in the outbox.
   brokerRequired: false,
-  compose(database, { IDEMPOTENCY_RETENTION }) {
+  compose(database, config, log) {
+    const { IDEMPOTENCY_RETENTION, AUTH_SIGNING_KEY, AUTH_SIGNING_KEY_FILE } = config;
     const store = new GatewayStore(database, IDEMPOTENCY_RETENTION);
-    const sessions = new Sessions(database);
+    const sessions = new Sessions(database, {
+      jwksFile: jwksPath(config),
+      signingKey: AUTH_SIGNING_KEY,
+      signingKeyFile: AUTH_SIGNING_KEY_FILE,
+    });
+    const { verifier } = new VerificationKeys(database, config, tokenClaims, log);
     const handlers = gatewayHandlers(store);
     return {
       parts: { store, sessions },
       handlers,
       projections: { handlers, tables: projections },
-      verifier: sessions.verifier,
-      started: (unitOfWork) => sessions.publishKey(unitOfWork),
+      verifier,
+      started: async (unitOfWork) => {
+        await sessions.publishKey(unitOfWork);
+        sessions.writeJwks(Date.now());
+      },
     };
   },
 });

@@ -1,6 +1,6 @@
 import { allMessages, SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
 import { defineService } from "@distributed-messaging/service/composition";
-import { SigningKeys } from "@distributed-messaging/service/identity";
+import { VerificationKeys } from "@distributed-messaging/service/identity";
 import { InventoryConfig } from "./config.ts";
 import { inventoryHandlers } from "./handlers.ts";
 import { migrations } from "./migrations/index.ts";
@@ -13,12 +13,12 @@ export const service = defineService({
   migrations,
   messages: allMessages,
   brokerRequired: true,
-  compose(database) {
+  compose(database, config, log) {
     const store = new InventoryStore(database);
-    const keys = new SigningKeys(database, SigningKeyPublished, tokenClaims);
+    const keys = new VerificationKeys(database, config, tokenClaims, log);
     return {
       parts: { store },
-      handlers: [...inventoryHandlers(store), keys.handler],
+      handlers: [...inventoryHandlers(store), keys.handler(SigningKeyPublished)],
       verifier: keys.verifier,
       gauges: [{ name: "orders_waiting", help: "Orders that wait for stock", read: () => store.waiting() }],
     };

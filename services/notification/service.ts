@@ -1,6 +1,6 @@
 import { allMessages, SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
 import { defineService } from "@distributed-messaging/service/composition";
-import { SigningKeys } from "@distributed-messaging/service/identity";
+import { VerificationKeys } from "@distributed-messaging/service/identity";
 import { NotificationConfig } from "./config.ts";
 import { notificationHandlers } from "./handlers.ts";
 import { migrations } from "./migrations/index.ts";
@@ -15,14 +15,14 @@ export const service = defineService({
   messages: allMessages,
   brokerRequired: true,
   pagePort: ({ API_GATEWAY_PORT }) => API_GATEWAY_PORT,
-  compose(database) {
+  compose(database, config, log) {
     const store = new NotificationStore(database);
     const push = new Push((customerId, after, limit) => store.after(customerId, after, limit));
-    const keys = new SigningKeys(database, SigningKeyPublished, tokenClaims);
+    const keys = new VerificationKeys(database, config, tokenClaims, log);
     const handlers = notificationHandlers(store, (customerId) => push.notify(customerId));
     return {
       parts: { store, push },
-      handlers: [...handlers, keys.handler],
+      handlers: [...handlers, keys.handler(SigningKeyPublished)],
       projections: { handlers, tables: projections },
       verifier: keys.verifier,
       gauges: [{ name: "websockets_open", help: "Clients that are connected", read: () => push.size }],

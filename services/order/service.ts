@@ -1,6 +1,6 @@
 import { allMessages, SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
 import { defineService } from "@distributed-messaging/service/composition";
-import { SigningKeys } from "@distributed-messaging/service/identity";
+import { VerificationKeys } from "@distributed-messaging/service/identity";
 import { OrderConfig } from "./config.ts";
 import { orderHandlers, orderTimers } from "./handlers.ts";
 import { migrations } from "./migrations/index.ts";
@@ -13,12 +13,13 @@ export const service = defineService({
   migrations,
   messages: allMessages,
   brokerRequired: true,
-  compose(database, { BACKORDER_TTL }) {
+  compose(database, config, log) {
+    const { BACKORDER_TTL } = config;
     const store = new OrderStore(database);
-    const keys = new SigningKeys(database, SigningKeyPublished, tokenClaims);
+    const keys = new VerificationKeys(database, config, tokenClaims, log);
     return {
       parts: { store },
-      handlers: [...orderHandlers(store, BACKORDER_TTL), keys.handler],
+      handlers: [...orderHandlers(store, BACKORDER_TTL), keys.handler(SigningKeyPublished)],
       timers: orderTimers(store, BACKORDER_TTL),
       verifier: keys.verifier,
       gauges: (["pending", "backordered", "confirmed", "rejected", "cancelled"] as const).map((status) => ({

@@ -1,4 +1,5 @@
 import { commonSettings, type Exposure, loadConfig, Port } from "@distributed-messaging/service/config";
+import { operatorKeyPath } from "@distributed-messaging/service/operator";
 import { forEachService, serviceNames, services } from "@distributed-messaging/services/registry";
 import { type TInteger, Type } from "@sinclair/typebox";
 import type { Ports, ProcessName } from "./store.ts";
@@ -7,6 +8,8 @@ import type { Ports, ProcessName } from "./store.ts";
 export interface Settings {
   readonly host: string;
   readonly dataDir: string;
+  /** The file of the operators' key. */
+  readonly operatorKeyFile: string;
   /** 0 stands for a free port. */
   readonly ports: Ports;
   /** 0 stands for a free port. */
@@ -25,6 +28,7 @@ const Schema = Type.Object({
   NODE_ENV: commonSettings.NODE_ENV,
   ALLOW_INSECURE: commonSettings.ALLOW_INSECURE,
   DATA_DIR: commonSettings.DATA_DIR,
+  OPERATOR_KEY_FILE: commonSettings.OPERATOR_KEY_FILE,
   BROKER_PORT: Port(9092),
   ...servicePorts,
   SUPERVISOR_PORT: Port(8909),
@@ -45,6 +49,7 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   return {
     host: config.HOST,
     dataDir: config.DATA_DIR,
+    operatorKeyFile: operatorKeyPath(config),
     ports: {
       broker: config.BROKER_PORT,
       ...forEachService((name) => Number(values[services[name].setting])),

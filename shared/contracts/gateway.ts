@@ -3,8 +3,9 @@ import { Type } from "@sinclair/typebox";
 import { topics } from "./topics.ts";
 
 /**
- * The public half of the key that signs the store's tokens (RFC 8037 OKP key in JWK form). Every service that
- * authenticates stores it, so that none has to call the gateway to verify a token.
+ * Announces that the keys which verify the store's tokens have changed, with the public half of the key that signs (an
+ * RFC 8037 OKP key in JWK form) under its RFC 7638 thumbprint. Services take no key from it: they look at the published
+ * key set again.
  */
 export const SigningKeyPublished = define({
   type: "store.signing-key.published.v1",

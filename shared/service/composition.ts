@@ -42,7 +42,7 @@ export interface Composition<Config extends CommonConfig = CommonConfig, Parts =
   /** The port of a page on the same host whose scripts may send requests to the service. */
   pagePort?(config: Config): number;
   /** Prepares everything on an open, migrated database. Starts nothing. */
-  compose(database: ServiceDatabase, config: Config): Composed<Parts>;
+  compose(database: ServiceDatabase, config: Config, log: Logger): Composed<Parts>;
 }
 
 /** The parts of a composition, as `compose` returns them. */
@@ -106,7 +106,7 @@ export function assemble<Config extends CommonConfig, Parts>(
   { database, connect, runtime, log, ...surroundings }: Surroundings,
 ): Assembled<Parts> {
   const { name: service, messages } = composition;
-  const composed = composition.compose(database, config);
+  const composed = composition.compose(database, config, log);
   const retry = surroundings.retry ?? composed.retry;
   const deadLetters = deadLetterTopic(service);
   const { reads, writes } = topicsOf(composition, composed);

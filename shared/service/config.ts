@@ -44,7 +44,7 @@ export function loadConfig<Schema extends TObject>(
   schema: Schema,
   env: Environment,
   appName: string,
-  rules: readonly ConfigRule[] = [brokerAccessProblems, replicationProblems, insecureProblems],
+  rules: readonly ConfigRule[] = [brokerAccessProblems, replicationProblems, insecureProblems, jwksProblems],
 ): Readonly<Static<Schema>> {
   const problems: string[] = [];
   const config: Record<string, unknown> = {};
@@ -237,6 +237,17 @@ export const commonSettings = {
   KAFKA_OAUTH_CLIENT_SECRET: Type.Optional(Type.String({ secret: true })),
   KAFKA_OAUTH_CLIENT_SECRET_FILE: Type.Optional(Type.String()),
   KAFKA_OAUTH_SCOPE: Type.Optional(Type.String()),
+  /** Where the issuer of the tokens publishes its keys; by default, they are in a file. */
+  AUTH_JWKS_URL: Type.Optional(
+    Type.String({
+      pattern: "^https?://[^\\s/@]+(/\\S*)?$",
+      expected: "an http or https URL without credentials",
+    }),
+  ),
+  /** By default `jwks.json` in DATA_DIR. */
+  AUTH_JWKS_FILE: Type.Optional(Type.String({ minLength: 1 })),
+  /** By default `operator.jwk` in DATA_DIR. */
+  OPERATOR_KEY_FILE: Type.Optional(Type.String({ minLength: 1 })),
   OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(HttpUrl),
 } as const;
 
@@ -321,4 +332,12 @@ function insecureProblems(config: Readonly<Record<string, unknown>>): readonly s
       ([setting, feature, risk]) =>
         `${setting}: ${where}, and ${risk}; if that is wanted, ALLOW_INSECURE=${feature}`,
     );
+}
+
+/** Without TLS, whoever is between the service and the issuer could sign tokens: keys come over loopback or https. */
+function jwksProblems({ AUTH_JWKS_URL: url }: Readonly<Record<string, unknown>>): readonly string[] {
+  if (typeof url !== "string" || !URL.canParse(url)) return [];
+  const { protocol, hostname } = new URL(url);
+  if (protocol === "https:" || isLoopback(hostname.replace(/^\[|\]$/g, ""))) return [];
+  return ["AUTH_JWKS_URL: expected https, or http to this machine: keys that come over a network need TLS"];
 }

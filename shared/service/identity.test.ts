@@ -13,17 +13,18 @@ import {
   authenticate,
   generateSigningKey,
   issueToken,
-  type KeyLookup,
   type PublicJwk,
   requireAdmin,
+  signingKeyOf,
   TokenVerifier,
 } from "./identity.ts";
+import { keySource } from "./testing/keys.ts";
 
 const now = Date.UTC(2026, 0, 1);
 const key = await generateSigningKey();
 const other = await generateSigningKey();
 const system = { issuer: "https://issuer.example", audience: "example" };
-const keys: KeyLookup = (keyId) => (keyId === key.keyId ? key.publicJwk : undefined);
+const keys = keySource((keyId) => (keyId === key.keyId ? key.publicJwk : undefined));
 const verifier = new TokenVerifier(system, keys);
 const alice = { customerId: "CUSTOMER_001", role: "customer" } as const;
 const token = await issueToken(key.privateJwk, { ...system, ...alice, keyId: key.keyId, now, ttlS: 3600 });
@@ -49,6 +50,22 @@ describe("a signing key", () => {
   });
 });
 
+describe("a key from a setting", () => {
+  test("is read when its halves belong together", () => {
+    expect(signingKeyOf(JSON.stringify(key.privateJwk))).toEqual(key);
+    for (const text of [
+      "",
+      "{}",
+      "null",
+      JSON.stringify(key.publicJwk),
+      JSON.stringify({ ...key.privateJwk, x: other.publicJwk.x }),
+      JSON.stringify({ ...key.privateJwk, d: "AA" }),
+    ]) {
+      expect(signingKeyOf(text)).toBeUndefined();
+    }
+  });
+});
+
 describe("a token", () => {
   test("identifies its bearer until it expires", async () => {
     expect(await verifier.verify(token, now)).toEqual({ ...alice, expiresAt: now + 3_600_000 });
@@ -66,7 +83,10 @@ describe("a token", () => {
   test("is checked against key and time each time it is used", async () => {
     const seen = await issueToken(key.privateJwk, { ...system, ...alice, keyId: key.keyId, now, ttlS: 60 });
     let published: PublicJwk | undefined = key.publicJwk;
-    const one = new TokenVerifier(system, () => published);
+    const one = new TokenVerifier(
+      system,
+      keySource(() => published),
+    );
     expect(await codeOf(one.verify(seen, now))).toBe("accepted");
     published = undefined;
     expect(await codeOf(one.verify(seen, now))).toBe("token-invalid");
@@ -132,6 +152,8 @@ describe("a token", () => {
     ["no role", { role: undefined }],
     ["a malformed customer id", { sub: "a b" }],
     ["no customer", { sub: undefined }],
+    ["a customer id that is a list", { sub: ["c"] }],
+    ["a customer id that is a number", { sub: 7 }],
     ["no expiry", { exp: undefined }],
   ])("is refused, though well signed, with %s", async (_what, change) => {
     const claims = {
@@ -141,8 +163,8 @@ describe("a token", () => {
       aud: system.audience,
       exp: now / 1000 + 60,
     };
-    // jose's type has no undefined claims; they are what is tested.
-    const signed = await new SignJWT({ ...claims, ...change } as JWTPayload)
+    // jose's type has no such claims; they are what is tested.
+    const signed = await new SignJWT({ ...claims, ...change } as unknown as JWTPayload)
       .setProtectedHeader({ alg: "EdDSA", kid: key.keyId })
       .sign(await importJWK({ ...key.privateJwk }, "EdDSA"));
     expect(await codeOf(verifier.verify(signed, now))).toBe("token-invalid");
@@ -162,7 +184,10 @@ describe("a token", () => {
   );
 
   test("is refused when its key cannot be read", async () => {
-    const broken = new TokenVerifier(system, () => ({ kty: "OKP", crv: "Ed25519", x: "!" }));
+    const broken = new TokenVerifier(
+      system,
+      keySource(() => ({ kty: "OKP", crv: "Ed25519", x: "!" })),
+    );
     expect(await codeOf(broken.verify(token, now))).toBe("token-invalid");
   });
 });

@@ -1,23 +1,29 @@
+import { createPrivateKey, createPublicKey } from "node:crypto";
+import { join } from "node:path";
 import {
+  DomainError,
   type Handler,
+  type Logger,
   type MessageDefinition,
-  type Migration,
-  migrate,
   on,
   type ServiceDatabase,
 } from "@distributed-messaging/messaging";
 import type { TSchema } from "@sinclair/typebox";
 import {
   calculateJwkThumbprint,
+  decodeProtectedHeader,
   errors,
   exportJWK,
   generateKeyPair,
   importJWK,
-  type JWTHeaderParameters,
+  type JWTPayload,
   jwtVerify,
   SignJWT,
 } from "jose";
+import type { CommonConfig } from "./config.ts";
 import { ServiceError } from "./errors.ts";
+import { KeyFile, type KeySource, KeyUrl, migrateKeys, thumbprintOf, type VerificationKey } from "./jwks.ts";
+import { operatorClaims, operatorKeyPath, parseOperatorKey } from "./operator.ts";
 
 export type Role = "customer" | "admin";
 
@@ -51,9 +57,6 @@ export interface SigningKey {
   readonly publicJwk: PublicJwk;
 }
 
-/** Finds a public key by its id; undefined when no such key has been published (yet). */
-export type KeyLookup = (keyId: string) => PublicJwk | undefined;
-
 /** The claims that all tokens of one system share (RFC 7519 §4.1). */
 interface TokenClaims {
   readonly issuer: string;
@@ -79,6 +82,23 @@ export async function generateSigningKey(): Promise<SigningKey> {
   };
 }
 
+/** The key of a private Ed25519 JWK; undefined when the text is none, or its halves do not belong together. */
+export function signingKeyOf(text: string): SigningKey | undefined {
+  try {
+    const { kty, crv, x, d } = JSON.parse(text);
+    if (kty !== "OKP" || crv !== "Ed25519" || typeof x !== "string" || typeof d !== "string")
+      return undefined;
+    const publicJwk: PublicJwk = { kty, crv, x };
+    const privateJwk: PrivateJwk = { ...publicJwk, d };
+    const derived = createPublicKey(createPrivateKey({ key: { ...privateJwk }, format: "jwk" })).export({
+      format: "jwk",
+    });
+    return derived.x === x ? { keyId: thumbprintOf(publicJwk), publicJwk, privateJwk } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 interface TokenRequest extends Identity, TokenClaims {
   readonly keyId: string;
   /** Milliseconds since the epoch. */
@@ -102,31 +122,35 @@ export async function issueToken(privateKey: PrivateJwk, request: TokenRequest):
 
 interface CheckedToken {
   readonly identity: VerifiedIdentity;
+  /** Where the key is, and which one the signature was checked with. */
+  readonly source: KeySource;
   readonly keyId: string;
-  /** The key that the signature was checked with. */
-  readonly x: string;
+  readonly fingerprint: string;
 }
 
 const MAX_CACHED_TOKENS = 4096;
 
-/** Verifies tokens of one issuer for one audience. */
+/** Verifies tokens of one issuer for one audience, and those of operators. */
 export class TokenVerifier {
   readonly #claims: TokenClaims;
-  readonly #findKey: KeyLookup;
+  readonly #keys: KeySource;
+  readonly #operatorKeys: KeySource | undefined;
   /**
    * Tokens whose signature was valid. Checking a signature takes 0.1 ms of CPU, more than the rest of a request,
    * and a valid signature stays valid; key and expiry are checked again each time.
    */
   readonly #checked = new Map<string, CheckedToken>();
 
-  constructor(claims: TokenClaims, findKey: KeyLookup) {
+  /** @param operatorKeys the keys of `operatorToken`, which make their bearer an admin */
+  constructor(claims: TokenClaims, keys: KeySource, operatorKeys?: KeySource) {
     this.#claims = claims;
-    this.#findKey = findKey;
+    this.#keys = keys;
+    this.#operatorKeys = operatorKeys;
   }
 
   /**
-   * Checks a token's signature (EdDSA and nothing else), issuer, audience and expiry, the last with five seconds
-   * of tolerance for clock skew.
+   * Checks a token's signature with the algorithm of its key and no other, its issuer, audience and expiry, the last
+   * with five seconds of tolerance for clock skew.
    *
    * @param now milliseconds since the epoch
    * @throws ServiceError unauthorized: token-invalid | token-expired
@@ -134,6 +158,7 @@ export class TokenVerifier {
   async verify(token: string, now: number): Promise<VerifiedIdentity> {
     const cached = this.#checked.get(token);
     if (cached !== undefined && this.#stillHolds(cached, now)) return cached.identity;
+    this.#checked.delete(token);
     const checked = await this.#check(token, now);
     if (this.#checked.size >= MAX_CACHED_TOKENS) {
       this.#checked.delete(this.#checked.keys().next().value ?? "");
@@ -142,31 +167,29 @@ export class TokenVerifier {
     return checked.identity;
   }
 
-  #stillHolds({ identity, keyId, x }: CheckedToken, now: number): boolean {
-    return this.#findKey(keyId)?.x === x && now < identity.expiresAt + CLOCK_TOLERANCE_S * 1000;
+  #stillHolds({ identity, source, keyId, fingerprint }: CheckedToken, now: number): boolean {
+    return (
+      source.current(keyId)?.fingerprint === fingerprint &&
+      now < identity.expiresAt + CLOCK_TOLERANCE_S * 1000
+    );
   }
 
   async #check(token: string, now: number): Promise<CheckedToken> {
     if (token.length > MAX_TOKEN_CHARACTERS) throw invalidToken();
     try {
-      let used = { keyId: "", x: "" };
-      const findKey = ({ kid: keyId }: JWTHeaderParameters) => {
-        const jwk = keyId === undefined ? undefined : this.#findKey(keyId);
-        if (keyId === undefined || jwk === undefined) throw invalidToken();
-        used = { keyId, x: jwk.x };
-        return importJWK({ ...jwk }, "EdDSA");
-      };
-      const { payload } = await jwtVerify(token, findKey, {
-        ...this.#claims,
-        algorithms: ["EdDSA"],
-        clockTolerance: CLOCK_TOLERANCE_S,
-        requiredClaims: ["exp", "sub"],
-        currentDate: new Date(now),
-      });
-      const { sub, role, exp } = payload;
-      if (sub === undefined || exp === undefined || !IDENTIFIER.test(sub)) throw invalidToken();
-      if (role !== "customer" && role !== "admin") throw invalidToken();
-      return { identity: { customerId: sub, role, expiresAt: exp * 1000 }, ...used };
+      const { kid: keyId } = decodeProtectedHeader(token);
+      if (typeof keyId !== "string") throw invalidToken();
+      // First: an issuer cannot take the place of the operators with a key of the same id.
+      const operatorKey = this.#operatorKeys?.current(keyId);
+      if (this.#operatorKeys !== undefined && operatorKey !== undefined) {
+        const payload = await verifyClaims(token, operatorKey, operatorClaims, now);
+        const identity = identityOf({ ...payload, role: "admin" });
+        return { identity, source: this.#operatorKeys, keyId, fingerprint: operatorKey.fingerprint };
+      }
+      const key = await this.#keys.find(keyId);
+      if (key === undefined) throw invalidToken();
+      const identity = identityOf(await verifyClaims(token, key, this.#claims, now));
+      return { identity, source: this.#keys, keyId, fingerprint: key.fingerprint };
     } catch (error) {
       if (error instanceof errors.JWTExpired) {
         throw new ServiceError("unauthorized", "token-expired", "The token has expired. Sign in again.");
@@ -177,56 +200,76 @@ export class TokenVerifier {
   }
 }
 
+async function verifyClaims(
+  token: string,
+  key: VerificationKey,
+  claims: TokenClaims,
+  now: number,
+): Promise<JWTPayload> {
+  const { payload } = await jwtVerify(token, await key.cryptoKey(), {
+    ...claims,
+    algorithms: [key.algorithm],
+    clockTolerance: CLOCK_TOLERANCE_S,
+    requiredClaims: ["exp", "sub"],
+    currentDate: new Date(now),
+  });
+  return payload;
+}
+
+/** @throws ServiceError unauthorized */
+function identityOf({ sub, role, exp }: JWTPayload): VerifiedIdentity {
+  // A pattern accepts ["X"] as "X".
+  if (typeof sub !== "string" || exp === undefined || !IDENTIFIER.test(sub)) throw invalidToken();
+  if (role !== "customer" && role !== "admin") throw invalidToken();
+  return { customerId: sub, role, expiresAt: exp * 1000 };
+}
+
 function invalidToken(): ServiceError {
   return new ServiceError("unauthorized", "token-invalid", "The token is not valid. Sign in again.");
 }
 
-const migrations: readonly Migration[] = [
-  {
-    name: "signing keys",
-    sql: `
-      -- The gateway's public keys, by which this service knows who asks.
-      CREATE TABLE signing_keys (
-        key_id TEXT PRIMARY KEY,
-        x TEXT NOT NULL
-      ) STRICT, WITHOUT ROWID;
-    `,
-  },
-];
-
-/** The event that publishes the public half of a signing key. */
+/** The event that announces a signing key. */
 type SigningKeyDefinition = MessageDefinition<
   string,
   TSchema & { static: { readonly keyId: string; readonly publicKey: PublicJwk } }
 >;
 
+type KeySettings = Pick<CommonConfig, "AUTH_JWKS_URL" | "AUTH_JWKS_FILE" | "OPERATOR_KEY_FILE" | "DATA_DIR">;
+
+/** The file of the keys that verify tokens where no issuer's URL is set. The service that signs tokens writes it. */
+export function jwksPath({
+  AUTH_JWKS_FILE,
+  DATA_DIR,
+}: Pick<KeySettings, "AUTH_JWKS_FILE" | "DATA_DIR">): string {
+  return AUTH_JWKS_FILE ?? join(DATA_DIR, "jwks.json");
+}
+
 /**
- * A service's own projection of the published signing keys. With it the service verifies tokens by itself, also
- * while their issuer is down. Until the first key arrives, every token is invalid.
+ * The keys with which a service verifies tokens by itself, also while their issuer is down: from the URL or the file
+ * of its settings, never from a message.
  */
-export class SigningKeys {
-  /** Maintains the projection: one of the service's message handlers. */
-  readonly handler: Handler;
-  /** Verifies tokens that were signed with a published key. */
+export class VerificationKeys {
   readonly verifier: TokenVerifier;
+  readonly #keys: KeySource;
+
+  /** @throws MigrationMismatch when the database was made by another version */
+  constructor(database: ServiceDatabase, config: KeySettings, claims: TokenClaims, log: Logger) {
+    migrateKeys(database);
+    const { AUTH_JWKS_URL: url } = config;
+    this.#keys = url === undefined ? new KeyFile(jwksPath(config), log) : new KeyUrl(database, url, log);
+    const operatorKeys = new KeyFile(operatorKeyPath(config), log, parseOperatorKey);
+    this.verifier = new TokenVerifier(claims, this.#keys, operatorKeys);
+  }
 
   /**
-   * @param published the event that a key is published with
-   * @throws MigrationMismatch when the database was made by another version
+   * Handles the event that keys have changed: the issuer is asked for them soon. The key in it is not used, so whoever
+   * can send it gains nothing. One whose id is not its thumbprint (RFC 7638) is refused: its sender is not the issuer.
    */
-  constructor(database: ServiceDatabase, published: SigningKeyDefinition, claims: TokenClaims) {
-    migrate(database, "signing-keys", migrations);
-    const { sql } = database;
-    const save = sql.prepare(
-      "INSERT INTO signing_keys (key_id, x) VALUES (?, ?) ON CONFLICT DO UPDATE SET x = excluded.x",
-    );
-    const read = sql.prepare<{ x: string }, [string]>("SELECT x FROM signing_keys WHERE key_id = ?");
-    this.handler = on(published, ({ data: { keyId, publicKey } }) => {
-      save.run(keyId, publicKey.x);
-    });
-    this.verifier = new TokenVerifier(claims, (keyId) => {
-      const row = read.get(keyId);
-      return row === null ? undefined : { kty: "OKP", crv: "Ed25519", x: row.x };
+  handler(published: SigningKeyDefinition): Handler {
+    return on(published, ({ data: { keyId, publicKey } }) => {
+      if (keyId !== thumbprintOf(publicKey))
+        throw new DomainError("the key id is not the thumbprint of the key");
+      this.#keys.invalidate();
     });
   }
 }

@@ -1,4 +1,4 @@
-import { systemRuntime } from "@distributed-messaging/messaging";
+import { errorText, systemRuntime } from "@distributed-messaging/messaging";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
 import type { AnyElysia } from "elysia";
 import { deadLetterRoutes } from "./admin/dead-letters.ts";
@@ -8,8 +8,10 @@ import { partitionRoutes } from "./admin/partitions.ts";
 import { rebuildRoutes } from "./admin/rebuild.ts";
 import { type Assembled, assemble, type Composition } from "./composition.ts";
 import { type CommonConfig, kafkaSettings, loadConfig, portOf, portSetting } from "./config.ts";
+import { StartError } from "./errors.ts";
 import { allowedSources, createHttpApp, listen } from "./http/app.ts";
 import type { HealthCheck } from "./http/health.ts";
+import { ensureOperatorKey, operatorKeyPath } from "./operator.ts";
 import { runProcess } from "./process.ts";
 import { openStorage } from "./storage.ts";
 import { addMessagingMetrics, createMetrics } from "./telemetry/metrics.ts";
@@ -34,6 +36,11 @@ export function runService<Config extends CommonConfig, Parts>(
   return runProcess(name, async ({ env, log, lifecycle }) => {
     const config: Config = loadConfig(composition.config, env, name);
     const database = openStorage(composition, config, lifecycle, { log });
+
+    const operatorKey = operatorKeyPath(config);
+    await ensureOperatorKey(operatorKey).catch((error: unknown) => {
+      throw new StartError(`OPERATOR_KEY_FILE: '${operatorKey}' cannot be created: ${errorText(error)}`);
+    });
 
     const service = assemble(composition, config, {
       database,

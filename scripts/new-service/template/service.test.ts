@@ -1,11 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import {
-  OrderCancelled,
-  OrderConfirmed,
-  SigningKeyPublished,
-  tokenClaims,
-} from "@distributed-messaging/contracts";
-import { generateSigningKey, issueToken, type Role } from "@distributed-messaging/service/identity";
+import { OrderCancelled, OrderConfirmed, tokenClaims } from "@distributed-messaging/contracts";
+import type { Role } from "@distributed-messaging/service/identity";
 import { ServiceFixture } from "@distributed-messaging/service/testing";
 import { templateRoutes } from "./http.ts";
 import { service } from "./service.ts";
@@ -17,11 +12,9 @@ const start = () =>
       templateRoutes(store, unitOfWork, verifier),
   }).start();
 
-const key = await generateSigningKey();
 let fixture: Awaited<ReturnType<typeof start>>;
 beforeEach(async () => {
   fixture = await start();
-  await fixture.handle(SigningKeyPublished, { keyId: key.keyId, publicKey: key.publicJwk });
 });
 afterEach(() => fixture[Symbol.asyncDispose]());
 
@@ -31,9 +24,7 @@ const cancel = (orderId: string) =>
   fixture.handle(OrderCancelled, { orderId, customerId: "ANN", reason: "customer_request" });
 
 async function ask(method: string, path: string, role: Role = "admin") {
-  const now = Date.now();
-  const claims = { ...tokenClaims, keyId: key.keyId, customerId: "ADMIN", role, now, ttlS: 60 };
-  const authorization = `Bearer ${await issueToken(key.privateJwk, claims)}`;
+  const authorization = `Bearer ${await fixture.token(tokenClaims, "ADMIN", role)}`;
   const response = await fetch(`${fixture.url}${path}`, { method, headers: { authorization } });
   return { status: response.status, body: (await response.json()) as unknown };
 }

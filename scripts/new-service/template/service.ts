@@ -1,6 +1,6 @@
 import { allMessages, SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
 import { defineService } from "@distributed-messaging/service/composition";
-import { SigningKeys } from "@distributed-messaging/service/identity";
+import { VerificationKeys } from "@distributed-messaging/service/identity";
 import { TemplateConfig } from "./config.ts";
 import { templateHandlers } from "./handlers.ts";
 import { migrations } from "./migrations/index.ts";
@@ -13,12 +13,12 @@ export const service = defineService({
   migrations,
   messages: allMessages,
   brokerRequired: true,
-  compose(database) {
+  compose(database, config, log) {
     const store = new TemplateStore(database);
-    const keys = new SigningKeys(database, SigningKeyPublished, tokenClaims);
+    const keys = new VerificationKeys(database, config, tokenClaims, log);
     return {
       parts: { store },
-      handlers: [...templateHandlers(store), keys.handler],
+      handlers: [...templateHandlers(store), keys.handler(SigningKeyPublished)],
       verifier: keys.verifier,
       gauges: [
         { name: "tasks_open", help: "Tasks that are not done yet", read: () => store.countByStatus("open") },

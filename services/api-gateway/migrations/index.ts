@@ -1,4 +1,9 @@
 import { type Migration, rebuildMigration } from "@distributed-messaging/messaging";
 import gateway from "./0001-gateway.sql" with { type: "text" };
+import signingKeys from "./0002-signing-keys.sql" with { type: "text" };
 
-export const migrations: readonly Migration[] = [rebuildMigration, { name: "gateway", sql: gateway }];
+export const migrations: readonly Migration[] = [
+  rebuildMigration,
+  { name: "gateway", sql: gateway },
+  { name: "signing keys that are retired and withdrawn", sql: signingKeys },
+];

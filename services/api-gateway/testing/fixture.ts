@@ -1,13 +1,15 @@
+import type { Environment } from "@distributed-messaging/service/config";
 import type { Role } from "@distributed-messaging/service/identity";
 import { ServiceFixture } from "@distributed-messaging/service/testing";
 import { gatewayRoutes } from "../http.ts";
 import { service } from "../service.ts";
 
 /** A gateway in this process, with its routes. */
-export const startGatewayFixture = () =>
+export const startGatewayFixture = (env: Environment = {}, demoSignIn = true) =>
   new ServiceFixture(service, {
-    routes: ({ parts: { store, sessions }, messaging }) =>
-      gatewayRoutes({ store, sessions, messaging, demoSignIn: true, outboxLimit: 100 }),
+    env,
+    routes: ({ parts: { store, sessions }, messaging, verifier }) =>
+      gatewayRoutes({ store, sessions, verifier, messaging, demoSignIn, outboxLimit: 100 }),
   }).start();
 export type GatewayFixture = Awaited<ReturnType<typeof startGatewayFixture>>;
 

@@ -7,12 +7,16 @@ import {
   TokenVerifier,
 } from "../identity.ts";
 import { serveForTest } from "../testing/http.ts";
+import { keySource } from "../testing/keys.ts";
 import { rawRequest } from "../testing/raw-request.ts";
 import type { createHttpApp } from "./app.ts";
 
 const key = await generateSigningKey();
 const system = { issuer: "test", audience: "test" };
-const verifier = new TokenVerifier(system, (id) => (id === key.keyId ? key.publicJwk : undefined));
+const verifier = new TokenVerifier(
+  system,
+  keySource((id) => (id === key.keyId ? key.publicJwk : undefined)),
+);
 const claims = { ...system, customerId: "CUSTOMER_001", role: "customer", keyId: key.keyId } as const;
 const token = await issueToken(key.privateJwk, { ...claims, now: Date.now(), ttlS: 60 });
 const expired = await issueToken(key.privateJwk, { ...claims, now: Date.now() - 3_600_000, ttlS: 60 });

@@ -15,6 +15,9 @@ import { Elysia } from "elysia";
 import { defineService, type PartsOf } from "../composition.ts";
 import { type CommonConfig, commonSettings, type Environment } from "../config.ts";
 import { generateSigningKey, issueToken, type Role, type SigningKey, TokenVerifier } from "../identity.ts";
+import { KeyFile } from "../jwks.ts";
+import { operatorKeyPath, parseOperatorKey } from "../operator.ts";
+import { keySource } from "./keys.ts";
 import { ServiceFixture } from "./service-fixture.ts";
 
 export const letters: Topic = { name: "letters", key: "name", partitions: 3, config: {} };
@@ -52,7 +55,7 @@ const service = defineService({
   migrations: [{ name: "handled", sql: "CREATE TABLE handled (name TEXT, text TEXT) STRICT" }],
   messages: [Letter],
   brokerRequired: true,
-  compose({ sql }) {
+  compose({ sql }, config, log) {
     const refused = new Set(["poison", "call"]);
     const Call = defineEffect({
       name: "call",
@@ -80,7 +83,11 @@ const service = defineService({
         }),
       ],
       effects: [Call],
-      verifier: new TokenVerifier(claims, (id) => (id === key.keyId ? key.publicJwk : undefined)),
+      verifier: new TokenVerifier(
+        claims,
+        keySource((id) => (id === key.keyId ? key.publicJwk : undefined)),
+        new KeyFile(operatorKeyPath(config), log, parseOperatorKey),
+      ),
     };
   },
 });

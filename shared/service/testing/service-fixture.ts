@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   type DataOf,
   deadLetterTopic,
@@ -25,6 +28,9 @@ import { partitionRoutes } from "../admin/partitions.ts";
 import { rebuildRoutes } from "../admin/rebuild.ts";
 import { assemble, type Composition } from "../composition.ts";
 import { type CommonConfig, type Environment, loadConfig } from "../config.ts";
+import { replaceFile } from "../files.ts";
+import { generateSigningKey, issueToken, type Role, type SigningKey } from "../identity.ts";
+import { ensureOperatorKey } from "../operator.ts";
 import type { Running } from "../run.ts";
 import { serveForTest, type TestServer } from "./http.ts";
 
@@ -48,6 +54,8 @@ interface Circumstances {
 export class ServiceFixture<Config extends CommonConfig, Parts> implements AsyncDisposable {
   readonly database: ServiceDatabase = openDatabase(":memory:");
   readonly broker: MemoryBroker;
+  /** Has the keys that the service trusts. */
+  readonly dataDir = mkdtempSync(join(tmpdir(), "service-"));
   /** Milliseconds that the service's clock is ahead. */
   aheadMs = 0;
   isBrokerDown = false;
@@ -56,6 +64,7 @@ export class ServiceFixture<Config extends CommonConfig, Parts> implements Async
   readonly #runtime: Runtime = { ...systemRuntime, now: () => Date.now() + this.aheadMs };
   #running: Running<Config, Parts> | undefined;
   #server: TestServer | undefined;
+  #key: SigningKey | undefined;
 
   constructor(composition: Composition<Config, Parts>, options: FixtureOptions<Config, Parts> = {}) {
     this.#composition = composition;
@@ -87,7 +96,16 @@ export class ServiceFixture<Config extends CommonConfig, Parts> implements Async
   }
 
   async start(): Promise<this> {
-    const { env = {}, routes } = this.#options;
+    const { routes } = this.#options;
+    const env = { DATA_DIR: this.dataDir, ...this.#options.env };
+    this.#key ??= await generateSigningKey();
+    const { keyId, publicJwk } = this.#key;
+    replaceFile(
+      join(this.dataDir, "jwks.json"),
+      JSON.stringify({ keys: [{ ...publicJwk, kid: keyId }] }),
+      0o600,
+    );
+    await ensureOperatorKey(join(this.dataDir, "operator.jwk"));
     const config: Config = loadConfig(this.#composition.config, env, this.#composition.name);
     const service = assemble(this.#composition, config, {
       database: this.database,
@@ -132,6 +150,18 @@ export class ServiceFixture<Config extends CommonConfig, Parts> implements Async
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
     this.database.close();
+    rmSync(this.dataDir, { recursive: true });
+  }
+
+  /** A token that the service accepts for an hour; once it has started. */
+  token(
+    claims: { readonly issuer: string; readonly audience: string },
+    customerId: string,
+    role: Role = "customer",
+  ): Promise<string> {
+    if (this.#key === undefined) throw new Error(`${this.#composition.name} has not started`);
+    const { keyId, privateJwk } = this.#key;
+    return issueToken(privateJwk, { ...claims, keyId, customerId, role, now: Date.now(), ttlS: 3600 });
   }
 
   /** Publishes a message of another service, from the source that its definition names. @returns its id */

@@ -1,0 +1,341 @@
+import { createHash } from "node:crypto";
+import { readFileSync, type Stats, statSync } from "node:fs";
+import {
+  errorText,
+  type Logger,
+  type Migration,
+  migrate,
+  type ServiceDatabase,
+} from "@distributed-messaging/messaging";
+import { type CryptoKey, importJWK, type JWK } from "jose";
+
+/** The signature algorithms that are accepted (RFC 8037 §3.1, RFC 7518 §3.1). */
+const ALGORITHMS = ["EdDSA", "ES256", "RS256"] as const;
+type Algorithm = (typeof ALGORITHMS)[number];
+
+/** NIST SP 800-131A: shorter RSA keys are not to be trusted. */
+const MIN_RSA_BITS = 2048;
+/** A set of a hundred RSA keys of 4096 bits has 75 kB; issuers publish two or three keys. */
+const MAX_JWKS_BYTES = 64 * 1024;
+const FETCH_TIMEOUT_MS = 5_000;
+/** The least time between two requests, whatever tokens and messages arrive. */
+const COOLDOWN_MS = 10_000;
+/** After that time a set is fetched again, so that a withdrawn key stops being used also when nobody tells of it. */
+const MAX_AGE_MS = 5 * 60_000;
+
+/** A public key that verifies tokens. Its algorithm follows from the key: a token cannot choose another one. */
+export class VerificationKey {
+  #imported: Promise<CryptoKey> | undefined;
+
+  constructor(
+    readonly keyId: string,
+    readonly algorithm: Algorithm,
+    private readonly jwk: JWK,
+  ) {}
+
+  /** Equal for the same key in another copy of the set. */
+  get fingerprint(): string {
+    return JSON.stringify([
+      this.algorithm,
+      this.jwk.x ?? null,
+      this.jwk.y ?? null,
+      this.jwk.n ?? null,
+      this.jwk.e ?? null,
+    ]);
+  }
+
+  cryptoKey(): Promise<CryptoKey> {
+    this.#imported ??= importJWK(this.jwk, this.algorithm).then((key) => {
+      if (key instanceof Uint8Array) throw new TypeError("a public key is not a secret");
+      return key;
+    });
+    return this.#imported;
+  }
+}
+
+type Keys = ReadonlyMap<string, VerificationKey>;
+const NO_KEYS: Keys = new Map();
+
+/** Where a verifier finds public keys. */
+export interface KeySource {
+  /** The key of this id, as far as it is known now. */
+  current(keyId: string): VerificationKey | undefined;
+  /** Likewise, after looking for a key that is not known yet. */
+  find(keyId: string): Promise<VerificationKey | undefined>;
+  /** The keys may have changed. */
+  invalidate(): void;
+}
+
+/**
+ * The keys of a JSON Web Key Set (RFC 7517 §5) that can verify tokens. Others are left out: those for encryption, of
+ * other algorithms, symmetric ones, and RSA keys of less than 2048 bits. A key without `kid` has its thumbprint as id.
+ *
+ * @throws TypeError when the text is no key set
+ */
+export function parseJwks(text: string): Keys {
+  const set = parsed(text);
+  if (!isRecord(set) || !Array.isArray(set.keys)) throw new TypeError("not a JSON Web Key Set");
+  const keys = new Map<string, VerificationKey>();
+  for (const entry of set.keys as readonly unknown[]) {
+    const key = isRecord(entry) ? verificationKey(entry) : undefined;
+    // Two keys of one id: which of them is meant depends on the order, so an added one must not replace the first.
+    if (key !== undefined && !keys.has(key.keyId)) keys.set(key.keyId, key);
+  }
+  return keys;
+}
+
+/** The public half of a JWK, where it can verify tokens. */
+export function verificationKey(jwk: Readonly<Record<string, unknown>>): VerificationKey | undefined {
+  const { kid, use, key_ops: operations, alg, kty, crv, x, y, n, e } = jwk;
+  if (use !== undefined && use !== "sig") return undefined;
+  if (
+    operations !== undefined &&
+    !(Array.isArray(operations) && operations.some((one) => one === "verify" || one === "sign"))
+  ) {
+    return undefined;
+  }
+  const [algorithm, required]: [Algorithm, Readonly<Record<string, unknown>>] | [undefined, undefined] =
+    kty === "OKP" && crv === "Ed25519"
+      ? ["EdDSA", { crv, kty, x }]
+      : kty === "EC" && crv === "P-256"
+        ? ["ES256", { crv, kty, x, y }]
+        : kty === "RSA" && bitsOf(n) >= MIN_RSA_BITS
+          ? ["RS256", { e, kty, n }]
+          : [undefined, undefined];
+  if (algorithm === undefined || (alg !== undefined && alg !== algorithm)) return undefined;
+  const values = Object.entries(required).map(
+    ([name, value]) => [name, typeof value === "string" ? value : undefined] as const,
+  );
+  if (values.some(([, value]) => value === undefined)) return undefined;
+  const publicJwk: JWK = Object.fromEntries(values);
+  const keyId = typeof kid === "string" && kid !== "" ? kid : thumbprint(required);
+  return new VerificationKey(keyId, algorithm, publicJwk);
+}
+
+/**
+ * The id of a key that follows from the key itself (RFC 7638, SHA-256).
+ *
+ * @param required the members that the RFC names for its type, in lexicographic order
+ */
+function thumbprint(required: Readonly<Record<string, unknown>>): string {
+  return createHash("sha256").update(JSON.stringify(required)).digest("base64url");
+}
+
+/** The RFC 7638 thumbprint of an Ed25519 key (RFC 8037 §2). */
+export function thumbprintOf({
+  crv,
+  kty,
+  x,
+}: {
+  readonly crv: string;
+  readonly kty: string;
+  readonly x: string;
+}): string {
+  return thumbprint({ crv, kty, x });
+}
+
+function bitsOf(modulus: unknown): number {
+  if (typeof modulus !== "string") return 0;
+  const bytes = Buffer.from(modulus, "base64url");
+  const first = bytes.findIndex((byte) => byte !== 0);
+  return first === -1 ? 0 : (bytes.length - first) * 8 - Math.clz32(bytes[first] ?? 0) + 24;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The error of JSON.parse quotes the text, which may be a key.
+    throw new TypeError("not JSON");
+  }
+}
+
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Keys in a file of this machine. A file that is replaced counts at once: it is looked at for every token. As long as
+ * it is missing or damaged, the last good keys stay.
+ */
+export class KeyFile implements KeySource {
+  readonly #path: string;
+  readonly #parse: (text: string) => Keys;
+  readonly #log: Logger;
+  #seen = "";
+  #keys = NO_KEYS;
+
+  constructor(path: string, log: Logger, parse: (text: string) => Keys = parseJwks) {
+    this.#path = path;
+    this.#parse = parse;
+    this.#log = log;
+  }
+
+  current(keyId: string): VerificationKey | undefined {
+    const stats = statSync(this.#path, { throwIfNoEntry: false });
+    if (stats !== undefined && versionOf(stats) !== this.#seen) this.#read(stats);
+    return this.#keys.get(keyId);
+  }
+
+  find(keyId: string): Promise<VerificationKey | undefined> {
+    return Promise.resolve(this.current(keyId));
+  }
+
+  invalidate(): void {}
+
+  #read(stats: Stats): void {
+    this.#seen = versionOf(stats);
+    try {
+      if (stats.size > MAX_JWKS_BYTES) throw new TypeError(`larger than ${MAX_JWKS_BYTES} bytes`);
+      this.#keys = this.#parse(readFileSync(this.#path, "utf8"));
+    } catch (error) {
+      this.#log.error(
+        { file: this.#path, error: errorText(error) },
+        "a file of keys is not usable: the keys read before stay",
+      );
+    }
+  }
+}
+
+function versionOf({ ino, size, mtimeMs, ctimeMs }: Stats): string {
+  return `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+}
+
+const migrations: readonly Migration[] = [
+  {
+    name: "signing keys",
+    sql: `
+      -- The gateway's public keys, by which this service knows who asks.
+      CREATE TABLE signing_keys (
+        key_id TEXT PRIMARY KEY,
+        x TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
+  {
+    name: "key sets of an issuer, in place of keys that messages brought",
+    sql: `
+      DROP TABLE signing_keys;
+      -- The last good answer of each issuer: tokens are verified with it while the issuer is down.
+      CREATE TABLE jwks_cache (
+        url TEXT PRIMARY KEY,
+        document TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
+];
+
+/** Creates the table that a `KeyUrl` keeps its last good answer in. */
+export function migrateKeys(database: ServiceDatabase): void {
+  migrate(database, "signing-keys", migrations);
+}
+
+interface UrlOptions {
+  readonly fetch?: (url: string, init: RequestInit) => Promise<Response>;
+  /** Milliseconds since any fixed moment. */
+  readonly monotonic?: () => number;
+}
+
+/**
+ * The keys that an issuer publishes (`jwks_uri` of OpenID Connect Discovery). The last good answer is kept in the
+ * database and used for as long as the issuer gives no other. The issuer is asked
+ *
+ * - for a key that is not known: the token waits for the answer
+ * - every five minutes, and after `invalidate`: tokens do not wait
+ *
+ * and never twice within ten seconds. An answer may take five seconds and have 64 KiB; a redirect is not followed.
+ */
+export class KeyUrl implements KeySource {
+  readonly #url: string;
+  readonly #log: Logger;
+  readonly #fetch: (url: string, init: RequestInit) => Promise<Response>;
+  readonly #monotonic: () => number;
+  readonly #save: (document: string) => void;
+  #keys = NO_KEYS;
+  #askedAt = Number.NEGATIVE_INFINITY;
+  #answeredAt = Number.NEGATIVE_INFINITY;
+  #invalidations = 0;
+  #pending: Promise<void> | undefined;
+
+  constructor(database: ServiceDatabase, url: string, log: Logger, options: UrlOptions = {}) {
+    this.#url = url;
+    this.#log = log;
+    this.#fetch = options.fetch ?? fetch;
+    this.#monotonic = options.monotonic ?? (() => performance.now());
+    const { sql } = database;
+    const save = sql.prepare(
+      "INSERT INTO jwks_cache (url, document) VALUES (?, ?) ON CONFLICT DO UPDATE SET document = excluded.document",
+    );
+    this.#save = (document) => void save.run(url, document);
+    const stored = sql
+      .query<{ document: string }, [string]>("SELECT document FROM jwks_cache WHERE url = ?")
+      .get(url);
+    if (stored !== null) this.#keys = parseJwks(stored.document);
+  }
+
+  current(keyId: string): VerificationKey | undefined {
+    if (this.#monotonic() - this.#answeredAt >= MAX_AGE_MS) void this.#refresh();
+    return this.#keys.get(keyId);
+  }
+
+  async find(keyId: string): Promise<VerificationKey | undefined> {
+    const known = this.current(keyId);
+    if (known !== undefined) return known;
+    await this.#refresh();
+    return this.#keys.get(keyId);
+  }
+
+  invalidate(): void {
+    this.#invalidations += 1;
+    this.#answeredAt = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Never rejects. */
+  #refresh(): Promise<void> {
+    if (this.#pending !== undefined) return this.#pending;
+    const now = this.#monotonic();
+    if (now - this.#askedAt < COOLDOWN_MS) return Promise.resolve();
+    this.#askedAt = now;
+    this.#pending = this.#load(now)
+      .catch((error: unknown) => {
+        this.#log.warn(
+          { url: this.#url, error: errorText(error) },
+          "the issuer's keys cannot be fetched: those fetched before stay",
+        );
+      })
+      .finally(() => {
+        this.#pending = undefined;
+      });
+    return this.#pending;
+  }
+
+  async #load(now: number): Promise<void> {
+    const invalidations = this.#invalidations;
+    const response = await this.#fetch(this.#url, {
+      headers: { accept: "application/jwk-set+json, application/json" },
+      redirect: "error",
+      signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
+    });
+    if (response.status !== 200) throw new TypeError(`status ${response.status}`);
+    const document = await boundedText(response);
+    const keys = parseJwks(document);
+    // An empty set is more likely a mistake of the issuer than its wish to refuse everybody.
+    if (keys.size === 0) throw new TypeError("no key that can verify tokens");
+    this.#keys = keys;
+    // An answer to a request that is older than the invalidation may be older, too.
+    if (invalidations === this.#invalidations) this.#answeredAt = now;
+    this.#save(document);
+  }
+}
+
+/** @throws TypeError when the body is larger than a key set may be */
+async function boundedText(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > MAX_JWKS_BYTES) throw new TypeError(`larger than ${MAX_JWKS_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
+}

@@ -1,12 +1,21 @@
-import { readSettings } from "@distributed-messaging/supervisor/settings";
-import { urlOf } from "@distributed-messaging/supervisor/store";
-import { adminToken } from "./command/client.ts";
+import type { ShownStop } from "@distributed-messaging/service/partitions";
+import type { ServiceName } from "@distributed-messaging/services/registry";
+import { AdminClient, queryOf } from "./command/admin.ts";
 import { runCommand, UsageError } from "./command/command.ts";
-import { type Command, readArguments, usage } from "./dead-letters/args.ts";
-import { DeadLettersClient, type Details, type Filter } from "./dead-letters/client.ts";
-import { details, type Listed, listing, outcomes, type Replayed } from "./dead-letters/output.ts";
+import { type Command, type Filter, readArguments, usage } from "./dead-letters/args.ts";
+import {
+  type Details,
+  details,
+  listing,
+  outcomes,
+  type Result,
+  type Summary,
+  stopLine,
+} from "./dead-letters/output.ts";
 
 /** `bun run dead-letters`. The exit code is 1 when a request was refused, or a replayed message failed again. */
+
+const PATH = "/dead-letters";
 
 async function main(args: string[]): Promise<number> {
   if (args.length === 0) {
@@ -14,103 +23,86 @@ async function main(args: string[]): Promise<number> {
     return 1;
   }
   const request = readArguments(args);
-  const settings = readSettings(process.env);
-  const { host, ports } = settings;
-  const token = await adminToken(settings, request.token);
-  const clients = request.services.map(
-    (service) => new DeadLettersClient(service, urlOf(host, ports[service]), token),
-  );
-  const output = new Output(request.json);
-  const { command } = request;
-  if (command.name === "list") return list(clients, command.filter, output);
+  const { command, services } = request;
+  const admin = new AdminClient("dead-letters", request);
+  if (command.name === "list") return list(admin, services, command.filter, request.json);
   if (command.name === "replay-matching") {
-    return replay(clients, { filter: command.filter }, command.dryRun, output);
+    return replay(admin, services, { filter: command.filter }, command.dryRun);
   }
-  const [client] = clients;
-  if (client === undefined) throw new TypeError("a command with an id has one service");
-  return carryOut(client, command, output);
+  const [service] = services;
+  if (service === undefined) throw new TypeError("a command with an id has one service");
+  return carryOut(admin, service, command);
 }
 
-class Output {
-  constructor(readonly json: boolean) {}
-
-  print(value: unknown, text: string): void {
-    console.log(this.json ? JSON.stringify(value, null, 2) : text);
-  }
-}
-
-/**
- * Sends a request to every service, also when some of them do not answer.
- *
- * @throws UsageError when none answers
- */
-async function eachOf<T>(
-  clients: readonly DeadLettersClient[],
-  send: (client: DeadLettersClient) => Promise<T>,
-): Promise<{ answers: T[]; isComplete: boolean }> {
-  const answers: T[] = [];
-  const problems: string[] = [];
-  for (const client of clients) {
-    try {
-      answers.push(await send(client));
-    } catch (error) {
-      if (!(error instanceof UsageError)) throw error;
-      problems.push(`${client.service}: ${error.message}`);
-    }
-  }
-  if (answers.length === 0) throw new UsageError(problems.join("\n"));
-  for (const problem of problems) process.stderr.write(`dead-letters: ${problem}\n`);
-  return { answers, isComplete: problems.length === 0 };
-}
-
-async function list(clients: readonly DeadLettersClient[], filter: Filter, output: Output): Promise<number> {
-  const { answers, isComplete } = await eachOf(clients, async (client): Promise<Listed[]> => {
-    const letters = await client.list(filter);
-    return letters.map((letter) => ({ service: client.service, ...letter }));
+/** Lists the dead letters, then the partitions that are stopped: their messages wait, too. */
+async function list(
+  admin: AdminClient,
+  services: readonly ServiceName[],
+  filter: Filter,
+  json: boolean,
+): Promise<number> {
+  const { answers, isComplete } = await admin.askEach(services, async (service) => {
+    const found = await admin.ask<Summary[]>(service, "GET", `${PATH}${queryOf({ ...filter })}`, 200);
+    const stops = await admin.ask<ShownStop[]>(service, "GET", "/partitions", 200);
+    return {
+      letters: found.map((letter) => ({ service, ...letter })),
+      stops: stops
+        .filter(({ topic }) => filter.topic === undefined || filter.topic === topic)
+        .map((stop) => stopLine(service, stop)),
+    };
   });
-  const letters = answers.flat();
-  output.print(letters, listing(letters, Date.now()));
+  const letters = answers.flatMap((answer) => answer.letters);
+  const stops = answers.flatMap((answer) => answer.stops);
+  admin.print(letters, [listing(letters, Date.now()), ...stops].join("\n"));
+  // The JSON is the list of dead letters.
+  if (json) for (const line of stops) process.stderr.write(`${line}\n`);
   return isComplete ? 0 : 1;
 }
 
 async function replay(
-  clients: readonly DeadLettersClient[],
-  which: Parameters<DeadLettersClient["replay"]>[0],
+  admin: AdminClient,
+  services: readonly ServiceName[],
+  which: { readonly ids: readonly number[] } | { readonly filter: Filter },
   dryRun: boolean,
-  output: Output,
 ): Promise<number> {
-  const { answers, isComplete } = await eachOf(clients, async (client): Promise<Replayed> => {
-    return { service: client.service, ...(await client.replay(which, dryRun)) };
+  const { answers, isComplete } = await admin.askEach(services, async (service) => {
+    const body = { ...which, dryRun };
+    const replayed = await admin.ask<{ results: Result[]; left: number }>(
+      ...([service, "POST", `${PATH}/replay`, 200, body] as const),
+    );
+    return { service, ...replayed };
   });
-  output.print(answers, outcomes(answers));
+  admin.print(answers, outcomes(answers));
   const results = answers.flatMap((answer) => answer.results);
   const isDone = results.every(({ outcome }) => outcome !== "failed" && outcome !== "refused");
   return isComplete && isDone ? 0 : 1;
 }
 
 async function carryOut(
-  client: DeadLettersClient,
+  admin: AdminClient,
+  service: ServiceName,
   command: Exclude<Command, { name: "list" | "replay-matching" }>,
-  output: Output,
 ): Promise<number> {
+  if (command.name === "replay") return replay(admin, [service], { ids: command.ids }, command.dryRun);
+  const { id } = command;
+  const path = `${PATH}/${id}`;
   switch (command.name) {
     case "show": {
-      const letter = await client.show(command.id);
+      const letter = await admin.ask<Details>(service, "GET", path, 200);
       if (command.raw) process.stdout.write(rawOf(letter));
-      else output.print(letter, details(letter));
+      else admin.print(letter, details(letter));
       return 0;
     }
     case "edit": {
-      const letter = await client.edit(command.id, await messageIn(command.file));
-      output.print(letter, `${command.id} is edited; replay it to have it handled`);
+      const message = await messageIn(command.file);
+      const letter = await admin.ask<Details>(service, "PUT", `${path}/message`, 200, message);
+      admin.print(letter, `${id} is edited; replay it to have it handled`);
       return 0;
     }
     case "discard":
-      await client.discard(command.id, command.reason);
-      output.print({ id: command.id, discarded: true }, `${command.id} is discarded`);
+      await admin.ask(service, "DELETE", path, 204, { reason: command.reason });
+      admin.print({ id, discarded: true }, `${id} is discarded`);
       return 0;
-    case "replay":
-      return replay([client], { ids: command.ids }, command.dryRun, output);
     default:
       return command satisfies never;
   }

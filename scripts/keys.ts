@@ -1,7 +1,5 @@
 import type { ShownSigningKey } from "@distributed-messaging/api-gateway/sessions";
-import { readSettings } from "@distributed-messaging/supervisor/settings";
-import { urlOf } from "@distributed-messaging/supervisor/store";
-import { adminToken, expectAnswer, request } from "./command/client.ts";
+import { AdminClient, flag, text } from "./command/admin.ts";
 import { parseOptions, runCommand, table, UsageError } from "./command/command.ts";
 
 const USAGE = `usage: bun run keys -- <command> [options]
@@ -16,41 +14,31 @@ const USAGE = `usage: bun run keys -- <command> [options]
 HOST, API_GATEWAY_PORT and DATA_DIR come from the environment, as for npm start.`;
 
 async function main(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseOptions(
-    args,
-    { token: { type: "string" }, json: { type: "boolean", default: false } },
-    true,
-  );
+  const { values, positionals } = parseOptions(args, { token: text, json: flag }, true);
   const [command, keyId, extra] = positionals;
   if (command === undefined) throw new UsageError("expected a command: list, rotate or withdraw");
   if (extra !== undefined || (keyId !== undefined && command !== "withdraw")) {
     throw new UsageError(`unexpected argument '${extra ?? keyId}'`);
   }
-  const settings = readSettings(process.env);
-  const url = `${urlOf(settings.host, settings.ports["api-gateway"])}/signing-keys`;
-  const print = (value: unknown, lines: string) =>
-    console.log(values.json ? JSON.stringify(value, null, 2) : lines);
-  const ask = async <Body>(method: string, path: string, status: number) =>
-    expectAnswer<Body>(
-      await request(method, `${url}${path}`, { token: await adminToken(settings, values.token) }),
-      status,
-    );
+  const admin = new AdminClient("keys", values);
+  const ask = <Body>(method: string, path: string, status: number) =>
+    admin.ask<Body>("api-gateway", method, `/signing-keys${path}`, status);
   switch (command) {
     case "list": {
       const keys = await ask<ShownSigningKey[]>("GET", "", 200);
-      print(keys, listing(keys));
+      admin.print(keys, listing(keys));
       return 0;
     }
     case "rotate": {
       const answer = await ask<{ keyId: string }>("POST", "/rotate", 201);
-      print(answer, `${answer.keyId} signs from now on`);
+      admin.print(answer, `${answer.keyId} signs from now on`);
       return 0;
     }
     case "withdraw": {
       if (keyId === undefined) throw new UsageError("withdraw needs the id of a key");
       const keys = await ask<ShownSigningKey[]>("POST", `/${encodeURIComponent(keyId)}/withdraw`, 200);
       const current = keys.find(({ state }) => state === "current");
-      print(keys, `${keyId} is withdrawn; ${current?.keyId} signs`);
+      admin.print(keys, `${keyId} is withdrawn; ${current?.keyId} signs`);
       return 0;
     }
     default:

@@ -1,23 +1,40 @@
 import { deadLetterReasons } from "@distributed-messaging/messaging";
-import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
+import type { ServiceName } from "@distributed-messaging/services/registry";
+import {
+  ADMIN_USAGE,
+  adminOptions,
+  flag,
+  noMore,
+  required,
+  servicesOf,
+  text,
+  wholeNumber,
+} from "../command/admin.ts";
 import { parseOptions, UsageError } from "../command/command.ts";
-import type { Filter } from "./client.ts";
 
 export const usage = `usage: bun run dead-letters <command> [--service NAME|all] [options]
 
-  list                       dead letters, oldest first
+  list                       dead letters, oldest first; then the partitions that are stopped
   show ID                    a dead letter in full; --raw: its message only
   edit ID --file F           replace the message by the one in F (- is standard input)
   replay ID… | filters       handle the messages again, then those that they block; --all: every dead letter
   discard ID --reason TEXT   discard a dead letter and release the messages that it blocks
 
-  filters      --topic T  --key K  --reason R  --error TEXT  --older-than 1h  --after ID  --limit N
-  --dry-run    (replay) print what would be replayed, and change nothing
-  --json       print JSON
-  --token T    an admin's token; without it, TOKEN in the environment, or one that is signed with OPERATOR_KEY_FILE
+  filters    --topic T  --key K  --reason R  --error TEXT  --older-than 1h  --after ID  --limit N
+  --dry-run  (replay) print what would be replayed, and change nothing
+${ADMIN_USAGE}`;
 
---service is one of ${serviceNames.join(", ")}; list and filters accept all too, which is list's default.
-HOST and the ports of the services come from the environment, as for npm start.`;
+/** Selects dead letters; all given fields must match. */
+export interface Filter {
+  readonly topic?: string;
+  readonly key?: string;
+  readonly reason?: string;
+  readonly error?: string;
+  /** A duration such as `1h`. */
+  readonly olderThan?: string;
+  readonly after?: number;
+  readonly limit?: number;
+}
 
 export type Command =
   | { readonly name: "list"; readonly filter: Filter }
@@ -34,10 +51,8 @@ export interface Request {
   readonly token: string | undefined;
 }
 
-const text = { type: "string" } as const;
-const flag = { type: "boolean", default: false } as const;
 const options = {
-  service: text,
+  ...adminOptions,
   topic: text,
   key: text,
   reason: text,
@@ -46,11 +61,9 @@ const options = {
   after: text,
   limit: text,
   file: text,
-  token: text,
   raw: flag,
   all: flag,
   "dry-run": flag,
-  json: flag,
 } as const;
 
 /** @throws UsageError */
@@ -122,21 +135,6 @@ function knownReason(named: string | undefined): void {
   throw new UsageError(`unknown reason ${named}; the reasons are ${deadLetterReasons.join(", ")}`);
 }
 
-function servicesOf(
-  named: string | undefined,
-  takesAll: boolean,
-  allByDefault: boolean,
-): readonly ServiceName[] {
-  if (named === "all" || (named === undefined && allByDefault)) {
-    if (takesAll) return serviceNames;
-    throw new UsageError("a command with an id needs one service: --service");
-  }
-  const service = serviceNames.find((name) => name === named);
-  if (service !== undefined) return [service];
-  const problem = named === undefined ? "--service is missing" : `unknown service ${named}`;
-  throw new UsageError(`${problem}; expected ${serviceNames.join(", ")}${takesAll ? " or all" : ""}`);
-}
-
 function oneId(command: string, operands: readonly string[]): number {
   noMore(operands, 1);
   return idOf(required(operands[0], command, "an id"));
@@ -144,19 +142,4 @@ function oneId(command: string, operands: readonly string[]): number {
 
 function idOf(operand: string): number {
   return wholeNumber("an id", operand);
-}
-
-function wholeNumber(what: string, digits: string): number {
-  if (/^\d{1,15}$/.test(digits)) return Number(digits);
-  throw new UsageError(`${what} must be a whole number, got '${digits}'`);
-}
-
-function required(value: string | undefined, command: string, what: string): string {
-  if (value === undefined || value === "") throw new UsageError(`${command} needs ${what}`);
-  return value;
-}
-
-function noMore(operands: readonly string[], most: number): void {
-  const extra = operands[most];
-  if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`);
 }

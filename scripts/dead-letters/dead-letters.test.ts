@@ -74,6 +74,23 @@ describe("list", () => {
     expect((await atOrder("list", "--limit", "1")).stdout.trimEnd().split("\n")).toHaveLength(2);
   });
 
+  test("prints the stopped partitions as well, with the command that shows one", async () => {
+    fixture.broker.partition("letters", 1).appendUndecodable(Buffer.from("?"), 1, "unknown codec");
+    await fixture.broker.publish([]);
+    await eventually(() => fixture.running.messaging.partitionStops.list().length === 1);
+    const line =
+      /^order: partition letters\/1 is stopped at 0 since \S+Z: undecodable-batch; (bun run partitions show letters\/1 --service order)$/m;
+    const listed = await atOrder("list");
+    expect(listed).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(listed.stdout).toMatch(new RegExp(`^no dead letters\n${line.source.slice(1)}`, "m"));
+    const [, command = ""] = line.exec(listed.stdout) ?? [];
+    const shown = await store.run("partitions.ts", command.split(" ").slice(3));
+    expect(shown.stdout).toContain("letters/1 is stopped at offset 0");
+    const json = await atOrder("list", "--json");
+    expect([JSON.parse(json.stdout), json.stderr]).toEqual([[], expect.stringMatching(line)]);
+    expect((await atOrder("list", "--topic", "others")).stdout).toBe("no dead letters\n");
+  });
+
   test("queries every service, and reports those that do not answer", async () => {
     await fixture.park(letter("a", "poison"));
     const { stdout, stderr, exitCode } = await run("list");

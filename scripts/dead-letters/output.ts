@@ -1,6 +1,16 @@
+import type {
+  ShownDeadLetter,
+  ShownDeadLetterDetails,
+  ShownReplayResult,
+} from "@distributed-messaging/service/dead-letters";
+import type { ShownStop } from "@distributed-messaging/service/partitions";
 import type { ServiceName } from "@distributed-messaging/services/registry";
+import { actionLines, placeName, printable } from "../command/admin.ts";
 import { table } from "../command/command.ts";
-import type { Details, Result, Summary } from "./client.ts";
+
+export type Summary = ShownDeadLetter;
+export type Details = ShownDeadLetterDetails;
+export type Result = ShownReplayResult;
 
 /** Longer cells of a table are cut; `show` prints the whole text. */
 const MAX_CELL = 70;
@@ -27,6 +37,14 @@ export function listing(letters: readonly Listed[], nowMs: number): string {
     cell(letter.error),
   ]);
   return table(["SERVICE", "ID", "AGE", "REASON", "TOPIC", "KEY", "TRIES", "ERROR"], rows);
+}
+
+/** What a stopped partition is, and how to look at it. */
+export function stopLine(service: ServiceName, { offset, stoppedAt, reason, ...place }: ShownStop): string {
+  const name = placeName(place);
+  const where =
+    place.partition === "all" ? `topic ${name} is not written` : `partition ${name} is stopped at ${offset}`;
+  return `${service}: ${where} since ${stoppedAt}: ${reason}; bun run partitions show ${name} --service ${service}`;
 }
 
 /** A dead letter in full. */
@@ -61,7 +79,7 @@ export function details(letter: Details): string {
     meaning,
     ...(stack === null ? [] : ["", "stack", indented(stack)]),
     ...(actions.length === 0 ? [] : ["", "actions"]),
-    ...actions.map(({ at, actor, action, detail }) => indented(`${at}  ${actor}  ${action}  ${detail}`)),
+    ...actionLines(actions).map(indented),
   ].join("\n");
 }
 
@@ -98,9 +116,4 @@ function cell(text: string): string {
 
 function indented(text: string): string {
   return printable(text).replace(/^/gm, "  ");
-}
-
-/** Replaces control characters, which could change what a terminal shows: the texts come from the messages. */
-function printable(text: string): string {
-  return text.replace(/[^\P{Cc}\n\t]/gu, "\ufffd");
 }

@@ -28,7 +28,7 @@ const run = async (...args: string[]) =>
 test("lists, shows, retries and discards dead effects", async () => {
   const listed = await run("list");
   expect(listed).toMatchObject({ stderr: "", exitCode: 0 });
-  expect(listed.stdout).toMatch(/\n1 +call +\S+Z +1 +0 +no call\n2 +call /);
+  expect(listed.stdout).toMatch(/\norder +1 +call +\S+Z +1 +0 +no call\norder +2 +call /);
   expect((await run("show", "1")).stdout).toContain("error: no call\n");
   expect((await run("show", "1")).stdout).toEndWith('{\n  "name": "a"\n}\n');
   expect(await run("discard", "1")).toMatchObject({
@@ -37,7 +37,7 @@ test("lists, shows, retries and discards dead effects", async () => {
   });
   expect((await run("discard", "1", "--reason", "paid by hand")).stdout).toBe("1 is discarded\n");
   fixture.parts.refused.clear();
-  expect((await run("retry", "--all")).stdout).toBe("1 effects are tried again\n");
+  expect((await run("retry", "--all")).stdout).toBe("order: 1 effects are tried again\n");
   await eventually(() => fixture.parts.handled().length === 1);
   expect(fixture.parts.handled()).toEqual(["b:called"]);
   expect((await run("list")).stdout).toBe("no effect is dead\n");
@@ -49,5 +49,6 @@ test("refuses what cannot be done, with exit code 1", async () => {
     stderr: expect.stringContaining("There is no dead effect 99."),
   });
   expect((await run("retry")).stderr).toContain("retry needs an id, --name or --all");
+  expect((await run("show", "1", "2")).stderr).toBe("effects: unexpected argument '2'\n");
   expect((await run("jump", "1")).stderr).toContain("unknown command jump");
 });

@@ -38,7 +38,7 @@ test("lists, shows and skips a stopped partition", async () => {
   expect(skipped).toMatchObject({ stdout: "letters/1 of order goes on\n", exitCode: 0 });
   expect((await run("list")).stdout).toBe("no partition is stopped\n");
   expect((await run("show", "letters/1")).stdout).toContain(
-    "alice: skip at offset 0 (undecodable-batch), sent by mistake",
+    "alice  skip at offset 0 (undecodable-batch)  sent by mistake",
   );
 });
 

@@ -15,7 +15,7 @@ import { Elysia } from "elysia";
 import { defineService, type PartsOf } from "../composition.ts";
 import { type CommonConfig, commonSettings, type Environment } from "../config.ts";
 import { generateSigningKey, issueToken, type Role, type SigningKey, TokenVerifier } from "../identity.ts";
-import { KeyFile } from "../jwks.ts";
+import { KeyFile, type KeySource } from "../jwks.ts";
 import { operatorKeyPath, parseOperatorKey } from "../operator.ts";
 import { keySource } from "./keys.ts";
 import { ServiceFixture } from "./service-fixture.ts";
@@ -40,6 +40,15 @@ export function letter(name: string, text: string): Message {
 
 const claims = { issuer: "test", audience: "test" };
 const key = await generateSigningKey();
+
+/** Accepts the tokens of `tokenOf`. */
+export function verifierWith(operatorKeys?: KeySource): TokenVerifier {
+  return new TokenVerifier(
+    claims,
+    keySource((id) => (id === key.keyId ? key.publicJwk : undefined)),
+    operatorKeys,
+  );
+}
 
 /** All tests of a process share their tokens, so these are valid for a day. @param signedWith another key */
 export function tokenOf(role: Role, customerId = "alice", signedWith: SigningKey = key): Promise<string> {
@@ -83,11 +92,7 @@ const service = defineService({
         }),
       ],
       effects: [Call],
-      verifier: new TokenVerifier(
-        claims,
-        keySource((id) => (id === key.keyId ? key.publicJwk : undefined)),
-        new KeyFile(operatorKeyPath(config), log, parseOperatorKey),
-      ),
+      verifier: verifierWith(new KeyFile(operatorKeyPath(config), log, parseOperatorKey)),
     };
   },
 });

@@ -10,6 +10,9 @@ import { readSettings } from "./settings.ts";
 // The reader of the log may have exited; the broker keeps running.
 process.stdout.on("error", () => {});
 
+// Its files have the data of customers: they are readable by their owner only.
+process.umask(0o077);
+
 try {
   const settings = readSettings(process.env);
   const logger = createLogger(settings.logLevel);

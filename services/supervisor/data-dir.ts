@@ -17,7 +17,7 @@ export function lockDataDir(dataDir: string): () => void {
     new StartError(`DATA_DIR: cannot write files in '${dataDir}'${codeOf(error)}`);
   let lock: Database;
   try {
-    mkdirSync(path, { recursive: true });
+    mkdirSync(path, { recursive: true, mode: 0o700 });
     lock = new Database(join(path, "start.lock"), { create: true });
   } catch (error) {
     throw notWritable(error);

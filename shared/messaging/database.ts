@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, realpathSync } from "node:fs";
 import { dirname } from "node:path";
 import { type BunSQLiteDatabase, drizzle } from "drizzle-orm/bun-sqlite";
 import { lockDatabase } from "./lock.ts";
+import { createPrivateFile, makePrivate } from "./private-files.ts";
 import { type Logger, silentLogger } from "./runtime.ts";
 
 /** The SQLite file of one service: `sql` for the kit's statements, `orm` for those of the service. */
@@ -27,14 +28,15 @@ interface OpenOptions {
   readonly synchronous?: Synchronous;
   /** How long to wait for another process that uses the file, in milliseconds. */
   readonly lockWaitMs?: number;
-  /** Where the wait is reported. */
+  /** Where the wait, and files that others could read, are reported. */
   readonly log?: Logger;
 }
 
 /**
  * Opens or creates a database, in WAL mode, and locks it until it is closed. A second process on the same file would
  * run a second relay and a second consumer, which breaks the order of messages. The lock, a file beside the database,
- * ends with the process, however that ends.
+ * ends with the process, however that ends. The files are readable by their owner only; where they were not, that is
+ * logged.
  *
  * @param path a file, or `:memory:`
  * @throws DatabaseInUse when it is open already, here or in another process; SQLiteError when the file cannot be
@@ -43,12 +45,17 @@ interface OpenOptions {
 export function openDatabase(path: string, options: OpenOptions = {}): ServiceDatabase {
   const { synchronous = "FULL", lockWaitMs = LOCK_WAIT_MS, log = silentLogger } = options;
   const isFile = path !== ":memory:";
-  if (isFile) mkdirSync(dirname(path), { recursive: true });
+  if (isFile) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   // The same file by another name is locked, too.
   const lock = isFile
     ? lockDatabase(existsSync(path) ? realpathSync(path) : path, lockWaitMs, log)
     : undefined;
   try {
+    if (isFile) {
+      // SQLite gives the files beside the database its permissions.
+      createPrivateFile(path);
+      for (const file of [path, `${path}-wal`, `${path}-shm`]) makePrivate(file, log);
+    }
     const sql = new Database(path, { create: true, strict: true });
     try {
       sql.run("PRAGMA journal_mode = WAL");

@@ -76,6 +76,7 @@ export { Messaging, type MessagingOptions } from "./messaging.ts";
 export { MAX_RELEASED, type OutboxAction, type OutboxAdmin, type ParkedDetails } from "./outbox/admin.ts";
 export type { Cause } from "./outbox/outbox.ts";
 export { type ParkedReason, type ParkedSummary, parkedReasons } from "./outbox/parked.ts";
+export { makePrivate } from "./private-files.ts";
 export {
   Rebuild,
   type RebuildOptions,

@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
 import { DatabaseInUse } from "./errors.ts";
+import { createPrivateFile, makePrivate } from "./private-files.ts";
 import { type Logger, systemRuntime } from "./runtime.ts";
 
 export interface Lock {
@@ -42,6 +43,8 @@ const POLL_MS = 50;
 export function lockDatabase(path: string, waitMs: number, log: Logger): Lock {
   const lockPath = `${path.replace(/\.sqlite$/, "")}.lock`;
   const startedAt = systemRuntime.monotonic();
+  createPrivateFile(lockPath);
+  makePrivate(lockPath, log);
   let lock = acquireLock(lockPath);
   if (lock === undefined && waitMs > 0)
     log.warn({ path, waitMs }, "another process uses the database: waiting");

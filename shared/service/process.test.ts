@@ -114,7 +114,7 @@ describe("a process that cannot start", () => {
 
   test("because of its data directory writes one line", async () => {
     const { code, stderr } = await run(
-      `openStorage({ name: "order", migrations: [] }, { DATA_DIR: "/proc/nothing" }, lifecycle);`,
+      `openStorage({ name: "order", migrations: [] }, { DATA_DIR: "/proc/nothing" }, lifecycle, { log });`,
     ).result();
     expect(code).toBe(1);
     expect(stderr).toMatch(/^order: DATA_DIR: files cannot be written in '\/proc\/nothing' \(\w+\)\n$/);

@@ -1,4 +1,4 @@
-import { errorText, systemRuntime } from "@distributed-messaging/messaging";
+import { errorText, makePrivate, systemRuntime } from "@distributed-messaging/messaging";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
 import type { AnyElysia } from "elysia";
 import { deadLetterRoutes } from "./admin/dead-letters.ts";
@@ -41,6 +41,8 @@ export function runService<Config extends CommonConfig, Parts>(
     await ensureOperatorKey(operatorKey).catch((error: unknown) => {
       throw new StartError(`OPERATOR_KEY_FILE: '${operatorKey}' cannot be created: ${errorText(error)}`);
     });
+
+    if (config.OPERATOR_KEY_FILE === undefined) makePrivate(operatorKey, log);
 
     const service = assemble(composition, config, {
       database,

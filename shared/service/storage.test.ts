@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Type } from "@sinclair/typebox";
@@ -37,6 +37,49 @@ describe("openStorage", () => {
     expect(() => sql.query("SELECT id FROM orders").all()).toThrow();
     lifecycle = new Lifecycle(captureLogger().log);
     expect(open(directory).sql.query("SELECT id FROM orders").all()).toEqual([{ id: "1" }]);
+  });
+
+  test("nobody but their owner can read the directory and the files, also those that others could read before", () => {
+    const directory = join(root, "open");
+    const modes = () =>
+      Object.fromEntries(
+        ["", ...readdirSync(directory)].map((name) => [name, statSync(join(directory, name)).mode & 0o777]),
+      );
+    const expected = {
+      "": 0o700,
+      "order.lock": 0o600,
+      "order.lock-journal": 0o600,
+      "order.sqlite": 0o600,
+      "order.sqlite-shm": 0o600,
+      "order.sqlite-wal": 0o600,
+    };
+    const umask = process.umask(0);
+    try {
+      open(directory);
+      expect(modes()).toEqual(expected);
+    } finally {
+      process.umask(umask);
+    }
+    // What a process that was killed leaves behind, with the permissions of an earlier version.
+    const copy = join(root, "copy");
+    cpSync(directory, copy, { recursive: true });
+    rmSync(join(copy, "order.lock"));
+    for (const name of ["", ...readdirSync(copy)]) chmodSync(join(copy, name), name === "" ? 0o755 : 0o644);
+    lines.length = 0;
+    open(copy);
+    const tightened = ["", "order.sqlite", "order.sqlite-shm", "order.sqlite-wal"].map((name) =>
+      join(copy, name),
+    );
+    for (const path of tightened) expect([path, statSync(path).mode & 0o077]).toEqual([path, 0]);
+    const logged = lines.map((line) => JSON.parse(line));
+    expect(logged.map(({ path }) => path).sort()).toEqual(tightened.map((path) => path.replace(/\/$/, "")));
+  });
+
+  test("a directory that is everybody's stays so; the files in it are private", () => {
+    chmodSync(root, 0o1777);
+    open(root);
+    expect(statSync(root).mode & 0o7777).toBe(0o1777);
+    expect(statSync(join(root, "order.sqlite")).mode & 0o777).toBe(0o600);
   });
 
   test("refuses a database that is in use, after a wait that it logs", () => {

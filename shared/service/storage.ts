@@ -4,6 +4,7 @@ import {
   errorText,
   type Logger,
   type Migration,
+  makePrivate,
   migrate,
   openDatabase,
   type ServiceDatabase,
@@ -24,7 +25,7 @@ export function openStorage(
   lifecycle: Lifecycle,
   lock: { readonly log: Logger; readonly lockWaitMs?: number },
 ): ServiceDatabase {
-  ensureDataDir(directory);
+  ensureDataDir(directory, lock.log);
   try {
     const database = openDatabase(join(directory, `${name}.sqlite`), { synchronous, ...lock });
     lifecycle.add("database", { stop: () => database.close() });
@@ -36,15 +37,16 @@ export function openStorage(
 }
 
 /**
- * Creates the data directory if it is missing, and checks that files can be created in it.
+ * Creates the data directory if it is missing, makes it its owner's only, and checks that files can be created in it.
  *
  * @throws StartError that names the setting
  */
-function ensureDataDir(path: string): void {
+function ensureDataDir(path: string, log: Logger): void {
   // A directory's mode does not show that the file system is read-only or full; only a write does.
   const probe = join(path, `.probe-${process.pid}-${crypto.randomUUID()}`);
   try {
-    mkdirSync(path, { recursive: true });
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makePrivate(path, log);
     closeSync(openSync(probe, "wx"));
     rmSync(probe);
   } catch (error) {

@@ -11,6 +11,7 @@ import type { Logger } from "../../runtime.ts";
 
 import { errorOfCode } from "./errors.ts";
 import { decodeFetchResponse, FETCH_VERSIONS, logStartOf } from "./fetch.ts";
+import { encodeProduceRequest, isOwnRequest, OWN_PRODUCE_VERSION } from "./produce.ts";
 import type { TopicSetup } from "./topics.ts";
 
 export interface KafkaSettings {
@@ -192,6 +193,7 @@ export function listenTo(eachBatch: object, listeners: ConsumerListeners): void 
  *   wait for that member until its session times out.
  * - It throws the first error of a Produce response, and so hides which partitions were stored. With this correction
  *   `sendBatch` resolves, unless kafkajs retries all of them, and its result has the error code of each partition.
+ * - It encodes the records of a Produce request slowly: see produce.ts. Requests of other producers are left alone.
  * - A consumer that crashes reports the reason last, and nothing of a fetch without records: see `listenTo`.
  * - A batch that cannot be decoded fails the response with all its topics: see fetch.ts.
  *
@@ -231,6 +233,9 @@ function correctKafkajs(): void {
     const create = protocol(version);
     return (options) => {
       const { request, response } = create(options);
+      if (isOwnRequest(options) && version.version >= OWN_PRODUCE_VERSION) {
+        request.encode = async () => encodeProduceRequest(options, Date.now());
+      }
       const parse: typeof response.parse = async (decoded) => {
         const codes = decoded.topics.flatMap(({ partitions }) =>
           partitions.map(({ errorCode }) => errorCode),

@@ -40,10 +40,14 @@ declare module "kafkajs/src/protocol/requests/produce/index.js" {
     readonly topics: readonly { readonly partitions: readonly { readonly errorCode: number }[] }[];
   }
   interface Exchange {
-    readonly request: unknown;
+    readonly request: { encode: () => Promise<{ readonly buffer: Buffer }> };
     readonly response: { readonly parse: (decoded: ProduceResponse) => Promise<unknown> };
   }
-  const Produce: { protocol: (version: { readonly version: number }) => (options: object) => Exchange };
+  const Produce: {
+    protocol: (version: {
+      readonly version: number;
+    }) => (options: import("./produce.ts").ProduceOptions) => Exchange;
+  };
   export default Produce;
 }
 
@@ -55,4 +59,32 @@ declare module "kafkajs/src/protocol/requests/fetch/index.js" {
     protocol(options: { version: number }): (options: { topics: [] }) => { response: FetchResponse };
   };
   export default fetch;
+}
+
+declare module "kafkajs/src/protocol/encoder.js" {
+  /** Bytes that grow as they are written. */
+  export default class Encoder {
+    readonly buf: Buffer;
+    /** The number of bytes that are written. */
+    readonly offset: number;
+    /** What is written. */
+    readonly buffer: Buffer;
+    constructor(initialBytes?: number);
+    static sizeOfVarInt(value: number): number;
+    static sizeOfVarIntBytes(value: Buffer | string | null): number;
+    writeInt8(value: number): this;
+    writeInt16(value: number): this;
+    writeInt32(value: number): this;
+    writeVarInt(value: number): this;
+    writeVarIntBytes(value: Buffer | string | null): this;
+    writeString(value: string | null): this;
+  }
+}
+
+declare module "kafkajs/src/protocol/recordBatch/crc32C/index.js" {
+  export default function crc32c(bytes: Buffer): number;
+}
+
+declare module "kafkajs/src/producer/partitioners/default/murmur2.js" {
+  export default function murmur2(key: string): number;
 }

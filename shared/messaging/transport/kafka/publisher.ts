@@ -1,5 +1,5 @@
 import {
-  type Message,
+  type ICustomPartitioner,
   Partitioners,
   type PartitionMetadata,
   type Producer,
@@ -19,6 +19,7 @@ import {
 } from "../transport.ts";
 import { KafkaClient, type KafkaSettings, within } from "./client.ts";
 import { errorOfCode, failureScope, TooFewPartitions } from "./errors.ts";
+import { keyHash, ProducedMessage } from "./produce.ts";
 import { createMissingTopics } from "./topics.ts";
 
 /** kafkajs retries each request; this bounds them together. */
@@ -32,18 +33,12 @@ const TRANSIENT_PAUSE_MS = 100;
 
 const UNSENT: PublishFailure = { scope: "unsent", error: "an earlier record failed" };
 
-interface Connected {
-  readonly producer: Producer;
-  /** The partition to which each message was sent. */
-  readonly partitions: WeakMap<Message, number>;
-}
-
 /** Connects at the first publish, and again after one that failed. */
 export class KafkaPublisher implements Publisher {
   readonly #settings: KafkaSettings;
   readonly #topics: readonly Topic[];
   readonly #log: Logger;
-  #connection: { readonly client: KafkaClient; readonly producer: Promise<Connected> } | undefined;
+  #connection: { readonly client: KafkaClient; readonly producer: Promise<Producer> } | undefined;
   #pending = 0;
   #closed = false;
 
@@ -84,7 +79,7 @@ export class KafkaPublisher implements Publisher {
     const connection = this.#connection;
     this.#connection = undefined;
     if (this.#pending > 0) connection?.client.destroy();
-    else await connection?.client.close(async () => (await connection.producer).producer.disconnect());
+    else await connection?.client.close(async () => (await connection.producer).disconnect());
   }
 
   /**
@@ -117,10 +112,10 @@ export class KafkaPublisher implements Publisher {
     let isUsable = false;
     try {
       const sent = new SentMessages(records);
-      const sending = connection.producer.then(async ({ producer, partitions }) => {
+      const sending = connection.producer.then(async (producer) => {
         const topicMessages = sent.topicMessages();
         const results = await producer.sendBatch({ acks: -1, timeout: SEND_TIMEOUT_MS, topicMessages });
-        return sent.failures(results, partitions);
+        return sent.failures(results);
       });
       const failed = await within(SEND_TIMEOUT_MS, "sending to the broker", sending);
       for (const [record, failure] of failed) failures.set(record, failure);
@@ -142,28 +137,37 @@ export class KafkaPublisher implements Publisher {
     return { client, producer };
   }
 
-  async #start({ kafka }: KafkaClient): Promise<Connected> {
+  async #start({ kafka }: KafkaClient): Promise<Producer> {
     await createMissingTopics(kafka, this.#topics, this.#settings.topics, this.#log);
-    const partitions = new WeakMap<Message, number>();
     const producer = kafka.producer({
       allowAutoTopicCreation: false,
       // See docs/decisions: after a lost response kafkajs reuses sequence numbers.
       idempotent: false,
       maxInFlightRequests: 1,
-      createPartitioner: () => {
-        const choose = Partitioners.DefaultPartitioner();
-        return (args) => {
-          const partition = choose({
-            ...args,
-            partitionMetadata: this.#defined(args.topic, args.partitionMetadata),
-          });
-          partitions.set(args.message, partition);
-          return partition;
-        };
-      },
+      createPartitioner: () => this.#partitioner(),
     });
     await producer.connect();
-    return { producer, partitions };
+    return producer;
+  }
+
+  /** Chooses the partitions that Kafka's own clients choose, among those with which the topic is defined. */
+  #partitioner(): ReturnType<ICustomPartitioner> {
+    const ofNoKey = Partitioners.DefaultPartitioner();
+    // Metadata is an array for each topic, until it is fetched again.
+    const checked = new WeakMap<PartitionMetadata[], PartitionMetadata[]>();
+    return ({ topic, partitionMetadata, message }) => {
+      let defined = checked.get(partitionMetadata);
+      if (defined === undefined) {
+        defined = this.#defined(topic, partitionMetadata);
+        checked.set(partitionMetadata, defined);
+      }
+      const partition =
+        typeof message.key === "string"
+          ? keyHash(message.key) % defined.length
+          : ofNoKey({ topic, partitionMetadata: defined, message });
+      if (message instanceof ProducedMessage) message.sentTo = partition;
+      return partition;
+    };
   }
 
   /**
@@ -200,37 +204,27 @@ function* sendable(records: readonly OutgoingRecord[]): Generator<OutgoingRecord
   if (part.length > 0) yield part;
 }
 
-/** Records as kafkajs takes them. Without a time: kafkajs sets one at each attempt, so that a copy has another. */
+/** Records as kafkajs takes them. */
 class SentMessages {
-  readonly #sent: readonly { readonly record: OutgoingRecord; readonly message: Message }[];
+  readonly #sent: readonly ProducedMessage[];
 
   constructor(records: readonly OutgoingRecord[]) {
-    this.#sent = records.map((record) => {
-      const { key, value, headers } = record;
-      const bytes = value instanceof Uint8Array ? Buffer.from(value) : value;
-      return { record, message: { key, value: bytes, headers } };
-    });
+    this.#sent = records.map((record) => new ProducedMessage(record));
   }
 
   topicMessages(): TopicMessages[] {
-    return [...Map.groupBy(this.#sent, ({ record }) => record.topic)].map(([topic, group]) => ({
-      topic,
-      messages: group.map(({ message }) => message),
-    }));
+    const byTopic = Map.groupBy(this.#sent, ({ record }) => record.topic);
+    return [...byTopic].map(([topic, messages]) => ({ topic, messages }));
   }
 
   /** What the broker answered for the partitions of the records, where it is an error. */
-  failures(
-    results: readonly RecordMetadata[],
-    partitions: WeakMap<Message, number>,
-  ): Map<OutgoingRecord, PublishFailure> {
+  failures(results: readonly RecordMetadata[]): Map<OutgoingRecord, PublishFailure> {
     const codes = new Map(
       results.map(({ topicName, partition, errorCode }) => [topicPartition(topicName, partition), errorCode]),
     );
     const failures = new Map<OutgoingRecord, PublishFailure>();
-    for (const { record, message } of this.#sent) {
-      const partition = partitions.get(message);
-      const code = partition === undefined ? undefined : codes.get(topicPartition(record.topic, partition));
+    for (const { record, sentTo } of this.#sent) {
+      const code = sentTo === undefined ? undefined : codes.get(topicPartition(record.topic, sentTo));
       if (code === 0) continue;
       const error =
         code === undefined ? new Error("the broker's response lacks a partition") : errorOfCode(code);

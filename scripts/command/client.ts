@@ -36,6 +36,9 @@ export async function request(
   }
 }
 
+const UNAUTHORIZED_HINT =
+  "without --token and TOKEN, DATA_DIR (or OPERATOR_KEY_FILE) must be that of the service";
+
 /** The JSON of an answer; undefined for a 204. @throws UsageError when the answer has another status */
 export async function expectAnswer<Body>(response: Response, status: number): Promise<Body> {
   const text = await response.text();
@@ -47,7 +50,8 @@ export async function expectAnswer<Body>(response: Response, status: number): Pr
       throw new UsageError(`${origin} is not a service of the store`);
     }
   }
-  throw new UsageError([`${origin} answered ${response.status}`, ...problemLines(text)].join(": "));
+  const hint = response.status === 401 ? [UNAUTHORIZED_HINT] : [];
+  throw new UsageError([`${origin} answered ${response.status}`, ...problemLines(text), ...hint].join(": "));
 }
 
 /** The detail and the field errors of an RFC 9457 problem. */

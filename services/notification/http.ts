@@ -33,7 +33,10 @@ export function notificationRoutes(store: NotificationStore, push: Push, verifie
       query: Type.Object({ after: Type.Optional(After), token: Type.Optional(Type.String()) }, closed),
       upgrade: ({ request }) => acceptSubprotocol(request),
       open({ raw, data: { query, identity } }) {
-        push.open(raw, identity.customerId, query.after ?? 0, identity.expiresAt - Date.now());
+        const { customerId, expiresAt } = identity;
+        push.open(raw, customerId, query.after ?? 0, expiresAt - Date.now(), () =>
+          identity.stillHolds(Date.now()),
+        );
       },
       drain: ({ raw }) => push.drained(raw),
       close: ({ raw }) => push.close(raw),

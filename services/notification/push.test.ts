@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { OrderBackordered, OrderConfirmed, OrderPlaced } from "@distributed-messaging/contracts";
 import type { DataOf } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
+import { replaceFile } from "@distributed-messaging/service/files";
 import type { Notification } from "./store.ts";
 import { type NotificationFixture, startNotificationFixture } from "./testing/fixture.ts";
 
@@ -79,6 +81,22 @@ describe("a connected client", () => {
     await eventually(() => reader.received.length >= 720);
     expect(reader.received).toEqual(stored());
     reader.cut();
+  });
+
+  test("whose key is withdrawn receives nothing more, and is closed with 1008", async () => {
+    const url = `${service.url.replace("http", "ws")}/notifications`;
+    const socket = new WebSocket(url, ["bearer", await tokenOf("ANN")]);
+    const received: unknown[] = [];
+    socket.addEventListener("message", ({ data }) => received.push(data));
+    const closed = new Promise<number>((resolve) => {
+      socket.addEventListener("close", ({ code }) => resolve(code));
+    });
+    await confirm(1, 1);
+    await eventually(() => received.length === 1);
+    replaceFile(join(service.dataDir, "jwks.json"), '{"keys":[]}', 0o600);
+    await confirm(2, 2);
+    expect(await closed).toBe(1008);
+    expect([stored().length, received.length]).toEqual([2, 1]);
   });
 
   test("receives no other customer's notifications", async () => {

@@ -10,11 +10,12 @@ export interface Socket {
 /** Rows read at a time, so that a long backlog of one customer does not fill the memory. */
 const PAGE = 100;
 
-/** RFC 6455 §7.4.1, for an expired token. */
+/** RFC 6455 §7.4.1, for a token that is no longer valid. */
 const POLICY_VIOLATION = 1008;
 
 interface Reader {
   readonly customerId: string;
+  readonly isValid: () => boolean;
   /** The last notification that was sent. */
   seq: number;
   /** Whether its buffer holds data that the client has not received yet. */
@@ -39,10 +40,18 @@ export class Push {
   /**
    * @param after the last notification that the client has
    * @param validMs the time until its token expires
+   * @param isValid whether its token is still valid: its key may be withdrawn before it expires
    */
-  open(socket: Socket, customerId: string, after: number, validMs: number): void {
+  open(
+    socket: Socket,
+    customerId: string,
+    after: number,
+    validMs: number,
+    isValid: () => boolean = () => true,
+  ): void {
     const timer = setTimeout(() => socket.close(POLICY_VIOLATION, "the token has expired"), validMs);
-    const reader = { customerId, seq: after, full: false, cancelExpiry: () => clearTimeout(timer) };
+    const cancelExpiry = () => clearTimeout(timer);
+    const reader = { customerId, isValid, seq: after, full: false, cancelExpiry };
     this.#readers.set(socket, reader);
     const sockets = this.#sockets.get(customerId) ?? new Set();
     this.#sockets.set(customerId, sockets.add(socket));
@@ -57,8 +66,12 @@ export class Push {
     this.#send(socket, reader);
   }
 
-  /** Sends what the socket has not received yet, until its buffer is full. */
+  /** Sends what the socket has not received yet, until its buffer is full. Closes it instead when its token is not valid. */
   #send(socket: Socket, reader: Reader): void {
+    if (!reader.isValid()) {
+      socket.close(POLICY_VIOLATION, "the token is no longer valid");
+      return;
+    }
     let page: Notification[];
     do {
       page = this.#after(reader.customerId, reader.seq, PAGE);

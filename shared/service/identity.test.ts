@@ -68,7 +68,7 @@ describe("a key from a setting", () => {
 
 describe("a token", () => {
   test("identifies its bearer until it expires", async () => {
-    expect(await verifier.verify(token, now)).toEqual({ ...alice, expiresAt: now + 3_600_000 });
+    expect(await verifier.verify(token, now)).toMatchObject({ ...alice, expiresAt: now + 3_600_000 });
     const admin = await issueToken(key.privateJwk, {
       ...system,
       customerId: "root",
@@ -95,6 +95,18 @@ describe("a token", () => {
     published = key.publicJwk;
     expect(await codeOf(one.verify(seen, now + 70_000))).toBe("token-expired");
     expect(await codeOf(one.verify(seen, now))).toBe("accepted");
+  });
+
+  test("tells a connection that stays open when it no longer holds", async () => {
+    let published: PublicJwk | undefined = key.publicJwk;
+    const one = new TokenVerifier(
+      system,
+      keySource(() => published),
+    );
+    const identity = await one.verify(token, now);
+    expect([identity.stillHolds(now), identity.stillHolds(now + 3_610_000)]).toEqual([true, false]);
+    published = undefined;
+    expect(identity.stillHolds(now)).toBe(false);
   });
 
   test.each([{ issuer: "someone" }, { audience: "someone" }])(

@@ -37,7 +37,12 @@ interface Identity {
 interface VerifiedIdentity extends Identity {
   /** Milliseconds since the epoch. A WebSocket must be closed then: its token is checked only when it opens. */
   readonly expiresAt: number;
+  /** Whether the token would be accepted again: it may have expired, or its key may have been withdrawn. */
+  stillHolds(now: number): boolean;
 }
+
+/** What a token says of its bearer. */
+type TokenIdentity = Omit<VerifiedIdentity, "stillHolds">;
 
 /** An Ed25519 public key (RFC 8037 §2). */
 export interface PublicJwk {
@@ -121,7 +126,7 @@ export async function issueToken(privateKey: PrivateJwk, request: TokenRequest):
 }
 
 interface CheckedToken {
-  readonly identity: VerifiedIdentity;
+  readonly identity: TokenIdentity;
   /** Where the key is, and which one the signature was checked with. */
   readonly source: KeySource;
   readonly keyId: string;
@@ -139,7 +144,7 @@ export class TokenVerifier {
    * Tokens whose signature was valid. Checking a signature takes 0.1 ms of CPU, more than the rest of a request,
    * and a valid signature stays valid; key and expiry are checked again each time.
    */
-  readonly #checked = new Map<string, CheckedToken>();
+  readonly #checked = new Map<string, VerifiedIdentity>();
 
   /** @param operatorKeys the keys of `operatorToken`, which make their bearer an admin */
   constructor(claims: TokenClaims, keys: KeySource, operatorKeys?: KeySource) {
@@ -157,21 +162,20 @@ export class TokenVerifier {
    */
   async verify(token: string, now: number): Promise<VerifiedIdentity> {
     const cached = this.#checked.get(token);
-    if (cached !== undefined && this.#stillHolds(cached, now)) return cached.identity;
+    if (cached?.stillHolds(now)) return cached;
     this.#checked.delete(token);
-    const checked = await this.#check(token, now);
+    const { identity, source, keyId, fingerprint } = await this.#check(token, now);
+    const verified: VerifiedIdentity = {
+      ...identity,
+      stillHolds: (at) =>
+        source.current(keyId)?.fingerprint === fingerprint &&
+        at < identity.expiresAt + CLOCK_TOLERANCE_S * 1000,
+    };
     if (this.#checked.size >= MAX_CACHED_TOKENS) {
       this.#checked.delete(this.#checked.keys().next().value ?? "");
     }
-    this.#checked.set(token, checked);
-    return checked.identity;
-  }
-
-  #stillHolds({ identity, source, keyId, fingerprint }: CheckedToken, now: number): boolean {
-    return (
-      source.current(keyId)?.fingerprint === fingerprint &&
-      now < identity.expiresAt + CLOCK_TOLERANCE_S * 1000
-    );
+    this.#checked.set(token, verified);
+    return verified;
   }
 
   async #check(token: string, now: number): Promise<CheckedToken> {
@@ -217,7 +221,7 @@ async function verifyClaims(
 }
 
 /** @throws ServiceError unauthorized */
-function identityOf({ sub, role, exp }: JWTPayload): VerifiedIdentity {
+function identityOf({ sub, role, exp }: JWTPayload): TokenIdentity {
   // A pattern accepts ["X"] as "X".
   if (typeof sub !== "string" || exp === undefined || !IDENTIFIER.test(sub)) throw invalidToken();
   if (role !== "customer" && role !== "admin") throw invalidToken();

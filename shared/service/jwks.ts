@@ -18,7 +18,7 @@ const MIN_RSA_BITS = 2048;
 /** A set of a hundred RSA keys of 4096 bits has 75 kB; issuers publish two or three keys. */
 const MAX_JWKS_BYTES = 64 * 1024;
 const FETCH_TIMEOUT_MS = 5_000;
-/** The least time between two requests, whatever tokens and messages arrive. */
+/** The least time between two requests for the same reason, whatever tokens and messages arrive. */
 const COOLDOWN_MS = 10_000;
 /** After that time a set is fetched again, so that a withdrawn key stops being used also when nobody tells of it. */
 const MAX_AGE_MS = 5 * 60_000;
@@ -243,7 +243,7 @@ interface UrlOptions {
  * - for a key that is not known: the token waits for the answer
  * - every five minutes, and after `invalidate`: tokens do not wait
  *
- * and never twice within ten seconds. An answer may take five seconds and have 64 KiB; a redirect is not followed.
+ * and at most once in ten seconds, and once more after `invalidate`. An answer may take five seconds and have 64 KiB; a redirect is not followed.
  */
 export class KeyUrl implements KeySource {
   readonly #url: string;
@@ -253,8 +253,10 @@ export class KeyUrl implements KeySource {
   readonly #save: (document: string) => void;
   #keys = NO_KEYS;
   #askedAt = Number.NEGATIVE_INFINITY;
+  /** Tokens of unknown keys, which anybody can send, do not delay what an event causes. */
+  #askedForEventAt = Number.NEGATIVE_INFINITY;
   #answeredAt = Number.NEGATIVE_INFINITY;
-  #invalidations = 0;
+  #isInvalidated = false;
   #pending: Promise<void> | undefined;
 
   constructor(database: ServiceDatabase, url: string, log: Logger, options: UrlOptions = {}) {
@@ -274,7 +276,7 @@ export class KeyUrl implements KeySource {
   }
 
   current(keyId: string): VerificationKey | undefined {
-    if (this.#monotonic() - this.#answeredAt >= MAX_AGE_MS) void this.#refresh();
+    if (this.#isInvalidated || this.#monotonic() - this.#answeredAt >= MAX_AGE_MS) void this.#refresh();
     return this.#keys.get(keyId);
   }
 
@@ -286,18 +288,22 @@ export class KeyUrl implements KeySource {
   }
 
   invalidate(): void {
-    this.#invalidations += 1;
-    this.#answeredAt = Number.NEGATIVE_INFINITY;
+    this.#isInvalidated = true;
   }
 
   /** Never rejects. */
   #refresh(): Promise<void> {
     if (this.#pending !== undefined) return this.#pending;
     const now = this.#monotonic();
-    if (now - this.#askedAt < COOLDOWN_MS) return Promise.resolve();
-    this.#askedAt = now;
+    if (this.#isInvalidated && now - this.#askedForEventAt >= COOLDOWN_MS) this.#askedForEventAt = now;
+    else if (now - this.#askedAt >= COOLDOWN_MS) this.#askedAt = now;
+    else return Promise.resolve();
+    const wasInvalidated = this.#isInvalidated;
+    // An event that arrives from now on may be newer than the answer.
+    this.#isInvalidated = false;
     this.#pending = this.#load(now)
       .catch((error: unknown) => {
+        this.#isInvalidated ||= wasInvalidated;
         this.#log.warn(
           { url: this.#url, error: errorText(error) },
           "the issuer's keys cannot be fetched: those fetched before stay",
@@ -310,7 +316,6 @@ export class KeyUrl implements KeySource {
   }
 
   async #load(now: number): Promise<void> {
-    const invalidations = this.#invalidations;
     const response = await this.#fetch(this.#url, {
       headers: { accept: "application/jwk-set+json, application/json" },
       redirect: "error",
@@ -322,8 +327,7 @@ export class KeyUrl implements KeySource {
     // An empty set is more likely a mistake of the issuer than its wish to refuse everybody.
     if (keys.size === 0) throw new TypeError("no key that can verify tokens");
     this.#keys = keys;
-    // An answer to a request that is older than the invalidation may be older, too.
-    if (invalidations === this.#invalidations) this.#answeredAt = now;
+    this.#answeredAt = now;
     this.#save(document);
   }
 }

@@ -27,11 +27,12 @@ const USAGE = `usage: bun run partitions <command> [--service NAME|all] [options
   topics                     what of the topics' configuration is not what the messages need
   accept TOPIC               write the topic with its new number of partitions; its readers have handled all before
 
+  --offset N     where you found it stopped: refused if it is stopped elsewhere by now
   --reason TEXT  why: required by every command that decides; recorded with who decided
 ${ADMIN_USAGE}`;
 
 async function main(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseOptions(args, { ...adminOptions, reason: text }, true);
+  const { values, positionals } = parseOptions(args, { ...adminOptions, reason: text, offset: text }, true);
   const [command, ...operands] = positionals;
   if (command === undefined) throw new UsageError("expected a command; see --help");
   const admin = new AdminClient("partitions", values);
@@ -61,7 +62,8 @@ async function main(args: readonly string[]): Promise<number> {
       `unknown command ${command}; the commands are list, topics, show, ${stopActions.join(", ")}`,
     );
   }
-  const body = { action, reason: required(values.reason, command, "--reason TEXT") };
+  const reason = required(values.reason, command, "--reason TEXT");
+  const body = { action, reason, ...offsetOf(values.offset) };
   const history = await admin.ask<ShownStopHistory>(service, "POST", `${path}/decisions`, 200, body);
   admin.print(history, `${placeName(place)} of ${service} goes on`);
   return 0;
@@ -108,6 +110,13 @@ function placeOf(command: string, operand: string | undefined): Pick<ShownStop, 
     throw new UsageError(`${command} needs TOPIC/PARTITION, such as ${match[1]}/3`);
   }
   return { topic: match[1], partition: match[2] ?? "all" };
+}
+
+/** @throws UsageError */
+function offsetOf(text: string | undefined): { readonly offset?: number } {
+  if (text === undefined) return {};
+  if (!/^\d{1,15}$/.test(text)) throw new UsageError("--offset must be a whole number");
+  return { offset: Number(text) };
 }
 
 await runCommand("partitions", USAGE, main);

@@ -26,6 +26,11 @@ async function simulatedBroker(): Promise<BrokerUnderTest> {
     scheduler.nowMs = untilMs;
   }, 1);
   const names = new Set<string>();
+  const logOf = (name: string, partition: number) => {
+    const log = broker.partitionsOf(name)[partition];
+    if (log === undefined) throw new Error(`no partition ${name}/${partition}`);
+    return log;
+  };
   return {
     connect: (topics) => {
       const connection = broker.connect(new Incarnation("client", () => {}));
@@ -47,14 +52,16 @@ async function simulatedBroker(): Promise<BrokerUnderTest> {
         },
       };
     },
+    storeUndecodable: async ({ name }, partition, count) => {
+      broker.storeUndecodable(logOf(name, partition), count, Buffer.from("?"));
+    },
     stop: async () => clearInterval(clock),
     // Sessions do not expire.
     sessionTimeoutMs: 0,
     administration: {
       addPartitions: async ({ name }, partitions) => broker.createTopics([{ name, partitions }]),
       deleteRecords: async ({ name }, partition, before) => {
-        const log = broker.partitionsOf(name)[partition];
-        if (log !== undefined) log.records = log.records.filter(({ offset }) => offset >= before);
+        broker.trim(logOf(name, partition), before);
       },
       deleteTopic: async ({ name }) => broker.deleteTopic(name),
     },
@@ -68,7 +75,7 @@ async function simulatedBroker(): Promise<BrokerUnderTest> {
   };
 }
 
-// It models records, not batches: those are tested on the other brokers.
+// It models records, and batches that cannot be decoded, not how they are encoded: that is tested on the other brokers.
 transportConformance("the simulated broker", simulatedBroker, {
   isServer: true,
   hasOutages: true,

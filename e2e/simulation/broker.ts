@@ -1,4 +1,5 @@
 import {
+  type Batch,
   type IncomingRecord,
   type OutgoingRecord,
   type Progress,
@@ -8,6 +9,7 @@ import {
   type SubscribeOptions,
   type Subscriber,
   type Subscription,
+  type UndecodableBatch,
 } from "@distributed-messaging/messaging";
 import type { Faults } from "./faults.ts";
 import type { Prng } from "./prng.ts";
@@ -40,10 +42,14 @@ export class PartitionLog {
   readonly partition: number;
   /** In the order of their offsets, which have gaps where the log was compacted. */
   records: IncomingRecord[] = [];
+  /** What no reader can decode, in the order of its offsets. */
+  undecodable: UndecodableBatch[] = [];
+  /** The first offset that the log has: retention moves it forward. */
+  start = 0;
   /** One past the last offset. */
   end = 0;
-  /** The leader epoch: another one after records were lost. */
-  epoch = 0;
+  /** The first offset of each leader epoch. There is another one after records were lost. */
+  readonly #epochs = [0];
 
   constructor(topic: string, partition: number) {
     this.topic = topic;
@@ -59,15 +65,52 @@ export class PartitionLog {
     this.end += 1;
   }
 
-  /** Loses the last records, as when a leader that did not have them takes over. */
-  truncate(records: number): void {
-    this.records = this.records.slice(0, -records);
-    this.end = (this.records.at(-1)?.offset ?? -1) + 1;
-    this.epoch += 1;
+  /** Appends records that no reader can decode, as another client may. */
+  appendUndecodable(count: number, bytes: Uint8Array): UndecodableBatch {
+    const appended = { offset: this.end, lastOffset: this.end + count - 1, bytes, cause: "unknown codec" };
+    this.undecodable.push(appended);
+    this.end += count;
+    return appended;
   }
 
-  /** Up to `limit` records from an offset on. */
-  read(offset: number, limit: number): readonly IncomingRecord[] {
+  /** Removes what is before an offset, as retention does. @returns the removed records */
+  trim(start: number): IncomingRecord[] {
+    const removed = this.records.filter(({ offset }) => offset < start);
+    this.start = start;
+    this.records = this.records.slice(removed.length);
+    this.undecodable = this.undecodable.filter(({ lastOffset }) => lastOffset >= start);
+    return removed;
+  }
+
+  /** Loses the last records and what is after them, as when a leader that did not have them takes over. */
+  truncate(records: number): void {
+    const lost = this.records.at(-records) ?? this.records[0];
+    const isKept = ({ offset }: { readonly offset: number }) => offset < (lost?.offset ?? this.end);
+    this.records = this.records.filter(isKept);
+    this.undecodable = this.undecodable.filter(isKept);
+    const last = Math.max(this.records.at(-1)?.offset ?? -1, this.undecodable.at(-1)?.lastOffset ?? -1);
+    this.end = Math.max(this.start, last + 1);
+    for (const [epoch, offset] of this.#epochs.entries()) this.#epochs[epoch] = Math.min(offset, this.end);
+    this.#epochs.push(this.end);
+  }
+
+  /** The leader epoch in which a record was appended. */
+  epochAt(offset: number): number {
+    return this.#epochs.findLastIndex((first) => first <= offset);
+  }
+
+  /** Up to `limit` records from an offset on, and what follows them if it is undecodable. */
+  read(from: number, limit: number): Pick<Batch, "records" | "undecodable"> {
+    const first = this.#indexFrom(from);
+    const undecodable = this.undecodable.find(({ lastOffset }) => lastOffset >= from);
+    const before = undecodable === undefined ? this.records.length : this.#indexFrom(undecodable.offset);
+    const records = this.records.slice(first, Math.min(before, first + limit));
+    const isNext = undecodable !== undefined && first + records.length >= before;
+    return isNext ? { records, undecodable } : { records };
+  }
+
+  /** The index of the first record from an offset on. */
+  #indexFrom(offset: number): number {
     let least = 0;
     let most = this.records.length;
     while (least < most) {
@@ -75,7 +118,7 @@ export class PartitionLog {
       if ((this.records[middle]?.offset ?? offset) < offset) least = middle + 1;
       else most = middle;
     }
-    return this.records.slice(least, least + limit);
+    return least;
   }
 
   /**
@@ -206,9 +249,28 @@ export class SimulatedBroker {
       log.append(record, this.options.scheduler.nowMs);
       changed.add(log);
     }
-    for (const log of changed) {
-      for (const { members } of this.#groups.values()) for (const member of members) member.wake(log);
-    }
+    for (const log of changed) this.#wakeReadersOf(log);
+  }
+
+  /** Stores records that no reader can decode. */
+  storeUndecodable(log: PartitionLog, count: number, bytes: Uint8Array): UndecodableBatch {
+    const appended = log.appendUndecodable(count, bytes);
+    const { offset, lastOffset } = appended;
+    const name = `${log.topic}/${log.partition}`;
+    this.options.trace.note(
+      "broker",
+      `${name} gets records from ${offset} to ${lastOffset} that are undecodable`,
+    );
+    this.#wakeReadersOf(log);
+    return appended;
+  }
+
+  /** Retention removes what is before an offset. @returns the removed records */
+  trim(log: PartitionLog, start: number): IncomingRecord[] {
+    this.options.trace.note("broker", `${log.topic}/${log.partition} loses what is before ${start}`);
+    const removed = log.trim(start);
+    this.#wakeReadersOf(log);
+    return removed;
   }
 
   /** Milliseconds: mostly few, sometimes many. */
@@ -230,6 +292,10 @@ export class SimulatedBroker {
     const log = logs[key === null ? 0 : Bun.hash.xxHash32(key) % logs.length];
     if (log === undefined) throw new Error(`topic ${topic} does not exist`);
     return log;
+  }
+
+  #wakeReadersOf(log: PartitionLog): void {
+    for (const { members } of this.#groups.values()) for (const member of members) member.wake(log);
   }
 
   #rebalanceReadersOf(topic: string): void {
@@ -445,6 +511,11 @@ interface Reader {
   active: boolean;
 }
 
+/** Whether there are records to deliver, or all that were left are gone. */
+function hasNews({ log, next }: Reader): boolean {
+  return next < log.end || next < log.start;
+}
+
 /** One member of a consumer group. Its session never expires: it leaves when it is stopped or its process ends. */
 class SimulatedSubscription implements Subscription {
   readonly client: Incarnation;
@@ -516,7 +587,7 @@ class SimulatedSubscription implements Subscription {
   }
 
   #deliver(reader: Reader): void {
-    if (reader.busy || reader.paused || !reader.active || reader.next >= reader.log.end) return;
+    if (reader.busy || reader.paused || !reader.active || !hasNews(reader)) return;
     reader.busy = true;
     const { faults, prng } = this.#broker.options;
     const delayMs = faults.occurs("deliveryLate") ? prng.float() * MAX_DELIVERY_DELAY_MS : 0;
@@ -524,28 +595,30 @@ class SimulatedSubscription implements Subscription {
       this.#broker.latencyMs() + delayMs,
       () => {
         if (!reader.active) return;
-        const records = this.#fetch(reader);
-        if (records.length > 0) this.#handle(reader, records);
+        if (hasNews(reader)) this.#handle(reader, this.#fetch(reader));
         else reader.busy = false;
       },
       this.client,
     );
   }
 
-  #fetch(reader: Reader): readonly IncomingRecord[] {
+  #fetch({ log, next }: Reader): Pick<Batch, "records" | "undecodable"> {
     const { faults, prng } = this.#broker.options;
     const back = faults.occurs("redelivery") ? prng.between(1, MAX_REDELIVERED) : 0;
     const limit = faults.occurs("shortBatch") ? prng.between(1, MAX_SHORT_BATCH) : MAX_BATCH;
-    return reader.log.read(Math.max(0, reader.next - back), limit);
+    return log.read(Math.max(log.start, next - back), limit);
   }
 
-  #handle(reader: Reader, records: readonly IncomingRecord[]): void {
-    const { topic, partition, end, epoch } = reader.log;
+  #handle(reader: Reader, fetched: Pick<Batch, "records" | "undecodable">): void {
+    const { topic, partition, start, end } = reader.log;
+    const { records, undecodable } = fetched;
     const { trace } = this.#broker.options;
-    const [first, last] = [records[0]?.offset, records.at(-1)?.offset];
+    const first = records[0]?.offset ?? undecodable?.offset ?? end;
+    const epoch = reader.log.epochAt(first);
+    const last = undecodable?.lastOffset ?? records.at(-1)?.offset;
     trace.note(this.client.process, `receives ${topic}/${partition} from ${first} to ${last}`);
     this.#handling += 1;
-    this.options.handle({ topic, partition, records, start: 0, end, epoch }).then(
+    this.options.handle({ topic, partition, ...fetched, start, end, epoch }).then(
       (progress) => this.#handled(reader, progress),
       (error: unknown) => {
         trace.note(this.client.process, `rejects ${topic}/${partition} from ${first}: ${String(error)}`);

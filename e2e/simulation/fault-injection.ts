@@ -1,3 +1,4 @@
+import { topics } from "@distributed-messaging/contracts";
 import { storeTopics } from "@distributed-messaging/services/registry";
 import { MAX_REQUEST_DELAY_MS } from "./broker.ts";
 import { type RecurringFault, recurringFaults } from "./faults.ts";
@@ -10,10 +11,16 @@ const LONG_DOWN_MS = 15_000;
 const DOWN_AFTER_RECREATION_MS = 8_000;
 const OUTAGE_MS = 3_000;
 const MAX_TRUNCATED = 5;
+const MAX_UNDECODABLE = 3;
+const DOWN_BEFORE_RETENTION_MS = 10_000;
 /** The most by which a clock is wrong, either way: far less than the inbox retention. */
 const MAX_CLOCK_OFFSET_MS = 2 * 24 * 60 * 60 * 1000;
 /** `min.compaction.lag.ms`. Longer than a request may be late: an older state would otherwise supersede a newer one. */
 const COMPACTION_LAG_MS = MAX_REQUEST_DELAY_MS + 2_000;
+
+/** Events are kept for ever, so that only commands can be removed before they are read. */
+const commandTopics = [topics.orderCommands, topics.inventoryCommands].map(({ name }) => name);
+const deleteTopics = [...commandTopics, topics.orderEvents.name, topics.inventoryEvents.name];
 
 /** What each recurring fault does. @returns whether there was anything to do it to */
 const injections: Readonly<Record<RecurringFault, (world: World, count: number) => boolean>> = {
@@ -81,7 +88,7 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
     return true;
   },
   topicRecreated: (world) => {
-    const { broker, prng, trace, recreated, processes } = world;
+    const { broker, prng, trace, recreated, incomplete, processes } = world;
     const topic = prng.pick(storeTopics);
     // Unread records would be lost by definition.
     if (!world.isRead(topic.name)) return false;
@@ -89,6 +96,7 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
     broker.deleteTopic(topic.name);
     broker.createTopics([topic]);
     recreated.add(topic.name);
+    incomplete.add(topic.name);
     // A service that is down does not see the new log grow past the end of the old one.
     if (prng.chance(0.5)) {
       prng.pick(processes).crash("for a long time", prng.exponential(DOWN_AFTER_RECREATION_MS));
@@ -103,10 +111,35 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
     world.truncate(log, prng.between(1, MAX_TRUNCATED));
     return true;
   },
+  undecodable: ({ broker, prng }, count) => {
+    const log = prng.pick(poisonTopics.flatMap((topic) => broker.partitionsOf(topic)));
+    broker.storeUndecodable(log, prng.between(1, MAX_UNDECODABLE), Buffer.from(`undecodable ${count}`));
+    return true;
+  },
+  retention: (world) => {
+    const { broker, prng } = world;
+    const log = prng.pick(deleteTopics.flatMap((topic) => broker.partitionsOf(topic)));
+    const readUpTo = world.readUpTo(log) ?? 0;
+    if (readUpTo <= log.start) return false;
+    world.trim(log, prng.between(log.start + 1, readUpTo));
+    return true;
+  },
+  retentionUnread: (world) => {
+    const { broker, prng } = world;
+    const topic = prng.pick(commandTopics);
+    const unread = broker.partitionsOf(topic).filter((log) => (world.readUpTo(log) ?? log.end) < log.end);
+    if (unread.length === 0) {
+      // Next time there may be unread records.
+      prng.pick(world.readersOf(topic)).crash("for a long time", prng.exponential(DOWN_BEFORE_RETENTION_MS));
+      return false;
+    }
+    for (const log of unread) world.trim(log, prng.between((world.readUpTo(log) ?? log.start) + 1, log.end));
+    return true;
+  },
   operator: ({ operator, prng, processes }) => {
     const process = prng.pick(processes);
     operator.resolveAny(process);
-    operator.resolveStops(process);
+    operator.lookAtStops(process);
     if (prng.chance(0.3)) operator.retryOutgoing(prng.pick(processes));
     return true;
   },

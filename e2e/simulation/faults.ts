@@ -61,6 +61,10 @@ const faultTable = {
   compaction: { everyMs: 10_000 },
   topicRecreated: { everyMs: 15_000 },
   logTruncated: { everyMs: 20_000 },
+  undecodable: { everyMs: 15_000 },
+  // Retention removes records that were read, or some that were not.
+  retention: { everyMs: 12_000 },
+  retentionUnread: { everyMs: 8_000 },
   // Not faults, but what an operator does about them.
   operator: { everyMs: 3_000 },
   rebuild: { everyMs: 15_000 },

@@ -1,10 +1,12 @@
 import {
+  discardedForGood,
   effectsCompleteOnce,
   handledOnceInOrder,
   inboxIsComplete,
   outboxesAreEmpty,
   parkedWithReason,
   rebuildsAreComplete,
+  stopsAreDecided,
   timersFireOnce,
 } from "./messaging-invariants.ts";
 import {
@@ -38,6 +40,8 @@ const atRest: Readonly<Record<string, Invariant>> = {
   "the inbox has every message that was handled": inboxIsComplete,
   "outboxes are empty": outboxesAreEmpty,
   "messages are parked for a reason": parkedWithReason,
+  "discarded messages have no effect": discardedForGood,
+  "an operator decides about every stop": stopsAreDecided,
   "timers fire once": timersFireOnce,
   "effects are completed once, under one key": effectsCompleteOnce,
   "rebuilt projections are complete": rebuildsAreComplete,

@@ -1,4 +1,5 @@
-import type { Migration, ServiceDatabase } from "@distributed-messaging/messaging";
+import type { Migration, ServiceDatabase, StopDecision } from "@distributed-messaging/messaging";
+import { POISON_HEADER } from "./poison.ts";
 
 /**
  * Tables that the simulation adds to each service's database and writes in the service's own transactions: they record
@@ -21,6 +22,7 @@ export const ledgerMigrations: readonly Migration[] = [
         value BLOB
       ) STRICT;
       CREATE TABLE simulation_parked (
+        letter_id INTEGER PRIMARY KEY,
         topic TEXT NOT NULL,
         partition INTEGER NOT NULL,
         offset INTEGER NOT NULL,
@@ -30,6 +32,7 @@ export const ledgerMigrations: readonly Migration[] = [
         reason TEXT NOT NULL,
         error TEXT NOT NULL
       ) STRICT;
+      CREATE TABLE simulation_discarded (letter_id INTEGER PRIMARY KEY, handled_before INTEGER NOT NULL) STRICT;
       CREATE TABLE simulation_timers (key TEXT PRIMARY KEY, fired INTEGER NOT NULL) STRICT, WITHOUT ROWID;
       CREATE TABLE simulation_effects (key TEXT PRIMARY KEY, completed INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     `,
@@ -49,8 +52,13 @@ export function recordTables({ sql }: ServiceDatabase): void {
     END`);
   sql.run(`
     CREATE TRIGGER simulation_dead_letters AFTER INSERT ON dead_letters BEGIN
-      INSERT INTO simulation_parked (topic, partition, offset, key, value, headers, reason, error)
-      VALUES (new.topic, new.partition, new.offset, new.key, new.value, new.headers, new.reason, new.error);
+      INSERT INTO simulation_parked (letter_id, topic, partition, offset, key, value, headers, reason, error)
+      VALUES (new.id, new.topic, new.partition, new.offset, new.key, new.value, new.headers, new.reason, new.error);
+    END`);
+  sql.run(`
+    CREATE TRIGGER simulation_discards AFTER INSERT ON dead_letter_actions WHEN new.action = 'discard' BEGIN
+      INSERT INTO simulation_discarded (letter_id, handled_before)
+      VALUES (new.letter_id, (SELECT coalesce(max(seq), 0) FROM simulation_handled));
     END`);
 }
 
@@ -86,7 +94,7 @@ export interface Parked {
 /** The dead letters that a service has ever parked, in order. */
 export function parkedBy({ sql }: ServiceDatabase): Parked[] {
   return sql
-    .query<Parked & { headers: string }, []>("SELECT * FROM simulation_parked ORDER BY rowid")
+    .query<Parked & { headers: string }, []>("SELECT * FROM simulation_parked ORDER BY letter_id")
     .all()
     .map((row) => ({ ...row, headers: JSON.parse(row.headers) as Record<string, string> }));
 }
@@ -115,4 +123,42 @@ export function emittedBy({ sql }: ServiceDatabase): Emitted[] {
       topic,
       key,
     }));
+}
+
+interface Discarded {
+  readonly id: string;
+  readonly topic: string;
+  readonly key: string | null;
+  /** Whether the message has taken effect after it was discarded. */
+  readonly tookEffect: boolean;
+}
+
+/** The genuine messages that an operator has discarded. */
+export function discardedBy({ sql }: ServiceDatabase): Discarded[] {
+  return sql
+    .query<Omit<Discarded, "tookEffect"> & { tookEffect: 0 | 1 }, [string]>(
+      `SELECT id, topic, key, EXISTS (
+         SELECT 1 FROM simulation_handled WHERE message_id = id AND seq > handled_before
+       ) AS tookEffect
+       FROM (
+         SELECT CAST(value AS TEXT) ->> 'id' AS id, topic, key, handled_before
+         FROM simulation_discarded JOIN simulation_parked USING (letter_id) WHERE headers ->> ? IS NULL
+       )`,
+    )
+    .all(POISON_HEADER)
+    .map((discarded) => ({ ...discarded, tookEffect: discarded.tookEffect === 1 }));
+}
+
+type DecidedStop = Pick<
+  StopDecision,
+  "topic" | "partition" | "reason" | "offset" | "nextOffset" | "action" | "actor"
+>;
+
+/** Every decision about a stopped partition, in order. */
+export function decidedBy({ sql }: ServiceDatabase): DecidedStop[] {
+  return sql
+    .query<DecidedStop, []>(
+      "SELECT topic, partition, reason, offset, next_offset AS nextOffset, action, actor FROM partition_actions ORDER BY id",
+    )
+    .all();
 }

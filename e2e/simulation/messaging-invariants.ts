@@ -1,6 +1,15 @@
 import { isCompacted } from "@distributed-messaging/messaging/contract";
 import { storeTopics } from "@distributed-messaging/services/registry";
-import { type Emitted, emittedBy, handledBy, type Parked, parkedBy } from "./ledger.ts";
+import {
+  decidedBy,
+  discardedBy,
+  type Emitted,
+  emittedBy,
+  handledBy,
+  type Parked,
+  parkedBy,
+} from "./ledger.ts";
+import { type Lost, leftOutBy, lostBy, OPERATOR } from "./losses.ts";
 import { POISON_HEADER } from "./poison.ts";
 import type { World } from "./world.ts";
 
@@ -11,9 +20,11 @@ const compactedTopics = new Set(storeTopics.filter(isCompacted).map(({ name }) =
  * emitted. Of a compacted topic it may have missed all but the last message of a key, and a late copy of one that it
  * missed is handled out of order: hence the revisions of the states on such a topic.
  */
-export function* handledOnceInOrder({ processes, compacted }: World): Iterable<string> {
+export function* handledOnceInOrder({ processes, compacted, removed }: World): Iterable<string> {
   const emitted = processes.flatMap((process) => emittedBy(process.disk.database));
-  for (const { name, types, disk } of processes) {
+  for (const process of processes) {
+    const { name, types, disk } = process;
+    const lost = new Set(lostBy(process, removed).map(({ id }) => id));
     const taken = Map.groupBy(
       emitted.filter(({ type }) => types.has(type)),
       topicAndKey,
@@ -23,7 +34,7 @@ export function* handledOnceInOrder({ processes, compacted }: World): Iterable<s
       const expected = taken.get(place) ?? [];
       const actual = (handled.get(place) ?? []).map(({ messageId }) => messageId);
       const isCompacted = compacted.has(expected[0]?.topic ?? "");
-      const breach = isCompacted ? breachCompacted(expected, actual) : breachComplete(expected, actual);
+      const breach = isCompacted ? breachCompacted(expected, actual) : breachComplete(expected, actual, lost);
       if (breach !== undefined) yield `${name}, ${place}: ${breach}`;
     }
   }
@@ -33,14 +44,23 @@ function topicAndKey({ topic, key }: { topic: string; key: string | null }): str
   return `${topic} ${key}`;
 }
 
-function breachComplete(expected: readonly Emitted[], actual: readonly string[]): string | undefined {
-  for (const [index, { id, type }] of expected.entries()) {
-    const position = actual.indexOf(id);
+/** @param lost a message may be handled late if a copy of it was, or not at all */
+function breachComplete(
+  expected: readonly Emitted[],
+  actual: readonly string[],
+  lost: ReadonlySet<string>,
+): string | undefined {
+  for (const [index, id] of actual.entries()) {
+    if (actual.indexOf(id) !== index) return `${id} was handled twice`;
+    if (!expected.some((message) => message.id === id)) return `${id} was handled and not emitted`;
+  }
+  const rest = actual.filter((id) => !lost.has(id));
+  for (const [index, { id, type }] of expected.filter((message) => !lost.has(message.id)).entries()) {
+    const position = rest.indexOf(id);
     if (position === -1) return `${type} ${id} was not handled`;
-    if (actual.lastIndexOf(id) !== position) return `${type} ${id} was handled twice`;
     if (position !== index) return `${type} ${id} was emitted at ${index} and handled at ${position}`;
   }
-  return actual.length > expected.length ? "a message was handled that was not emitted" : undefined;
+  return undefined;
 }
 
 function breachCompacted(expected: readonly Emitted[], actual: readonly string[]): string | undefined {
@@ -78,16 +98,22 @@ export function* outboxesAreEmpty({ processes }: World): Iterable<string> {
 
 /**
  * Poison was parked once by each service that reads its topic, unless it is a tombstone. A genuine message was parked only if its handler had a
- * bug, its key was blocked, its process had crashed before it was handled, or the inbox kept its claims too short.
+ * bug, its key was blocked, an earlier one of its key was lost, its process had crashed before it was handled, or the inbox kept its claims too short.
  */
 export function* parkedWithReason(world: World): Iterable<string> {
-  const { processes, poison, compacted, recreated, truncated, shortRetention } = world;
-  for (const { name, disk, topics, instrumented } of processes) {
+  const { processes, poison, compacted, recreated, truncated, removed, shortRetention } = world;
+  for (const process of processes) {
+    const { name, disk, topics, instrumented } = process;
     const counts = new Map<string, number>();
+    const isLeftOut = leftOutBy(disk.database);
+    const lost = lostBy(process, removed);
     for (const parked of parkedBy(disk.database)) {
       const number = parked.headers[POISON_HEADER];
       if (number !== undefined) counts.set(number, (counts.get(number) ?? 0) + 1);
-      else if (!(shortRetention && parked.reason === "too-old") && !mayBeParked(parked, instrumented.bugs)) {
+      else if (
+        !(shortRetention && parked.reason === "too-old") &&
+        !mayBeParked(parked, instrumented.bugs, lost)
+      ) {
         yield `${name} has parked a message of ${parked.topic} ${parked.key}: ${parked.reason}, ${parked.error}`;
       }
     }
@@ -96,7 +122,9 @@ export function* parkedWithReason(world: World): Iterable<string> {
       const isTombstone = value === null && compactedTopics.has(topic);
       const expected = topics.has(topic) && !isTombstone ? 1 : 0;
       const count = counts.get(number) ?? 0;
-      // It may have been compacted before it was read.
+      // It may have been removed, or compacted, before it was read.
+      if (count === 0 && removed.filter(isLeftOut).some((record) => record.headers[POISON_HEADER] === number))
+        continue;
       if (count === 0 && key !== null && compacted.has(topic)) continue;
       // It may have been skipped, if in the recreated topic a copy of the last record of the old log is at its old
       // offset. A service's message before such a copy may be skipped too, if a late publish stores the copy: that
@@ -109,11 +137,55 @@ export function* parkedWithReason(world: World): Iterable<string> {
   }
 }
 
-function mayBeParked({ reason, value }: Parked, bugs: ReadonlyMap<string, unknown>): boolean {
+function mayBeParked(
+  { reason, topic, key, value }: Parked,
+  bugs: ReadonlyMap<string, unknown>,
+  lost: readonly Lost[],
+): boolean {
   if (reason === "blocked" || reason === "crash") return true;
+  if (reason === "domain" && lost.some((before) => before.topic === topic && before.key === key)) return true;
   if (value === null) return false;
   const { id } = JSON.parse(Buffer.from(value).toString()) as { id: string };
   return bugs.has(id);
+}
+
+/** What an operator has discarded does not take effect any more, not as another copy of it either. */
+export function* discardedForGood({ processes }: World): Iterable<string> {
+  for (const { name, disk } of processes) {
+    for (const { id, tookEffect } of discardedBy(disk.database)) {
+      if (tookEffect) yield `${name} has handled ${id}, which was discarded`;
+    }
+  }
+}
+
+/** Every stop was ended by an operator who had looked at it, and undecodable records were left out in no other way. */
+export function* stopsAreDecided({ processes, broker, operator }: World): Iterable<string> {
+  for (const { name: service, topics, disk } of processes) {
+    const decided = decidedBy(disk.database);
+    for (const { actor, ...decision } of decided) {
+      const { topic, partition, reason, offset, action } = decision;
+      if (action === "log-replaced") continue;
+      const isKnown = operator.decisions.some((made) => Bun.deepEquals(made, { service, ...decision }));
+      if (actor === OPERATOR && isKnown) continue;
+      yield `${action} at ${service} by ${actor}: ${topic}/${partition} at ${offset}, ${reason}`;
+    }
+    for (const { topic, partition, undecodable } of [...topics].flatMap((name) =>
+      broker.partitionsOf(name),
+    )) {
+      for (const { offset, lastOffset } of undecodable) {
+        const isSkipped = decided.some(
+          (decision) =>
+            decision.topic === topic &&
+            decision.partition === partition &&
+            decision.reason === "undecodable-batch" &&
+            decision.action === "skip" &&
+            decision.nextOffset === lastOffset + 1,
+        );
+        if (!isSkipped)
+          yield `${service} has left out ${topic}/${partition} from ${offset} without a decision`;
+      }
+    }
+  }
 }
 
 export function* timersFireOnce({ processes }: World): Iterable<string> {
@@ -144,8 +216,8 @@ export function* effectsCompleteOnce({ processes }: World): Iterable<string> {
 }
 
 /** A rebuilt projection has only rows that a message accounts for, unless messages were lost with their topic. */
-export function* rebuildsAreComplete({ processes, restocked, recreated }: World): Iterable<string> {
-  if (!restocked || recreated.size > 0) return;
+export function* rebuildsAreComplete({ processes, restocked, incomplete }: World): Iterable<string> {
+  if (!restocked || incomplete.size > 0) return;
   for (const { name, running } of processes) {
     const status = running?.rebuild?.status();
     if (status === undefined) continue;

@@ -1,28 +1,56 @@
+import { topics } from "@distributed-messaging/contracts";
 import {
   type DeadLetter,
   DeadLetterRefusal,
+  type IncomingRecord,
   PartitionRefusal,
   type PartitionStop,
+  type StopAction,
   StorageError,
 } from "@distributed-messaging/messaging";
-import { hasHandled } from "./ledger.ts";
-import { POISON_HEADER } from "./poison.ts";
+import { discardedBy, hasHandled } from "./ledger.ts";
+import { genuineIdOf, lostBy, OPERATOR } from "./losses.ts";
 import type { Environment, Process, Running } from "./process.ts";
 import { isSqliteError } from "./storage.ts";
 
 const SAFE_ALWAYS = ["park-older"] as const;
 const SAFE_IF_HANDLED = ["skip-older", "park-older"] as const;
+/** Mean time between a look at a stopped partition and the decision. */
+const DECIDED_AFTER_MS = 1_500;
+const RESUME_CHANCE = 0.3;
+const TWICE_CHANCE = 0.3;
+const WHILE_RESTARTING_CHANCE = 0.2;
+/** Commands that cannot be handled may be discarded; the effects of events are needed. */
+const commandTopics: ReadonlySet<string> = new Set([
+  topics.orderCommands.name,
+  topics.inventoryCommands.name,
+]);
+const DISCARD_CHANCE = 0.3;
 const LIST_LIMIT = 50;
 /** How often one dead letter is replayed before its handler is repaired: less often than the kit allows. */
 const MAX_REPLAYS = 3;
 
-/** Discards dead letters that are poison, replays others, and starts rebuilds, as the services' routes do. */
+/** What the operator decided about a stop, as it was when the operator looked at it. */
+interface Decision extends Pick<PartitionStop, "topic" | "partition" | "reason" | "offset" | "nextOffset"> {
+  readonly service: string;
+  readonly action: StopAction;
+}
+
+/**
+ * Discards dead letters that are poison, replays others, decides about stopped partitions, and starts rebuilds, as the
+ * services' routes do.
+ */
 export class Operator {
+  /** Whether they took effect or not. */
+  readonly decisions: Decision[] = [];
   readonly #environment: Environment;
+  readonly #removed: readonly IncomingRecord[];
   readonly #replays = new Map<string, number>();
 
-  constructor(environment: Environment) {
+  /** @param removed every record that retention has removed */
+  constructor(environment: Environment, removed: readonly IncomingRecord[]) {
     this.#environment = environment;
+    this.#removed = removed;
   }
 
   /** Resolves a random dead letter, also a blocked one. */
@@ -39,7 +67,7 @@ export class Operator {
   retryEffects({ running }: Process<unknown>): void {
     if (running === undefined || running.stopping || running.messaging.effects.counts().dead === 0) return;
     running.messaging.effectAdmin
-      .retryAll(undefined, "operator")
+      .retryAll(undefined, OPERATOR)
       .catch((error: unknown) => this.#failed(running, error));
   }
 
@@ -55,38 +83,70 @@ export class Operator {
     try {
       if (running.messaging.parked.count() === 0) return;
       this.#environment.trace.note("operator", `retries the parked outgoing records of ${name}`);
-      running.messaging.outboxAdmin.retryAll(undefined, "operator").catch(failed);
+      running.messaging.outboxAdmin.retryAll(undefined, OPERATOR).catch(failed);
     } catch (error) {
       failed(error);
     }
   }
 
-  /** Decides about partitions that are stopped because their log is read anew, as one who knows what was handled. */
+  /** Decides at once how every stopped partition of a service goes on. */
   resolveStops(process: Process<unknown>): void {
-    const { running, name } = process;
-    if (running === undefined || running.stopping) return;
-    const { prng, trace } = this.#environment;
-    const stops = running.messaging.partitionStops;
-    const failed = (error: unknown) => this.#failed(running, error);
+    for (const stop of this.#stopsOf(process)) this.#decide(process, stop, this.#actionFor(process, stop));
+  }
+
+  /** Looks at one stopped partition and decides later, sometimes twice, sometimes while the process restarts. */
+  lookAtStops(process: Process<unknown>): void {
+    const { prng, scheduler } = this.#environment;
+    const stops = this.#stopsOf(process);
+    if (stops.length === 0) return;
+    const stop = prng.pick(stops);
+    const isResumed = stop.reason !== "unverifiable" && prng.chance(RESUME_CHANCE);
+    const action = isResumed ? "resume" : this.#actionFor(process, stop);
+    const decideLater = () =>
+      scheduler.after(prng.exponential(DECIDED_AFTER_MS), () => {
+        this.#decide(process, stop, action);
+        if (prng.chance(WHILE_RESTARTING_CHANCE)) process.restart(0);
+      });
+    decideLater();
+    if (prng.chance(TWICE_CHANCE)) decideLater();
+  }
+
+  #stopsOf({ running }: Process<unknown>): PartitionStop[] {
+    if (running === undefined || running.stopping) return [];
     try {
-      for (const stop of stops.list()) {
-        const { topic, partition, reason } = stop;
-        const action = prng.pick(this.#allHandled(process, stop) ? SAFE_IF_HANDLED : SAFE_ALWAYS);
-        trace.note("operator", `${action} at ${name}: ${topic}/${partition} is stopped, ${reason}`);
-        stops.decide(stop, action, "simulated", "operator").catch(failed);
-      }
+      return running.messaging.partitionStops.list();
     } catch (error) {
-      failed(error);
+      this.#failed(running, error);
+      return [];
     }
+  }
+
+  /** As one decides who knows what was handled. */
+  #actionFor(process: Process<unknown>, stop: PartitionStop): StopAction {
+    if (stop.reason !== "unverifiable") return "skip";
+    return this.#environment.prng.pick(this.#allHandled(process, stop) ? SAFE_IF_HANDLED : SAFE_ALWAYS);
+  }
+
+  #decide({ running, name }: Process<unknown>, stop: PartitionStop, action: StopAction): void {
+    if (running === undefined || running.stopping) return;
+    const { topic, partition, reason, offset, nextOffset } = stop;
+    this.#environment.trace.note(
+      "operator",
+      `${action} at ${name}: ${topic}/${partition} at ${offset}, ${reason}`,
+    );
+    this.decisions.push({ service: name, topic, partition, reason, offset, nextOffset, action });
+    running.messaging.partitionStops
+      .decide(stop, action, "simulated", OPERATOR)
+      .catch((error: unknown) => this.#failed(running, error));
   }
 
   /** Whether a service has handled all messages of a partition that it takes. */
-  #allHandled({ disk, types }: Process<unknown>, { topic, partition }: PartitionStop): boolean {
+  #allHandled(process: Process<unknown>, { topic, partition }: PartitionStop): boolean {
     const records = this.#environment.broker.partitionsOf(topic)[partition]?.records ?? [];
     return records
-      .filter(({ headers }) => !(POISON_HEADER in headers))
+      .filter((record) => genuineIdOf(record) !== undefined)
       .map(({ value }) => JSON.parse(Buffer.from(value ?? []).toString()) as { id: string; type: string })
-      .every(({ id, type }) => !types.has(type) || hasHandled(disk.database, id));
+      .every(({ id, type }) => !process.types.has(type) || isDone(process, id));
   }
 
   /** Rebuilds the service's projections, if it has any. */
@@ -116,16 +176,28 @@ export class Operator {
   }
 
   async #discardOrReplay(
-    { disk }: Process<unknown>,
+    process: Process<unknown>,
     { messaging }: Running<unknown>,
-    { id, value, headers }: DeadLetter,
+    letter: DeadLetter,
   ): Promise<void> {
+    const { prng, faults } = this.#environment;
     const admin = messaging.deadLetterAdmin;
-    if (POISON_HEADER in headers) return admin.discard(id, "poison", "operator");
-    const message = JSON.parse(Buffer.from(value ?? []).toString()) as { id: string };
-    if (hasHandled(disk.database, message.id)) return admin.discard(id, "handled before", "operator");
-    if (value !== null && this.#environment.prng.chance(0.3)) await admin.edit(id, value, "operator");
-    await admin.replay([id], "operator");
+    const { id, value } = letter;
+    const messageId = genuineIdOf(letter);
+    if (messageId === undefined) return admin.discard(id, "poison", OPERATOR);
+    if (isDone(process, messageId)) return admin.discard(id, "handled or discarded before", OPERATOR);
+    if (this.#isHopeless(process, letter)) return admin.discard(id, "what it refers to is lost", OPERATOR);
+    if (faults.enabled && commandTopics.has(letter.topic) && prng.chance(DISCARD_CHANCE)) {
+      return admin.discard(id, "it is not wanted any more", OPERATOR);
+    }
+    if (value !== null && prng.chance(0.3)) await admin.edit(id, value, OPERATOR);
+    await admin.replay([id], OPERATOR);
+  }
+
+  /** A command that was refused, after an earlier one of its key was lost. */
+  #isHopeless(process: Process<unknown>, { reason, topic, key }: DeadLetter): boolean {
+    if (reason !== "domain" || !commandTopics.has(topic)) return false;
+    return lostBy(process, this.#removed).some((lost) => lost.topic === topic && lost.key === key);
   }
 
   #failed({ incarnation, stopping }: Running<unknown>, error: unknown): void {
@@ -142,4 +214,9 @@ export class Operator {
       return;
     violation(`a request of the operator to ${incarnation.process} failed: ${String(error)}`);
   }
+}
+
+/** Whether a message was handled or discarded: it must not take effect any more. */
+function isDone({ disk }: Process<unknown>, id: string): boolean {
+  return hasHandled(disk.database, id) || discardedBy(disk.database).some((discarded) => discarded.id === id);
 }

@@ -6,11 +6,13 @@ import {
   OrderConfirmed,
   OrderPlaced,
   OrderRejected,
+  PlaceOrder,
   topics,
 } from "@distributed-messaging/contracts";
 import type { Reservation } from "@distributed-messaging/inventory/domain";
 import type { Order } from "@distributed-messaging/order/domain";
 import { type Emitted, emittedBy } from "./ledger.ts";
+import { missingAt } from "./losses.ts";
 import { partsOf, type World } from "./world.ts";
 
 /** Every order that was answered with 202 is there with its content, and a repeated request made no second one. */
@@ -46,7 +48,13 @@ const expectedReservation: Readonly<Record<Order["status"], Reservation["status"
 export function* servicesAgree(world: World): Iterable<string> {
   const orders = partsOf(world.order).store;
   const reservations = partsOf(world.inventory).store;
-  const views = world.orders();
+  const missing = missingAt(world.order, world.removed);
+  const neverPlaced = new Set(
+    emittedBy(world.gateway.disk.database)
+      .filter(({ type, id }) => type === PlaceOrder.type && missing.has(id))
+      .map(({ key }) => key),
+  );
+  const views = world.orders().filter(({ orderId }) => !neverPlaced.has(orderId));
   for (const view of views) {
     const { orderId } = view;
     const order = orders.find(orderId);
@@ -77,9 +85,10 @@ function comparable(order: OrderView | Order): object {
 /** An order was cancelled because its customer requested it or because it waited for too long, and then always. */
 export function* cancelledWithReason(world: World): Iterable<string> {
   const orders = partsOf(world.order).store;
+  const missing = missingAt(world.order, world.removed);
   const requested = new Set(
     emittedBy(world.gateway.disk.database)
-      .filter(({ type }) => type === CancelOrder.type)
+      .filter(({ type, id }) => type === CancelOrder.type && !missing.has(id))
       .map(({ key }) => key),
   );
   for (const { orderId } of world.orders()) {

@@ -141,10 +141,10 @@ class Simulation {
   }
 
   #restock(): void {
-    const { trace, workload, processes, operator, recreated } = this.#world;
+    const { trace, workload, processes, operator, incomplete } = this.#world;
     trace.note("simulation", "restocks every product");
     workload.restockAll();
-    for (const process of processes) operator.rebuild(process, recreated.size === 0);
+    for (const process of processes) operator.rebuild(process, incomplete.size === 0);
     this.#awaitQuiescence();
   }
 

@@ -3,6 +3,7 @@ import { availableOf, type Input } from "@distributed-messaging/inventory/domain
 import { Reference } from "@distributed-messaging/inventory/testing/reference";
 import type { DataOf } from "@distributed-messaging/messaging";
 import { type Emitted, emittedBy, handledBy } from "./ledger.ts";
+import { missingAt } from "./losses.ts";
 import { partsOf, type World } from "./world.ts";
 
 /** On hand = available + reserved, none is negative, and reserved is the sum of the reservations. */
@@ -25,8 +26,9 @@ export function* stockAddsUp({ inventory }: World): Iterable<string> {
 /** On hand is the initial stock and every restock once. */
 export function* restockedOnce(world: World): Iterable<string> {
   const onHand = new Map(world.products.map((product) => [product.productId, product.onHand]));
-  for (const { type, data } of emittedBy(world.gateway.disk.database)) {
-    if (type !== Restock.type) continue;
+  const missing = missingAt(world.inventory, world.removed);
+  for (const { id, type, data } of emittedBy(world.gateway.disk.database)) {
+    if (type !== Restock.type || missing.has(id)) continue;
     const { productId, quantity } = data as DataOf<typeof Restock>;
     onHand.set(productId, (onHand.get(productId) ?? 0) + quantity);
   }

@@ -5,7 +5,12 @@ import {
   openDatabase,
   type ServiceDatabase,
 } from "@distributed-messaging/messaging";
-import { fingerprint, kitMigrations, type Position } from "@distributed-messaging/messaging/internal";
+import {
+  fingerprint,
+  fingerprintOfBytes,
+  kitMigrations,
+  type Position,
+} from "@distributed-messaging/messaging/internal";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import type { PartitionLog } from "./broker.ts";
 import type { Faults } from "./faults.ts";
@@ -36,17 +41,29 @@ export class Disk {
     return sql.query<{ n: number }, []>(`SELECT count(*) AS n FROM ${table}`).get()?.n ?? 0;
   }
 
-  /** Whether all records of a partition have been handled. */
-  hasHandled({ topic, partition, records, end }: PartitionLog): boolean {
-    const last = records.at(-1);
-    if (last === undefined) return true;
-    const stored = this.database.sql
+  /** Whether all records of a partition have been handled, or left out. */
+  hasHandled(log: PartitionLog): boolean {
+    if (log.records.length > 0 || log.undecodable.length > 0) return this.nextIn(log) === log.end;
+    // What retention has removed may be unread.
+    return log.start === 0 || (this.#positionIn(log)?.next ?? log.end) === log.end;
+  }
+
+  /** The first offset of a log that has not been handled; undefined if the stored one may be that of another log. */
+  nextIn(log: PartitionLog): number | undefined {
+    const { next = log.end + 1, lastRecord } = this.#positionIn(log) ?? {};
+    if (next > log.end) return undefined;
+    const batch = log.undecodable.find(({ lastOffset }) => lastOffset === next - 1);
+    if (batch !== undefined) return fingerprintOfBytes(batch.bytes, next) === lastRecord ? next : undefined;
+    const last = log.records.findLast(({ offset }) => offset < next);
+    return last?.offset === next - 1 && fingerprint(last) === lastRecord ? next : undefined;
+  }
+
+  #positionIn({ topic, partition }: PartitionLog): Position | null {
+    return this.database.sql
       .query<Position, [string, number]>(
         "SELECT next_offset AS next, last_record AS lastRecord FROM consumer_offsets WHERE topic = ? AND partition = ?",
       )
       .get(topic, partition);
-    // An equal offset may be from a log that was deleted.
-    return stored?.next === end && stored.lastRecord === fingerprint(last);
   }
 
   /** Rolls back what a process that has ended had not committed. */

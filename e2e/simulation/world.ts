@@ -1,5 +1,5 @@
 import type { OrderView } from "@distributed-messaging/api-gateway/domain";
-import type { OutgoingRecord } from "@distributed-messaging/messaging";
+import type { IncomingRecord, OutgoingRecord } from "@distributed-messaging/messaging";
 import { storeTopics } from "@distributed-messaging/services/registry";
 import { type PartitionLog, SimulatedBroker } from "./broker.ts";
 import { type FaultName, Faults } from "./faults.ts";
@@ -48,6 +48,10 @@ export class World implements Environment {
   /** Topics that have lost superseded records, and topics that were deleted and created again. */
   readonly compacted = new Set<string>();
   readonly recreated = new Set<string>();
+  /** Topics that have lost records that were handled: projections can no longer be rebuilt from them. */
+  readonly incomplete = new Set<string>();
+  /** Records that retention has removed, whether they were read or not. */
+  readonly removed: IncomingRecord[] = [];
   /** Topics that have lost their last records, and are therefore read anew. */
   readonly truncated = new Set<string>();
   /** Claims are kept for so short a time that the inbox does not know many of the messages that are read anew. */
@@ -95,7 +99,7 @@ export class World implements Environment {
       this.notification,
       ...services.others.map((definition) => create(definition)),
     ];
-    this.operator = new Operator(this);
+    this.operator = new Operator(this, this.removed);
     const client = { environment: this, gateway: this.gateway, prng: prng.fork("workload") };
     this.workload = new Workload(options.orders, this.products, client);
   }
@@ -104,8 +108,23 @@ export class World implements Environment {
   truncate(log: PartitionLog, records: number): void {
     this.broker.truncate(log, records);
     this.truncated.add(log.topic);
-    // Projections can no longer be rebuilt from it.
-    this.recreated.add(log.topic);
+    this.incomplete.add(log.topic);
+  }
+
+  /** Retention removes what is before an offset. */
+  trim(log: PartitionLog, start: number): void {
+    this.removed.push(...this.broker.trim(log, start));
+    this.incomplete.add(log.topic);
+  }
+
+  /** The offset up to which every service that reads a partition has handled it; undefined if one is not known to. */
+  readUpTo(log: PartitionLog): number | undefined {
+    const nexts = this.readersOf(log.topic).map(({ disk }) => disk.nextIn(log));
+    return nexts.includes(undefined) ? undefined : Math.min(...nexts.map((next) => next ?? 0));
+  }
+
+  readersOf(topic: string): Process<unknown>[] {
+    return this.processes.filter(({ topics }) => topics.has(topic));
   }
 
   /** Whether every service that reads a topic has handled all of it. */

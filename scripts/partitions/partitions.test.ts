@@ -34,7 +34,11 @@ test("lists, shows and skips a stopped partition", async () => {
     exitCode: 1,
     stderr: "partitions: skip needs --reason TEXT\n",
   });
-  const skipped = await run("skip", "letters/1", "--reason", "sent by mistake");
+  expect(await run("skip", "letters/1", "--reason", "sent by mistake", "--offset", "3")).toMatchObject({
+    exitCode: 1,
+    stderr: expect.stringContaining("letters/1 is stopped at offset 0, not 3"),
+  });
+  const skipped = await run("skip", "letters/1", "--reason", "sent by mistake", "--offset", "0");
   expect(skipped).toMatchObject({ stdout: "letters/1 of order goes on\n", exitCode: 0 });
   expect((await run("list")).stdout).toBe("no partition is stopped\n");
   expect((await run("show", "letters/1")).stdout).toContain(

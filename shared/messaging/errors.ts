@@ -45,7 +45,7 @@ export class DeadLetterRefusal extends Error {
 /** What an operator requested of a stopped partition is not possible. Nothing changed. */
 export class PartitionRefusal extends Error {
   override readonly name = "PartitionRefusal";
-  readonly code: "not-stopped" | "action-not-possible";
+  readonly code: "not-stopped" | "stopped-elsewhere" | "action-not-possible";
 
   constructor(code: PartitionRefusal["code"], text: string) {
     super(text);

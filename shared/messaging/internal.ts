@@ -3,6 +3,6 @@
  * versioning: any release may change or remove them.
  */
 
-export { fingerprint, type Position } from "./inbox/offsets.ts";
+export { fingerprint, fingerprintOfBytes, type Position } from "./inbox/offsets.ts";
 export { kitMigrations } from "./schema.ts";
 export { checkTopic } from "./transport/topic-check.ts";

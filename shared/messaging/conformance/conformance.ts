@@ -18,7 +18,7 @@ export interface Abilities {
   /** Sessions, limits, and administration. */
   readonly isServer: boolean;
   readonly hasOutages: boolean;
-  /** Record batches of other clients, log starts, and the distribution of keys by a topic's definition. */
+  /** Batches as their bytes, which another client may have compressed, and distribution of keys by a topic's definition. */
   readonly hasBatches?: boolean;
 }
 
@@ -38,7 +38,7 @@ export function transportConformance(
     consuming(broker);
     positions(broker);
     groups(broker);
-    if (abilities.hasBatches !== false) foreign(broker, abilities);
+    foreign(broker, abilities.isServer && abilities.hasBatches !== false);
     if (!abilities.isServer) return;
     refusals(broker);
     sessions(broker);

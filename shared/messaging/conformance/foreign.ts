@@ -41,10 +41,14 @@ const codecs = [
   ["zstd", 4, zstdCompressSync(plain)],
 ] as const;
 
-/** The promises about records of other clients than the kit's. */
-export function foreign(broker: () => BrokerUnderTest, { isServer }: { readonly isServer: boolean }): void {
+/**
+ * The promises about records of other clients than the kit's.
+ *
+ * @param storesBytes whether batches can be stored as their bytes
+ */
+export function foreign(broker: () => BrokerUnderTest, storesBytes: boolean): void {
   describe("records of other clients", () => {
-    if (isServer) {
+    if (storesBytes) {
       test.concurrent.each(codecs)(
         "%s is read",
         async (_, codec, records) => {

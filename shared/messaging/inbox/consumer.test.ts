@@ -369,6 +369,31 @@ test("with as many dead letters as may be, the records before the one that canno
   expect(service.kit.deadLetters.count()).toBe(100_000);
 });
 
+test("records of a new leader epoch are handled, also if the record before them comes in a batch of its own", async () => {
+  let handle: SubscribeOptions["handle"] = () => Promise.reject(new Error("there is no subscription"));
+  const transport = {
+    publish: async () => {},
+    subscribe: (options: SubscribeOptions) => {
+      handle = options.handle;
+      return { healthy: () => true, stop: async () => {} };
+    },
+  };
+  service = new TestService(undefined, { transport });
+  service.kit.start();
+  const place = { topic: letters.name, partition: 0 };
+  const batchOf = (offset: number, end: number, epoch: number) => {
+    const value = Buffer.from(JSON.stringify(letter("a", String(offset))));
+    const record = { ...place, offset, timestampMs: 0, key: "a", value, headers: {} };
+    return { ...place, records: [record], start: 0, end, epoch };
+  };
+  const [first, second] = [batchOf(0, 1, 0), batchOf(1, 2, 1)];
+  expect(await handle(first)).toEqual({ next: 1 });
+  expect(await handle(second)).toEqual({ next: 0 });
+  expect(await handle({ ...first, end: 2 })).toEqual({ next: 1 });
+  expect(await handle(second)).toEqual({ next: 2 });
+  expect(service.applied()).toEqual(["a:0", "a:1"]);
+});
+
 test("a message that cannot be parked either is left to the transport to deliver again", async () => {
   let handle: SubscribeOptions["handle"] | undefined;
   const transport = {

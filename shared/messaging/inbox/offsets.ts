@@ -6,7 +6,7 @@ import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 export interface Position {
   /** The offset of the first record that has not been handled. */
   readonly next: number;
-  /** The fingerprint of the record before it; null where an operator skipped what was before it. */
+  /** The fingerprint of what is before it; null where that was removed from the log and an operator acknowledged it. */
   readonly lastRecord: string | null;
 }
 
@@ -39,9 +39,13 @@ export class Offsets {
     this.#set.run(record.topic, record.partition, record.offset + 1, fingerprint(record));
   }
 
-  /** Records that everything before `next` is left out. */
-  skipTo(topic: string, partition: number, next: number): void {
-    this.#set.run(topic, partition, next, null);
+  /**
+   * Records that everything before `next` is left out.
+   *
+   * @param bytes of the undecodable batch that is before it; null where the log has nothing before it any more
+   */
+  skipTo(topic: string, partition: number, next: number, bytes: Uint8Array | null): void {
+    this.#set.run(topic, partition, next, bytes === null ? null : fingerprintOfBytes(bytes, next));
   }
 
   /** The partition is read from the beginning of its log again. */
@@ -59,6 +63,20 @@ export function fingerprint({ offset, timestampMs, value }: IncomingRecord): str
   return `${Bun.hash.xxHash64(value ?? new Uint8Array(), BigInt(offset)).toString(16)}@${timestampMs}`;
 }
 
+/** Distinguishes undecodable batches from each other and from records. */
+export function fingerprintOfBytes(bytes: Uint8Array, next: number): string {
+  return `undecodable ${Bun.hash.xxHash64(bytes, BigInt(next)).toString(16)}`;
+}
+
+/** The fingerprint of what a batch has at an offset; undefined if it has nothing there. */
+function fingerprintAt({ records, undecodable }: Batch, offset: number): string | undefined {
+  const record = records.find((candidate) => candidate.offset === offset);
+  if (record !== undefined) return fingerprint(record);
+  if (undecodable === undefined || offset < undecodable.offset || offset > undecodable.lastOffset)
+    return undefined;
+  return fingerprintOfBytes(undecodable.bytes, undecodable.lastOffset + 1);
+}
+
 /**
  * Checks that an offset is used only in the log that it belongs to. The log of a topic that was deleted and created
  * again, or of a broker that lost its disk, starts at 0; one that lost its end has other records at the same offsets.
@@ -74,6 +92,8 @@ export class LogIdentity {
   readonly #log: Logger;
   /** The leader epoch of the records up to which each partition has been checked since it was assigned. */
   readonly #checked = new Map<string, number>();
+  /** The leader epoch because of which each partition is read again before its offset. */
+  readonly #checking = new Map<string, number>();
   readonly #onNewLog: (topic: string, partition: number, end: number, transaction: Transaction) => void;
 
   /** @param options.onNewLog called in the transaction that deletes the offset, with the end of the new log */
@@ -92,6 +112,7 @@ export class LogIdentity {
   /** Where to begin a partition that has just been assigned: at the last record that was handled, to compare it. */
   startAt(topic: string, partition: number): number | undefined {
     this.#checked.delete(topicPartition(topic, partition));
+    this.#checking.delete(topicPartition(topic, partition));
     const position = this.#offsets.get(topic, partition);
     if (position === undefined) return undefined;
     return position.lastRecord === null ? position.next : Math.max(0, position.next - 1);
@@ -107,17 +128,17 @@ export class LogIdentity {
     }
     if (position !== undefined) {
       const { next, lastRecord } = position;
-      const first = batch.records[0]?.offset ?? batch.undecodable?.offset ?? batch.end;
-      const last = batch.records.find(({ offset }) => offset >= next - 1);
+      const { records, undecodable } = batch;
+      const first = records[0]?.offset ?? undecodable?.offset ?? batch.end;
+      const last = undecodable?.lastOffset ?? records.at(-1)?.offset ?? batch.end;
       // The batch ends before the record to compare, or begins after it where the log may still have it.
-      const isEmpty = batch.records.length === 0 && batch.undecodable === undefined;
-      const isBefore = !isEmpty && last === undefined && batch.undecodable === undefined && batch.end >= next;
+      const isBefore = last < next - 1 && batch.end >= next;
       const isAfter = first >= next && this.#checked.has(name) && lastRecord !== null && batch.start < next;
       this.#checked.delete(name);
+      if (isAfter) this.#checking.set(name, epoch);
       if (isBefore || isAfter) return { next: next - 1 };
       // A fingerprint of version 0.1 lacks the time.
-      const differs =
-        lastRecord !== null && last?.offset === next - 1 && !fingerprint(last).startsWith(lastRecord);
+      const differs = lastRecord !== null && fingerprintAt(batch, next - 1)?.startsWith(lastRecord) === false;
       if (batch.end < next || differs) {
         this.#log.warn(
           { topic, partition, next, end: batch.end },
@@ -127,11 +148,17 @@ export class LogIdentity {
           this.#offsets.delete(topic, partition);
           this.#onNewLog(topic, partition, batch.end, transaction);
         });
-        this.#checked.set(name, epoch);
+        this.#pass(name, epoch);
         return { next: 0 };
       }
     }
-    this.#checked.set(name, epoch);
+    this.#pass(name, epoch);
     return undefined;
+  }
+
+  /** What is before the offset was there after the epoch began because of which it was read again. */
+  #pass(name: string, epoch: number): void {
+    this.#checked.set(name, Math.max(epoch, this.#checking.get(name) ?? 0));
+    this.#checking.delete(name);
   }
 }

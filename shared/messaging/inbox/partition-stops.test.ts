@@ -121,6 +121,23 @@ test("only what is stopped can be decided, and only as its reason allows", async
   expect(stops().list()).toHaveLength(1);
 });
 
+test("a decision that arrives twice does not apply to the next stop of its partition", async () => {
+  const partition = await handledOne();
+  const place = { topic, partition };
+  const log = service.broker.partition(topic, partition);
+  log.appendUndecodable(bytes, 1, "unknown codec");
+  log.appendUndecodable(bytes, 2, "another one");
+  await service.publish(letter("a", "2"));
+  await eventually(() => stops().list().length === 1);
+  await stops().decide({ ...place, offset: 1 }, "skip", "sent by mistake", "olga");
+  await eventually(() => stops().get(topic, partition)?.offset === 2);
+  expect(await failureOf(stops().decide({ ...place, offset: 1 }, "skip", "sent by mistake", "olga"))).toMatch(
+    "is stopped at offset 2, not 1",
+  );
+  expect(stops().list()).toMatchObject([{ offset: 2, nextOffset: 4 }]);
+  expect(stops().decisions(topic, partition)).toHaveLength(1);
+});
+
 /** Two letters are removed before they are read, while the process is stopped. */
 async function trimUnread(partition: number): Promise<void> {
   await service.kit.stop();
@@ -240,6 +257,38 @@ test("a log that lost its end and grew again while it is assigned is found, and 
   expect(service.applied().toSorted()).toEqual(
     ["1", "2", "3", "4", "5", "6", "7"].map((text) => `a:${text}`),
   );
+});
+
+test("a log that was replaced is recognised where the last records of the old one were skipped", async () => {
+  const partition = await handledOne();
+  const place = { topic, partition };
+  service.broker.partition(topic, partition).appendUndecodable(bytes, 2, "unknown codec");
+  await service.restart();
+  await eventually(() => stops().list().length === 1);
+  await stops().decide(place, "skip", "sent by mistake", "olga");
+  await eventually(() => nextOf(partition) === 3);
+  await service.kit.stop();
+  service.broker.partition(topic, partition).truncate(1);
+  await service.publish(letter("a", "2"), letter("a", "3"), letter("a", "4"), letter("a", "5"));
+  await service.restart();
+  await eventually(() => service.applied("a").length === 5, "none of them is skipped");
+  expect(stops().list()).toEqual([]);
+});
+
+test("a log that was replaced is recognised behind records that cannot be decoded", async () => {
+  const partition = await handledOne();
+  service.broker.partition(topic, partition).appendUndecodable(bytes, 2, "unknown codec");
+  await service.publish(letter("a", "2"));
+  await eventually(() => stops().list().length === 1);
+  await stops().decide({ topic, partition }, "skip", "sent by mistake", "olga");
+  await eventually(() => service.applied("a").length === 2);
+  await service.kit.stop();
+  service.broker.partition(topic, partition).truncate(3);
+  await service.publish(letter("a", "3"), letter("a", "4"));
+  await service.restart();
+  await eventually(() => stops().list().length === 1, "it is read from its beginning");
+  await stops().decide({ topic, partition }, "skip", "sent by mistake", "olga");
+  await eventually(() => service.applied("a").length === 4, "none of them is skipped");
 });
 
 test("a new log ends the stop of the old one", async () => {

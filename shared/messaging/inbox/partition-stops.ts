@@ -161,7 +161,7 @@ export class PartitionStops {
     const { offsets, log } = this.#options;
     const { topic, partition, reason, offset, nextOffset, error } = stop;
     this.#end({ ...stop, stoppedAt: transaction.now }, "skip", "messaging", detail, transaction);
-    offsets.skipTo(topic, partition, nextOffset);
+    offsets.skipTo(topic, partition, nextOffset, stop.bytes);
     transaction.afterCommit(() =>
       log.error({ topic, partition, offset, nextOffset, reason, error }, "records are left out"),
     );
@@ -192,10 +192,12 @@ export class PartitionStops {
   /**
    * Ends a stop as an operator decided, and records who decided, why, and about which bytes.
    *
-   * @throws PartitionRefusal not-stopped, action-not-possible
+   * @param place with the offset of the stop that the operator looked at: a decision that arrives late, or twice, does
+   *   not apply to the next stop of the partition
+   * @throws PartitionRefusal not-stopped, stopped-elsewhere, action-not-possible
    */
   async decide(
-    place: { readonly topic: string; readonly partition: number },
+    place: { readonly topic: string; readonly partition: number; readonly offset?: number | undefined },
     action: StopAction,
     detail: string,
     actor: string,
@@ -204,13 +206,17 @@ export class PartitionStops {
     const { topic, partition } = place;
     const stop = await unitOfWork.run((transaction) => {
       const found = this.existing(topic, partition);
+      if (place.offset !== undefined && place.offset !== found.offset) {
+        const text = `partition ${topic}/${partition} is stopped at offset ${found.offset}, not ${place.offset}`;
+        throw new PartitionRefusal("stopped-elsewhere", text);
+      }
       const actions = possible[found.reason];
       if (!actions.includes(action)) {
         const text = `${action} is not possible for ${found.reason}; possible are ${actions.join(", ")}`;
         throw new PartitionRefusal("action-not-possible", text);
       }
       this.#end(found, action, actor, detail, transaction);
-      if (action === "skip") offsets.skipTo(topic, partition, found.nextOffset);
+      if (action === "skip") offsets.skipTo(topic, partition, found.nextOffset, found.bytes);
       this.#effects.get(found.reason)?.(found, action, transaction);
       return found;
     });

@@ -162,6 +162,7 @@ export class MemoryLog {
   truncate(end: number): void {
     this.end = end;
     this.records = this.records.filter(({ offset }) => offset < end);
+    for (const offset of this.#undecodable.keys()) if (offset >= end) this.#undecodable.delete(offset);
     this.#epoch += 1;
   }
 

@@ -76,6 +76,10 @@ test("refuses decisions that are not possible, with the reason", async () => {
     status: 409,
     body: { type: "urn:problem-type:action-not-possible" },
   });
+  expect(await ask("POST", "/letters/2/decisions", { ...decision, offset: 7 })).toMatchObject({
+    status: 409,
+    body: { type: "urn:problem-type:stopped-elsewhere" },
+  });
   expect((await ask("POST", "/letters/2/decisions", { action: "skip" })).status).toBe(422);
   expect((await ask("GET", "/letters/x")).status).toBe(422);
 });

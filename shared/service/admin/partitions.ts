@@ -21,6 +21,12 @@ const Decision = Type.Object(
   {
     action: Type.Unsafe<StopAction>(Type.Union(stopActions.map((action) => Type.Literal(action)))),
     reason: Type.String({ minLength: 1, maxLength: 300 }),
+    offset: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description: "where it is stopped: refused if it is stopped elsewhere by now",
+      }),
+    ),
   },
   closed,
 );
@@ -52,8 +58,8 @@ export function partitionRoutes(messaging: Messaging, verifier: TokenVerifier) {
     })
     .post(
       "/:topic/:partition/decisions",
-      async ({ params, body: { action, reason }, actor }) => {
-        await stops.decide(placeOf(params), action, reason, actor);
+      async ({ params, body: { action, reason, offset }, actor }) => {
+        await stops.decide({ ...placeOf(params), offset }, action, reason, actor);
         return shownHistory(stops, params);
       },
       { params: Place, body: Decision, ...described("Decides how a stopped partition goes on (admin)") },

@@ -20,6 +20,8 @@ import { BACKORDER_TTL_MS, StoreModel } from "./store-model.ts";
 const PRODUCTS = ["A", "B"] as const;
 const ON_HAND = { A: 2, B: 2 };
 const ORDERS = 8;
+/** Some orders have no priority, some lose it before they expire, and some are one too many. */
+const POLICY = { priorityMs: BACKORDER_TTL_MS * 0.4, priorityQuantity: 4, maxWaiting: 4 };
 /** PROPERTY_RUNS in the environment sets another number. */
 const RUNS = Number(process.env.PROPERTY_RUNS ?? 600);
 /** On a machine under load. */
@@ -57,7 +59,7 @@ const history = fc.array(fc.tuple(action, fc.array(fc.nat(1_000), { maxLength: 6
 const baskets = fc.array(anyLines(PRODUCTS, quantity), { minLength: ORDERS, maxLength: ORDERS });
 
 class Run {
-  readonly store = new StoreModel(ON_HAND);
+  readonly store = new StoreModel(ON_HAND, POLICY);
   /** Is given the inputs of the inventory in the same order. */
   readonly #reference = new Reference(ON_HAND);
   #applied = 0;
@@ -124,7 +126,7 @@ class Run {
   /** Stock is allocated as by the reference, and no waiting order could be served. */
   #checkAllocation(): void {
     const { ledger, stockInputs } = this.store;
-    for (const input of stockInputs.slice(this.#applied)) this.#reference.apply(input);
+    for (const { input, moment } of stockInputs.slice(this.#applied)) this.#reference.apply(input, moment);
     this.#applied = stockInputs.length;
     const waiting = this.#reference.waiting;
     expect(ledger.waiting().map((order) => order.orderId)).toEqual(waiting.map((order) => order.orderId));
@@ -137,7 +139,12 @@ class Run {
     const lines = this.#baskets[Number(id.slice("ORDER_".length))] ?? [];
     const items = lines.map((line) => ({ ...line, unitPrice: { amount: 100, currency: "EUR" } }));
     const amount = lines.reduce((sum, line) => sum + 100 * line.quantity, 0);
-    return { orderId: id, customerId: "CUSTOMER", items, total: { amount, currency: "EUR" } };
+    return {
+      orderId: id,
+      customerId: `CUSTOMER_${Number(id.slice("ORDER_".length)) % 2}`,
+      items,
+      total: { amount, currency: "EUR" },
+    };
   }
 }
 

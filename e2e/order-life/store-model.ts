@@ -9,7 +9,12 @@ import {
   StockReserved,
   StockShort,
 } from "@distributed-messaging/contracts";
-import { decide as decideStock, type Input as StockInput } from "@distributed-messaging/inventory/domain";
+import {
+  decisionsOn,
+  type Moment,
+  type QueuePolicy,
+  type Input as StockInput,
+} from "@distributed-messaging/inventory/domain";
 import { MemoryLedger } from "@distributed-messaging/inventory/testing/memory-ledger";
 import type { DataOf, Emission, MessageDefinition } from "@distributed-messaging/messaging";
 import {
@@ -22,6 +27,13 @@ export const BACKORDER_TTL_MS = 1_000;
 /** The clock moves past the deadline of every order that waits. */
 export const TIME_PASSES = "time passes";
 const TIMER = "timer";
+const PRIORITY_TIMER = "priority-timer";
+/** No priority ends, and nothing is limited. */
+const UNLIMITED: QueuePolicy = {
+  priorityMs: 1_000 * BACKORDER_TTL_MS,
+  priorityQuantity: 1_000,
+  maxWaiting: 1_000,
+};
 
 interface Message {
   readonly topic: string;
@@ -38,13 +50,15 @@ export class StoreModel {
   readonly orders = new Map<string, Order>();
   /** Every message that was emitted, in order. */
   readonly emitted: Emission[] = [];
-  /** Every input that the inventory has handled, in order. */
-  readonly stockInputs: StockInput[] = [];
+  /** Every input that the inventory has handled, in order, and when. */
+  readonly stockInputs: { readonly input: StockInput | undefined; readonly moment: Moment }[] = [];
   now = 0;
   readonly #messages: Message[] = [];
+  readonly #policy: QueuePolicy;
 
-  constructor(onHand: Readonly<Record<string, number>>) {
+  constructor(onHand: Readonly<Record<string, number>>, policy = UNLIMITED) {
     this.ledger = new MemoryLedger(onHand);
+    this.#policy = policy;
   }
 
   /** Sends a message to the service that handles it. */
@@ -56,12 +70,14 @@ export class StoreModel {
 
   /**
    * The transitions that are possible: to handle the first message of a topic and key, or a timer that is due. Each is
-   * the name of the topic, or `timer`, and the key.
+   * the name of the topic, or `timer`, and the key, or `priority-timer`.
    */
   transitions(): string[] {
     const due = [...this.orders.values()]
       .filter((order) => order.status === "backordered" && order.expiresAt <= this.now)
       .map(({ orderId }) => `${TIMER} ${orderId}`);
+    const priority = this.ledger.firstPriority()?.priorityUntil ?? Number.POSITIVE_INFINITY;
+    if (priority <= this.now) due.push(PRIORITY_TIMER);
     return [...new Set([...this.#messages.map(({ topic, key }) => `${topic} ${key}`), ...due])];
   }
 
@@ -76,6 +92,7 @@ export class StoreModel {
   perform(transition: string): void {
     const [topic, key = ""] = transition.split(" ");
     if (transition === TIME_PASSES) this.now += BACKORDER_TTL_MS;
+    else if (transition === PRIORITY_TIMER) this.#decideStock(undefined);
     else if (topic === TIMER) this.#decideOrder({ kind: "expire", data: { orderId: key } });
     else {
       const index = this.#messages.findIndex((message) => message.topic === topic && message.key === key);
@@ -101,9 +118,9 @@ export class StoreModel {
       case StockReleased:
         return () => this.#decideOrder({ kind: "released", data: data as DataOf<typeof StockReleased> });
       case OrderPlaced: {
-        const { orderId, items } = data as DataOf<typeof OrderPlaced>;
+        const { orderId, customerId, items } = data as DataOf<typeof OrderPlaced>;
         const lines = items.map(({ productId, quantity }) => ({ productId, quantity }));
-        return () => this.#decideStock({ kind: "place", orderId, lines });
+        return () => this.#decideStock({ kind: "place", orderId, customerId, lines });
       }
       case OrderCancelled: {
         const { orderId } = data as DataOf<typeof OrderCancelled>;
@@ -124,11 +141,13 @@ export class StoreModel {
     this.#emit(messages);
   }
 
-  #decideStock(input: StockInput): void {
-    this.stockInputs.push(input);
-    const decision = decideStock(input, this.ledger);
-    this.ledger.save(decision);
-    this.#emit(decision.messages);
+  #decideStock(input: StockInput | undefined): void {
+    const moment = { now: this.now, policy: this.#policy };
+    this.stockInputs.push({ input, moment });
+    for (const decision of decisionsOn(input, this.ledger, moment)) {
+      this.ledger.save(decision);
+      this.#emit(decision.messages);
+    }
   }
 
   #emit(messages: readonly Emission[]): void {

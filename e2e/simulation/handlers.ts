@@ -89,6 +89,7 @@ export class InstrumentedHandlers {
   ): Handler[] {
     const { service, faults, prng, trace } = this.#options;
     const handled = sql.prepare("INSERT INTO simulation_handled (topic, key, message_id) VALUES (?, ?, ?)");
+    const handling = sql.prepare("INSERT INTO simulation_handlings (message_id, at) VALUES (?, ?)");
     const set = sql.prepare("INSERT INTO simulation_timers (key, fired) VALUES (?, 0)");
     const enqueued = sql.prepare("INSERT INTO simulation_effects (key, completed) VALUES (?, 0)");
     return handlers.map(({ definition, handle }) =>
@@ -97,6 +98,7 @@ export class InstrumentedHandlers {
         if (faults.occurs("handlerThrows")) this.#failTransiently(message.id);
         handle(message, this.#recording(message, transaction));
         handled.run(definition.topic.name, message.subject, message.id);
+        handling.run(message.id, transaction.now);
         if (prng.chance(TIMER_CHANCE)) {
           const dueAt = transaction.now + prng.between(0, MAX_TIMER_MS);
           transaction.setTimer({ name: TIMER, key: message.id, dueAt });
@@ -110,6 +112,18 @@ export class InstrumentedHandlers {
         if (faults.occurs("handlerThrowsLate")) this.#failTransiently(message.id);
       }),
     );
+  }
+
+  /** Records in the ledger which of a service's own timers fired. */
+  wrapTimers(timers: readonly TimerHandler[], { sql }: ServiceDatabase): TimerHandler[] {
+    const handling = sql.prepare("INSERT INTO simulation_handlings (message_id, at) VALUES (NULL, ?)");
+    return timers.map(({ name, fire }) => ({
+      name,
+      fire: (timer, transaction) => {
+        fire(timer, transaction);
+        handling.run(transaction.now);
+      },
+    }));
   }
 
   /** The handler of the timers that `wrap` sets. */

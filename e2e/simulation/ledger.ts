@@ -15,6 +15,11 @@ export const ledgerMigrations: readonly Migration[] = [
         key TEXT NOT NULL,
         message_id TEXT NOT NULL
       ) STRICT;
+      CREATE TABLE simulation_handlings (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        message_id TEXT,
+        at INTEGER NOT NULL
+      ) STRICT;
       CREATE TABLE simulation_emitted (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
         topic TEXT NOT NULL,
@@ -72,6 +77,20 @@ interface Handled {
 export function handledBy({ sql }: ServiceDatabase): Handled[] {
   return sql
     .query<Handled, []>("SELECT topic, key, message_id AS messageId FROM simulation_handled ORDER BY seq")
+    .all();
+}
+
+/** What a service has handled, in order: a message, or one of its own timers. */
+interface Handling {
+  /** Null for a timer. */
+  readonly messageId: string | null;
+  /** By the service's clock, in milliseconds since the epoch. */
+  readonly at: number;
+}
+
+export function handlingsOf({ sql }: ServiceDatabase): Handling[] {
+  return sql
+    .query<Handling, []>("SELECT message_id AS messageId, at FROM simulation_handlings ORDER BY seq")
     .all();
 }
 

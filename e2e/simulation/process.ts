@@ -185,7 +185,7 @@ export class Process<Parts> {
           ...composed,
           effects: [...(composed.effects ?? []), effect],
           handlers: instrumented.wrap(handlers, effect, database, incarnation),
-          timers: [...timers, instrumented.timer(database)],
+          timers: [...instrumented.wrapTimers(timers, database), instrumented.timer(database)],
         };
       },
     };

@@ -1,4 +1,5 @@
 import { service as gatewayService } from "@distributed-messaging/api-gateway/service";
+import type { QueuePolicy } from "@distributed-messaging/inventory/domain";
 import { changeProduct } from "@distributed-messaging/inventory/handlers";
 import { service as inventoryService } from "@distributed-messaging/inventory/service";
 import { service as notificationService } from "@distributed-messaging/notification/service";
@@ -40,9 +41,17 @@ export function order(backorderTtlMs: number): ServiceDefinition<OrderParts> {
 }
 
 /** @param products the initial stock: each start adds the products that are missing */
-export function inventory(products: readonly StockedProduct[]): ServiceDefinition<InventoryParts> {
+export function inventory(
+  products: readonly StockedProduct[],
+  { priorityMs, priorityQuantity, maxWaiting }: QueuePolicy,
+): ServiceDefinition<InventoryParts> {
   return {
     composition: inventoryService,
+    env: {
+      BACKORDER_PRIORITY: `${priorityMs}ms`,
+      BACKORDER_PRIORITY_QUANTITY: String(priorityQuantity),
+      MAX_WAITING_ORDERS: String(maxWaiting),
+    },
     started: ({ parts: { store }, messaging }) =>
       messaging.unitOfWork.run((transaction) => {
         const missing = products.filter(({ productId }) => store.product(productId) === undefined);

@@ -2,7 +2,7 @@ import { OrderCancelled, OrderPlaced, Restock } from "@distributed-messaging/con
 import { availableOf, type Input } from "@distributed-messaging/inventory/domain";
 import { Reference } from "@distributed-messaging/inventory/testing/reference";
 import type { DataOf } from "@distributed-messaging/messaging";
-import { type Emitted, emittedBy, handledBy } from "./ledger.ts";
+import { type Emitted, emittedBy, handlingsOf } from "./ledger.ts";
 import { missingAt } from "./losses.ts";
 import { partsOf, type World } from "./world.ts";
 
@@ -38,7 +38,7 @@ export function* restockedOnce(world: World): Iterable<string> {
   }
 }
 
-/** All lines of an order or none, first come first served: as the reference decides for the same messages in order. */
+/** All lines of an order or none, and who goes first: as the reference decides for the same messages in order. */
 export function* allocatedByTheRules(world: World): Iterable<string> {
   const { store } = partsOf(world.inventory);
   const reference = new Reference(
@@ -47,9 +47,11 @@ export function* allocatedByTheRules(world: World): Iterable<string> {
   const emitted = new Map(
     world.processes.flatMap(({ disk }) => emittedBy(disk.database).map((message) => [message.id, message])),
   );
-  for (const { messageId } of handledBy(world.inventory.disk.database)) {
-    const input = toInput(emitted.get(messageId));
-    if (input !== undefined) reference.apply(input);
+  for (const { messageId, at } of handlingsOf(world.inventory.disk.database)) {
+    const input = messageId === null ? undefined : toInput(emitted.get(messageId));
+    // Time passes at each input, and at each of the inventory's own timers.
+    if (input === undefined && messageId !== null) continue;
+    reference.apply(input, { now: at, policy: world.queuePolicy });
   }
   const expected = new Map<string, string>([
     ...reference.waiting.map(({ orderId }) => [orderId, "waiting"] as const),
@@ -67,9 +69,9 @@ export function* allocatedByTheRules(world: World): Iterable<string> {
 function toInput(message: Emitted | undefined): Input | undefined {
   switch (message?.type) {
     case OrderPlaced.type: {
-      const { orderId, items } = message.data as DataOf<typeof OrderPlaced>;
+      const { orderId, customerId, items } = message.data as DataOf<typeof OrderPlaced>;
       const lines = items.map(({ productId, quantity }) => ({ productId, quantity }));
-      return { kind: "place", orderId, lines };
+      return { kind: "place", orderId, customerId, lines };
     }
     case OrderCancelled.type:
       return { kind: "cancel", orderId: (message.data as DataOf<typeof OrderCancelled>).orderId };

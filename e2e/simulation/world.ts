@@ -1,4 +1,5 @@
 import type { OrderView } from "@distributed-messaging/api-gateway/domain";
+import type { QueuePolicy } from "@distributed-messaging/inventory/domain";
 import type { IncomingRecord, OutgoingRecord } from "@distributed-messaging/messaging";
 import { storeTopics } from "@distributed-messaging/services/registry";
 import { type PartitionLog, SimulatedBroker } from "./broker.ts";
@@ -25,6 +26,10 @@ export interface RunOptions {
 const MAX_SHORT_BACKORDER_MS = 40_000;
 /** The least that the setting takes. */
 const SHORT_RETENTION = "1m";
+/** How long an order has priority: in some runs not at all, in some so shortly that it ends. */
+const MAX_SHORT_PRIORITY_MS = 20_000;
+/** Longer than the phase with faults, and short enough to end before the system must be quiescent. */
+const LONG_PRIORITY_MS = 5 * 60 * 1000;
 const LONG_BACKORDER_MS = 30 * 24 * 60 * 60 * 1000;
 
 /** Everything in a run: broker, services, clients, and what has happened to them. */
@@ -36,6 +41,7 @@ export class World implements Environment {
   readonly broker: SimulatedBroker;
   readonly products: readonly services.StockedProduct[];
   readonly backordersExpire: boolean;
+  readonly queuePolicy: QueuePolicy;
   readonly gateway: Process<services.GatewayParts>;
   readonly order: Process<services.OrderParts>;
   readonly inventory: Process<services.InventoryParts>;
@@ -90,7 +96,13 @@ export class World implements Environment {
       : LONG_BACKORDER_MS;
     this.gateway = create(services.gateway);
     this.order = create(services.order(backorderTtlMs));
-    this.inventory = create(services.inventory(this.products));
+    const queue = prng.fork("queue");
+    this.queuePolicy = {
+      priorityMs: queue.pick([0, queue.between(1_000, MAX_SHORT_PRIORITY_MS), LONG_PRIORITY_MS]),
+      priorityQuantity: queue.pick([10, 100, 1_000]),
+      maxWaiting: queue.pick([2, 5, 1_000]),
+    };
+    this.inventory = create(services.inventory(this.products, this.queuePolicy));
     this.notification = create(services.notification);
     this.processes = [
       this.gateway,

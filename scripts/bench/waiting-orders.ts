@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { allMessages, OrderCancelled, OrderPlaced, Restock } from "@distributed-messaging/contracts";
-import { changeProduct, inventoryHandlers } from "@distributed-messaging/inventory/handlers";
+import { changeProduct, inventoryHandlers, inventoryTimers } from "@distributed-messaging/inventory/handlers";
 import { migrations } from "@distributed-messaging/inventory/migrations/index";
 import { InventoryStore } from "@distributed-messaging/inventory/store";
 import {
@@ -21,6 +21,8 @@ import { percentile, report } from "./measure.ts";
 const WAITING = 10_000;
 /** Each figure but the last is the median of so many. */
 const REPETITIONS = 50;
+/** The defaults of the service. */
+const POLICY = { priorityMs: 15 * 60 * 1000, priorityQuantity: 100, maxWaiting: 100 };
 const price = { amount: 100, currency: "EUR" };
 
 /** Quantities by product. */
@@ -89,9 +91,15 @@ async function benchTwoScarceProducts(): Promise<void> {
   await inventory.queue((index) => ({ ...threeOf151(index), OTHER: 1 }));
   const restocks: number[] = [];
   for (let index = 0; index < REPETITIONS; index += 1) restocks.push(await inventory.restock("SHORT", 1));
+  inventory.pass(POLICY.priorityMs);
+  const ended = await inventory.restock("P0", 1);
+  const later: number[] = [];
+  for (let index = 0; index < REPETITIONS; index += 1) later.push(await inventory.restock("SHORT", 1));
   show("every product set differs, two products are scarce", {
     "the first restock of one of them": restocks[0] ?? Number.NaN,
     "further ones": percentile(restocks, 0.5),
+    "any message, when all priorities have ended": ended,
+    "further restocks": percentile(later, 0.5),
   });
 }
 
@@ -108,6 +116,7 @@ class Inventory implements AsyncDisposable {
   readonly #database = openDatabase(this.#path);
   readonly #store: InventoryStore;
   readonly #messaging: Messaging;
+  #passedMs = 0;
 
   constructor() {
     migrate(this.#database, "inventory", migrations);
@@ -122,10 +131,16 @@ class Inventory implements AsyncDisposable {
       definitions: allMessages,
       handlers: [],
       deadLetterTopic: deadLetterTopic("inventory").name,
-      runtime: systemRuntime,
+      timers: inventoryTimers(this.#store, POLICY),
+      runtime: { ...systemRuntime, now: () => Date.now() + this.#passedMs },
       log: silentLogger,
     });
     this.#messaging.start();
+  }
+
+  /** Puts the clock forward. */
+  pass(ms: number): void {
+    this.#passedMs += ms;
   }
 
   waiting(): number {
@@ -156,11 +171,11 @@ class Inventory implements AsyncDisposable {
       quantity,
       unitPrice: price,
     }));
-    return this.#handle(OrderPlaced, { orderId, customerId: "BENCH", items, total: price });
+    return this.#handle(OrderPlaced, { orderId, customerId: `OF_${orderId}`, items, total: price });
   }
 
   cancel(orderId: string): Promise<number> {
-    return this.#handle(OrderCancelled, { orderId, customerId: "BENCH", reason: "customer_request" });
+    return this.#handle(OrderCancelled, { orderId, customerId: `OF_${orderId}`, reason: "customer_request" });
   }
 
   restock(productId: string, quantity: number): Promise<number> {
@@ -176,7 +191,7 @@ class Inventory implements AsyncDisposable {
     const time = new Date().toISOString();
     const origin = { id, source: definition.source, time, correlationid: id, causationid: id };
     const envelope = message(definition, data, origin);
-    const handler = inventoryHandlers(this.#store).find((each) => each.definition === definition);
+    const handler = inventoryHandlers(this.#store, POLICY).find((each) => each.definition === definition);
     if (handler === undefined) throw new Error(`the inventory does not handle ${definition.type}`);
     const startedAt = performance.now();
     await this.#messaging.unitOfWork.run((transaction) => handler.handle(envelope, transaction));

@@ -9,13 +9,13 @@ import {
   StockReserved,
   StockShort,
 } from "@distributed-messaging/contracts";
-import type { Decision, Input, Stock } from "./domain.ts";
+import { type Decision, type Input, PRIORITY_PERIOD_MS, type Stock } from "./domain.ts";
 import { carryOut, inMemory, linesOf } from "./testing/fixture.ts";
 
 /** `X A2 B1`: order X for two of A and one of B. */
-function place(text: string): Input {
+function place(text: string, customerId = "ANN"): Input {
   const [orderId = "", ...lines] = text.split(" ");
-  return { kind: "place", orderId, lines: linesOf(lines.join(" ")) };
+  return { kind: "place", orderId, customerId, lines: linesOf(lines.join(" ")) };
 }
 
 const cancel = (orderId: string): Input => ({ kind: "cancel", orderId });
@@ -131,6 +131,113 @@ describe("first come, first served", () => {
   });
 });
 
+describe("priority", () => {
+  const policy = { priorityMs: 900, priorityQuantity: 50, maxWaiting: 3 };
+
+  /** Given inputs at their times, then these messages are emitted at each. */
+  function at(stock: Readonly<Record<string, number>>, ...inputs: [now: number, input: Input | undefined][]) {
+    const fixture = inMemory(stock);
+    return inputs.map(([now, input]) => asText(carryOut(fixture, input, { now, policy })));
+  }
+
+  test("given a waiting order within its time, then no later order overtakes it", () => {
+    expect(at({ A: 5 }, [0, place("BIG A6")], [899, place("Y A1", "BOB")])[1]).toEqual(["short Y A1"]);
+  });
+
+  test("given a waiting order after its time, then a later order takes what it needs", () => {
+    expect(at({ A: 5 }, [0, place("BIG A6")], [900, place("Y A1", "BOB")])[1]).toEqual(["reserved Y A1"]);
+  });
+
+  test("when its time is over, then those behind it are served, in order of arrival", () => {
+    const waiting = [place("BIG A6"), place("Y A2", "BOB"), place("Z A4", "EVE"), place("V A1", "EVE")];
+    const placed = waiting.map((input, index): [number, Input] => [index, input]);
+    expect(at({ A: 5 }, ...placed, [900, undefined], [901, undefined], [902, undefined]).slice(4)).toEqual([
+      ["reserved Y A2", "short BIG A3", "short Z A1"],
+      [],
+      ["reserved V A1", "short Z A2"],
+    ]);
+  });
+
+  test("when its time is over, then it holds back nothing that it becomes short of by that", () => {
+    const waiting = [place("BIG A4 B3"), place("Y A2 B1", "BOB"), place("Z A2 B1", "EVE")];
+    const placed = waiting.map((input, index): [number, Input] => [index, input]);
+    expect(at({ A: 5, B: 2 }, ...placed, [900, undefined]).at(-1)).toEqual([
+      "reserved Y A2 B1",
+      "reserved Z A2 B1",
+      "short BIG A3 B3",
+    ]);
+  });
+
+  test("given enough of everything, then an order is served first that was the first to come, also after its time", () => {
+    const waiting = [place("BIG A6"), place("Y A9", "BOB")];
+    const placed = waiting.map((input): [number, Input] => [0, input]);
+    expect(at({ A: 5 }, ...placed, [950, restock("A1")]).at(-1)).toEqual([
+      "short Y A4",
+      "reserved BIG A6",
+      "short Y A9",
+    ]);
+  });
+
+  test("given an order for very much, then it waits, and nobody waits for it", () => {
+    const whale = place("WHALE A51", "EVE");
+    expect(at({ A: 50 }, [0, whale], [1, place("Y A1")])).toEqual([["short WHALE A1"], ["reserved Y A1"]]);
+    expect(at({ A: 50 }, [0, whale], [1, restock("A1")])[1]).toEqual(["reserved WHALE A51"]);
+  });
+
+  test("of one customer's orders lasts for one such time a day, however many they place and cancel", () => {
+    const day = PRIORITY_PERIOD_MS;
+    const eve = (now: number, id: string): [number, Input][] => [
+      [now, place(`${id} A6`, "EVE")],
+      [now, place(`${id}BOB A1`, "BOB")],
+      [now, cancel(id)],
+      [now, cancel(`${id}BOB`)],
+    ];
+    const holdsBack = (answers: string[][]) =>
+      answers.flatMap((messages) => messages.filter((text) => /^(short|reserved) .BOB A1/.test(text)));
+    expect(
+      holdsBack(
+        at(
+          { A: 5 },
+          ...eve(0, "P"),
+          ...eve(899, "Q"),
+          ...eve(900, "R"),
+          ...eve(day - 1, "S"),
+          ...eve(day, "T"),
+        ),
+      ),
+    ).toEqual([
+      "short PBOB A1",
+      "reserved PBOB A1",
+      "short QBOB A1",
+      "reserved QBOB A1",
+      "reserved RBOB A1",
+      "reserved SBOB A1",
+      "short TBOB A1",
+      "reserved TBOB A1",
+    ]);
+  });
+
+  test("given a customer's orders wait, as many as may, then a further one that would wait is rejected", () => {
+    const waiting = ["P", "Q", "R"].map((id): [number, Input] => [0, place(`${id} A1`)]);
+    const answers = at(
+      { A: 0, B: 1 },
+      ...waiting,
+      [1, place("S A1")],
+      [1, place("T B1")],
+      [1, place("U A1", "BOB")],
+      [2, cancel("Q")],
+      [2, place("V A1")],
+    );
+    expect(answers.slice(3)).toEqual([
+      ["rejected S 3 of your orders wait for stock already"],
+      ["reserved T B1"],
+      ["short U A1"],
+      [],
+      ["short V A1"],
+    ]);
+  });
+});
+
 describe("shortages are published again", () => {
   test("by the first of the orders that are still blocked on another product", () => {
     const waiting = [place("X A1 B1"), place("Y A1 B1"), place("Z A1 C1")];
@@ -202,7 +309,7 @@ test("the largest possible order: reserved to the last unit, and one unit short 
   const products = Array.from({ length: MAX_LINES }, (_, index) => `P${index}`);
   const lines = products.map((productId) => ({ productId, quantity: MAX_QUANTITY }));
   const stock = Object.fromEntries(products.map((productId) => [productId, MAX_QUANTITY]));
-  const order: Input = { kind: "place", orderId: "X", lines };
+  const order: Input = { kind: "place", orderId: "X", customerId: "ANN", lines };
   const enough = inMemory(stock);
   expect(carryOut(enough, order).stock).toHaveLength(MAX_LINES);
   for (const productId of products) {

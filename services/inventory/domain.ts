@@ -32,14 +32,21 @@ export interface Waiting {
   readonly status: "waiting";
   readonly orderId: string;
   readonly lines: readonly Line[];
+  /** Undefined for an order that was placed before the inventory kept it. */
+  readonly customerId: string | undefined;
   /** Its position in the queue: orders with a lower number go first. */
   readonly arrival: number;
+  /**
+   * Until when no later order may take what it is short of, in milliseconds since the epoch. Undefined once that time
+   * has passed, and for an order that has no priority.
+   */
+  readonly priorityUntil: number | undefined;
   /** The shortages that were published last, and how often some were. */
   readonly shortages: readonly Shortage[];
   readonly revision: number;
 }
 
-/** The order names an unknown product. */
+/** The order names an unknown product, or its customer has too many waiting orders. */
 interface Rejected {
   readonly status: "rejected";
   readonly orderId: string;
@@ -53,7 +60,8 @@ interface Cancelled {
 
 export type Reservation = Reserved | Waiting | Rejected | Cancelled;
 /** A reservation to be stored: a new one gets its arrival then, after all others. */
-export type ChangedReservation = Exclude<Reservation, Waiting> | Omit<Waiting, "arrival">;
+export type ChangedReservation = Exclude<Reservation, Waiting> | NewlyWaiting | Waiting;
+export type NewlyWaiting = Omit<Waiting, "arrival">;
 
 export interface Restocking {
   readonly restockId: string;
@@ -61,25 +69,74 @@ export interface Restocking {
   readonly quantity: number;
 }
 
+/** The time during which the waiting orders of a customer have priority. A customer has one in `PRIORITY_PERIOD_MS`. */
+export interface PriorityWindow {
+  readonly customerId: string;
+  /** Milliseconds since the epoch. */
+  readonly openedAt: number;
+}
+
+export interface EndingPriority {
+  readonly orderId: string;
+  /** Milliseconds since the epoch. */
+  readonly priorityUntil: number;
+}
+
 /** What a decision reads. It does not change meanwhile. */
 export interface StockLedger {
   stock(productId: string): Stock | undefined;
   reservation(orderId: string): Reservation | undefined;
   restocking(restockId: string): Restocking | undefined;
-  /** The first waiting order after an arrival that asks for a product, and for none of `without`. */
-  nextWaiting(productId: string, after: number, without: ReadonlySet<string>): Waiting | undefined;
-  /** The largest quantity of a product that a waiting order asks for; 0 when none does. */
+  /** When the latest priority window of a customer was opened. */
+  windowOf(customerId: string): number | undefined;
+  /** The order whose priority ends first; of several, the one that arrived first. */
+  firstPriority(): EndingPriority | undefined;
+  /** How many orders of a customer wait. */
+  waitingOf(customerId: string): number;
+  /** The first waiting order after an arrival that asks for a product, and for at most each limit of its product. */
+  nextWaiting(productId: string, after: number, limits: ReadonlyMap<string, number>): Waiting | undefined;
+  /** The largest quantity of a product that an order with priority waits for; 0 when none does. */
   mostAsked(productId: string): number;
-  /** The arrival of the first waiting order after an arrival that asks for more than a quantity of a product. */
+  /** The arrival of the first order with priority after an arrival that waits for more than a quantity of a product. */
   firstAskingForMore(productId: string, than: number, after: number): number | undefined;
-  /** The arrivals of the waiting orders that ask for more than `above` and at most `upTo` of a product. */
+  /** The arrivals of the orders with priority that wait for more than `above` and at most `upTo` of a product. */
   askingBetween(productId: string, above: number, upTo: number): readonly number[];
 }
 
+/** What waiting orders may hold back from others: see docs/decisions/0036. */
+export interface QueuePolicy {
+  /** For how long the waiting orders of a customer have priority, in milliseconds. */
+  readonly priorityMs: number;
+  /** An order for more pieces than this has no priority. */
+  readonly priorityQuantity: number;
+  /** How many orders of one customer may wait. */
+  readonly maxWaiting: number;
+}
+
+export interface Moment {
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  readonly policy: QueuePolicy;
+}
+
+/** The time from the beginning of a customer's priority window to the earliest beginning of the next one. */
+export const PRIORITY_PERIOD_MS = 24 * 60 * 60 * 1000;
+
 export type Input =
-  | { readonly kind: "place"; readonly orderId: string; readonly lines: readonly Line[] }
+  | {
+      readonly kind: "place";
+      readonly orderId: string;
+      readonly customerId: string;
+      readonly lines: readonly Line[];
+    }
   | { readonly kind: "cancel"; readonly orderId: string }
   | ({ readonly kind: "restock" } & Restocking);
+
+/** The priority of a waiting order has ended. */
+interface Lapse {
+  readonly kind: "lapse";
+  readonly orderId: string;
+}
 
 /** What is to be stored and emitted. */
 export interface Decision {
@@ -88,7 +145,28 @@ export interface Decision {
   readonly left: readonly Waiting[];
   readonly stock: readonly Stock[];
   readonly restocking?: Restocking;
+  readonly window?: PriorityWindow;
   readonly messages: readonly Emission[];
+}
+
+/**
+ * Decides what an input does to stock and reservations, and before it what each priority does that has ended by then:
+ * one after the other in order of their ends, so that the outcome does not depend on when a timer fires. Each decision
+ * is to be saved before the next one is taken.
+ *
+ * @param input undefined when only priorities have ended
+ * @throws DomainError when the input can never be valid
+ */
+export function* decisionsOn(
+  input: Input | undefined,
+  ledger: StockLedger,
+  moment: Moment,
+): Generator<Decision, void, void> {
+  for (let first = ledger.firstPriority(); first !== undefined; first = ledger.firstPriority()) {
+    if (first.priorityUntil > moment.now) break;
+    yield decide({ kind: "lapse", orderId: first.orderId }, ledger, moment);
+  }
+  if (input !== undefined) yield decide(input, ledger, moment);
 }
 
 /**
@@ -97,12 +175,14 @@ export interface Decision {
  *
  * @throws DomainError when the input can never be valid
  */
-export function decide(input: Input, ledger: StockLedger): Decision {
+function decide(input: Input | Lapse, ledger: StockLedger, moment: Moment): Decision {
   switch (input.kind) {
     case "place":
-      return place(input, ledger);
+      return place(input, ledger, moment);
     case "cancel":
       return cancel(input, ledger);
+    case "lapse":
+      return lapse(input, ledger);
     case "restock":
       return restock(input, ledger);
     default:
@@ -112,23 +192,60 @@ export function decide(input: Input, ledger: StockLedger): Decision {
 
 const NOTHING: Decision = { reservations: [], left: [], stock: [], messages: [] };
 
-function place({ orderId, lines }: Extract<Input, { kind: "place" }>, ledger: StockLedger): Decision {
+type Place = Extract<Input, { kind: "place" }>;
+
+function place(input: Place, ledger: StockLedger, moment: Moment): Decision {
+  const { orderId, lines } = input;
   // An order is placed once. One that is cancelled already stays cancelled.
   if (ledger.reservation(orderId) !== undefined) return NOTHING;
   if (new Set(lines.map(({ productId }) => productId)).size < lines.length) {
     throw new DomainError(`order ${orderId} names a product twice`);
   }
   const unknown = lines.find(({ productId }) => ledger.stock(productId) === undefined);
-  if (unknown !== undefined) {
-    const reason = `unknown product ${unknown.productId}`;
-    return {
-      ...NOTHING,
-      reservations: [{ status: "rejected", orderId }],
-      messages: [emission(StockRejected, { orderId, reason })],
-    };
-  }
+  if (unknown !== undefined) return reject(orderId, `unknown product ${unknown.productId}`);
   const allocation = new Allocation(ledger);
-  allocation.place(orderId, lines);
+  if (allocation.reserve(orderId, lines)) return allocation.decision();
+  const { customerId } = input;
+  if (ledger.waitingOf(customerId) >= moment.policy.maxWaiting) {
+    return reject(orderId, `${moment.policy.maxWaiting} of your orders wait for stock already`);
+  }
+  const priority = priorityOf(input, ledger.windowOf(customerId), moment);
+  allocation.queue(input, priority?.until);
+  const { openedAt } = priority ?? {};
+  return {
+    ...allocation.decision(),
+    ...(openedAt === moment.now ? { window: { customerId, openedAt } } : {}),
+  };
+}
+
+function reject(orderId: string, reason: string): Decision {
+  return {
+    ...NOTHING,
+    reservations: [{ status: "rejected", orderId }],
+    messages: [emission(StockRejected, { orderId, reason })],
+  };
+}
+
+/** The priority of an order that has to wait, if it has any: until the end of its customer's window. */
+function priorityOf(
+  { lines }: Place,
+  latest: number | undefined,
+  { now, policy: { priorityMs, priorityQuantity } }: Moment,
+): { readonly openedAt: number; readonly until: number } | undefined {
+  const pieces = lines.reduce((sum, { quantity }) => sum + quantity, 0);
+  if (pieces > priorityQuantity) return undefined;
+  // One that was opened later than now was opened before the clock was set back.
+  const isCurrent = latest !== undefined && latest <= now && now < latest + PRIORITY_PERIOD_MS;
+  const openedAt = isCurrent ? latest : now;
+  const until = openedAt + priorityMs;
+  return until > now ? { openedAt, until } : undefined;
+}
+
+function lapse({ orderId }: Lapse, ledger: StockLedger): Decision {
+  const reservation = ledger.reservation(orderId);
+  if (reservation?.status !== "waiting" || reservation.priorityUntil === undefined) return NOTHING;
+  const allocation = new Allocation(ledger);
+  allocation.lapse(reservation);
   return allocation.decision();
 }
 
@@ -174,10 +291,11 @@ function restock({ restockId, productId, quantity }: Restocking, ledger: StockLe
  * One decision on stock, while it is being made.
  *
  * A waiting order is _short_ of a product when it asks for more of it than is available. An order may take a product
- * only if neither itself nor an earlier waiting order is short of it. So each product has a threshold: the arrival of
- * the first waiting order that is short of it. Every order from there on is blocked on the product, and none before.
- * Reserving stock only moves thresholds to earlier arrivals; new stock, and the first short order when it leaves the
- * queue, move them to later ones and unblock the orders in between.
+ * only if neither itself nor an earlier waiting order with priority is short of it. So each product has a threshold: the
+ * arrival of the first order with priority that is short of it. Every order from there on is blocked on the product;
+ * before it, only those are that are short of it themselves. Reserving stock only moves thresholds to earlier arrivals;
+ * new stock, and the order at the threshold when it leaves the queue or loses its priority, move them to later ones and
+ * unblock the orders in between.
  */
 class Allocation {
   readonly #ledger: StockLedger;
@@ -189,6 +307,8 @@ class Allocation {
   readonly #reservations = new Map<string, ChangedReservation>();
   /** The orders that have left the queue in this decision, by arrival. */
   readonly #left = new Map<number, Waiting>();
+  /** The arrival of the order that has lost its priority in this decision. */
+  #lapsed: number | undefined;
   readonly #messages: Emission[] = [];
 
   constructor(ledger: StockLedger) {
@@ -204,30 +324,36 @@ class Allocation {
     };
   }
 
-  /** Reserves a new order, or queues it behind all others. */
-  place(orderId: string, lines: readonly Line[]): void {
+  /** Reserves a new order, unless it has to wait. @returns whether it is reserved */
+  reserve(orderId: string, lines: readonly Line[]): boolean {
+    if (this.#shortagesOf(lines, Number.POSITIVE_INFINITY).length > 0) return false;
+    this.#reserve(orderId, lines);
+    this.#publishShortages([], []);
+    return true;
+  }
+
+  /** Queues a new order behind all others. */
+  queue({ orderId, customerId, lines }: Omit<Place, "kind">, priorityUntil: number | undefined): void {
     const shortages = this.#shortagesOf(lines, Number.POSITIVE_INFINITY);
-    if (shortages.length === 0) {
-      this.#reserve(orderId, lines);
-      this.#publishShortages([], []);
-    } else {
-      this.#reservations.set(orderId, { status: "waiting", orderId, lines, shortages, revision: 1 });
-      this.#messages.push(emission(StockShort, { orderId, shortages, revision: 1 }));
-    }
+    const waiting = { orderId, customerId, lines, priorityUntil, shortages, revision: 1 };
+    this.#reservations.set(orderId, { status: "waiting", ...waiting });
+    this.#messages.push(emission(StockShort, { orderId, shortages, revision: 1 }));
   }
 
   /** Removes a cancelled order from the queue. */
   leave(order: Waiting): void {
-    const { orderId, arrival, lines } = order;
+    const { orderId, arrival } = order;
     this.#reservations.set(orderId, { status: "cancelled", orderId });
     this.#left.set(arrival, order);
-    const unblocked: string[] = [];
-    for (const { productId } of lines) {
-      if (this.#thresholdOf(productId) !== arrival) continue;
-      this.#thresholds.set(productId, this.#queryThreshold(productId, arrival));
-      unblocked.push(productId);
-    }
-    this.#serve(unblocked, arrival);
+    this.#serve(this.#unblock(order), arrival, []);
+  }
+
+  /** Ends the priority of an order, which keeps its place in the queue. */
+  lapse(order: Waiting): void {
+    const lapsed = { ...order, priorityUntil: undefined };
+    this.#lapsed = order.arrival;
+    this.#reservations.set(order.orderId, lapsed);
+    this.#serve(this.#unblock(order), order.arrival, [lapsed]);
   }
 
   /** Returns the stock of a cancelled order. */
@@ -238,41 +364,58 @@ class Allocation {
     this.#serve(
       lines.map(({ productId }) => productId),
       0,
+      [],
     );
   }
 
   /** Adds stock. */
   add(productId: string, quantity: number): void {
     this.#change(productId, { onHand: quantity });
-    this.#serve([productId], 0);
+    this.#serve([productId], 0, []);
+  }
+
+  /** Moves the thresholds at which an order is, which no longer blocks others. @returns their products */
+  #unblock({ arrival, lines }: Waiting): string[] {
+    const unblocked: string[] = [];
+    for (const { productId } of lines) {
+      if (this.#thresholdOf(productId) !== arrival) continue;
+      this.#thresholds.set(productId, this.#queryThreshold(productId, arrival));
+      unblocked.push(productId);
+    }
+    return unblocked;
   }
 
   /**
-   * Serves waiting orders, in order of arrival, after the thresholds of products have moved to later arrivals. Only
-   * orders that ask for one of these products and arrived before its threshold can have been unblocked. What blocks
-   * one of them blocks every later order that asks for the same product, so those are not examined.
+   * Serves waiting orders, in order of arrival, after the stock of products has grown or their thresholds have moved to
+   * later arrivals. Only orders that ask for one of these products and arrived before its threshold can have been
+   * unblocked. What blocks one of them also blocks every later order that asks for as much of the same product, so
+   * those are not examined.
    *
    * @param after orders up to this arrival were not blocked on these products before
+   * @param examined orders whose shortages may have changed
    */
-  #serve(products: readonly string[], after: number): void {
+  #serve(products: readonly string[], after: number, examined: readonly Waiting[]): void {
     const candidates = new Map<string, Waiting>();
-    const blockers = new Set<string>();
+    const limits = new Map<string, number>();
     const advance = (productId: string, from: number) => {
-      const next = this.#ledger.nextWaiting(productId, from, blockers);
+      const next = this.#ledger.nextWaiting(productId, from, limits);
       if (next === undefined || next.arrival >= this.#thresholdOf(productId)) candidates.delete(productId);
       else candidates.set(productId, next);
     };
     for (const productId of products) advance(productId, after);
-    const blocked: Waiting[] = [];
+    const blocked = [...examined];
     for (let next = earliest(candidates); next !== undefined; next = earliest(candidates)) {
       const { orderId, arrival, lines } = next;
-      const blocking = lines.filter(({ productId }) => this.#thresholdOf(productId) <= arrival);
+      const blocking = this.#shortagesOf(lines, arrival);
       if (blocking.length === 0) {
         this.#left.set(arrival, next);
         this.#reserve(orderId, lines);
       } else {
         blocked.push(next);
-        for (const { productId } of blocking) blockers.add(productId);
+        for (const { productId } of blocking) {
+          const isBehind = this.#thresholdOf(productId) <= arrival;
+          limits.set(productId, isBehind ? 0 : this.#available(productId));
+        }
       }
       for (const [productId, candidate] of candidates) {
         if (candidate.arrival === arrival) advance(productId, arrival);
@@ -289,7 +432,8 @@ class Allocation {
       // The orders that are short now and were not before.
       const short = this.#mostAsked(productId) > before - quantity;
       for (const arrival of short ? this.#ledger.askingBetween(productId, before - quantity, before) : []) {
-        if (arrival < threshold && !this.#left.has(arrival)) threshold = arrival;
+        if (arrival >= threshold || arrival === this.#lapsed || this.#left.has(arrival)) continue;
+        threshold = arrival;
       }
       this.#thresholds.set(productId, threshold);
     }
@@ -298,15 +442,15 @@ class Allocation {
   }
 
   /**
-   * Publishes the shortages that have changed of the orders that were examined, and of the first order that is short
-   * of each product whose stock or threshold has changed.
+   * Publishes the shortages that have changed of the orders that were examined, and of the first order with priority
+   * that is short of each product whose stock or threshold has changed.
    */
   #publishShortages(moved: readonly string[], examined: readonly Waiting[]): void {
     const orders = new Map(examined.map((order) => [order.arrival, order]));
     for (const productId of [...moved, ...this.#changed().map((stock) => stock.productId)]) {
       const threshold = this.#thresholdOf(productId);
       if (threshold === Number.POSITIVE_INFINITY || orders.has(threshold)) continue;
-      const first = this.#ledger.nextWaiting(productId, threshold - 1, NO_PRODUCTS);
+      const first = this.#ledger.nextWaiting(productId, threshold - 1, NO_LIMITS);
       if (first !== undefined) orders.set(threshold, first);
     }
     for (const order of orders.values()) {
@@ -314,12 +458,15 @@ class Allocation {
       const shortages = this.#shortagesOf(lines, arrival);
       if (Bun.deepEquals(shortages, order.shortages)) continue;
       const revision = order.revision + 1;
-      this.#reservations.set(orderId, { status: "waiting", orderId, lines, shortages, revision });
+      this.#reservations.set(orderId, { ...order, shortages, revision });
       this.#messages.push(emission(StockShort, { orderId, shortages, revision }));
     }
   }
 
-  /** Of a product that an earlier order is short of, all that is asked for: what is available is not for this order. */
+  /**
+   * Of a product that an earlier order with priority is short of, all that is asked for: what is available is not for
+   * this order.
+   */
   #shortagesOf(lines: readonly Line[], arrival: number): Shortage[] {
     return lines.flatMap(({ productId, quantity }) => {
       const isBehind = this.#thresholdOf(productId) < arrival;
@@ -328,7 +475,7 @@ class Allocation {
     });
   }
 
-  /** The arrival of the first order that is short of a product; infinite when none is. */
+  /** The arrival of the first order with priority that is short of a product; infinite when none is. */
   #thresholdOf(productId: string): number {
     let threshold = this.#thresholds.get(productId);
     if (threshold === undefined) {
@@ -385,7 +532,7 @@ class Allocation {
   }
 }
 
-const NO_PRODUCTS: ReadonlySet<string> = new Set();
+const NO_LIMITS: ReadonlyMap<string, number> = new Map();
 
 function earliest(candidates: ReadonlyMap<string, Waiting>): Waiting | undefined {
   let first: Waiting | undefined;

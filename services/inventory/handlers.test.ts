@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
   OrderCancelled,
   OrderPlaced,
@@ -6,11 +6,13 @@ import {
   StockChanged,
   StockReserved,
 } from "@distributed-messaging/contracts";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { ServiceFixture } from "@distributed-messaging/service/testing";
 import { changeProduct } from "./handlers.ts";
 import { service } from "./service.ts";
 
-const start = () => new ServiceFixture(service).start();
+const PRIORITY_MS = 60_000;
+const start = () => new ServiceFixture(service, { env: { BACKORDER_PRIORITY: `${PRIORITY_MS}ms` } }).start();
 let inventory: Awaited<ReturnType<typeof start>>;
 
 const price = { amount: 100, currency: "EUR" };
@@ -28,8 +30,14 @@ afterEach(() => inventory[Symbol.asyncDispose]());
 
 function place(orderId: string, ...lines: [productId: string, quantity: number][]): Promise<void> {
   const items = lines.map(([productId, quantity]) => ({ productId, quantity, unitPrice: price }));
-  return inventory.handle(OrderPlaced, { orderId, customerId: "ANN", items, total: price });
+  return inventory.handle(OrderPlaced, { orderId, customerId: `OF_${orderId}`, items, total: price });
 }
+
+const timers = () =>
+  inventory.database.sql
+    .query<{ due_at: number }, []>("SELECT due_at FROM timers")
+    .all()
+    .map((row) => row.due_at);
 
 const cancel = (orderId: string, times = 1) =>
   inventory.handle(OrderCancelled, { orderId, customerId: "ANN", reason: "customer_request" }, { times });
@@ -100,4 +108,50 @@ test("clear deletes the wait queue, too: no order waits, and none is blocked", a
   expect(inventory.parts.store.reservation("Z")?.status).toBe("reserved");
   await cancel("X");
   expect(inventory.parts.store.product("CUP")).toMatchObject({ onHand: 3, reserved: 3 });
+});
+
+describe("the end of a priority", () => {
+  test("serves the orders behind it without any message, also after downtime", async () => {
+    await place("X", ["CUP", 9]);
+    await place("Y", ["CUP", 9]);
+    await place("Z", ["CUP", 1]);
+    expect(inventory.emitted(StockReserved)).toEqual([]);
+    expect(timers()).toHaveLength(1);
+    await inventory.stop();
+    inventory.aheadMs = PRIORITY_MS;
+    await inventory.start();
+    await eventually(() => inventory.emitted(StockReserved).length === 1);
+    expect(inventory.emitted(StockReserved).map(({ subject }) => subject)).toEqual(["Z"]);
+    await eventually(() => timers().length === 0);
+    expect(inventory.parts.store.waiting()).toBe(2);
+  });
+
+  test("has one timer, for the priority that ends first", async () => {
+    await place("X", ["CUP", 9]);
+    const first = timers();
+    inventory.aheadMs = PRIORITY_MS / 2;
+    await place("Y", ["CUP", 9]);
+    await cancel("X");
+    expect(timers()).toEqual(first);
+    await inventory.stop();
+    inventory.aheadMs = PRIORITY_MS;
+    await inventory.start();
+    // The first order is gone: the timer is set for the next.
+    await eventually(() => timers().some((due) => due > (first[0] ?? 0)));
+    expect(timers()).toEqual([inventory.parts.store.firstPriority()?.priorityUntil ?? 0]);
+  });
+
+  test("is noticed by whatever the inventory handles next, before any timer", async () => {
+    await place("X", ["CUP", 9]);
+    inventory.aheadMs = PRIORITY_MS;
+    await place("Y", ["CUP", 3]);
+    expect(inventory.emitted(StockReserved).map(({ subject }) => subject)).toEqual(["Y"]);
+  });
+});
+
+test("one order of everything, as large as an order can be, holds up nobody", async () => {
+  await place("MALLORY", ["CUP", 10_000], ["JUG", 10_000]);
+  await place("BOB", ["CUP", 1], ["JUG", 1]);
+  expect(inventory.emitted(StockReserved).map(({ subject }) => subject)).toEqual(["BOB"]);
+  expect(inventory.parts.store.waiting()).toBe(1);
 });

@@ -1,29 +1,76 @@
 import { OrderCancelled, OrderPlaced, Restock, StockChanged } from "@distributed-messaging/contracts";
-import { type Handler, on, type Transaction } from "@distributed-messaging/messaging";
-import { availableOf, decide, type Input } from "./domain.ts";
+import { type Handler, on, type TimerHandler, type Transaction } from "@distributed-messaging/messaging";
+import {
+  availableOf,
+  type ChangedReservation,
+  type Decision,
+  decisionsOn,
+  type Input,
+  type QueuePolicy,
+} from "./domain.ts";
 import type { InventoryStore, Product } from "./store.ts";
 
-/** Each message is one decision. */
-export function inventoryHandlers(store: InventoryStore): readonly Handler[] {
-  const carryOut = (input: Input, transaction: Transaction) => {
-    const decision = decide(input, store);
-    store.save(decision, transaction);
-    for (const { definition, data } of decision.messages) transaction.emit(definition, data);
-    for (const { productId, onHand, reserved } of decision.stock) {
-      const product = store.product(productId);
-      if (product !== undefined) changeProduct(store, { ...product, onHand, reserved }, transaction);
-    }
-  };
+/** One timer, for the priority that ends first. */
+const PRIORITY_END = { name: "backorder-priority", key: "first" };
+
+/** Each message is one decision, after one for each priority that has ended. */
+export function inventoryHandlers(store: InventoryStore, policy: QueuePolicy): readonly Handler[] {
+  const take = (input: Input, transaction: Transaction) => carryOut(input, store, policy, transaction);
   return [
-    on(OrderPlaced, ({ data: { orderId, items } }, transaction) => {
+    on(OrderPlaced, ({ data: { orderId, customerId, items } }, transaction) => {
       const lines = items.map(({ productId, quantity }) => ({ productId, quantity }));
-      carryOut({ kind: "place", orderId, lines }, transaction);
+      take({ kind: "place", orderId, customerId, lines }, transaction);
     }),
     on(OrderCancelled, ({ data: { orderId } }, transaction) =>
-      carryOut({ kind: "cancel", orderId }, transaction),
+      take({ kind: "cancel", orderId }, transaction),
     ),
-    on(Restock, ({ data }, transaction) => carryOut({ kind: "restock", ...data }, transaction)),
+    on(Restock, ({ data }, transaction) => take({ kind: "restock", ...data }, transaction)),
   ];
+}
+
+/** Priorities also end when there is no message. */
+export function inventoryTimers(store: InventoryStore, policy: QueuePolicy): readonly TimerHandler[] {
+  return [
+    {
+      name: PRIORITY_END.name,
+      fire: (_timer, transaction) => {
+        carryOut(undefined, store, policy, transaction);
+        const first = store.firstPriority();
+        if (first !== undefined) transaction.setTimer({ ...PRIORITY_END, dueAt: first.priorityUntil });
+      },
+    },
+  ];
+}
+
+function carryOut(
+  input: Input | undefined,
+  store: InventoryStore,
+  policy: QueuePolicy,
+  transaction: Transaction,
+): void {
+  for (const decision of decisionsOn(input, store, { now: transaction.now, policy })) {
+    save(decision, store, transaction);
+  }
+}
+
+function save(decision: Decision, store: InventoryStore, transaction: Transaction): void {
+  store.save(decision, transaction);
+  for (const { definition, data } of decision.messages) transaction.emit(definition, data);
+  for (const { productId, onHand, reserved } of decision.stock) {
+    const product = store.product(productId);
+    if (product !== undefined) changeProduct(store, { ...product, onHand, reserved }, transaction);
+  }
+  // Only a new order can have the priority that ends first and no timer for it.
+  const first = decision.reservations.some(isNewWithPriority) ? store.firstPriority() : undefined;
+  if (first !== undefined && decision.reservations.some(({ orderId }) => orderId === first.orderId)) {
+    transaction.setTimer({ ...PRIORITY_END, dueAt: first.priorityUntil });
+  }
+}
+
+function isNewWithPriority(reservation: ChangedReservation): boolean {
+  return (
+    reservation.status === "waiting" && reservation.priorityUntil !== undefined && !("arrival" in reservation)
+  );
 }
 
 /** Saves a product and publishes its new state. */

@@ -2,7 +2,7 @@ import { allMessages, SigningKeyPublished, tokenClaims } from "@distributed-mess
 import { defineService } from "@distributed-messaging/service/composition";
 import { VerificationKeys } from "@distributed-messaging/service/identity";
 import { InventoryConfig } from "./config.ts";
-import { inventoryHandlers } from "./handlers.ts";
+import { inventoryHandlers, inventoryTimers } from "./handlers.ts";
 import { migrations } from "./migrations/index.ts";
 import { InventoryStore } from "./store.ts";
 
@@ -16,9 +16,15 @@ export const service = defineService({
   compose(database, config, log) {
     const store = new InventoryStore(database);
     const keys = new VerificationKeys(database, config, tokenClaims, log);
+    const policy = {
+      priorityMs: config.BACKORDER_PRIORITY,
+      priorityQuantity: config.BACKORDER_PRIORITY_QUANTITY,
+      maxWaiting: config.MAX_WAITING_ORDERS,
+    };
     return {
       parts: { store },
-      handlers: [...inventoryHandlers(store), keys.handler(SigningKeyPublished)],
+      handlers: [...inventoryHandlers(store, policy), keys.handler(SigningKeyPublished)],
+      timers: inventoryTimers(store, policy),
       verifier: keys.verifier,
       gauges: [{ name: "orders_waiting", help: "Orders that wait for stock", read: () => store.waiting() }],
     };

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { migrate, openDatabase } from "@distributed-messaging/messaging";
+import type { Waiting } from "./domain.ts";
 import { migrations } from "./migrations/index.ts";
 import { InventoryStore } from "./store.ts";
 
@@ -19,13 +20,25 @@ test("a database of the first version keeps its reservations and its wait queue"
 
   migrate(database, "inventory", migrations);
   const store = new InventoryStore(database);
-  const waiting = { status: "waiting", orderId: "Y", lines, arrival: 7, shortages, revision: 4 } as const;
+  const waiting: Waiting = {
+    status: "waiting",
+    orderId: "Y",
+    customerId: undefined,
+    lines,
+    arrival: 7,
+    priorityUntil: undefined,
+    shortages,
+    revision: 4,
+  };
   expect(store.reservation("X")).toEqual({ status: "reserved", orderId: "X", lines });
   expect(store.reservation("Y")).toEqual(waiting);
-  expect(store.nextWaiting("A", 0, new Set())).toEqual(waiting);
+  expect(store.nextWaiting("A", 0, new Map())).toEqual(waiting);
   expect(store.waiting()).toBe(1);
-  const later = { ...waiting, orderId: "Z", revision: 1 };
+  expect(store.mostAsked("A")).toBe(0);
+  const { arrival: _, ...asBefore } = waiting;
+  const later = { ...asBefore, orderId: "Z", customerId: "ANN", priorityUntil: 9, revision: 1 };
   store.save({ reservations: [later], left: [], stock: [], messages: [] }, { now: 0 });
-  expect(store.nextWaiting("A", 7, new Set())).toEqual({ ...later, arrival: 8 });
+  expect(store.nextWaiting("A", 7, new Map())).toEqual({ ...later, arrival: 8 });
+  expect(store.firstPriority()).toEqual({ orderId: "Z", priorityUntil: 9 });
   database.close();
 });

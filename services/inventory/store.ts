@@ -3,14 +3,16 @@ import type { ServiceDatabase, Transaction } from "@distributed-messaging/messag
 import { excluded } from "@distributed-messaging/messaging/drizzle";
 import { count, eq, sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
-import type {
-  ChangedReservation,
-  Decision,
-  Reservation,
-  Restocking,
-  Stock,
-  StockLedger,
-  Waiting,
+import {
+  type ChangedReservation,
+  type Decision,
+  type EndingPriority,
+  PRIORITY_PERIOD_MS,
+  type Reservation,
+  type Restocking,
+  type Stock,
+  type StockLedger,
+  type Waiting,
 } from "./domain.ts";
 
 const products = sqliteTable("products", {
@@ -25,10 +27,12 @@ const products = sqliteTable("products", {
 const reservations = sqliteTable("reservations", {
   arrival: integer("arrival").primaryKey({ autoIncrement: true }),
   orderId: text("order_id").notNull(),
+  customerId: text("customer_id"),
   status: text("status").$type<Reservation["status"]>().notNull(),
   lines: text("lines", { mode: "json" }).$type<readonly Line[]>().notNull(),
   shortages: text("shortages", { mode: "json" }).$type<readonly Shortage[]>(),
   revision: integer("revision"),
+  priorityUntil: integer("priority_until"),
 });
 
 const restockings = sqliteTable("restockings", {
@@ -89,13 +93,27 @@ export class InventoryStore implements StockLedger {
     return this.#statements.restocking.get({ restockId });
   }
 
-  nextWaiting(productId: string, after: number, without: ReadonlySet<string>): Waiting | undefined {
-    const row = this.#queue.next.get(productId, after, JSON.stringify([...without]));
+  windowOf(customerId: string): number | undefined {
+    return this.#queue.windowOf.get(customerId)?.openedAt;
+  }
+
+  firstPriority(): EndingPriority | undefined {
+    return this.#queue.firstPriority.get() ?? undefined;
+  }
+
+  waitingOf(customerId: string): number {
+    return this.#queue.waitingOf.get(customerId)?.count ?? 0;
+  }
+
+  nextWaiting(productId: string, after: number, limits: ReadonlyMap<string, number>): Waiting | undefined {
+    const row = this.#queue.next.get(productId, after, JSON.stringify(Object.fromEntries(limits)));
     if (row === null) return undefined;
     // Written by saveReservation, and by nothing else.
     const lines = JSON.parse(row.lines) as readonly Line[];
     const shortages = JSON.parse(row.shortages) as readonly Shortage[];
-    return { ...row, status: "waiting", lines, shortages };
+    const customerId = row.customerId ?? undefined;
+    const priorityUntil = row.priorityUntil ?? undefined;
+    return { ...row, status: "waiting", customerId, priorityUntil, lines, shortages };
   }
 
   mostAsked(productId: string): number {
@@ -111,12 +129,16 @@ export class InventoryStore implements StockLedger {
   }
 
   /** Saves a decision, but for the stock: see `saveProduct`. */
-  save({ reservations, left, restocking }: Decision, { now }: Pick<Transaction, "now">): void {
+  save({ reservations, left, restocking, window }: Decision, { now }: Pick<Transaction, "now">): void {
     for (const { arrival, lines } of left) {
       for (const { productId } of lines) this.#queue.removeLine.run(productId, arrival);
     }
     for (const reservation of reservations) this.#saveReservation(reservation);
     if (restocking !== undefined) this.#statements.addRestocking.run({ ...restocking, now });
+    if (window !== undefined) {
+      this.#queue.pruneWindows.run(now - PRIORITY_PERIOD_MS);
+      this.#queue.openWindow.run(window.customerId, window.openedAt);
+    }
   }
 
   /** How many orders wait. */
@@ -129,6 +151,7 @@ export class InventoryStore implements StockLedger {
     const withdrawn = this.products().map(({ productId }) => ({ productId, version: this.#nextVersion() }));
     this.#orm.delete(reservations).run();
     this.#queue.clear.run();
+    this.#queue.clearWindows.run();
     this.#orm.delete(products).run();
     return withdrawn;
   }
@@ -137,15 +160,26 @@ export class InventoryStore implements StockLedger {
     const { status, orderId } = reservation;
     if (reservation.status !== "waiting") {
       const lines = reservation.status === "reserved" ? reservation.lines : [];
-      this.#queue.saveReservation.run(orderId, status, JSON.stringify(lines), null, null);
+      this.#queue.saveReservation.run(orderId, null, status, JSON.stringify(lines), null, null, null);
       return;
     }
-    const { lines, shortages, revision } = reservation;
-    const texts = [JSON.stringify(lines), JSON.stringify(shortages)] as const;
-    const saved = this.#queue.saveReservation.get(orderId, status, ...texts, revision);
+    const { customerId, lines, shortages, revision, priorityUntil } = reservation;
+    const saved = this.#queue.saveReservation.get(
+      orderId,
+      customerId ?? null,
+      status,
+      JSON.stringify(lines),
+      JSON.stringify(shortages),
+      revision,
+      priorityUntil ?? null,
+    );
     if (saved === null) throw new Error(`order ${orderId} was not saved`);
-    if (revision > 1) return;
-    for (const { productId, quantity } of lines) this.#queue.addLine.run(productId, saved.arrival, quantity);
+    const priority = priorityUntil === undefined ? 0 : 1;
+    for (const { productId, quantity } of lines) {
+      if (!("arrival" in reservation)) {
+        this.#queue.addLine.run(productId, saved.arrival, quantity, priority);
+      } else if (priority === 0) this.#queue.endPriority.run(productId, saved.arrival);
+    }
   }
 
   #nextVersion(): number {
@@ -156,11 +190,17 @@ export class InventoryStore implements StockLedger {
 }
 
 function toReservation(row: typeof reservations.$inferSelect): Reservation {
-  const { status, orderId, lines, arrival, shortages, revision } = row;
+  const { status, orderId, lines, arrival } = row;
   switch (status) {
     case "waiting":
-      // A CHECK of the table: neither is null.
-      return { status, orderId, lines, arrival, shortages: shortages ?? [], revision: revision ?? 0 };
+      return {
+        ...{ status, orderId, lines, arrival },
+        customerId: row.customerId ?? undefined,
+        priorityUntil: row.priorityUntil ?? undefined,
+        // A CHECK of the table: neither is null.
+        shortages: row.shortages ?? [],
+        revision: row.revision ?? 0,
+      };
     case "reserved":
       return { status, orderId, lines };
     case "rejected":
@@ -224,8 +264,13 @@ function prepare({ orm }: ServiceDatabase) {
   };
 }
 
+/** Each new window deletes so many that are over. */
+const PRUNED_PER_WINDOW = 2;
+
 interface WaitingRow {
   readonly orderId: string;
+  readonly customerId: string | null;
+  readonly priorityUntil: number | null;
   readonly lines: string;
   readonly arrival: number;
   readonly shortages: string;
@@ -237,36 +282,68 @@ function prepareQueue({ sql: database }: ServiceDatabase) {
   return {
     saveReservation: database.prepare<
       { arrival: number },
-      [string, string, string, string | null, number | null]
+      [string, string | null, string, string, string | null, number | null, number | null]
     >(
-      `INSERT INTO reservations (order_id, status, lines, shortages, revision) VALUES (?, ?, ?, ?, ?)
+      `INSERT INTO reservations (order_id, customer_id, status, lines, shortages, revision, priority_until)
+       VALUES (?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (order_id) DO UPDATE SET
-         status = excluded.status, lines = excluded.lines, shortages = excluded.shortages,
-         revision = excluded.revision
+         customer_id = excluded.customer_id, status = excluded.status, lines = excluded.lines,
+         shortages = excluded.shortages, revision = excluded.revision, priority_until = excluded.priority_until
        RETURNING arrival`,
     ),
-    addLine: database.prepare("INSERT INTO waiting_lines (product_id, arrival, quantity) VALUES (?, ?, ?)"),
+    addLine: database.prepare(
+      "INSERT INTO waiting_lines (product_id, arrival, quantity, priority) VALUES (?, ?, ?, ?)",
+    ),
+    endPriority: database.prepare(
+      "UPDATE waiting_lines SET priority = 0 WHERE product_id = ? AND arrival = ? AND priority = 1",
+    ),
     removeLine: database.prepare("DELETE FROM waiting_lines WHERE product_id = ? AND arrival = ?"),
     clear: database.prepare("DELETE FROM waiting_lines"),
     next: database.prepare<WaitingRow, [string, number, string]>(
-      `SELECT order_id AS orderId, lines, arrival, shortages, revision
+      // The limits are read once: a correlated json_each would parse them for every row.
+      `WITH limits AS MATERIALIZED (SELECT key AS product_id, value AS most FROM json_each(?3))
+       SELECT order_id AS orderId, customer_id AS customerId, lines, arrival, shortages, revision,
+         priority_until AS priorityUntil
        FROM waiting_lines AS line JOIN reservations USING (arrival)
        WHERE line.product_id = ?1 AND line.arrival > ?2 AND NOT EXISTS (
-         SELECT 1 FROM waiting_lines AS other
-         WHERE other.product_id IN (SELECT value FROM json_each(?3)) AND other.arrival = line.arrival
+         SELECT 1 FROM limits CROSS JOIN waiting_lines AS other
+         WHERE other.product_id = limits.product_id AND other.arrival = line.arrival AND other.quantity > most
        )
        ORDER BY line.arrival LIMIT 1`,
     ),
     mostAsked: database.prepare<{ quantity: number }, [string]>(
-      "SELECT quantity FROM waiting_lines WHERE product_id = ? ORDER BY quantity DESC LIMIT 1",
+      `SELECT quantity FROM waiting_lines WHERE product_id = ? AND priority = 1
+       ORDER BY quantity DESC LIMIT 1`,
     ),
     // The plus keeps it in order of arrival, so that it ends at the first.
     firstAskingForMore: database.prepare<{ arrival: number }, [string, number, number]>(
       `SELECT arrival FROM waiting_lines
-       WHERE product_id = ? AND +quantity > ? AND arrival > ? ORDER BY arrival LIMIT 1`,
+       WHERE product_id = ? AND priority = 1 AND +quantity > ? AND arrival > ? ORDER BY arrival LIMIT 1`,
     ),
     askingBetween: database.prepare<{ arrival: number }, [string, number, number]>(
-      "SELECT arrival FROM waiting_lines WHERE product_id = ? AND quantity > ? AND quantity <= ?",
+      `SELECT arrival FROM waiting_lines
+       WHERE product_id = ? AND priority = 1 AND quantity > ? AND quantity <= ?`,
     ),
+    firstPriority: database.prepare<EndingPriority, []>(
+      `SELECT order_id AS orderId, priority_until AS priorityUntil FROM reservations
+       WHERE priority_until IS NOT NULL ORDER BY priority_until, arrival LIMIT 1`,
+    ),
+    waitingOf: database.prepare<{ count: number }, [string]>(
+      "SELECT count(*) AS count FROM reservations WHERE customer_id = ? AND status = 'waiting'",
+    ),
+    windowOf: database.prepare<{ openedAt: number }, [string]>(
+      "SELECT opened_at AS openedAt FROM priority_windows WHERE customer_id = ?",
+    ),
+    openWindow: database.prepare(
+      `INSERT INTO priority_windows (customer_id, opened_at) VALUES (?, ?)
+       ON CONFLICT (customer_id) DO UPDATE SET opened_at = excluded.opened_at`,
+    ),
+    pruneWindows: database.prepare(
+      `DELETE FROM priority_windows WHERE customer_id IN (
+         SELECT customer_id FROM priority_windows WHERE opened_at <= ?
+         ORDER BY opened_at LIMIT ${PRUNED_PER_WINDOW}
+       )`,
+    ),
+    clearWindows: database.prepare("DELETE FROM priority_windows"),
   };
 }

@@ -26,7 +26,7 @@ describe("the notification of an event", () => {
     [
       "order.waiting",
       backordered(["CUP", "JUG"]),
-      "Your order ORDER_1 waits: we are short of 3 × CUP, 3 × JUG. It goes on by itself as soon as we have enough, in the order in which orders came in.",
+      "Your order ORDER_1 waits: we are short of 3 × CUP, 3 × JUG. It goes on by itself as soon as we have enough.",
     ],
     [
       "order.confirmed",

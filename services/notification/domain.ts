@@ -44,7 +44,7 @@ export function wordingOf({ type, data }: OrderEvent): Wording {
       const shortages = data.shortages.map(({ productId, missing }) => `${missing} × ${productId}`);
       return {
         type: "order.waiting",
-        message: `${order} waits: we are short of ${listOf(shortages)}. It goes on by itself as soon as we have enough, in the order in which orders came in.`,
+        message: `${order} waits: we are short of ${listOf(shortages)}. It goes on by itself as soon as we have enough.`,
       };
     }
     case OrderConfirmed.type:

@@ -36,8 +36,8 @@ export const StockReserved = define({
 });
 
 /**
- * Nothing is reserved: the order is short of some products and waits. Of a product that an earlier order is short of,
- * `missing` is the whole quantity that this order asks for. Published again when the shortages have changed.
+ * Nothing is reserved: the order is short of some products and waits. Of a product that an earlier order with priority is
+ * short of, `missing` is the whole quantity that this order asks for. Published again when the shortages have changed.
  */
 export const StockShort = define({
   type: "store.stock.short.v1",

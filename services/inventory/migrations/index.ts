@@ -1,8 +1,10 @@
 import type { Migration } from "@distributed-messaging/messaging";
 import stock from "./0001-stock.sql" with { type: "text" };
 import waitQueue from "./0002-wait-queue.sql" with { type: "text" };
+import priority from "./0003-priority.sql" with { type: "text" };
 
 export const migrations: readonly Migration[] = [
   { name: "stock", sql: stock },
   { name: "wait-queue", sql: waitQueue },
+  { name: "priority", sql: priority },
 ];

@@ -1,7 +1,7 @@
 import { type Line, StockReserved } from "@distributed-messaging/contracts";
 import { type DataOf, migrate, openDatabase, type ServiceDatabase } from "@distributed-messaging/messaging";
 import fc from "fast-check";
-import { type Decision, decide, type Input, type StockLedger } from "../domain.ts";
+import { type Decision, decisionsOn, type Input, type Moment, type StockLedger } from "../domain.ts";
 import { migrations } from "../migrations/index.ts";
 import { InventoryStore } from "../store.ts";
 import { MemoryLedger } from "./memory-ledger.ts";
@@ -9,7 +9,7 @@ import { MemoryLedger } from "./memory-ledger.ts";
 /** A ledger with what stores decisions in it. */
 export interface LedgerFixture {
   readonly ledger: StockLedger;
-  save(decision: Decision): void;
+  save(decision: Decision, now: number): void;
   close(): void;
 }
 
@@ -36,18 +36,31 @@ export function onTables(
   for (const [productId, count] of Object.entries(onHand)) {
     store.saveProduct({ productId, name: productId, price, onHand: count, reserved: 0 });
   }
-  const save = (decision: Decision) => {
-    store.save(decision, { now: 0 });
+  const save = (decision: Decision, now: number) => {
+    store.save(decision, { now });
     for (const stock of decision.stock) store.saveProduct({ name: stock.productId, price, ...stock });
   };
   return { database, ledger: store, save, close: () => database.close() };
 }
 
-/** Decides and saves. */
-export function carryOut({ ledger, save }: LedgerFixture, input: Input): Decision {
-  const decision = decide(input, ledger);
-  save(decision);
-  return decision;
+/** Long before the priority of any order ends, and nothing is limited. */
+export const UNLIMITED: Moment = {
+  now: 0,
+  policy: { priorityMs: 1, priorityQuantity: Number.POSITIVE_INFINITY, maxWaiting: Number.POSITIVE_INFINITY },
+};
+
+/** Decides and saves. @returns the decision on the input, with the messages of all decisions */
+export function carryOut(
+  { ledger, save }: LedgerFixture,
+  input: Input | undefined,
+  moment = UNLIMITED,
+): Decision {
+  let all: Decision = { reservations: [], left: [], stock: [], messages: [] };
+  for (const decision of decisionsOn(input, ledger, moment)) {
+    save(decision, moment.now);
+    all = { ...decision, messages: [...all.messages, ...decision.messages] };
+  }
+  return all;
 }
 
 /** The orders that a decision serves, in order. */

@@ -1,10 +1,20 @@
-import type { Decision, Reservation, Restocking, Stock, StockLedger, Waiting } from "../domain.ts";
+import type {
+  ChangedReservation,
+  Decision,
+  EndingPriority,
+  Reservation,
+  Restocking,
+  Stock,
+  StockLedger,
+  Waiting,
+} from "../domain.ts";
 
 /** A stock ledger in memory that finds everything by looking at all orders: what the tables must do. */
 export class MemoryLedger implements StockLedger {
   readonly stocks = new Map<string, Stock>();
   readonly reservations = new Map<string, Reservation>();
   readonly #restockings = new Map<string, Restocking>();
+  readonly #windows = new Map<string, number>();
   #lastArrival = 0;
 
   /** @param onHand the stock of each product */
@@ -15,11 +25,12 @@ export class MemoryLedger implements StockLedger {
   }
 
   /** Stores what was decided. */
-  save({ reservations, stock, restocking }: Decision): void {
+  save({ reservations, stock, restocking, window }: Decision): void {
     for (const reservation of reservations)
       this.reservations.set(reservation.orderId, this.#arrived(reservation));
     for (const changed of stock) this.stocks.set(changed.productId, changed);
     if (restocking !== undefined) this.#restockings.set(restocking.restockId, restocking);
+    if (window !== undefined) this.#windows.set(window.customerId, window.openedAt);
   }
 
   /** The waiting orders, in order of arrival. */
@@ -41,26 +52,47 @@ export class MemoryLedger implements StockLedger {
     return this.#restockings.get(restockId);
   }
 
-  nextWaiting(productId: string, after: number, without: ReadonlySet<string>): Waiting | undefined {
-    const asks = (order: Waiting) => order.lines.some((line) => without.has(line.productId));
-    return this.#waitingFor(productId).find(({ order }) => order.arrival > after && !asks(order))?.order;
+  windowOf(customerId: string): number | undefined {
+    return this.#windows.get(customerId);
+  }
+
+  firstPriority(): EndingPriority | undefined {
+    return this.waiting()
+      .flatMap(({ orderId, priorityUntil }) =>
+        priorityUntil === undefined ? [] : { orderId, priorityUntil },
+      )
+      .sort((one, other) => one.priorityUntil - other.priorityUntil)[0];
+  }
+
+  waitingOf(customerId: string): number {
+    return this.waiting().filter((order) => order.customerId === customerId).length;
+  }
+
+  nextWaiting(productId: string, after: number, limits: ReadonlyMap<string, number>): Waiting | undefined {
+    const exceeds = (order: Waiting) =>
+      order.lines.some((line) => line.quantity > (limits.get(line.productId) ?? Number.POSITIVE_INFINITY));
+    return this.#waitingFor(productId).find(({ order }) => order.arrival > after && !exceeds(order))?.order;
   }
 
   mostAsked(productId: string): number {
-    return Math.max(0, ...this.#waitingFor(productId).map(({ quantity }) => quantity));
+    return Math.max(0, ...this.#withPriority(productId).map(({ quantity }) => quantity));
   }
 
   firstAskingForMore(productId: string, than: number, after: number): number | undefined {
-    const first = this.#waitingFor(productId).find(
+    const first = this.#withPriority(productId).find(
       ({ order, quantity }) => order.arrival > after && quantity > than,
     );
     return first?.order.arrival;
   }
 
   askingBetween(productId: string, above: number, upTo: number): number[] {
-    return this.#waitingFor(productId)
+    return this.#withPriority(productId)
       .filter(({ quantity }) => quantity > above && quantity <= upTo)
       .map(({ order }) => order.arrival);
+  }
+
+  #withPriority(productId: string): { order: Waiting; quantity: number }[] {
+    return this.#waitingFor(productId).filter(({ order }) => order.priorityUntil !== undefined);
   }
 
   /** The waiting orders that ask for a product, in order of arrival, and how much of it. */
@@ -70,10 +102,8 @@ export class MemoryLedger implements StockLedger {
     );
   }
 
-  #arrived(reservation: Decision["reservations"][number]): Reservation {
-    if (reservation.status !== "waiting") return reservation;
-    const before = this.reservations.get(reservation.orderId);
-    if (before?.status === "waiting") return { ...reservation, arrival: before.arrival };
+  #arrived(reservation: ChangedReservation): Reservation {
+    if (reservation.status !== "waiting" || "arrival" in reservation) return reservation;
     this.#lastArrival += 1;
     return { ...reservation, arrival: this.#lastArrival };
   }

@@ -253,3 +253,19 @@ describe("what only a demonstration may have", () => {
     ]);
   });
 });
+
+describe("the URL of the keys that verify tokens", () => {
+  test.each([
+    ["https://issuer.example/jwks", []],
+    ["http://127.0.0.1:8900/.well-known/jwks.json", []],
+    ["http://[::1]:8900/jwks", []],
+    ["http://issuer.example/jwks", [expect.stringMatching(/^AUTH_JWKS_URL: .* need TLS$/)]],
+    ["http://127.0.0.1.issuer.example/jwks", [expect.stringMatching(/^AUTH_JWKS_URL: .* need TLS$/)]],
+    [
+      "https://user:password@issuer.example/jwks",
+      [expect.stringMatching(/^AUTH_JWKS_URL: .*without credentials/)],
+    ],
+  ])("%s: %p", (url, problems) => {
+    expect(problemsOf({ AUTH_JWKS_URL: url })).toEqual(problems);
+  });
+});

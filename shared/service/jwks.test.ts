@@ -105,6 +105,8 @@ describe("a token of each algorithm", () => {
       await tokenOf("EdDSA", p256.keyId, ed25519.privateKey),
       await tokenOf("HS256", rsa.keyId, secret),
       await tokenOf("PS256", rsa.keyId, pss.privateKey),
+      // RFC 9864 has a second name for what EdDSA means here.
+      await tokenOf("Ed25519", ed25519.keyId, ed25519.privateKey),
     ]) {
       await expect(verifier.verify(token, Date.now())).rejects.toMatchObject({ code: "token-invalid" });
     }
@@ -254,6 +256,18 @@ describe("keys at a URL", () => {
     const restarted = open();
     expect((await restarted.find(ed25519.keyId))?.algorithm).toBe("EdDSA");
     expect(await restarted.find("unknown")).toBeUndefined();
+  });
+
+  test("an event is not lost while the issuer is down", async () => {
+    const keys = open();
+    await keys.find(ed25519.keyId);
+    keys.invalidate();
+    issue = down;
+    keys.current(ed25519.keyId);
+    await eventually(() => requests === 2);
+    issue = () => new Response(setOf(p256.jwk));
+    now = 10_000;
+    await eventually(() => keys.current(ed25519.keyId) === undefined);
   });
 
   test("of one URL are not used for another", async () => {

@@ -13,8 +13,8 @@ import { runCommand } from "./command/command.ts";
 
 const USAGE = `usage: bun run test-apache-kafka
 
-Runs the transport's conformance suite, the store with access control, then the end-to-end tests of a store, on a real
-Apache Kafka. Without Java or Maven it skips all, with exit code 0.`;
+Runs the transport's conformance suite, the store with access control, records of any content of other producers, then the
+end-to-end tests of a store, on a real Apache Kafka. Without Java or Maven it skips all, with exit code 0.`;
 
 const say = (line: string) => void process.stderr.write(`test-apache-kafka: ${line}\n`);
 
@@ -70,7 +70,9 @@ await runCommand("test-apache-kafka", USAGE, async () => {
     `--timeout=${TEST_TIMEOUT_MS}`,
     "./e2e/access-control/apache-kafka.ts",
   ]);
+  say("fuzz");
+  const isRobust = await run(["test", `--timeout=${TEST_TIMEOUT_MS}`, "./e2e/fuzz/apache-kafka.ts"]);
   say("end-to-end tests");
   const works = await endToEnd();
-  return conforms && isAllowed && works ? 0 : 1;
+  return conforms && isAllowed && isRobust && works ? 0 : 1;
 });

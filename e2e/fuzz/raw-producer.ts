@@ -191,6 +191,11 @@ const PRODUCE = { api: 0, version: 7 };
 const LIST_OFFSETS = { api: 2, version: 1 };
 const TIMEOUT_MS = 30_000;
 
+interface Produced {
+  readonly stored: ReadonlyMap<number, number>;
+  readonly refused: ReadonlyMap<number, number>;
+}
+
 /** One connection, one request at a time. */
 export class RawProducer {
   readonly #socket: net.Socket;
@@ -213,8 +218,8 @@ export class RawProducer {
     return new RawProducer(socket);
   }
 
-  /** Stores batches with `acks=all`. @returns the base offset of each partition's one @throws when one is refused */
-  async produce(topic: string, batches: ReadonlyMap<number, Buffer>): Promise<Map<number, number>> {
+  /** Stores batches with `acks=all`. @returns the base offset of each partition's one, or the error code of its refusal */
+  async produce(topic: string, batches: ReadonlyMap<number, Buffer>): Promise<Produced> {
     const partitions = [...batches].flatMap(([partition, batch]) => [
       int32(partition),
       int32(batch.length),
@@ -222,16 +227,16 @@ export class RawProducer {
     ]);
     const body = [int16(-1), int16(-1), int32(TIMEOUT_MS), int32(1), text(topic), int32(batches.size)];
     const response = await this.#exchange(PRODUCE, [...body, ...partitions]);
-    const stored = new Map<number, number>();
+    const [stored, refused] = [new Map<number, number>(), new Map<number, number>()];
     // Of each partition: number, error, base offset, time of append, first offset of the log.
-    for (let at = firstPartitionAt(topic); stored.size < batches.size; at += 4 + 2 + 8 + 8 + 8) {
+    for (let index = 0; index < batches.size; index++) {
+      const at = firstPartitionAt(topic) + index * (4 + 2 + 8 + 8 + 8);
       const partition = response.readInt32BE(at);
       const error = response.readInt16BE(at + 4);
-      if (error !== 0)
-        throw new Error(`the broker refused a batch of partition ${partition}: error ${error}`);
-      stored.set(partition, Number(response.readBigInt64BE(at + 6)));
+      if (error === 0) stored.set(partition, Number(response.readBigInt64BE(at + 6)));
+      else refused.set(partition, error);
     }
-    return stored;
+    return { stored, refused };
   }
 
   /** @returns the offset of the next record of each partition */

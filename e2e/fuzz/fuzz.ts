@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import {
   closed,
   deadLetterTopic,
@@ -35,7 +35,7 @@ import { RawProducer } from "./raw-producer.ts";
  */
 
 const seed = process.env.FUZZ_SEED ?? String(Math.floor(Math.random() * 2 ** 32));
-const LIMIT_MS = 600_000;
+export const LIMIT_MS = 600_000;
 const PARTITIONS = 32;
 /** Batches in a request, each for another partition. */
 const BATCHES_AT_ONCE = 16;
@@ -220,153 +220,142 @@ function expectExact(letter: Parked, { key, value, headers }: Generated): void {
   });
 }
 
-/**
- * Each record of other producers is handled, skipped or parked once, and no service stops.
- *
- * @param records how many, unless FUZZ_RECORDS says so
- */
-export function fuzz(start: () => Promise<FuzzedBroker>, records: number): void {
-  const recordCount = Number(process.env.FUZZ_RECORDS ?? records);
-  test(
-    `${recordCount} records of other producers: each is handled, skipped or parked once, and no service stops`,
-    async () => {
-      console.log(`FUZZ_SEED=${seed} FUZZ_RECORDS=${recordCount}`);
-      const random = new Prng(seed);
-      const generator = new Generator(random.fork("batches"));
-      await using broker = await start();
-      const service = new Service(broker);
-      const { kit, transport } = service;
-      const stored: Stored[] = [];
-      const skipped: Skipped[] = [];
-      const valid: Effect[] = [];
-      let refused = 0;
-      const producer = await RawProducer.connect(broker.port);
-      try {
-        await transport.createTopics();
-        kit.start();
+/** How many records a test has, unless FUZZ_RECORDS says so. */
+export function recordCountOf(usual: number): number {
+  return Number(process.env.FUZZ_RECORDS ?? usual);
+}
 
-        let produced = 0;
-        while (produced < recordCount) {
-          const batches = new Map<number, GeneratedBatch>();
-          for (let count = 0; count < BATCHES_AT_ONCE && produced < recordCount; count++) {
-            const partition = random.between(0, PARTITIONS - 1);
-            if (batches.has(partition)) continue;
-            const batch = generator.batch();
-            batches.set(partition, batch);
-            produced += batch.records?.length ?? 1;
-          }
-          const letters = Array.from({ length: VALID_AT_ONCE }, () => {
-            const id = Bun.randomUUIDv7();
-            const name = `valid ${valid.length % VALID_KEYS}`;
-            const letter = { id, name, text: String(Math.floor(valid.length / VALID_KEYS)) };
-            valid.push(letter);
-            const origin = {
-              id,
-              source: SOURCE,
-              time: new Date().toISOString(),
-              correlationid: id,
-              causationid: id,
-            };
-            return encode(Letter, message(Letter, { name, text: letter.text }, origin));
-          });
-          const bytes = new Map([...batches].map(([partition, batch]) => [partition, batch.bytes]));
-          const [answer] = await Promise.all([
-            producer.produce(topic.name, bytes),
-            transport.publish(letters),
-          ]);
-          for (const [partition, base] of answer.stored) {
-            const batch = batches.get(partition);
-            if (batch !== undefined) stored.push({ partition, base, batch });
-          }
-          for (const [partition, error] of answer.refused) {
-            const damaged = batches.get(partition)?.records === undefined;
-            expect({ error, damaged, validates: broker.validates }).toEqual({
-              error,
-              damaged: true,
-              validates: true,
-            });
-            refused += 1;
-          }
-          await skipStops(service, stored, skipped, broker);
-        }
+/** Produces records and expects that each is handled, skipped or parked once, and that no service stops. */
+export async function fuzz(start: () => Promise<FuzzedBroker>, recordCount: number): Promise<void> {
+  console.log(`FUZZ_SEED=${seed} FUZZ_RECORDS=${recordCount}`);
+  const random = new Prng(seed);
+  const generator = new Generator(random.fork("batches"));
+  await using broker = await start();
+  const service = new Service(broker);
+  const { kit, transport } = service;
+  const stored: Stored[] = [];
+  const skipped: Skipped[] = [];
+  const valid: Effect[] = [];
+  let refused = 0;
+  const producer = await RawProducer.connect(broker.port);
+  try {
+    await transport.createTopics();
+    kit.start();
 
-        const ends = await producer.ends(topic.name, PARTITIONS);
-        await eventually(
-          async () => {
-            await skipStops(service, stored, skipped, broker);
-            const positions = service.positions();
-            return ends.every((end, partition) => end === 0 || positions.get(partition) === end);
-          },
-          "everything is handled",
-          LIMIT_MS,
-        );
-        await eventually(() => kit.healthy() && kit.outbox.depth() === 0, "healthy, and the copies are sent");
-        expect(service.failures).toEqual([]);
-        expect({ stops: kit.partitionStops.list(), refused: kit.refused() }).toEqual({
-          stops: [],
-          refused: false,
-        });
-        expect(kit.deadLetters.dropped).toBe(0);
-
-        // Every message of the kit took effect once, and in the order of its key.
-        const effects = service.effects();
-        const ofKey = (all: readonly Effect[]) =>
-          Object.groupBy(
-            all.filter(({ name }) => name.startsWith("valid ")),
-            ({ name }) => name,
-          );
-        expect(ofKey(effects)).toEqual(ofKey(valid));
-
-        // Every other record was handled once, skipped, or parked once.
-        const handled = new Map<string, number>();
-        for (const { id, text } of effects) {
-          for (const mark of [id, text]) handled.set(mark, (handled.get(mark) ?? 0) + 1);
-        }
-        const place = (partition: number, offset: number) => `${partition}/${offset}`;
-        const parked = service.parked();
-        const letterAt = Map.groupBy(parked, ({ partition, offset }) => place(partition, offset));
-        const skippedAt = new Set(skipped.map(({ partition, offset }) => place(partition, offset)));
-        const fates = { handled: 0, parked: 0, ignored: 0, skipped: 0, damagedAndRead: 0 };
-        for (const { partition, base, batch } of stored) {
-          if (skippedAt.has(place(partition, base))) {
-            fates.skipped += batch.count;
-            continue;
-          }
-          if (batch.records === undefined) fates.damagedAndRead += 1;
-          for (let index = 0; index < batch.count; index++) {
-            const where = place(partition, base + index);
-            const record = batch.records?.[index];
-            const letters = letterAt.get(where) ?? [];
-            const { id = "", text = "" } = record?.event ?? {};
-            const times = Math.max(handled.get(id) ?? 0, handled.get(text) ?? 0);
-            const isIgnored = times === 0 && letters.length === 0 && isNote(record);
-            expect({ where, fates: letters.length + times + Number(isIgnored) }).toEqual({ where, fates: 1 });
-            if (letters[0] !== undefined && record !== undefined) expectExact(letters[0], record);
-            fates.parked += letters.length;
-            fates.handled += times;
-            fates.ignored += Number(isIgnored);
-          }
-        }
-        expect(skippedAt.size).toBe(skipped.length);
-        expect(parked.length).toBe(fates.parked);
-        const { counts } = kit.consumer;
-        expect({ ...counts, all: effects.length }).toMatchObject({
-          ...{ handled: fates.handled + valid.length, parked: fates.parked, skipped: fates.ignored },
-          ...{ retried: 0, lost: 0, all: fates.handled + valid.length },
-        });
-        // The generator made some of each. What a broker refuses is not there to be skipped.
-        const undecodable = broker.validates ? refused : fates.skipped;
-        expect([fates.handled, fates.parked, fates.ignored, undecodable].every((count) => count > 0)).toBe(
-          true,
-        );
-        console.log(`${valid.length} messages, ${stored.length} batches, ${refused} refused`, fates);
-      } finally {
-        producer.close();
-        await service.stop();
+    let produced = 0;
+    while (produced < recordCount) {
+      const batches = new Map<number, GeneratedBatch>();
+      for (let count = 0; count < BATCHES_AT_ONCE && produced < recordCount; count++) {
+        const partition = random.between(0, PARTITIONS - 1);
+        if (batches.has(partition)) continue;
+        const batch = generator.batch();
+        batches.set(partition, batch);
+        produced += batch.records?.length ?? 1;
       }
-    },
-    LIMIT_MS,
-  );
+      const letters = Array.from({ length: VALID_AT_ONCE }, () => {
+        const id = Bun.randomUUIDv7();
+        const name = `valid ${valid.length % VALID_KEYS}`;
+        const letter = { id, name, text: String(Math.floor(valid.length / VALID_KEYS)) };
+        valid.push(letter);
+        const origin = {
+          id,
+          source: SOURCE,
+          time: new Date().toISOString(),
+          correlationid: id,
+          causationid: id,
+        };
+        return encode(Letter, message(Letter, { name, text: letter.text }, origin));
+      });
+      const bytes = new Map([...batches].map(([partition, batch]) => [partition, batch.bytes]));
+      const [answer] = await Promise.all([producer.produce(topic.name, bytes), transport.publish(letters)]);
+      for (const [partition, base] of answer.stored) {
+        const batch = batches.get(partition);
+        if (batch !== undefined) stored.push({ partition, base, batch });
+      }
+      for (const [partition, error] of answer.refused) {
+        const damaged = batches.get(partition)?.records === undefined;
+        expect({ error, damaged, validates: broker.validates }).toEqual({
+          error,
+          damaged: true,
+          validates: true,
+        });
+        refused += 1;
+      }
+      await skipStops(service, stored, skipped, broker);
+    }
+
+    const ends = await producer.ends(topic.name, PARTITIONS);
+    await eventually(
+      async () => {
+        await skipStops(service, stored, skipped, broker);
+        const positions = service.positions();
+        return ends.every((end, partition) => end === 0 || positions.get(partition) === end);
+      },
+      "everything is handled",
+      LIMIT_MS,
+    );
+    await eventually(() => kit.healthy() && kit.outbox.depth() === 0, "healthy, and the copies are sent");
+    expect(service.failures).toEqual([]);
+    expect({ stops: kit.partitionStops.list(), refused: kit.refused() }).toEqual({
+      stops: [],
+      refused: false,
+    });
+    expect(kit.deadLetters.dropped).toBe(0);
+
+    // Every message of the kit took effect once, and in the order of its key.
+    const effects = service.effects();
+    const ofKey = (all: readonly Effect[]) =>
+      Object.groupBy(
+        all.filter(({ name }) => name.startsWith("valid ")),
+        ({ name }) => name,
+      );
+    expect(ofKey(effects)).toEqual(ofKey(valid));
+
+    // Every other record was handled once, skipped, or parked once.
+    const handled = new Map<string, number>();
+    for (const { id, text } of effects) {
+      for (const mark of [id, text]) handled.set(mark, (handled.get(mark) ?? 0) + 1);
+    }
+    const place = (partition: number, offset: number) => `${partition}/${offset}`;
+    const parked = service.parked();
+    const letterAt = Map.groupBy(parked, ({ partition, offset }) => place(partition, offset));
+    const skippedAt = new Set(skipped.map(({ partition, offset }) => place(partition, offset)));
+    const fates = { handled: 0, parked: 0, ignored: 0, skipped: 0, damagedAndRead: 0 };
+    for (const { partition, base, batch } of stored) {
+      if (skippedAt.has(place(partition, base))) {
+        fates.skipped += batch.count;
+        continue;
+      }
+      if (batch.records === undefined) fates.damagedAndRead += 1;
+      for (let index = 0; index < batch.count; index++) {
+        const where = place(partition, base + index);
+        const record = batch.records?.[index];
+        const letters = letterAt.get(where) ?? [];
+        const { id = "", text = "" } = record?.event ?? {};
+        const times = Math.max(handled.get(id) ?? 0, handled.get(text) ?? 0);
+        const isIgnored = times === 0 && letters.length === 0 && isNote(record);
+        expect({ where, fates: letters.length + times + Number(isIgnored) }).toEqual({ where, fates: 1 });
+        if (letters[0] !== undefined && record !== undefined) expectExact(letters[0], record);
+        fates.parked += letters.length;
+        fates.handled += times;
+        fates.ignored += Number(isIgnored);
+      }
+    }
+    expect(skippedAt.size).toBe(skipped.length);
+    expect(parked.length).toBe(fates.parked);
+    const { counts } = kit.consumer;
+    expect({ ...counts, all: effects.length }).toMatchObject({
+      ...{ handled: fates.handled + valid.length, parked: fates.parked, skipped: fates.ignored },
+      ...{ retried: 0, lost: 0, all: fates.handled + valid.length },
+    });
+    // The generator made some of each. What a broker refuses is not there to be skipped.
+    const undecodable = broker.validates ? refused : fates.skipped;
+    expect([fates.handled, fates.parked, fates.ignored, undecodable].every((count) => count > 0)).toBe(true);
+    console.log(`${valid.length} messages, ${stored.length} batches, ${refused} refused`, fates);
+  } finally {
+    producer.close();
+    await service.stop();
+  }
 }
 
 function isNote(record: Generated | undefined): boolean {

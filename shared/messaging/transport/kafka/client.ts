@@ -3,6 +3,7 @@ import net from "node:net";
 import tls from "node:tls";
 import { type ISocketFactoryArgs, Kafka, logLevel, type SASLOptions } from "kafkajs";
 import manifest from "kafkajs/package.json" with { type: "json" };
+import Cluster from "kafkajs/src/cluster/index.js";
 import Runner from "kafkajs/src/consumer/runner.js";
 import RequestQueue from "kafkajs/src/network/requestQueue/index.js";
 import fetch from "kafkajs/src/protocol/requests/fetch/index.js";
@@ -195,6 +196,7 @@ export function listenTo(eachBatch: object, listeners: ConsumerListeners): void 
  *   `sendBatch` resolves, unless kafkajs retries all of them, and its result has the error code of each partition.
  * - It encodes the records of a Produce request slowly: see produce.ts. Requests of other producers are left alone.
  * - A consumer that crashes reports the reason last, and nothing of a fetch without records: see `listenTo`.
+ * - To a client that may not use its group it says that the group's coordinator was not found.
  * - A batch that cannot be decoded fails the response with all its topics: see fetch.ts.
  *
  * @throws when another version is installed: whoever changes it has to check that the corrections still apply
@@ -217,6 +219,20 @@ function correctKafkajs(): void {
       return onCrash(error);
     };
     return start.call(this);
+  };
+  const { findGroupCoordinatorMetadata } = Cluster.prototype;
+  Cluster.prototype.findGroupCoordinatorMetadata = async function (request) {
+    try {
+      return await findGroupCoordinatorMetadata.call(this, request);
+    } catch (error) {
+      const refusal = await this.brokerPool.withBroker(({ broker }) =>
+        broker.findGroupCoordinator(request).catch((reason: unknown) => {
+          if (isGroupForbidden(reason)) return reason;
+          throw reason;
+        }),
+      );
+      throw isGroupForbidden(refusal) ? refusal : error;
+    }
   };
   const { handleBatch } = Runner.prototype;
   Runner.prototype.handleBatch = async function (batch) {
@@ -251,4 +267,8 @@ function correctKafkajs(): void {
     const { response } = fetch.protocol({ version })({ topics: [] });
     response.decode = async (body) => decodeFetchResponse(version, body);
   }
+}
+
+function isGroupForbidden(reason: unknown): reason is Error {
+  return reason instanceof Error && "type" in reason && reason.type === "GROUP_AUTHORIZATION_FAILED";
 }

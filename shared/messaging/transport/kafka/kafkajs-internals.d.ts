@@ -31,6 +31,19 @@ declare module "kafkajs/src/consumer/runner.js" {
   }
 }
 
+declare module "kafkajs/src/cluster/index.js" {
+  interface Broker {
+    findGroupCoordinator(request: object): Promise<unknown>;
+  }
+  export default class Cluster {
+    /** Calls `work` with one broker after the other until it resolves. What it rejects with is lost. */
+    readonly brokerPool: {
+      withBroker<T>(work: (found: { readonly broker: Broker }) => Promise<T>): Promise<T | null>;
+    };
+    findGroupCoordinatorMetadata(request: object): Promise<unknown>;
+  }
+}
+
 declare module "kafkajs/src/protocol/error.js" {
   export function createErrorFromCode(code: number): Error & { readonly retriable: boolean };
 }

@@ -11,10 +11,20 @@ import {
 } from "@distributed-messaging/contracts";
 import { closed, type Messaging, type Transaction } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
-import { causeOf, IntegerParam } from "@distributed-messaging/service/http";
+import { causeOf, documented, IntegerParam } from "@distributed-messaging/service/http";
 import { authenticate, requireAdmin, type TokenVerifier } from "@distributed-messaging/service/identity";
-import { Type } from "@sinclair/typebox";
+import { type Static, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
+import {
+  AcceptedAnswer,
+  CancelledAnswer,
+  KeySetAnswer,
+  OrderAnswer,
+  ProductAnswer,
+  RestockAnswer,
+  SessionAnswer,
+  SigningKeyAnswer,
+} from "./answers.ts";
 import { type ClientRequest, type Decision, decide, type OrderView, orderNotFound } from "./domain.ts";
 import type { Sessions } from "./sessions.ts";
 import type { GatewayStore } from "./store.ts";
@@ -50,12 +60,13 @@ const Paging = Type.Object(
 const OrderParams = Type.Object({ orderId: OrderId });
 /** As often as the services of the store ask. */
 const JWKS_MAX_AGE_S = 300;
-const bearer = { security: [{ bearer: [] }] };
 
 export function gatewayRoutes(parts: GatewayRoutes) {
   const { store, sessions, demoSignIn } = parts;
   const open = new Elysia()
-    .get("/products", () => store.products(), { detail: { summary: "What the store sells" } })
+    .get("/products", () => store.products(), {
+      detail: documented("What the store sells", { answers: { 200: Type.Array(ProductAnswer) } }),
+    })
     .get(
       "/.well-known/jwks.json",
       ({ set }) => {
@@ -63,7 +74,11 @@ export function gatewayRoutes(parts: GatewayRoutes) {
         set.headers["cache-control"] = `max-age=${JWKS_MAX_AGE_S}`;
         return JSON.stringify(sessions.jwks(Date.now()));
       },
-      { detail: { summary: "The keys that verify the tokens of this store (RFC 7517)" } },
+      {
+        detail: documented("The keys that verify the tokens of this store (RFC 7517)", {
+          answers: { 200: KeySetAnswer },
+        }),
+      },
     );
   const app = new Elysia().use(open).use(orderRoutes(parts)).use(adminRoutes(parts));
   if (!demoSignIn) return app;
@@ -73,7 +88,10 @@ export function gatewayRoutes(parts: GatewayRoutes) {
       set.status = 201;
       return sessions.signIn(customerId, role, Date.now());
     },
-    { body: SignIn, detail: { summary: "Sign in as anybody (demo)" } },
+    {
+      body: SignIn,
+      detail: documented("Sign in as anybody (demo)", { answers: { 201: SessionAnswer } }),
+    },
   );
 }
 
@@ -91,13 +109,26 @@ function orderRoutes(parts: GatewayRoutes) {
         set.headers.location = `/orders/${target}`;
         return { orderId: target, status: "accepted" };
       },
-      { body: NewOrder, detail: { summary: "Place an order", ...bearer } },
+      {
+        body: NewOrder,
+        detail: documented("Place an order", {
+          answers: { 202: AcceptedAnswer },
+          access: "customer",
+          idempotent: true,
+        }),
+      },
     )
     .get(
       "/orders",
       ({ query: { limit = 20, after }, identity: { customerId } }) =>
         store.page(customerId, limit, after).map(shown),
-      { query: Paging, detail: { summary: "Your orders, newest first", ...bearer } },
+      {
+        query: Paging,
+        detail: documented("Your orders, newest first", {
+          answers: { 200: Type.Array(OrderAnswer) },
+          access: "customer",
+        }),
+      },
     )
     .get(
       "/orders/:orderId",
@@ -106,7 +137,14 @@ function orderRoutes(parts: GatewayRoutes) {
         if (order?.customerId !== customerId) throw orderNotFound(orderId);
         return shown(order);
       },
-      { params: OrderParams, detail: { summary: "One of your orders", ...bearer } },
+      {
+        params: OrderParams,
+        detail: documented("One of your orders", {
+          answers: { 200: OrderAnswer },
+          problems: [404],
+          access: "customer",
+        }),
+      },
     )
     .post(
       "/orders/:orderId/cancel",
@@ -120,7 +158,12 @@ function orderRoutes(parts: GatewayRoutes) {
         params: OrderParams,
         // No field is defined, and an unknown one is refused.
         body: Type.Optional(Type.Object({}, closed)),
-        detail: { summary: "Cancel one of your orders", ...bearer },
+        detail: documented("Cancel one of your orders", {
+          answers: { 202: CancelledAnswer },
+          problems: [404, 409],
+          access: "customer",
+          idempotent: true,
+        }),
       },
     );
 }
@@ -144,11 +187,19 @@ function adminRoutes(parts: GatewayRoutes) {
       {
         params: Type.Object({ productId: ProductId }),
         body: Type.Object({ quantity: Quantity }, closed),
-        detail: { summary: "More of a product has come in (admin)", ...bearer },
+        detail: documented("More of a product has come in (admin)", {
+          answers: { 202: RestockAnswer },
+          problems: [404],
+          access: "admin",
+          idempotent: true,
+        }),
       },
     )
     .get("/signing-keys", () => sessions.keys(), {
-      detail: { summary: "The keys that sign and have signed tokens (admin)", ...bearer },
+      detail: documented("The keys that sign and have signed tokens (admin)", {
+        answers: { 200: Type.Array(SigningKeyAnswer) },
+        access: "admin",
+      }),
     })
     .post(
       "/signing-keys/rotate",
@@ -157,7 +208,12 @@ function adminRoutes(parts: GatewayRoutes) {
         set.status = 201;
         return { keyId };
       },
-      { detail: { summary: "Sign with a new key from now on (admin)", ...bearer } },
+      {
+        detail: documented("Sign with a new key from now on (admin)", {
+          answers: { 201: Type.Object({ keyId: Type.String() }) },
+          access: "admin",
+        }),
+      },
     )
     .post(
       "/signing-keys/:keyId/withdraw",
@@ -167,7 +223,11 @@ function adminRoutes(parts: GatewayRoutes) {
       },
       {
         params: Type.Object({ keyId: Identifier }),
-        detail: { summary: "End the validity of every token of a key (admin)", ...bearer },
+        detail: documented("End the validity of every token of a key (admin)", {
+          answers: { 200: Type.Array(SigningKeyAnswer) },
+          problems: [404],
+          access: "admin",
+        }),
       },
     );
 }
@@ -249,7 +309,7 @@ function idempotencyKey(request: Request): string | undefined {
   return key;
 }
 
-function shown({ placedAt, updatedAt, history, ...order }: OrderView) {
+function shown({ placedAt, updatedAt, history, ...order }: OrderView): Static<typeof OrderAnswer> {
   return {
     ...order,
     placedAt: new Date(placedAt).toISOString(),

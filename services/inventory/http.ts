@@ -1,13 +1,23 @@
-import { Identifier, ProductWithdrawn } from "@distributed-messaging/contracts";
+import { Identifier, ProductWithdrawn, UnitPrice } from "@distributed-messaging/contracts";
 import type { UnitOfWork } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
-import { causeOf } from "@distributed-messaging/service/http";
+import { causeOf, documented } from "@distributed-messaging/service/http";
 import { authenticate, requireAdmin, type TokenVerifier } from "@distributed-messaging/service/identity";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { availableOf } from "./domain.ts";
 import { changeProduct } from "./handlers.ts";
 import type { InventoryStore, Product } from "./store.ts";
+
+const Count = Type.Integer({ minimum: 0 });
+const StockAnswer = Type.Object({
+  productId: Identifier,
+  name: Type.String(),
+  price: UnitPrice,
+  onHand: Count,
+  reserved: Count,
+  available: Count,
+});
 
 interface InventoryRoutes {
   readonly store: InventoryStore;
@@ -30,7 +40,10 @@ export function inventoryRoutes({ store, unitOfWork, automationTesting, verifier
     },
     {
       params: Type.Object({ productId: Identifier }),
-      detail: { summary: "How much of a product there is" },
+      detail: documented("How much of a product there is", {
+        answers: { 200: StockAnswer },
+        problems: [404],
+      }),
     },
   );
   if (!automationTesting) return stock;
@@ -45,7 +58,12 @@ export function inventoryRoutes({ store, unitOfWork, automationTesting, verifier
         }, causeOf(request));
         return { products: demoCatalogue.length, added };
       },
-      { detail: { summary: "Adds the products of the demo catalogue that are missing" } },
+      {
+        detail: documented("Adds the products of the demo catalogue that are missing", {
+          answers: { 200: Type.Object({ products: Count, added: Count }) },
+          problems: [503],
+        }),
+      },
     )
     .delete(
       "/automation-testing/all",
@@ -59,10 +77,10 @@ export function inventoryRoutes({ store, unitOfWork, automationTesting, verifier
         return { withdrawn };
       },
       {
-        detail: {
-          summary: "Withdraws every product and deletes every reservation (admin)",
-          security: [{ bearer: [] }],
-        },
+        detail: documented("Withdraws every product and deletes every reservation (admin)", {
+          answers: { 200: Type.Object({ withdrawn: Count }) },
+          access: "admin",
+        }),
       },
     );
 }

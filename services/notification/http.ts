@@ -1,5 +1,5 @@
 import { closed } from "@distributed-messaging/messaging";
-import { IntegerParam } from "@distributed-messaging/service/http";
+import { documented, IntegerParam } from "@distributed-messaging/service/http";
 import { acceptSubprotocol, authenticate, type TokenVerifier } from "@distributed-messaging/service/identity";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
@@ -15,6 +15,15 @@ const PAGE = 500;
  */
 const After = Type.Unsafe<number>(IntegerParam({ minimum: 0, maximum: 999_999_999_999_999 }));
 
+const NotificationAnswer = Type.Object({
+  seq: Type.Integer({ minimum: 1 }),
+  notificationId: Type.String(),
+  orderId: Type.String(),
+  type: Type.String(),
+  message: Type.String(),
+  at: Type.String({ format: "date-time" }),
+});
+
 export function notificationRoutes(store: NotificationStore, push: Push, verifier: TokenVerifier) {
   return new Elysia()
     .derive(async ({ request }) => ({
@@ -25,7 +34,10 @@ export function notificationRoutes(store: NotificationStore, push: Push, verifie
       ({ query: { after = 0 }, identity }) => store.after(identity.customerId, after, PAGE),
       {
         query: Type.Object({ after: Type.Optional(After) }, closed),
-        detail: { summary: "Your notifications, oldest first", security: [{ bearer: [] }] },
+        detail: documented("Your notifications, oldest first", {
+          answers: { 200: Type.Array(NotificationAnswer) },
+          access: "customer",
+        }),
       },
     )
     .ws("/notifications", {

@@ -6,6 +6,7 @@ import { ServiceError } from "@distributed-messaging/service/errors";
 import {
   type AllowedSources,
   createHttpApp,
+  documented,
   HttpProblem,
   isAllowedPage,
   type Listening,
@@ -16,6 +17,7 @@ import { createMetrics } from "@distributed-messaging/service/metrics";
 import { type ServiceName, serviceNames, storeTopics } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
+import { FiguresAnswer, ProcessAnswer } from "./http/answers.ts";
 import { brokerRoutes, coalesced } from "./http/broker.ts";
 import { readFigures, serviceRoutes } from "./http/services.ts";
 import { WrongState } from "./process.ts";
@@ -110,7 +112,7 @@ export async function serveSupervisor(options: SupervisorHttpOptions): Promise<L
   );
   app.use(serviceRoutes(urlOf));
   app.get("/figures", () => figures(), {
-    detail: { summary: "Outbox, dead letters and lag of every service" },
+    detail: documented("Outbox, dead letters and lag of every service", { answers: { 200: FiguresAnswer } }),
   });
   app.use(promiseRoutes());
   const listening = await listen(app, { host: "127.0.0.1", port, setting: "SUPERVISOR_PORT" });
@@ -126,7 +128,9 @@ export async function serveSupervisor(options: SupervisorHttpOptions): Promise<L
 function processRoutes(supervisor: SupervisorHttpOptions["supervisor"]) {
   return new Elysia()
     .get("/processes", (): ProcessReport[] => supervisor.report(), {
-      detail: { summary: "The state of every process of the store" },
+      detail: documented("The state of every process of the store", {
+        answers: { 200: Type.Array(ProcessAnswer) },
+      }),
     })
     .post(
       "/processes/:name/:action",
@@ -140,7 +144,10 @@ function processRoutes(supervisor: SupervisorHttpOptions["supervisor"]) {
           name: Type.String({ maxLength: 64 }),
           action: Type.Unsafe<ProcessAction>(Type.Union(processActions.map((name) => Type.Literal(name)))),
         }),
-        detail: { summary: "stop, start, kill (it is restarted), pause or resume a process" },
+        detail: documented("stop, start, kill (it is restarted), pause or resume a process", {
+          answers: { 200: ProcessAnswer, 202: ProcessAnswer },
+          problems: [404, 409, 503],
+        }),
       },
     );
 }
@@ -184,7 +191,10 @@ function promiseRoutes() {
     },
     {
       params: Type.Object({ number: Type.String({ pattern: "^[1-9]$" }) }),
-      detail: { summary: "The source of the test of a promise" },
+      detail: documented("The source of the test of a promise", {
+        answers: { 200: Type.String({ contentMediaType: "text/plain" }) },
+        problems: [404],
+      }),
     },
   );
 }

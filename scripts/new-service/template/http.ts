@@ -1,7 +1,7 @@
-import { OrderId } from "@distributed-messaging/contracts";
+import { CustomerId, OrderId } from "@distributed-messaging/contracts";
 import type { UnitOfWork } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
-import { causeOf } from "@distributed-messaging/service/http";
+import { causeOf, documented } from "@distributed-messaging/service/http";
 import { authenticate, requireAdmin, type TokenVerifier } from "@distributed-messaging/service/identity";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
@@ -12,14 +12,23 @@ import type { TemplateStore } from "./store.ts";
 /** Tasks in one answer. */
 const PAGE = 100;
 
-const security = [{ bearer: [] }];
+const TaskAnswer = Type.Object({
+  orderId: OrderId,
+  customerId: CustomerId,
+  status: Type.Union([Type.Literal("open"), Type.Literal("done"), Type.Literal("cancelled")]),
+  openedAt: Type.String({ format: "date-time" }),
+  doneAt: Type.Optional(Type.String({ format: "date-time" })),
+});
 
 /** For admins: which tasks are open, and that one of them is done. */
 export function templateRoutes(store: TemplateStore, unitOfWork: UnitOfWork, verifier: TokenVerifier) {
   return new Elysia({ prefix: "/tasks" })
     .derive(async ({ request }) => requireAdmin(await authenticate(request, verifier)))
     .get("", () => store.open(PAGE).map(shown), {
-      detail: { summary: "The open tasks, oldest first (admin)", security },
+      detail: documented("The open tasks, oldest first (admin)", {
+        answers: { 200: Type.Array(TaskAnswer) },
+        access: "admin",
+      }),
     })
     .post(
       "/:orderId/complete",
@@ -38,7 +47,11 @@ export function templateRoutes(store: TemplateStore, unitOfWork: UnitOfWork, ver
       },
       {
         params: Type.Object({ orderId: OrderId }),
-        detail: { summary: "The work for an order is done (admin)", security },
+        detail: documented("The work for an order is done (admin)", {
+          answers: { 200: TaskAnswer },
+          problems: [404, 409],
+          access: "admin",
+        }),
       },
     );
 }

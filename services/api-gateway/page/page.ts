@@ -1,4 +1,4 @@
-import { HttpProblem } from "@distributed-messaging/service/http";
+import { documented, HttpProblem } from "@distributed-messaging/service/http";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { bundlePage, type Encoding, type Page, type PageFile } from "./bundle.ts";
@@ -31,7 +31,11 @@ export function pageRoutes(settings: PageSettings) {
           "content-security-policy": contentSecurityPolicy(new URL(request.url).hostname, settings),
         });
       },
-      { detail: { summary: "The checkout page" } },
+      {
+        detail: documented("The checkout page", {
+          answers: { 200: Type.String({ contentMediaType: "text/html" }), 304: null },
+        }),
+      },
     )
     .get(
       "/assets/:file",

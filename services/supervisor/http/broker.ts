@@ -2,9 +2,11 @@ import { OrderId, topics } from "@distributed-messaging/contracts";
 import { errorText } from "@distributed-messaging/messaging";
 import type { KafkaInspector, StoredRecord } from "@distributed-messaging/messaging/kafka";
 import { ServiceError } from "@distributed-messaging/service/errors";
+import { documented } from "@distributed-messaging/service/http";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import type { RecordReport, Redelivery, TopicReport } from "../reports.ts";
+import { RecordAnswer, RedeliveryAnswer, TopicAnswer } from "./answers.ts";
 
 /** How many records of a topic are shown, and how many characters of each. */
 const LATEST = 20;
@@ -30,7 +32,10 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
   const recordsOf = (orderId: string) => orUnavailable(inspector.ofKey(orderId, orderTopics));
   return new Elysia()
     .get("/topics", (): Promise<readonly TopicReport[]> => topicStates(), {
-      detail: { summary: "Every topic with its offsets and the lag of each consumer group" },
+      detail: documented("Every topic with its offsets and the lag of each consumer group", {
+        answers: { 200: Type.Array(TopicAnswer) },
+        problems: [503],
+      }),
     })
     .get(
       "/topics/:topic/messages",
@@ -43,13 +48,22 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
       },
       {
         params: Type.Object({ topic: Type.String({ maxLength: 249 }) }),
-        detail: { summary: "The latest records of a topic, newest first" },
+        detail: documented("The latest records of a topic, newest first", {
+          answers: { 200: Type.Array(RecordAnswer) },
+          problems: [404, 503],
+        }),
       },
     )
     .get(
       "/orders/:orderId/messages",
       async ({ params: { orderId } }): Promise<RecordReport[]> => (await recordsOf(orderId)).map(shown),
-      { ...byOrder, detail: { summary: "Every record of an order, oldest first" } },
+      {
+        ...byOrder,
+        detail: documented("Every record of an order, oldest first", {
+          answers: { 200: Type.Array(RecordAnswer) },
+          problems: [503],
+        }),
+      },
     )
     .post(
       "/orders/:orderId/deliver-again",
@@ -65,7 +79,13 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
           records: Object.fromEntries([...byTopic].map(([topic, { length }]) => [topic, length])),
         };
       },
-      { ...byOrder, detail: { summary: "Publish every record of an order again" } },
+      {
+        ...byOrder,
+        detail: documented("Publish every record of an order again", {
+          answers: { 200: RedeliveryAnswer },
+          problems: [404, 503],
+        }),
+      },
     )
     .post(
       "/orders/:orderId/broken-message",
@@ -77,7 +97,13 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
         );
         set.status = 204;
       },
-      { ...byOrder, detail: { summary: "Publish a record with an order's key that no service can decode" } },
+      {
+        ...byOrder,
+        detail: documented("Publish a record with an order's key that no service can decode", {
+          answers: { 204: null },
+          problems: [503],
+        }),
+      },
     );
 }
 

@@ -76,7 +76,8 @@ export function serviceRoutes(urlOf: (name: ServiceName) => string) {
     },
     {
       params: Type.Object({ name: Type.String({ maxLength: 64 }), "*": Type.String({ maxLength: 256 }) }),
-      detail: { summary: "A service's dead letters, and the inventory's stock" },
+      // The documents of the services describe what it forwards.
+      detail: { hide: true },
     },
   );
 }

@@ -150,7 +150,7 @@ test("the OpenAPI document describes every route with its body, response and aut
   for (const operation of routes.flatMap((route) =>
     Object.values<Record<string, unknown>>(document.paths[route]),
   )) {
-    expect(operation).toMatchObject({ security: [{ bearer: [] }], summary: expect.any(String) });
+    expect(operation).toMatchObject({ security: [{ bearer: ["admin"] }], summary: expect.any(String) });
   }
   const list = document.paths["/dead-letters"].get;
   expect(list.parameters.map(({ name }: { name: string }) => name).sort()).toEqual(

@@ -15,6 +15,7 @@ import { Elysia } from "elysia";
 import { durationToMs } from "../config.ts";
 import { ServiceError } from "../errors.ts";
 import { DurationText, IntegerParam } from "../http/input.ts";
+import { documented } from "../http/openapi.ts";
 import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
 
 const PAGE = 50;
@@ -78,11 +79,11 @@ export function deadLetterRoutes(admin: DeadLetterAdmin, verifier: TokenVerifier
     })
     .get("", ({ query }) => admin.summaries(filterOf(query, PAGE)).map(shownSummary), {
       query: Query,
-      detail: described("Dead letters, oldest first", 200, Type.Array(SummarySchema)),
+      detail: described("Dead letters, oldest first", { 200: Type.Array(SummarySchema) }),
     })
     .get("/:id", ({ params: { id } }) => shownDetails(admin.show(id)), {
       ...byId,
-      detail: described("A dead letter with all its details", 200, DetailsSchema),
+      detail: described("A dead letter with all its details", { 200: DetailsSchema }, [404]),
     })
     .put(
       "/:id/message",
@@ -93,17 +94,23 @@ export function deadLetterRoutes(admin: DeadLetterAdmin, verifier: TokenVerifier
       {
         ...byId,
         body: AnyMessage,
-        detail: described("Replaces the message that a replay handles", 200, DetailsSchema),
+        detail: described("Replaces the message that a replay handles", { 200: DetailsSchema }, [404]),
       },
     )
     .post(
       "/:id/replay",
       ({ params: { id }, body, actor }) => replayOne(admin, id, actor, body?.dryRun ?? false),
-      { ...byId, body: One, detail: described("Handles the message again", 200, ResultSchema) },
+      {
+        ...byId,
+        body: One,
+        detail: described("Handles the message again", { 200: ResultSchema }, [404, 409]),
+      },
     )
     .post("/replay", ({ body, actor }) => replayMany(admin, body, actor), {
       body: Bulk,
-      detail: described("Handles many again: those with the ids, or the oldest that match", 200, BulkSchema),
+      detail: described("Handles many again: those with the ids, or the oldest that match", {
+        200: BulkSchema,
+      }),
     })
     .delete(
       "/:id",
@@ -114,7 +121,7 @@ export function deadLetterRoutes(admin: DeadLetterAdmin, verifier: TokenVerifier
       {
         ...byId,
         body: Discard,
-        detail: described("Discards it; the messages blocked by it are handled", 204),
+        detail: described("Discards it; the messages blocked by it are handled", { 204: null }, [404, 409]),
       },
     );
 }
@@ -221,7 +228,7 @@ const DetailsSchema = Type.Object({
   raw: Type.Union([Bytes, Type.Null()], { description: "The value as received" }),
   edited: Type.Union([Bytes, Type.Null()], { description: "The value that an admin replaced it with" }),
   decoded: Type.Union([
-    Type.Object({ message: Type.Object({}, { description: "A CloudEvent" }) }),
+    Type.Object({ message: Type.Object({}, { additionalProperties: true, description: "A CloudEvent" }) }),
     Type.Object({ problem: Text }),
   ]),
   lineLength: Type.Integer({ description: "Dead letters of its topic and key, itself included" }),
@@ -243,12 +250,10 @@ const BulkSchema = Type.Object({
   left: Type.Integer({ description: "Dead letters that match and were not tried" }),
 });
 
-function described(summary: string, status: number, schema?: TSchema) {
-  const content = schema === undefined ? {} : { content: { "application/json": { schema } } };
-  return {
-    summary,
-    tags: ["dead letters"],
-    security: [{ bearer: [] }],
-    responses: { [status]: { description: summary, ...content } },
-  };
+function described(
+  summary: string,
+  answers: Readonly<Record<number, TSchema | null>>,
+  problems: number[] = [],
+) {
+  return documented(summary, { answers, problems, access: "admin", tags: ["dead letters"] });
 }

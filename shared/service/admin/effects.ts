@@ -5,9 +5,10 @@ import {
   type EffectAction,
   type EffectAdmin,
 } from "@distributed-messaging/messaging";
-import { Type } from "@sinclair/typebox";
+import { type TSchema, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { IntegerParam } from "../http/input.ts";
+import { documented } from "../http/openapi.ts";
 import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
 
 const PAGE = 50;
@@ -42,11 +43,11 @@ export function effectRoutes(admin: EffectAdmin, verifier: TokenVerifier) {
     .get(
       "/dead",
       ({ query: { limit, ...filter } }) => admin.list({ ...filter, limit: limit ?? PAGE }).map(shownEffect),
-      { query: Query, detail: described("Dead effects, oldest first") },
+      { query: Query, detail: described("Dead effects, oldest first", { 200: Type.Array(EffectSchema) }) },
     )
     .get("/dead/:id", ({ params: { id } }) => shownDetails(admin.show(id)), {
       ...byId,
-      detail: described("A dead effect with all its details"),
+      detail: described("A dead effect with all its details", { 200: DetailsSchema }, [404]),
     })
     .post(
       "/dead/:id/retry",
@@ -54,11 +55,13 @@ export function effectRoutes(admin: EffectAdmin, verifier: TokenVerifier) {
         await admin.retry(id, actor);
         set.status = 204;
       },
-      { ...byId, detail: described("Tries it again") },
+      { ...byId, detail: described("Tries it again", { 204: null }, [404]) },
     )
     .post("/dead/retry", async ({ body, actor }) => ({ retried: await admin.retryAll(body.name, actor) }), {
       body: RetryAll,
-      detail: described("Tries all of them again, or those of one name"),
+      detail: described("Tries all of them again, or those of one name", {
+        200: Type.Object({ retried: Type.Integer() }),
+      }),
     })
     .delete(
       "/dead/:id",
@@ -66,7 +69,11 @@ export function effectRoutes(admin: EffectAdmin, verifier: TokenVerifier) {
         await admin.discard(id, reason, actor);
         set.status = 204;
       },
-      { ...byId, body: Discard, detail: described("Discards it: it is never performed") },
+      {
+        ...byId,
+        body: Discard,
+        detail: described("Discards it: it is never performed", { 204: null }, [404]),
+      },
     );
 }
 
@@ -88,6 +95,36 @@ function shownDetails({ enqueuedAt, actions, ...effect }: DeadEffectDetails) {
 /** RFC 3339. */
 const timeOf = (ms: number) => new Date(ms).toISOString();
 
-function described(summary: string) {
-  return { summary, tags: ["effects"], security: [{ bearer: [] }] };
+// The same as schemas, for the OpenAPI document.
+
+const Time = Type.String({ format: "date-time" });
+const effect = {
+  id: Type.Integer(),
+  key: Type.String(),
+  name: Type.String(),
+  error: Type.String(),
+  attempts: Type.Integer(),
+  retries: Type.Integer(),
+  enqueuedAt: Time,
+};
+const EffectSchema = Type.Object(effect);
+const DetailsSchema = Type.Object({
+  ...effect,
+  input: Type.Unknown(),
+  actions: Type.Array(
+    Type.Object({
+      action: Type.Union([Type.Literal("retry"), Type.Literal("discard")]),
+      actor: Type.String(),
+      detail: Type.String(),
+      at: Time,
+    }),
+  ),
+});
+
+function described(
+  summary: string,
+  answers: Readonly<Record<number, TSchema | null>>,
+  problems: number[] = [],
+) {
+  return documented(summary, { answers, problems, access: "admin", tags: ["effects"] });
 }

@@ -5,9 +5,10 @@ import {
   type ParkedDetails,
   type ParkedSummary,
 } from "@distributed-messaging/messaging";
-import { Type } from "@sinclair/typebox";
+import { type TSchema, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { IntegerParam } from "../http/input.ts";
+import { documented } from "../http/openapi.ts";
 import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
 
 const PAGE = 50;
@@ -43,11 +44,16 @@ export function outboxRoutes(admin: OutboxAdmin, verifier: TokenVerifier) {
       "/parked",
       ({ query: { limit, ...filter } }) =>
         admin.list({ ...filter, limit: limit ?? PAGE }).map(shownParkedSummary),
-      { query: Query, detail: described("Outgoing records that the broker refuses, oldest first") },
+      {
+        query: Query,
+        detail: described("Outgoing records that the broker refuses, oldest first", {
+          200: Type.Array(ParkedSchema),
+        }),
+      },
     )
     .get("/parked/:id", ({ params: { id } }) => shownParkedDetails(admin.show(id)), {
       ...byId,
-      detail: described("A parked outgoing record with all its details"),
+      detail: described("A parked outgoing record with all its details", { 200: DetailsSchema }, [404]),
     })
     .post(
       "/parked/:id/retry",
@@ -55,12 +61,24 @@ export function outboxRoutes(admin: OutboxAdmin, verifier: TokenVerifier) {
         await admin.retry(id, actor);
         set.status = 204;
       },
-      { ...byId, detail: described("Sends it again, and the later ones of its topic and key") },
+      {
+        ...byId,
+        detail: described(
+          "Sends it again, and the later ones of its topic and key",
+          { 204: null },
+          [404, 409],
+        ),
+      },
     )
     .post(
       "/parked/retry",
       async ({ body, actor }) => ({ retried: await admin.retryAll(body.topic, actor) }),
-      { body: RetryAll, detail: described("Sends all of them again, or those of one topic") },
+      {
+        body: RetryAll,
+        detail: described("Sends all of them again, or those of one topic", {
+          200: Type.Object({ retried: Type.Integer() }),
+        }),
+      },
     )
     .delete(
       "/parked/:id",
@@ -68,7 +86,11 @@ export function outboxRoutes(admin: OutboxAdmin, verifier: TokenVerifier) {
         await admin.drop(id, reason, actor);
         set.status = 204;
       },
-      { ...byId, body: Drop, detail: described("Deletes it; the later ones of its key are sent") },
+      {
+        ...byId,
+        body: Drop,
+        detail: described("Deletes it; the later ones of its key are sent", { 204: null }, [404, 409]),
+      },
     );
 }
 
@@ -92,6 +114,32 @@ function shownParkedDetails({ createdAt, parkedAt, value, actions, ...record }: 
 /** RFC 3339. */
 const timeOf = (ms: number) => new Date(ms).toISOString();
 
-function described(summary: string) {
-  return { summary, tags: ["outbox"], security: [{ bearer: [] }] };
+// The same as schemas, for the OpenAPI document.
+
+const Text = Type.String();
+const Time = Type.String({ format: "date-time" });
+const record = {
+  id: Type.Integer(),
+  topic: Text,
+  key: Type.Union([Text, Type.Null()]),
+  reason: Text,
+  error: Text,
+  createdAt: Time,
+  parkedAt: Time,
+  bytes: Type.Integer(),
+};
+const ParkedSchema = Type.Object(record);
+const DetailsSchema = Type.Object({
+  ...record,
+  headers: Type.Record(Text, Text),
+  value: Type.Union([Type.Object({ base64: Type.String({ contentEncoding: "base64" }) }), Type.Null()]),
+  actions: Type.Array(Type.Object({ action: Text, actor: Text, detail: Text, at: Time })),
+});
+
+function described(
+  summary: string,
+  answers: Readonly<Record<number, TSchema | null>>,
+  problems: number[] = [],
+) {
+  return documented(summary, { answers, problems, access: "admin", tags: ["outbox"] });
 }

@@ -8,8 +8,9 @@ import {
   type StopDecision,
   stopActions,
 } from "@distributed-messaging/messaging";
-import { Type } from "@sinclair/typebox";
+import { type TSchema, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
+import { documented } from "../http/openapi.ts";
 import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
 
 // Elysia types paths as sent, as text.
@@ -37,24 +38,28 @@ const Decision = Type.Object(
  */
 export function partitionRoutes(messaging: Messaging, verifier: TokenVerifier) {
   const stops = messaging.partitionStops;
-  const described = (summary: string) => ({
-    detail: { summary, tags: ["stopped partitions"], security: [{ bearer: [] }] },
-  });
   return new Elysia({ prefix: "/partitions" })
     .derive(async ({ request }) => {
       const identity = await authenticate(request, verifier);
       requireAdmin(identity);
       return { actor: identity.customerId };
     })
-    .get("", () => stops.list().map(shownStop), described("Partitions that are stopped (admin)"))
+    .get(
+      "",
+      () => stops.list().map(shownStop),
+      described("Partitions that are stopped (admin)", Type.Array(Type.Object(stop))),
+    )
     .get(
       "/topics",
       () => messaging.topicFindings(),
-      described("What of the topics' configuration is not what the messages need (admin)"),
+      described(
+        "What of the topics' configuration is not what the messages need (admin)",
+        Type.Array(FindingSchema),
+      ),
     )
     .get("/:topic/:partition", ({ params }) => shownHistory(stops, params), {
       params: Place,
-      ...described("Why a partition is stopped, and what was decided about it before (admin)"),
+      ...described("Why a partition is stopped, and what was decided about it before (admin)", HistorySchema),
     })
     .post(
       "/:topic/:partition/decisions",
@@ -62,7 +67,11 @@ export function partitionRoutes(messaging: Messaging, verifier: TokenVerifier) {
         await stops.decide({ ...placeOf(params), offset }, action, reason, actor);
         return shownHistory(stops, params);
       },
-      { params: Place, body: Decision, ...described("Decides how a stopped partition goes on (admin)") },
+      {
+        params: Place,
+        body: Decision,
+        ...described("Decides how a stopped partition goes on (admin)", HistorySchema, [404, 409]),
+      },
     );
 }
 
@@ -103,4 +112,42 @@ function shownDecision({ bytes, at, topic: _, partition: __, ...decision }: Stop
 
 function base64Of(bytes: Uint8Array | null): string | null {
   return bytes === null ? null : Buffer.from(bytes).toString("base64");
+}
+
+// The same as schemas, for the OpenAPI document.
+
+const Text = Type.String();
+const Time = Type.String({ format: "date-time" });
+const Offset = Type.Integer();
+const Bytes = Type.Union([Type.String({ contentEncoding: "base64" }), Type.Null()]);
+const stop = {
+  topic: Text,
+  partition: Text,
+  reason: Text,
+  error: Text,
+  offset: Offset,
+  nextOffset: Offset,
+  bytes: Type.Union([Type.Integer(), Type.Null()]),
+  stoppedAt: Time,
+};
+const FindingSchema = Type.Object({
+  topic: Text,
+  severity: Type.Union([Type.Literal("error"), Type.Literal("warning")]),
+  text: Text,
+});
+const HistorySchema = Type.Object({
+  topic: Text,
+  partition: Text,
+  stop: Type.Union([Type.Object({ ...stop, base64: Bytes }), Type.Null()]),
+  decisions: Type.Array(
+    Type.Object({
+      ...{ reason: Text, error: Text, offset: Offset, nextOffset: Offset, base64: Bytes },
+      ...{ action: Text, actor: Text, detail: Text, at: Time },
+    }),
+  ),
+});
+
+function described(summary: string, answer: TSchema, problems: number[] = []) {
+  const tags = ["stopped partitions"];
+  return { detail: documented(summary, { answers: { 200: answer }, problems, access: "admin", tags }) };
 }

@@ -1,18 +1,32 @@
 import { closed, type Rebuild, type RebuildStatus } from "@distributed-messaging/messaging";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
+import { documented } from "../http/openapi.ts";
 import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
 
 // Without a body it is the same as with `{}`.
 const Request = Type.Optional(Type.Object({ dropUnaccounted: Type.Optional(Type.Boolean()) }, closed));
 
+// For the OpenAPI document.
+const Time = Type.String({ format: "date-time" });
+const Count = Type.Integer({ minimum: 0 });
+const StatusSchema = Type.Object({
+  phase: Type.String(),
+  startedAt: Type.Optional(Time),
+  endedAt: Type.Optional(Time),
+  error: Type.Optional(Type.String()),
+  ...{ skipped: Count, unaccounted: Count, read: Count, toRead: Count },
+});
+
 /** Starts a rebuild of a service's projections, and shows its progress. Every request needs an admin's token. */
 export function rebuildRoutes(rebuild: Rebuild, verifier: TokenVerifier) {
-  const security = [{ bearer: [] }];
   return new Elysia({ prefix: "/rebuild" })
     .derive(async ({ request }) => requireAdmin(await authenticate(request, verifier)))
     .get("", () => shown(rebuild.status()), {
-      detail: { summary: "Progress of the last rebuild (admin)", security },
+      detail: documented("Progress of the last rebuild (admin)", {
+        answers: { 200: StatusSchema },
+        access: "admin",
+      }),
     })
     .post(
       "",
@@ -23,10 +37,10 @@ export function rebuildRoutes(rebuild: Rebuild, verifier: TokenVerifier) {
       },
       {
         body: Request,
-        detail: {
-          summary: "Rebuilds the projections from the topics, unless a rebuild runs (admin)",
-          security,
-        },
+        detail: documented("Rebuilds the projections from the topics, unless a rebuild runs (admin)", {
+          answers: { 202: StatusSchema },
+          access: "admin",
+        }),
       },
     );
 }

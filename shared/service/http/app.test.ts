@@ -244,7 +244,10 @@ test("GET /openapi/json describes the routes", async () => {
       "/orders": {
         post: {
           requestBody: { content: { "application/json": { schema: { required: ["items"] } } } },
-          responses: { default: { content: { "application/problem+json": {} } } },
+          responses: {
+            400: { content: { "application/problem+json": {} } },
+            ...{ 403: {}, 413: {}, 415: {}, 422: {}, 500: {} },
+          },
         },
         get: {
           parameters: [

@@ -14,6 +14,7 @@ import { faultResponse, HttpProblem, invalidResponse, refusalOf, refusalResponse
 export { causeOf } from "./exchange.ts";
 export { type AllowedSources, allowedSources, isAllowedPage } from "./foreign.ts";
 export { IntegerParam } from "./input.ts";
+export { documented } from "./openapi.ts";
 export { HttpProblem } from "./problem.ts";
 export { type Listening, listen } from "./server.ts";
 

@@ -1,4 +1,6 @@
+import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
+import { documented } from "./openapi.ts";
 
 /** A dependency that a service checks. */
 export interface HealthCheck {
@@ -8,6 +10,13 @@ export interface HealthCheck {
   /** Whether the dependency works. A throw, or no result within a second, counts as false. */
   check(): boolean | Promise<boolean>;
 }
+
+const Liveness = Type.Object({ app: Type.String(), status: Type.Literal("UP") });
+const Readiness = Type.Object({
+  app: Type.String(),
+  ready: Type.Boolean(),
+  checks: Type.Record(Type.String(), Type.Union([Type.Literal("UP"), Type.Literal("DOWN")])),
+});
 
 const CHECK_DEADLINE_MS = 1000;
 
@@ -30,7 +39,9 @@ async function statusOf(check: HealthCheck): Promise<"UP" | "DOWN"> {
  */
 export function healthRoutes(app: string, checks: readonly HealthCheck[]) {
   return new Elysia({ name: "health" })
-    .get("/liveness", () => ({ app, status: "UP" as const }), { detail: { summary: "The process answers" } })
+    .get("/liveness", () => ({ app, status: "UP" as const }), {
+      detail: documented("The process answers", { answers: { 200: Liveness } }),
+    })
     .get(
       "/readiness",
       async ({ set }) => {
@@ -41,6 +52,10 @@ export function healthRoutes(app: string, checks: readonly HealthCheck[]) {
         if (!ready) set.status = 503;
         return { app, ready, checks: Object.fromEntries(results.map(({ name, status }) => [name, status])) };
       },
-      { detail: { summary: "Whether the service is ready, and the state of what it depends on" } },
+      {
+        detail: documented("Whether the service is ready, and the state of what it depends on", {
+          answers: { 200: Readiness, 503: Readiness },
+        }),
+      },
     );
 }

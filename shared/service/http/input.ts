@@ -155,4 +155,7 @@ const DURATION = "a duration such as 30s, 15m, 1h or 7d";
 FormatRegistry.Set(DURATION, (text) => durationToMs(text) !== undefined);
 
 /** A duration in a query or a body. `durationToMs` converts it. */
-export const DurationText = Type.String({ format: DURATION });
+export const DurationText = Type.String({
+  format: DURATION,
+  [DESCRIBED_AS]: { type: "string", pattern: "^\\d{1,12}(\\.\\d{1,6})?(ms|s|m|h|d)$", description: DURATION },
+});

@@ -1,6 +1,8 @@
 import { deadLetterReasons, type Messaging, stopReasons } from "@distributed-messaging/messaging";
+import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { documented } from "../http/openapi.ts";
 
 /** The metrics of one service, in a registry of their own. */
 export interface Metrics {
@@ -164,6 +166,10 @@ export function metricsRoute(metrics: Metrics) {
       new Response(await metrics.registry.metrics(), {
         headers: { "content-type": metrics.registry.contentType },
       }),
-    { detail: { summary: "Metrics for Prometheus" } },
+    {
+      detail: documented("Metrics for Prometheus", {
+        answers: { 200: Type.String({ contentMediaType: "text/plain" }) },
+      }),
+    },
   );
 }

@@ -1,0 +1,27 @@
+import { expect, test } from "bun:test";
+import { serviceNames } from "@distributed-messaging/services/registry";
+import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { runRequests } from "./requests/campaign.ts";
+
+/*
+ * Requests that are generated from the store's own OpenAPI documents. A run without FUZZ_SEED has a seed of its own, which
+ * it prints; `bun run fuzz-requests` sends more.
+ */
+
+const seed = process.env.FUZZ_SEED ?? String(Date.now());
+const REQUESTS = 4_000;
+
+describeOwn("every operation of the OpenAPI documents", () => {
+  const store = useOwnStore();
+
+  test("answers generated requests with a status and a body that its document lists, and with no 5xx but 503", async () => {
+    console.log(`FUZZ_SEED=${seed}`);
+    const { faults, requests, statuses } = await runRequests(store, REQUESTS, seed);
+    expect(faults).toEqual([]);
+    expect(requests).toBe(REQUESTS);
+    expect([...statuses.values()].filter(({ size }) => size === 0)).toHaveLength(0);
+    for (const name of serviceNames) {
+      expect((await store.request(name, "/readiness")).body).toMatchObject({ ready: true });
+    }
+  }, 300_000);
+});

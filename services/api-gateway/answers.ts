@@ -1,0 +1,80 @@
+import {
+  Money,
+  PricedLine,
+  ProductId,
+  Quantity,
+  Shortage,
+  UnitPrice,
+} from "@distributed-messaging/contracts";
+import { type Static, Type } from "@sinclair/typebox";
+
+/* The gateway's answers as schemas, for the OpenAPI document. */
+
+const Time = Type.String({ format: "date-time" });
+const Id = Type.String();
+
+export const ProductAnswer = Type.Object({
+  productId: Id,
+  name: Type.String(),
+  price: UnitPrice,
+  available: Type.Integer({ minimum: 0 }),
+});
+
+export const SessionAnswer = Type.Object({
+  token: Type.String(),
+  customerId: Id,
+  role: Type.Union([Type.Literal("customer"), Type.Literal("admin")]),
+  expiresAt: Time,
+});
+
+export const AcceptedAnswer = Type.Object({ orderId: Id, status: Type.Literal("accepted") });
+
+const Status = Type.Union([
+  Type.Literal("accepted"),
+  Type.Literal("pending"),
+  Type.Literal("backordered"),
+  Type.Literal("confirmed"),
+  Type.Literal("rejected"),
+  Type.Literal("cancelled"),
+]);
+
+export const OrderAnswer = Type.Object({
+  orderId: Id,
+  customerId: Id,
+  status: Status,
+  items: Type.Unsafe<readonly Static<typeof PricedLine>[]>(Type.Array(PricedLine)),
+  total: Money,
+  placedAt: Time,
+  updatedAt: Time,
+  shortages: Type.Optional(Type.Unsafe<readonly Static<typeof Shortage>[]>(Type.Array(Shortage))),
+  reason: Type.Optional(Type.String()),
+  history: Type.Array(Type.Object({ at: Time, type: Type.String(), service: Type.String() })),
+});
+
+export const CancelledAnswer = Type.Object({ orderId: Id, status: Status });
+
+export const RestockAnswer = Type.Object({ restockId: Id, productId: ProductId, quantity: Quantity });
+
+/** RFC 7517 §5, with keys as in RFC 8037 §2: their public members only. */
+export const KeySetAnswer = Type.Object(
+  {
+    keys: Type.Array(
+      Type.Object({
+        kty: Type.Literal("OKP"),
+        crv: Type.Literal("Ed25519"),
+        x: Type.String(),
+        kid: Type.String(),
+        alg: Type.Optional(Type.String()),
+        use: Type.Optional(Type.String()),
+      }),
+    ),
+  },
+  { contentMediaType: "application/jwk-set+json" },
+);
+
+export const SigningKeyAnswer = Type.Object({
+  keyId: Id,
+  state: Type.Union([Type.Literal("current"), Type.Literal("retired"), Type.Literal("withdrawn")]),
+  createdAt: Time,
+  verifiesUntil: Type.Optional(Time),
+});

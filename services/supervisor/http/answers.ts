@@ -1,0 +1,47 @@
+import { Type } from "@sinclair/typebox";
+
+/* The answers of `reports.ts` as schemas, for the OpenAPI document. */
+
+const Count = Type.Integer({ minimum: 0 });
+const Text = Type.String();
+const orNull = <Schema extends ReturnType<typeof Type.Number> | typeof Text | typeof Count>(schema: Schema) =>
+  Type.Union([schema, Type.Null()]);
+const Figure = orNull(Type.Number());
+
+export const ProcessAnswer = Type.Object({
+  name: Text,
+  state: Type.Union(
+    ["starting", "ready", "paused", "backing-off", "stopping", "stopped"].map((state) => Type.Literal(state)),
+  ),
+  pid: orNull(Count),
+  restarts: Count,
+});
+
+export const FiguresAnswer = Type.Object({
+  at: Count,
+  services: Type.Array(
+    Type.Object({
+      name: Text,
+      ...{ outboxDepth: Figure, outboxOldestAgeS: Figure },
+      ...{ deadLetters: Figure, handled: Figure, duplicates: Figure },
+    }),
+  ),
+  lag: Type.Union([Type.Record(Text, Count), Type.Null()]),
+});
+
+export const TopicAnswer = Type.Object({
+  name: Text,
+  partitions: Type.Array(Type.Object({ partition: Count, earliest: Count, latest: Count })),
+  groups: Type.Array(Type.Object({ group: Text, lag: Count })),
+});
+
+export const RecordAnswer = Type.Object({
+  topic: Text,
+  partition: Count,
+  offset: Count,
+  key: orNull(Text),
+  at: Type.Integer(),
+  value: orNull(Text),
+});
+
+export const RedeliveryAnswer = Type.Object({ orderId: Text, records: Type.Record(Text, Count) });

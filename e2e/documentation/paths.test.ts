@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const topLevel = ["docs", "e2e", "redpanda", "scripts", "services", "shared"];
 
 const pages = [
-  ...["README.md", "CONTRIBUTING.md"].filter((page) => existsSync(join(root, page))),
+  ...["README.md", "CONTRIBUTING.md", "SECURITY.md"].filter((page) => existsSync(join(root, page))),
   ...readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".md"))
     .map((file) => join("docs", file)),

@@ -211,6 +211,7 @@ function adminRoutes(parts: GatewayRoutes) {
       {
         detail: documented("Sign with a new key from now on (admin)", {
           answers: { 201: Type.Object({ keyId: Type.String() }) },
+          problems: [409],
           access: "admin",
         }),
       },

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 
-/* Every row of docs/security.md names a test that exists: `path/of/file.test.ts`: title as in the source. */
+/* Every row of docs/security.md names a test that exists: `path/of/file.ts`: title as in the source. */
 
 const page = readFileSync(join(ROOT, "docs/security.md"), "utf8");
 const rows = [...page.matchAll(/^\| (?!-+ \||attempt +\|)(.*) \|$/gm)].map(([, row = ""]) => row);
@@ -24,7 +24,7 @@ describe("the table of docs/security.md", () => {
     expect(rest).toEqual([]);
     expect(attempt).not.toBe("");
     expect(outcome).not.toBe("");
-    const tests = named.split("<br>").map((each) => /^`([\w./-]+\.test\.ts)`: (.+)$/.exec(each) ?? []);
+    const tests = named.split("<br>").map((each) => /^`([\w./-]+\.ts)`: (.+)$/.exec(each) ?? []);
     for (const [, file = "", title = ""] of tests) {
       expect({ file, exists: existsSync(join(ROOT, file)) }).toEqual({ file, exists: true });
       const source = readFileSync(join(ROOT, file), "utf8");

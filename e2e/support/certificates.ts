@@ -51,7 +51,9 @@ export class CertificateAuthority {
     );
     writeFileSync(extensions, `subjectAltName=${names}\nextendedKeyUsage=serverAuth,clientAuth\n`);
     await openssl(["req", "-new", ...EC_KEY, "-subj", subject, "-keyout", key, "-out", request]);
-    const by = ["-CA", this.cert, "-CAkey", this.#key, "-CAcreateserial", "-days", String(days)];
+    // Not counted in a file, which certificates that are made at the same time would share.
+    const serial = `0x${crypto.randomUUID().replaceAll("-", "")}`;
+    const by = ["-CA", this.cert, "-CAkey", this.#key, "-set_serial", serial, "-days", String(days)];
     await openssl(["x509", "-req", "-in", request, ...by, "-extfile", extensions, "-out", cert]);
     return { cert, key };
   }

@@ -36,8 +36,18 @@ interface ApacheKafkaOptions {
    * names; the first one may do everything.
    */
   readonly users?: Readonly<Record<string, string>>;
+  /** Users of SASL SCRAM, for listeners that the settings add. */
+  readonly scram?: readonly ScramUser[];
+  /** System properties of the JVM. */
+  readonly systemProperties?: Readonly<Record<string, string>>;
   /** Called with a line about each step that takes time. */
   readonly report?: (line: string) => void;
+}
+
+interface ScramUser {
+  readonly mechanism: "SCRAM-SHA-256" | "SCRAM-SHA-512";
+  readonly name: string;
+  readonly password: string;
 }
 
 /**
@@ -66,13 +76,18 @@ export class ApacheKafka {
   /** Of the user who may do everything. */
   readonly admin: { readonly username: string; readonly password: string } | undefined;
   readonly #runtime: KafkaRuntime;
+  readonly #scram: readonly ScramUser[];
+  readonly #systemProperties: readonly string[];
   readonly #folder = join(KAFKA_DIR, `run-${randomUUID()}`);
   readonly #properties = join(this.#folder, "server.properties");
   readonly #failed = Promise.withResolvers<never>();
   #process: BrokerProcess | undefined;
 
-  constructor(runtime: KafkaRuntime, { ports, settings = {}, users }: ApacheKafkaOptions) {
+  constructor(runtime: KafkaRuntime, options: ApacheKafkaOptions) {
+    const { ports, settings = {}, users, scram = [], systemProperties = {} } = options;
     this.#runtime = runtime;
+    this.#scram = scram;
+    this.#systemProperties = Object.entries(systemProperties).map(([name, value]) => `-D${name}=${value}`);
     const [admin] = Object.entries(users ?? {});
     this.admin = admin && { username: admin[0], password: admin[1] };
     this.brokers = [`127.0.0.1:${ports.broker}`];
@@ -124,7 +139,11 @@ export class ApacheKafka {
   async #format(): Promise<void> {
     rmSync(join(this.#folder, "data"), { recursive: true, force: true });
     const main = ["kafka.tools.StorageTool", "format", "--cluster-id", newClusterId()];
-    const tool = Bun.spawn([...this.#command(main), "--config", this.#properties], {
+    const users = this.#scram.flatMap(({ mechanism, name, password }) => [
+      "--add-scram",
+      `${mechanism}=[name=${name},password=${password}]`,
+    ]);
+    const tool = Bun.spawn([...this.#command(main), "--config", this.#properties, ...users], {
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
@@ -142,7 +161,7 @@ export class ApacheKafka {
     const logging = `-Dlog4j2.configurationFile=${join(import.meta.dir, "log4j2.properties")}`;
     // Native libraries are unpacked there.
     const temporary = `-Djava.io.tmpdir=${join(this.#folder, "tmp")}`;
-    return [java, ...JAVA_FLAGS, logging, temporary, "-cp", classPath, ...main];
+    return [java, ...JAVA_FLAGS, ...this.#systemProperties, logging, temporary, "-cp", classPath, ...main];
   }
 }
 

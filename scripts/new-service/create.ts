@@ -144,7 +144,12 @@ function inAccessControl(text: string, name: string): string {
   const rows = rights.map(
     ([operation, resource, on]) => `| \`${name}\` | ${operation} | ${resource} | \`${on}\` |\n`,
   );
-  return insertBefore(text, "\nOne of them, with Kafka's own tool", rows.join(""), "docs/operations.md");
+  return insertBefore(
+    text,
+    "\n`bun run access` makes them from the services",
+    rows.join(""),
+    "docs/operations.md",
+  );
 }
 
 /** @param anchor the beginning of exactly one line */

@@ -1,7 +1,7 @@
 /// <reference path="./kafkajs-internals.d.ts" />
 import net from "node:net";
 import tls from "node:tls";
-import { type ISocketFactoryArgs, Kafka, logLevel, type SASLOptions } from "kafkajs";
+import { type ISocketFactoryArgs, Kafka, logLevel, type Mechanism, type SASLOptions } from "kafkajs";
 import manifest from "kafkajs/package.json" with { type: "json" };
 import Cluster from "kafkajs/src/cluster/index.js";
 import Runner from "kafkajs/src/consumer/runner.js";
@@ -12,6 +12,7 @@ import type { Logger } from "../../runtime.ts";
 
 import { errorOfCode } from "./errors.ts";
 import { decodeFetchResponse, FETCH_VERSIONS, logStartOf } from "./fetch.ts";
+import { oauthBearer } from "./oauthbearer.ts";
 import { encodeProduceRequest, isOwnRequest, OWN_PRODUCE_VERSION } from "./produce.ts";
 import type { TopicSetup } from "./topics.ts";
 
@@ -40,18 +41,20 @@ export interface TlsCredentials {
 }
 
 /** A function that gives the secret is called at each authentication, so that a new secret is used without a restart. */
-export type SaslCredentials =
-  | {
-      readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
-      readonly username: string;
-      readonly password: string | (() => string);
-    }
-  | {
-      /** RFC 7628. */
-      readonly mechanism: "oauthbearer";
-      /** A token that is valid for some time to come. */
-      readonly token: () => Promise<string>;
-    };
+export type SaslCredentials = PasswordCredentials | TokenCredentials;
+
+interface PasswordCredentials {
+  readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
+  readonly username: string;
+  readonly password: string | (() => string);
+}
+
+interface TokenCredentials {
+  /** RFC 7628. */
+  readonly mechanism: "oauthbearer";
+  /** A token that is valid for some time to come. */
+  readonly token: () => Promise<string>;
+}
 
 const REQUEST_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 2_000;
@@ -97,7 +100,7 @@ export class KafkaClient {
     this.kafka = new Kafka({
       clientId: settings.clientId,
       brokers: [...settings.brokers],
-      ...(settings.sasl === undefined ? {} : { sasl: saslOptions(settings.sasl) }),
+      ...(settings.sasl === undefined ? {} : { sasl: authenticationOf(settings.sasl) }),
       socketFactory: (options) => this.#connect(options),
       connectionTimeout: CONNECT_TIMEOUT_MS,
       requestTimeout: settings.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
@@ -152,14 +155,14 @@ function tlsOptions(host: string, port: number, ssl: true | (() => TlsCredential
   };
 }
 
-/** The options of kafkajs, which reads the secret when it authenticates. */
-function saslOptions(credentials: SaslCredentials): SASLOptions {
-  const { mechanism } = credentials;
-  if (mechanism === "oauthbearer") {
-    const { token } = credentials;
-    return { mechanism, oauthBearerProvider: async () => ({ value: await token() }) };
-  }
-  const { username, password } = credentials;
+function authenticationOf(credentials: SaslCredentials): SASLOptions | Mechanism {
+  return credentials.mechanism === "oauthbearer"
+    ? oauthBearer(credentials.token)
+    : passwordOptions(credentials);
+}
+
+/** The options of kafkajs, which reads the password when it authenticates. */
+function passwordOptions({ mechanism, username, password }: PasswordCredentials): SASLOptions {
   return {
     mechanism,
     username,

@@ -12,7 +12,13 @@ import { createMissingTopics } from "./topics.ts";
  * where that is not what its documentation says, a comment names the difference.
  */
 
-export type { Admin } from "kafkajs";
+export {
+  AclOperationTypes,
+  AclPermissionTypes,
+  AclResourceTypes,
+  type Admin,
+  ResourcePatternTypes,
+} from "kafkajs";
 export { KafkaClient, type KafkaSettings, type SaslCredentials, type TlsCredentials } from "./client.ts";
 export { SESSION_TIMEOUT_MS } from "./consumer.ts";
 export { KafkaInspector, type PartitionState, type StoredRecord, type TopicState } from "./inspector.ts";

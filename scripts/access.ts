@@ -1,0 +1,51 @@
+import { errorText } from "@distributed-messaging/messaging";
+import { describeGranted, grantAccess } from "@distributed-messaging/redpanda/access";
+import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
+import { Type } from "@sinclair/typebox";
+import { commandsOf, principalsOf, storeGrants, type Tool } from "./access/grants.ts";
+import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+
+const USAGE = `usage: bun run access -- print [--tool kafka-acls|rpk] [--principal …]
+       bun run access -- apply [--principal …]
+
+The rights on the broker that each service needs, and no more, computed from the services.
+
+  print   the commands that create them, for Apache Kafka's kafka-acls.sh or for Redpanda's rpk
+  apply   creates those that are missing on the brokers of KAFKA_BROKERS, as the user of the KAFKA_SASL_* or KAFKA_SSL_*
+          settings; names the further rights of the same principals, and removes none
+
+  --principal 'User:CN={service},O=Store'   the principals, with {service} for a service's name; User:{service} by default
+  --principal order=User:someone            the principal of one service; may be repeated`;
+
+const options = {
+  tool: { type: "string", default: "kafka-acls" },
+  principal: { type: "string", multiple: true },
+} as const;
+
+function toolOf(word: string): Tool {
+  if (word !== "kafka-acls" && word !== "rpk") throw new UsageError(`--tool: expected kafka-acls or rpk`);
+  return word;
+}
+
+await runCommand("access", USAGE, async (args) => {
+  const { values, positionals } = parseOptions(args, options, true);
+  const [action, ...rest] = positionals;
+  if ((action !== "print" && action !== "apply") || rest.length > 0)
+    throw new UsageError("expected print or apply; --help explains them");
+  const grants = await storeGrants(principalsOf(values.principal ?? []));
+  const config = loadConfig(Type.Object(commonSettings), process.env, "access");
+  if (action === "print") {
+    for (const line of commandsOf(grants, toolOf(values.tool), config.KAFKA_BROKERS)) console.log(line);
+    return 0;
+  }
+  try {
+    const lines = describeGranted(await grantAccess(kafkaSettings("access", config), grants));
+    for (const line of lines.length === 0 ? ["every right is granted, and no other"] : lines)
+      console.log(line);
+    return 0;
+  } catch (error) {
+    throw new UsageError(
+      `cannot grant the rights at ${config.KAFKA_BROKERS.join(", ")}: ${errorText(error)}`,
+    );
+  }
+});

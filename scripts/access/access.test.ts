@@ -1,0 +1,123 @@
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startBroker } from "@distributed-messaging/embedded-broker";
+import { serviceNames } from "@distributed-messaging/services/registry";
+import { ROOT } from "@distributed-messaging/supervisor/store";
+import { commandsOf, principalsOf, storeGrants } from "./grants.ts";
+
+async function run(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  const child = Bun.spawn([process.execPath, "scripts/access.ts", ...args], {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [stdout, stderr, exitCode] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { stdout, stderr, exitCode };
+}
+
+describe("principals", () => {
+  test("are the services' names by default", () => {
+    expect(principalsOf([])).toMatchObject({ order: "User:order", "api-gateway": "User:api-gateway" });
+  });
+
+  test("follow a pattern, except for those that are named, in any order", () => {
+    const options = ["order=User:someone", "User:CN={service},O=Store"];
+    expect(principalsOf(options)).toMatchObject({
+      order: "User:someone",
+      inventory: "User:CN=inventory,O=Store",
+    });
+    expect(principalsOf(options.toReversed())).toEqual(principalsOf(options));
+  });
+
+  test.each([
+    [
+      "of no service",
+      "ordr=User:order",
+      "ordr=User:order: expected '<service>=<principal>', or a principal with '{service}'",
+    ],
+    ["without a type", "order=someone", "someone: expected a principal with its type, such as User:order"],
+    ["of two services", "order=User:inventory", "User:inventory is the principal of inventory and order"],
+    [
+      "with a line break",
+      "order=User:a\nb",
+      "User:a\nb: expected a principal with its type, such as User:order",
+    ],
+  ])("are refused: one %s", (_, option, reason) => expect(() => principalsOf([option])).toThrow(reason));
+});
+
+describe("the commands", () => {
+  test("have every right once", async () => {
+    const grants = await storeGrants(principalsOf([]));
+    for (const tool of ["kafka-acls", "rpk"] as const) {
+      const listed = commandsOf(grants, tool, ["a:1"]).flatMap((line) => {
+        const [, principal, operation] = /--allow-principal (\S+) --operation (\S+)/.exec(line) ?? [];
+        return [...line.matchAll(/--(topic|group) (\S+)/g)].map(([, resource, name]) => [
+          principal,
+          operation?.toUpperCase(),
+          resource,
+          name,
+        ]);
+      });
+      const granted = grants.map(({ principal, operation, resource, name }) => [
+        principal,
+        operation,
+        resource,
+        name,
+      ]);
+      expect(listed.toSorted()).toEqual(granted.toSorted());
+    }
+    expect(new Set(grants.map(({ principal }) => principal)).size).toBe(serviceNames.length);
+  });
+
+  test("name the brokers, and quote what a shell would interpret", () => {
+    const grant = { principal: "User:CN=it's", operation: "READ", resource: "topic", name: "t" } as const;
+    expect(commandsOf([grant], "kafka-acls", ["a:1", "b:2"])).toEqual([
+      `kafka-acls.sh --bootstrap-server a:1,b:2 --command-config admin.properties --add --allow-principal 'User:CN=it'\\''s' --operation READ --topic t`,
+    ]);
+  });
+});
+
+describe("bun run access", () => {
+  test("prints the commands of both tools", async () => {
+    const { stdout, exitCode } = await run(["print", "--tool", "rpk", "--principal", "order=User:o"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain(
+      "rpk security acl create --allow-principal User:o --operation write --topic order.events --topic order.dead-letters\n",
+    );
+    const kafka = await run(["print"], { KAFKA_BROKERS: "a.example:9092" });
+    expect(kafka.stdout).toStartWith("kafka-acls.sh --bootstrap-server a.example:9092 ");
+  });
+
+  test.each([
+    [[], "access: expected print or apply; --help explains them\n"],
+    [["print", "--tool", "x"], "access: --tool: expected kafka-acls or rpk\n"],
+    [
+      ["print", "--principal", "x"],
+      "access: x: expected '<service>=<principal>', or a principal with '{service}'\n",
+    ],
+  ])("%p is refused", async (args, stderr) => {
+    expect(await run(args)).toEqual({ stdout: "", stderr, exitCode: 1 });
+  });
+
+  test("fails with one line on a broker without access control", async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), "access-"));
+    const broker = await startBroker({ dataDir, host: "127.0.0.1", port: 0 });
+    try {
+      const KAFKA_BROKERS = `127.0.0.1:${broker.port}`;
+      const { stderr, exitCode } = await run(["apply"], { KAFKA_BROKERS });
+      expect(exitCode).toBe(1);
+      expect(stderr).toMatch(/^access: cannot grant the rights at 127\.0\.0\.1:\d+: .+\n$/);
+    } finally {
+      await broker.stop();
+      rmSync(dataDir, { recursive: true, force: true });
+    }
+  });
+});

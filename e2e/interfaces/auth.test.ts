@@ -1,14 +1,19 @@
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { tokenClaims } from "@distributed-messaging/contracts";
 import { generateSigningKey, issueToken, type PrivateJwk } from "@distributed-messaging/service/identity";
+import { operatorToken } from "@distributed-messaging/service/operator";
 import type { ServiceName } from "@distributed-messaging/services/registry";
 import { processNames } from "@distributed-messaging/supervisor/store";
-import { type Answer, problemIn } from "../support/answers.ts";
+import { Type } from "@sinclair/typebox";
+import { type Answer, problemIn, read } from "../support/answers.ts";
 import { Listener } from "../support/listener.ts";
 import { describeOwn, OwnStore, useStore } from "../support/own-store.ts";
 
 // The level that logs the most: the tests check that tokens are not logged.
 const store = useStore({ env: { LOG_LEVEL: "trace" } });
+
+const Keys = Type.Array(Type.Object({ keyId: Type.String(), state: Type.String() }));
 
 /** Requests that need a token. */
 const requests: readonly (readonly [ServiceName, string, RequestInit])[] = [
@@ -181,6 +186,20 @@ describeOwn("a token", () => {
     const listener = new Listener(url, ["bearer", await tokenFor(2)]);
     expect(await listener.opened()).toBe(true);
     expect(await listener.closed).toBe(1008);
+  });
+
+  test("of a withdrawn key is refused by every service at once", async () => {
+    const before = await store.signIn("CUSTOMER_001");
+    const authorization = `Bearer ${await operatorToken(join(own().dataDir, "operator.jwk"))}`;
+    const ask = (method: string, path: string) =>
+      store.request("api-gateway", `/signing-keys${path}`, { method, headers: { authorization } });
+    const keys = read(Keys, await ask("GET", ""));
+    const stolen = keys.find(({ state }) => state === "current")?.keyId;
+    read(Keys, await ask("POST", `/${stolen}/withdraw`));
+    await expectRefusals(before.authorization, before.session.token);
+    const after = await store.signIn("CUSTOMER_001");
+    expect(await after.orders()).toBeArray();
+    expect(await after.notifications()).toBeArray();
   });
 
   test("is in no log", async () => {

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
+import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import {
   errorText,
@@ -36,6 +36,22 @@ export function openStorage(
   }
 }
 
+/** Whether a directory is one like /tmp: everybody may create files, of which each is its creator's. */
+function isEverybodys(path: string): boolean {
+  const STICKY_AND_WRITABLE = 0o1002;
+  return (statSync(path).mode & STICKY_AND_WRITABLE) === STICKY_AND_WRITABLE;
+}
+
+/** A file that was put there while others could: it belongs neither to this user, nor to that of the directory or root. */
+function entryOfAnother(path: string): string | undefined {
+  const trusted = [process.getuid?.(), statSync(path).uid, 0];
+  return readdirSync(path).find((name) => {
+    // A temporary file may be gone meanwhile.
+    const stats = lstatSync(join(path, name), { throwIfNoEntry: false });
+    return stats !== undefined && !trusted.includes(stats.uid);
+  });
+}
+
 /**
  * Creates the data directory if it is missing, makes it its owner's only, and checks that files can be created in it.
  *
@@ -46,10 +62,22 @@ function ensureDataDir(path: string, log: Logger): void {
   const probe = join(path, `.probe-${process.pid}-${crypto.randomUUID()}`);
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
+    if (isEverybodys(path)) {
+      throw new StartError(
+        `DATA_DIR: '${path}' is everybody's, and others could put keys in it; expected a directory of its own`,
+      );
+    }
+    const foreign = entryOfAnother(path);
+    if (foreign !== undefined) {
+      throw new StartError(
+        `DATA_DIR: '${join(path, foreign)}' belongs to another user; remove it, or chown it`,
+      );
+    }
     makePrivate(path, log);
     closeSync(openSync(probe, "wx"));
     rmSync(probe);
   } catch (error) {
+    if (error instanceof StartError) throw error;
     const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
     throw new StartError(`DATA_DIR: files cannot be written in '${path}'${code}`);
   }

@@ -20,12 +20,15 @@ export const ProductAnswer = Type.Object({
   available: Type.Integer({ minimum: 0 }),
 });
 
-export const SessionAnswer = Type.Object({
-  token: Type.String(),
+const identity = {
   customerId: Id,
   role: Type.Union([Type.Literal("customer"), Type.Literal("admin")]),
   expiresAt: Time,
-});
+};
+
+export const IdentityAnswer = Type.Object(identity);
+
+export const SessionAnswer = Type.Object({ token: Type.String(), ...identity });
 
 export const AcceptedAnswer = Type.Object({ orderId: Id, status: Type.Literal("accepted") });
 

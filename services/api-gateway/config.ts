@@ -8,6 +8,11 @@ export const GatewayConfig = Type.Object({
   /** The private key that signs the demo sign-in's tokens, an Ed25519 JWK. Without it, the gateway generates one. */
   AUTH_SIGNING_KEY: Type.Optional(Type.String({ minLength: 1, secret: true })),
   AUTH_SIGNING_KEY_FILE: Type.Optional(Type.String({ minLength: 1 })),
+  /** The page as a public client of the issuer. Without it, the page signs nobody in. */
+  AUTH_CLIENT_ID: Type.Optional(Type.String({ minLength: 1 })),
+  AUTH_SCOPE: Type.String({ minLength: 1, default: "openid" }),
+  /** Further parameters of the page's requests to the issuer: `audience=…`, `resource=…` (RFC 8707). */
+  AUTH_REQUEST_PARAMETERS: Type.String({ default: "" }),
   /** For how long an Idempotency-Key is good, at least. */
   IDEMPOTENCY_RETENTION: Duration("7d", { minimum: 60_000 }),
   // Where the page finds the notifications; and, only where there is one, the supervisor.

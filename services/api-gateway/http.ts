@@ -18,6 +18,7 @@ import { Elysia } from "elysia";
 import {
   AcceptedAnswer,
   CancelledAnswer,
+  IdentityAnswer,
   KeySetAnswer,
   OrderAnswer,
   ProductAnswer,
@@ -100,6 +101,20 @@ function orderRoutes(parts: GatewayRoutes) {
   const { store, verifier } = parts;
   return new Elysia()
     .derive(async ({ request }) => ({ identity: await authenticate(request, verifier) }))
+    .get(
+      "/sessions/current",
+      ({ identity: { customerId, role, expiresAt } }) => ({
+        customerId,
+        role,
+        expiresAt: new Date(expiresAt).toISOString(),
+      }),
+      {
+        detail: documented("Whom your token identifies, and until when", {
+          answers: { 200: IdentityAnswer },
+          access: "customer",
+        }),
+      },
+    )
     .post(
       "/orders",
       async ({ body: { orderId, items }, request, set, identity: { customerId } }) => {

@@ -39,6 +39,8 @@ describe("loadConfig", () => {
       KAFKA_BROKERS: ["localhost:9092"],
       NODE_ENV: "development",
       KAFKA_SSL: false,
+      AUTH_ROLE_CLAIM: "role",
+      AUTH_ADMIN_ROLE: "admin",
     });
   });
 

@@ -3,6 +3,7 @@ import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox
 import { Value } from "@sinclair/typebox/value";
 import { brokerCredentials } from "./broker-access.ts";
 import { brokerAccessProblems } from "./broker-access-rules.ts";
+import { issuerProblems } from "./issuer-rules.ts";
 import { isLoopback } from "./loopback.ts";
 
 /** Settings are invalid. `problems` has one line for each of them; no line shows a secret. */
@@ -44,7 +45,12 @@ export function loadConfig<Schema extends TObject>(
   schema: Schema,
   env: Environment,
   appName: string,
-  rules: readonly ConfigRule[] = [brokerAccessProblems, replicationProblems, insecureProblems, jwksProblems],
+  rules: readonly ConfigRule[] = [
+    brokerAccessProblems,
+    replicationProblems,
+    insecureProblems,
+    issuerProblems,
+  ],
 ): Readonly<Static<Schema>> {
   const problems: string[] = [];
   const config: Record<string, unknown> = {};
@@ -248,6 +254,18 @@ export const commonSettings = {
   AUTH_JWKS_FILE: Type.Optional(Type.String({ minLength: 1 })),
   /** By default `operator.jwk` in DATA_DIR. */
   OPERATOR_KEY_FILE: Type.Optional(Type.String({ minLength: 1 })),
+  /** The `iss` of the only tokens that are accepted, as its metadata has it; by default, the store's own. */
+  AUTH_ISSUER: Type.Optional(
+    Type.String({
+      pattern: "^https?://[^\\s/?#@]+(/[^\\s?#]*)?$",
+      expected: "an http or https URL without credentials, query and fragment",
+    }),
+  ),
+  /** The `aud` of these tokens. */
+  AUTH_AUDIENCE: Type.Optional(Type.String({ minLength: 1 })),
+  /** Where a token has its bearer's roles: the names of claims, one in the other, such as `realm_access.roles`. */
+  AUTH_ROLE_CLAIM: Text("role"),
+  AUTH_ADMIN_ROLE: Text("admin"),
   OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(HttpUrl),
 } as const;
 
@@ -332,12 +350,4 @@ function insecureProblems(config: Readonly<Record<string, unknown>>): readonly s
       ([setting, feature, risk]) =>
         `${setting}: ${where}, and ${risk}; if that is wanted, ALLOW_INSECURE=${feature}`,
     );
-}
-
-/** Without TLS, whoever is between the service and the issuer could sign tokens: keys come over loopback or https. */
-function jwksProblems({ AUTH_JWKS_URL: url }: Readonly<Record<string, unknown>>): readonly string[] {
-  if (typeof url !== "string" || !URL.canParse(url)) return [];
-  const { protocol, hostname } = new URL(url);
-  if (protocol === "https:" || isLoopback(hostname.replace(/^\[|\]$/g, ""))) return [];
-  return ["AUTH_JWKS_URL: expected https, or http to this machine: keys that come over a network need TLS"];
 }

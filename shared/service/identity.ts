@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey } from "node:crypto";
+import { createHash, createPrivateKey, createPublicKey } from "node:crypto";
 import { join } from "node:path";
 import {
   DomainError,
@@ -22,7 +22,16 @@ import {
 } from "jose";
 import type { CommonConfig } from "./config.ts";
 import { ServiceError } from "./errors.ts";
-import { KeyFile, type KeySource, KeyUrl, migrateKeys, thumbprintOf, type VerificationKey } from "./jwks.ts";
+import { discoverIssuer } from "./issuer.ts";
+import {
+  isRecord,
+  KeyFile,
+  type KeySource,
+  KeyUrl,
+  migrateKeys,
+  thumbprintOf,
+  type VerificationKey,
+} from "./jwks.ts";
 import { operatorClaims, operatorKeyPath, parseOperatorKey } from "./operator.ts";
 
 export type Role = "customer" | "admin";
@@ -68,9 +77,22 @@ interface TokenClaims {
   readonly audience: string;
 }
 
+/** How the tokens of an issuer that knows nothing of the store's roles say which one their bearer has. */
+interface RoleMapping {
+  /** The name of a claim, or the names of claims in each other, joined by dots. */
+  readonly claim: string;
+  /** The value that makes an admin: of the claim, among its values, or among its words. */
+  readonly admin: string;
+}
+
+/** What a token must have, and how it is read. Without a mapping, it has the claim `role` of `issueToken`. */
+interface AcceptedTokens extends TokenClaims {
+  readonly roles?: RoleMapping;
+}
+
 const CLOCK_TOLERANCE_S = 5;
-/** A token of `issueToken` has about 300 characters. */
-const MAX_TOKEN_CHARACTERS = 2048;
+/** A token of `issueToken` has about 300 characters, one of an issuer with many claims some thousand. */
+const MAX_TOKEN_CHARACTERS = 8192;
 const IDENTIFIER = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** Generates a key to sign tokens with. Only the service that signs may read the private half. */
@@ -137,7 +159,7 @@ const MAX_CACHED_TOKENS = 4096;
 
 /** Verifies tokens of one issuer for one audience, and those of operators. */
 export class TokenVerifier {
-  readonly #claims: TokenClaims;
+  readonly #accepted: AcceptedTokens;
   readonly #keys: KeySource;
   readonly #operatorKeys: KeySource | undefined;
   /**
@@ -147,8 +169,8 @@ export class TokenVerifier {
   readonly #checked = new Map<string, VerifiedIdentity>();
 
   /** @param operatorKeys the keys of `operatorToken`, which make their bearer an admin */
-  constructor(claims: TokenClaims, keys: KeySource, operatorKeys?: KeySource) {
-    this.#claims = claims;
+  constructor(accepted: AcceptedTokens, keys: KeySource, operatorKeys?: KeySource) {
+    this.#accepted = accepted;
     this.#keys = keys;
     this.#operatorKeys = operatorKeys;
   }
@@ -192,7 +214,9 @@ export class TokenVerifier {
       }
       const key = await this.#keys.find(keyId);
       if (key === undefined) throw invalidToken();
-      const identity = identityOf(await verifyClaims(token, key, this.#claims, now));
+      const { roles } = this.#accepted;
+      const payload = await verifyClaims(token, key, this.#accepted, now);
+      const identity = identityOf(roles === undefined ? payload : mapped(payload, roles));
       return { identity, source: this.#keys, keyId, fingerprint: key.fingerprint };
     } catch (error) {
       if (error instanceof errors.JWTExpired) {
@@ -207,17 +231,57 @@ export class TokenVerifier {
 async function verifyClaims(
   token: string,
   key: VerificationKey,
-  claims: TokenClaims,
+  { issuer, audience }: TokenClaims,
   now: number,
 ): Promise<JWTPayload> {
   const { payload } = await jwtVerify(token, await key.cryptoKey(), {
-    ...claims,
+    issuer,
+    audience,
     algorithms: [key.algorithm],
     clockTolerance: CLOCK_TOLERANCE_S,
     requiredClaims: ["exp", "sub"],
     currentDate: new Date(now),
   });
   return payload;
+}
+
+/** OpenID Connect Core §2: a subject has at most 255 characters. */
+const MAX_SUBJECT_CHARACTERS = 255;
+const DERIVED_ID = "sha256-";
+
+/** The claims in the store's own terms. */
+function mapped(payload: JWTPayload, { claim, admin }: RoleMapping): JWTPayload {
+  const { sub } = payload;
+  const isAdmin = valuesOf(payload, claim).includes(admin);
+  return {
+    ...payload,
+    role: isAdmin ? "admin" : "customer",
+    ...(typeof sub === "string" ? { sub: customerIdOf(sub) } : {}),
+  };
+}
+
+function valuesOf(payload: JWTPayload, claim: string): readonly unknown[] {
+  // A name may have dots itself, as that of https://shop.example/roles.
+  const value =
+    payload[claim] ??
+    claim
+      .split(".")
+      .reduce<unknown>(
+        (at, name) => (isRecord(at) && Object.hasOwn(at, name) ? at[name] : undefined),
+        payload,
+      );
+  if (typeof value === "string") return [value, ...value.split(" ")];
+  return Array.isArray(value) ? value : [];
+}
+
+/**
+ * The id under which the store knows a subject: the subject itself, or its hash where it is no identifier of the store.
+ * A subject that looks like a hash is hashed, too, so that no other can have its id.
+ */
+function customerIdOf(sub: string): string {
+  if (sub === "" || sub.length > MAX_SUBJECT_CHARACTERS) throw invalidToken();
+  if (IDENTIFIER.test(sub) && !sub.startsWith(DERIVED_ID)) return sub;
+  return `${DERIVED_ID}${createHash("sha256").update(sub).digest("base64url")}`;
 }
 
 /** @throws ServiceError unauthorized */
@@ -238,7 +302,17 @@ type SigningKeyDefinition = MessageDefinition<
   TSchema & { static: { readonly keyId: string; readonly publicKey: PublicJwk } }
 >;
 
-type KeySettings = Pick<CommonConfig, "AUTH_JWKS_URL" | "AUTH_JWKS_FILE" | "OPERATOR_KEY_FILE" | "DATA_DIR">;
+type KeySettings = Pick<
+  CommonConfig,
+  | "AUTH_ISSUER"
+  | "AUTH_AUDIENCE"
+  | "AUTH_ROLE_CLAIM"
+  | "AUTH_ADMIN_ROLE"
+  | "AUTH_JWKS_URL"
+  | "AUTH_JWKS_FILE"
+  | "OPERATOR_KEY_FILE"
+  | "DATA_DIR"
+>;
 
 /** The file of the keys that verify tokens where no issuer's URL is set. The service that signs tokens writes it. */
 export function jwksPath({
@@ -248,21 +322,38 @@ export function jwksPath({
   return AUTH_JWKS_FILE ?? join(DATA_DIR, "jwks.json");
 }
 
+function keySource(database: ServiceDatabase, config: KeySettings, log: Logger): KeySource {
+  const { AUTH_JWKS_URL: url, AUTH_ISSUER: issuer } = config;
+  if (url !== undefined) return new KeyUrl(database, url, log);
+  // The file has the store's own keys, which must not stand for those of an issuer.
+  if (issuer === undefined) return new KeyFile(jwksPath(config), log);
+  const locate = async () => (await discoverIssuer(issuer)).jwksUri;
+  return new KeyUrl(database, issuer, log, { locate });
+}
+
 /**
  * The keys with which a service verifies tokens by itself, also while their issuer is down: from the URL or the file
- * of its settings, never from a message.
+ * of its settings, or from where the issuer's metadata says, never from a message.
  */
 export class VerificationKeys {
   readonly verifier: TokenVerifier;
   readonly #keys: KeySource;
 
-  /** @throws MigrationMismatch when the database was made by another version */
-  constructor(database: ServiceDatabase, config: KeySettings, claims: TokenClaims, log: Logger) {
+  /**
+   * @param own the claims of the store's own tokens, which are accepted where the settings name no issuer
+   * @throws MigrationMismatch when the database was made by another version
+   */
+  constructor(database: ServiceDatabase, config: KeySettings, own: TokenClaims, log: Logger) {
     migrateKeys(database);
-    const { AUTH_JWKS_URL: url } = config;
-    this.#keys = url === undefined ? new KeyFile(jwksPath(config), log) : new KeyUrl(database, url, log);
+    this.#keys = keySource(database, config, log);
     const operatorKeys = new KeyFile(operatorKeyPath(config), log, parseOperatorKey);
-    this.verifier = new TokenVerifier(claims, this.#keys, operatorKeys);
+    const { AUTH_ISSUER: issuer, AUTH_AUDIENCE: audience } = config;
+    const roles = { claim: config.AUTH_ROLE_CLAIM, admin: config.AUTH_ADMIN_ROLE };
+    const accepted =
+      issuer === undefined || audience === undefined
+        ? own
+        : ({ issuer, audience, roles } satisfies AcceptedTokens);
+    this.verifier = new TokenVerifier(accepted, this.#keys, operatorKeys);
   }
 
   /**

@@ -234,6 +234,8 @@ interface UrlOptions {
   readonly fetch?: (url: string, init: RequestInit) => Promise<Response>;
   /** Milliseconds since any fixed moment. */
   readonly monotonic?: () => number;
+  /** Finds the address of the keys, each time they are fetched; by default, they are at the URL itself. */
+  readonly locate?: (url: string) => Promise<string>;
 }
 
 /**
@@ -250,6 +252,7 @@ export class KeyUrl implements KeySource {
   readonly #log: Logger;
   readonly #fetch: (url: string, init: RequestInit) => Promise<Response>;
   readonly #monotonic: () => number;
+  readonly #locate: (url: string) => Promise<string>;
   readonly #save: (document: string) => void;
   #keys = NO_KEYS;
   #askedAt = Number.NEGATIVE_INFINITY;
@@ -263,6 +266,7 @@ export class KeyUrl implements KeySource {
     this.#url = url;
     this.#log = log;
     this.#fetch = options.fetch ?? fetch;
+    this.#locate = options.locate ?? (async () => url);
     this.#monotonic = options.monotonic ?? (() => performance.now());
     const { sql } = database;
     const save = sql.prepare(
@@ -316,7 +320,7 @@ export class KeyUrl implements KeySource {
   }
 
   async #load(now: number): Promise<void> {
-    const response = await this.#fetch(this.#url, {
+    const response = await this.#fetch(await this.#locate(this.#url), {
       headers: { accept: "application/jwk-set+json, application/json" },
       redirect: "error",
       signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),

@@ -6,6 +6,18 @@ export interface PageSettings {
   readonly supervisorPort?: number;
   /** Whether visitors can sign in under any name. */
   readonly demoSignIn: boolean;
+  /** Where visitors sign in, if they do so at an OpenID Connect issuer. */
+  readonly oidc?: OidcClient;
+}
+
+/** The page as a public client (RFC 6749 §2.1) of an OpenID Connect issuer. */
+export interface OidcClient {
+  readonly issuer: string;
+  readonly clientId: string;
+  /** Space separated. */
+  readonly scope: string;
+  /** Further parameters of its requests, form-encoded, such as `resource=…` (RFC 8707). */
+  readonly parameters: string;
 }
 
 /** The names of the files in the document. */

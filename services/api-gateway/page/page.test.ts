@@ -37,6 +37,20 @@ describe("GET /", () => {
     expect(response.headers.get("content-security-policy")).not.toContain("http://");
   });
 
+  test("with an issuer, the settings and the policy name it; the policy also where its token endpoint is", async () => {
+    const oidc = { issuer: "https://id.example/x", clientId: "page", scope: "openid", parameters: "a=b&c=d" };
+    let origins = ["https://id.example"];
+    const routes = pageRoutes({ notificationPort: 8903, demoSignIn: false, oidc }, () => origins);
+    const load = () => routes.handle(new Request("http://localhost:8900/"));
+    const first = await load();
+    expect(await first.text()).toContain("&quot;parameters&quot;:&quot;a=b&amp;c=d&quot;");
+    expect(first.headers.get("content-security-policy")).toMatch(/connect-src [^;]+ https:\/\/id\.example;/);
+    origins = ["https://id.example", "https://tokens.example"];
+    expect((await load()).headers.get("content-security-policy")).toContain(
+      " https://id.example https://tokens.example;",
+    );
+  });
+
   test("names files that exist and are cached as immutable", async () => {
     const html = await (await ask("/")).text();
     for (const [extension, type] of [

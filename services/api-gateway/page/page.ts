@@ -10,8 +10,10 @@ const YEAR_S = 365 * 24 * 60 * 60;
  * Serves the checkout page: `/`, and its files under names that change with their content.
  *
  * The page is bundled on the first request for it, so that a restarted gateway accepts orders first.
+ *
+ * @param issuerOrigins where the page signs its visitors in
  */
-export function pageRoutes(settings: PageSettings) {
+export function pageRoutes(settings: PageSettings, issuerOrigins: () => readonly string[] = () => []) {
   let bundling: Promise<Page> | undefined;
   const page = () => {
     bundling ??= bundlePage(settings).catch((error: unknown) => {
@@ -28,7 +30,11 @@ export function pageRoutes(settings: PageSettings) {
         const { html } = await page();
         return send(request, html, {
           "cache-control": "no-cache",
-          "content-security-policy": contentSecurityPolicy(new URL(request.url).hostname, settings),
+          "content-security-policy": contentSecurityPolicy(
+            new URL(request.url).hostname,
+            settings,
+            issuerOrigins(),
+          ),
         });
       },
       {
@@ -75,14 +81,20 @@ export function preferredEncoding(accepted: string): Encoding {
 }
 
 /**
- * Allows the page's own files, and connections to the gateway, the notification service and the supervisor.
+ * Allows the page's own files, and connections to the gateway, the notification service, the supervisor and the
+ * issuer.
  *
  * @param hostname the host name in the request for the page, under which the browser connects to the others too
  */
-export function contentSecurityPolicy(hostname: string, settings: PageSettings): string {
+export function contentSecurityPolicy(
+  hostname: string,
+  settings: PageSettings,
+  issuerOrigins: readonly string[] = [],
+): string {
   const connect = ["'self'"];
   for (const scheme of ["ws", "wss"]) connect.push(`${scheme}://${hostname}:${settings.notificationPort}`);
   if (settings.supervisorPort !== undefined) connect.push(`http://${hostname}:${settings.supervisorPort}`);
+  connect.push(...issuerOrigins);
   return [
     "default-src 'none'",
     "script-src 'self'",

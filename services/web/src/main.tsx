@@ -4,9 +4,11 @@ import { followNotifications } from "./state/notifications.ts";
 import { resetOrders } from "./state/orders.ts";
 import { followProcesses } from "./state/processes.ts";
 import { followProducts } from "./state/products.ts";
+import { completeSignIn } from "./state/session.ts";
 import { measureThroughput } from "./state/throughput.ts";
 import { Page } from "./views/page.tsx";
 
+void completeSignIn();
 resetOrders();
 resumeSending();
 followProducts();

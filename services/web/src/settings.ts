@@ -8,6 +8,17 @@ interface PageSettings {
   readonly supervisorPort: number | undefined;
   /** Whether visitors can sign in under any name. */
   readonly demoSignIn: boolean;
+  readonly oidc: OidcClient | undefined;
+}
+
+/** How the page signs its visitors in at an OpenID Connect issuer. */
+interface OidcClient {
+  readonly issuer: string;
+  readonly clientId: string;
+  /** Space separated. */
+  readonly scope: string;
+  /** Further parameters of its requests, form-encoded. */
+  readonly parameters: string;
 }
 
 /** The names of this machine in a browser. The supervisor accepts no other host name. */
@@ -17,7 +28,7 @@ function readSettings(): PageSettings {
   const content = document.querySelector('meta[name="store-settings"]')?.getAttribute("content");
   const value = parseJson(content ?? "");
   if (!isRecord(value)) throw new Error("The document has no settings.");
-  const { notificationPort, supervisorPort, demoSignIn } = value;
+  const { notificationPort, supervisorPort, demoSignIn, oidc } = value;
   if (typeof notificationPort !== "number" || typeof demoSignIn !== "boolean") {
     throw new Error("The settings of the document are not valid.");
   }
@@ -25,10 +36,23 @@ function readSettings(): PageSettings {
     notificationPort,
     supervisorPort: typeof supervisorPort === "number" ? supervisorPort : undefined,
     demoSignIn,
+    oidc: isRecord(oidc) ? readClient(oidc) : undefined,
   };
 }
 
-const { notificationPort, supervisorPort, demoSignIn } = readSettings();
+function readClient({ issuer, clientId, scope, parameters }: Readonly<Record<string, unknown>>): OidcClient {
+  if (
+    typeof issuer !== "string" ||
+    typeof clientId !== "string" ||
+    typeof scope !== "string" ||
+    typeof parameters !== "string"
+  ) {
+    throw new Error("The settings of the document are not valid.");
+  }
+  return { issuer, clientId, scope, parameters };
+}
+
+const { notificationPort, supervisorPort, demoSignIn, oidc } = readSettings();
 const { hostname, protocol } = window.location;
 
 /** The WebSocket of the notification service. */
@@ -40,5 +64,8 @@ export const supervisorUrl =
     ? undefined
     : `http://${hostname}:${supervisorPort}`;
 
-/** Whether visitors can sign in under any name. */
-export const canSignIn = demoSignIn;
+/** The client of an OpenID Connect issuer; undefined where visitors sign in under any name, or not at all. */
+export const oidcClient = oidc;
+
+/** How visitors sign in. */
+export const signInMode = oidc !== undefined ? "oidc" : demoSignIn ? "demo" : "none";

@@ -1,3 +1,5 @@
+import { signInMode } from "../settings.ts";
+import { token as customerToken, tokenRefused } from "../state/session.ts";
 import { signInAs } from "./gateway.ts";
 import { Refused, type RequestOptions, request } from "./request.ts";
 import { askService } from "./supervisor.ts";
@@ -7,7 +9,7 @@ import type { Session } from "./types.ts";
 
 let session: Promise<Session> | undefined;
 
-/** An admin's token, kept in memory only. */
+/** An admin's token of the demo's sign-in, kept in memory only. */
 async function adminToken(): Promise<string> {
   session ??= signInAs("STAFF", "admin");
   try {
@@ -22,6 +24,7 @@ async function adminToken(): Promise<string> {
 }
 
 async function asAdmin<Body>(ask: (token: string) => Promise<Body>): Promise<Body> {
+  if (signInMode === "oidc") return asWhoIsSignedIn(ask);
   try {
     return await ask(await adminToken());
   } catch (error) {
@@ -29,6 +32,18 @@ async function asAdmin<Body>(ask: (token: string) => Promise<Body>): Promise<Bod
     if (!(error instanceof Refused) || error.status !== 401) throw error;
     session = undefined;
     return ask(await adminToken());
+  }
+}
+
+/** With the token of whoever is signed in: the services check the role. */
+async function asWhoIsSignedIn<Body>(ask: (token: string) => Promise<Body>): Promise<Body> {
+  const token = customerToken.peek();
+  if (token === undefined) throw new Refused(401, "Sign in as an admin.", undefined);
+  try {
+    return await ask(token);
+  } catch (error) {
+    if (error instanceof Refused && error.status === 401) tokenRefused(token);
+    throw error;
   }
 }
 

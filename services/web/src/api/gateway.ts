@@ -13,6 +13,11 @@ export async function signInAs(customerId: string, role: Session["role"]): Promi
   return (await request<Session>("/sessions", { method: "POST", body })).body;
 }
 
+/** Whom a token identifies, as the store sees it. */
+export async function fetchIdentity(token: string): Promise<Omit<Session, "token">> {
+  return (await request<Omit<Session, "token">>("/sessions/current", { token })).body;
+}
+
 interface Placed {
   readonly orderId: string;
   /** Whether the gateway already had this order. */

@@ -39,6 +39,10 @@ export interface Session {
   readonly customerId: string;
   readonly role: "customer" | "admin";
   readonly expiresAt: string;
+  /** Of an issuer that gives one: for a new token. */
+  readonly refreshToken?: string | undefined;
+  /** Of an issuer: it recognises by it whose session ends at a sign-out. */
+  readonly idToken?: string | undefined;
 }
 
 export interface Notification {

@@ -6,7 +6,7 @@ import { isRecord } from "../json.ts";
 import { announce } from "./announcer.ts";
 import { isLine, restoreLines, takeBasket } from "./basket.ts";
 import { addSentOrder, markAccepted, removeRefused } from "./orders.ts";
-import { customerId, expire, token } from "./session.ts";
+import { customerId, token, tokenRefused } from "./session.ts";
 import { onStoredElsewhere, readStored, writeStored } from "./storage.ts";
 import { countAccepted } from "./throughput.ts";
 
@@ -78,28 +78,31 @@ function sendAll(): void {
 }
 
 async function send({ orderId, lines }: SendingOrder): Promise<void> {
-  const by = token.peek();
-  if (by === undefined) return;
+  const by = customerId.peek();
+  const withToken = token.peek();
+  if (by === undefined || withToken === undefined) return;
   inFlight.add(orderId);
   try {
-    const { replayed } = await placeOrder(by, orderId, lines);
+    const { replayed } = await placeOrder(withToken, orderId, lines);
     // Another customer has signed in meanwhile.
-    if (token.peek() !== by) return;
+    if (customerId.peek() !== by) return;
     if (!replayed) countAccepted();
     markAccepted(orderId);
     cancelRetry(orderId);
     save(sending.peek().filter((order) => order.orderId !== orderId));
   } catch (error) {
-    if (token.peek() === by) handleFailure(orderId, lines, error);
+    if (customerId.peek() === by) handleFailure(orderId, lines, error, withToken);
   } finally {
     inFlight.delete(orderId);
     sendAll();
   }
 }
 
-function handleFailure(orderId: string, lines: readonly Line[], error: unknown): void {
+function handleFailure(orderId: string, lines: readonly Line[], error: unknown, withToken: string): void {
   if (error instanceof Refused && error.status === 401) {
-    expire();
+    tokenRefused(withToken);
+    // With a renewed token it is sent again; without one, at the next sign-in.
+    if (token.peek() !== undefined) scheduleRetry(orderId, backoffMs(1));
     return;
   }
   if (error instanceof Refused && error.status < 500 && error.status !== 429) {

@@ -6,7 +6,7 @@ import type { Line } from "../api/types.ts";
 import { newOrderId } from "./basket.ts";
 import { addSentOrder, markAccepted, removeRefused } from "./orders.ts";
 import { products } from "./products.ts";
-import { expire, token } from "./session.ts";
+import { customerId, token, tokenRefused } from "./session.ts";
 import { countAccepted } from "./throughput.ts";
 
 /** Concurrent requests: the number of connections that a browser keeps to one host. */
@@ -25,7 +25,7 @@ export const loadError = signal<string | undefined>(undefined);
  * @param restockFirst adds the stock for these orders first
  */
 export async function placeMany(count: number, restockFirst: boolean): Promise<void> {
-  const by = token.peek();
+  const by = customerId.peek();
   if (by === undefined || load.peek() !== undefined) return;
   const choice = [...(products.peek() ?? [])]
     .sort((one, other) => other.available - one.available)
@@ -44,7 +44,7 @@ export async function placeMany(count: number, restockFirst: boolean): Promise<v
     }).values();
     const worker = async () => {
       for (const lines of orders) {
-        if (token.peek() !== by || loadError.peek() !== undefined) return;
+        if (customerId.peek() !== by || loadError.peek() !== undefined) return;
         await placeUntilAccepted(by, lines);
         load.value = { placed: (load.peek()?.placed ?? 0) + 1, of: count };
       }
@@ -61,14 +61,15 @@ export async function placeMany(count: number, restockFirst: boolean): Promise<v
 async function placeUntilAccepted(by: string, lines: readonly Line[]): Promise<void> {
   const orderId = newOrderId();
   addSentOrder(orderId, lines);
-  for (let failures = 0; token.peek() === by; ) {
+  for (let failures = 0; customerId.peek() === by; ) {
+    const withToken = token.peek() ?? "";
     try {
-      const { replayed } = await placeOrder(by, orderId, lines);
+      const { replayed } = await placeOrder(withToken, orderId, lines);
       if (!replayed) countAccepted();
       markAccepted(orderId);
       return;
     } catch (error) {
-      if (error instanceof Refused && error.status === 401) expire();
+      if (error instanceof Refused && error.status === 401) tokenRefused(withToken);
       if (error instanceof Refused && error.status < 500) {
         removeRefused(orderId);
         throw error;

@@ -2,12 +2,12 @@ import { effect, signal } from "@preact/signals";
 import { backoffMs } from "../api/request.ts";
 import { isNotification, type Notification } from "../api/types.ts";
 import { isRecord, parseJson } from "../json.ts";
-import { notificationsUrl } from "../settings.ts";
+import { notificationsUrl, signInMode } from "../settings.ts";
 import { announce } from "./announcer.ts";
 import { applyNotifications, loadOrders } from "./orders.ts";
 import { poll } from "./poll.ts";
 import { refreshProducts } from "./products.ts";
-import { expire, session } from "./session.ts";
+import { session, tokenRefused } from "./session.ts";
 import { readStored, writeStored } from "./storage.ts";
 
 /** `live`: notifications are pushed. `polling`: the WebSocket is down, and the page asks the gateway instead. */
@@ -28,7 +28,8 @@ export function followNotifications(): void {
   effect(() => {
     const current = session.value;
     if (current === null) return;
-    const key = `store.seq.${current.customerId}.${keyIdOf(current.token)}`;
+    const source = signInMode === "oidc" ? "oidc" : keyIdOf(current.token);
+    const key = `store.seq.${current.customerId}.${source}`;
     const stream = new NotificationStream(current.token, key);
     return () => stream.stop();
   });
@@ -37,7 +38,7 @@ export function followNotifications(): void {
 /** The notifications of one customer: over a WebSocket, and by polling the orders while it is down. */
 class NotificationStream {
   readonly #token: string;
-  /** The storage key of the last received number: by customer, and by the store's signing key. */
+  /** The storage key of the last received number: by customer, and in a demonstration by the store's signing key. */
   readonly #key: string;
   readonly #polling;
   #seq: number;
@@ -81,9 +82,10 @@ class NotificationStream {
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code }) => {
       if (this.#stopped) return;
-      if (code === POLICY_VIOLATION) return expire();
-      this.#failures += 1;
       connection.value = "polling";
+      // A renewed token comes with a stream of its own.
+      if (code === POLICY_VIOLATION) return tokenRefused(this.#token);
+      this.#failures += 1;
       this.#retry = setTimeout(() => this.#connect(), backoffMs(this.#failures));
     };
   }

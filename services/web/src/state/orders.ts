@@ -3,7 +3,7 @@ import { fetchOrders } from "../api/gateway.ts";
 import { Refused } from "../api/request.ts";
 import type { Line, Money, Notification, Order, OrderStatus } from "../api/types.ts";
 import { productsById } from "./products.ts";
-import { customerId, expire, token } from "./session.ts";
+import { customerId, token, tokenRefused } from "./session.ts";
 import { countConfirmed, countSent } from "./throughput.ts";
 
 /** An order in the list. `sending`: not acknowledged by the gateway yet. */
@@ -127,17 +127,18 @@ export function onNotification(orderId: string, callback: (notification: Notific
 
 /** Loads the newest orders, or with `older` the next page. @throws Refused, Unreachable */
 export async function loadOrders(older = false): Promise<void> {
-  const by = token.peek();
-  if (by === undefined) return;
+  const by = customerId.peek();
+  const withToken = token.peek();
+  if (withToken === undefined) return;
   let page: readonly Order[];
   try {
-    page = await fetchOrders(by, PAGE, older ? lastOfPage : undefined);
+    page = await fetchOrders(withToken, PAGE, older ? lastOfPage : undefined);
   } catch (error) {
     // After a start from empty data the store signs with another key, and the token is invalid.
-    if (error instanceof Refused && error.status === 401 && token.peek() === by) expire();
+    if (error instanceof Refused && error.status === 401) tokenRefused(withToken);
     throw error;
   }
-  if (token.peek() !== by) return;
+  if (customerId.peek() !== by) return;
   for (const order of page) applyOrder(order);
   if (older || lastOfPage === undefined) {
     lastOfPage = page.at(-1)?.orderId ?? lastOfPage;

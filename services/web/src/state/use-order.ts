@@ -7,7 +7,7 @@ import { refusal, sending } from "./checkout.ts";
 import { connection } from "./notifications.ts";
 import { applyOrder, onNotification } from "./orders.ts";
 import { poll } from "./poll.ts";
-import { expire, token } from "./session.ts";
+import { customerId, token, tokenRefused } from "./session.ts";
 
 export interface OrderState {
   readonly order: Order | undefined;
@@ -28,7 +28,7 @@ const FINAL_MS = 10_000;
 /** The state of one order while a component is mounted, updated on notifications and by polling. */
 export function useOrder(orderId: string): Signal<OrderState> {
   const state = useSignal(initial);
-  const by = token.value;
+  const by = customerId.value;
   // The gateway does not have an order that is being sent or was refused.
   const isUnknown =
     sending.value.some((order) => order.orderId === orderId) || refusal.value?.orderId === orderId;
@@ -36,13 +36,15 @@ export function useOrder(orderId: string): Signal<OrderState> {
     state.value = initial;
     if (by === undefined || isUnknown) return;
     const ask = async () => {
+      const withToken = token.peek();
+      if (withToken === undefined) return;
       try {
-        const order = await fetchOrder(by, orderId);
-        if (token.peek() !== by) return;
+        const order = await fetchOrder(withToken, orderId);
+        if (customerId.peek() !== by) return;
         applyOrder(order);
         state.value = { ...state.peek(), order, missing: false, answered: true };
       } catch (error) {
-        if (error instanceof Refused && error.status === 401) return expire();
+        if (error instanceof Refused && error.status === 401) return tokenRefused(withToken);
         const missing = error instanceof Refused && error.status === 404;
         state.value = { ...state.peek(), missing, answered: error instanceof Refused };
       }

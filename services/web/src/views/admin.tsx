@@ -1,6 +1,7 @@
 import { hasSupervisor } from "../api/supervisor.ts";
 import { updateFigures } from "../state/figures.ts";
 import { usePoll } from "../state/poll.ts";
+import { session } from "../state/session.ts";
 import { DeadLetters } from "./admin/dead-letters.tsx";
 import { DeliverTwice } from "./admin/deliver-twice.tsx";
 import { Outboxes } from "./admin/outboxes.tsx";
@@ -11,9 +12,21 @@ import { NoSupervisor } from "./frame.tsx";
 
 const POLL_MS = 2_000;
 
-/** The admin panel: processes, stock, outboxes, dead letters, topics. */
+/** The admin panel: processes, stock, outboxes, dead letters, topics; without a supervisor, an admin's stock. */
 export function AdminView() {
-  return hasSupervisor ? <AdminPanel /> : <NoSupervisor title="Behind the counter" />;
+  if (hasSupervisor) return <AdminPanel />;
+  return session.value?.role === "admin" ? <StockOnly /> : <NoSupervisor title="Behind the counter" />;
+}
+
+function StockOnly() {
+  return (
+    <div class="admin">
+      <header>
+        <h1 tabIndex={-1}>Behind the counter</h1>
+      </header>
+      <Stock />
+    </div>
+  );
 }
 
 function AdminPanel() {

@@ -5,28 +5,36 @@ import { Sign } from "../parts/pictures.tsx";
 import { itemCount } from "../state/basket.ts";
 import { connection } from "../state/notifications.ts";
 import { hrefOf, type Route } from "../state/router.ts";
+import { session } from "../state/session.ts";
 import { SignInMenu } from "./sign-in.tsx";
 
-const links: readonly (readonly [view: Route["view"], href: string, text: string])[] = [
+type Link = readonly [view: Route["view"], href: string, text: string];
+
+const shopLinks: readonly Link[] = [
   ["shop", hrefOf.shop, "Shop"],
   ["orders", hrefOf.orders, "Orders"],
-  ...(hasSupervisor
-    ? ([
-        ["admin", hrefOf.admin, "Behind the counter"],
-        ["figures", hrefOf.figures, "Figures"],
-        ["tour", hrefOf.tour, "Tour"],
-      ] as const)
-    : []),
+];
+const adminLink: Link = ["admin", hrefOf.admin, "Behind the counter"];
+const supervisorLinks: readonly Link[] = [
+  adminLink,
+  ["figures", hrefOf.figures, "Figures"],
+  ["tour", hrefOf.tour, "Tour"],
 ];
 
+function linksFor(isAdmin: boolean): readonly Link[] {
+  if (hasSupervisor) return [...shopLinks, ...supervisorLinks];
+  return isAdmin ? [...shopLinks, adminLink] : shopLinks;
+}
+
 export function Header({ view }: { view: Route["view"] }) {
+  const links = linksFor(session.value?.role === "admin");
   const here = view === "order" ? "orders" : view;
   const list = useRef<HTMLUListElement>(null);
   // On a phone the links scroll horizontally: scrolls the current one into view.
   useEffect(() => {
     const current = links.findIndex(([name]) => name === here);
     list.current?.children[current]?.scrollIntoView({ inline: "center", block: "nearest" });
-  }, [here]);
+  }, [here, links.length]);
   return (
     <header class="top">
       <a class="brand" href={hrefOf.shop} aria-label="Still Open, to the shop">

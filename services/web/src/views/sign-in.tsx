@@ -1,8 +1,8 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { messageOf } from "../api/request.ts";
-import { canSignIn } from "../settings.ts";
-import { expiredCustomer, session, signIn, signOut } from "../state/session.ts";
+import { signInMode } from "../settings.ts";
+import { expiredCustomer, goToIssuer, session, signIn, signInProblem, signOut } from "../state/session.ts";
 
 const demoCustomers = ["CUSTOMER_001", "CUSTOMER_002", "CUSTOMER_003"] as const;
 const ID_PATTERN = "[A-Za-z0-9_\\-]{1,64}";
@@ -15,7 +15,8 @@ export function SignInMenu() {
   useEffect(() => closeFromOutside(menu), []);
   // The pressed button was replaced: its replacement gets the focus.
   useLayoutEffect(() => {
-    if (signedOut.current) menu.current?.querySelector("summary")?.focus();
+    if (signedOut.current)
+      (menu.current?.querySelector("summary") ?? document.querySelector<HTMLElement>(".to-issuer"))?.focus();
     signedOut.current = false;
   }, [current]);
   if (current !== null) {
@@ -29,7 +30,7 @@ export function SignInMenu() {
           class="quiet"
           onClick={() => {
             signedOut.current = true;
-            signOut();
+            void signOut();
           }}
         >
           Sign out
@@ -37,7 +38,8 @@ export function SignInMenu() {
       </div>
     );
   }
-  if (!canSignIn) return null;
+  if (signInMode === "none") return null;
+  if (signInMode === "oidc") return <IssuerButton />;
   return (
     <details class="menu" ref={menu}>
       <summary>Sign in</summary>
@@ -71,12 +73,38 @@ function closeFromOutside(menu: { current: HTMLDetailsElement | null }) {
   };
 }
 
-/** The demo's sign-in: a choice of customers, or any name. @param id unique in the page */
+/** Leads to the issuer, where visitors sign in. */
+function IssuerButton({ label = "Sign in" }: { label?: string }) {
+  const busy = useSignal(false);
+  const leave = async () => {
+    busy.value = true;
+    signInProblem.value = null;
+    try {
+      await goToIssuer();
+    } catch (error) {
+      signInProblem.value = `Nobody can sign in just now. ${messageOf(error)}`;
+    } finally {
+      busy.value = false;
+    }
+  };
+  return (
+    <button type="button" class="to-issuer" disabled={busy} onClick={leave}>
+      {label}
+    </button>
+  );
+}
+
+/** How to sign in, in the place of what needs a customer. @param id unique in the page */
 export function SignInForm({ id }: { id: string }) {
+  if (signInMode === "none") return <p class="hint">This store does not let visitors sign in from here.</p>;
+  return signInMode === "oidc" ? <IssuerButton label="Sign in to go on" /> : <DemoSignInForm id={id} />;
+}
+
+/** The demo's sign-in: a choice of customers, or any name. */
+function DemoSignInForm({ id }: { id: string }) {
   const error = useSignal<string | undefined>(undefined);
   const busy = useSignal(false);
   const form = useRef<HTMLFormElement>(null);
-  if (!canSignIn) return <p class="hint">This store does not let visitors sign in from here.</p>;
   const enter = async (customerId: string) => {
     busy.value = true;
     error.value = undefined;
@@ -128,16 +156,25 @@ export function SignInForm({ id }: { id: string }) {
   );
 }
 
-/** Shown after a session has expired. */
+/** Shown after a session has expired, or while one cannot be begun or renewed. */
 export function SignInNotice() {
   const customer = expiredCustomer.value;
+  if (signInProblem.value !== null) {
+    return (
+      <section class="notice" role="alert">
+        <p>{signInProblem}</p>
+        {session.value === null && <IssuerButton label="Try again" />}
+      </section>
+    );
+  }
   if (customer === null || session.value !== null) return null;
   return (
     <section class="notice" role="alert">
       <p>
         The session of <strong>{customer}</strong> has ended. What was in the basket or on its way is kept.
       </p>
-      {canSignIn && (
+      {signInMode === "oidc" && <IssuerButton label="Sign in again" />}
+      {signInMode === "demo" && (
         <button type="button" onClick={() => void signIn(customer).catch(() => {})}>
           Sign in again as {customer}
         </button>

@@ -46,7 +46,7 @@ export class Outbox {
   readonly #after;
   readonly #delete;
   readonly #first;
-  readonly #last;
+  readonly #ends;
   readonly #count;
   readonly #parked: ParkedRecords;
   /** Records have left from other places than the front: the two ends no longer give the number. */
@@ -66,7 +66,9 @@ export class Outbox {
     this.#first = sql.prepare<{ seq: number; created_at: number }, []>(
       "SELECT seq, created_at FROM outbox ORDER BY seq LIMIT 1",
     );
-    this.#last = sql.prepare<{ seq: number }, []>("SELECT seq FROM outbox ORDER BY seq DESC LIMIT 1");
+    this.#ends = sql.prepare<{ first: number | null; last: number | null }, []>(
+      "SELECT (SELECT min(seq) FROM outbox) AS first, (SELECT max(seq) FROM outbox) AS last",
+    );
     this.#count = sql.prepare<{ count: number }, []>("SELECT count(*) AS count FROM outbox");
   }
 
@@ -147,10 +149,9 @@ export class Outbox {
    * give the number without counting.
    */
   depth(): number {
-    const first = this.#first.get();
-    const last = this.#last.get();
+    const { first, last } = this.#ends.get() ?? { first: null, last: null };
     if (first === null || last === null) return 0;
-    const most = last.seq - first.seq + 1;
+    const most = last - first + 1;
     if (!this.#mayHaveGaps) return most;
     const count = this.#count.get()?.count ?? 0;
     this.#mayHaveGaps = count !== most;
@@ -163,7 +164,7 @@ export class Outbox {
   }
 
   close(): void {
-    for (const statement of [this.#insert, this.#after, this.#delete, this.#first, this.#last, this.#count]) {
+    for (const statement of [this.#insert, this.#after, this.#delete, this.#first, this.#ends, this.#count]) {
       statement.finalize();
     }
   }

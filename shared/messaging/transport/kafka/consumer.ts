@@ -334,11 +334,12 @@ export function toRecord(topic: string, partition: number, message: KafkaMessage
   // Not an object: a header may have the name of one of its inherited properties.
   const texts = new Map<string, string>();
   let isText = key === null || isUtf8(key);
-  for (const [name, content] of headers) {
+  for (const [bytes, content] of headers) {
+    const name = bytes.toString();
     const text = content?.toString() ?? "";
-    const before = texts.get(name.toString());
-    isText &&= content !== null && before === undefined && isUtf8(name) && isUtf8(content);
-    texts.set(name.toString(), before === undefined ? text : `${before}, ${text}`);
+    const before = texts.get(name);
+    isText &&= content !== null && before === undefined && isUtf8(bytes) && isUtf8(content);
+    texts.set(name, before === undefined ? text : `${before}, ${text}`);
   }
   return {
     topic,

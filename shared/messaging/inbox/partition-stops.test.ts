@@ -134,6 +134,8 @@ test("a decision that arrives twice does not apply to the next stop of its parti
   expect(await failureOf(stops().decide({ ...place, offset: 1 }, "skip", "sent by mistake", "olga"))).toMatch(
     "is stopped at offset 2, not 1",
   );
+  const gap = stops().decide({ ...place, offset: 2, reason: "gap" }, "skip", "too old", "olga");
+  expect(await failureOf(gap)).toMatch("is stopped for undecodable-batch, not gap");
   expect(stops().list()).toMatchObject([{ offset: 2, nextOffset: 4 }]);
   expect(stops().decisions(topic, partition)).toHaveLength(1);
 });

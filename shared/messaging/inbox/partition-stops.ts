@@ -192,12 +192,17 @@ export class PartitionStops {
   /**
    * Ends a stop as an operator decided, and records who decided, why, and about which bytes.
    *
-   * @param place with the offset of the stop that the operator looked at: a decision that arrives late, or twice, does
-   *   not apply to the next stop of the partition
+   * @param place with offset and reason of the stop that the operator looked at: a decision that arrives late, or twice,
+   *   does not apply to the next stop of the partition
    * @throws PartitionRefusal not-stopped, stopped-elsewhere, action-not-possible
    */
   async decide(
-    place: { readonly topic: string; readonly partition: number; readonly offset?: number | undefined },
+    place: {
+      readonly topic: string;
+      readonly partition: number;
+      readonly offset?: number | undefined;
+      readonly reason?: StopReason | undefined;
+    },
     action: StopAction,
     detail: string,
     actor: string,
@@ -208,6 +213,10 @@ export class PartitionStops {
       const found = this.existing(topic, partition);
       if (place.offset !== undefined && place.offset !== found.offset) {
         const text = `partition ${topic}/${partition} is stopped at offset ${found.offset}, not ${place.offset}`;
+        throw new PartitionRefusal("stopped-elsewhere", text);
+      }
+      if (place.reason !== undefined && place.reason !== found.reason) {
+        const text = `partition ${topic}/${partition} is stopped for ${found.reason}, not ${place.reason}`;
         throw new PartitionRefusal("stopped-elsewhere", text);
       }
       const actions = possible[found.reason];

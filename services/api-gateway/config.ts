@@ -1,4 +1,5 @@
 import { commonSettings, Duration, Port } from "@distributed-messaging/service/config";
+import { PerMinute, TrustedProxies } from "@distributed-messaging/service/rate-limit";
 import { Type } from "@sinclair/typebox";
 
 export const GatewayConfig = Type.Object({
@@ -15,6 +16,11 @@ export const GatewayConfig = Type.Object({
   AUTH_REQUEST_PARAMETERS: Type.String({ default: "" }),
   /** For how long an Idempotency-Key is good, at least. */
   IDEMPOTENCY_RETENTION: Duration("7d", { minimum: 60_000 }),
+  // Requests of one customer in a minute, and ten times as many from one address; of sign-ins, the address alone counts.
+  RATE_LIMIT_ORDERS: PerMinute(60_000),
+  RATE_LIMIT_CANCELS: PerMinute(60_000),
+  RATE_LIMIT_SIGN_INS: PerMinute(600),
+  TRUSTED_PROXIES: TrustedProxies,
   // Where the page finds the notifications; and, only where there is one, the supervisor.
   NOTIFICATION_PORT: Port(8903),
   SUPERVISOR_PORT: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),

@@ -13,6 +13,7 @@ import { closed, type Messaging, type Transaction } from "@distributed-messaging
 import { ServiceError } from "@distributed-messaging/service/errors";
 import { causeOf, documented, IntegerParam } from "@distributed-messaging/service/http";
 import { authenticate, requireAdmin, type TokenVerifier } from "@distributed-messaging/service/identity";
+import { clientAddresses, peerOf, RateLimit } from "@distributed-messaging/service/rate-limit";
 import { type Static, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import {
@@ -26,6 +27,7 @@ import {
   SessionAnswer,
   SigningKeyAnswer,
 } from "./answers.ts";
+import { Backlog } from "./backlog.ts";
 import { type ClientRequest, type Decision, decide, type OrderView, orderNotFound } from "./domain.ts";
 import type { Sessions } from "./sessions.ts";
 import type { GatewayStore } from "./store.ts";
@@ -39,6 +41,10 @@ interface GatewayRoutes {
   readonly demoSignIn: boolean;
   /** The number of unsent messages at which requests are refused. */
   readonly outboxLimit: number;
+  /** For each customer and minute; 0 for no limit. */
+  readonly rateLimits: { readonly orders: number; readonly cancels: number; readonly signIns: number };
+  /** The addresses and networks of proxies whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies: readonly string[];
 }
 
 const SignIn = Type.Object(
@@ -62,8 +68,19 @@ const OrderParams = Type.Object({ orderId: OrderId });
 /** As often as the services of the store ask. */
 const JWKS_MAX_AGE_S = 300;
 
-export function gatewayRoutes(parts: GatewayRoutes) {
-  const { store, sessions, demoSignIn } = parts;
+/** What the routes share. */
+interface Accepting extends GatewayRoutes {
+  readonly backlog: Backlog;
+  readonly addressOf: (request: Request, peer: string) => string;
+}
+
+export function gatewayRoutes(options: GatewayRoutes) {
+  const { messaging, outboxLimit, trustedProxies } = options;
+  const addressOf = clientAddresses(trustedProxies);
+  const backlog = new Backlog(outboxLimit, () => messaging.outbox.depth());
+  const parts = { ...options, addressOf, backlog };
+  const { store, sessions, demoSignIn, rateLimits } = parts;
+  const signIns = new RateLimit(rateLimits.signIns);
   const open = new Elysia()
     .get("/products", () => store.products(), {
       detail: documented("What the store sells", { answers: { 200: Type.Array(ProductAnswer) } }),
@@ -85,22 +102,29 @@ export function gatewayRoutes(parts: GatewayRoutes) {
   if (!demoSignIn) return app;
   return app.post(
     "/sessions",
-    async ({ body: { customerId, role = "customer" }, set }) => {
+    async ({ body: { customerId, role = "customer" }, request, server, set }) => {
+      signIns.check({ address: addressOf(request, peerOf(request, server)) });
       set.status = 201;
       return sessions.signIn(customerId, role, Date.now());
     },
     {
       body: SignIn,
-      detail: documented("Sign in as anybody (demo)", { answers: { 201: SessionAnswer } }),
+      detail: documented("Sign in as anybody (demo)", { answers: { 201: SessionAnswer }, problems: [429] }),
     },
   );
 }
 
 /** For signed-in customers, about their own orders. */
-function orderRoutes(parts: GatewayRoutes) {
-  const { store, verifier } = parts;
+function orderRoutes(parts: Accepting) {
+  const { store, verifier, addressOf, rateLimits } = parts;
+  const orders = new RateLimit(rateLimits.orders);
+  const cancels = new RateLimit(rateLimits.cancels);
   return new Elysia()
-    .derive(async ({ request }) => ({ identity: await authenticate(request, verifier) }))
+    .derive(async ({ request, server }) => {
+      const identity = await authenticate(request, verifier);
+      const address = addressOf(request, peerOf(request, server));
+      return { identity, sender: { customerId: identity.customerId, address } };
+    })
     .get(
       "/sessions/current",
       ({ identity: { customerId, role, expiresAt } }) => ({
@@ -117,7 +141,8 @@ function orderRoutes(parts: GatewayRoutes) {
     )
     .post(
       "/orders",
-      async ({ body: { orderId, items }, request, set, identity: { customerId } }) => {
+      async ({ body: { orderId, items }, request, set, identity: { customerId }, sender }) => {
+        orders.check(sender);
         const key = idempotencyKey(request);
         const placing = { operation: "place-order", orderId, items, customerId, key } as const;
         const { target } = await accept(parts, request, set, placing);
@@ -128,6 +153,7 @@ function orderRoutes(parts: GatewayRoutes) {
         body: NewOrder,
         detail: documented("Place an order", {
           answers: { 202: AcceptedAnswer },
+          problems: [429],
           access: "customer",
           idempotent: true,
         }),
@@ -163,7 +189,8 @@ function orderRoutes(parts: GatewayRoutes) {
     )
     .post(
       "/orders/:orderId/cancel",
-      async ({ params: { orderId }, request, set, identity: { customerId } }) => {
+      async ({ params: { orderId }, request, set, identity: { customerId }, sender }) => {
+        cancels.check(sender);
         const key = idempotencyKey(request);
         const cancelling = { operation: "cancel-order", orderId, customerId, key } as const;
         const { status } = await accept(parts, request, set, cancelling);
@@ -175,7 +202,7 @@ function orderRoutes(parts: GatewayRoutes) {
         body: Type.Optional(Type.Object({}, closed)),
         detail: documented("Cancel one of your orders", {
           answers: { 202: CancelledAnswer },
-          problems: [404, 409],
+          problems: [404, 409, 429],
           access: "customer",
           idempotent: true,
         }),
@@ -183,7 +210,7 @@ function orderRoutes(parts: GatewayRoutes) {
     );
 }
 
-function adminRoutes(parts: GatewayRoutes) {
+function adminRoutes(parts: Accepting) {
   const { sessions, messaging } = parts;
   return new Elysia()
     .derive(async ({ request }) => {
@@ -248,25 +275,18 @@ function adminRoutes(parts: GatewayRoutes) {
     );
 }
 
-/** Seconds after which a client should try again when the outbox is full. */
-const BACKLOG_RETRY_AFTER_S = 10;
-
 /**
  * Accepts a request that changes something: on disk, with its message, when it resolves. One whose connection is closed
  * by then is not carried out: nobody would get the answer. Bun closes a connection on which a request arrives before the
  * previous one is answered.
  */
 async function accept(
-  { store, messaging, outboxLimit }: GatewayRoutes,
+  { store, messaging, backlog }: Accepting,
   request: Request,
   set: { status?: number | string; headers: Record<string, string | number> },
   asked: ClientRequest,
 ): Promise<Decision> {
-  if (messaging.outbox.depth() >= outboxLimit) {
-    throw new ServiceError("unavailable", "backlog", "Too many orders are waiting to be passed on.", {
-      retryAfterS: BACKLOG_RETRY_AFTER_S,
-    });
-  }
+  backlog.admit(asked.customerId);
   const decision = await messaging.unitOfWork.run(
     (transaction) =>
       request.signal.aborted ? undefined : carryOut(asked, store, Bun.randomUUIDv7(), transaction),

@@ -1,9 +1,13 @@
 import { commonSettings, Port } from "@distributed-messaging/service/config";
+import { PerMinute, TrustedProxies } from "@distributed-messaging/service/rate-limit";
 import { Type } from "@sinclair/typebox";
 
 export const NotificationConfig = Type.Object({
   ...commonSettings,
   NOTIFICATION_PORT: Port(8903),
+  /** WebSockets that one customer may open in a minute; from one address, ten times as many. */
+  RATE_LIMIT_WEBSOCKETS: PerMinute(6_000),
+  TRUSTED_PROXIES: TrustedProxies,
   /** Where the page is, whose scripts open WebSockets. */
   API_GATEWAY_PORT: Port(8900),
 });

@@ -1,8 +1,10 @@
 import { closed } from "@distributed-messaging/messaging";
 import { documented, IntegerParam } from "@distributed-messaging/service/http";
 import { acceptSubprotocol, authenticate, type TokenVerifier } from "@distributed-messaging/service/identity";
-import { Type } from "@sinclair/typebox";
+import { clientAddresses, peerOf, RateLimit } from "@distributed-messaging/service/rate-limit";
+import { type Static, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
+import type { NotificationConfig } from "./config.ts";
 import type { Push } from "./push.ts";
 import type { NotificationStore } from "./store.ts";
 
@@ -24,11 +26,26 @@ const NotificationAnswer = Type.Object({
   at: Type.String({ format: "date-time" }),
 });
 
-export function notificationRoutes(store: NotificationStore, push: Push, verifier: TokenVerifier) {
+interface NotificationRoutes {
+  readonly store: NotificationStore;
+  readonly push: Push;
+  readonly verifier: TokenVerifier;
+  readonly config: Pick<Static<typeof NotificationConfig>, "RATE_LIMIT_WEBSOCKETS" | "TRUSTED_PROXIES">;
+}
+
+export function notificationRoutes({ store, push, verifier, config }: NotificationRoutes) {
+  const webSockets = new RateLimit(config.RATE_LIMIT_WEBSOCKETS);
+  const addressOf = clientAddresses(config.TRUSTED_PROXIES);
   return new Elysia()
-    .derive(async ({ request }) => ({
-      identity: await authenticate(request, verifier),
-    }))
+    .derive(async ({ request, server }) => {
+      const identity = await authenticate(request, verifier);
+      // Before the handshake is answered.
+      if (request.headers.get("upgrade") === "websocket") {
+        const address = addressOf(request, peerOf(request, server));
+        webSockets.check({ customerId: identity.customerId, address });
+      }
+      return { identity };
+    })
     .get(
       "/notifications",
       ({ query: { after = 0 }, identity }) => store.after(identity.customerId, after, PAGE),

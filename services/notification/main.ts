@@ -2,6 +2,6 @@ import { runService } from "@distributed-messaging/service/run";
 import { notificationRoutes } from "./http.ts";
 import { service } from "./service.ts";
 
-await runService(service, ({ parts: { store, push }, verifier }) =>
-  notificationRoutes(store, push, verifier),
+await runService(service, ({ config, parts: { store, push }, verifier }) =>
+  notificationRoutes({ store, push, verifier, config }),
 );

@@ -8,8 +8,16 @@ import { service } from "../service.ts";
 export const startGatewayFixture = (env: Environment = {}, demoSignIn = true) =>
   new ServiceFixture(service, {
     env,
-    routes: ({ parts: { store, sessions }, messaging, verifier }) =>
-      gatewayRoutes({ store, sessions, verifier, messaging, demoSignIn, outboxLimit: 100 }),
+    routes: ({ config, parts: { store, sessions }, messaging, verifier }) =>
+      gatewayRoutes({
+        ...{ store, sessions, verifier, messaging, demoSignIn, outboxLimit: 100 },
+        rateLimits: {
+          orders: config.RATE_LIMIT_ORDERS,
+          cancels: config.RATE_LIMIT_CANCELS,
+          signIns: config.RATE_LIMIT_SIGN_INS,
+        },
+        trustedProxies: config.TRUSTED_PROXIES,
+      }),
   }).start();
 export type GatewayFixture = Awaited<ReturnType<typeof startGatewayFixture>>;
 

@@ -9,7 +9,8 @@ import { service } from "../service.ts";
 export async function startNotificationFixture(env: Environment = {}) {
   const fixture = await new ServiceFixture(service, {
     env,
-    routes: ({ parts: { store, push }, verifier }) => notificationRoutes(store, push, verifier),
+    routes: ({ config, parts: { store, push }, verifier }) =>
+      notificationRoutes({ store, push, verifier, config }),
   }).start();
   const tokenOf = (customerId: string, role?: Role) => fixture.token(tokenClaims, customerId, role);
   return { fixture, tokenOf };

@@ -1,0 +1,42 @@
+import { ServiceError } from "@distributed-messaging/service/errors";
+
+/** Seconds after which a client should try again when the outbox is full. */
+const RETRY_AFTER_S = 10;
+/** Beyond the limit there is a tenth of it for customers who have sent little, each of whom may use a hundredth. */
+const RESERVE = 0.1;
+const SHARE = 0.01;
+
+/**
+ * Limits the messages that wait in the outbox, so that no customer alone can use all of the space: past the limit,
+ * those who have sent little since the outbox was last half empty are still served, up to a tenth more. After a
+ * restart, nobody has sent anything.
+ */
+export class Backlog {
+  readonly #limit: number;
+  readonly #depth: () => number;
+  /** Requests that were accepted from each customer since the outbox was last half empty. */
+  readonly #accepted = new Map<string, number>();
+
+  /**
+   * @param limit messages in the outbox
+   * @param depth how many there are
+   */
+  constructor(limit: number, depth: () => number) {
+    this.#limit = limit;
+    this.#depth = depth;
+  }
+
+  /** Counts a request, which adds one message. @throws ServiceError unavailable: backlog */
+  admit(customerId: string): void {
+    const depth = this.#depth();
+    if (depth < this.#limit / 2) this.#accepted.clear();
+    const accepted = this.#accepted.get(customerId) ?? 0;
+    const isFull = depth >= this.#limit + Math.ceil(this.#limit * RESERVE);
+    if (isFull || (depth >= this.#limit && accepted >= Math.max(1, this.#limit * SHARE))) {
+      throw new ServiceError("unavailable", "backlog", "Too many orders are waiting to be passed on.", {
+        retryAfterS: RETRY_AFTER_S,
+      });
+    }
+    this.#accepted.set(customerId, accepted + 1);
+  }
+}

@@ -51,10 +51,15 @@ export class OwnStore extends Store {
     }, "the notification service to know the gateway's key");
   }
 
-  /** Stops every process and deletes the data. */
+  /** Stops every process and deletes the data. @throws when a process has logged a token or a private key */
   async dispose(): Promise<void> {
     await this.supervisor.stopAll();
     rmSync(this.dataDir, { recursive: true, force: true });
+    const leaks = [...this.#lines].flatMap(([name, lines]) => {
+      const secrets = lines.filter(hasSecret).length;
+      return secrets === 0 ? [] : [`${secrets} log lines of ${name} have a token or a private key`];
+    });
+    if (leaks.length > 0) throw new Error(leaks.join("; "));
   }
 
   process(name: ProcessName): ManagedProcess {
@@ -84,6 +89,11 @@ export class OwnStore extends Store {
     const [row] = this.rows<{ seq: number }>(name, "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'");
     return row?.seq ?? 0;
   }
+}
+
+/** Whether a text has a token (a JWS, RFC 7515 §3.1), or the private member of a JWK (RFC 8037 §2), also escaped. */
+export function hasSecret(text: string): boolean {
+  return /\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}/.test(text) || /\bd\\*":\s*\\*"[\w-]{43}\b/.test(text);
 }
 
 /** Starting the processes takes a second or two; on a busy machine, longer. */

@@ -25,20 +25,24 @@ const WORKERS = 12;
 const MAX_FAULTS = 20;
 const CUSTOMERS = 2;
 
-/** Operations that take long, or take the others their data, and how often they are left out. */
+/**
+ * Operations that take long, or take the others their data, and how often they are left out. Delivering an order's records
+ * again doubles them each time.
+ */
 const RARE: Readonly<Record<string, number>> = {
   "inventory DELETE /automation-testing/all": 0.98,
   "api-gateway POST /rebuild": 0.9,
   "notification POST /rebuild": 0.9,
   "api-gateway POST /signing-keys/rotate": 0.98,
   "supervisor POST /processes/{name}/{action}": 0.9,
+  "supervisor POST /orders/{orderId}/deliver-again": 0.97,
 };
 
 /**
  * Sends generated requests to every operation that the OpenAPI documents of the services and of a supervisor describe, and
  * compares the answers with the documents.
  *
- * @param store with test routes and demo sign-in, without rate limits
+ * @param store with test routes and demo sign-in
  */
 export async function runRequests(store: OwnStore, count: number, seed: string): Promise<CampaignReport> {
   // A supervisor of processes of its own: the store goes on.

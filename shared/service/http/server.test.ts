@@ -109,6 +109,55 @@ describe("an invalid HTTP request", () => {
     expect((await fetch(`${server.url}/liveness`)).status).toBe(200);
   });
 
+  const hidden = "GET /hidden HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  const post = "POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+  const chunks = `0\r\n\r\n${hidden}`;
+  test.each([
+    ["a space before a colon", `${post}Transfer-Encoding : chunked\r\n\r\n${chunks}`],
+    ["a space before the colon of a length", `${post}Content-Length : 5\r\n\r\n{}   ${hidden}`],
+    [
+      "an unknown coding and a length",
+      `${post}Transfer-Encoding: xchunked\r\nContent-Length: 5\r\n\r\n${chunks}`,
+    ],
+    ["two codings", `${post}Transfer-Encoding: chunked, identity\r\n\r\n${chunks}`],
+    [
+      "two headers of codings",
+      `${post}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n${chunks}`,
+    ],
+    [
+      "a coding after a tab, and a length",
+      `${post}Transfer-Encoding:\tchunked\r\nContent-Length: 4\r\n\r\n${chunks}`,
+    ],
+    ["a folded header", `${post}Transfer-Encoding:\r\n chunked\r\nContent-Length: 4\r\n\r\n${chunks}`],
+    [
+      "a coding in capitals, and a length",
+      `${post}TRANSFER-ENCODING: CHUNKED\r\nContent-Length: 3\r\n\r\n${chunks}`,
+    ],
+    ["chunks in HTTP/1.0", `${post.replace("1.1", "1.0")}Transfer-Encoding: chunked\r\n\r\n${chunks}`],
+    ["line feeds alone", `POST /x HTTP/1.1\nHost: localhost\nContent-Length: ${hidden.length}\n\n${hidden}`],
+    ["a carriage return in a header", `${post}X: a\rContent-Length: 0\r\n\r\n${hidden}`],
+    ["a NUL in a header", `${post}X: a\0b\r\nContent-Length: 0\r\n\r\n${hidden}`],
+    ["a NUL in the path", `GET /\0 HTTP/1.1\r\nHost: localhost\r\n\r\n${hidden}`],
+    ["a length with a sign", `${post}Content-Length: +5\r\n\r\n{}   ${hidden}`],
+    ["a list of lengths", `${post}Content-Length: 5, 5\r\n\r\n{}   ${hidden}`],
+    ["a length in hexadecimal", `${post}Content-Length: 0x5\r\n\r\n{}   ${hidden}`],
+    ["a length beyond any number", `${post}Content-Length: ${"9".repeat(30)}\r\n\r\n${hidden}`],
+    ["a negative chunk", `${post}Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n${hidden}`],
+    ["a chunk beyond any number", `${post}Transfer-Encoding: chunked\r\n\r\n${"f".repeat(17)}\r\n${hidden}`],
+    ["a line feed in a chunk", `${post}Transfer-Encoding: chunked\r\n\r\n2;\nxx\r\n{}\r\n${chunks}`],
+    ["the version 0.9", `GET /hidden\r\n\r\n${hidden}`],
+    ["the preface of HTTP/2", `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${hidden}`],
+  ])("with %s is refused, and no request is found in it", async (_what, bytes) => {
+    const reached: string[] = [];
+    await using server = await serveForTest((app) => {
+      app.get("/hidden", () => void reached.push("/hidden"));
+      app.post("/x", () => void reached.push("/x"));
+    });
+    // The server closes the connection: it does not know where the next request begins.
+    expect(await rawRequest(server.listening.port, bytes)).toMatch(/^HTTP\/1.1 (400|505) /);
+    expect(reached).toEqual([]);
+  });
+
   test("with a Host of any length finds its route", async () => {
     const hosts = ["h", "a.b", "x".repeat(200)];
     await using server = await serveForTest((app) => void app.get("/a/b", () => "found"), {

@@ -16,7 +16,9 @@ RUN find . -type f ! -name package.json -delete
 FROM base AS dependencies
 COPY package.json bun.lock bunfig.toml ./
 COPY --from=manifests /app ./
-RUN bun install --frozen-lockfile --production --ignore-scripts
+# Without what only tests and scripts use, such as a browser's driver; `bun run sbom` lists the rest.
+RUN bun install --frozen-lockfile --production --ignore-scripts \
+    --filter '!@distributed-messaging/e2e' --filter '!@distributed-messaging/scripts'
 
 FROM base
 ENV NODE_ENV=production \

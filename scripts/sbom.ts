@@ -5,8 +5,8 @@ import { billOf, cycloneDx } from "./sbom/bill.ts";
 
 const USAGE = `usage: bun run sbom [options]
 
-Prints the software bill of materials (CycloneDX 1.6, JSON): the project's packages and what bun install --production
-installs for them. Those of scope "excluded" are used by tests and scripts only. Bun itself is not in it.
+Prints the software bill of materials (CycloneDX 1.6, JSON): the project's packages and what they need at run time. Scope
+"required" is what the container image has; "excluded" is what only tests and scripts use. Bun itself is not in it.
 
   --licences       print the name, version, scope and licence of each instead
   --output FILE    write to a file instead of printing`;

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Ajv } from "ajv";
 import addFormats from "ajv-formats";
+import { Glob } from "bun";
 import { billOf, cycloneDx } from "./bill.ts";
 
 const components = billOf(ROOT);
@@ -66,6 +68,44 @@ describe("it has", () => {
     }
   });
 });
+
+test.skipIf(process.env.SLOW_TESTS !== "true")(
+  "what is required is what the container image has",
+  async () => {
+    const dockerfile = readFileSync(join(ROOT, "Dockerfile"), "utf8").replaceAll("\\\n", "");
+    const [, command = ""] = /^RUN (bun install .*)$/m.exec(dockerfile) ?? [];
+    const folder = mkdtempSync(join(tmpdir(), "image-"));
+    try {
+      const manifests = [
+        ...new Glob("{shared,services,redpanda,e2e,scripts}/**/package.json").scanSync(ROOT),
+      ];
+      for (const file of [...manifests, "package.json", "bun.lock", "bunfig.toml"]) {
+        if (file.includes("node_modules/")) continue;
+        mkdirSync(dirname(join(folder, file)), { recursive: true });
+        copyFileSync(join(ROOT, file), join(folder, file));
+      }
+      const install = Bun.spawn(["/bin/sh", "-c", command], {
+        cwd: folder,
+        env: { ...process.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` },
+        stdout: "ignore",
+        stderr: "ignore",
+      });
+      expect(await install.exited).toBe(0);
+      const installed = readdirSync(join(folder, "node_modules"))
+        .flatMap((name) =>
+          name.startsWith("@")
+            ? readdirSync(join(folder, "node_modules", name)).map((part) => `${name}/${part}`)
+            : [name],
+        )
+        .filter((name) => !name.startsWith("."));
+      const required = components.filter(({ scope }) => scope === "required").map(({ name }) => name);
+      expect(installed.sort()).toEqual(required.sort());
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+  300_000,
+);
 
 /** Permissive ones. A package under another licence needs a decision. */
 const ALLOWED = ["MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "0BSD", "CC0-1.0"];

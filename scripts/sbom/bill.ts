@@ -1,11 +1,11 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 
 /*
- * The software bill of materials of the store: its own packages and what `bun install --production` installs for them, from
- * bun.lock and the manifests of the installed packages. The same tree gives the same bill.
+ * The software bill of materials of the store: its own packages and what they need at run time, from
+ * bun.lock and the manifests of the installed packages. The same tree gives the same bill, on the same platform.
  */
 
 /** `required`: what the services, the kit and the supervisor run with. `excluded`: what only tests and scripts use. */
@@ -29,6 +29,7 @@ const Names = Type.Optional(Type.Record(Type.String(), Type.String()));
 const Dependencies = Type.Object({
   dependencies: Names,
   peerDependencies: Names,
+  optionalDependencies: Names,
   optionalPeers: Type.Optional(Type.Array(Type.String())),
 });
 /** bun.lock, version 2: workspaces by folder, packages by their place in node_modules. */
@@ -67,10 +68,15 @@ export function billOf(root: string): Component[] {
     };
     // Before what it depends on, which may depend on it.
     components.set(ref, { ...component, dependencies: [] });
-    const wanted = namesIn(own ? lock.workspaces[workspace] : parse(Dependencies, needs, place));
-    const dependencies = wanted.map((dependency) => {
+    const { required, optional } = namesIn(
+      own ? lock.workspaces[workspace] : parse(Dependencies, needs, place),
+    );
+    const dependencies = [...required, ...optional].flatMap((dependency) => {
       const nested = placeOf(dependency, place, packages);
-      return add(nested, folderOf(nested, dependency, folder), scope);
+      const where = folderOf(nested, dependency, folder);
+      // One for another platform, or one that nothing has asked for.
+      if (!required.includes(dependency) && !existsSync(join(root, where))) return [];
+      return [add(nested, where, scope)];
     });
     components.set(ref, { ...component, dependencies: [...new Set(dependencies)].sort() });
     return ref;
@@ -84,10 +90,11 @@ export function billOf(root: string): Component[] {
   return [...components.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
 }
 
-function namesIn(needs: Static<typeof Dependencies> | undefined): string[] {
-  const { dependencies = {}, peerDependencies = {}, optionalPeers = [] } = needs ?? {};
-  const peers = Object.keys(peerDependencies).filter((name) => !optionalPeers.includes(name));
-  return [...new Set([...Object.keys(dependencies), ...peers])];
+function namesIn(needs: Static<typeof Dependencies> = {}) {
+  const { dependencies = {}, peerDependencies = {}, optionalDependencies = {}, optionalPeers = [] } = needs;
+  const optional = [...Object.keys(optionalDependencies), ...optionalPeers];
+  const required = Object.keys({ ...dependencies, ...peerDependencies });
+  return { required: required.filter((name) => !optional.includes(name)), optional };
 }
 
 /** Where a package finds another one: in its own node_modules, or in those of a package around it. */

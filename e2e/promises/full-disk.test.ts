@@ -15,9 +15,12 @@ const LIMIT_MS = 120_000;
 /** A small file system in memory, which only root may mount. */
 function mountSmallDisk(path: string): boolean {
   mkdirSync(path, { recursive: true });
-  const { exitCode } = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${DISK_MB}m`, "tmpfs", path], {
-    stderr: "ignore",
-  });
+  const { exitCode } = Bun.spawnSync(
+    ["mount", "-t", "tmpfs", "-o", `size=${DISK_MB}m,mode=700`, "tmpfs", path],
+    {
+      stderr: "ignore",
+    },
+  );
   return exitCode === 0;
 }
 

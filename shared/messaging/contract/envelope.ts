@@ -138,7 +138,7 @@ export function encode(definition: MessageDefinition, envelope: Message): Encode
 
 /** The trace context of a message or a cause, where it has one. */
 export function traceOf({ traceparent, tracestate }: Trace): Trace & Record<string, string> {
-  const trace: Record<string, string> = {};
+  const trace: { traceparent?: string; tracestate?: string } & Record<string, string> = {};
   if (traceparent !== undefined) trace.traceparent = traceparent;
   if (tracestate !== undefined) trace.tracestate = tracestate;
   return trace;

@@ -3,6 +3,7 @@ import { errorText } from "./errors.ts";
 import type { Logger } from "./runtime.ts";
 
 const OTHERS = 0o077;
+const STICKY = 0o1000;
 
 /** Creates a file that its owner alone can read and write. One that exists stays as it is. */
 export function createPrivateFile(path: string): void {
@@ -15,12 +16,13 @@ export function createPrivateFile(path: string): void {
 }
 
 /**
- * Takes the rights of the group and of others away from a file or a directory, and logs it when there were any. What is
- * missing stays so.
+ * Takes the rights of the group and of others away from a file or a directory, and logs it when there were any. A
+ * directory that is everybody's, such as `/tmp`, stays as it is, and so does what is missing.
  */
 export function makePrivate(path: string, log: Logger): void {
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats === undefined || (stats.mode & OTHERS) === 0) return;
+  if (stats.isDirectory() && (stats.mode & STICKY) !== 0) return;
   const mode = (stats.mode & 0o777).toString(8);
   try {
     chmodSync(path, stats.mode & 0o700);

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDatabase, type ServiceDatabase, silentLogger } from "@distributed-messaging/messaging";
@@ -131,6 +131,31 @@ describe("keys in a file", () => {
     expect(keys.current(p256.keyId)?.algorithm).toBe("ES256");
     replaceFile(path, setOf(p256.jwk), 0o600);
     expect(keys.current(ed25519.keyId)).toBeUndefined();
+  });
+
+  test("are not read from a file that others can write to", () => {
+    const { log, lines } = captureLogger();
+    const keys = new KeyFile(path, log);
+    for (const mode of [0o620, 0o602]) {
+      replaceFile(path, setOf(ed25519.jwk), mode);
+      expect(keys.current(ed25519.keyId)).toBeUndefined();
+    }
+    expect(lines).toHaveLength(2);
+    replaceFile(path, setOf(ed25519.jwk), 0o644);
+    expect(keys.current(ed25519.keyId)).toBeDefined();
+  });
+
+  // Only root can give files away.
+  test.if(process.getuid?.() === 0)("are not read from a file that another user has put there", () => {
+    const keys = new KeyFile(path, silentLogger);
+    replaceFile(path, setOf(ed25519.jwk), 0o644);
+    chownSync(path, 12_345, 12_345);
+    expect(keys.current(ed25519.keyId)).toBeUndefined();
+    // The directory is that user's own, as that of a gateway that runs as another user.
+    chownSync(folder, 12_345, 12_345);
+    replaceFile(path, setOf(ed25519.jwk), 0o644);
+    chownSync(path, 12_345, 12_345);
+    expect(keys.current(ed25519.keyId)).toBeDefined();
   });
 
   test("stay when the file is damaged, too large or gone, which is logged once", () => {

@@ -8,6 +8,7 @@ import {
   type ServiceDatabase,
 } from "@distributed-messaging/messaging";
 import { type CryptoKey, importJWK, type JWK } from "jose";
+import { isOfAnother } from "./files.ts";
 
 /** The signature algorithms that are accepted (RFC 8037 §3.1, RFC 7518 §3.1). */
 const ALGORITHMS = ["EdDSA", "ES256", "RS256"] as const;
@@ -17,6 +18,7 @@ type Algorithm = (typeof ALGORITHMS)[number];
 const MIN_RSA_BITS = 2048;
 /** A set of a hundred RSA keys of 4096 bits has 75 kB; issuers publish two or three keys. */
 const MAX_JWKS_BYTES = 64 * 1024;
+const OTHERS_WRITE = 0o022;
 const FETCH_TIMEOUT_MS = 5_000;
 /** The least time between two requests for the same reason, whatever tokens and messages arrive. */
 const COOLDOWN_MS = 10_000;
@@ -156,7 +158,7 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
 
 /**
  * Keys in a file of this machine. A file that is replaced counts at once: it is looked at for every token. As long as
- * it is missing or damaged, the last good keys stay.
+ * it is missing, damaged, another user's, or one that others can write to, the last good keys stay.
  */
 export class KeyFile implements KeySource {
   readonly #path: string;
@@ -186,6 +188,8 @@ export class KeyFile implements KeySource {
   #read(stats: Stats): void {
     this.#seen = versionOf(stats);
     try {
+      if (isOfAnother(this.#path)) throw new TypeError("belongs to another user");
+      if ((stats.mode & OTHERS_WRITE) !== 0) throw new TypeError("others can write to it");
       if (stats.size > MAX_JWKS_BYTES) throw new TypeError(`larger than ${MAX_JWKS_BYTES} bytes`);
       this.#keys = this.#parse(readFileSync(this.#path, "utf8"));
     } catch (error) {

@@ -1,4 +1,4 @@
-import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import {
   errorText,
@@ -11,6 +11,7 @@ import {
 } from "@distributed-messaging/messaging";
 import type { CommonConfig } from "./config.ts";
 import { StartError } from "./errors.ts";
+import { isOfAnother } from "./files.ts";
 import type { Lifecycle } from "./process.ts";
 
 /**
@@ -26,30 +27,16 @@ export function openStorage(
   lock: { readonly log: Logger; readonly lockWaitMs?: number },
 ): ServiceDatabase {
   ensureDataDir(directory, lock.log);
+  const path = join(directory, `${name}.sqlite`);
+  if (isOfAnother(path)) throw new StartError(`DATA_DIR: '${path}' belongs to another user`);
   try {
-    const database = openDatabase(join(directory, `${name}.sqlite`), { synchronous, ...lock });
+    const database = openDatabase(path, { synchronous, ...lock });
     lifecycle.add("database", { stop: () => database.close() });
     migrate(database, name, migrations);
     return database;
   } catch (error) {
     throw new StartError(`DATA_DIR: the database in '${directory}' cannot be used: ${errorText(error)}`);
   }
-}
-
-/** Whether a directory is one like /tmp: everybody may create files, of which each is its creator's. */
-function isEverybodys(path: string): boolean {
-  const STICKY_AND_WRITABLE = 0o1002;
-  return (statSync(path).mode & STICKY_AND_WRITABLE) === STICKY_AND_WRITABLE;
-}
-
-/** A file that was put there while others could: it belongs neither to this user, nor to that of the directory or root. */
-function entryOfAnother(path: string): string | undefined {
-  const trusted = [process.getuid?.(), statSync(path).uid, 0];
-  return readdirSync(path).find((name) => {
-    // A temporary file may be gone meanwhile.
-    const stats = lstatSync(join(path, name), { throwIfNoEntry: false });
-    return stats !== undefined && !trusted.includes(stats.uid);
-  });
 }
 
 /**
@@ -62,22 +49,10 @@ function ensureDataDir(path: string, log: Logger): void {
   const probe = join(path, `.probe-${process.pid}-${crypto.randomUUID()}`);
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
-    if (isEverybodys(path)) {
-      throw new StartError(
-        `DATA_DIR: '${path}' is everybody's, and others could put keys in it; expected a directory of its own`,
-      );
-    }
-    const foreign = entryOfAnother(path);
-    if (foreign !== undefined) {
-      throw new StartError(
-        `DATA_DIR: '${join(path, foreign)}' belongs to another user; remove it, or chown it`,
-      );
-    }
     makePrivate(path, log);
     closeSync(openSync(probe, "wx"));
     rmSync(probe);
   } catch (error) {
-    if (error instanceof StartError) throw error;
     const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
     throw new StartError(`DATA_DIR: files cannot be written in '${path}'${code}`);
   }

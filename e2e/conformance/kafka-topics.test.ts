@@ -75,3 +75,22 @@ test("new topics have the replication and min.insync.replicas of the settings", 
     { configName: "min.insync.replicas", configValue: "1" },
   ]);
 });
+
+test("a topic with fewer partitions than its definition is not written, until it has them", async () => {
+  await using fixture = fixtureWith({ create: true });
+  const [topic, other] = [fixture.topic(2), fixture.topic(1)];
+  await fixture.connect(topic, other).publish([record(topic, "key", "1")]);
+  const grown = { ...topic, partitions: 3 };
+  const client = fixture.connect(grown, other);
+  const records = [record(grown, "key", "2"), record(other, "key", "2")];
+  const error: unknown = await client.publish(records).catch((reason: unknown) => reason);
+  if (!(error instanceof PublishError)) throw new Error("a PublishError was expected", { cause: error });
+  expect([...error.failures]).toMatchObject([
+    [records[0], { scope: "held", error: expect.stringContaining("has 2 partitions instead of 3") }],
+  ]);
+  await fixture.broker.administration?.addPartitions(topic, 3);
+  await client.publish([record(grown, "key", "3")]);
+  const reader = fixture.read(fixture.connect(grown, other), { topics: [grown, other] });
+  await reader.hasAll(["1", "2", "3"]);
+  expect(reader.values.toSorted()).toEqual(["1", "2", "3"]);
+});

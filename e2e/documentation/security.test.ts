@@ -1,18 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "@distributed-messaging/supervisor/store";
+import { expectTest, hasTest } from "./named-tests.ts";
 
 /* Every row of docs/security.md names a test that exists: `path/of/file.ts`: title as in the source. */
 
 const page = readFileSync(join(ROOT, "docs/security.md"), "utf8");
 const rows = [...page.matchAll(/^\| (?!-+ \||attempt +\|)(.*) \|$/gm)].map(([, row = ""]) => row);
-
-/** Whether a source calls `test("title"`, or gives the title to `test.each(…)("title"`; a skipped test is none. */
-function hasTest(source: string, title: string): boolean {
-  const quoted = title.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-  return new RegExp(`(?:\\btest|\\))\\(\\s*(["\`])${quoted}\\1`).test(source);
-}
 
 describe("the table of docs/security.md", () => {
   test("has rows", () => {
@@ -26,9 +21,7 @@ describe("the table of docs/security.md", () => {
     expect(outcome).not.toBe("");
     const tests = named.split("<br>").map((each) => /^`([\w./-]+\.ts)`: (.+)$/.exec(each) ?? []);
     for (const [, file = "", title = ""] of tests) {
-      expect({ file, exists: existsSync(join(ROOT, file)) }).toEqual({ file, exists: true });
-      const source = readFileSync(join(ROOT, file), "utf8");
-      expect({ file, title, exists: hasTest(source, title) }).toEqual({ file, title, exists: true });
+      expectTest(file, title);
     }
   });
 

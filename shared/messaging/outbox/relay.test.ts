@@ -148,6 +148,7 @@ class RefusingPublisher extends ScriptedPublisher {
   /** Of each send with a record that was refused, how many records it had. */
   readonly refusals: number[] = [];
   refusedTopic: string | undefined;
+  refusedAs: PublishFailure["scope"] = "topic";
   repaired = false;
   /** More records than this in one send are too large. */
   mostRecords = Number.POSITIVE_INFINITY;
@@ -158,7 +159,7 @@ class RefusingPublisher extends ScriptedPublisher {
       JSON.parse(Buffer.from(record.value ?? "").toString()).data.text;
     for (const [topic, batch] of Map.groupBy(records, (record) => record.topic)) {
       if (topic === this.refusedTopic) {
-        for (const record of batch) failures.set(record, { scope: "topic", error: "no such topic" });
+        for (const record of batch) failures.set(record, { scope: this.refusedAs, error: "no such topic" });
       } else if (
         batch.length > this.mostRecords ||
         (!this.repaired && batch.some((record) => textOf(record).startsWith("bad")))
@@ -328,6 +329,28 @@ describe("what the broker refuses", () => {
     await eventually(() => publisher.stored.includes("waits"));
     expect(publisher.stored).toEqual(["1", "2", "3", "waits"]);
     expect(service.kit.refusedTopics()).toEqual([]);
+  });
+
+  test("a topic that an operator has to decide about waits for as long as that takes", async () => {
+    const publisher = new RefusingPublisher();
+    let clock = 0;
+    const runtime = { ...systemRuntime, monotonic: () => performance.now() + clock };
+    Object.assign(publisher, { refusedTopic: "answers", refusedAs: "held" });
+    service = serviceWith(publisher, runtime);
+    service.kit.start();
+    await service.kit.unitOfWork.run((transaction) => transaction.emit(Answer, { name: "a", text: "waits" }));
+    for (const text of ["1", "2", "3"]) {
+      const { length } = publisher.refusals;
+      await eventually(() => service.kit.refusedTopics().length === 1);
+      clock += 100 * TOPIC_PATIENCE_MS;
+      await service.send("a", text);
+      await eventually(() => publisher.stored.includes(text) && publisher.refusals.length > length);
+    }
+    expect([service.kit.parked.count(), service.kit.outbox.depth()]).toEqual([0, 1]);
+    publisher.refusedTopic = undefined;
+    clock += TOPIC_PATIENCE_MS;
+    await service.send("a", "4");
+    await eventually(() => publisher.stored.includes("waits"));
   });
 
   test("a topic that exists again in time is sent in order, and nothing is parked", async () => {

@@ -56,6 +56,7 @@ export function topicPartition(topic: string, partition: number): string {
  *
  * - `record`: the broker refuses the record, or another one of the same send and partition; sent alone, the record itself
  * - `topic`: the topic does not exist, or the client may not write to it
+ * - `held`: the topic has not the partitions that its keys are distributed among; an operator decides about it
  * - `transient`: the record can be stored later
  * - `unsent`: it was not tried, because an earlier record of the same `publish` failed
  */

@@ -251,4 +251,26 @@ export const kitMigrations: readonly Migration[] = [
     name: "effects by name",
     sql: "CREATE INDEX durable_effects_by_name ON durable_effects (name, due_at, id);",
   },
+  {
+    name: "claims in the order of their ids",
+    sql: `
+      -- The ids of the kit begin with a time. A claim whose id is of the hour before its stamp is found by its id; only the
+      -- others are in an index.
+      ALTER TABLE inbox RENAME TO inbox_before;
+      CREATE TABLE inbox (
+        message_id TEXT NOT NULL,
+        consumer TEXT NOT NULL,
+        handled_at INTEGER NOT NULL,
+        PRIMARY KEY (message_id, consumer)
+      ) STRICT, WITHOUT ROWID;
+      INSERT INTO inbox SELECT message_id, consumer, handled_at FROM inbox_before ORDER BY message_id, consumer;
+      DROP TABLE inbox_before;
+      CREATE INDEX inbox_by_time ON inbox (handled_at) WHERE message_id NOT BETWEEN
+        printf('%08x-%04x', (handled_at - 3600000) >> 16, (handled_at - 3600000) & 65535)
+        AND printf('%08x-%04x', handled_at >> 16, handled_at & 65535);
+
+      -- The claims with an earlier stamp that are not in the index have been deleted.
+      ALTER TABLE inbox_horizon ADD COLUMN pruned_to INTEGER NOT NULL DEFAULT 0;
+    `,
+  },
 ];

@@ -1,7 +1,9 @@
 import { afterEach, expect, test } from "bun:test";
 import type { Message } from "../contract/envelope.ts";
+import { migrate, openDatabase } from "../database.ts";
 import { DomainError } from "../errors.ts";
 import { type Runtime, systemRuntime } from "../runtime.ts";
+import { kitMigrations } from "../schema.ts";
 import { eventually } from "../testing/eventually.ts";
 import { letter, letters, TestService } from "../testing/kit.ts";
 
@@ -219,4 +221,72 @@ test("the horizon waits for what has not been read, and for messages that are bl
   await clock.prune(24 * 40);
   expect(horizon()).toBeGreaterThan(unread);
   expect(service.applied()).toEqual(["a:1", "a:2", "b:blocked"]);
+});
+
+/** A UUID of version 7 that is of a time. */
+function idOf(time: number): string {
+  const hex = time.toString(16).padStart(12, "0");
+  return `${hex.slice(0, 8)}-${hex.slice(8)}${Bun.randomUUIDv7().slice(13)}`;
+}
+
+test("claims are deleted once the horizon has passed their stamps, whatever their ids", async () => {
+  start();
+  const now = systemRuntime.now();
+  const ids = [
+    ...["00000000-0000-4000-8000-000000000001", "ffffffff-ffff-4fff-bfff-ffffffffffff", "an id of its own"],
+    ...[0, 30 * 60_000, 2 * HOUR_MS, 400 * DAY_MS, -3 * DAY_MS].map((age) => idOf(now - age)),
+    ...Array.from({ length: 1_200 }, (_, n) => idOf(now - n)),
+    ...Array.from({ length: 1_200 }, () => crypto.randomUUID()),
+  ];
+  await service.publish(...ids.map((id, n) => ({ ...letter(`k${n % 9}`, "x"), id })));
+  await eventually(() => service.applied().length === ids.length);
+  clock.offsetMs = 6 * DAY_MS;
+  await clock.prune(24 * 7);
+  expect(claims()).toBe(ids.length);
+  clock.offsetMs = 8 * DAY_MS;
+  await clock.prune(24 * 2);
+  await eventually(() => claims() === 0);
+
+  // The horizon comes to a time between their ids and their stamps, and then passes more than are deleted at once.
+  const later = clock.runtime.now();
+  const time = new Date(later).toISOString();
+  const many = Array.from({ length: 600 }, () => ({
+    ...letter("a", "later", idOf(later - 30 * 60_000)),
+    time,
+  }));
+  await service.publish(...many);
+  await eventually(() => claims() === many.length);
+  clock.offsetMs = 15 * DAY_MS - 15 * 60_000;
+  await clock.prune(24 * 8);
+  expect(claims()).toBe(many.length);
+  clock.offsetMs = 15 * DAY_MS + HOUR_MS;
+  await clock.prune(3);
+  await eventually(() => claims() === 0);
+});
+
+test("claims that an earlier version of the kit stored are kept", () => {
+  const database = openDatabase(":memory:");
+  try {
+    const step = kitMigrations.findIndex(({ name }) => name === "claims in the order of their ids");
+    migrate(database, "messaging", kitMigrations.slice(0, step));
+    const now = systemRuntime.now();
+    const ids = [idOf(now), crypto.randomUUID(), "reader an id of its own"];
+    for (const consumer of ["reader", "other"])
+      for (const id of ids)
+        database.sql.run("INSERT INTO inbox (consumer, message_id, handled_at) VALUES (?, ?, ?)", [
+          consumer,
+          id,
+          now,
+        ]);
+    const all = () =>
+      database.sql
+        .query("SELECT consumer, message_id, handled_at FROM inbox ORDER BY consumer, message_id")
+        .all();
+    const before = all();
+    migrate(database, "messaging", kitMigrations);
+    expect(all()).toEqual(before);
+    expect(before).toHaveLength(6);
+  } finally {
+    database.close();
+  }
 });

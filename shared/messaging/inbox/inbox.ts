@@ -62,8 +62,24 @@ export class Unverifiable extends Error {
   override readonly name = "Unverifiable";
 }
 
-/** Rows that one pruning looks at: few enough to commit with a group of messages. */
+/** The oldest claims that are deleted at once, with others of the same time: few enough to commit with a group of messages. */
 const PRUNE_SLICE = 500;
+
+/** A time as the beginning of a UUID of version 7. @param ms in SQL, milliseconds since the epoch */
+const asId = (ms: string) => `printf('%08x-%04x', ${ms} >> 16, ${ms} & 65535)`;
+/** The condition of the index `inbox_by_time`. */
+const INDEXED = `message_id NOT BETWEEN ${asId("(handled_at - 3600000)")} AND ${asId("handled_at")}`;
+/** Where the others are of which some may have a stamp before a time: from an hour before those that were deleted. */
+const UNINDEXED = `message_id BETWEEN (
+    SELECT ${asId("max(pruned_to - 3600000, 0)")} FROM inbox_horizon
+  ) AND ${asId("?1")}`;
+
+/** Deletes claims that a condition finds and whose stamp is before a time. @param column by which they are found */
+function sliceOf(column: "message_id" | "handled_at", condition: string): string {
+  const old = `FROM inbox WHERE ${condition} AND handled_at < ?1`;
+  const slice = `SELECT ${column} ${old} ORDER BY ${column} LIMIT ${PRUNE_SLICE}`;
+  return `DELETE ${old} AND ${column} <= (SELECT max(${column}) FROM (${slice}))`;
+}
 
 /**
  * The idempotent inbox, and the one way in which a message takes effect: decode, claim, handle. Messages that are
@@ -81,7 +97,7 @@ export class Inbox {
   readonly #horizon: Horizon;
   readonly #claim;
   readonly #find;
-  readonly #prune;
+  readonly #pruning;
 
   constructor(options: {
     readonly consumer: string;
@@ -107,14 +123,14 @@ export class Inbox {
       "INSERT INTO inbox (consumer, message_id, handled_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
     );
     this.#horizon = options.horizon;
-    this.#find = database.sql.prepare<{ seq: number }, [string, string]>(
-      "SELECT seq FROM inbox WHERE consumer = ? AND message_id = ?",
+    this.#find = database.sql.prepare<{ found: number }, [string, string]>(
+      "SELECT 1 AS found FROM inbox WHERE consumer = ? AND message_id = ?",
     );
-    this.#prune = database.sql.prepare(
-      `DELETE FROM inbox WHERE seq IN (
-         SELECT seq FROM inbox WHERE handled_at < ? ORDER BY handled_at LIMIT ${PRUNE_SLICE}
-       )`,
-    );
+    this.#pruning = {
+      byId: database.sql.prepare(sliceOf("message_id", UNINDEXED)),
+      byTime: database.sql.prepare(sliceOf("handled_at", INDEXED)),
+      done: database.sql.prepare("UPDATE inbox_horizon SET pruned_to = ?"),
+    };
   }
 
   /** What a record contains, without handling it. */
@@ -214,13 +230,17 @@ export class Inbox {
    */
   prune(to: number | undefined): boolean {
     const horizon = this.#horizon.advance(to ?? Number.NEGATIVE_INFINITY);
-    return this.#prune.run(horizon).changes === PRUNE_SLICE;
+    const { byId, byTime, done } = this.#pruning;
+    const counts = [byId, byTime].map((slice) => slice.run(horizon).changes);
+    const hasMore = counts.some((count) => count >= PRUNE_SLICE);
+    if (!hasMore) done.run(horizon);
+    return hasMore;
   }
 
   close(): void {
     this.#claim.finalize();
     this.#find.finalize();
-    this.#prune.finalize();
+    for (const statement of Object.values(this.#pruning)) statement.finalize();
   }
 }
 

@@ -1,5 +1,5 @@
 import { ApiKey, type Fault, type RuleHandle } from "@distributed-messaging/embedded-broker";
-import { type Runtime, silentLogger, systemRuntime } from "@distributed-messaging/messaging";
+import { type Logger, type Runtime, silentLogger, systemRuntime } from "@distributed-messaging/messaging";
 import { Fixture } from "@distributed-messaging/messaging/conformance";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
 import type { EmbeddedBrokerUnderTest } from "./embedded.ts";
@@ -18,10 +18,11 @@ export class FaultFixture extends Fixture {
     server: EmbeddedBrokerUnderTest,
     runtime: Runtime = systemRuntime,
     requestTimeoutMs = REQUEST_TIMEOUT_MS,
+    log: Logger = silentLogger,
   ) {
     const clientId = `faults.${crypto.randomUUID()}`;
     const settings = { brokers: [server.address], clientId, requestTimeoutMs };
-    super({ ...server, connect: (topics) => kafkaTransport(settings, topics, runtime, silentLogger) });
+    super({ ...server, connect: (topics) => kafkaTransport(settings, topics, runtime, log) });
     this.#server = server;
     this.#clientId = clientId;
   }

@@ -4,6 +4,7 @@ import { silentLogger, systemRuntime } from "@distributed-messaging/messaging";
 import { record, TEST_TIMEOUT_MS } from "@distributed-messaging/messaging/conformance";
 import { checkTopic } from "@distributed-messaging/messaging/internal";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { storeTopics } from "@distributed-messaging/services/registry";
 import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
 import { FaultFixture } from "./faults.ts";
@@ -27,6 +28,32 @@ test("a consumer that joined and then failed to start leaves its group", async (
   await reader.hasAll(["value"]);
   expect(leaves.hits).toBe(1);
 }, 120_000);
+
+test.each([
+  ["Fetch", "TOPIC_AUTHORIZATION_FAILED", "Not authorized to access topics"],
+  ["Heartbeat", "GROUP_AUTHORIZATION_FAILED", "Not authorized to access group"],
+  ["FindCoordinator", "GROUP_AUTHORIZATION_FAILED", "Not authorized to access group"],
+] as const)(
+  "a consumer whose %s fails with %s logs that, not only that it stopped",
+  async (api, code, text) => {
+    const logged: string[] = [];
+    const log = {
+      ...silentLogger,
+      warn: (fields: object) => void ("err" in fields && logged.push(String(fields.err))),
+    };
+    await using fixture = new FaultFixture(server, systemRuntime, undefined, log);
+    const topic = fixture.topic(1);
+    const client = fixture.connect(topic);
+    await client.publish([record(topic, "key", "value")]);
+    const rule = fixture.inject(api, { fault: "fail", code: ErrorCode[code] }, Number.POSITIVE_INFINITY);
+    const reader = fixture.read(client, { topics: [topic] });
+    await eventually(() => logged.length > 0, "it is logged");
+    expect(logged[0]).toContain(text);
+    rule.remove();
+    await reader.hasAll(["value"]);
+  },
+  120_000,
+);
 
 test("the topics that the store creates are configured as its messages need it", async () => {
   const settings = { brokers: [server.address], clientId: "check" };

@@ -27,8 +27,8 @@ const USAGE = `usage: bun run partitions <command> [--service NAME|all] [options
   topics                     what of the topics' configuration is not what the messages need
   accept TOPIC               write the topic with its new number of partitions; its readers have handled all before
 
-  --offset N     where you found it stopped: refused if it is stopped elsewhere by now
-  --reason TEXT  why: required by every command that decides; recorded with who decided
+  --offset N  where you found it stopped: refused if it is stopped elsewhere by now
+  --reason T  why: required by every command that decides; recorded with who decided
 ${ADMIN_USAGE}`;
 
 async function main(args: readonly string[]): Promise<number> {

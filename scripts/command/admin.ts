@@ -14,7 +14,8 @@ export const adminOptions = { service: text, token: text, json: flag } as const;
 export const ADMIN_USAGE = `  --json     print JSON
   --token T  an admin's token; without it, TOKEN in the environment, or one that is signed with OPERATOR_KEY_FILE
 
---service is one of ${serviceNames.join(", ")}; what needs no id accepts all too, which is list's default.
+--service is one of ${serviceNames.join(", ")}; list, and retry or replay without an id,
+accept all too, which is list's default.
 HOST and the ports of the services come from the environment, as for npm start.`;
 
 /** One request replays or retries a thousand messages. */

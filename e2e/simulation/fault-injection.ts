@@ -88,14 +88,13 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
     return true;
   },
   topicRecreated: (world) => {
-    const { broker, prng, trace, recreated, incomplete, processes } = world;
+    const { broker, prng, trace, incomplete, processes } = world;
     const topic = prng.pick(storeTopics);
     // Unread records would be lost by definition.
     if (!world.isRead(topic.name)) return false;
     trace.note("broker", `${topic.name} is deleted and created again`);
     broker.deleteTopic(topic.name);
     broker.createTopics([topic]);
-    recreated.add(topic.name);
     incomplete.add(topic.name);
     // A service that is down does not see the new log grow past the end of the old one.
     if (prng.chance(0.5)) {

@@ -43,7 +43,7 @@ const faultTable = {
   handlerThrowsLate: { probability: 0.015 },
   effectFails: { probability: 0.1 },
   // A message cannot be handled for as long as its handler has a bug.
-  messageRefused: { probability: 0.002 },
+  messageRefused: { probability: 0.004 },
   messageThrows: { probability: 0.001 },
   messageKills: { probability: 0.001 },
   // Work takes long, which ends a batch early.
@@ -64,7 +64,7 @@ const faultTable = {
   undecodable: { everyMs: 15_000 },
   // Retention removes records that were read, or some that were not.
   retention: { everyMs: 12_000 },
-  retentionUnread: { everyMs: 8_000 },
+  retentionUnread: { everyMs: 5_000 },
   // Not faults, but what an operator does about them.
   operator: { everyMs: 3_000 },
   rebuild: { everyMs: 15_000 },

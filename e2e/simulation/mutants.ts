@@ -4,9 +4,11 @@ import type {
   IncomingRecord,
   Message,
   Publisher,
+  StopReason,
   Subscriber,
   Transaction,
 } from "@distributed-messaging/messaging";
+import { fingerprintOfBytes } from "@distributed-messaging/messaging/internal";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 
@@ -146,6 +148,15 @@ export const mutants: readonly Mutant[] = [
     statement: (sql, original) =>
       sql.startsWith("DELETE FROM inbox") ? { run: () => original.run(Number.MAX_SAFE_INTEGER) } : {},
   }),
+  {
+    name: "stopped partitions: records that retention removed unread are left out without a question",
+    seed: () => skipping("gap"),
+  },
+  {
+    name: "stopped partitions: an undecodable batch is left out without a question",
+    seed: () => skipping("undecodable-batch"),
+  },
+  { name: "dead letters: what is discarded is not claimed", seed: unclaimedDiscards },
   mutant("message ids: drawn at random", {
     transaction: (original, { id, correlationid }) =>
       original.causedBy({ correlationId: correlationid, causationId: id }),
@@ -161,6 +172,73 @@ export const mutants: readonly Mutant[] = [
   }),
   { name: "effects: an effect is not removed by the transaction that applies its result", seed: keptEffects },
 ];
+
+/** As if an operator had every stop for this reason skipped at once. */
+function skipping(skipped: StopReason): SeededFault {
+  let database: Database | undefined;
+  return {
+    schema: (sql) => {
+      database = sql;
+    },
+    statement: (sql, original) =>
+      sql.startsWith("INSERT INTO partition_stops")
+        ? {
+            run: (topic, partition, offset, next, reason, error, bytes, ...rest) => {
+              if (database === undefined || reason !== skipped) {
+                return original.run(topic, partition, offset, next, reason, error, bytes, ...rest);
+              }
+              const lastRecord = bytes instanceof Uint8Array ? fingerprintOfBytes(bytes, Number(next)) : null;
+              return database
+                .query(
+                  `INSERT INTO consumer_offsets (topic, partition, next_offset, last_record) VALUES (?, ?, ?, ?)
+                   ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset, last_record = excluded.last_record`,
+                )
+                .run(String(topic), Number(partition), Number(next), lastRecord);
+            },
+          }
+        : {},
+  };
+}
+
+/** As if a discard only deleted the dead letter. */
+function unclaimedDiscards(): SeededFault {
+  let database: Database | undefined;
+  /** Claimed since a dead letter was looked up. */
+  let claimed: unknown[] = [];
+  return {
+    schema: (sql) => {
+      database = sql;
+    },
+    statement: (sql, original) => {
+      if (sql.includes("FROM dead_letters WHERE id = ?") && sql.startsWith("SELECT")) {
+        return {
+          get: (id) => {
+            claimed = [];
+            return original.get(id);
+          },
+        };
+      }
+      if (sql.startsWith("INSERT INTO inbox")) {
+        return {
+          run: (consumer, id, handledAt) => {
+            const result = original.run(consumer, id, handledAt);
+            if (result.changes === 1) claimed.push(id);
+            return result;
+          },
+        };
+      }
+      if (!sql.startsWith("INSERT INTO dead_letter_actions")) return {};
+      return {
+        run: (letter, action, ...rest) => {
+          for (const id of action === "discard" ? claimed : []) {
+            database?.run("DELETE FROM inbox WHERE message_id = ?", [String(id)]);
+          }
+          return original.run(letter, action, ...rest);
+        },
+      };
+    },
+  };
+}
 
 /** As if each effect were removed after its second result. */
 function keptEffects(): SeededFault {

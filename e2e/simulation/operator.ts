@@ -25,7 +25,7 @@ const commandTopics: ReadonlySet<string> = new Set([
   topics.orderCommands.name,
   topics.inventoryCommands.name,
 ]);
-const DISCARD_CHANCE = 0.3;
+const DISCARD_CHANCE = 0.5;
 const LIST_LIMIT = 50;
 /** How often one dead letter is replayed before its handler is repaired: less often than the kit allows. */
 const MAX_REPLAYS = 3;
@@ -180,14 +180,16 @@ export class Operator {
     { messaging }: Running<unknown>,
     letter: DeadLetter,
   ): Promise<void> {
-    const { prng, faults } = this.#environment;
+    const { broker, prng } = this.#environment;
     const admin = messaging.deadLetterAdmin;
     const { id, value } = letter;
     const messageId = genuineIdOf(letter);
     if (messageId === undefined) return admin.discard(id, "poison", OPERATOR);
     if (isDone(process, messageId)) return admin.discard(id, "handled or discarded before", OPERATOR);
     if (this.#isHopeless(process, letter)) return admin.discard(id, "what it refers to is lost", OPERATOR);
-    if (faults.enabled && commandTopics.has(letter.topic) && prng.chance(DISCARD_CHANCE)) {
+    if (commandTopics.has(letter.topic) && prng.chance(DISCARD_CHANCE)) {
+      // A copy follows, as after a send whose response was lost.
+      broker.store([letter]);
       return admin.discard(id, "it is not wanted any more", OPERATOR);
     }
     if (value !== null && prng.chance(0.3)) await admin.edit(id, value, OPERATOR);

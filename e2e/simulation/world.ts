@@ -51,9 +51,8 @@ export class World implements Environment {
   readonly operator: Operator;
   /** The poison that was put into topics. */
   readonly poison: OutgoingRecord[] = [];
-  /** Topics that have lost superseded records, and topics that were deleted and created again. */
+  /** Topics that have lost superseded records. */
   readonly compacted = new Set<string>();
-  readonly recreated = new Set<string>();
   /** Topics that have lost records that were handled: projections can no longer be rebuilt from them. */
   readonly incomplete = new Set<string>();
   /** Records that retention has removed, whether they were read or not. */

@@ -3,7 +3,7 @@ import { define } from "../contract/define.ts";
 import { DomainError, UsageError } from "../errors.ts";
 import { eventually, failureOf } from "../testing/eventually.ts";
 import { Answer, definitions, Letter, letter, letters, TestService } from "../testing/kit.ts";
-import type { SubscribeOptions } from "../transport/transport.ts";
+import type { Batch, SubscribeOptions } from "../transport/transport.ts";
 import type { Transaction } from "../unit-of-work.ts";
 import { on } from "./inbox.ts";
 
@@ -369,7 +369,8 @@ test("with as many dead letters as may be, the records before the one that canno
   expect(service.kit.deadLetters.count()).toBe(100_000);
 });
 
-test("records of a new leader epoch are handled, also if the record before them comes in a batch of its own", async () => {
+/** Starts a service that gets its batches from the test. */
+function startWithBatches(): SubscribeOptions["handle"] {
   let handle: SubscribeOptions["handle"] = () => Promise.reject(new Error("there is no subscription"));
   const transport = {
     publish: async () => {},
@@ -380,18 +381,38 @@ test("records of a new leader epoch are handled, also if the record before them 
   };
   service = new TestService(undefined, { transport });
   service.kit.start();
+  return (batch) => handle(batch);
+}
+
+/** A batch of one record, which is the last one of its log. */
+function batchOf(offset: number, text: string, epoch = 0): Batch {
   const place = { topic: letters.name, partition: 0 };
-  const batchOf = (offset: number, end: number, epoch: number) => {
-    const value = Buffer.from(JSON.stringify(letter("a", String(offset))));
-    const record = { ...place, offset, timestampMs: 0, key: "a", value, headers: {} };
-    return { ...place, records: [record], start: 0, end, epoch };
-  };
-  const [first, second] = [batchOf(0, 1, 0), batchOf(1, 2, 1)];
+  const value = Buffer.from(JSON.stringify(letter("a", text)));
+  const record = { ...place, offset, timestampMs: 0, key: "a", value, headers: {} };
+  return { ...place, records: [record], start: 0, end: offset + 1, epoch };
+}
+
+test("records of a new leader epoch are handled, also if the record before them comes in a batch of its own", async () => {
+  const handle = startWithBatches();
+  const [first, second] = [batchOf(0, "0"), batchOf(1, "1", 1)];
   expect(await handle(first)).toEqual({ next: 1 });
   expect(await handle(second)).toEqual({ next: 0 });
   expect(await handle({ ...first, end: 2 })).toEqual({ next: 1 });
   expect(await handle(second)).toEqual({ next: 2 });
   expect(service.applied()).toEqual(["a:0", "a:1"]);
+});
+
+test("a log is compared at the last record that was handled, also behind records that cannot be decoded", async () => {
+  const handle = startWithBatches();
+  const undecodable = { offset: 1, lastOffset: 2, bytes: Buffer.from("?"), cause: "unknown codec" };
+  const beginning = { ...batchOf(0, "0"), undecodable, end: 3 };
+  expect(await handle(beginning)).toMatchObject({ next: 1 });
+  await service.kit.partitionStops.decide({ topic: letters.name, partition: 0 }, "skip", "?", "olga");
+  expect(await handle(batchOf(3, "1"))).toEqual({ next: 4 });
+  await service.restart();
+  // The log was replaced by a longer one, which begins in the same way.
+  expect(await handle({ ...beginning, end: 5 })).toEqual({ next: 3 });
+  expect(await handle(batchOf(3, "2"))).toEqual({ next: 0 });
 });
 
 test("a message that cannot be parked either is left to the transport to deliver again", async () => {

@@ -277,22 +277,6 @@ test("a log that was replaced is recognised where the last records of the old on
   expect(stops().list()).toEqual([]);
 });
 
-test("a log that was replaced is recognised behind records that cannot be decoded", async () => {
-  const partition = await handledOne();
-  service.broker.partition(topic, partition).appendUndecodable(bytes, 2, "unknown codec");
-  await service.publish(letter("a", "2"));
-  await eventually(() => stops().list().length === 1);
-  await stops().decide({ topic, partition }, "skip", "sent by mistake", "olga");
-  await eventually(() => service.applied("a").length === 2);
-  await service.kit.stop();
-  service.broker.partition(topic, partition).truncate(3);
-  await service.publish(letter("a", "3"), letter("a", "4"));
-  await service.restart();
-  await eventually(() => stops().list().length === 1, "it is read from its beginning");
-  await stops().decide({ topic, partition }, "skip", "sent by mistake", "olga");
-  await eventually(() => service.applied("a").length === 4, "none of them is skipped");
-});
-
 test("a new log ends the stop of the old one", async () => {
   const partition = await handledOne();
   service.broker.partition(topic, partition).appendUndecodable(bytes, 3, "unknown codec");

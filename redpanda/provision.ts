@@ -52,7 +52,7 @@ export async function provision(
       // Every error is retried: a broker that has just started may not know its controller yet.
       if (performance.now() > deadline) {
         throw new ProvisionFailed(
-          `cannot create the topics at ${settings.brokers.join(", ")}: ${errorText(error)}`,
+          `cannot create the topics at ${settings.brokers.join(", ")}: ${reasonOf(error)}`,
         );
       }
       await Bun.sleep(RETRY_MS);
@@ -60,6 +60,13 @@ export async function provision(
       await admin.disconnect().catch(() => undefined);
     }
   }
+}
+
+/** Of several topics that cannot be created, kafkajs has the reasons in a list. */
+function reasonOf(error: unknown): string {
+  const listed: unknown = error instanceof Error && "errors" in error ? error.errors : undefined;
+  const errors: readonly unknown[] = Array.isArray(listed) ? listed : [error];
+  return [...new Set(errors.map(errorText))].join("; ");
 }
 
 async function bringUpToDate(

@@ -40,6 +40,9 @@ const programs: readonly Program[] = [
     wrong: {
       [services[name].setting]: "99999",
       HOST: "not a host",
+      ALLOWED_HOSTS: "shop.example:8900",
+      ALLOWED_ORIGINS: "shop.example",
+      ALLOW_INSECURE: "everything",
       KAFKA_BROKERS: "nowhere",
       LOG_LEVEL: "loud",
       AUTOMATION_TESTING: "maybe",

@@ -4,6 +4,7 @@ import type { Browser, Page } from "playwright-core";
 import { problemIn } from "../support/answers.ts";
 import { Issuer } from "../support/issuer.ts";
 import { OwnStore } from "../support/own-store.ts";
+import { seriousFindings } from "./accessibility.ts";
 import { launch, visitor } from "./browser.ts";
 import { describePage, TEST_LIMIT_MS } from "./fixture.ts";
 import { Shop } from "./shop.ts";
@@ -262,6 +263,39 @@ describePage("with an issuer", () => {
       await name(shop.page, "ann").waitFor();
       await shop.checkOut();
       await shop.untilStatus("confirmed");
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "a new token that is refused like the one before ends the session, instead of being renewed for ever",
+    async () => {
+      const shop = await signIn(await (await visit()).open(), "ann");
+      let renewals = 0;
+      shop.context.on("request", (request) => {
+        if ((request.postData() ?? "").includes("grant_type=refresh_token")) renewals += 1;
+      });
+      const refusal = { status: 401, contentType: "application/problem+json", body: '{"title":"No"}' };
+      await shop.context.route(`${baseURL}/orders?*`, (route) => route.fulfill(refusal));
+      await shop.page.getByRole("button", { name: "Sign in again" }).waitFor();
+      expect(renewals).toBe(1);
+      expect(await stored(shop.page)).toEqual({});
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "axe finds no serious violation where visitors sign in, are asked to, and administrate",
+    async () => {
+      const shop = await (await visit()).open("orders");
+      expect(await seriousFindings(shop.page)).toEqual([]);
+      await shop.page.goto("/?code=stolen&state=forged");
+      await shop.page.getByRole("alert").waitFor();
+      expect(await seriousFindings(shop.page)).toEqual([]);
+      await signIn(shop, "olga");
+      await shop.goTo("admin");
+      await shop.page.locator("[data-stock]").first().waitFor();
+      expect(await seriousFindings(shop.page)).toEqual([]);
     },
     TEST_LIMIT_MS,
   );

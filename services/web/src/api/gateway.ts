@@ -14,8 +14,8 @@ export async function signInAs(customerId: string, role: Session["role"]): Promi
 }
 
 /** Whom a token identifies, as the store sees it. */
-export async function fetchIdentity(token: string): Promise<Omit<Session, "token">> {
-  return (await request<Omit<Session, "token">>("/sessions/current", { token })).body;
+export async function fetchIdentity(token: string): Promise<Pick<Session, "customerId" | "role">> {
+  return (await request<Pick<Session, "customerId" | "role">>("/sessions/current", { token })).body;
 }
 
 interface Placed {

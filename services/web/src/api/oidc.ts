@@ -30,8 +30,8 @@ import { Refused, Unreachable } from "./request.ts";
 
 export interface Tokens {
   readonly token: string;
-  /** RFC 3339; undefined when the issuer does not tell. */
-  readonly expiresAt: string | undefined;
+  /** RFC 3339, by the clock of this machine. */
+  readonly expiresAt: string;
   readonly refreshToken: string | undefined;
   readonly idToken: string | undefined;
 }
@@ -48,6 +48,8 @@ interface PendingSignIn {
 /** In sessionStorage: the tab that the sign-in began in completes it, and no other. */
 const PENDING_KEY = "store.sign-in";
 const TIMEOUT_MS = 10_000;
+/** Of a token whose lifetime the issuer does not tell (RFC 6749 §5.1 recommends it): it is renewed within that time. */
+const DEFAULT_LIFETIME_S = 300;
 /** Where the issuer sends its visitors back to. It has to know this address. */
 const redirectUri = `${window.location.origin}/`;
 
@@ -178,12 +180,11 @@ function requestOptions() {
 function tokensOf(answer: TokenEndpointResponse): Tokens {
   const {
     access_token: token,
-    expires_in: lifetimeS,
+    expires_in: lifetimeS = DEFAULT_LIFETIME_S,
     refresh_token: refreshToken,
     id_token: idToken,
   } = answer;
-  const expiresAt =
-    lifetimeS === undefined ? undefined : new Date(Date.now() + lifetimeS * 1000).toISOString();
+  const expiresAt = new Date(Date.now() + lifetimeS * 1000).toISOString();
   return { token, expiresAt, refreshToken, idToken };
 }
 

@@ -46,8 +46,8 @@ export async function completeSignIn(): Promise<void> {
   try {
     const { tokens, returnTo } = await redeem(callback);
     if (returnTo !== "") window.location.replace(returnTo);
-    const { refreshToken, idToken } = tokens;
-    store({ ...(await fetchIdentity(tokens.token)), token: tokens.token, refreshToken, idToken });
+    const { customerId, role } = await fetchIdentity(tokens.token);
+    store({ customerId, role, ...tokens });
     expiredCustomer.value = null;
     signInProblem.value = null;
   } catch (error) {
@@ -132,7 +132,7 @@ async function renewOnce(old: string | undefined): Promise<void> {
   store({
     ...before,
     token: tokens.token,
-    expiresAt: tokens.expiresAt ?? before.expiresAt,
+    expiresAt: tokens.expiresAt,
     // An issuer that does not rotate its refresh tokens, or gives no further ID token, sends none.
     refreshToken: tokens.refreshToken ?? before.refreshToken,
     idToken: tokens.idToken ?? before.idToken,

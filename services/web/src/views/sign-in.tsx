@@ -97,7 +97,12 @@ function IssuerButton({ label = "Sign in" }: { label?: string }) {
 /** How to sign in, in the place of what needs a customer. @param id unique in the page */
 export function SignInForm({ id }: { id: string }) {
   if (signInMode === "none") return <p class="hint">This store does not let visitors sign in from here.</p>;
-  return signInMode === "oidc" ? <IssuerButton label="Sign in to go on" /> : <DemoSignInForm id={id} />;
+  if (signInMode === "demo") return <DemoSignInForm id={id} />;
+  return (
+    <p>
+      <IssuerButton label="Sign in to go on" />
+    </p>
+  );
 }
 
 /** The demo's sign-in: a choice of customers, or any name. */

@@ -254,8 +254,8 @@ export const kitMigrations: readonly Migration[] = [
   {
     name: "claims in the order of their ids",
     sql: `
-      -- The ids of the kit begin with a time. A claim whose id is of the hour before its stamp is found by its id; only the
-      -- others are in an index.
+      -- The ids of the kit begin with a time. A claim whose id is of the hour before its stamp, or of the minute after it
+      -- because clocks differ, is found by its id; only the others are in an index.
       ALTER TABLE inbox RENAME TO inbox_before;
       CREATE TABLE inbox (
         message_id TEXT NOT NULL,
@@ -267,7 +267,7 @@ export const kitMigrations: readonly Migration[] = [
       DROP TABLE inbox_before;
       CREATE INDEX inbox_by_time ON inbox (handled_at) WHERE message_id NOT BETWEEN
         printf('%08x-%04x', (handled_at - 3600000) >> 16, (handled_at - 3600000) & 65535)
-        AND printf('%08x-%04x', handled_at >> 16, handled_at & 65535);
+        AND printf('%08x-%04x', (handled_at + 60000) >> 16, (handled_at + 60000) & 65535);
 
       -- The claims with an earlier stamp that are not in the index have been deleted.
       ALTER TABLE inbox_horizon ADD COLUMN pruned_to INTEGER NOT NULL DEFAULT 0;

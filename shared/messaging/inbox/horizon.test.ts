@@ -234,7 +234,7 @@ test("claims are deleted once the horizon has passed their stamps, whatever thei
   const now = systemRuntime.now();
   const ids = [
     ...["00000000-0000-4000-8000-000000000001", "ffffffff-ffff-4fff-bfff-ffffffffffff", "an id of its own"],
-    ...[0, 30 * 60_000, 2 * HOUR_MS, 400 * DAY_MS, -3 * DAY_MS].map((age) => idOf(now - age)),
+    ...[0, -30_000, 30 * 60_000, 2 * HOUR_MS, 400 * DAY_MS, -3 * DAY_MS].map((age) => idOf(now - age)),
     ...Array.from({ length: 1_200 }, (_, n) => idOf(now - n)),
     ...Array.from({ length: 1_200 }, () => crypto.randomUUID()),
   ];

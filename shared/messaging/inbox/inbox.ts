@@ -68,11 +68,11 @@ const PRUNE_SLICE = 500;
 /** A time as the beginning of a UUID of version 7. @param ms in SQL, milliseconds since the epoch */
 const asId = (ms: string) => `printf('%08x-%04x', ${ms} >> 16, ${ms} & 65535)`;
 /** The condition of the index `inbox_by_time`. */
-const INDEXED = `message_id NOT BETWEEN ${asId("(handled_at - 3600000)")} AND ${asId("handled_at")}`;
-/** Where the others are of which some may have a stamp before a time: from an hour before those that were deleted. */
+const INDEXED = `message_id NOT BETWEEN ${asId("(handled_at - 3600000)")} AND ${asId("(handled_at + 60000)")}`;
+/** Where the others are of which some may have a stamp before a time. */
 const UNINDEXED = `message_id BETWEEN (
     SELECT ${asId("max(pruned_to - 3600000, 0)")} FROM inbox_horizon
-  ) AND ${asId("?1")}`;
+  ) AND ${asId("(?1 + 60000)")}`;
 
 /** Deletes claims that a condition finds and whose stamp is before a time. @param column by which they are found */
 function sliceOf(column: "message_id" | "handled_at", condition: string): string {

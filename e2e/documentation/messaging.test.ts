@@ -100,6 +100,7 @@ describe("what may happen on a real cluster", () => {
         "shared/messaging/transport/kafka/fetch.test.ts",
         "a batch without records, as compaction leaves it, is passed over",
       ],
+      [foreign, "of a transaction, the records are read if it was committed, and control records never"],
     ],
     "the log is another one": [
       [

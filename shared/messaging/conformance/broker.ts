@@ -20,6 +20,12 @@ export interface BrokerUnderTest {
   readonly compresses?: boolean;
   /** Stores a record batch as it is, as another client could. */
   readonly store?: (topic: Topic, partition: number, batch: Buffer) => Promise<void>;
+  /** Stores a record in a transaction of its own. Absent where there are no transactions. */
+  readonly storeInTransaction?: (
+    topic: Topic,
+    value: string,
+    end: { readonly commit: boolean },
+  ) => Promise<void>;
   /** Stores records that no reader can decode. Absent where the broker refuses all of them. */
   readonly storeUndecodable?: (topic: Topic, partition: number, count: number) => Promise<void>;
 }

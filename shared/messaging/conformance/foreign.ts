@@ -65,6 +65,27 @@ export function foreign(broker: () => BrokerUnderTest, storesBytes: boolean): vo
         TEST_TIMEOUT_MS,
       );
 
+      test.concurrent(
+        "of a transaction, the records are read if it was committed, and control records never",
+        async () => {
+          const { storeInTransaction } = broker();
+          if (storeInTransaction === undefined) return;
+          await using fixture = new Fixture(broker());
+          const topic = fixture.topic(1);
+          const client = fixture.connect(topic);
+          await client.publish([record(topic, "key", "first")]);
+          await storeInTransaction(topic, "committed", { commit: true });
+          await storeInTransaction(topic, "aborted", { commit: false });
+          const reader = fixture.read(client, { topics: [topic] });
+          await reader.hasAll(["first", "committed"]);
+          await client.publish([record(topic, "key", "last")]);
+          await reader.hasAll(["last"]);
+          expect(reader.values).toEqual(["first", "committed", "last"]);
+          expect(reader.records.map(({ offset }) => offset)).toEqual([0, 1, 5]);
+        },
+        TEST_TIMEOUT_MS,
+      );
+
       test.concurrent.each(["gzip", "snappy", "lz4", "zstd"])(
         "a topic whose broker compresses with %s is read",
         async (codec) => {

@@ -20,7 +20,10 @@ export function kafkaBroker(
     ...control,
     store: ({ name }, partition, batch) => store(brokers, name, partition, batch),
     ...(isApacheKafka
-      ? { compresses: true }
+      ? {
+          compresses: true,
+          storeInTransaction: ({ name }, value, { commit }) => inTransaction(settings, name, value, commit),
+        }
       : {
           storeUndecodable: ({ name }, partition, count) =>
             store(brokers, name, partition, rawBatch(count, Buffer.from("not zstd"), 4)),
@@ -29,6 +32,25 @@ export function kafkaBroker(
     sessionTimeoutMs: SESSION_TIMEOUT_MS,
     administration: administration(settings),
   };
+}
+
+async function inTransaction(
+  settings: KafkaSettings,
+  topic: string,
+  value: string,
+  commit: boolean,
+): Promise<void> {
+  const { kafka } = new KafkaClient(settings, silentLogger);
+  const options = { transactionalId: crypto.randomUUID(), idempotent: true, maxInFlightRequests: 1 };
+  const producer = kafka.producer(options);
+  await producer.connect();
+  try {
+    const transaction = await producer.transaction();
+    await transaction.send({ topic, messages: [{ key: "key", value }] });
+    await (commit ? transaction.commit() : transaction.abort());
+  } finally {
+    await producer.disconnect();
+  }
 }
 
 function administration(settings: KafkaSettings): BrokerAdministration {

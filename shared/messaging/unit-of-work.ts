@@ -296,7 +296,7 @@ class Group {
 
   /** @throws what the work throws; UsageError when it returned a promise */
   run({ work, cause }: Entry): unknown {
-    const scope: Scope = { ended: false, outputs: new Map() };
+    const scope: Scope = { ended: false, outputs: undefined };
     try {
       return refusePromise(work(this.#transaction(cause, scope)), "work in a transaction", this.#options.log);
     } finally {
@@ -358,12 +358,13 @@ class Group {
   }
 
   /** The id of the next output of a cause. */
-  #newId(cause: Cause | undefined, { outputs }: Scope): string {
+  #newId(cause: Cause | undefined, scope: Scope): string {
     const { outbox, runtime } = this.#options;
     const seed = cause?.idSeed;
     if (seed === undefined) return runtime.newId();
-    const position = outputs.get(seed) ?? 0;
-    outputs.set(seed, position + 1);
+    scope.outputs ??= new Map();
+    const position = scope.outputs.get(seed) ?? 0;
+    scope.outputs.set(seed, position + 1);
     return derivedId(seed, outbox.source, position);
   }
 }
@@ -372,7 +373,7 @@ class Group {
 interface Scope {
   ended: boolean;
   /** How much has been emitted or set for each cause that has a seed. */
-  readonly outputs: Map<string, number>;
+  outputs: Map<string, number> | undefined;
 }
 
 function assertOpen({ ended }: Scope): void {

@@ -15,7 +15,7 @@ const TIMED = /^[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[89ab]/;
 export function derivedId(seed: string, source: string, position: number): string {
   const hash = Bun.SHA256.hash(`${position} ${source}\n${seed}`, "hex");
   const start = TIMED.test(seed) ? seed.slice(0, 13) : `${hash.slice(20, 28)}-${hash.slice(28, 32)}`;
-  const order = Math.min(position, 0xfff).toString(16).padStart(3, "0");
+  const order = (0x8000 + Math.min(position, 0xfff)).toString(16);
   const variant = "89ab"[Number.parseInt(hash.charAt(3), 16) & 3];
-  return `${start}-8${order}-${variant}${hash.slice(4, 7)}-${hash.slice(7, 19)}`;
+  return `${start}-${order}-${variant}${hash.slice(4, 7)}-${hash.slice(7, 19)}`;
 }

@@ -49,6 +49,8 @@ export class Outbox {
   readonly #ends;
   readonly #count;
   readonly #parked: ParkedRecords;
+  /** The messages of one commit have one time. */
+  #time = { ms: Number.NaN, text: "" };
   /** Records have left from other places than the front: the two ends no longer give the number. */
   #mayHaveGaps = true;
 
@@ -85,10 +87,11 @@ export class Outbox {
         `${definition.type}: ${definition.source} may send it, ${this.source} may not`,
       );
     }
+    if (this.#time.ms !== nowMs) this.#time = { ms: nowMs, text: new Date(nowMs).toISOString() };
     const envelope = message(definition, data, {
       id,
       source: this.source,
-      time: new Date(nowMs).toISOString(),
+      time: this.#time.text,
       correlationid: cause?.correlationId ?? id,
       causationid: cause?.causationId ?? id,
       ...traceOf(cause ?? {}),

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
 import { runRequests } from "./requests/campaign.ts";
@@ -21,7 +22,10 @@ describeOwn("every operation of the OpenAPI documents", () => {
     expect(requests).toBe(REQUESTS);
     expect([...statuses.values()].filter(({ size }) => size === 0)).toHaveLength(0);
     for (const name of serviceNames) {
-      expect((await store.request(name, "/readiness")).body).toMatchObject({ ready: true });
+      await eventually(
+        async () => (await store.request(name, "/readiness")).status === 200,
+        `${name} is ready`,
+      );
     }
   }, 300_000);
 });

@@ -148,18 +148,17 @@ function pick(operations: readonly Operation[], prng: Prng): Operation {
 }
 
 /** The answer, or why there is none. */
-async function ask(
-  operation: Operation,
-  { method, path, headers, body }: GeneratedRequest,
-): Promise<Answer | string> {
+async function ask(operation: Operation, generated: GeneratedRequest): Promise<Answer | string> {
   try {
-    return await request(`${operation.url}${path}`, {
-      method,
-      headers,
-      keepalive: true,
-      ...(body === undefined ? {} : { body }),
-    });
-  } catch (error) {
-    return `no answer: ${error}`;
+    return await attempt(operation, generated, true);
+  } catch {
+    // The server may just have closed a connection that was idle, or one whose body it refused to read.
+    return attempt(operation, generated, false).catch((error: unknown) => `no answer: ${error}`);
   }
+}
+
+function attempt(operation: Operation, generated: GeneratedRequest, keepalive: boolean): Promise<Answer> {
+  const { method, path, headers, body } = generated;
+  const init = { method, headers, keepalive, ...(body === undefined ? {} : { body }) };
+  return request(`${operation.url}${path}`, init);
 }

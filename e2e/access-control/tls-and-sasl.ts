@@ -14,7 +14,16 @@ import {
   systemRuntime,
   type Topic,
 } from "@distributed-messaging/messaging";
-import { KafkaClient, type KafkaSettings, kafkaTransport } from "@distributed-messaging/messaging/kafka";
+import {
+  AclOperationTypes,
+  AclPermissionTypes,
+  AclResourceTypes,
+  type Admin,
+  KafkaClient,
+  type KafkaSettings,
+  kafkaTransport,
+  ResourcePatternTypes,
+} from "@distributed-messaging/messaging/kafka";
 import { eventually, failureOf } from "@distributed-messaging/messaging/testing";
 import { type ApacheKafka, startApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/broker";
 import { provision } from "@distributed-messaging/redpanda/provision";
@@ -46,11 +55,13 @@ const LIMIT_MS = 120_000;
 /** kafkajs authenticates again 10 s before the end of a session. */
 const SESSION_MS = 12_000;
 const ADMIN = "admin";
+const OPERATOR = "operator";
 const AUDIENCE = "kafka";
 
 const folder = mkdtempSync(join(tmpdir(), "tls-and-sasl-"));
 const passwordOf = forEachService(() => crypto.randomUUID());
 const adminPassword = crypto.randomUUID();
+const operatorPassword = crypto.randomUUID();
 const clientSecret = crypto.randomUUID();
 const DeadLetters = Type.Array(
   Type.Object({ key: Type.Union([Type.String(), Type.Null()]), reason: Type.String() }),
@@ -142,7 +153,8 @@ function listeners(
 ): Env {
   const module = "org.apache.kafka.common.security";
   const oauth = "listener.name.sasl_ssl.oauthbearer";
-  const users = serviceNames.map((name) => `user_${name}="${passwordOf[name]}"`).join(" ");
+  const passwords = { [ADMIN]: adminPassword, [OPERATOR]: operatorPassword, ...passwordOf };
+  const users = Object.entries(passwords).map(([name, secret]) => `user_${name}="${secret}"`);
   return {
     listeners: `PLAINTEXT://127.0.0.1:${broker},CONTROLLER://127.0.0.1:${controller},SASL_SSL://127.0.0.1:${sasl},SSL://127.0.0.1:${mutual}`,
     "advertised.listeners": `PLAINTEXT://127.0.0.1:${broker},SASL_SSL://localhost:${sasl},SSL://localhost:${mutual}`,
@@ -154,7 +166,7 @@ function listeners(
     "ssl.truststore.location": authority.cert,
     "listener.name.ssl.ssl.client.auth": "required",
     "listener.name.sasl_ssl.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
-    "listener.name.sasl_ssl.plain.sasl.jaas.config": `${module}.plain.PlainLoginModule required user_${ADMIN}="${adminPassword}" ${users};`,
+    "listener.name.sasl_ssl.plain.sasl.jaas.config": `${module}.plain.PlainLoginModule required ${users.join(" ")};`,
     "listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config": `${module}.scram.ScramLoginModule required;`,
     "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": `${module}.scram.ScramLoginModule required;`,
     [`${oauth}.sasl.jaas.config`]: `${module}.oauthbearer.OAuthBearerLoginModule required;`,
@@ -249,11 +261,11 @@ function settingsOf(env: Env): KafkaSettings {
   return kafkaSettings("test", loadConfig(Type.Object(commonSettings), { TOPICS: "check", ...env }, "test"));
 }
 
-/** `bun run access`, as the administrator. @returns its output */
-async function access(args: readonly string[]): Promise<string> {
-  const child = Bun.spawn([process.execPath, "scripts/access.ts", ...args], {
+/** Runs a command of the repository. */
+async function command(name: string, args: readonly string[], env: Env) {
+  const child = Bun.spawn([process.execPath, `scripts/${name}.ts`, ...args], {
     cwd: ROOT,
-    env: { ...process.env, ...plain(ADMIN, adminPassword) },
+    env: { ...process.env, ...env },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -262,8 +274,47 @@ async function access(args: readonly string[]): Promise<string> {
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
   ]);
-  if ((await child.exited) !== 0) throw new Error(`access ${args.join(" ")}: ${stderr}`);
+  await child.exited;
+  return { stdout, stderr };
+}
+
+/** `bun run access`, as the administrator. @returns its output */
+async function access(args: readonly string[]): Promise<string> {
+  const { stdout, stderr } = await command("access", args, plain(ADMIN, adminPassword));
+  if (stderr !== "") throw new Error(stderr);
   return stdout;
+}
+
+type AclEntry = Parameters<Admin["createAcls"]>[0]["acl"][number];
+
+/** A right of a user. @param on the beginning of the name with a `*` at its end, or the whole name */
+function right(
+  user: string,
+  operation: keyof typeof AclOperationTypes,
+  resource: keyof typeof AclResourceTypes,
+  on: string,
+): AclEntry {
+  const isPrefix = on.length > 1 && on.endsWith("*");
+  return {
+    principal: `User:${user}`,
+    host: "*",
+    permissionType: AclPermissionTypes.ALLOW,
+    operation: AclOperationTypes[operation],
+    resourceType: AclResourceTypes[resource],
+    resourceName: isPrefix ? on.slice(0, -1) : on,
+    resourcePatternType: isPrefix ? ResourcePatternTypes.PREFIXED : ResourcePatternTypes.LITERAL,
+  };
+}
+
+async function asAdmin<T>(work: (admin: Admin) => Promise<T>): Promise<T> {
+  const client = new KafkaClient(settingsOf(plain(ADMIN, adminPassword)), silentLogger);
+  const admin = client.kafka.admin();
+  try {
+    await admin.connect();
+    return await work(admin);
+  } finally {
+    await client.close(() => admin.disconnect());
+  }
 }
 
 const record = (topic: string): OutgoingRecord => ({ topic, key: "k", value: null, headers: {} });
@@ -308,25 +359,50 @@ test(
   "bun run access grants every right once, and names the rights in excess",
   async () => {
     expect(await access(["apply"])).toBe("every right is granted, and no other\n");
-    const client = new KafkaClient(settingsOf(plain(ADMIN, adminPassword)), silentLogger);
-    const admin = client.kafka.admin();
-    await admin.connect();
-    const everything = {
-      principal: "User:notification",
-      host: "*",
-      permissionType: 3,
-      operation: 2,
-      resourceType: 2,
-      resourceName: "order",
-      resourcePatternType: 4,
-    };
-    await admin.createAcls({ acl: [everything] });
+    const everything = right("notification", "ALL", "TOPIC", "order*");
+    await asAdmin((admin) => admin.createAcls({ acl: [everything] }));
     expect(await access(["apply"])).toBe(
       "not removed: User:notification: ALLOW ALL on TOPIC order (as a prefix)\n",
     );
-    await admin.deleteAcls({ filters: [everything] });
-    await client.close(() => admin.disconnect());
+    await asAdmin((admin) => admin.deleteAcls({ filters: [everything] }));
     expect(await access(["apply"])).toBe("every right is granted, and no other\n");
+  },
+  LIMIT_MS,
+);
+
+test(
+  "operators provision topics, read lags and grant rights with the rights that docs/operations.md lists",
+  async () => {
+    const env = plain(OPERATOR, operatorPassword);
+    const made: Topic = {
+      name: "made-by-an-operator",
+      key: "any",
+      partitions: 2,
+      config: { "retention.ms": "1000" },
+    };
+    const provisioned = () => provision(settingsOf(env), [...storeTopics, made], { timeoutMs: 0 });
+    const grant = (...acl: AclEntry[]) => asAdmin((admin) => admin.createAcls({ acl }));
+    expect(await failureOf(provisioned())).toMatch(/authoriz/i);
+    const described = ["DESCRIBE", "DESCRIBE_CONFIGS", "CREATE"] as const;
+    await grant(...described.map((operation) => right(OPERATOR, operation, "TOPIC", "*")));
+    expect(await provisioned()).toEqual({ created: [made.name], drift: [] });
+    await asAdmin((admin) => admin.deleteTopics({ topics: [made.name] }));
+
+    await grant(right(OPERATOR, "DESCRIBE", "GROUP", "*"));
+    const shown = await command("topics", [], env);
+    expect(shown.stderr).toBe("");
+    for (const name of ["order.commands", "inventory"]) expect(shown.stdout).toContain(name);
+
+    expect((await command("access", ["apply"], env)).stderr).toMatch(/authoriz/i);
+    await grant(
+      ...(["DESCRIBE", "ALTER"] as const).map((one) => right(OPERATOR, one, "CLUSTER", "kafka-cluster")),
+    );
+    const lost = right("notification", "READ", "GROUP", "notification.rebuild");
+    await asAdmin((admin) => admin.deleteAcls({ filters: [lost] }));
+    expect(await command("access", ["apply"], env)).toMatchObject({
+      stdout: "created User:notification: ALLOW READ on GROUP notification.rebuild\n",
+      stderr: "",
+    });
   },
   LIMIT_MS,
 );
@@ -420,15 +496,7 @@ describe("with the credentials of a service", () => {
       expect(await failureOf(admin.deleteTopics({ topics: ["order.events"] }))).toMatch(/authoriz/i);
       const created = admin.createTopics({ topics: [{ topic: "mine" }], waitForLeaders: false });
       expect(await created.then(String, (error: unknown) => JSON.stringify(error))).toMatch(/authoriz/i);
-      const acl = {
-        principal: "User:notification",
-        host: "*",
-        permissionType: 3,
-        operation: 2,
-        resourceType: 2,
-        resourceName: "*",
-        resourcePatternType: 3,
-      };
+      const acl = right("notification", "ALL", "TOPIC", "*");
       expect(await failureOf(admin.createAcls({ acl: [acl] }))).toMatch(/authoriz/i);
       const consumer = made.kafka.consumer({ groupId: "order", retry: { retries: 0 } });
       await consumer.connect();

@@ -28,7 +28,7 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 async function main(args: readonly string[]): Promise<number> {
   const { minutes, seed } = readOptions(args);
   const prng = new Prng(String(seed));
-  const store = new OwnStore({ env: { LOG_LEVEL: "warn" } });
+  const store = new OwnStore({ env: { LOG_LEVEL: "warn", MAX_WAITING_ORDERS: "1000000" } });
   let failures: string[] = [];
   try {
     say(`chaos: ${minutes} minutes, seed ${seed}`);

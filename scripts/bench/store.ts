@@ -16,7 +16,7 @@ export async function benchStore(): Promise<void> {
   const env = {
     ...{ AUTOMATION_TESTING: "true", DEMO_SIGN_IN: "true", LOG_LEVEL: "warn" },
     // One customer sends as much as the store can take.
-    RATE_LIMIT_ORDERS: "0",
+    ...{ RATE_LIMIT_ORDERS: "0", MAX_WAITING_ORDERS: "1000000" },
   };
   const store = new StoreSupervisor({ dataDir, env });
   try {

@@ -11,5 +11,5 @@ export const InventoryConfig = Type.Object({
   /** An order for more pieces than this waits without priority. */
   BACKORDER_PRIORITY_QUANTITY: Type.Integer({ minimum: 0, maximum: 1_000_000, default: 100 }),
   /** How many orders of one customer may wait for stock; further ones that would have to wait are rejected. */
-  MAX_WAITING_ORDERS: Type.Integer({ minimum: 1, maximum: 1_000_000, default: 100 }),
+  MAX_WAITING_ORDERS: Type.Integer({ minimum: 1, maximum: 1_000_000, default: 1_000 }),
 });

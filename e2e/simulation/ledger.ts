@@ -148,24 +148,30 @@ interface Discarded {
   readonly id: string;
   readonly topic: string;
   readonly key: string | null;
-  /** Whether the message has taken effect after it was discarded. */
+  /** Whether the message had taken effect before it was discarded. */
+  readonly wasHandled: boolean;
+  /** Whether it has taken effect since. */
   readonly tookEffect: boolean;
 }
 
 /** The genuine messages that an operator has discarded. */
 export function discardedBy({ sql }: ServiceDatabase): Discarded[] {
   return sql
-    .query<Omit<Discarded, "tookEffect"> & { tookEffect: 0 | 1 }, [string]>(
-      `SELECT id, topic, key, EXISTS (
-         SELECT 1 FROM simulation_handled WHERE message_id = id AND seq > handled_before
-       ) AS tookEffect
+    .query<Pick<Discarded, "id" | "topic" | "key"> & { wasHandled: 0 | 1; tookEffect: 0 | 1 }, [string]>(
+      `SELECT id, topic, key,
+         EXISTS (SELECT 1 FROM simulation_handled WHERE message_id = id AND seq <= handled_before) AS wasHandled,
+         EXISTS (SELECT 1 FROM simulation_handled WHERE message_id = id AND seq > handled_before) AS tookEffect
        FROM (
          SELECT CAST(value AS TEXT) ->> 'id' AS id, topic, key, handled_before
          FROM simulation_discarded JOIN simulation_parked USING (letter_id) WHERE headers ->> ? IS NULL
        )`,
     )
     .all(POISON_HEADER)
-    .map((discarded) => ({ ...discarded, tookEffect: discarded.tookEffect === 1 }));
+    .map(({ wasHandled, tookEffect, ...discarded }) => ({
+      ...discarded,
+      wasHandled: wasHandled === 1,
+      tookEffect: tookEffect === 1,
+    }));
 }
 
 type DecidedStop = Pick<

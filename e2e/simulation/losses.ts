@@ -21,7 +21,7 @@ export interface Lost {
 export function lostBy({ disk }: Process<unknown>, removed: readonly IncomingRecord[]): Lost[] {
   const isLeftOut = leftOutBy(disk.database);
   return [
-    ...discardedBy(disk.database),
+    ...discardedBy(disk.database).filter(({ wasHandled }) => !wasHandled),
     ...removed.filter(isLeftOut).flatMap((record) => {
       const id = genuineIdOf(record);
       return id === undefined ? [] : [{ ...record, id }];

@@ -13,7 +13,7 @@ import {
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 import type { CrashGuard } from "./crash-guard.ts";
 import { type Attempt, type Decision, decide, type RetryPolicy } from "./decision.ts";
-import { type Horizon, ReadingProgress } from "./horizon.ts";
+import { type Horizon, type OlderMessages, ReadingProgress } from "./horizon.ts";
 import { type Inbox, Unverifiable } from "./inbox.ts";
 import { LogIdentity, type Offsets } from "./offsets.ts";
 import type { PartitionStops } from "./partition-stops.ts";
@@ -275,12 +275,13 @@ export class Consumer {
     const next = position?.next ?? 0;
     // Nothing of a partition without a position was ever handled, unless its log was replaced.
     if (position === undefined) horizon.beginFirstRead(topic, partition, step.end);
+    const olderAt = horizon.olderMessages(topic, partition);
     let last: IncomingRecord | undefined;
     for (const record of step.records) {
       if (step.taken > 0 && transaction.overBudget()) break;
       if (record.offset >= next) {
         if (step.taken === 0 && step.failure !== undefined) this.#park(record, step.failure, transaction);
-        else this.#takeOne(record, transaction);
+        else this.#takeOne(record, olderAt(record.offset), transaction);
         last = record;
       }
       step.taken += 1;
@@ -293,17 +294,15 @@ export class Consumer {
     return step.taken;
   }
 
-  #takeOne(record: IncomingRecord, transaction: Transaction): void {
-    const { deadLetters, inbox, log, isCompacted, horizon } = this.#options;
+  #takeOne(record: IncomingRecord, older: OlderMessages, transaction: Transaction): void {
+    const { deadLetters, inbox, log, isCompacted } = this.#options;
     if (record.value === null && isCompacted(record.topic)) {
       transaction.afterCommit(() => {
         this.counts.skipped += 1;
       });
       return;
     }
-    const { topic, partition, offset, key } = record;
-    const blocked = deadLetters.blocks(topic, key);
-    const older = horizon.olderMessages(topic, partition, offset);
+    const blocked = deadLetters.blocks(record.topic, record.key);
     const attempt: Attempt = blocked
       ? (inbox.recognise(record, older) ?? { status: "blocked" })
       : inbox.handle(record, transaction, older);

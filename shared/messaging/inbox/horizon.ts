@@ -107,11 +107,10 @@ export class Horizon {
     this.#statements.shorten.run(topic, partition);
   }
 
-  /** What happens to the older messages at an offset. */
-  olderMessages(topic: string, partition: number, offset: number): OlderMessages {
-    if (this.#rereads === 0) return "park";
-    const reread = this.#statements.reread.get(topic, partition);
-    return reread === null || offset >= reread.until ? "park" : reread.older;
+  /** What happens to the older messages of a partition, by offset, as long as the transaction lasts. */
+  olderMessages(topic: string, partition: number): (offset: number) => OlderMessages {
+    const reread = this.#rereads === 0 ? null : this.#statements.reread.get(topic, partition);
+    return (offset) => (reread === null || offset >= reread.until ? "park" : reread.older);
   }
 
   /** Everything before an offset has been handled. */

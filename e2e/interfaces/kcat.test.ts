@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { allMessages } from "@distributed-messaging/contracts";
+import { allMessages, orderIdOf } from "@distributed-messaging/contracts";
 import { CONTENT_TYPE, decode } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { storeTopics } from "@distributed-messaging/services/registry";
@@ -71,7 +71,7 @@ describe.skipIf(kcat === null)("kcat, a librdkafka client", () => {
         .trim()
         .split("\n")
         .map((line) => parse(Printed, JSON.parse(line)))
-        .filter(({ key }) => key === orderId);
+        .filter(({ key }) => key === orderIdOf(customer.id, orderId));
       const known = new Map(allMessages.map((definition) => [definition.type, definition]));
       const types = records.map(({ key, payload, headers }) => {
         expect(headers.slice(0, 3)).toEqual(["content-type", CONTENT_TYPE, "traceparent"]);

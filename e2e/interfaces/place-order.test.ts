@@ -95,15 +95,36 @@ describe("the same request again", () => {
     const customer = await store.signIn("CUSTOMER_001");
     const stranger = await store.signIn("CUSTOMER_002");
     const { orderId } = await customer.place({ items });
-    const other = { orderId, items: [{ productId: "PRODUCT_006", quantity: 2 }] };
-    for (const answer of [await customer.tryToPlace(other), await stranger.tryToPlace({ orderId, items })]) {
-      expect(answer.status).toBe(422);
-      expect(problemIn(answer).errors).toEqual([{ path: "/orderId", message: "is taken" }]);
-    }
+    const answer = await customer.tryToPlace({ orderId, items: [{ productId: "PRODUCT_006", quantity: 2 }] });
+    expect(answer.status).toBe(422);
+    expect(problemIn(answer).errors).toEqual([{ path: "/orderId", message: "is taken" }]);
     const order = await customer.until(orderId, "confirmed");
     expect(order.items.map(({ quantity }) => quantity)).toEqual([1]);
     expect(await store.stock("PRODUCT_006")).toMatchObject({ reserved: 1 });
     expect((await stranger.askForOrder(orderId)).status).toBe(404);
+  });
+
+  test("with the same orderId by two customers is two orders, each under its customer's own name", async () => {
+    await store.seed();
+    const orderId = store.id("ORDER_SHARED");
+    const customers = [await store.signIn("CUSTOMER_001"), await store.signIn("CUSTOMER_002")];
+    for (const [index, customer] of customers.entries()) {
+      const lines = [{ productId: "PRODUCT_006", quantity: index + 1 }];
+      expect(read(Accepted, await customer.tryToPlace({ orderId, items: lines }), 202).orderId).toBe(orderId);
+    }
+    for (const [index, customer] of customers.entries()) {
+      const { items: lines, customerId } = await customer.until(orderId, "confirmed");
+      expect({ customerId, quantity: lines[0]?.quantity }).toEqual({
+        customerId: customer.id,
+        quantity: index + 1,
+      });
+      const types = ["order.received", "order.confirmed"];
+      await eventually(
+        async () => Bun.deepEquals(await customer.notificationTypes(orderId), types),
+        "the customer's own notifications",
+      );
+    }
+    expect(await store.stock("PRODUCT_006")).toMatchObject({ reserved: 3 });
   });
 
   test("with the same Idempotency-Key is the same order, and is refused with other content", async () => {

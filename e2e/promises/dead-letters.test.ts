@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { PlaceOrder } from "@distributed-messaging/contracts";
+import { orderIdOf, PlaceOrder } from "@distributed-messaging/contracts";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
@@ -73,23 +73,24 @@ describe("dead letters", () => {
       const customer = await store.signIn("CUSTOMER_1000");
       const request = await operator();
       const stuck = store.id("STUCK");
+      const key = orderIdOf(customer.id, stuck);
       const items = [{ productId: "PRODUCT_006", quantity: 1 }];
       const price = { amount: 650, currency: "EUR" };
       const data = {
-        orderId: stuck,
+        orderId: key,
         customerId: customer.id,
         items: items.map((item) => ({ ...item, unitPrice: price })),
         total: price,
       };
-      const poison = cloudEvent({ type: PlaceOrder.type, subject: stuck, data: { ...data, items: [] } });
+      const poison = cloudEvent({ type: PlaceOrder.type, subject: key, data: { ...data, items: [] } });
       await store.records.write([
-        { topic: PlaceOrder.topic.name, key: Buffer.from(stuck), value: Buffer.from(JSON.stringify(poison)) },
+        { topic: PlaceOrder.topic.name, key: Buffer.from(key), value: Buffer.from(JSON.stringify(poison)) },
       ]);
       await customer.place({ orderId: stuck, items });
       const others = await Promise.all(Array.from({ length: OTHERS }, () => customer.place({ items })));
       for (const { orderId } of others) await customer.until(orderId, "confirmed");
       const { id } = await eventually(
-        () => first(Letter, request("order", `?key=${stuck}&reason=schema`)),
+        () => first(Letter, request("order", `?key=${key}&reason=schema`)),
         "the poison to be parked",
       );
       const details = await eventually(async () => {
@@ -107,7 +108,7 @@ describe("dead letters", () => {
       expect(await customer.notificationTypes(stuck)).toEqual(["order.received", "order.confirmed"]);
       expect(await store.stock("PRODUCT_006")).toMatchObject({ available: 0, reserved: OTHERS + 1 });
       await eventually(async () => {
-        expect((await request("order", `?key=${stuck}`)).body).toEqual([]);
+        expect((await request("order", `?key=${key}`)).body).toEqual([]);
         return true;
       }, "its key to be released");
     },

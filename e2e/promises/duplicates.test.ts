@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { orderIdOf } from "@distributed-messaging/contracts";
 import { forEachService, serviceNames, storeTopics } from "@distributed-messaging/services/registry";
 import { demoOrders } from "../support/customer.ts";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
@@ -27,7 +28,7 @@ describeOwn("every record is published again, byte for byte", () => {
 
       const topics = await Promise.all(storeTopics.map(({ name }) => store.records.read(name)));
       const records = topics.flat();
-      const ofOne = records.filter(({ key }) => String(key) === "ORDER_001");
+      const ofOne = records.filter(({ key }) => String(key) === orderIdOf("CUSTOMER_001", "ORDER_001"));
       expect(ofOne, "PlaceOrder, OrderPlaced, StockReserved, OrderConfirmed").toHaveLength(4);
       await store.records.write(records);
       await store.records.write(records.toReversed());

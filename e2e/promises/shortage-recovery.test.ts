@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { StockReserved } from "@distributed-messaging/contracts";
+import { orderIdOf, StockReserved } from "@distributed-messaging/contracts";
 import { decode } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Customer } from "../support/customer.ts";
@@ -64,7 +64,7 @@ describeOwn.each([
         expect(await store.stock(PRODUCT)).toMatchObject({ onHand: 50, reserved: 50, available: 0 });
         for (const customer of customers) {
           for (const { orderId } of await customer.allOrders()) {
-            const waited = queue.includes(orderId) ? ["order.waiting"] : [];
+            const waited = queue.includes(orderIdOf(customer.id, orderId)) ? ["order.waiting"] : [];
             expect(await customer.notificationTypes(orderId)).toEqual([
               "order.received",
               ...waited,

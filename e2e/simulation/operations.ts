@@ -134,9 +134,9 @@ export abstract class Operation {
 function describe(request: ClientRequest): string {
   switch (request.operation) {
     case "place-order":
-      return `place ${request.orderId ?? "an order"} with key ${request.key ?? "none"}`;
+      return `place ${request.name ?? "an order"} with key ${request.key ?? "none"}`;
     case "cancel-order":
-      return `cancel ${request.orderId}`;
+      return `cancel ${request.name}`;
     case "restock":
       return `restock ${request.quantity} of ${request.productId}`;
     default:
@@ -149,14 +149,18 @@ export type PlaceOrderRequest = RequestTo<"place-order">;
 
 /** An order whose client has received that it is accepted. */
 export interface AcceptedOrder extends Pick<PlaceOrderRequest, "customerId" | "items"> {
-  readonly orderId: string;
+  /** Its customer's name for it. */
+  readonly name: string;
 }
 
-/** Places an order, repeats that, and tries to place another one under the same id or key. */
+/** Whoever tries what only an order's customer may do. */
+export const OTHER_CUSTOMER = "OTHER_CUSTOMER";
+
+/** Places an order, repeats that, and tries to place another one under the same name or key. */
 export class PlaceOrderOperation extends Operation {
   readonly #request: PlaceOrderRequest;
   readonly #accepted: (order: AcceptedOrder) => void;
-  #acceptedId: string | undefined;
+  #acceptedName: string | undefined;
   #refusals = 0;
   #repetitions: number;
 
@@ -168,9 +172,9 @@ export class PlaceOrderOperation extends Operation {
     this.#repetitions = this.prng.chance(0.3) ? this.prng.between(1, 3) : 0;
   }
 
-  /** Whether the order can be requested again: it has an id or an idempotency key. */
+  /** Whether the order can be requested again: it has a name or an idempotency key. */
   get repeatable(): boolean {
-    return this.#request.orderId !== undefined || this.#request.key !== undefined;
+    return this.#request.name !== undefined || this.#request.key !== undefined;
   }
 
   start(): void {
@@ -187,16 +191,16 @@ export class PlaceOrderOperation extends Operation {
     });
   }
 
-  #succeeded(orderId: string): void {
+  #succeeded(name: string): void {
     const { customerId, items } = this.#request;
-    if (this.#acceptedId === undefined) {
-      this.#acceptedId = orderId;
-      this.#accepted({ customerId, items, orderId });
-    } else if (this.#acceptedId !== orderId) {
-      this.violation(`two orders for one request: ${this.#acceptedId} and ${orderId}`);
+    if (this.#acceptedName === undefined) {
+      this.#acceptedName = name;
+      this.#accepted({ customerId, items, name });
+    } else if (this.#acceptedName !== name) {
+      this.violation(`two orders for one request: ${this.#acceptedName} and ${name}`);
     }
-    if (this.#request.orderId !== undefined && this.#request.orderId !== orderId) {
-      this.violation(`${this.#request.orderId} was requested, ${orderId} was accepted`);
+    if (this.#request.name !== undefined && this.#request.name !== name) {
+      this.violation(`${this.#request.name} was requested, ${name} was accepted`);
     }
     if (!this.repeatable || this.#repetitions === 0) return;
     this.#repetitions -= 1;
@@ -205,22 +209,28 @@ export class PlaceOrderOperation extends Operation {
   }
 
   #refused(code: string): void {
-    if (code !== "invalid-input") this.violation(`${this.#request.orderId} was refused: ${code}`);
+    if (code !== "invalid-input") this.violation(`${this.#request.name} was refused: ${code}`);
     this.#refusals += 1;
     if (this.#refusals >= MAX_REFUSALS) this.violation("a product does not get into the gateway's catalogue");
     else this.later(() => this.#place());
   }
 
-  /** The same id or key with other content, or for another customer: must be refused. */
+  /**
+   * The same name or key with other content: must be refused. Another customer may use the same name, with any content:
+   * what is refused would tell them that it is taken.
+   */
   #placeAnother(): void {
     const items = this.#request.items.map((line) => ({ ...line, quantity: line.quantity + 1 }));
-    const byOther = this.#request.orderId !== undefined && this.prng.chance(0.3);
-    const other = byOther
-      ? { ...this.#request, customerId: "OTHER_CUSTOMER", key: undefined }
-      : { ...this.#request, items };
-    this.send(other, (response) => {
-      if (response.kind !== "accepted") return;
-      this.violation(`${response.target} was accepted with other content or for another customer`);
+    if (this.#request.name !== undefined && this.prng.chance(0.3)) {
+      // Always the same content: they may have placed it before.
+      this.send({ ...this.#request, items, customerId: OTHER_CUSTOMER, key: undefined }, (response) => {
+        if (response.kind !== "refused" || response.code === "invalid-input") return;
+        this.violation(`${this.#request.name} was refused to another customer: ${response.code}`);
+      });
+      return;
+    }
+    this.send({ ...this.#request, items }, (response) => {
+      if (response.kind === "accepted") this.violation(`${response.target} was accepted with other content`);
     });
   }
 }
@@ -229,24 +239,23 @@ export class PlaceOrderOperation extends Operation {
 export class CancelOrderOperation extends Operation {
   readonly #request: RequestTo<"cancel-order">;
 
-  constructor({ customerId, orderId }: AcceptedOrder, client: Client) {
+  constructor({ customerId, name }: AcceptedOrder, client: Client) {
     super(client);
-    const key = this.prng.chance(0.5) ? `cancel-${orderId}` : undefined;
-    this.#request = { operation: "cancel-order", customerId, orderId, key };
+    const key = this.prng.chance(0.5) ? `cancel-${name}` : undefined;
+    this.#request = { operation: "cancel-order", customerId, name, key };
   }
 
   start(): void {
     this.#cancel();
     if (!this.prng.chance(0.2)) return;
-    this.send({ ...this.#request, customerId: "OTHER_CUSTOMER", key: undefined }, ({ kind }) => {
-      if (kind === "accepted") this.violation(`${this.#request.orderId} was cancelled by another customer`);
-    });
+    // At most their own order of the same name is cancelled.
+    this.send({ ...this.#request, customerId: OTHER_CUSTOMER, key: undefined }, () => {});
   }
 
   #cancel(): void {
     this.send(this.#request, (response) => {
       if (response.kind === "refused" && response.code !== "order-final") {
-        this.violation(`cancelling ${this.#request.orderId} was refused: ${response.code}`);
+        this.violation(`cancelling ${this.#request.name} was refused: ${response.code}`);
       }
       const failed = response.kind === "unknown" || response.kind === "unavailable";
       if (failed || this.prng.chance(0.2)) this.later(() => this.#cancel());
@@ -297,20 +306,21 @@ const RANK: Readonly<Record<Status, number>> = {
 
 /** Reads an order several times. */
 export class ReadOrderOperation extends Operation {
-  readonly #orderId: string;
+  readonly #order: AcceptedOrder;
   #seen: Status = "accepted";
   #left: number;
 
-  constructor(orderId: string, client: Client) {
+  constructor(order: AcceptedOrder, client: Client) {
     super(client);
-    this.#orderId = orderId;
+    this.#order = order;
     this.#left = this.prng.between(1, 6);
   }
 
   start(): void {
     const { running } = this.client.gateway;
+    const { customerId, name } = this.#order;
     try {
-      if (running !== undefined) this.#see(running.parts.store.order(this.#orderId)?.status);
+      if (running !== undefined) this.#see(running.parts.store.orderNamed(customerId, name)?.status);
     } catch {
       // A read failed: the route answers 500.
     }
@@ -319,9 +329,9 @@ export class ReadOrderOperation extends Operation {
   }
 
   #see(status: Status | undefined): void {
-    if (status === undefined) this.violation(`${this.#orderId} was accepted and is not found`);
+    if (status === undefined) this.violation(`${this.#order.name} was accepted and is not found`);
     else if (RANK[status] < RANK[this.#seen]) {
-      this.violation(`${this.#orderId} was ${this.#seen} and is now ${status}`);
+      this.violation(`${this.#order.name} was ${this.#seen} and is now ${status}`);
     } else this.#seen = status;
   }
 }

@@ -77,7 +77,7 @@ export class Workload {
     const placing = new PlaceOrderOperation(drawOrder(index, this.#products, prng), client, (order) => {
       this.accepted.push(order);
       if (prng.chance(cancels)) followUp(new CancelOrderOperation(order, client));
-      if (prng.chance(0.3)) followUp(new ReadOrderOperation(order.orderId, client));
+      if (prng.chance(0.3)) followUp(new ReadOrderOperation(order, client));
     });
     this.placing.push(placing);
     this.#schedule(atMs, placing);
@@ -99,8 +99,8 @@ export class Workload {
 }
 
 function drawOrder(index: number, products: readonly StockedProduct[], prng: Prng): PlaceOrderRequest {
-  const orderId = prng.chance(0.5) ? `ORDER_${index}` : undefined;
-  const key = prng.chance(orderId === undefined ? 0.8 : 0.5) ? `key-${index}` : undefined;
+  const name = prng.chance(0.5) ? `ORDER_${index}` : undefined;
+  const key = prng.chance(name === undefined ? 0.8 : 0.5) ? `key-${index}` : undefined;
   const lines = prng.chance(0.1) ? products.length : prng.between(1, Math.min(3, products.length));
   const shuffled = products
     .map(({ productId }) => ({ productId, rank: prng.float() }))
@@ -109,7 +109,7 @@ function drawOrder(index: number, products: readonly StockedProduct[], prng: Prn
   return {
     operation: "place-order",
     customerId: `CUSTOMER_${prng.between(1, 6)}`,
-    orderId,
+    name,
     key,
     items: shuffled.slice(0, lines).map(({ productId }) => ({ productId, quantity: prng.between(1, most) })),
   };

@@ -22,7 +22,7 @@ const WAITING = 10_000;
 /** Each figure but the last is the median of so many. */
 const REPETITIONS = 50;
 /** The defaults of the service. */
-const POLICY = { priorityMs: 15 * 60 * 1000, priorityQuantity: 100, maxWaiting: 100 };
+const POLICY = { priorityMs: 15 * 60 * 1000, priorityQuantity: 100, maxWaiting: 1_000 };
 const price = { amount: 100, currency: "EUR" };
 
 /** Quantities by product. */

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { orderIdOf } from "@distributed-messaging/contracts";
 import type { Environment } from "@distributed-messaging/service/config";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
@@ -168,7 +169,7 @@ describe.skipIf(serviceNames.some((name) => String(name) === "shipping"))(
           };
           const headers = { authorization: `Bearer ${token}` };
           expect(await ask(`http://127.0.0.1:${port}/tasks`, { headers })).toMatchObject([
-            { orderId: "ORDER_001", customerId: "CUSTOMER_001", status: "open" },
+            { orderId: orderIdOf("CUSTOMER_001", "ORDER_001"), customerId: "CUSTOMER_001", status: "open" },
           ]);
         } finally {
           store.signal("SIGTERM");

@@ -8,6 +8,7 @@ import {
   OrderConfirmed,
   OrderPlaced,
   OrderRejected,
+  orderIdOf,
   PlaceOrder,
   type PricedLine,
   Restock,
@@ -22,6 +23,7 @@ import { type FieldError, ServiceError } from "@distributed-messaging/service/er
 
 /** What never changes about an order. */
 export interface PlacedOrder {
+  /** Under which it travels; `orderNameOf` gives the customer's own name for it. */
   readonly orderId: string;
   readonly customerId: string;
   readonly items: readonly PricedLine[];
@@ -204,11 +206,11 @@ export type ClientRequest = {
 } & (
   | {
       readonly operation: "place-order";
-      /** The client's own id for the order, if it chose one. */
-      readonly orderId: string | undefined;
+      /** The customer's own name for the order, if the client chose one. */
+      readonly name: string | undefined;
       readonly items: readonly Line[];
     }
-  | { readonly operation: "cancel-order"; readonly orderId: string }
+  | { readonly operation: "cancel-order"; readonly name: string }
   | { readonly operation: "restock"; readonly productId: string; readonly quantity: number }
 );
 type RequestTo<Operation> = Extract<ClientRequest, { readonly operation: Operation }>;
@@ -218,7 +220,7 @@ export interface AcceptedRequest {
   readonly operation: ClientRequest["operation"];
   /** What was requested: see `contentOf`. */
   readonly content: string;
-  /** The id of the order, or of the restock. */
+  /** The customer's name for the order, or the id of the restock. */
   readonly target: string;
   /** The status of the order when its cancellation was accepted. */
   readonly status: Status | undefined;
@@ -228,7 +230,7 @@ export interface AcceptedRequest {
 export interface RequestState {
   /** The request that was accepted under the same key before. */
   readonly earlier: AcceptedRequest | undefined;
-  /** The order that the request names, whoever its customer is. */
+  /** The customer's order that the request names. */
   readonly order: OrderView | undefined;
   /** Those of the named products that are sold. */
   readonly products: ReadonlyMap<string, CatalogueEntry>;
@@ -245,7 +247,7 @@ export interface Decision extends AcceptedRequest {
 export interface Moment {
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** An id for an order whose client chose none, or for a restock. */
+  /** A name for an order whose client chose none, or the id of a restock. */
   readonly newId: string;
 }
 
@@ -275,7 +277,7 @@ export function contentOf(request: ClientRequest): string {
     case "place-order":
       return linesText(request.items);
     case "cancel-order":
-      return request.orderId;
+      return request.name;
     case "restock":
       return `${request.productId}:${request.quantity}`;
     default:
@@ -294,9 +296,7 @@ function linesText(lines: readonly Line[]): string {
 function replay(request: ClientRequest, earlier: AcceptedRequest): Decision {
   const isSame = earlier.operation === request.operation && earlier.content === contentOf(request);
   const namesAnother =
-    request.operation === "place-order" &&
-    request.orderId !== undefined &&
-    request.orderId !== earlier.target;
+    request.operation === "place-order" && request.name !== undefined && request.name !== earlier.target;
   if (!isSame || namesAnother) {
     throw new ServiceError(
       "invalid",
@@ -308,18 +308,15 @@ function replay(request: ClientRequest, earlier: AcceptedRequest): Decision {
 }
 
 function placeOrder(request: RequestTo<"place-order">, state: RequestState, moment: Moment): Decision {
-  const { operation, customerId, items, orderId = moment.newId } = request;
+  const { operation, customerId, items, name = moment.newId } = request;
   const content = contentOf(request);
-  const accepted = { operation, content, target: orderId, status: undefined };
-  if (request.orderId !== undefined && state.order !== undefined) {
-    if (state.order.customerId === customerId && linesText(state.order.items) === content) {
-      return { ...accepted, replayed: true, messages: [] };
-    }
-    // The same answer for another customer's order: which ids others use is not disclosed.
+  const accepted = { operation, content, target: name, status: undefined };
+  if (state.order !== undefined) {
+    if (linesText(state.order.items) === content) return { ...accepted, replayed: true, messages: [] };
     throw new ServiceError(
       "invalid",
       "order-conflict",
-      "This orderId is taken by an order with other content.",
+      "You have an order with this orderId and other content.",
       {
         errors: [{ path: "/orderId", message: "is taken" }],
       },
@@ -331,6 +328,7 @@ function placeOrder(request: RequestTo<"place-order">, state: RequestState, mome
       errors: priced.errors,
     });
   }
+  const orderId = orderIdOf(customerId, name);
   const order = { orderId, customerId, items: [...priced.items], total: priced.total };
   return {
     ...accepted,
@@ -372,22 +370,22 @@ function price(lines: readonly Line[], products: RequestState["products"]): Pric
  * command arrives. An order has at most one cancellation on its way.
  */
 function cancelOrder(request: RequestTo<"cancel-order">, { order }: RequestState): Decision {
-  const { operation, customerId, orderId } = request;
-  if (order?.customerId !== customerId) throw orderNotFound(orderId);
-  const { status, history } = order;
+  const { operation, name } = request;
+  if (order === undefined) throw orderNotFound(name);
+  const { orderId, status, history } = order;
   if (isFinal(status)) {
-    throw new ServiceError("conflict", "order-final", `Order ${orderId} is ${status} already.`);
+    throw new ServiceError("conflict", "order-final", `Order ${name} is ${status} already.`);
   }
   const replayed = history.some(({ type }) => type === CancelOrder.type);
   return {
-    ...{ operation, content: contentOf(request), target: orderId, status, replayed },
+    ...{ operation, content: contentOf(request), target: name, status, replayed },
     messages: replayed ? [] : [emission(CancelOrder, { orderId, reason: "customer_request" })],
   };
 }
 
 /** The same answer for another customer's order: which orders others have is not disclosed. */
-export function orderNotFound(orderId: string): ServiceError {
-  return new ServiceError("not-found", "order-not-found", `You have no order ${orderId}.`);
+export function orderNotFound(name: string): ServiceError {
+  return new ServiceError("not-found", "order-not-found", `You have no order ${name}.`);
 }
 
 /** Whether the order can no longer change. A confirmed order can still be cancelled. */

@@ -5,6 +5,7 @@ import {
   OrderCancelled,
   OrderConfirmed,
   OrderPlaced,
+  orderIdOf,
   PlaceOrder,
   Restock,
   StockChanged,
@@ -48,12 +49,13 @@ beforeEach(async () => {
 });
 afterEach(() => gateway[Symbol.asyncDispose]());
 
-const confirm = (orderId: string) => gateway.publish(OrderConfirmed, { orderId, customerId: "ANN" });
-const orderCancelled = (orderId: string, reason: DataOf<typeof OrderCancelled>["reason"]) =>
-  gateway.publish(OrderCancelled, { orderId, customerId: "ANN", reason });
+const idsOf = (name: string) => ({ orderId: orderIdOf("ANN", name), customerId: "ANN" });
+const confirm = (name: string) => gateway.publish(OrderConfirmed, idsOf(name));
+const orderCancelled = (name: string, reason: DataOf<typeof OrderCancelled>["reason"]) =>
+  gateway.publish(OrderCancelled, { ...idsOf(name), reason });
 
-async function statusIs(orderId: string, status: string): Promise<void> {
-  await eventually(() => gateway.parts.store.order(orderId)?.status === status);
+async function statusIs(name: string, status: string): Promise<void> {
+  await eventually(() => gateway.parts.store.orderNamed("ANN", name)?.status === status);
 }
 
 describe("POST /orders/:orderId/cancel", () => {
@@ -210,15 +212,51 @@ describe("the same order again", () => {
     expect((await ann.place("Y", 1, "key-1")).status).toBe(202);
   });
 
-  test("from another customer is another order: the id is taken, and by whom is not disclosed", async () => {
+  test("from another customer is another order: no name is taken, and nothing tells who uses it", async () => {
+    const place = (client: Client, name: string, quantity: number) => client.place(name, quantity);
     await ann.place("X");
-    const { status, body } = await bob.place("X");
-    expect({ status, errors: body.errors }).toEqual({
-      status: 422,
-      errors: [{ path: "/orderId", message: "is taken" }],
-    });
     expect((await bob.get("/orders/X")).status).toBe(404);
-    expect(gateway.emitted(PlaceOrder).length).toBe(1);
+    expect((await bob.cancel("X")).status).toBe(404);
+    // The answer is that to a name that nobody uses.
+    const answers = [await place(bob, "X", 2), await place(bob, "Y", 2)];
+    expect(answers.map(({ status, replayed }) => ({ status, replayed }))).toEqual([
+      { status: 202, replayed: false },
+      { status: 202, replayed: false },
+    ]);
+    expect((await bob.get("/orders/X")).body).toMatchObject({ orderId: "X", customerId: "BOB" });
+    expect((await ann.get("/orders/X")).body).toMatchObject({ orderId: "X", customerId: "ANN" });
+    const sent = gateway.emitted(PlaceOrder).map(({ subject, data }) => [subject, data.customerId]);
+    expect(sent.slice(0, 2)).toEqual([
+      [orderIdOf("ANN", "X"), "ANN"],
+      [orderIdOf("BOB", "X"), "BOB"],
+    ]);
+    // The id under which it travels is nobody else's name for it.
+    expect((await bob.get(`/orders/${orderIdOf("ANN", "X")}`)).status).toBe(404);
+    expect((await bob.cancel(orderIdOf("ANN", "X"))).status).toBe(404);
+  });
+
+  test("with the longest name, which its id does not hold: it is placed once, found and cancelled by it", async () => {
+    const name = "x".repeat(64);
+    expect(await ann.place(name)).toMatchObject({ status: 202, body: { orderId: name }, replayed: false });
+    expect(await ann.place(name)).toMatchObject({ status: 202, body: { orderId: name }, replayed: true });
+    expect((await ann.get(`/orders/${name}`)).body).toMatchObject({ orderId: name });
+    // The list shows its id, by which it is found, too.
+    const [listed] = (await ann.get("/orders")).body as unknown as { orderId: string }[];
+    expect(listed?.orderId).toBe(orderIdOf("ANN", name));
+    expect((await ann.get(`/orders/${listed?.orderId}`)).status).toBe(200);
+    expect((await ann.cancel(name)).body).toMatchObject({ orderId: name });
+  });
+
+  test("that was placed when ids were names is still the same order, and nobody else's", async () => {
+    const items = [{ productId: "CUP", quantity: 1, unitPrice: cup.price }];
+    await gateway.publish(OrderPlaced, { orderId: "OLD", customerId: "ANN", items, total: cup.price });
+    await statusIs("OLD", "pending");
+    expect(await ann.place("OLD")).toMatchObject({ status: 202, replayed: true });
+    expect((await ann.place("OLD", 2)).status).toBe(422);
+    expect((await ann.cancel("OLD")).status).toBe(202);
+    expect(gateway.emitted(CancelOrder).map(({ subject }) => subject)).toEqual(["OLD"]);
+    expect((await ann.get("/orders")).body).toMatchObject([{ orderId: "OLD" }]);
+    expect(await bob.place("OLD")).toMatchObject({ status: 202, replayed: false });
   });
 
   test("keeps its price, though the catalogue has another one now", async () => {
@@ -276,11 +314,11 @@ test("orders are listed newest first, page by page, each customer's own", async 
 
 test("an order that this gateway never accepted is known once OrderPlaced has arrived", async () => {
   const items = [{ productId: "CUP", quantity: 1, unitPrice: cup.price }];
-  const data = { orderId: "FOREIGN", customerId: "ANN", items, total: cup.price };
+  const data = { customerId: "ANN", items, total: cup.price };
   await confirm("FOREIGN");
   await eventually(() => gateway.running.messaging.deadLetters.count() === 1);
   const at = Date.now() - 60_000;
-  await gateway.publish(OrderPlaced, { ...data, orderId: "OTHER" }, { at });
+  await gateway.publish(OrderPlaced, { ...data, ...idsOf("OTHER") }, { at });
   await confirm("OTHER");
   await statusIs("OTHER", "confirmed");
   expect((await ann.get("/orders/OTHER")).body).toMatchObject({ placedAt: new Date(at).toISOString() });

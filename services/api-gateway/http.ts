@@ -5,6 +5,7 @@ import {
   Line,
   lines,
   OrderId,
+  orderNameOf,
   PlaceOrder,
   ProductId,
   Quantity,
@@ -144,7 +145,7 @@ function orderRoutes(parts: Accepting) {
       async ({ body: { orderId, items }, request, set, identity: { customerId }, sender }) => {
         orders.check(sender);
         const key = idempotencyKey(request);
-        const placing = { operation: "place-order", orderId, items, customerId, key } as const;
+        const placing = { operation: "place-order", name: orderId, items, customerId, key } as const;
         const { target } = await accept(parts, request, set, placing);
         set.headers.location = `/orders/${target}`;
         return { orderId: target, status: "accepted" };
@@ -174,9 +175,9 @@ function orderRoutes(parts: Accepting) {
     .get(
       "/orders/:orderId",
       ({ params: { orderId }, identity: { customerId } }) => {
-        const order = store.order(orderId);
-        if (order?.customerId !== customerId) throw orderNotFound(orderId);
-        return shown(order);
+        const order = store.orderNamed(customerId, orderId);
+        if (order === undefined) throw orderNotFound(orderId);
+        return { ...shown(order), orderId };
       },
       {
         params: OrderParams,
@@ -192,7 +193,7 @@ function orderRoutes(parts: Accepting) {
       async ({ params: { orderId }, request, set, identity: { customerId }, sender }) => {
         cancels.check(sender);
         const key = idempotencyKey(request);
-        const cancelling = { operation: "cancel-order", orderId, customerId, key } as const;
+        const cancelling = { operation: "cancel-order", name: orderId, customerId, key } as const;
         const { status } = await accept(parts, request, set, cancelling);
         return { orderId, status };
       },
@@ -289,7 +290,7 @@ async function accept(
   backlog.admit(asked.customerId);
   const decision = await messaging.unitOfWork.run(
     (transaction) =>
-      request.signal.aborted ? undefined : carryOut(asked, store, Bun.randomUUIDv7(), transaction),
+      request.signal.aborted ? undefined : carryOut(asked, store, newName(transaction.now), transaction),
     causeOf(request),
   );
   if (decision === undefined) {
@@ -304,7 +305,7 @@ async function accept(
  * Loads, decides and saves. In one transaction, so that of two concurrent requests the second finds what the first
  * stored.
  *
- * @param newId an id for an order whose client chose none, or for a restock
+ * @param newId a name for an order whose client chose none, or the id of a restock
  * @throws ServiceError as `decide` does
  */
 export function carryOut(
@@ -316,17 +317,23 @@ export function carryOut(
   const { now } = transaction;
   const state = store.stateFor(request);
   const decision = decide(request, state, { now, newId });
-  const { target, placed, messages } = decision;
+  const { placed, messages } = decision;
   if (placed !== undefined) store.acceptOrder(placed);
   for (const { definition, data } of messages) {
     const id = transaction.emit(definition, data);
     const type = ORDER_COMMANDS.find((command) => command === definition.type);
     // A request is no message, so the command has no other cause than itself.
     if (type !== undefined)
-      store.addOwnEntry(target, { id, cause: id, at: now, service: "api-gateway", type });
+      store.addOwnEntry(definition.keyOf(data), { id, cause: id, at: now, service: "api-gateway", type });
   }
   if (state.earlier === undefined) store.remember(request, decision, transaction);
   return decision;
+}
+
+/** 96 bits that nobody guesses, after the time, so that indexes grow at their end. */
+function newName(now: number): string {
+  const random = crypto.getRandomValues(Buffer.alloc(12)).toString("hex");
+  return `${now.toString(16).padStart(12, "0")}-${random}`;
 }
 
 /** The commands that are part of an order's history. */
@@ -348,6 +355,7 @@ function idempotencyKey(request: Request): string | undefined {
 function shown({ placedAt, updatedAt, history, ...order }: OrderView): Static<typeof OrderAnswer> {
   return {
     ...order,
+    orderId: orderNameOf(order.customerId, order.orderId),
     placedAt: new Date(placedAt).toISOString(),
     updatedAt: new Date(updatedAt).toISOString(),
     history: history.map(({ at, type, service }) => ({ at: new Date(at).toISOString(), type, service })),

@@ -3,6 +3,7 @@ import {
   OrderBackordered,
   OrderConfirmed,
   OrderPlaced,
+  orderIdOf,
   ProductWithdrawn,
   StockChanged,
   StockReserved,
@@ -32,13 +33,14 @@ beforeEach(async () => {
   for (let number = 1; number <= ORDERS; number += 1) await confirmed(`X${number}`, number % 2 === 0);
   await ann.place("ACCEPTED", 1, "key-1");
   await ann.cancel("X1");
-  await eventually(() => gateway.parts.store.order(`X${ORDERS}`)?.status === "confirmed");
+  await eventually(() => gateway.parts.store.orderNamed("ANN", `X${ORDERS}`)?.status === "confirmed");
 });
 afterEach(() => gateway[Symbol.asyncDispose]());
 
 /** Publishes the messages of an order that waits and is confirmed. Some orders this gateway has not accepted. */
-async function confirmed(orderId: string, isForeign: boolean): Promise<void> {
-  if (!isForeign) await ann.place(orderId, 2);
+async function confirmed(name: string, isForeign: boolean): Promise<void> {
+  if (!isForeign) await ann.place(name, 2);
+  const orderId = orderIdOf("ANN", name);
   const ids = { orderId, customerId: "ANN" };
   const items = [{ productId: "CUP", quantity: 2, unitPrice: price }];
   const placed: DataOf<typeof OrderPlaced> = { ...ids, items, total: { ...price, amount: 2000 } };
@@ -88,12 +90,13 @@ describe("the gateway's projections are rebuilt", () => {
     sql.run(
       "UPDATE order_steps SET type = 'store.order.rejected.v1', reason = 'wrong' WHERE seq % 3 = 1 AND generation IS NOT NULL",
     );
-    sql.run("DELETE FROM orders WHERE order_id = 'X2'");
+    sql.run("DELETE FROM orders WHERE order_id = ?", [orderIdOf("ANN", "X2")]);
     sql.run('UPDATE orders SET total = \'{"amount":1,"currency":"EUR"}\' WHERE generation IS NOT NULL');
     sql.run("UPDATE products SET available = 7, name = 'wrong'");
     sql.run(
       `INSERT INTO order_steps (order_id, message_id, cause_id, at, type, service, reason, generation)
-       VALUES ('X3', 'phantom', 'none', 0, 'store.order.cancelled.v1', 'order', 'customer_request', 1)`,
+       VALUES (?, 'phantom', 'none', 0, 'store.order.cancelled.v1', 'order', 'customer_request', 1)`,
+      [orderIdOf("ANN", "X3")],
     );
     expect(await content()).not.toEqual(before);
     expect(await rebuilt(true)).toMatchObject({ phase: "done", unaccounted: 1 });

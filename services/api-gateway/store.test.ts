@@ -73,7 +73,7 @@ test("the catalogue shows the latest version of a product, in whichever order ve
 
 describe("idempotency keys", () => {
   const request = (key: string | undefined, customerId = "ANN"): ClientRequest => ({
-    ...{ operation: "cancel-order", customerId, key, orderId: "X" },
+    ...{ operation: "cancel-order", customerId, key, name: "X" },
   });
   const earlier = (key: string | undefined, customerId?: string): AcceptedRequest | undefined =>
     store.stateFor(request(key, customerId)).earlier;

@@ -1,10 +1,11 @@
-import type {
-  Money,
-  OrderPlaced,
-  PricedLine,
-  ProductWithdrawn,
-  Shortage,
-  StockChanged,
+import {
+  type Money,
+  type OrderPlaced,
+  orderIdOf,
+  type PricedLine,
+  type ProductWithdrawn,
+  type Shortage,
+  type StockChanged,
 } from "@distributed-messaging/contracts";
 import type { DataOf, ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
 import { excluded } from "@distributed-messaging/messaging/drizzle";
@@ -93,6 +94,18 @@ export class GatewayStore {
     return row === undefined ? undefined : this.#view(row);
   }
 
+  /**
+   * A customer's order by their own name for it. One that was placed when names were ids has its name for an id, and an
+   * id is found, too: it is how an order with a very long name is shown.
+   */
+  orderNamed(customerId: string, name: string): OrderView | undefined {
+    for (const orderId of [orderIdOf(customerId, name), name]) {
+      const order = this.order(orderId);
+      if (order?.customerId === customerId) return order;
+    }
+    return undefined;
+  }
+
   hasOrder(orderId: string): boolean {
     return this.#statements.order.get({ orderId }) !== undefined;
   }
@@ -100,13 +113,13 @@ export class GatewayStore {
   /**
    * A customer's orders, newest first.
    *
-   * @param after the last order of the previous page; another customer's gives nothing
+   * @param after the name of the last order of the previous page; one that the customer does not have gives nothing
    */
   page(customerId: string, limit: number, after: string | undefined): OrderView[] {
+    const orderId = after === undefined ? undefined : this.orderNamed(customerId, after)?.orderId;
+    if (after !== undefined && orderId === undefined) return [];
     const before =
-      after === undefined
-        ? Number.MAX_SAFE_INTEGER
-        : (this.#statements.seqOf.get({ orderId: after, customerId })?.seq ?? 0);
+      orderId === undefined ? Number.MAX_SAFE_INTEGER : (this.#statements.seqOf.get({ orderId })?.seq ?? 0);
     return this.#statements.page.all({ customerId, before, limit }).map((row) => this.#view(row));
   }
 
@@ -152,13 +165,13 @@ export class GatewayStore {
   /** What the decision on a request depends on. */
   stateFor(request: ClientRequest): RequestState {
     const { customerId, key } = request;
-    const orderId = request.operation === "restock" ? undefined : request.orderId;
+    const name = request.operation === "restock" ? undefined : request.name;
     const named =
       request.operation === "place-order" ? request.items : request.operation === "restock" ? [request] : [];
     const sold = named.flatMap(({ productId }) => this.product(productId) ?? []);
     return {
       earlier: key === undefined ? undefined : this.#accepted(customerId, key),
-      order: orderId === undefined ? undefined : this.order(orderId),
+      order: name === undefined ? undefined : this.orderNamed(customerId, name),
       products: new Map(sold.map((product) => [product.productId, product])),
     };
   }
@@ -241,11 +254,7 @@ function prepareOrders({ orm }: ServiceDatabase) {
   };
   return {
     order: orm.select().from(orders).where(eq(orders.orderId, orderId)).prepare(),
-    seqOf: orm
-      .select({ seq: orders.seq })
-      .from(orders)
-      .where(and(eq(orders.orderId, orderId), eq(orders.customerId, customerId)))
-      .prepare(),
+    seqOf: orm.select({ seq: orders.seq }).from(orders).where(eq(orders.orderId, orderId)).prepare(),
     page: orm
       .select()
       .from(orders)

@@ -49,13 +49,18 @@ describe("the notification of an event", () => {
       "Your order ORDER_1 is cancelled: we are sorry, what it waited for has not come in in time.",
     ],
   ])("%s", (type, event, message) => {
-    expect(wordingOf(event)).toEqual({ type: type as ReturnType<typeof wordingOf>["type"], message });
+    expect(wordingOf(event, "ORDER_1")).toEqual({
+      type: type as ReturnType<typeof wordingOf>["type"],
+      message,
+    });
   });
 
   test("is short, however long the order", () => {
     const hundred = Array.from({ length: 100 }, (_, index) => `P${index}`);
-    expect(wordingOf(placed(hundred)).message).toContain("2 × P4 and 95 more products, 2100.00 EUR in all");
-    expect(wordingOf(backordered(hundred)).message).toContain("3 × P4 and 95 more products");
-    expect(wordingOf(backordered(hundred.slice(0, 6))).message).toContain("3 × P5.");
+    expect(wordingOf(placed(hundred), "ORDER_1").message).toContain(
+      "2 × P4 and 95 more products, 2100.00 EUR in all",
+    );
+    expect(wordingOf(backordered(hundred), "ORDER_1").message).toContain("3 × P4 and 95 more products");
+    expect(wordingOf(backordered(hundred.slice(0, 6)), "ORDER_1").message).toContain("3 × P5.");
   });
 });

@@ -29,15 +29,15 @@ interface Wording {
   readonly message: string;
 }
 
-/** Words an event for its customer. */
-export function wordingOf({ type, data }: OrderEvent): Wording {
-  const order = `Your order ${data.orderId}`;
+/** Words an event for its customer. @param name the customer's own name for the order */
+export function wordingOf({ type, data }: OrderEvent, name: string): Wording {
+  const order = `Your order ${name}`;
   switch (type) {
     case OrderPlaced.type: {
       const items = data.items.map(({ productId, quantity }) => `${quantity} × ${productId}`);
       return {
         type: "order.received",
-        message: `We have received your order ${data.orderId}: ${listOf(items)}, ${amountOf(data.total)} in all.`,
+        message: `We have received your order ${name}: ${listOf(items)}, ${amountOf(data.total)} in all.`,
       };
     }
     case OrderBackordered.type: {
@@ -55,7 +55,7 @@ export function wordingOf({ type, data }: OrderEvent): Wording {
     case OrderRejected.type:
       return {
         type: "order.rejected",
-        message: `We cannot fulfil your order ${data.orderId}: ${data.reason}.`,
+        message: `We cannot fulfil your order ${name}: ${data.reason}.`,
       };
     case OrderCancelled.type:
       return { type: "order.cancelled", message: `${order} is cancelled${because(data.reason)}.` };

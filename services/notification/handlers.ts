@@ -4,6 +4,7 @@ import {
   OrderConfirmed,
   OrderPlaced,
   OrderRejected,
+  orderNameOf,
 } from "@distributed-messaging/contracts";
 import { type Handler, on, type Transaction } from "@distributed-messaging/messaging";
 import { type OrderEvent, wordingOf } from "./domain.ts";
@@ -19,10 +20,11 @@ export function notificationHandlers(
   stored: (customerId: string) => void,
 ): readonly Handler[] {
   const notify = (event: OrderEvent & { id: string; time: string }, transaction: Transaction) => {
-    const { customerId, orderId } = event.data;
+    const { customerId } = event.data;
+    const orderId = orderNameOf(customerId, event.data.orderId);
     // The id is the event's: a rebuild makes the same notification of it.
     const notification = { notificationId: event.id, customerId, orderId, at: event.time };
-    store.add({ ...notification, ...wordingOf(event) });
+    store.add({ ...notification, ...wordingOf(event, orderId) });
     transaction.afterCommit(() => stored(customerId));
   };
   return [

@@ -1,3 +1,4 @@
+import { orderIdOf } from "@distributed-messaging/contracts";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { serviceNames, storeTopics } from "@distributed-messaging/services/registry";
 import { serveSupervisor } from "@distributed-messaging/supervisor/http";
@@ -85,7 +86,10 @@ async function prepare(store: OwnStore, supervisorUrl: string): Promise<Prepared
     Array.from({ length: CUSTOMERS }, (_, index) => store.signIn(`CUSTOMER_fuzz${index}`)),
   );
   for (const customer of customers) {
-    known.learn(await customer.place({ items: [{ productId: "PRODUCT_006", quantity: 1 }] }), "orders");
+    const order = await customer.place({ items: [{ productId: "PRODUCT_006", quantity: 1 }] });
+    known.learn(order, "orders");
+    // Of the supervisor, which finds the records of an order by its id.
+    known.learn({ orderId: orderIdOf(customer.id, order.orderId) }, "orders");
   }
   for (const name of ["alpha", "beta", "gamma"]) known.add("processes name", name);
   for (const { name } of storeTopics) known.add("topics topic", name);

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { orderIdOf } from "@distributed-messaging/contracts";
 import { type Broker, startBroker } from "@distributed-messaging/embedded-broker";
 import { silentLogger } from "@distributed-messaging/messaging";
 import { KafkaInspector } from "@distributed-messaging/messaging/kafka";
@@ -127,7 +128,21 @@ describe("the broker", () => {
   });
 
   test("broken-message publishes a record with the order's key", async () => {
-    expect((await request("/orders/F/broken-message", { method: "POST" })).status).toBe(204);
+    const broken = (path: string) => request(`/orders/${path}`, { method: "POST" });
+    expect(await broken("F/broken-message")).toMatchObject({ status: 200, body: { key: "F" } });
+    expect(await broken("F/broken-message?customerId=ANN")).toMatchObject({
+      body: { key: orderIdOf("ANN", "F") },
+    });
+    expect((await request("/orders/F/messages?customerId=ANN")).body).toMatchObject([
+      { key: orderIdOf("ANN", "F") },
+    ]);
+    // An order that was placed when ids were names.
+    expect((await request("/orders/E/messages?customerId=ANN")).body).toMatchObject([
+      { key: "E" },
+      {},
+      {},
+      {},
+    ]);
     const [record] = await inspector.ofKey("F", ["order.commands"]);
     expect(new TextDecoder().decode(record?.value ?? undefined)).toBe("not a message");
   });

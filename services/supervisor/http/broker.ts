@@ -1,9 +1,9 @@
-import { OrderId, topics } from "@distributed-messaging/contracts";
+import { CustomerId, OrderId, orderIdOf, topics } from "@distributed-messaging/contracts";
 import { errorText } from "@distributed-messaging/messaging";
 import type { KafkaInspector, StoredRecord } from "@distributed-messaging/messaging/kafka";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import { documented } from "@distributed-messaging/service/http";
-import { Type } from "@sinclair/typebox";
+import { type Static, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import type { RecordReport, Redelivery, TopicReport } from "../reports.ts";
 import { RecordAnswer, RedeliveryAnswer, TopicAnswer } from "./answers.ts";
@@ -18,7 +18,14 @@ const orderTopics = [topics.orderCommands, topics.orderEvents, topics.inventoryE
   ({ name }) => name,
 );
 
-const byOrder = { params: Type.Object({ orderId: OrderId }) };
+/** An order's own id; with a customer, the customer's name for it. */
+const byOrder = {
+  params: Type.Object({ orderId: OrderId }),
+  query: Type.Object({ customerId: Type.Optional(CustomerId) }),
+};
+
+type OrderParams = Static<typeof byOrder.params>;
+type CustomerQuery = Static<typeof byOrder.query>;
 
 /** The topics and records of the broker, and two ways to publish records that must have no effect. */
 export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly string[]) {
@@ -29,7 +36,12 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
       coalesced(() => orUnavailable(inspector.latest(name, LATEST)), MAX_AGE_MS),
     ]),
   );
-  const recordsOf = (orderId: string) => orUnavailable(inspector.ofKey(orderId, orderTopics));
+  const recordsOf = async (params: OrderParams, query: CustomerQuery): Promise<StoredRecord[]> => {
+    const records = await orUnavailable(inspector.ofKey(keyOf(params, query), orderTopics));
+    // An order that was placed when ids were names has its name for an id.
+    if (records.length > 0 || query.customerId === undefined) return records;
+    return orUnavailable(inspector.ofKey(params.orderId, orderTopics));
+  };
   return new Elysia()
     .get("/topics", (): Promise<readonly TopicReport[]> => topicStates(), {
       detail: documented("Every topic with its offsets and the lag of each consumer group", {
@@ -56,7 +68,7 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
     )
     .get(
       "/orders/:orderId/messages",
-      async ({ params: { orderId } }): Promise<RecordReport[]> => (await recordsOf(orderId)).map(shown),
+      async ({ params, query }): Promise<RecordReport[]> => (await recordsOf(params, query)).map(shown),
       {
         ...byOrder,
         detail: documented("Every record of an order, oldest first", {
@@ -67,8 +79,9 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
     )
     .post(
       "/orders/:orderId/deliver-again",
-      async ({ params: { orderId } }): Promise<Redelivery> => {
-        const records = await recordsOf(orderId);
+      async ({ params, query }): Promise<Redelivery> => {
+        const { orderId } = params;
+        const records = await recordsOf(params, query);
         if (records.length === 0) {
           throw new ServiceError("not-found", "order-not-found", `The topics hold no message of ${orderId}.`);
         }
@@ -89,22 +102,26 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
     )
     .post(
       "/orders/:orderId/broken-message",
-      async ({ params: { orderId }, set }) => {
+      async ({ params, query }) => {
+        const key = keyOf(params, query);
         await orUnavailable(
-          inspector.publish([
-            { topic: topics.orderCommands.name, key: orderId, value: "not a message", headers: {} },
-          ]),
+          inspector.publish([{ topic: topics.orderCommands.name, key, value: "not a message", headers: {} }]),
         );
-        set.status = 204;
+        return { key };
       },
       {
         ...byOrder,
         detail: documented("Publish a record with an order's key that no service can decode", {
-          answers: { 204: null },
+          answers: { 200: Type.Object({ key: Type.String() }) },
           problems: [503],
         }),
       },
     );
+}
+
+/** The key of an order's records. */
+function keyOf({ orderId }: OrderParams, { customerId }: CustomerQuery): string {
+  return customerId === undefined ? orderId : orderIdOf(customerId, orderId);
 }
 
 function shown({ topic, partition, offset, key, at, value }: StoredRecord): RecordReport {

@@ -35,19 +35,29 @@ export const fetchTopics = () => ask<readonly TopicReport[]>("/topics");
 /** The latest records of a topic, newest first. */
 export const fetchLatest = (topic: string) => ask<readonly RecordReport[]>(`/topics/${topic}/messages`);
 
+/** An order by its customer's name for it; without a customer, by the id under which it travels. */
+interface OrderRef {
+  readonly orderId: string;
+  readonly customerId: string | undefined;
+}
+
+function pathTo({ orderId, customerId }: OrderRef, what: string): string {
+  return `/orders/${orderId}/${what}${customerId === undefined ? "" : `?customerId=${customerId}`}`;
+}
+
 /** All records of an order, over all topics, in the order in which the broker stored them. */
-export function fetchOrderRecords(orderId: string, signal?: AbortSignal): Promise<readonly RecordReport[]> {
-  return ask(`/orders/${orderId}/messages`, { signal, timeoutMs: SLOW_MS });
+export function fetchOrderRecords(order: OrderRef, signal?: AbortSignal): Promise<readonly RecordReport[]> {
+  return ask(pathTo(order, "messages"), { signal, timeoutMs: SLOW_MS });
 }
 
 /** Publishes every record of the order again. */
-export function deliverAgain(orderId: string): Promise<Redelivery> {
-  return ask(`/orders/${orderId}/deliver-again`, { method: "POST", timeoutMs: SLOW_MS });
+export function deliverAgain(order: OrderRef): Promise<Redelivery> {
+  return ask(pathTo(order, "deliver-again"), { method: "POST", timeoutMs: SLOW_MS });
 }
 
 /** Publishes an undecodable record with the order's key. */
-export function publishBroken(orderId: string): Promise<void> {
-  return ask(`/orders/${orderId}/broken-message`, { method: "POST", timeoutMs: SLOW_MS });
+export function publishBroken(order: OrderRef): Promise<{ readonly key: string }> {
+  return ask(pathTo(order, "broken-message"), { method: "POST", timeoutMs: SLOW_MS });
 }
 
 /** Sends a request to a service through the supervisor. */

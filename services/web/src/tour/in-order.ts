@@ -19,14 +19,15 @@ export const inOrder: TourPromise = {
     const broken = await step(
       "An unreadable message under a new order's key: parked as a dead letter",
       async () => {
-        await publishBroken(orderId);
-        return until("the dead letter", async () => (await deadLettersOf(orderId))[0]);
+        const { key } = await publishBroken({ orderId, customerId: scenario.customerId });
+        const { id } = await until("the dead letter", async () => (await deadLettersOf(key))[0]);
+        return { id, key };
       },
     );
     await step("Place that order: its message waits behind the unreadable one", async () => {
       await scenario.place([line], orderId);
       await until("the order's message to wait", async () =>
-        (await deadLettersOf(orderId)).some(({ reason }) => reason === "blocked"),
+        (await deadLettersOf(broken.key)).some(({ reason }) => reason === "blocked"),
       );
     });
     await step("Place another order: it goes straight through", async () => {
@@ -46,11 +47,11 @@ export const inOrder: TourPromise = {
       first === "store.order.place.v1" && second === "store.order.placed.v1",
       "The order's steps came in another order.",
     );
-    expectThat((await deadLettersOf(orderId)).length === 0, "Something of the order is still parked.");
+    expectThat((await deadLettersOf(broken.key)).length === 0, "Something of the order is still parked.");
     return `Order ${orderId} waited for its own dead letter only, and is “${order.status}” now.`;
   },
 };
 
-async function deadLettersOf(orderId: string) {
-  return (await listDeadLetters(SERVICE, LIMIT, orderId)).filter(({ key }) => key === orderId);
+async function deadLettersOf(key: string) {
+  return (await listDeadLetters(SERVICE, LIMIT, key)).filter((letter) => letter.key === key);
 }

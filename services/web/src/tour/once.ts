@@ -34,7 +34,7 @@ export const once: TourPromise = {
     });
     const dropped = await step("Deliver each of its messages a second time", async () => {
       const earlier = await duplicates();
-      const { records } = await deliverAgain(orderId);
+      const { records } = await deliverAgain({ orderId, customerId: scenario.customerId });
       const published = Object.values(records).reduce((sum, one) => sum + one, 0);
       return until("the inboxes to drop the copies", async () => {
         const more = (await duplicates()) - earlier;

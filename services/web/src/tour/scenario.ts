@@ -51,6 +51,7 @@ interface Stock {
 export class Scenario {
   private constructor(
     readonly token: string,
+    readonly customerId: string,
     /** Shows a step in the page while `work` runs. */
     readonly step: <T>(text: string, work: () => Promise<T>) => Promise<T>,
   ) {}
@@ -58,7 +59,7 @@ export class Scenario {
   static async start(step: Scenario["step"]): Promise<Scenario> {
     const name = `TOUR_${crypto.randomUUID().slice(0, 8)}`;
     const { token } = await until("the gateway to let the tour in", () => signInAs(name, "customer"));
-    return new Scenario(token, step);
+    return new Scenario(token, name, step);
   }
 
   /** Places an order, with retries. @returns the order's id */

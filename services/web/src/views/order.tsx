@@ -44,7 +44,7 @@ export function OrderView({ orderId }: { orderId: string }) {
       {(order !== undefined || sendingOrder !== undefined) && (
         <section class="order-way" aria-labelledby="way-title">
           <h2 id="way-title">Its way through the store</h2>
-          <Timeline orderId={orderId} order={order} />
+          <Timeline order={order} />
         </section>
       )}
     </div>

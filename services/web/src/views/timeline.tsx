@@ -9,8 +9,8 @@ import { describeStatus } from "../parts/order-status.tsx";
 import { type TimelineMessage, timelineOf } from "./timeline-messages.ts";
 
 /** The messages of an order from service to service, and its next step. */
-export function Timeline({ orderId, order }: { orderId: string; order: Order | undefined }) {
-  const records = useRecords(orderId, order);
+export function Timeline({ order }: { order: Order | undefined }) {
+  const records = useRecords(order);
   if (order === undefined) return <p class="hint">It begins when the store has the order.</p>;
   const messages = timelineOf(order, records);
   const slowest = Math.max(1, ...messages.map(({ tookMs }) => tookMs));
@@ -39,13 +39,13 @@ export function Timeline({ orderId, order }: { orderId: string; order: Order | u
 }
 
 /** The order's records from the broker, loaded again whenever its history has grown. */
-function useRecords(orderId: string, order: Order | undefined): readonly RecordReport[] {
+function useRecords(order: Order | undefined): readonly RecordReport[] {
   const records = useSignal<readonly RecordReport[]>([]);
   const length = order?.history.length ?? 0;
   useEffect(() => {
-    if (!hasSupervisor || length === 0) return;
+    if (!hasSupervisor || order === undefined || length === 0) return;
     const unmounted = new AbortController();
-    fetchOrderRecords(orderId, unmounted.signal).then(
+    fetchOrderRecords(order, unmounted.signal).then(
       (found) => {
         records.value = found;
       },
@@ -53,7 +53,7 @@ function useRecords(orderId: string, order: Order | undefined): readonly RecordR
       () => {},
     );
     return () => unmounted.abort();
-  }, [orderId, length]);
+  }, [order?.orderId, length]);
   return records.value;
 }
 

@@ -5,6 +5,7 @@ import { plural } from "../../parts/format.ts";
 import { StatusBadge } from "../../parts/order-status.tsx";
 import { orders } from "../../state/orders.ts";
 import { hrefOf } from "../../state/router.ts";
+import { customerId } from "../../state/session.ts";
 
 const SHOWN = 6;
 
@@ -12,7 +13,7 @@ const SHOWN = 6;
 export function DeliverTwice() {
   const orderId = useSignal("");
   const again = async (id: string) => {
-    const { records } = await deliverAgain(id);
+    const { records } = await deliverAgain({ orderId: id, customerId: customerId.peek() });
     const total = Object.values(records).reduce((sum, one) => sum + one, 0);
     return `${plural(total, "message")} published again. The inboxes drop them: see “duplicates” below.`;
   };

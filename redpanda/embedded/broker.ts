@@ -16,6 +16,7 @@ import { GroupCoordinator } from "./groups.ts";
 import { createLogger, type Logger, messageOf } from "./logger.ts";
 import { ProducerIds } from "./producer-ids.ts";
 import { listen, type Server } from "./server.ts";
+import { CleanStop } from "./storage/clean-stop.ts";
 import { Disk } from "./storage/disk.ts";
 import { Journal } from "./storage/journal.ts";
 import { lockDirectory } from "./storage/lock.ts";
@@ -132,16 +133,27 @@ export async function startBroker(given: BrokerOptions): Promise<Broker> {
   const lock = await lockDirectory(disk, options.dataDir).catch((error: unknown) => {
     throw new Error(`the data directory cannot be used: ${messageOf(error)}`);
   });
-  const closers: (() => Promise<void> | void)[] = [() => lock.release()];
+  const cleanStop = new CleanStop(disk, options.dataDir);
+  let hasTornTail: (() => boolean) | undefined;
+  const recordStop = async () => {
+    if (hasTornTail && !hasTornTail()) await cleanStop.record();
+  };
+  const closers: (() => Promise<void> | void)[] = [() => lock.release(), recordStop];
   const release = async () => {
     for (const close of closers.reverse()) await close();
   };
   try {
-    const journal = await Journal.open(disk, join(options.dataDir, "state.journal"));
+    const { logger } = options;
+    const wasClean = await cleanStop.isRecorded();
+    const path = join(options.dataDir, "state.journal");
+    const journal = await Journal.open(disk, path, { cleanStop: wasClean, logger });
     closers.push(() => journal.close());
-    const topics = new Topics(join(options.dataDir, "topics"), disk, journal, options.logger);
+    const topics = new Topics(options.dataDir, disk, journal, logger);
     closers.push(() => topics.close());
     await topics.load();
+    await cleanStop.erase();
+    // From here on a stop is clean, also when the port cannot be used.
+    hasTornTail = () => journal.tailIsTorn || topics.hasTornTail;
     const broker = new Broker(
       options,
       await clusterIdIn(journal),

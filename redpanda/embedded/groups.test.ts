@@ -5,6 +5,7 @@ import { type JoinRequest, MemberIdRequired } from "./groups/group.ts";
 import type { JoinResult } from "./groups/member.ts";
 import { Offsets } from "./groups/offsets.ts";
 import { GroupCoordinator } from "./groups.ts";
+import { createLogger } from "./logger.ts";
 import { Disk } from "./storage/disk.ts";
 import { Journal } from "./storage/journal.ts";
 import { cleanAll, cleanUp, temporaryDirectory } from "./testing/temporary.ts";
@@ -17,7 +18,8 @@ const LONG = 60_000;
 const SHORT = 20;
 
 async function coordinator(directory?: string): Promise<GroupCoordinator> {
-  const journal = await Journal.open(new Disk(), join(directory ?? (await temporaryDirectory()), "journal"));
+  const path = join(directory ?? (await temporaryDirectory()), "journal");
+  const journal = await Journal.open(new Disk(), path, { cleanStop: true, logger: createLogger("silent") });
   const groups = new GroupCoordinator(new Offsets(journal), {
     minSessionTimeoutMs: 1,
     maxSessionTimeoutMs: LONG,

@@ -54,6 +54,11 @@ export class PartitionLog {
     return this.#writer.highWatermark;
   }
 
+  /** As `LogWriter.tailIsTorn`. */
+  get tailIsTorn(): boolean {
+    return this.#writer.tailIsTorn;
+  }
+
   get isClosed(): boolean {
     return this.#closed;
   }
@@ -119,7 +124,7 @@ export class PartitionLog {
     this.#closed = true;
     this.#wake(0);
     await this.#maintenance;
-    await this.#writer.idle();
+    await this.#writer.close();
     for (const segment of this.segments.all) await segment.retire();
   }
 

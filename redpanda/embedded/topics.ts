@@ -1,11 +1,12 @@
 /**
- * The topics and their logs. A topic exists if the journal has its entry. A directory without an entry belongs to an
- * interrupted creation or deletion and is removed at the next start.
+ * The topics and their logs. A topic exists if the journal has its entry. A directory without an entry, such as an
+ * interrupted creation or deletion leaves, is moved to `set-aside` at the next start.
  */
 import { randomBytes } from "node:crypto";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ErrorCode, KafkaError } from "./errors.ts";
+import { isSegment } from "./log/segment.ts";
 import { PartitionLog } from "./log.ts";
 import type { Logger } from "./logger.ts";
 import type { Disk } from "./storage/disk.ts";
@@ -29,28 +30,44 @@ export interface Topic extends Pick<TopicEntry, "id" | "overrides"> {
 }
 
 export class Topics {
+  private readonly root: string;
   readonly #byName = new Map<string, Topic>();
   readonly #byId = new Map<string, Topic>();
   /** The topics that are being created, grown or deleted. */
   readonly #changing = new Set<string>();
 
   constructor(
-    private readonly root: string,
+    private readonly dataDir: string,
     private readonly disk: Disk,
     private readonly journal: Journal,
     private readonly logger: Logger,
-  ) {}
+  ) {
+    this.root = join(dataDir, "topics");
+  }
 
-  /** Opens every log. Call once, before any other method. */
+  /** Whether bytes of a failed write are still in a file. */
+  get hasTornTail(): boolean {
+    return this.all().some(({ partitions }) => partitions.some(({ tailIsTorn }) => tailIsTorn));
+  }
+
+  /**
+   * Opens every log. Call once, before any other method.
+   * @throws Error naming what is missing, when the journal and the directories cannot belong together.
+   */
   async load(): Promise<void> {
     await this.disk.makeDirectory(this.root);
+    const found = await readdir(this.root);
+    if (this.journal.isEmpty && found.length > 0) {
+      throw new Error(
+        `state.journal in ${this.dataDir} is missing or empty, but ${this.root} has ${found[0]}`,
+      );
+    }
     for (const { name, entry } of readTopicEntries((prefix) => this.journal.entries(prefix))) {
+      await this.#checkFiles(name, entry);
       this.#add(await this.#open(name, entry));
     }
     const known = new Set(this.all().map(directoryName));
-    for (const name of await readdir(this.root)) {
-      if (!known.has(name)) await this.disk.remove(join(this.root, name));
-    }
+    for (const name of found) if (!known.has(name)) await this.#setAside(name);
   }
 
   find({ name, id }: TopicRef): Topic | undefined {
@@ -139,6 +156,26 @@ export class Topics {
 
   async close(): Promise<void> {
     await closeAll(this.all().flatMap((topic) => topic.partitions));
+  }
+
+  /** A topic is entered in the journal after its files were created, so they exist. */
+  async #checkFiles(name: string, { id, partitions }: TopicEntry): Promise<void> {
+    for (let partition = 0; partition < partitions; partition++) {
+      const directory = join(this.root, directoryName({ name, id }), String(partition));
+      const files = await readdir(directory).catch(() => []);
+      if (!files.some(isSegment))
+        throw new Error(`partition ${partition} of ${name} has no files in ${directory}`);
+    }
+  }
+
+  async #setAside(name: string): Promise<void> {
+    const folder = join(this.dataDir, "set-aside");
+    const to = join(folder, `${name}.${Date.now()}`);
+    await this.disk.makeDirectory(folder);
+    await this.disk.rename(join(this.root, name), to);
+    await this.disk.syncDirectory(folder);
+    await this.disk.syncDirectory(this.root);
+    this.logger.warn("a directory without a topic was set aside", { name, to });
   }
 
   #add(topic: Topic): void {

@@ -4,9 +4,7 @@ import { join } from "node:path";
 import type { Logger } from "../logger.ts";
 import type { Disk } from "../storage/disk.ts";
 import { ProducerStates } from "./producers.ts";
-import { Segment, segmentPath } from "./segment.ts";
-
-const SEGMENT_NAME = /^\d{20}\.log$/;
+import { isSegment, Segment, segmentPath } from "./segment.ts";
 
 export interface Recovered {
   /** Oldest first. */
@@ -18,9 +16,9 @@ export interface Recovered {
 export async function recover(disk: Disk, directory: string, logger: Logger): Promise<Recovered> {
   await disk.makeDirectory(directory);
   const files = (await readdir(directory)).sort();
-  const bases = files.filter((name) => SEGMENT_NAME.test(name)).map((name) => Number.parseInt(name, 10));
+  const bases = files.filter(isSegment).map((name) => Number.parseInt(name, 10));
   // Any other file is the output of an interrupted compaction.
-  for (const name of files) if (!SEGMENT_NAME.test(name)) await disk.remove(join(directory, name));
+  for (const name of files) if (!isSegment(name)) await disk.remove(join(directory, name));
   const producers = new ProducerStates();
   const segments: Segment[] = [];
   for (const base of bases) {

@@ -174,6 +174,10 @@ export class Segment {
   }
 }
 
+export function isSegment(fileName: string): boolean {
+  return /^\d{20}\.log$/.test(fileName);
+}
+
 /** Twenty digits as in Apache Kafka, so that names sort by offset. */
 export function segmentPath(directory: string, baseOffset: number): string {
   return join(directory, `${String(baseOffset).padStart(20, "0")}.log`);

@@ -87,9 +87,15 @@ export class LogWriter {
     this.segments.push(await Segment.create(this.options.disk, path, baseOffset));
   }
 
-  /** Resolves when every accepted batch is stored or refused. */
-  idle(): Promise<void> {
-    return this.#commits.idle();
+  /** Whether bytes of a failed write are still in the file. */
+  get tailIsTorn(): boolean {
+    return this.#tailIsTorn;
+  }
+
+  /** Resolves when every accepted batch is stored or refused, and a torn tail is removed if the disk allows it. */
+  async close(): Promise<void> {
+    await this.#commits.idle();
+    if (this.#tailIsTorn) await this.#repair().catch(() => {});
   }
 
   async #commit(group: (RecordBatch | Work)[]): Promise<void> {

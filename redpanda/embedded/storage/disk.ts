@@ -7,16 +7,47 @@ import { dirname, resolve } from "node:path";
 
 export type DiskOperation = "open" | "read" | "write" | "sync" | "truncate" | "rename";
 
+const COPY_BYTES = 1024 * 1024;
+
 export class Disk {
   /** Called before every operation; the operation fails with the error that it throws. */
   fault: ((operation: DiskOperation, path: string) => void) | undefined;
+  /** The number of files that are open. */
+  openFiles = 0;
 
   /** Opens a file for reading and writing. `create`: an empty file with a durable directory entry. */
   async open(path: string, mode: "existing" | "create"): Promise<DiskFile> {
     this.fault?.("open", path);
     const handle = await open(path, mode === "create" ? "w+" : "r+");
-    if (mode === "create") await this.syncDirectory(dirname(path));
-    return new DiskFile(this, handle, path);
+    const file = new DiskFile(this, handle, path);
+    this.openFiles += 1;
+    try {
+      if (mode === "create") await this.syncDirectory(dirname(path));
+      return file;
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Moves the bytes from `position` on to a new file beside this one, durably.
+   * @returns the path of the new file
+   */
+  async cutOff(file: DiskFile, position: number): Promise<string> {
+    const keptIn = `${file.path}.cut-${Date.now()}`;
+    const end = await file.size();
+    const copy = await this.open(keptIn, "create");
+    try {
+      for (let at = position; at < end; at += COPY_BYTES) {
+        await copy.write(await file.read(at, Math.min(COPY_BYTES, end - at)), at - position);
+      }
+      await copy.sync();
+    } finally {
+      await copy.close();
+    }
+    await file.truncate(position);
+    return keptIn;
   }
 
   /** Creates a directory and its missing parents, durably. */
@@ -42,6 +73,7 @@ export class Disk {
 
   /** A new or renamed file survives a power failure only after its directory was synced. */
   async syncDirectory(path: string): Promise<void> {
+    this.fault?.("sync", path);
     const handle = await open(path, "r");
     try {
       await handle.sync();
@@ -103,6 +135,7 @@ export class DiskFile {
   }
 
   async close(): Promise<void> {
+    this.disk.openFiles -= 1;
     await this.handle.close();
   }
 }

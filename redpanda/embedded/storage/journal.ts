@@ -2,13 +2,14 @@
  * A small durable map from string to JSON, for topics, committed offsets and other metadata. Changes are appended to one
  * file and synced in groups. When the file has grown to REWRITE_FACTOR times the live entries, it is rewritten.
  *
- * A line is eight hexadecimal digits of CRC-32C, a space, and `["key",value]`; the value `null` removes the key.
+ * A line is eight hexadecimal digits of CRC-32C, a space, and `[["key",value],…]`: the changes of one group, which take
+ * effect together. The value `null` removes the key. Earlier versions wrote a line `["key",value]` for each change.
  */
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { ErrorCode, KafkaError } from "../errors.ts";
 import { crc32c } from "../log/crc32c.ts";
-import { messageOf } from "../logger.ts";
+import { type Logger, messageOf } from "../logger.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import { GroupCommit } from "./group-commit.ts";
 
@@ -18,6 +19,7 @@ export type Change = readonly [key: string, value: Json];
 /** A smaller file is not rewritten. */
 const REWRITE_MIN_BYTES = 1024 * 1024;
 const REWRITE_FACTOR = 4;
+const LINE_FEED = 10;
 
 export class Journal {
   readonly #entries = new Map<string, Json>();
@@ -33,21 +35,51 @@ export class Journal {
     private file: DiskFile,
   ) {}
 
-  /** Opens or creates the journal. Reading ends at the first invalid line, and the rest is truncated. */
-  static async open(disk: Disk, path: string): Promise<Journal> {
+  /**
+   * Opens or creates the journal. A crash can tear the last line: after an unclean stop it is moved to a file beside the
+   * journal.
+   * @param cleanStop whether the broker that wrote the file stopped cleanly, so that no line can be torn.
+   * @throws Error naming the file and the place of any other damage; the file is left as it is.
+   */
+  static async open(
+    disk: Disk,
+    path: string,
+    { cleanStop, logger }: { readonly cleanStop: boolean; readonly logger: Logger },
+  ): Promise<Journal> {
     const content = await readFile(path).catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return undefined;
       throw error;
     });
+    const { lines, end } = readLines(content ?? Buffer.alloc(0));
+    const torn = content?.subarray(end) ?? Buffer.alloc(0);
+    const nextLine = torn.indexOf(LINE_FEED) + 1;
+    if (torn.length > 0 && (cleanStop || (nextLine > 0 && nextLine < torn.length))) {
+      throw new Error(`${path} is damaged: line ${lines.length + 1}, at byte ${end}, has a wrong checksum`);
+    }
     const file = await disk.open(path, content ? "existing" : "create");
     const journal = new Journal(disk, path, file);
-    for (const { change, end } of readLines(content ?? Buffer.alloc(0))) {
-      journal.#apply(change);
-      journal.#size = end;
+    for (const change of lines.flat()) journal.#apply(change);
+    journal.#size = end;
+    journal.#sizeRewritten = end;
+    if (torn.length > 0) {
+      try {
+        const keptIn = await disk.cutOff(file, end);
+        logger.warn("the torn last line was cut off", { path, position: end, bytes: torn.length, keptIn });
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
     }
-    if (content && journal.#size < content.length) await file.truncate(journal.#size);
-    journal.#sizeRewritten = journal.#size;
     return journal;
+  }
+
+  get isEmpty(): boolean {
+    return this.#size === 0;
+  }
+
+  /** Whether bytes of a failed write are still in the file. */
+  get tailIsTorn(): boolean {
+    return this.#tailIsTorn;
   }
 
   get(key: string): Json | undefined {
@@ -69,11 +101,12 @@ export class Journal {
 
   async close(): Promise<void> {
     await this.#commits.idle();
+    if (this.#tailIsTorn) await this.#repair().catch(() => {});
     await this.file.close();
   }
 
   async #commit(changes: readonly Change[]): Promise<void> {
-    const bytes = Buffer.from(changes.map(line).join(""));
+    const bytes = Buffer.from(line(changes));
     try {
       if (this.#tailIsTorn) await this.#repair();
       if (this.#size > Math.max(REWRITE_MIN_BYTES, this.#sizeRewritten * REWRITE_FACTOR)) {
@@ -92,7 +125,7 @@ export class Journal {
 
   /** Replaces the file with one that has only the live entries. */
   async #rewrite(): Promise<void> {
-    const bytes = Buffer.from([...this.#entries].map(line).join(""));
+    const bytes = Buffer.from([...this.#entries].map((entry) => line([entry])).join(""));
     const temporary = `${this.path}.new`;
     const file = await this.disk.open(temporary, "create");
     try {
@@ -123,8 +156,8 @@ export class Journal {
   }
 }
 
-function line(change: Change): string {
-  const text = JSON.stringify(change);
+function line(changes: readonly Change[]): string {
+  const text = JSON.stringify(changes);
   return `${checksum(Buffer.from(text))} ${text}\n`;
 }
 
@@ -132,13 +165,22 @@ function checksum(bytes: Uint8Array): string {
   return crc32c(bytes).toString(16).padStart(8, "0");
 }
 
-function* readLines(content: Buffer): Generator<{ change: Change; end: number }> {
+/** The changes of each line up to the first invalid line, and the position of that line. */
+function readLines(content: Buffer): { lines: (readonly Change[])[]; end: number } {
+  const lines: (readonly Change[])[] = [];
   let at = 0;
-  for (let end = content.indexOf(10, at); end >= 0; end = content.indexOf(10, at)) {
+  for (let end = content.indexOf(LINE_FEED, at); end >= 0; end = content.indexOf(LINE_FEED, at)) {
     const text = content.subarray(at + 9, end);
-    if (content.toString("latin1", at, at + 8) !== checksum(text)) return;
+    if (content.toString("latin1", at, at + 9) !== `${checksum(text)} `) break;
     // The checksum shows that `line` wrote these bytes.
-    yield { change: JSON.parse(text.toString()) as Change, end: end + 1 };
+    const changes = JSON.parse(text.toString()) as readonly Change[] | Change;
+    lines.push(isOne(changes) ? [changes] : changes);
     at = end + 1;
   }
+  return { lines, end: at };
+}
+
+/** The line of an earlier version. */
+function isOne(changes: readonly Change[] | Change): changes is Change {
+  return typeof changes[0] === "string";
 }

@@ -43,6 +43,7 @@ function profile(request: Partial<JoinRequest> = {}): JoinRequest {
     protocolType: "consumer",
     protocols: [{ name: "range", metadata: Buffer.from("topics") }],
     requiresMemberId: false,
+    canSkipAssignment: false,
     ...request,
   };
 }
@@ -253,6 +254,63 @@ test("a static member that returns fences its previous session", async () => {
   groups.heartbeat("g", { memberId: back.memberId, instanceId: "i" }, back.generation);
   groups.leave("g", { memberId: "", instanceId: "i" });
   expect(groups.describe("g")).toBeUndefined();
+});
+
+const asStatic = (memberId: string, instanceId: string) => ({ memberId, instanceId });
+
+test.each([
+  ["a follower", 1, false],
+  ["the leader, which cannot skip the assignment (before JoinGroup 9)", 0, false],
+  ["the leader", 0, true],
+])(
+  "a static member that returns keeps its assignment, without a rebalance: %s",
+  async (_who, at, canSkip) => {
+    const groups = await coordinator();
+    const members = await stableGroup(groups, { instanceId: "i0" }, { instanceId: "i1" });
+    const [former, other] = at === 0 ? members : members.toReversed();
+    if (!former || !other) throw new Error("two joined");
+    const request = profile({ instanceId: `i${at}`, canSkipAssignment: canSkip });
+    // The response to the first return is lost.
+    const lost = await groups.join("g", request);
+    const back = await groups.join("g", request);
+    expect(new Set([former.memberId, lost.memberId, back.memberId]).size).toBe(3);
+    expect([back.generation, back.protocol]).toEqual([former.generation, "range"]);
+    const isLeaderAgain = at === 0 && canSkip;
+    expect([back.leader === back.memberId, back.skipAssignment]).toEqual([isLeaderAgain, isLeaderAgain]);
+    expect(back.members.map(({ instanceId }) => instanceId).sort()).toEqual(
+      isLeaderAgain ? ["i0", "i1"] : [],
+    );
+    expect(await sync(groups, back)).toBe(`part ${at}`);
+    groups.heartbeat("g", asStatic(other.memberId, `i${1 - at}`), other.generation);
+    for (const { memberId } of [former, lost]) {
+      expect(() => groups.heartbeat("g", asStatic(memberId, `i${at}`), back.generation)).toThrow(
+        codeOf(ErrorCode.FENCED_INSTANCE_ID),
+      );
+    }
+    expect(groups.describe("g")).toMatchObject({ state: "Stable", members: { length: 2 } });
+  },
+);
+
+test("a static member that returns with another protocol starts a rebalance when the group would elect it", async () => {
+  const groups = await coordinator();
+  const both = [
+    { name: "range", metadata: Buffer.from("topics") },
+    { name: "sticky", metadata: Buffer.from("topics") },
+  ];
+  const [member] = await stableGroup(groups, { instanceId: "i", protocols: both });
+  if (!member) throw new Error("joined");
+  const back = await groups.join("g", profile({ instanceId: "i", protocols: both.toReversed() }));
+  expect([back.generation, back.protocol, back.leader]).toEqual([
+    member.generation + 1,
+    "sticky",
+    back.memberId,
+  ]);
+});
+
+test("a member id fits into every response, whatever the client is called", async () => {
+  const groups = await coordinator();
+  const { memberId } = await groups.join("g", profile({ clientId: "\u4e16".repeat(10_000) }));
+  expect(Buffer.byteLength(memberId)).toBeLessThan(1_000);
 });
 
 test("session timeouts are bounded; an empty group id is refused", async () => {

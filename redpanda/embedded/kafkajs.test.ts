@@ -149,7 +149,7 @@ test("a consumer of a compacted topic receives the last value of each key", asyn
   const last = new Map(running.values.map((value) => [value.split(":")[0], value]));
   expect(running.values.length).toBeLessThan(200);
   for (const key of numbers(0, 30)) expect(last.get(key)).toBe(`${key}:1:${Math.min(Number(key), 19)}`);
-  await expect(producer.send({ topic: "c", messages: [{ value: "no key" }] })).rejects.toThrow();
+  await expect(producer.send({ topic: "c", messages: [{ key: null, value: "no key" }] })).rejects.toThrow();
 });
 
 test("topics can be created, extended, described and deleted", async () => {
@@ -214,6 +214,11 @@ test("configurations are described and validated", async () => {
     ["retention.ms", "1234"],
     ["segment.bytes", "67108864"],
   ]);
+  const all = await admin.describeConfigs({
+    includeSynonyms: false,
+    resources: [{ type: 2, name: "c", configNames: [] }],
+  });
+  expect(all.resources[0]?.configEntries.length).toBeGreaterThan(20);
   const codeFor = async (topic: object) => {
     const created = admin.createTopics({ topics: [{ topic: "x", ...topic }] });
     return created.then(
@@ -221,6 +226,37 @@ test("configurations are described and validated", async () => {
       (error: { errors: { code: number }[] }) => error.errors[0]?.code,
     );
   };
+  const valid = {
+    "message.timestamp.before.max.ms": "9223372036854775807",
+    "message.timestamp.after.max.ms": "60000",
+    "compression.gzip.level": "9",
+    "compression.lz4.level": "17",
+    "compression.zstd.level": "-5",
+    "leader.replication.throttled.replicas": "0:1,1:1",
+    "follower.replication.throttled.replicas": "*",
+    "local.retention.ms": "-2",
+    "local.retention.bytes": "1000",
+    "remote.storage.enable": "false",
+    "remote.log.copy.disable": "true",
+    "remote.log.delete.on.disable": "true",
+  };
+  const entries = Object.entries(valid).map(([name, value]) => ({ name, value }));
+  expect(await codeFor({ topic: "valid", configEntries: entries })).toBe(0);
+  for (const [name, value] of [
+    ["compression.gzip.level", "0"],
+    ["compression.gzip.level", "10"],
+    ["compression.lz4.level", "18"],
+    ["local.retention.ms", "-3"],
+    ["message.timestamp.after.max.ms", "-1"],
+    ["leader.replication.throttled.replicas", "all"],
+    // As on an Apache Kafka without remote.log.storage.system.enable.
+    ["remote.storage.enable", "true"],
+  ] as const) {
+    expect([name, await codeFor({ configEntries: [{ name, value }] })]).toEqual([
+      name,
+      ErrorCode.INVALID_CONFIG,
+    ]);
+  }
   expect(await codeFor({ configEntries: [{ name: "nonsense", value: "1" }] })).toBe(ErrorCode.INVALID_CONFIG);
   expect(await codeFor({ configEntries: [{ name: "retention.ms", value: "soon" }] })).toBe(
     ErrorCode.INVALID_CONFIG,

@@ -33,6 +33,16 @@ async function setUp(options: Parameters<typeof temporaryBroker>[0] = {}) {
 const header = (key: number, version: number) =>
   new Writer().int16(key).int16(version).int32(1).nullableString("x");
 
+/** OffsetCommit 8, of offset 7 in partition 0 of "t". */
+const offsetCommitBody = (groupId: Buffer) => (writer: Writer) => {
+  writer.bytes(groupId).int32(-1).string("").nullableString(null);
+  writer.structs(["t"], (topic) => {
+    writer.string(topic).structs([0], (partition) => {
+      writer.int32(partition).int64(7).int32(-1).nullableString(null);
+    });
+  });
+};
+
 describe("a protocol error closes the connection with one log line, and others are not affected", () => {
   const hostile: [what: string, send: (client: RawClient) => void][] = [
     ["a negative frame size", (client) => client.sendBytes(new Writer().int32(-1).finish())],
@@ -44,6 +54,14 @@ describe("a protocol error closes the connection with one log line, and others a
     ["an API that does not exist", (client) => client.send(999, 0)],
     ["a version that is too new", (client) => client.send(ApiKey.Metadata, 99)],
     ["a version that is too old", (client) => client.send(ApiKey.Produce, 2)],
+    [
+      "a group id of 40,000 characters, which version 0 of ListGroups could not carry",
+      (client) => client.send(ApiKey.OffsetCommit, 8, offsetCommitBody(Buffer.from("g".repeat(40_000)))),
+    ],
+    [
+      "a group id that is so long only when it is decoded",
+      (client) => client.send(ApiKey.OffsetCommit, 8, offsetCommitBody(Buffer.alloc(20_000, 0xff))),
+    ],
     ["a body that is cut short", (client) => client.sendFrame(header(ApiKey.Fetch, 11).int32(0).finish())],
     [
       "an array of two billion",

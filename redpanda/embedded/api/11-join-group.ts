@@ -1,8 +1,7 @@
 /**
  * JoinGroup (11), versions 0 to 9: answered when the rebalance that it starts or joins completes.
- * Source: https://kafka.apache.org/protocol.html#The_Messages_JoinGroup; KIP-62 (v1), KIP-394 (v4), KIP-345 (v5).
- *
- * Left out: the return of a static member without a rebalance ("skip assignment", v9, is never set).
+ * Source: https://kafka.apache.org/protocol.html#The_Messages_JoinGroup; KIP-62 (v1), KIP-394 (v4), KIP-345 (v5),
+ * KIP-814 (v9).
  */
 import { defineApi } from "../define-api.ts";
 import { ErrorCode } from "../errors.ts";
@@ -46,7 +45,13 @@ export const joinGroup = defineApi<JoinGroupRequest, JoinGroupResponse>({
   },
 
   async handle(request, broker, { version, clientId, host }) {
-    const profile = { ...request, clientId, clientHost: host, requiresMemberId: version >= 4 };
+    const profile = {
+      ...request,
+      clientId,
+      clientHost: host,
+      requiresMemberId: version >= 4,
+      canSkipAssignment: version >= 9,
+    };
     try {
       return { code: ErrorCode.NONE, ...(await broker.groups.join(request.groupId, profile)) };
     } catch (error) {
@@ -57,13 +62,13 @@ export const joinGroup = defineApi<JoinGroupRequest, JoinGroupResponse>({
 
   refuse: ({ memberId }, code) => refused(memberId, code),
 
-  encode(writer, { code, generation, protocolType, protocol, leader, memberId, members }, version) {
+  encode(writer, response, version) {
+    const { code, generation, protocolType, protocol, leader, memberId, members, skipAssignment } = response;
     if (version >= 2) writer.int32(0);
     writer.int16(code).int32(generation);
     if (version >= 7) writer.nullableString(protocolType).nullableString(protocol);
     else writer.string(protocol);
     writer.string(leader);
-    const skipAssignment = false;
     if (version >= 9) writer.boolean(skipAssignment);
     writer.string(memberId).structs(members, ({ id, instanceId, metadata }) => {
       writer.string(id);
@@ -74,5 +79,13 @@ export const joinGroup = defineApi<JoinGroupRequest, JoinGroupResponse>({
 });
 
 function refused(memberId: string, code: ErrorCode): JoinGroupResponse {
-  return { code, memberId, generation: -1, protocolType: "", protocol: "", leader: "", members: [] };
+  const nothing = {
+    generation: -1,
+    protocolType: "",
+    protocol: "",
+    leader: "",
+    members: [],
+    skipAssignment: false,
+  };
+  return { code, memberId, ...nothing };
 }

@@ -11,7 +11,7 @@ import { type ConfigEntry, ConfigSource, ConfigType, describeTopicConfig } from 
 interface Resource {
   readonly type: number;
   readonly name: string;
-  /** Null: all. */
+  /** Null or empty: all, as Apache Kafka's ConfigHelper. */
   readonly keys: readonly string[] | null;
 }
 
@@ -68,7 +68,8 @@ export const describeConfigs = defineApi<{ resources: Resource[] }, { results: r
 function describe(broker: BrokerState, resource: Resource): Promise<ResourceResult> {
   const work = () => {
     const { keys } = resource;
-    const configs = configsOf(broker, resource).filter(({ name }) => keys === null || keys.includes(name));
+    const isWanted = ({ name }: ConfigEntry) => !keys?.length || keys.includes(name);
+    const configs = configsOf(broker, resource).filter(isWanted);
     return { ...resource, code: ErrorCode.NONE, message: null, configs };
   };
   return catchKafkaError<ResourceResult>(work, ({ code, message }) => ({

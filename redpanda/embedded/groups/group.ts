@@ -2,8 +2,7 @@
  * The membership of one consumer group: join, identity checks, leave. `rebalance.ts` has the state machine.
  * Source: Apache Kafka's GroupMetadataManager; KIP-394 (member ids), KIP-345 (static membership).
  *
- * Differences: a static member that returns fences its earlier session, and always causes a rebalance, which Kafka
- * avoids where it can; a static member that misses a rebalance is removed like any other.
+ * Difference: a static member that misses a rebalance is removed like any other.
  */
 import { randomUUID } from "node:crypto";
 import { ErrorCode, KafkaError } from "../errors.ts";
@@ -12,6 +11,8 @@ import { Rebalance } from "./rebalance.ts";
 
 /** The bound on members, and on assigned but unused member ids. */
 const MAX_MEMBERS = 1000;
+/** The name in a member id is for people. A longer one is cut, so that the id fits into every response. */
+const MAX_NAME_LENGTH = 249;
 
 export interface JoinRequest extends MemberProfile {
   /** Empty for a new member. */
@@ -19,6 +20,8 @@ export interface JoinRequest extends MemberProfile {
   readonly protocolType: string;
   /** KIP-394: a new member first receives its id and joins again with it, so a lost response leaves no stale member. */
   readonly requiresMemberId: boolean;
+  /** KIP-814: the member can be the leader of a generation whose assignment it does not compute. */
+  readonly canSkipAssignment: boolean;
 }
 
 export interface MemberIdentity {
@@ -112,9 +115,11 @@ export class Group {
 
   #joinNew(request: JoinRequest): Promise<JoinResult> {
     const { instanceId, clientId, requiresMemberId } = request;
-    const id = `${instanceId ?? clientId}-${randomUUID()}`;
+    const id = `${(instanceId ?? clientId).slice(0, MAX_NAME_LENGTH)}-${randomUUID()}`;
     const previous = instanceId === null ? undefined : this.#findStatic(instanceId);
-    if (previous) this.rebalance.drop(previous, ErrorCode.FENCED_INSTANCE_ID);
+    if (previous) {
+      return this.rebalance.replace(previous, this.#create(id, request), request.canSkipAssignment);
+    }
     if (this.rebalance.members.size >= MAX_MEMBERS || this.#pending.size >= MAX_MEMBERS) {
       throw new KafkaError(ErrorCode.GROUP_MAX_SIZE_REACHED);
     }
@@ -128,9 +133,13 @@ export class Group {
   }
 
   #admit(id: string, request: JoinRequest): Promise<JoinResult> {
-    const member = new Member(id, request, () => this.rebalance.remove(member, ErrorCode.UNKNOWN_MEMBER_ID));
     this.rebalance.protocolType = request.protocolType;
-    return this.rebalance.join(member);
+    return this.rebalance.join(this.#create(id, request));
+  }
+
+  #create(id: string, request: JoinRequest): Member {
+    const member = new Member(id, request, () => this.rebalance.remove(member, ErrorCode.UNKNOWN_MEMBER_ID));
+    return member;
   }
 
   /** Removes a pending id. @returns false when the id is not pending. */

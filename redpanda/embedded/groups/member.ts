@@ -25,6 +25,8 @@ export interface JoinResult {
   readonly leader: string;
   /** For the leader, which computes the assignment; empty for the others. */
   readonly members: readonly { id: string; instanceId: string | null; metadata: Buffer }[];
+  /** The leader sends no assignment: each member keeps its own (KIP-814). */
+  readonly skipAssignment: boolean;
 }
 
 interface Waiting<T> {

@@ -1,6 +1,6 @@
 /**
  * The state machine of the classic rebalance protocol, from one generation of a consumer group to the next.
- * Source: Apache Kafka's ClassicGroup; KIP-62 (rebalance timeout), KIP-134 (initial delay).
+ * Source: Apache Kafka's ClassicGroup; KIP-62 (rebalance timeout), KIP-134 (initial delay), KIP-345 (static members).
  *
  *   Empty ──join──▶ PreparingRebalance ──all joined, or timeout──▶ CompletingRebalance ──leader syncs──▶ Stable
  *                        ▲                                               │                                  │
@@ -39,6 +39,26 @@ export class Rebalance {
     if (this.state === "PreparingRebalance") this.completeIfAllJoined();
     else this.#prepare();
     return result;
+  }
+
+  /**
+   * A static member returns under another id, and its earlier session is fenced. In a stable group it takes over the
+   * assignment without a rebalance, unless the group would now elect another protocol; otherwise it joins.
+   * @param canSkipAssignment whether the member, if it was the leader, can be so again. If not, the answer names its
+   * earlier id as the leader, so that it computes no assignment.
+   */
+  async replace(previous: Member, member: Member, canSkipAssignment: boolean): Promise<JoinResult> {
+    this.drop(previous, ErrorCode.FENCED_INSTANCE_ID);
+    this.members.set(member.id, member);
+    member.assignment = previous.assignment;
+    const wasLeader = previous.id === this.leader;
+    if (wasLeader) this.leader = member.id;
+    if (this.state !== "Stable" || this.#electProtocol() !== this.protocol) return this.join(member);
+    const result = this.resultFor(member);
+    if (!wasLeader) return result;
+    return canSkipAssignment
+      ? { ...result, skipAssignment: true }
+      : { ...result, leader: previous.id, members: [] };
   }
 
   /** Resolves with the member's assignment. @param assignments by member id; only the leader's are used. */
@@ -91,6 +111,7 @@ export class Rebalance {
       protocol,
       leader,
       members: id === leader ? members : [],
+      skipAssignment: false,
     };
   }
 

@@ -33,11 +33,22 @@ interface Definition {
 const HOUR_MS = 60 * 60 * 1000;
 const WEEK_MS = 7 * 24 * HOUR_MS;
 
-const long = (value: number, min: number): Definition => ({
+const MAX_LONG = "9223372036854775807";
+
+const long = (value: number | string, min: number, max = Number(MAX_LONG)): Definition => ({
   type: ConfigType.long,
   default: String(value),
-  allows: (text) => /^-?\d+$/.test(text) && Number(text) >= min,
+  allows: (text) => /^-?\d+$/.test(text) && Number(text) >= min && Number(text) <= max,
 });
+const int = (value: number, min: number, max: number): Definition => ({
+  ...long(value, min, max),
+  type: ConfigType.int,
+});
+const throttledReplicas: Definition = {
+  type: ConfigType.list,
+  default: "",
+  allows: (text) => text === "" || text === "*" || /^\d+:\d+(,\d+:\d+)*$/.test(text),
+};
 const oneOf = (...values: [string, ...string[]]): Definition => ({
   type: ConfigType.string,
   default: values[0],
@@ -66,6 +77,9 @@ const definitions: Readonly<Record<string, Definition>> = {
   // Only the default is supported; other values are refused.
   "compression.type": oneOf("producer"),
   "message.timestamp.type": oneOf("CreateTime"),
+  "message.timestamp.before.max.ms": long(MAX_LONG, 0),
+  "message.timestamp.after.max.ms": long(HOUR_MS, 0),
+  "remote.storage.enable": oneOf("false"),
   // Accepted without effect: there is one replica, every append is flushed, and files are not tunable.
   "min.insync.replicas": long(1, 1),
   "flush.messages": long(1, 0),
@@ -77,6 +91,18 @@ const definitions: Readonly<Record<string, Definition>> = {
   "max.compaction.lag.ms": long(Number.MAX_SAFE_INTEGER, 1),
   preallocate: oneOf("false", "true"),
   "unclean.leader.election.enable": oneOf("false", "true"),
+  "compression.gzip.level": {
+    ...int(-1, -1, 9),
+    allows: (text) => /^(-1|[1-9])$/.test(text),
+  },
+  "compression.lz4.level": int(9, 1, 17),
+  "compression.zstd.level": int(3, -131_072, 22),
+  "leader.replication.throttled.replicas": throttledReplicas,
+  "follower.replication.throttled.replicas": throttledReplicas,
+  "local.retention.ms": long(-2, -2),
+  "local.retention.bytes": long(-2, -2),
+  "remote.log.copy.disable": oneOf("false", "true"),
+  "remote.log.delete.on.disable": oneOf("false", "true"),
 };
 
 /** @throws KafkaError INVALID_CONFIG for an unknown name or an invalid value. */

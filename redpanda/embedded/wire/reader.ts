@@ -8,6 +8,12 @@
 
 import { readInt64 } from "./int64.ts";
 
+/**
+ * The longest string of a version without compact strings. Apache Kafka accepts no longer one in any version either,
+ * and a longer one that was stored could not be sent to every client.
+ */
+const MAX_STRING_BYTES = 0x7fff;
+
 /** The frame is truncated or contains an invalid length. The connection is closed. */
 export class WireError extends Error {
   override readonly name = "WireError";
@@ -98,7 +104,12 @@ export class Reader {
     const length = this.flexible ? this.unsignedVarint() - 1 : this.int16();
     if (length < 0) return null;
     const at = this.#take(length);
-    return this.buffer.toString("utf8", at, at + length);
+    const value = this.buffer.toString("utf8", at, at + length);
+    // Invalid UTF-8 grows when it is decoded: each byte becomes U+FFFD, which has three.
+    if (length * 3 > MAX_STRING_BYTES && Buffer.byteLength(value) > MAX_STRING_BYTES) {
+      throw new WireError(`a string is longer than ${MAX_STRING_BYTES} bytes`);
+    }
+    return value;
   }
 
   /** A view into the frame, not a copy. */

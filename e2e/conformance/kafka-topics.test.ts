@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { ApiKey, ErrorCode } from "@distributed-messaging/embedded-broker";
 import { PublishError, silentLogger, systemRuntime } from "@distributed-messaging/messaging";
-import { Fixture, record, TEST_TIMEOUT_MS } from "@distributed-messaging/messaging/conformance";
+import { Fixture, record, rejects, TEST_TIMEOUT_MS } from "@distributed-messaging/messaging/conformance";
 import { KafkaClient, kafkaTransport, type TopicSetup } from "@distributed-messaging/messaging/kafka";
 import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
 
@@ -93,4 +93,23 @@ test("a topic with fewer partitions than its definition is not written, until it
   const reader = fixture.read(fixture.connect(grown, other), { topics: [grown, other] });
   await reader.hasAll(["1", "2", "3"]);
   expect(reader.values.toSorted()).toEqual(["1", "2", "3"]);
+});
+
+test("a publish that fails does not fail others at the same time", async () => {
+  await using fixture = fixtureWith({ create: true });
+  const [forbidden, allowed] = [fixture.topic(1), fixture.topic(1)];
+  const sender = fixture.connect(forbidden, allowed);
+  await sender.publish([record(allowed, "key", "0")]);
+  const rule = server.broker.control.on(ApiKey.Produce, {
+    fault: "fail",
+    code: ErrorCode.TOPIC_AUTHORIZATION_FAILED,
+    when: ({ request }) => JSON.stringify(request).includes(forbidden.name),
+  });
+  // One request is under way at a time: the others wait behind the one that fails.
+  const failing = rejects(sender.publish([record(forbidden, "key", "1")]));
+  await Promise.all(["1", "2", "3"].map((value) => sender.publish([record(allowed, "key", value)])));
+  expect(await failing).toBe(true);
+  expect(rule.hits).toBe(1);
+  const reader = fixture.read(fixture.connect(allowed), { topics: [allowed] });
+  await reader.hasAll(["0", "1", "2", "3"]);
 });

@@ -33,13 +33,21 @@ const TRANSIENT_PAUSE_MS = 100;
 
 const UNSENT: PublishFailure = { scope: "unsent", error: "an earlier record failed" };
 
+interface Connection {
+  readonly client: KafkaClient;
+  readonly producer: Promise<Producer>;
+  /** Sends that have not ended. */
+  pending: number;
+}
+
 /** Connects at the first publish, and again after one that failed. */
 export class KafkaPublisher implements Publisher {
   readonly #settings: KafkaSettings;
   readonly #topics: readonly Topic[];
   readonly #log: Logger;
-  #connection: { readonly client: KafkaClient; readonly producer: Promise<Producer> } | undefined;
-  #pending = 0;
+  #connection: Connection | undefined;
+  /** Connections on which a send has failed, with others that have not ended. */
+  readonly #failed = new Set<Connection>();
   #closed = false;
 
   constructor(settings: KafkaSettings, topics: readonly Topic[], log: Logger) {
@@ -78,7 +86,8 @@ export class KafkaPublisher implements Publisher {
     this.#closed = true;
     const connection = this.#connection;
     this.#connection = undefined;
-    if (this.#pending > 0) connection?.client.destroy();
+    for (const { client } of this.#failed) client.destroy();
+    if (connection !== undefined && connection.pending > 0) connection.client.destroy();
     else await connection?.client.close(async () => (await connection.producer).disconnect());
   }
 
@@ -108,7 +117,7 @@ export class KafkaPublisher implements Publisher {
   ): Promise<void> {
     this.#connection ??= this.#connect();
     const connection = this.#connection;
-    this.#pending += 1;
+    connection.pending += 1;
     let isUsable = false;
     try {
       const sent = new SentMessages(records);
@@ -121,20 +130,22 @@ export class KafkaPublisher implements Publisher {
       for (const [record, failure] of failed) failures.set(record, failure);
       isUsable = [...failed.values()].every(({ scope }) => scope === "record");
     } finally {
-      this.#pending -= 1;
+      connection.pending -= 1;
       if (!isUsable) {
         // Whatever the reason, the next attempt opens a new connection and looks for its topics.
         if (this.#connection === connection) this.#connection = undefined;
-        connection.client.destroy();
+        this.#failed.add(connection);
       }
+      // Sends at the same time are not failed with it.
+      if (connection.pending === 0 && this.#failed.delete(connection)) connection.client.destroy();
     }
   }
 
-  #connect() {
+  #connect(): Connection {
     const client = new KafkaClient(this.#settings, this.#log);
     const producer = this.#start(client);
     producer.catch(() => {});
-    return { client, producer };
+    return { client, producer, pending: 0 };
   }
 
   async #start({ kafka }: KafkaClient): Promise<Producer> {

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { orderIdOf } from "@distributed-messaging/contracts";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Environment } from "@distributed-messaging/service/config";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
@@ -168,7 +169,12 @@ describe.skipIf(serviceNames.some((name) => String(name) === "shipping"))(
             token: string;
           };
           const headers = { authorization: `Bearer ${token}` };
-          expect(await ask(`http://127.0.0.1:${port}/tasks`, { headers })).toMatchObject([
+          // The order is confirmed before the new service has handled that.
+          const tasks = await eventually(async () => {
+            const found = await ask(`http://127.0.0.1:${port}/tasks`, { headers });
+            return Array.isArray(found) && found.length > 0 && found;
+          }, "the task");
+          expect(tasks).toMatchObject([
             { orderId: orderIdOf("CUSTOMER_001", "ORDER_001"), customerId: "CUSTOMER_001", status: "open" },
           ]);
         } finally {

@@ -114,7 +114,7 @@ function append(
   return catchKafkaError(work, ({ code, message }) => refused(index, code, message));
 }
 
-/** Compaction needs keys. Batches with a codec that the broker cannot decompress are not checked. */
+/** Compaction needs keys. */
 function checkKeys(batch: RecordBatch): void {
   if (recordsOf(batch)?.some(({ key }) => key === null)) {
     throw new KafkaError(ErrorCode.INVALID_RECORD, "a record of a compacted topic needs a key");

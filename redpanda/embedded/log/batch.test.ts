@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { ErrorCode, KafkaError } from "../errors.ts";
 import { batchOf } from "../testing/batches.ts";
-import { Codec, parseProduced, RecordBatch } from "./batch.ts";
+import { parseProduced, RecordBatch } from "./batch.ts";
+import { Codec } from "./codecs.ts";
 import { crc32c } from "./crc32c.ts";
-import { payloadOf, recordsOf } from "./records.ts";
+import { recordsOf, withRecords } from "./records.ts";
 
 const MAX_BYTES = 1_000_000;
 
@@ -42,10 +43,11 @@ test.each([Codec.none, Codec.gzip])("reads the records of a batch with codec %d"
 test.each([Codec.none, Codec.gzip, Codec.zstd])(
   "a batch with codec %d keeps the offsets of the remaining records",
   (codec) => {
-    const batch = batchOf(["a", "b", "c"]);
+    const batch = batchOf(["a", "b", "c"], { codec });
     batch.assign(10);
     const kept = recordsOf(batch)?.slice(1, 2) ?? [];
-    const smaller = batch.withRecords(payloadOf(codec, kept), 1, codec);
+    const smaller = withRecords(batch, kept);
+    expect(smaller.codec).toBe(codec);
     expect([smaller.baseOffset, smaller.lastOffset, smaller.count, smaller.hasValidChecksum]).toEqual([
       10,
       12,

@@ -6,6 +6,7 @@
 
 import { ErrorCode, KafkaError } from "../errors.ts";
 import { readInt64, writeInt64 } from "../wire/int64.ts";
+import { Codec } from "./codecs.ts";
 import { crc32c } from "./crc32c.ts";
 
 /** The leader never changes: nothing is replicated. */
@@ -31,8 +32,6 @@ const AT = {
 /** Base offset and length: the bytes needed to find the next batch. */
 const LENGTH_PREFIX = 12;
 export const HEADER_SIZE = 61;
-
-export const Codec = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const;
 
 /** Bits of the attributes. */
 const CODEC = 0x07;

@@ -6,12 +6,13 @@
  * closed segments without the superseded records and merges small segments. Memory: MAX_KEYS keys with their offsets,
  * and WRITE_BYTES; a log with more keys needs several runs.
  *
- * Unlike Kafka (KIP-534), a tombstone's age counts from its own timestamp. Batches with snappy or lz4 cannot be read:
- * they are kept whole and supersede nothing.
+ * Unlike Kafka (KIP-534), a tombstone's age counts from its own timestamp. A batch that cannot be read is kept
+ * whole and supersedes nothing.
  */
 import type { PartitionLog } from "../log.ts";
-import { Codec, type RecordBatch } from "./batch.ts";
-import { type LogRecord, payloadOf, recordsOf } from "./records.ts";
+import type { RecordBatch } from "./batch.ts";
+import { Codec } from "./codecs.ts";
+import { type LogRecord, recordsOf, withRecords } from "./records.ts";
 import { Segment, segmentPath } from "./segment.ts";
 
 const MAX_KEYS = 500_000;
@@ -120,7 +121,7 @@ function filter(batch: RecordBatch, keys: KeyMap, log: PartitionLog, now: number
     return !isSuperseded(record, keys) && !(isExpired && record.offset < keys.end);
   });
   if (kept.length === records.length && kept.length > 0) return batch;
-  if (kept.length > 0) return batch.withRecords(payloadOf(batch.codec, kept), kept.length, batch.codec);
+  if (kept.length > 0) return withRecords(batch, kept);
   // The empty header is kept for the producer's sequence, which identifies a resent batch.
   return log.producers.isNewest(batch) ? batch.withRecords(Buffer.alloc(0), 0, Codec.none) : undefined;
 }

@@ -1,12 +1,11 @@
 /**
- * The records inside a batch. Only timestamp lookup and compaction read them.
+ * The records inside a batch.
  * Source: https://kafka.apache.org/documentation/#record
- *
- * gzip and zstd are decompressed with Bun's own codecs. Batches with snappy and lz4 are left as they are.
  */
-import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { Reader } from "../wire/reader.ts";
-import { Codec, type RecordBatch } from "./batch.ts";
+import type { RecordBatch } from "./batch.ts";
+import { Codec, decompress } from "./codecs.ts";
 
 export interface LogRecord {
   readonly offset: number;
@@ -18,31 +17,25 @@ export interface LogRecord {
   readonly raw: Buffer;
 }
 
-/** A larger batch is not decompressed, so that a small input cannot exhaust the memory. */
-const MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024;
-
-/** The records of a batch in order, or undefined when the codec is not supported or the content is invalid. */
+/** The records of a batch in order, or undefined when the content is invalid or too large. */
 export function recordsOf(batch: RecordBatch): LogRecord[] | undefined {
   try {
-    const payload = decompress(batch.codec, batch.payload);
-    return payload && [...parse(batch, payload)];
+    return [...parse(batch, decompress(batch.codec, batch.payload))];
   } catch {
     return undefined;
   }
 }
 
-/** Encodes records as the payload of a batch with this codec. */
-export function payloadOf(codec: number, records: readonly LogRecord[]): Buffer {
+/**
+ * The batch with these of its records. Snappy and LZ4 become gzip, which every client reads: the broker does not
+ * compress in these codecs.
+ */
+export function withRecords(batch: RecordBatch, records: readonly LogRecord[]): RecordBatch {
   const plain = Buffer.concat(records.map(({ raw }) => raw));
-  if (codec === Codec.gzip) return gzipSync(plain);
-  return codec === Codec.zstd ? zstdCompressSync(plain) : plain;
-}
-
-function decompress(codec: number, payload: Buffer): Buffer | undefined {
-  const limits = { maxOutputLength: MAX_DECOMPRESSED_BYTES };
-  if (codec === Codec.none) return payload;
-  if (codec === Codec.gzip) return gunzipSync(payload, limits);
-  return codec === Codec.zstd ? zstdDecompressSync(payload, limits) : undefined;
+  if (batch.codec === Codec.none) return batch.withRecords(plain, records.length, Codec.none);
+  if (batch.codec === Codec.zstd)
+    return batch.withRecords(zstdCompressSync(plain), records.length, Codec.zstd);
+  return batch.withRecords(gzipSync(plain), records.length, Codec.gzip);
 }
 
 function* parse(batch: RecordBatch, payload: Buffer): Generator<LogRecord> {

@@ -39,7 +39,7 @@ export async function findMaxTimestamp(log: PartitionLog): Promise<TimestampedOf
   return largest < 0 ? NOTHING : findByTimestamp(log, largest);
 }
 
-/** For a batch that cannot be decompressed: its first offset, with its largest timestamp. */
+/** For a batch that cannot be read: its first offset, with its largest timestamp. */
 function firstIn(
   batch: RecordBatch,
   fits: (record: TimestampedOffset) => boolean,

@@ -1,6 +1,7 @@
 /** Record batches as clients build them. */
-import { gzipSync } from "node:zlib";
-import { Codec, RecordBatch } from "../log/batch.ts";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { RecordBatch } from "../log/batch.ts";
+import { Codec } from "../log/codecs.ts";
 import { crc32c } from "../log/crc32c.ts";
 import { recordsOf } from "../log/records.ts";
 import { Writer } from "../wire/writer.ts";
@@ -23,7 +24,7 @@ export function batchOf(records: readonly (string | RecordSpec)[], spec: BatchSp
   const specs = records.map((record) => (typeof record === "string" ? { value: record } : record));
   const base = specs[0]?.timestamp ?? 1_000;
   const payload = Buffer.concat(specs.map((record, index) => encode(record, index, base)));
-  const stored = spec.codec === Codec.gzip ? gzipSync(payload) : payload;
+  const stored = compress(spec.codec ?? Codec.none, payload);
   const timestamps = specs.map(({ timestamp }) => timestamp ?? base);
   const tail = new Writer(false)
     .int16(spec.codec ?? Codec.none)
@@ -65,6 +66,24 @@ export function batchesIn(buffer: Buffer): RecordBatch[] {
     at += size;
   }
   return batches;
+}
+
+/** Snappy and LZ4 allow data that are not compressed: one literal, one plain block. */
+function compress(codec: number, payload: Buffer): Buffer {
+  if (codec === Codec.gzip) return gzipSync(payload);
+  if (codec === Codec.zstd) return zstdCompressSync(payload);
+  const size = Buffer.alloc(4);
+  if (codec === Codec.snappy) {
+    size.writeUInt32LE(payload.length - 1);
+    const length = new Writer(false).unsignedVarint(payload.length).finish();
+    const literalOfFourLengthBytes = Buffer.from([63 << 2]);
+    return Buffer.concat([length, literalOfFourLengthBytes, size, payload]);
+  }
+  if (codec === Codec.lz4) {
+    size.writeUInt32LE(payload.length + 0x8000_0000);
+    return Buffer.concat([Buffer.from("04224d18604082", "hex"), size, payload, Buffer.alloc(4)]);
+  }
+  return payload;
 }
 
 function encode({ key = null, value = null, timestamp }: RecordSpec, index: number, base: number): Buffer {

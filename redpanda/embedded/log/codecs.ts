@@ -1,0 +1,189 @@
+/**
+ * Decompression of record batches. gzip and zstd are part of Bun. Snappy and LZ4 are decoded here, so that the broker
+ * needs no package: of those for JavaScript, snappyjs does not end with some damaged input, lz4js is unmaintained, and
+ * the others are native code for each platform.
+ * Source: https://kafka.apache.org/documentation/#recordbatch
+ */
+import { gunzipSync, zstdDecompressSync } from "node:zlib";
+
+export const Codec = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const;
+
+/** The bound on the records of a batch, decompressed: as much as a request may contain. */
+export const MAX_DECOMPRESSED_BYTES = 32 * 1024 * 1024;
+
+/** The data decompress to more than `MAX_DECOMPRESSED_BYTES`. */
+export class TooLarge extends Error {
+  override readonly name = "TooLarge";
+
+  constructor() {
+    super(`the records are larger than ${MAX_DECOMPRESSED_BYTES} bytes when decompressed`);
+  }
+}
+
+/** @throws TooLarge; Error when the codec is unknown or the data are damaged. */
+export function decompress(codec: number, data: Buffer): Buffer {
+  switch (codec) {
+    case Codec.none:
+      return data;
+    case Codec.gzip:
+      return limited((limits) => gunzipSync(data, limits));
+    case Codec.snappy:
+      return snappy(data);
+    case Codec.lz4:
+      return lz4(data);
+    case Codec.zstd:
+      return limited((limits) => zstdDecompressSync(data, limits));
+    default:
+      throw new Error(`the compression codec ${codec} is unknown`);
+  }
+}
+
+function limited(run: (limits: { maxOutputLength: number }) => Buffer): Buffer {
+  try {
+    return run({ maxOutputLength: MAX_DECOMPRESSED_BYTES });
+  } catch (error) {
+    const isTooLarge = error instanceof Error && "code" in error && error.code === "ERR_BUFFER_TOO_LARGE";
+    throw isTooLarge ? new TooLarge() : error;
+  }
+}
+
+/** The framing of snappy-java, which the Java client and librdkafka use: magic, two versions, blocks with their sizes. */
+const XERIAL_MAGIC = Buffer.from("82534e4150505900", "hex");
+const XERIAL_HEADER_BYTES = 16;
+
+function snappy(data: Buffer): Buffer {
+  const output = new Output();
+  if (!data.subarray(0, XERIAL_MAGIC.length).equals(XERIAL_MAGIC)) {
+    snappyBlock(data, output);
+    return output.bytes;
+  }
+  if (data.length < XERIAL_HEADER_BYTES) throw new Error("the snappy header is incomplete");
+  for (let at = XERIAL_HEADER_BYTES; at < data.length; ) {
+    const size = data.readUInt32BE(at);
+    snappyBlock(take(data, at + 4, size), output);
+    at += 4 + size;
+  }
+  return output.bytes;
+}
+
+/** https://github.com/google/snappy/blob/main/format_description.txt */
+function snappyBlock(data: Buffer, output: Output): void {
+  let at = 0;
+  let size = 0;
+  for (let shift = 0, byte = 0x80; byte > 0x7f; shift += 7) {
+    byte = data.readUInt8(at++);
+    size += (byte & 0x7f) * 2 ** shift;
+  }
+  const end = output.length + size;
+  while (at < data.length) {
+    const tag = data.readUInt8(at++);
+    const kind = tag & 0x03;
+    if (kind === 0) {
+      let length = (tag >> 2) + 1;
+      const lengthBytes = Math.max(0, length - 60);
+      if (lengthBytes > 0) length = data.readUIntLE(at, lengthBytes) + 1;
+      at += lengthBytes;
+      output.append(take(data, at, length));
+      at += length;
+    } else if (kind === 1) {
+      output.repeat(((tag >> 5) << 8) | data.readUInt8(at++), ((tag >> 2) & 0x07) + 4);
+    } else {
+      const distanceBytes = kind === 2 ? 2 : 4;
+      output.repeat(data.readUIntLE(at, distanceBytes), (tag >> 2) + 1);
+      at += distanceBytes;
+    }
+  }
+  if (output.length !== end) throw new Error("the snappy block has another size than it says");
+}
+
+const LZ4_MAGIC = 0x184d2204;
+const Lz4Flag = { blockChecksums: 0x10, contentSize: 0x08, contentChecksum: 0x04, dictionary: 0x01 } as const;
+const LZ4_PLAIN_BLOCK = 0x8000_0000;
+
+/** https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md. The checksum of the batch makes those in it redundant. */
+function lz4(data: Buffer): Buffer {
+  const output = new Output();
+  for (let at = 0; at < data.length; ) {
+    if (data.readUInt32LE(at) !== LZ4_MAGIC) throw new Error("not an LZ4 frame");
+    const flags = data.readUInt8(at + 4);
+    if ((flags & Lz4Flag.dictionary) !== 0) throw new Error("the LZ4 frame needs a dictionary");
+    at += (flags & Lz4Flag.contentSize) === 0 ? 7 : 15;
+    for (;;) {
+      const header = data.readUInt32LE(at);
+      at += 4;
+      if (header === 0) break;
+      const size = header % LZ4_PLAIN_BLOCK;
+      const block = take(data, at, size);
+      if (header >= LZ4_PLAIN_BLOCK) output.append(block);
+      else lz4Block(block, output);
+      at += (flags & Lz4Flag.blockChecksums) === 0 ? size : size + 4;
+    }
+    if ((flags & Lz4Flag.contentChecksum) !== 0) at += 4;
+  }
+  return output.bytes;
+}
+
+const LZ4_MIN_MATCH = 4;
+
+/** https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md */
+function lz4Block(block: Buffer, output: Output): void {
+  let at = 0;
+  /** A length of 15 in four bits continues in bytes, up to one that is not 255. */
+  const complete = (length: number): number => {
+    let sum = length;
+    for (let byte = length === 15 ? 255 : 0; byte === 255; sum += byte) byte = block.readUInt8(at++);
+    return sum;
+  };
+  while (at < block.length) {
+    const token = block.readUInt8(at++);
+    const literals = complete(token >> 4);
+    output.append(take(block, at, literals));
+    at += literals;
+    if (at === block.length) return;
+    const distance = block.readUInt16LE(at);
+    at += 2;
+    output.repeat(distance, LZ4_MIN_MATCH + complete(token & 0x0f));
+  }
+}
+
+function take(data: Buffer, at: number, length: number): Buffer {
+  if (length > data.length - at) throw new Error("the compressed data are incomplete");
+  return data.subarray(at, at + length);
+}
+
+/** Bytes that grow up to the limit, and can repeat what they have. */
+class Output {
+  length = 0;
+  #buffer = Buffer.allocUnsafe(64 * 1024);
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.length);
+  }
+
+  append(bytes: Buffer): void {
+    this.#reserve(bytes.length);
+    bytes.copy(this.#buffer, this.length);
+    this.length += bytes.length;
+  }
+
+  /** Appends `count` bytes from `distance` before the end; they may overlap with what is appended. */
+  repeat(distance: number, count: number): void {
+    if (distance === 0 || distance > this.length)
+      throw new Error("a repetition of bytes before the beginning");
+    this.#reserve(count);
+    const from = this.length - distance;
+    for (let index = 0; index < count; index++) {
+      this.#buffer[this.length + index] = this.#buffer[from + index] ?? 0;
+    }
+    this.length += count;
+  }
+
+  #reserve(count: number): void {
+    const needed = this.length + count;
+    if (needed > MAX_DECOMPRESSED_BYTES) throw new TooLarge();
+    if (needed <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2));
+    this.#buffer.copy(larger, 0, 0, this.length);
+    this.#buffer = larger;
+  }
+}

@@ -150,7 +150,7 @@ export async function startBroker(given: BrokerOptions): Promise<Broker> {
     closers.push(() => journal.close());
     const topics = new Topics(options.dataDir, disk, journal, logger);
     closers.push(() => topics.close());
-    await topics.load();
+    await topics.load(wasClean);
     await cleanStop.erase();
     // From here on a stop is clean, also when the port cannot be used.
     hasTornTail = () => journal.tailIsTorn || topics.hasTornTail;

@@ -1,9 +1,13 @@
 /** What a start does with damaged or missing files: it refuses and names the place, or keeps everything and logs it. */
 import { afterEach, expect, test } from "bun:test";
-import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { Broker, startBroker } from "./broker.ts";
+import { ErrorCode, KafkaError } from "./errors.ts";
+import { Codec } from "./log/codecs.ts";
+import type { PartitionLog } from "./log.ts";
 import { createLogger } from "./logger.ts";
-import { batchOf } from "./testing/batches.ts";
+import { batchOf, textsIn } from "./testing/batches.ts";
 import { BrokerProcess } from "./testing/process.ts";
 import { cleanAll, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
 
@@ -98,3 +102,127 @@ test("a directory without a topic is set aside with its content, and logged", as
     { level: "warn", msg: "a directory without a topic was set aside", name: "unknown" },
   ]);
 });
+
+/** Numbers from 0 to below 1, the same for the same seed. Source: mulberry32. */
+function randomOf(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let value = Math.imul(state ^ (state >>> 15), state | 1);
+    value ^= value + Math.imul(value ^ (value >>> 7), value | 61);
+    return ((value ^ (value >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const ROUNDS = process.env.SLOW_TESTS ? 1_000 : 300;
+const PLAIN = "plain";
+const COMPACTED = "compacted";
+
+/** What every offset of a partition has: the records of its batch, or the code of the error. */
+async function contentOf(log: PartitionLog): Promise<Map<number, string>> {
+  const content = new Map<number, string>();
+  for (let offset = log.startOffset; offset < RECORDS; offset++) {
+    const read = await log.read(offset, 1, true).catch((error: unknown) => {
+      if (error instanceof KafkaError) return error.code;
+      throw error;
+    });
+    content.set(offset, typeof read === "number" ? `error ${read}` : textsIn(read).join());
+  }
+  return content;
+}
+
+const RECORDS = 60;
+
+test("one changed byte of any file is a refused start or an error to the reader, and nothing is lost silently", async () => {
+  const original = await temporaryDirectory();
+  const broker = await temporaryBroker({ dataDir: original });
+  const overrides = { "segment.bytes": "1000", "retention.ms": "-1" };
+  const plain = await broker.topics.create(PLAIN, 1, overrides);
+  const compacted = await broker.topics.create(COMPACTED, 1, {
+    ...overrides,
+    "cleanup.policy": "compact",
+    "min.cleanable.dirty.ratio": "0",
+  });
+  for (let number = 0; number < RECORDS; number += 2) {
+    const records = [number, number + 1].map((key) => ({ key: `key ${key}`, value: `value ${key}` }));
+    const codec = number % 3 === 0 ? Codec.gzip : Codec.none;
+    for (const { partitions } of [plain, compacted])
+      await partitions[0]?.append(batchOf(records, { codec })).durable;
+  }
+  await broker.topics.deleteRecords(plain, 0, 3);
+  await broker.cleaner.run();
+  const expected = new Map<string, Map<number, string>>();
+  for (const {
+    name,
+    partitions: [log],
+  } of [plain, compacted])
+    if (log) expected.set(name, await contentOf(log));
+  await broker.stop();
+
+  const files: string[] = [];
+  for (const entry of await readdir(original, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    if (entry.isFile() && (await stat(path)).size > 0) files.push(path.slice(original.length + 1));
+  }
+  expect(files.length).toBeGreaterThan(6);
+  const seen = { refused: 0, unreadable: 0, cut: 0 };
+  for (let seed = 1; seed <= ROUNDS; seed++) {
+    const random = randomOf(seed);
+    const dataDir = join(await temporaryDirectory(), "data");
+    await cp(original, dataDir, { recursive: true });
+    const cleanStop = random() < 0.5;
+    if (!cleanStop) await rm(join(dataDir, "clean-stop"));
+    const path = join(dataDir, files[Math.floor(random() * files.length)] ?? "");
+    const bytes = await readFile(path);
+    const at = Math.floor(random() * bytes.length);
+    bytes.writeUInt8(bytes.readUInt8(at) ^ (1 + Math.floor(random() * 255)), at);
+    await writeFile(path, bytes);
+    const what = `seed ${seed}: byte ${at} of ${path}, clean stop: ${cleanStop}`;
+
+    const lines: string[] = [];
+    const logger = createLogger("warn", (line) => lines.push(line));
+    const started = await startBroker({ dataDir, port: 0, logger }).catch((error: unknown) => error);
+    if (!(started instanceof Broker)) {
+      expect(String(started), what).toContain(`${path} is damaged`);
+      seen.refused += 1;
+      continue;
+    }
+    const reports = lines.filter((line) => line.includes(path)).length;
+    const wasCut = lines.some((line) => line.includes("keptIn"));
+    const differences: string[] = [];
+    for (const [name, content] of expected) {
+      const log = started.topics.find({ name, id: null })?.partitions[0];
+      const found = log ? await contentOf(log).catch(() => undefined) : undefined;
+      for (const [offset, texts] of content) {
+        const now = found?.get(offset) ?? "nothing";
+        if (now === texts) continue;
+        differences.push(`${name} ${offset}: ${now}`);
+      }
+    }
+    await started.stop();
+    if (wasCut) {
+      // The tail of the journal or of the last segment, as after a crash: it is kept.
+      expect(cleanStop, what).toBe(false);
+      const kept = (await readdir(dirname(path))).find((name) => name.startsWith(`${basename(path)}.cut-`));
+      const cut = await readFile(join(dirname(path), kept ?? ""));
+      expect(
+        Buffer.concat([await readFile(path), cut])
+          .subarray(0, bytes.length)
+          .includes(cut),
+        what,
+      ).toBe(true);
+      seen.cut += 1;
+    } else if (differences.length > 0) {
+      const isError = (text: string) => text.endsWith(`error ${ErrorCode.CORRUPT_MESSAGE}`);
+      // The offsets of one batch; of two neighbours in a compacted topic, whose offsets have gaps.
+      expect(
+        differences.filter((text) => !isError(text)),
+        what,
+      ).toEqual([]);
+      expect(differences.length, what).toBeLessThanOrEqual(4);
+      seen.unreadable += 1;
+    }
+    expect(differences.length === 0 || reports > 0, what).toBe(true);
+  }
+  expect(Math.min(seen.refused, seen.unreadable, seen.cut)).toBeGreaterThan(0);
+}, 300_000);

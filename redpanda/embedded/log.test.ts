@@ -16,9 +16,15 @@ afterEach(cleanAll);
 
 const ALL = 2 ** 30;
 
-async function openLog(directory: string, configs: Record<string, string> = {}, disk = new Disk()) {
+async function openLog(
+  directory: string,
+  configs: Record<string, string> = {},
+  disk = new Disk(),
+  cleanStop = false,
+) {
   const config = parseTopicConfig(configs);
-  const log = await PartitionLog.open({ directory, disk, config, logger: createLogger("silent") });
+  const options = { directory, disk, config, logger: createLogger("silent") };
+  const log = await PartitionLog.open(options, { cleanStop });
   cleanUp(() => (log.isClosed ? undefined : log.close()));
   return log;
 }
@@ -135,20 +141,79 @@ test.each([
   const again = await reopen(log);
   expect(again.highWatermark).toBe(2);
   expect(await readFile(path)).toEqual(intact);
+  const files = await readdir(log.options.directory);
+  const kept = files.find((name) => name.startsWith("00000000000000000000.log.cut-")) ?? "";
+  expect((await readFile(join(log.options.directory, kept))).equals(tear(torn.bytes))).toBe(true);
   expect(await append(again, batchOf(["c"]))).toEqual([2]);
   expect(textsIn(await (await reopen(again)).read(0, ALL, true))).toEqual(["0:=a", "1:=b", "2:=c"]);
 });
 
-test("damage in a closed segment hides the rest of the segment and truncates nothing", async () => {
-  const log = await openLog(await temporaryDirectory(), { "segment.bytes": "150" });
-  for (const text of ["a", "b", "c", "d", "e"]) await append(log, batchOf([text]));
-  const [first] = log.segments.all;
-  const bytes = await readFile(first?.path ?? "");
-  await writeFile(first?.path ?? "", bytes.fill(0, batchOf(["a"]).bytes.length));
-  const again = await reopen(log);
+test("after a clean stop no tail is cut off: the end is damaged, and appends are refused", async () => {
+  const log = await openLog(await temporaryDirectory());
+  await append(log, batchOf(["a"]), batchOf(["b"]));
+  await log.close();
+  const { path } = log.segments.active;
+  const damaged = await readFile(path);
+  damaged.writeUInt8(damaged.readUInt8(damaged.length - 1) ^ 1, damaged.length - 1);
+  await writeFile(path, damaged);
+  const again = await openLog(log.options.directory, {}, new Disk(), true);
+  expect(await readFile(path)).toEqual(damaged);
   expect(textsIn(await again.read(0, ALL, true))).toEqual(["0:=a"]);
-  expect(textsIn(await again.read(1, ALL, true))).toEqual(["2:=c", "3:=d"]);
-  expect((await readFile(first?.path ?? "")).length).toBe(bytes.length);
+  for (const offset of [1, 2]) {
+    await expect(again.read(offset, ALL, true)).rejects.toMatchObject({ code: ErrorCode.CORRUPT_MESSAGE });
+  }
+  expect(() => again.append(batchOf(["c"]))).toThrow("the next offset is unknown");
+  await again.roll();
+  expect(again.segments.all).toHaveLength(1);
+});
+
+test.each([false, true])(
+  "damage before the end is an error to the reader; clean stop: %p",
+  async (cleanStop) => {
+    const log = await openLog(await temporaryDirectory(), { "segment.bytes": "250" });
+    for (const text of ["a", "b", "c", "d", "e", "f", "g", "h"]) await append(log, batchOf([text]));
+    await log.close();
+    const size = batchOf(["a"]).bytes.length;
+    const paths = log.segments.all.map(({ path }) => path);
+    expect(paths).toHaveLength(3);
+    const damage = async (path = "", change: (bytes: Buffer) => Uint8Array) =>
+      writeFile(path, change(await readFile(path)));
+    // The length of `b`, all of `e` and `f`, the base offset of `g`.
+    await damage(paths[0], (bytes) => bytes.fill(0x11, size + 8, size + 9));
+    await damage(paths[1], (bytes) => bytes.subarray(0, size));
+    await damage(paths[2], (bytes) => bytes.fill(0x11, 7, 8));
+    const again = await openLog(log.options.directory, {}, new Disk(), cleanStop);
+    expect(again.highWatermark).toBe(8);
+    const served: string[] = [];
+    for (let offset = 0; offset < 8; offset++) {
+      served.push(
+        await again.read(offset, size, true).then(
+          (bytes) => textsIn(bytes).join(),
+          (error: unknown) => (error instanceof KafkaError ? String(error.code) : String(error)),
+        ),
+      );
+    }
+    expect(served).toEqual(["0:=a", "2", "2:=c", "3:=d", "2", "2", "2", "7:=h"]);
+    await expect(findByTimestamp(again, 2_000)).rejects.toMatchObject({ code: ErrorCode.CORRUPT_MESSAGE });
+    expect(await append(again, batchOf(["i"]))).toEqual([8]);
+    expect(textsIn(await again.read(7, ALL, true))).toEqual(["7:=h", "8:=i"]);
+  },
+);
+
+test("a batch inside the value of a damaged record is not taken for a batch of the log", async () => {
+  const log = await openLog(await temporaryDirectory());
+  const inner = batchOf(["inner"]);
+  inner.assign(1);
+  await append(log, batchOf(["a"]));
+  const { size } = log.segments.active;
+  await append(log, batchOf([inner.bytes.toString("latin1")]), batchOf(["c"]));
+  await log.close();
+  const { path } = log.segments.active;
+  const bytes = await readFile(path);
+  await writeFile(path, bytes.fill(0xff, size + 20, size + 21));
+  const again = await openLog(log.options.directory);
+  await expect(again.read(1, ALL, true)).rejects.toMatchObject({ code: ErrorCode.CORRUPT_MESSAGE });
+  expect(textsIn(await again.read(2, ALL, true))).toEqual(["2:=c"]);
 });
 
 test.each<DiskOperation>(["write", "sync"])(

@@ -35,13 +35,13 @@ export class PartitionLog {
     this.#startOffset = Math.min(startOffset, this.highWatermark);
   }
 
-  /** Opens the log in its directory or creates it. @param startOffset the lowest readable offset, see DeleteRecords. */
-  static async open(options: LogOptions, startOffset = 0): Promise<PartitionLog> {
-    return new PartitionLog(
-      options,
-      await recover(options.disk, options.directory, options.logger),
-      startOffset,
-    );
+  /**
+   * Opens the log in its directory or creates it.
+   * @param startOffset the lowest readable offset, see DeleteRecords.
+   * @param cleanStop as in `recover`.
+   */
+  static async open(options: LogOptions, { startOffset = 0, cleanStop = false } = {}): Promise<PartitionLog> {
+    return new PartitionLog(options, await recover(options, cleanStop), startOffset);
   }
 
   /** A read below this fails with OFFSET_OUT_OF_RANGE. */
@@ -63,16 +63,20 @@ export class PartitionLog {
     return this.#closed;
   }
 
-  /** As `LogWriter.append`. @throws KafkaError */
+  /** As `LogWriter.append`. @throws KafkaError, also KAFKA_STORAGE_ERROR when the end of the log is damaged */
   append(batch: RecordBatch): Appended {
     this.checkOpen();
+    if (this.segments.active.endIsUnknown) {
+      const message = "the end of the log is damaged, so the next offset is unknown";
+      throw new KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, message);
+    }
     return this.#writer.append(batch);
   }
 
   /**
    * Complete batches up to `maxBytes`, starting with the one that contains `offset`; empty at the end of the log.
    * @param atLeastOne returns the first batch even if it is larger than `maxBytes`.
-   * @throws KafkaError OFFSET_OUT_OF_RANGE
+   * @throws KafkaError OFFSET_OUT_OF_RANGE, or CORRUPT_MESSAGE when `offset` is in damaged bytes
    */
   async read(offset: number, maxBytes: number, atLeastOne: boolean): Promise<Buffer> {
     this.#checkRange(offset);
@@ -130,6 +134,9 @@ export class PartitionLog {
 
   #checkRange(offset: number): void {
     this.checkOpen();
+    if (offset >= this.highWatermark && this.segments.active.endIsUnknown) {
+      throw new KafkaError(ErrorCode.CORRUPT_MESSAGE);
+    }
     if (offset < this.startOffset || offset > this.highWatermark) {
       throw new KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE);
     }

@@ -52,9 +52,10 @@ export class Topics {
 
   /**
    * Opens every log. Call once, before any other method.
+   * @param cleanStop as in `recover`.
    * @throws Error naming what is missing, when the journal and the directories cannot belong together.
    */
-  async load(): Promise<void> {
+  async load(cleanStop: boolean): Promise<void> {
     await this.disk.makeDirectory(this.root);
     const found = await readdir(this.root);
     if (this.journal.isEmpty && found.length > 0) {
@@ -64,7 +65,7 @@ export class Topics {
     }
     for (const { name, entry } of readTopicEntries((prefix) => this.journal.entries(prefix))) {
       await this.#checkFiles(name, entry);
-      this.#add(await this.#open(name, entry));
+      this.#add(await this.#open(name, entry, cleanStop));
     }
     const known = new Set(this.all().map(directoryName));
     for (const name of found) if (!known.has(name)) await this.#setAside(name);
@@ -108,7 +109,7 @@ export class Topics {
     this.checkNew(name, partitions, overrides);
     return this.#exclusively(name, async () => {
       const entry = { id: randomBytes(16).toString("hex"), partitions, overrides };
-      const topic = await this.#open(name, entry);
+      const topic = await this.#open(name, entry, true);
       await this.#writeEntry(name, entry, topic.partitions);
       this.#add(topic);
       this.logger.info("topic created", { topic: name, partitions });
@@ -126,7 +127,7 @@ export class Topics {
     }
     if (validateOnly) return;
     await this.#exclusively(name, async () => {
-      const added = await this.#openLogs(topic, partitions.length, count);
+      const added = await this.#openLogs(topic, partitions.length, count, true);
       await this.#writeEntry(name, { id, partitions: count, overrides }, added);
       partitions.push(...added);
       this.logger.info("partitions added", { topic: name, partitions: count });
@@ -183,20 +184,25 @@ export class Topics {
     this.#byId.set(topic.id, topic);
   }
 
-  async #open(name: string, { id, partitions, overrides }: TopicEntry): Promise<Topic> {
+  async #open(name: string, { id, partitions, overrides }: TopicEntry, cleanStop: boolean): Promise<Topic> {
     const topic = { name, id, overrides, config: parseTopicConfig(overrides) };
-    return { ...topic, partitions: await this.#openLogs(topic, 0, partitions) };
+    return { ...topic, partitions: await this.#openLogs(topic, 0, partitions, cleanStop) };
   }
 
   /** Opens the partitions from `from` to `to - 1`; all or none. */
-  async #openLogs(topic: Omit<Topic, "partitions">, from: number, to: number): Promise<PartitionLog[]> {
+  async #openLogs(
+    topic: Omit<Topic, "partitions">,
+    from: number,
+    to: number,
+    cleanStop: boolean,
+  ): Promise<PartitionLog[]> {
     const opened: PartitionLog[] = [];
     try {
       for (let partition = from; partition < to; partition++) {
         const directory = join(this.root, directoryName(topic), String(partition));
-        const start = Number(this.journal.get(startKey(topic, partition)) ?? 0);
+        const startOffset = Number(this.journal.get(startKey(topic, partition)) ?? 0);
         const options = { directory, disk: this.disk, config: topic.config, logger: this.logger };
-        opened.push(await PartitionLog.open(options, start));
+        opened.push(await PartitionLog.open(options, { startOffset, cleanStop }));
       }
       return opened;
     } catch (error) {

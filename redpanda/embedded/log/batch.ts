@@ -55,6 +55,10 @@ export class RecordBatch {
     return this.bytes.readInt32BE(AT.lastOffsetDelta);
   }
 
+  get leaderEpoch(): number {
+    return this.bytes.readInt32BE(AT.leaderEpoch);
+  }
+
   get magic(): number {
     return this.bytes.readInt8(AT.magic);
   }

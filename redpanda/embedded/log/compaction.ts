@@ -24,10 +24,14 @@ interface KeyMap {
   readonly end: number;
 }
 
-/** Resolves when the log is compacted, or at once when the share of new data is below min.cleanable.dirty.ratio. */
+/**
+ * Resolves when the log is compacted, or at once when the share of new data is below min.cleanable.dirty.ratio, or when a
+ * segment is damaged: compaction would remove what is damaged.
+ */
 export async function compact(log: PartitionLog, now = Date.now()): Promise<void> {
   const { minCompactionLagMs, minCleanableDirtyRatio } = log.options.config;
   const { closed } = log.segments;
+  if (closed.some(({ damages }) => damages.length > 0)) return;
   const tooYoung = closed.findIndex((segment) => now - segment.maxTimestamp < minCompactionLagMs);
   const cleanable = tooYoung < 0 ? closed : closed.slice(0, tooYoung);
   const dirty = cleanable.filter((segment) => segment.lastOffset >= log.compactedTo);

@@ -1,26 +1,34 @@
 /** Iterates over the batches of a segment file in bounded memory: one chunk, or one batch if that is larger. */
 import type { DiskFile } from "../storage/disk.ts";
-import { batchSizeAt, RecordBatch } from "./batch.ts";
+import { batchSizeAt, HEADER_SIZE, LEADER_EPOCH, RecordBatch } from "./batch.ts";
 
 const CHUNK = 256 * 1024;
 
 /** Batches are smaller. A larger length is damage, and no memory is allocated for it. */
 const LARGEST_BATCH = 128 * 1024 * 1024;
 
+/** What the next batch of a segment must be. The checksum of a batch does not cover its base offset. */
+export interface Expected {
+  /** The lowest base offset. */
+  from: number;
+  /** Whether the base offset is exactly `from`, as in a log without compaction. */
+  exact: boolean;
+  /** All offsets are lower. */
+  readonly below: number;
+}
+
 /**
  * Yields the batches between two positions, one group per read, so that a long file needs few awaits. Ends at `to`, or
- * at the first invalid batch: truncated, with an impossible length, with decreasing offsets or, with `checksums`, with
- * damaged content.
+ * at the first batch that is not valid, see `isValid`. Moves `expected` behind each batch.
  */
 export async function* scanBatches(
   file: DiskFile,
   from: number,
   to: number,
-  options: { checksums: boolean },
+  expected: Expected,
 ): AsyncGenerator<RecordBatch[]> {
   let position = from;
   let wanted = CHUNK;
-  let lastOffset = -1;
   while (position < to) {
     const buffer = await file.read(position, Math.min(wanted, to - position));
     const batches: RecordBatch[] = [];
@@ -28,11 +36,11 @@ export async function* scanBatches(
     let size = batchSizeAt(buffer, at);
     for (; size !== undefined && at + size <= buffer.length; size = batchSizeAt(buffer, at)) {
       const batch = new RecordBatch(buffer.subarray(at, at + size));
-      if (!follows(batch, lastOffset) || (options.checksums && !batch.hasValidChecksum)) {
+      if (!isValid(batch, expected)) {
         if (batches.length > 0) yield batches;
         return;
       }
-      lastOffset = batch.lastOffset;
+      expected.from = batch.lastOffset + 1;
       batches.push(batch);
       at += size;
     }
@@ -48,6 +56,43 @@ export async function* scanBatches(
   }
 }
 
-function follows(batch: RecordBatch, lastOffset: number): boolean {
-  return batch.magic === 2 && batch.baseOffset > lastOffset && batch.lastOffsetDelta >= 0;
+/**
+ * The position of the first valid batch after the invalid one at `from`; `to` when there is none. The length of the
+ * invalid batch is tried first, because a record may contain bytes that are a valid batch.
+ */
+export async function findBatch(
+  file: DiskFile,
+  from: number,
+  to: number,
+  expected: Expected,
+): Promise<number> {
+  const anyLater = { ...expected, exact: false };
+  const isBatchAt = async (position: number, size: number | undefined) => {
+    if (size === undefined || size > LARGEST_BATCH || position + size > to) return false;
+    const bytes = await file.read(position, size);
+    return bytes.length === size && isValid(new RecordBatch(bytes), anyLater);
+  };
+  const next = from + (batchSizeAt(await file.read(from, HEADER_SIZE), 0) ?? 0);
+  if (next > from && next < to) {
+    if (await isBatchAt(next, batchSizeAt(await file.read(next, HEADER_SIZE), 0))) return next;
+  }
+  for (let start = from + 1; start < to; start += CHUNK) {
+    const buffer = await file.read(start, Math.min(CHUNK + HEADER_SIZE, to - start));
+    for (let at = 0; at < CHUNK && at + HEADER_SIZE <= buffer.length; at++) {
+      // Most bytes are excluded here, without their checksum.
+      if (!hasValidHeader(new RecordBatch(buffer.subarray(at, at + HEADER_SIZE)), anyLater)) continue;
+      if (await isBatchAt(start + at, batchSizeAt(buffer, at))) return start + at;
+    }
+  }
+  return to;
+}
+
+function isValid(batch: RecordBatch, expected: Expected): boolean {
+  return hasValidHeader(batch, expected) && batch.hasValidChecksum;
+}
+
+function hasValidHeader(batch: RecordBatch, { from, exact, below }: Expected): boolean {
+  if (batch.magic !== 2 || batch.leaderEpoch !== LEADER_EPOCH || batch.lastOffsetDelta < 0) return false;
+  const { baseOffset } = batch;
+  return (exact ? baseOffset === from : baseOffset >= from) && batch.lastOffset < below;
 }

@@ -1,22 +1,46 @@
 /**
  * One segment of a partition: a file of consecutive record batches, named after its first offset. The bytes below `size`
- * are on disk and valid; later bytes belong to an unfinished or failed write and are not read.
+ * are on disk and, except for `damages`, valid; later bytes belong to a failed write and are not read.
  *
  * Memory: one index entry (three numbers) for each INDEX_INTERVAL bytes of the file, and one file descriptor.
  */
 import { join } from "node:path";
+import { ErrorCode, KafkaError } from "../errors.ts";
 import type { Disk, DiskFile } from "../storage/disk.ts";
 import { batchSizeAt, HEADER_SIZE, RecordBatch } from "./batch.ts";
-import { scanBatches } from "./scan.ts";
+import { type Expected, findBatch, scanBatches } from "./scan.ts";
 
 /** The minimum distance of two index entries in bytes. */
 const INDEX_INTERVAL = 4096;
+
+/** A higher offset is damage: numbers are exact below it. */
+const OFFSETS_END = Number.MAX_SAFE_INTEGER;
 
 interface IndexEntry {
   readonly offset: number;
   readonly position: number;
   /** The largest timestamp of all batches before this position. */
   readonly maxTimestampBefore: number;
+}
+
+/** Invalid bytes of the file; none when batches are missing between two segments. */
+interface Damage {
+  readonly position: number;
+  readonly end: number;
+  /** The offset after the last valid batch before. */
+  readonly firstOffset: number;
+  /** The offset of the first valid batch after; undefined at the end of the last segment. */
+  readonly nextOffset: number | undefined;
+}
+
+interface LoadOptions {
+  /** The base offset of the next segment; undefined for the last one. */
+  readonly nextBase: number | undefined;
+  /** Whether offsets may be missing between batches, because of compaction. */
+  readonly hasGaps: boolean;
+  /** All offsets are lower: of a segment before the last, at most the base offset of the last. */
+  readonly below: number | undefined;
+  readonly visit: (batch: RecordBatch) => void;
 }
 
 export class Segment {
@@ -27,6 +51,7 @@ export class Segment {
   /** The time of the first append since the start of the process, for segment.ms. */
   filledSince = Date.now();
   readonly #index: IndexEntry[] = [];
+  readonly #damages: Damage[] = [];
   #readers = 0;
   #retired = false;
 
@@ -43,29 +68,38 @@ export class Segment {
     return new Segment(await disk.open(path, "create"), baseOffset, path);
   }
 
-  /**
-   * Opens an existing file and rebuilds the index from it.
-   * @param tail for the last segment, which may end in a torn write: verifies checksums and truncates invalid bytes.
-   * @returns the segment, and the number of invalid bytes at the end of the file.
-   */
-  static async load(
-    disk: Disk,
-    path: string,
-    baseOffset: number,
-    options: { tail: boolean; visit: (batch: RecordBatch) => void },
-  ): Promise<{ segment: Segment; invalidBytes: number }> {
-    const file = await disk.open(path, "existing");
-    const segment = new Segment(file, baseOffset, path);
-    const fileSize = await file.size();
-    for await (const batches of scanBatches(file, 0, fileSize, { checksums: options.tail })) {
-      for (const batch of batches) {
-        segment.#add(batch);
-        options.visit(batch);
-      }
+  /** Opens an existing file, verifies every batch and rebuilds the index. Invalid bytes become `damages`. */
+  static async load(disk: Disk, path: string, baseOffset: number, options: LoadOptions): Promise<Segment> {
+    const segment = new Segment(await disk.open(path, "existing"), baseOffset, path);
+    try {
+      await segment.#load(options);
+      return segment;
+    } catch (error) {
+      await segment.retire();
+      throw error;
     }
-    const invalidBytes = fileSize - segment.size;
-    if (invalidBytes > 0 && options.tail) await segment.dropTail();
-    return { segment, invalidBytes };
+  }
+
+  /** In order of position. */
+  get damages(): readonly Damage[] {
+    return this.#damages;
+  }
+
+  /** Whether the offset after the last record is unknown, because the end of the last segment is damaged. */
+  get endIsUnknown(): boolean {
+    const last = this.#damages.at(-1);
+    return last !== undefined && last.nextOffset === undefined;
+  }
+
+  /** Moves invalid bytes at the end to a new file, durably. @returns what was moved, if anything */
+  async cutOffTail(disk: Disk): Promise<{ position: number; bytes: number; keptIn: string } | undefined> {
+    const tail = this.#damages.at(-1);
+    if (!tail || !this.endIsUnknown) return undefined;
+    const { position, end } = tail;
+    const keptIn = await disk.cutOff(this.file, position);
+    this.#damages.pop();
+    this.size = position;
+    return { position, bytes: end - position, keptIn };
   }
 
   get isEmpty(): boolean {
@@ -91,14 +125,18 @@ export class Segment {
    * Complete batches up to `maxBytes`, starting with the first that ends at or after `offset`.
    * @param atLeastOne returns the first batch even if it is larger than `maxBytes`, so that a reader makes progress (KIP-74).
    * @returns undefined when there is no such batch, for example because compaction removed it.
+   * @throws KafkaError CORRUPT_MESSAGE when `offset` is in damaged bytes.
    */
   async read(offset: number, maxBytes: number, atLeastOne: boolean): Promise<Buffer | undefined> {
     return this.#whileOpen(async () => {
       const start = this.#positionBefore(offset);
-      const length = Math.min(INDEX_INTERVAL + HEADER_SIZE + maxBytes, this.size - start);
+      const damage = this.#damages.find(({ position }) => position >= start);
+      const end = damage?.position ?? this.size;
+      const length = Math.min(INDEX_INTERVAL + HEADER_SIZE + maxBytes, end - start);
       const buffer = await this.file.read(start, length);
       const from = firstBatchEndingAt(buffer, offset);
       const size = batchSizeAt(buffer, from);
+      if (size === undefined && damage) throw new KafkaError(ErrorCode.CORRUPT_MESSAGE);
       if (size === undefined) return undefined;
       if (size > maxBytes) return atLeastOne ? this.file.read(start + from, size) : Buffer.alloc(0);
       return buffer.subarray(from, wholeBatchesEnd(buffer, from, Math.min(buffer.length, from + maxBytes)));
@@ -110,12 +148,25 @@ export class Segment {
     return this.size - this.#positionBefore(offset);
   }
 
-  /** All batches, one group per read. @param timestamp skips leading batches in which all records are older. */
+  /**
+   * All batches, one group per read.
+   * @param timestamp skips leading batches in which all records are older.
+   * @throws KafkaError CORRUPT_MESSAGE at the first damage.
+   */
   async *batches(timestamp = Number.NEGATIVE_INFINITY): AsyncGenerator<RecordBatch[]> {
     const from = this.#lastEntry((entry) => entry.maxTimestampBefore < timestamp)?.position ?? 0;
     this.#readers += 1;
     try {
-      yield* scanBatches(this.file, from, this.size, { checksums: false });
+      const damage = this.#damages.find(({ position }) => position >= from);
+      const expected = { from: this.baseOffset, exact: false, below: OFFSETS_END };
+      const { size } = this;
+      let position = from;
+      for await (const batches of scanBatches(this.file, from, damage?.position ?? size, expected)) {
+        yield batches;
+        for (const { bytes } of batches) position += bytes.length;
+      }
+      // Damaged at the start of the broker, or since.
+      if (damage || position < size) throw new KafkaError(ErrorCode.CORRUPT_MESSAGE);
     } finally {
       await this.#release();
     }
@@ -128,12 +179,67 @@ export class Segment {
     await this.#release();
   }
 
+  async #load({ nextBase, hasGaps, below = OFFSETS_END, visit }: LoadOptions): Promise<void> {
+    const end = await this.file.size();
+    const misplaced = hasGaps ? await this.#misplaced(end) : new Set<number>();
+    const expected: Expected = { from: this.baseOffset, exact: !hasGaps, below };
+    while (this.size < end) {
+      // A misplaced batch has a valid checksum, so the scan must end before it.
+      const limit = Math.min(end, ...[...misplaced].filter((position) => position >= this.size));
+      for await (const batches of scanBatches(this.file, this.size, limit, expected)) {
+        for (const batch of batches) {
+          this.#add(batch);
+          visit(batch);
+        }
+      }
+      if (this.size === end) break;
+      const position = this.size;
+      let next = await findBatch(this.file, position, end, expected);
+      while (misplaced.has(next)) next = await findBatch(this.file, next, end, expected);
+      const isLast = next === end;
+      const after = isLast ? nextBase : new RecordBatch(await this.file.read(next, HEADER_SIZE)).baseOffset;
+      this.#damages.push({ position, end: next, firstOffset: expected.from, nextOffset: after });
+      this.size = next;
+      if (after !== undefined) expected.from = after;
+    }
+    if (nextBase === undefined || hasGaps) return;
+    if (expected.from < nextBase) {
+      this.#damages.push({ position: end, end, firstOffset: expected.from, nextOffset: nextBase });
+    }
+    this.lastOffset = nextBase - 1;
+  }
+
+  /**
+   * The positions of the batches on both sides of a decrease of the offsets. Without gapless offsets there is no telling
+   * which of the two base offsets is wrong.
+   */
+  async #misplaced(end: number): Promise<Set<number>> {
+    const found = new Set<number>();
+    let before = { position: 0, lastOffset: -1 };
+    for (let position = 0; position < end; ) {
+      const start = position;
+      const anywhere = { from: 0, exact: false, below: OFFSETS_END };
+      for await (const batches of scanBatches(this.file, position, end, anywhere)) {
+        for (const batch of batches) {
+          if (batch.baseOffset <= before.lastOffset) found.add(before.position).add(position);
+          before = { position, lastOffset: batch.lastOffset };
+          position += batch.bytes.length;
+        }
+      }
+      if (position === start) position = await findBatch(this.file, position, end, anywhere);
+    }
+    return found;
+  }
+
   #add(batch: RecordBatch): void {
-    if (this.size - (this.#index.at(-1)?.position ?? 0) >= INDEX_INTERVAL) {
+    const damage = this.#damages.at(-1);
+    const isAfterDamage = damage?.end === this.size;
+    if (isAfterDamage || this.size - (this.#index.at(-1)?.position ?? 0) >= INDEX_INTERVAL) {
       this.#index.push({
         offset: batch.baseOffset,
         position: this.size,
-        maxTimestampBefore: this.maxTimestamp,
+        // What the damaged records have is not known, so a lookup does not skip them.
+        maxTimestampBefore: damage ? Number.POSITIVE_INFINITY : this.maxTimestamp,
       });
     }
     if (this.size === 0) this.filledSince = Date.now();

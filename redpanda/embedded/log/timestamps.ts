@@ -11,14 +11,17 @@ export interface TimestampedOffset {
 
 const NOTHING: TimestampedOffset = { timestamp: -1, offset: -1 };
 
-/** The first record with this timestamp or a later one; timestamp and offset -1 when there is none. */
+/**
+ * The first record with this timestamp or a later one; timestamp and offset -1 when there is none.
+ * @throws KafkaError CORRUPT_MESSAGE when damaged records may be the ones searched for
+ */
 export async function findByTimestamp(log: PartitionLog, timestamp: number): Promise<TimestampedOffset> {
   for (
     let segment: Segment | undefined = log.segments.first;
     segment;
     segment = log.segments.after(segment)
   ) {
-    if (segment.maxTimestamp < timestamp) continue;
+    if (segment.maxTimestamp < timestamp && segment.damages.length === 0) continue;
     for await (const batches of segment.batches(timestamp)) {
       for (const batch of batches) {
         if (batch.maxTimestamp < timestamp || batch.lastOffset < log.startOffset) continue;

@@ -81,7 +81,7 @@ export class LogWriter {
 
   /** Starts a new segment, so that the previous one can be compacted or deleted. Call within `exclusive`. */
   async roll(): Promise<void> {
-    if (this.segments.active.isEmpty) return;
+    if (this.segments.active.isEmpty || this.segments.active.endIsUnknown) return;
     const baseOffset = this.segments.active.lastOffset + 1;
     const path = segmentPath(this.options.directory, baseOffset);
     this.segments.push(await Segment.create(this.options.disk, path, baseOffset));

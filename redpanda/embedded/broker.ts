@@ -33,6 +33,8 @@ export interface BrokerOptions {
   /** Whether a Metadata request that allows it creates missing topics. */
   readonly autoCreateTopics?: boolean;
   readonly defaultPartitions?: number;
+  /** The partitions of all topics together. Each segment of a partition keeps a file open. */
+  readonly maxPartitions?: number;
   /** The largest request; a longer one closes the connection. */
   readonly maxFrameBytes?: number;
   /** The limit of records in a fetch response; a single larger batch is returned all the same. */
@@ -50,6 +52,7 @@ const defaults = {
   port: 9092,
   autoCreateTopics: false,
   defaultPartitions: 1,
+  maxPartitions: 4_000,
   maxFrameBytes: 32 * 1024 * 1024,
   maxFetchBytes: 16 * 1024 * 1024,
   minSessionTimeoutMs: 6_000,
@@ -134,9 +137,9 @@ export async function startBroker(given: BrokerOptions): Promise<Broker> {
     throw new Error(`the data directory cannot be used: ${messageOf(error)}`);
   });
   const cleanStop = new CleanStop(disk, options.dataDir);
-  let hasTornTail: (() => boolean) | undefined;
+  let needsRecovery: (() => boolean) | undefined;
   const recordStop = async () => {
-    if (hasTornTail && !hasTornTail()) await cleanStop.record();
+    if (needsRecovery && !needsRecovery()) await cleanStop.record();
   };
   const closers: (() => Promise<void> | void)[] = [() => lock.release(), recordStop];
   const release = async () => {
@@ -148,12 +151,12 @@ export async function startBroker(given: BrokerOptions): Promise<Broker> {
     const path = join(options.dataDir, "state.journal");
     const journal = await Journal.open(disk, path, { cleanStop: wasClean, logger });
     closers.push(() => journal.close());
-    const topics = new Topics(options.dataDir, disk, journal, logger);
+    const topics = new Topics(options.dataDir, disk, journal, logger, options.maxPartitions);
     closers.push(() => topics.close());
     await topics.load(wasClean);
     await cleanStop.erase();
     // From here on a stop is clean, also when the port cannot be used.
-    hasTornTail = () => journal.tailIsTorn || topics.hasTornTail;
+    needsRecovery = () => journal.tailIsTorn || topics.needRecovery;
     const broker = new Broker(
       options,
       await clusterIdIn(journal),

@@ -18,6 +18,8 @@ export class PartitionLog {
   readonly producers: ProducerStates;
   /** Compaction is complete below this offset. Starts at 0 after a restart. */
   compactedTo = 0;
+  /** Set by a compaction that could not remove the segments that it merged. */
+  mergedFilesRemain = false;
   readonly #writer: LogWriter;
   readonly #listeners = new Set<(bytes: number) => void>();
   #startOffset: number;
@@ -54,9 +56,9 @@ export class PartitionLog {
     return this.#writer.highWatermark;
   }
 
-  /** As `LogWriter.tailIsTorn`. */
-  get tailIsTorn(): boolean {
-    return this.#writer.tailIsTorn;
+  /** Whether the next start must repair the files as after an unclean stop. */
+  get needsRecovery(): boolean {
+    return this.#writer.tailIsTorn || this.mergedFilesRemain;
   }
 
   get isClosed(): boolean {

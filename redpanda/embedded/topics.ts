@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { ErrorCode, KafkaError } from "./errors.ts";
 import { isSegment } from "./log/segment.ts";
 import { PartitionLog } from "./log.ts";
-import type { Logger } from "./logger.ts";
+import { type Logger, messageOf } from "./logger.ts";
 import type { Disk } from "./storage/disk.ts";
 import type { Change, Journal } from "./storage/journal.ts";
 import { parseTopicConfig, type TopicConfig } from "./topics/config.ts";
@@ -35,19 +35,22 @@ export class Topics {
   readonly #byId = new Map<string, Topic>();
   /** The topics that are being created, grown or deleted. */
   readonly #changing = new Set<string>();
+  /** The partitions that are being created. */
+  #creating = 0;
 
   constructor(
     private readonly dataDir: string,
     private readonly disk: Disk,
     private readonly journal: Journal,
     private readonly logger: Logger,
+    private readonly maxPartitions: number,
   ) {
     this.root = join(dataDir, "topics");
   }
 
-  /** Whether bytes of a failed write are still in a file. */
-  get hasTornTail(): boolean {
-    return this.all().some(({ partitions }) => partitions.some(({ tailIsTorn }) => tailIsTorn));
+  /** Whether the next start must repair a log as after an unclean stop. */
+  get needRecovery(): boolean {
+    return this.all().some(({ partitions }) => partitions.some(({ needsRecovery }) => needsRecovery));
   }
 
   /**
@@ -102,6 +105,7 @@ export class Topics {
     }
     checkPartitionCount(partitions);
     parseTopicConfig(overrides);
+    this.#checkTotal(partitions);
   }
 
   /** Resolves when the topic is durable and usable. @throws KafkaError */
@@ -109,7 +113,9 @@ export class Topics {
     this.checkNew(name, partitions, overrides);
     return this.#exclusively(name, async () => {
       const entry = { id: randomBytes(16).toString("hex"), partitions, overrides };
-      const topic = await this.#open(name, entry, true);
+      const config = parseTopicConfig(overrides);
+      const logs = await this.#createLogs({ name, id: entry.id, overrides, config }, 0, partitions);
+      const topic = { name, id: entry.id, overrides, config, partitions: logs };
       await this.#writeEntry(name, entry, topic.partitions);
       this.#add(topic);
       this.logger.info("topic created", { topic: name, partitions });
@@ -125,9 +131,10 @@ export class Topics {
       const message = `topic ${name} has ${partitions.length} partitions already`;
       throw new KafkaError(ErrorCode.INVALID_PARTITIONS, message);
     }
+    this.#checkTotal(count - partitions.length);
     if (validateOnly) return;
     await this.#exclusively(name, async () => {
-      const added = await this.#openLogs(topic, partitions.length, count, true);
+      const added = await this.#createLogs(topic, partitions.length, count);
       await this.#writeEntry(name, { id, partitions: count, overrides }, added);
       partitions.push(...added);
       this.logger.info("partitions added", { topic: name, partitions: count });
@@ -187,6 +194,30 @@ export class Topics {
   async #open(name: string, { id, partitions, overrides }: TopicEntry, cleanStop: boolean): Promise<Topic> {
     const topic = { name, id, overrides, config: parseTopicConfig(overrides) };
     return { ...topic, partitions: await this.#openLogs(topic, 0, partitions, cleanStop) };
+  }
+
+  /**
+   * Each partition has an open file, and a process has a limited number of them.
+   * @throws KafkaError POLICY_VIOLATION
+   */
+  #checkTotal(added: number): void {
+    const count = this.all().reduce((sum, { partitions }) => sum + partitions.length, this.#creating);
+    if (count + added <= this.maxPartitions) return;
+    const message = `the broker has ${count} partitions and may have ${this.maxPartitions} (maxPartitions)`;
+    throw new KafkaError(ErrorCode.POLICY_VIOLATION, message);
+  }
+
+  /** As `#openLogs`, for new partitions. @throws KafkaError KAFKA_STORAGE_ERROR, and no file stays open */
+  async #createLogs(topic: Omit<Topic, "partitions">, from: number, to: number): Promise<PartitionLog[]> {
+    this.#creating += to - from;
+    try {
+      return await this.#openLogs(topic, from, to, true);
+    } catch (error) {
+      this.logger.error("partitions cannot be created", { topic: topic.name, error: messageOf(error) });
+      throw new KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, messageOf(error));
+    } finally {
+      this.#creating -= to - from;
+    }
   }
 
   /** Opens the partitions from `from` to `to - 1`; all or none. */

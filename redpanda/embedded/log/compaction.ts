@@ -68,21 +68,29 @@ async function rewrite(
   let output: Segment | undefined;
   for (const segment of segments) {
     if (output && output.size + segment.size > log.options.config.segmentBytes) {
-      await replace(sources, output, log);
+      await discardOnError(output, replace(sources, output, log), log);
       sources = [];
       output = undefined;
     }
     output ??= await createOutput(segment.baseOffset, log);
     sources.push(segment);
-    try {
-      await copyKept(segment, output, (batch) => filter(batch, keys, log, now), log);
-    } catch (error) {
+    const copied = copyKept(segment, output, (batch) => filter(batch, keys, log, now), log);
+    await discardOnError(output, copied, log);
+  }
+  if (output) await discardOnError(output, replace(sources, output, log), log);
+}
+
+/** An output that did not become part of the log is closed and removed. */
+async function discardOnError(output: Segment, work: Promise<void>, log: PartitionLog): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!log.segments.all.includes(output)) {
       await output.retire();
       await log.options.disk.remove(output.path);
-      throw error;
     }
+    throw error;
   }
-  if (output) await replace(sources, output, log);
 }
 
 /** Recovery discards files with this suffix, so a crash before the rename has no effect. */
@@ -137,16 +145,20 @@ function isSuperseded({ key, offset }: LogRecord, { lastOffsets }: KeyMap): bool
 /** The rename over the first source's file is atomic and makes the change effective; see `recover`. */
 async function replace(sources: Segment[], output: Segment, log: PartitionLog): Promise<void> {
   const { disk, directory } = log.options;
-  await log.exclusive(async () => {
-    await disk.rename(output.path, segmentPath(directory, output.baseOffset));
-    output.path = segmentPath(directory, output.baseOffset);
-    log.segments.replace(sources, [output]);
-    await disk.syncDirectory(directory);
-  });
-  for (const source of sources) {
-    await source.retire();
+  try {
+    await log.exclusive(async () => {
+      await disk.rename(output.path, segmentPath(directory, output.baseOffset));
+      output.path = segmentPath(directory, output.baseOffset);
+      log.segments.replace(sources, [output]);
+      await disk.syncDirectory(directory);
+    });
     // Oldest first, so that after a crash no value outlives its tombstone.
-    if (source.baseOffset !== output.baseOffset) await disk.remove(source.path);
+    for (const { baseOffset, path } of sources) if (baseOffset !== output.baseOffset) await disk.remove(path);
+  } catch (error) {
+    log.mergedFilesRemain = true;
+    throw error;
+  } finally {
+    if (log.segments.all.includes(output)) for (const source of sources) await source.retire();
   }
 }
 

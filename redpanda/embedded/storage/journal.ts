@@ -127,15 +127,16 @@ export class Journal {
   async #rewrite(): Promise<void> {
     const bytes = Buffer.from([...this.#entries].map((entry) => line([entry])).join(""));
     const temporary = `${this.path}.new`;
-    const file = await this.disk.open(temporary, "create");
+    let file: DiskFile | undefined;
     try {
+      file = await this.disk.open(temporary, "create");
       await file.write(bytes, 0);
       await file.sync();
       await this.disk.rename(temporary, this.path);
     } catch {
       // A disk without space for a second file may have space for a line, and the old file is complete.
       this.#sizeRewritten = this.#size;
-      return file.close();
+      return file?.close();
     }
     const old = this.file;
     this.file = file;

@@ -48,6 +48,9 @@ export class PartitionLog {
   start = 0;
   /** One past the last offset. */
   end = 0;
+  /** Hashes of the values that were appended, and the records that repeat one. */
+  readonly #values = new Set<bigint | number>();
+  readonly #copies = new WeakSet<IncomingRecord>();
   /** The first offset of each leader epoch. There is another one after records were lost. */
   readonly #epochs = [0];
 
@@ -61,7 +64,11 @@ export class PartitionLog {
     const { topic, partition, end: offset } = this;
     const bytes = value === null ? null : Buffer.from(value);
     const content = { key, value: bytes, headers: { ...headers } };
-    this.records.push({ topic, partition, offset, timestampMs, ...content });
+    const record = { topic, partition, offset, timestampMs, ...content };
+    const hash = bytes === null ? undefined : Bun.hash(bytes);
+    if (hash !== undefined && this.#values.has(hash)) this.#copies.add(record);
+    if (hash !== undefined) this.#values.add(hash);
+    this.records.push(record);
     this.end += 1;
   }
 
@@ -123,7 +130,7 @@ export class PartitionLog {
 
   /**
    * Drops the records stored before `beforeMs` that a later one of the same key, also stored before then, supersedes
-   * (https://kafka.apache.org/documentation/#compaction). Records that `ignored` matches supersede no others.
+   * (https://kafka.apache.org/documentation/#compaction). Records that `ignored` matches, and copies, supersede no others.
    *
    * @returns how many were dropped
    */
@@ -131,7 +138,8 @@ export class PartitionLog {
     const old = this.records.filter(({ timestampMs, key }) => timestampMs < beforeMs && key !== null);
     const lastOfEachKey = (records: readonly IncomingRecord[]) =>
       new Map(records.map((record) => [record.key, record])).values();
-    const kept = new Set([...lastOfEachKey(old), ...lastOfEachKey(old.filter((record) => !ignored(record)))]);
+    const superseding = old.filter((record) => !ignored(record) && !this.#copies.has(record));
+    const kept = new Set([...lastOfEachKey(old), ...lastOfEachKey(superseding)]);
     const dropped = new Set(old.filter((record) => !kept.has(record)));
     this.records = this.records.filter((record) => !dropped.has(record));
     return dropped.size;

@@ -78,7 +78,8 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
   compaction: ({ prng, trace, scheduler, broker, compacted }) => {
     const { name } = prng.pick(storeTopics.filter(({ config }) => config["cleanup.policy"] === "compact"));
     const beforeMs = scheduler.nowMs - COMPACTION_LAG_MS;
-    // A real broker would drop a genuine record in favour of poison with its key, which nothing can make up for.
+    // A real broker would drop a genuine record in favour of poison with its key, or of a late copy of an earlier one,
+    // which nothing can make up for: docs/messaging.md has both under what the kit does not do.
     const dropped = broker
       .partitionsOf(name)
       .reduce((sum, log) => sum + log.compact(beforeMs, ({ headers }) => POISON_HEADER in headers), 0);

@@ -95,3 +95,23 @@ test(
   },
   LIMIT_MS,
 );
+
+test(
+  "an order for ten thousand pieces of every product takes nothing out of sale",
+  async () => {
+    const products = await store.seed();
+    const [mallory, bob] = await Promise.all([store.signIn("MALLORY"), store.signIn("BOB")]);
+    const everything = products.map(({ productId }) => ({ productId, quantity: 10_000 }));
+    const { orderId: held } = await mallory.place({ items: everything });
+    await mallory.until(held, "backordered");
+    const inStock = products.filter(({ available }) => available > 0);
+    expect(inStock.length).toBeGreaterThan(0);
+    for (const { productId } of inStock) {
+      const { orderId } = await bob.place({ items: [{ productId, quantity: 1 }] });
+      await bob.until(orderId, "confirmed", "backordered");
+      expect(await bob.order(orderId)).toMatchObject({ status: "confirmed" });
+    }
+    expect(await mallory.order(held)).toMatchObject({ status: "backordered" });
+  },
+  LIMIT_MS,
+);

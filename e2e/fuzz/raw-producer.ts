@@ -174,6 +174,16 @@ export function recordBatch(codec: number, count: number, payload: Buffer): Buff
   return Buffer.concat([int64(0n), int32(9 + checked.length), epochAndMagic, checksum, checked]);
 }
 
+/** The batch after `change`, with a valid checksum. */
+export function resealed(batch: Buffer, change: (bytes: Buffer) => void): Buffer {
+  const bytes = Buffer.from(batch);
+  change(bytes);
+  bytes.writeUInt32BE(crc32c(bytes.subarray(CHECKED_FROM)), CHECKSUM_AT);
+  return bytes;
+}
+
+const CHECKSUM_AT = 17;
+const CHECKED_FROM = 21;
 const CASTAGNOLI = 0x82f6_3b78;
 const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
   let rest = byte;

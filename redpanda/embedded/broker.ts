@@ -35,6 +35,8 @@ export interface BrokerOptions {
   readonly defaultPartitions?: number;
   /** The partitions of all topics together. Each segment of a partition keeps a file open. */
   readonly maxPartitions?: number;
+  /** False stores batches without a look at their records, to test what a consumer does with damaged ones. */
+  readonly validateRecords?: boolean;
   /** The largest request; a longer one closes the connection. */
   readonly maxFrameBytes?: number;
   /** The limit of records in a fetch response; a single larger batch is returned all the same. */
@@ -53,6 +55,7 @@ const defaults = {
   autoCreateTopics: false,
   defaultPartitions: 1,
   maxPartitions: 4_000,
+  validateRecords: true,
   maxFrameBytes: 32 * 1024 * 1024,
   maxFetchBytes: 16 * 1024 * 1024,
   minSessionTimeoutMs: 6_000,

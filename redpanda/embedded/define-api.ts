@@ -20,6 +20,7 @@ export interface BrokerState {
   readonly options: {
     readonly autoCreateTopics: boolean;
     readonly defaultPartitions: number;
+    readonly validateRecords: boolean;
     readonly maxFrameBytes: number;
     readonly maxFetchBytes: number;
   };

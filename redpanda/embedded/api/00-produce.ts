@@ -7,8 +7,7 @@
  */
 import { type BrokerState, defineApi } from "../define-api.ts";
 import { catchKafkaError, ErrorCode, KafkaError } from "../errors.ts";
-import { parseProduced, type RecordBatch } from "../log/batch.ts";
-import { recordsOf } from "../log/records.ts";
+import { parseProduced, validateRecords } from "../log/validation.ts";
 import { readTopic, type TopicRef, writeTopic } from "../topics/ref.ts";
 
 interface PartitionData {
@@ -97,7 +96,7 @@ export const produce = defineApi<ProduceRequest, ProduceResponse>({
 });
 
 function append(
-  { topics }: BrokerState,
+  { topics, options }: BrokerState,
   topicRef: TopicRef,
   { index, records }: PartitionData,
   version: number,
@@ -106,19 +105,12 @@ function append(
     const { config } = topics.resolve(topicRef);
     const log = topics.log(topicRef, index);
     const batch = parseProduced(records, config.maxMessageBytes, version);
-    if (config.compact) checkKeys(batch);
+    if (options.validateRecords) validateRecords(batch, config);
     const { baseOffset, durable } = log.append(batch);
     await durable;
     return { index, code: ErrorCode.NONE, message: null, baseOffset, logStartOffset: log.startOffset };
   };
   return catchKafkaError(work, ({ code, message }) => refused(index, code, message));
-}
-
-/** Compaction needs keys. */
-function checkKeys(batch: RecordBatch): void {
-  if (recordsOf(batch)?.some(({ key }) => key === null)) {
-    throw new KafkaError(ErrorCode.INVALID_RECORD, "a record of a compacted topic needs a key");
-  }
 }
 
 function refused(index: number, code: ErrorCode, message: string): PartitionResult {

@@ -1,12 +1,8 @@
-import { describe, expect, test } from "bun:test";
-import { ErrorCode, KafkaError } from "../errors.ts";
+import { expect, test } from "bun:test";
 import { batchOf } from "../testing/batches.ts";
-import { parseProduced, RecordBatch } from "./batch.ts";
 import { Codec } from "./codecs.ts";
 import { crc32c } from "./crc32c.ts";
 import { recordsOf, withRecords } from "./records.ts";
-
-const MAX_BYTES = 1_000_000;
 
 test("crc32c matches RFC 3720, appendix B.4", () => {
   expect(crc32c(Buffer.from("123456789"))).toBe(0xe3069283);
@@ -64,87 +60,3 @@ test("unreadable records are reported as undefined", () => {
   expect(recordsOf(batch.withRecords(Buffer.from("not gzip"), 1, Codec.gzip))).toBeUndefined();
   expect(recordsOf(batch.withRecords(Buffer.from([200, 1, 2]), 1, Codec.none))).toBeUndefined();
 });
-
-describe("a produced batch is refused", () => {
-  const refusals: [reason: string, make: () => Buffer | null, code: ErrorCode][] = [
-    ["when it is missing", () => null, ErrorCode.INVALID_RECORD],
-    ["when it is empty", () => Buffer.alloc(0), ErrorCode.INVALID_RECORD],
-    ["when it is cut short", () => batchOf(["a"]).bytes.subarray(0, -1), ErrorCode.CORRUPT_MESSAGE],
-    [
-      "when a bit is flipped",
-      () => changed((bytes) => bytes.writeUInt8(bytes.readUInt8(65) ^ 1, 65)),
-      ErrorCode.CORRUPT_MESSAGE,
-    ],
-    [
-      "when its length is negative",
-      () => changed((bytes) => bytes.writeInt32BE(-5, 8)),
-      ErrorCode.CORRUPT_MESSAGE,
-    ],
-    ["in an older format", () => changed((bytes) => bytes.writeInt8(1, 16)), ErrorCode.INVALID_RECORD],
-    [
-      "when it is not alone",
-      () => Buffer.concat([batchOf(["a"]).bytes, batchOf(["b"]).bytes]),
-      ErrorCode.INVALID_RECORD,
-    ],
-    [
-      "when its count is wrong",
-      () => resealed((bytes) => bytes.writeInt32BE(2, 57)),
-      ErrorCode.INVALID_RECORD,
-    ],
-    [
-      "when it has no records",
-      () => resealed((bytes) => bytes.writeInt32BE(0, 57)),
-      ErrorCode.INVALID_RECORD,
-    ],
-    [
-      "when it is a control batch",
-      () => resealed((bytes) => bytes.writeInt16BE(0x20, 21)),
-      ErrorCode.INVALID_RECORD,
-    ],
-    [
-      "when it is transactional",
-      () => resealed((bytes) => bytes.writeInt16BE(0x10, 21)),
-      ErrorCode.INVALID_TXN_STATE,
-    ],
-    [
-      "with an unknown codec",
-      () => resealed((bytes) => bytes.writeInt16BE(7, 21)),
-      ErrorCode.UNSUPPORTED_COMPRESSION_TYPE,
-    ],
-    ["when it is too large", () => batchOf(["x".repeat(MAX_BYTES)]).bytes, ErrorCode.MESSAGE_TOO_LARGE],
-  ];
-
-  test.each(refusals)("%s", (_reason, make, code) => {
-    expect(codeOf(() => parseProduced(make(), MAX_BYTES, 9))).toBe(code);
-  });
-
-  test("with zstd in a Produce version before zstd", () => {
-    const batch = batchOf(["a"]).withRecords(Buffer.from("?"), 1, Codec.zstd);
-    expect(codeOf(() => parseProduced(batch.bytes, MAX_BYTES, 6))).toBe(
-      ErrorCode.UNSUPPORTED_COMPRESSION_TYPE,
-    );
-    expect(parseProduced(batch.bytes, MAX_BYTES, 7).codec).toBe(Codec.zstd);
-  });
-});
-
-function changed(change: (bytes: Buffer) => void): Buffer {
-  const { bytes } = batchOf(["a"]);
-  change(bytes);
-  return bytes;
-}
-
-/** As `changed`, with a valid checksum. */
-function resealed(change: (bytes: Buffer) => void): Buffer {
-  const bytes = changed(change);
-  bytes.writeUInt32BE(crc32c(bytes, 21), 17);
-  return new RecordBatch(bytes).bytes;
-}
-
-function codeOf(act: () => unknown): ErrorCode | undefined {
-  try {
-    act();
-    return undefined;
-  } catch (error) {
-    return error instanceof KafkaError ? error.code : undefined;
-  }
-}

@@ -1,19 +1,18 @@
 /**
  * Record batches, message format v2: the unit in which records are sent, stored and read. A batch is stored as the
- * client sent it; the broker sets only the base offset and the leader epoch, which the checksum does not cover.
+ * client sent it; the broker sets only the base offset and the leader epoch, which the checksum does not cover, and
+ * corrects a largest timestamp that is wrong.
  * Source: https://kafka.apache.org/documentation/#recordbatch
  */
 
-import { ErrorCode, KafkaError } from "../errors.ts";
 import { readInt64, writeInt64 } from "../wire/int64.ts";
-import { Codec } from "./codecs.ts";
 import { crc32c } from "./crc32c.ts";
 
 /** The leader never changes: nothing is replicated. */
 export const LEADER_EPOCH = 0;
 
 /** Byte positions in a batch. */
-const AT = {
+export const AT = {
   baseOffset: 0,
   length: 8,
   leaderEpoch: 12,
@@ -30,11 +29,12 @@ const AT = {
 } as const;
 
 /** Base offset and length: the bytes needed to find the next batch. */
-const LENGTH_PREFIX = 12;
+export const LENGTH_PREFIX = 12;
 export const HEADER_SIZE = 61;
 
 /** Bits of the attributes. */
 const CODEC = 0x07;
+const LOG_APPEND_TIME = 0x08;
 const TRANSACTIONAL = 0x10;
 const CONTROL = 0x20;
 
@@ -118,6 +118,14 @@ export class RecordBatch {
     this.bytes.writeInt32BE(LEADER_EPOCH, AT.leaderEpoch);
   }
 
+  /** Sets the largest timestamp and CreateTime, which is the only timestamp type, and then the checksum, if needed. */
+  correctTimestamps(largest: number): void {
+    if (this.maxTimestamp === largest && (this.attributes & LOG_APPEND_TIME) === 0) return;
+    writeInt64(this.bytes, largest, AT.maxTimestamp);
+    this.bytes.writeInt16BE(this.attributes & ~LOG_APPEND_TIME, AT.attributes);
+    this.bytes.writeUInt32BE(crc32c(this.bytes, AT.attributes), AT.crc);
+  }
+
   /** This batch with other records. Keeps offsets, timestamps and the producer's sequence, as compaction requires. */
   withRecords(payload: Buffer, count: number, codec: number): RecordBatch {
     const bytes = Buffer.concat([this.bytes.subarray(0, HEADER_SIZE), payload]);
@@ -134,45 +142,4 @@ export function batchSizeAt(buffer: Buffer, at: number): number | undefined {
   if (buffer.length - at < LENGTH_PREFIX) return undefined;
   const size = LENGTH_PREFIX + buffer.readInt32BE(at + AT.length);
   return size < HEADER_SIZE ? undefined : size;
-}
-
-/**
- * Validates the records of one partition in a Produce request, as Apache Kafka's ProduceRequest and LogValidator do.
- * @throws KafkaError with the code for that partition.
- */
-export function parseProduced(bytes: Buffer | null, maxBytes: number, produceVersion: number): RecordBatch {
-  if (bytes === null || bytes.length === 0) throw new KafkaError(ErrorCode.INVALID_RECORD, "no record batch");
-  if (bytes.length > AT.magic && bytes.readInt8(AT.magic) !== 2) {
-    throw new KafkaError(ErrorCode.INVALID_RECORD, "only record batches of format v2 are accepted");
-  }
-  const size = batchSizeAt(bytes, 0);
-  if (size === undefined || size > bytes.length) throw new KafkaError(ErrorCode.CORRUPT_MESSAGE);
-  if (size < bytes.length) throw new KafkaError(ErrorCode.INVALID_RECORD, "more than one record batch");
-  if (size > maxBytes) {
-    throw new KafkaError(
-      ErrorCode.MESSAGE_TOO_LARGE,
-      `a batch of ${size} bytes exceeds max.message.bytes ${maxBytes}`,
-    );
-  }
-  const batch = new RecordBatch(bytes);
-  if (!batch.hasValidChecksum) throw new KafkaError(ErrorCode.CORRUPT_MESSAGE);
-  if (batch.count <= 0 || batch.lastOffsetDelta !== batch.count - 1) {
-    throw new KafkaError(
-      ErrorCode.INVALID_RECORD,
-      `${batch.count} records up to offset +${batch.lastOffsetDelta}`,
-    );
-  }
-  if (batch.isControl) {
-    throw new KafkaError(ErrorCode.INVALID_RECORD, "control batches are written by brokers only");
-  }
-  if (batch.isTransactional) {
-    throw new KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not supported");
-  }
-  if (batch.codec > Codec.zstd || (batch.codec === Codec.zstd && produceVersion < 7)) {
-    throw new KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE);
-  }
-  if (batch.producerId >= 0 && (batch.producerEpoch < 0 || batch.baseSequence < 0)) {
-    throw new KafkaError(ErrorCode.INVALID_RECORD, "a producer id without epoch and sequence");
-  }
-  return batch;
 }

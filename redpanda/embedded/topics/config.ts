@@ -18,6 +18,9 @@ export interface TopicConfig {
   readonly minCompactionLagMs: number;
   readonly minCleanableDirtyRatio: number;
   readonly deleteRetentionMs: number;
+  /** How much earlier than now the timestamp of a record may be. */
+  readonly messageTimestampBeforeMaxMs: number;
+  readonly messageTimestampAfterMaxMs: number;
 }
 
 /** Type codes in DescribeConfigs responses. */
@@ -129,6 +132,8 @@ export function parseTopicConfig(overrides: Readonly<Record<string, string>>): T
     minCompactionLagMs: Number(value("min.compaction.lag.ms")),
     minCleanableDirtyRatio: Number(value("min.cleanable.dirty.ratio")),
     deleteRetentionMs: Number(value("delete.retention.ms")),
+    messageTimestampBeforeMaxMs: Number(value("message.timestamp.before.max.ms")),
+    messageTimestampAfterMaxMs: Number(value("message.timestamp.after.max.ms")),
   };
 }
 

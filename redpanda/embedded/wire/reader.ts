@@ -127,6 +127,10 @@ export class Reader {
     return this.buffer.subarray(at, at + length);
   }
 
+  skip(length: number): void {
+    this.#take(length);
+  }
+
   array<T>(read: (reader: this) => T): T[] {
     return this.nullableArray(read) ?? [];
   }

@@ -1,11 +1,16 @@
 /** Failures of the disk, one operation after the other: no file stays open, and the broker goes on. */
 import { afterEach, expect, test } from "bun:test";
+import { appendFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { ErrorCode } from "./errors.ts";
 import { compact } from "./log/compaction.ts";
+import { PartitionLog } from "./log.ts";
 import { createLogger } from "./logger.ts";
-import type { Disk } from "./storage/disk.ts";
+import { Disk } from "./storage/disk.ts";
+import { Journal } from "./storage/journal.ts";
 import { batchOf, textsIn } from "./testing/batches.ts";
-import { cleanAll, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
+import { cleanAll, cleanUp, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
+import { parseTopicConfig } from "./topics/config.ts";
 
 afterEach(cleanAll);
 
@@ -94,6 +99,40 @@ test("no file stays open when the segments of a log cannot be compacted", async 
   for (const offset of [0, 2, 3]) texts.push(...textsIn(await after.read(offset, 10_000, true)));
   expect(texts).toEqual(["1:b=v", "2:a=v", "3:b=v"]);
   expect(lines).toEqual([]);
+});
+
+test("no file stays open when a log or the journal cannot be opened", async () => {
+  const directory = await temporaryDirectory();
+  const disk = new Disk();
+  const logger = createLogger("silent");
+  const options = { directory, disk, logger, config: parseTopicConfig({ "segment.bytes": "100" }) };
+  const log = await PartitionLog.open(options);
+  for (const value of ["a", "b", "c"]) await log.append(batchOf([value])).durable;
+  await log.close();
+  await appendFile(log.segments.active.path, "torn");
+  const journalPath = join(directory, "journal");
+  await writeFile(journalPath, "torn");
+  const isClosed = () => expect(disk.openFiles).toBe(0);
+  const openLog = async () => (await PartitionLog.open(options)).close();
+  const openJournal = async () =>
+    (await Journal.open(disk, journalPath, { cleanStop: false, logger })).close();
+  expect(await failEverywhere(disk, openLog, isClosed)).toBeGreaterThan(6);
+  expect(await failEverywhere(disk, openJournal, isClosed)).toBeGreaterThan(4);
+  isClosed();
+});
+
+test("the journal takes changes while no second file can be opened for its rewrite", async () => {
+  const directory = await temporaryDirectory();
+  const disk = new Disk();
+  const journalPath = join(directory, "journal");
+  const options = { cleanStop: false, logger: createLogger("silent") };
+  const journal = await Journal.open(disk, journalPath, options);
+  cleanUp(() => journal.close());
+  disk.fault = (operation) => {
+    if (operation === "open") throw new Error("EMFILE: too many open files");
+  };
+  for (let round = 0; round < 30; round++) await journal.write([["key", [round, "x".repeat(100_000)]]]);
+  expect(disk.openFiles).toBe(1);
 });
 
 test("the partitions of all topics together are bounded, also while several are created", async () => {

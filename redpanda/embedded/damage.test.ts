@@ -118,7 +118,7 @@ const ROUNDS = process.env.SLOW_TESTS ? 1_000 : 300;
 const PLAIN = "plain";
 const COMPACTED = "compacted";
 
-/** What every offset of a partition has: the records of its batch, or the code of the error. */
+/** What every offset of a partition has: the records of its batch and what its checksum does not cover, or the error. */
 async function contentOf(log: PartitionLog): Promise<Map<number, string>> {
   const content = new Map<number, string>();
   for (let offset = log.startOffset; offset < RECORDS; offset++) {
@@ -126,7 +126,10 @@ async function contentOf(log: PartitionLog): Promise<Map<number, string>> {
       if (error instanceof KafkaError) return error.code;
       throw error;
     });
-    content.set(offset, typeof read === "number" ? `error ${read}` : textsIn(read).join());
+    content.set(
+      offset,
+      typeof read === "number" ? `error ${read}` : `${textsIn(read)} ${read.toString("hex", 0, 17)}`,
+    );
   }
   return content;
 }

@@ -171,21 +171,21 @@ test.each([false, true])(
   "damage before the end is an error to the reader; clean stop: %p",
   async (cleanStop) => {
     const log = await openLog(await temporaryDirectory(), { "segment.bytes": "250" });
-    for (const text of ["a", "b", "c", "d", "e", "f", "g", "h"]) await append(log, batchOf([text]));
+    for (const text of ["a", "b", "c", "d", "e", "f", "g", "h", "i"]) await append(log, batchOf([text]));
     await log.close();
     const size = batchOf(["a"]).bytes.length;
     const paths = log.segments.all.map(({ path }) => path);
     expect(paths).toHaveLength(3);
     const damage = async (path = "", change: (bytes: Buffer) => Uint8Array) =>
       writeFile(path, change(await readFile(path)));
-    // The length of `b`, all of `e` and `f`, the base offset of `g`.
+    // The length of `b`, all of `e` and `f`, the base offset of `h`.
     await damage(paths[0], (bytes) => bytes.fill(0x11, size + 8, size + 9));
     await damage(paths[1], (bytes) => bytes.subarray(0, size));
-    await damage(paths[2], (bytes) => bytes.fill(0x11, 7, 8));
+    await damage(paths[2], (bytes) => bytes.fill(0x11, size + 7, size + 8));
     const again = await openLog(log.options.directory, {}, new Disk(), cleanStop);
-    expect(again.highWatermark).toBe(8);
+    expect(again.highWatermark).toBe(9);
     const served: string[] = [];
-    for (let offset = 0; offset < 8; offset++) {
+    for (let offset = 0; offset < 9; offset++) {
       served.push(
         await again.read(offset, size, true).then(
           (bytes) => textsIn(bytes).join(),
@@ -193,17 +193,43 @@ test.each([false, true])(
         ),
       );
     }
-    expect(served).toEqual(["0:=a", "2", "2:=c", "3:=d", "2", "2", "2", "7:=h"]);
+    expect(served).toEqual(["0:=a", "2", "2:=c", "3:=d", "2", "2", "6:=g", "2", "8:=i"]);
     await expect(findByTimestamp(again, 2_000)).rejects.toMatchObject({ code: ErrorCode.CORRUPT_MESSAGE });
-    expect(await append(again, batchOf(["i"]))).toEqual([8]);
-    expect(textsIn(await again.read(7, ALL, true))).toEqual(["7:=h", "8:=i"]);
+    expect(await append(again, batchOf(["j"]))).toEqual([9]);
+    expect(textsIn(await again.read(8, ALL, true))).toEqual(["8:=i", "9:=j"]);
   },
 );
 
+test("a lookup by timestamp does not pass over damaged records", async () => {
+  const log = await openLog(await temporaryDirectory());
+  const padding = "x".repeat(5_000);
+  for (const timestamp of [10, 20, 30]) await append(log, batchOf([{ value: padding, timestamp }]));
+  await log.close();
+  const { path } = log.segments.active;
+  const bytes = await readFile(path);
+  await writeFile(path, bytes.fill(0, bytes.length / 2, bytes.length / 2 + 1));
+  const again = await openLog(log.options.directory);
+  expect(await findByTimestamp(again, 5)).toEqual({ timestamp: 10, offset: 0 });
+  for (const timestamp of [15, 25, 35]) {
+    await expect(findByTimestamp(again, timestamp)).rejects.toMatchObject({
+      code: ErrorCode.CORRUPT_MESSAGE,
+    });
+  }
+});
+
+/** A valid batch at offset 1 that is text, so that it can be the value of a record. */
+function asciiBatch(): RecordBatch {
+  for (let attempt = 0; ; attempt++) {
+    const record = { value: `inner ${attempt}`, timestamp: 100 };
+    const batch = batchOf([record], { producerId: 1, epoch: 0, sequence: 0 });
+    batch.assign(1);
+    if (batch.bytes.every((byte) => byte < 0x80)) return batch;
+  }
+}
+
 test("a batch inside the value of a damaged record is not taken for a batch of the log", async () => {
   const log = await openLog(await temporaryDirectory());
-  const inner = batchOf(["inner"]);
-  inner.assign(1);
+  const inner = asciiBatch();
   await append(log, batchOf(["a"]));
   const { size } = log.segments.active;
   await append(log, batchOf([inner.bytes.toString("latin1")]), batchOf(["c"]));

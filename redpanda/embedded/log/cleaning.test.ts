@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
-import { copyFile, readdir } from "node:fs/promises";
-import { ErrorCode } from "../errors.ts";
+import { copyFile, readdir, readFile, writeFile } from "node:fs/promises";
+import { ErrorCode, type KafkaError } from "../errors.ts";
 import { PartitionLog } from "../log.ts";
 import { createLogger } from "../logger.ts";
 import { Disk } from "../storage/disk.ts";
@@ -245,4 +245,41 @@ test("a failed compaction leaves the remaining segments unchanged", async () => 
   await put(log, "a=4");
   expect(await contents(log)).toBe("1:a=2 2:a=3 3:a=4");
   expect((await readdir(log.options.directory)).filter((name) => !name.endsWith(".log"))).toEqual([]);
+});
+
+test("a log with damaged records is not compacted, and the damaged records stay on disk", async () => {
+  const log = await openLog({ ...COMPACT, ...TINY });
+  for (const pair of ["a=1", "b=1", "a=2", "b=2"]) await put(log, pair);
+  await log.close();
+  const [, second] = log.segments.all;
+  const path = second?.path ?? "";
+  const damaged = await readFile(path);
+  damaged.writeUInt8(damaged.readUInt8(damaged.length - 1) ^ 1, damaged.length - 1);
+  await writeFile(path, damaged);
+  const again = await openLog({ ...COMPACT, ...TINY }, log.options.directory);
+  await compact(again, NOW);
+  expect(again.compactedTo).toBe(0);
+  expect(textsIn(await again.read(0, ALL, true))).toEqual(["0:a=1"]);
+  await expect(again.read(1, ALL, true)).rejects.toMatchObject({ code: ErrorCode.CORRUPT_MESSAGE });
+  expect((await readFile(path)).equals(damaged)).toBe(true);
+});
+
+test("two batches of a compacted segment in the wrong order are damaged, the others are read", async () => {
+  const log = await openLog({ ...COMPACT, "segment.bytes": "2000" });
+  for (const key of ["a", "b", "c", "d", "e", "f"]) await put(log, `${key}=1`);
+  await log.roll();
+  await put(log, "g=1");
+  await log.close();
+  const path = log.segments.first.path;
+  const bytes = await readFile(path);
+  const size = bytes.length / 6;
+  // Offset 1 becomes 4: its order with offset 2 is wrong.
+  await writeFile(path, bytes.fill(4, size + 7, size + 8));
+  const again = await openLog({ ...COMPACT, "segment.bytes": "2000" }, log.options.directory);
+  const found: string[] = [];
+  for (let offset = 0; offset < 7; offset++) {
+    const read = await again.read(offset, size, true).catch((error: KafkaError) => error.code);
+    found.push(typeof read === "number" ? `error ${read}` : textsIn(read).join());
+  }
+  expect(found).toEqual(["0:a=1", "error 2", "error 2", "3:d=1", "4:e=1", "5:f=1", "6:g=1"]);
 });

@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { ErrorCode } from "@distributed-messaging/embedded-broker";
+import { ApiKey, ErrorCode } from "@distributed-messaging/embedded-broker";
 import { silentLogger, systemRuntime } from "@distributed-messaging/messaging";
 import { record, TEST_TIMEOUT_MS } from "@distributed-messaging/messaging/conformance";
 import { checkTopic } from "@distributed-messaging/messaging/internal";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
-import { eventually } from "@distributed-messaging/messaging/testing";
+import { eventually, failureOf } from "@distributed-messaging/messaging/testing";
 import { storeTopics } from "@distributed-messaging/services/registry";
+import { Kafka, logLevel } from "kafkajs";
 import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
 import { FaultFixture } from "./faults.ts";
 
@@ -69,3 +70,56 @@ test("the topics that the store creates are configured as its messages need it",
   }
   await transport.close();
 }, 120_000);
+
+/* Another part of the process may use kafkajs by itself. */
+
+const OTHER_CLIENT = "other";
+
+test("a producer that is not the kit's fails when the broker refuses its records", async () => {
+  await using fixture = new FaultFixture(server);
+  const topic = fixture.topic(1);
+  await fixture.connect(topic).publish([record(topic, "key", "value")]);
+  const producer = otherKafka().producer();
+  await producer.connect();
+  try {
+    server.broker.control.on(ApiKey.Produce, {
+      ...{ fault: "fail", code: ErrorCode.INVALID_RECORD },
+      when: ({ clientId }) => clientId === OTHER_CLIENT,
+    });
+    const sent = producer.send({ topic: topic.name, messages: [{ value: "refused" }] });
+    expect(await failureOf(sent)).toContain("failed the validation");
+    await producer.send({ topic: topic.name, messages: [{ value: "stored" }] });
+  } finally {
+    await producer.disconnect();
+  }
+}, 60_000);
+
+test("a consumer that is not the kit's gets headers as kafkajs gives them", async () => {
+  await using fixture = new FaultFixture(server);
+  const topic = fixture.topic(1);
+  const kafka = otherKafka();
+  const producer = kafka.producer();
+  const consumer = kafka.consumer({ groupId: crypto.randomUUID() });
+  const received: unknown[] = [];
+  try {
+    await fixture.connect(topic).publish([record(topic, "key", "kit", { "content-type": "text/plain" })]);
+    await producer.connect();
+    const headers = { one: "1", many: ["2", "3"] };
+    await producer.send({ topic: topic.name, messages: [{ value: "other", headers }] });
+    await consumer.connect();
+    await consumer.subscribe({ topic: topic.name, fromBeginning: true });
+    await consumer.run({ eachMessage: async ({ message }) => void received.push(message.headers) });
+    await eventually(() => received.length === 2);
+  } finally {
+    await consumer.disconnect();
+    await producer.disconnect();
+  }
+  expect(received).toEqual([
+    { "content-type": Buffer.from("text/plain") },
+    { one: Buffer.from("1"), many: [Buffer.from("2"), Buffer.from("3")] },
+  ]);
+}, 60_000);
+
+function otherKafka(): Kafka {
+  return new Kafka({ clientId: OTHER_CLIENT, brokers: [server.address], logLevel: logLevel.NOTHING });
+}

@@ -11,7 +11,7 @@ import Produce from "kafkajs/src/protocol/requests/produce/index.js";
 import type { Logger } from "../../runtime.ts";
 
 import { errorOfCode } from "./errors.ts";
-import { decodeFetchResponse, FETCH_VERSIONS, logStartOf } from "./fetch.ts";
+import { decodeFetchResponse, FETCH_VERSIONS, logStartOf, undecodableOf } from "./fetch.ts";
 import { oauthBearer } from "./oauthbearer.ts";
 import { encodeProduceRequest, isOwnRequest, OWN_PRODUCE_VERSION } from "./produce.ts";
 import type { TopicSetup } from "./topics.ts";
@@ -197,10 +197,12 @@ export function listenTo(eachBatch: object, listeners: ConsumerListeners): void 
  *   wait for that member until its session times out.
  * - It throws the first error of a Produce response, and so hides which partitions were stored. With this correction
  *   `sendBatch` resolves, unless kafkajs retries all of them, and its result has the error code of each partition.
- * - It encodes the records of a Produce request slowly: see produce.ts. Requests of other producers are left alone.
+ * - It encodes the records of a Produce request slowly: see produce.ts.
  * - A consumer that crashes reports the reason last, and nothing of a fetch without records: see `listenTo`.
  * - To a client that may not use its group it says that the group's coordinator was not found.
  * - A batch that cannot be decoded fails the response with all its topics: see fetch.ts.
+ *
+ * Producers and consumers of kafkajs that are not the kit's, in the same process, work as without the kit.
  *
  * @throws when another version is installed: whoever changes it has to check that the corrections still apply
  */
@@ -240,10 +242,16 @@ function correctKafkajs(): void {
   const { handleBatch } = Runner.prototype;
   Runner.prototype.handleBatch = async function (batch) {
     const { topic, partition, highWatermark, rawMessages } = batch;
+    const listeners = consumerListeners.get(this.eachBatch);
+    const undecodable = undecodableOf(rawMessages);
+    // Of another consumer in the process, which would take the placeholder for a record.
+    if (undecodable !== undefined && listeners === undefined) {
+      throw new Error(`${topic}/${partition} at offset ${undecodable.offset}: ${undecodable.cause}`);
+    }
     const start = logStartOf(rawMessages);
     if (start !== undefined && this.running) {
       const fetched = { topic, partition, start, end: Number(highWatermark) };
-      await consumerListeners.get(this.eachBatch)?.onEmptyFetch(fetched);
+      await listeners?.onEmptyFetch(fetched);
     }
     return handleBatch.call(this, batch);
   };
@@ -252,7 +260,8 @@ function correctKafkajs(): void {
     const create = protocol(version);
     return (options) => {
       const { request, response } = create(options);
-      if (isOwnRequest(options) && version.version >= OWN_PRODUCE_VERSION) {
+      if (!isOwnRequest(options)) return { request, response };
+      if (version.version >= OWN_PRODUCE_VERSION) {
         request.encode = async () => encodeProduceRequest(options, Date.now());
       }
       const parse: typeof response.parse = async (decoded) => {

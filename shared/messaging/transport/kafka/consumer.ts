@@ -330,7 +330,7 @@ function fetched(message: KafkaMessage | undefined): FetchedMessage | undefined 
 
 /** @param message one that `fetch.ts` decoded */
 export function toRecord(topic: string, partition: number, message: KafkaMessage): IncomingRecord {
-  const { offset, timestamp, key, value, headers } = message as unknown as FetchedMessage;
+  const { offset, timestamp, key, value, rawHeaders: headers } = message as unknown as FetchedMessage;
   // Not an object: a header may have the name of one of its inherited properties.
   const texts = new Map<string, string>();
   let isText = key === null || isUtf8(key);

@@ -8,13 +8,15 @@ import { decompress } from "./codecs.ts";
  * where a log begins.
  */
 
-/** A record as kafkajs passes it to `eachBatch`, with what the transport needs beside. */
+/** A record as kafkajs passes it to `eachBatch`, of any consumer in the process, with what the transport needs beside. */
 export interface FetchedMessage {
   readonly offset: string;
   readonly timestamp: string;
   readonly key: Buffer | null;
   readonly value: Buffer | null;
-  readonly headers: readonly (readonly [name: Buffer, value: Buffer | null])[];
+  readonly rawHeaders: RawHeaders;
+  /** As kafkajs gives them. */
+  readonly headers: Readonly<Record<string, HeaderValue | HeaderValue[]>>;
   /** kafkajs passes such records over. */
   readonly isControlRecord: boolean;
   readonly batchContext: BatchContext;
@@ -22,6 +24,20 @@ export interface FetchedMessage {
   readonly logStart: number;
   /** Instead of a record: a batch that cannot be decoded. It is the last message of its response. */
   readonly undecodable?: UndecodableBatch;
+}
+
+type RawHeaders = readonly (readonly [name: Buffer, value: Buffer | null])[];
+type HeaderValue = Buffer | null;
+
+/** By name; the values of a name that is repeated are an array. */
+function byName(headers: RawHeaders): Record<string, HeaderValue | HeaderValue[]> {
+  const values = Map.groupBy(headers, ([name]) => name.toString());
+  return Object.fromEntries(
+    Array.from(values, ([name, [first, ...more]]) => {
+      const value = first?.[1] ?? null;
+      return [name, more.length === 0 ? value : [value, ...more.map(([, other]) => other)]];
+    }),
+  );
 }
 
 /** What kafkajs leaves out aborted transactions by, and the leader epoch. */
@@ -37,6 +53,11 @@ const logStarts = new WeakMap<object, number>();
 /** Where the log of a partition begins whose fetch brought no messages. @param messages as they were decoded */
 export function logStartOf(messages: object): number | undefined {
   return logStarts.get(messages);
+}
+
+/** The batch that cannot be decoded among the messages of a fetch, if there is one. */
+export function undecodableOf(messages: readonly object[]): UndecodableBatch | undefined {
+  return (messages.at(-1) as Partial<FetchedMessage> | undefined)?.undecodable;
 }
 
 /** Versions of the fetch response (https://kafka.apache.org/protocol#The_Messages_Fetch) that kafkajs knows. */
@@ -126,7 +147,8 @@ function placeholder(batch: Buffer, offset: number, logStart: number): FetchedMe
     timestamp: "0",
     key: null,
     value: null,
-    headers: [],
+    rawHeaders: [],
+    headers: {},
     isControlRecord: false,
     batchContext: {
       producerId: "-1",
@@ -171,13 +193,16 @@ function decodeBatch(batch: Buffer, logStart: number, messages: FetchedMessage[]
     previous = offset;
     const key = record.nullable(record.varint());
     const value = record.nullable(record.varint());
-    const headers: [Buffer, Buffer | null][] = [];
+    const rawHeaders: [Buffer, Buffer | null][] = [];
     for (let left = record.varint(); left > 0; left--) {
-      headers.push([record.bytes(record.varint()), record.nullable(record.varint())]);
+      rawHeaders.push([record.bytes(record.varint()), record.nullable(record.varint())]);
     }
     record.end();
     decoded.push({
-      ...{ offset: String(offset), timestamp, key, value, headers },
+      ...{ offset: String(offset), timestamp, key, value, rawHeaders },
+      get headers() {
+        return byName(rawHeaders);
+      },
       ...{ isControlRecord, batchContext, logStart },
     });
   }

@@ -2,7 +2,7 @@ import { type Admin, type Consumer, type EachBatchPayload, Partitioners } from "
 import type { Topic } from "../../contract/define.ts";
 import type { Logger } from "../../runtime.ts";
 import { type IncomingRecord, type OutgoingRecord, topicPartition } from "../transport.ts";
-import { KafkaClient, type KafkaSettings, within } from "./client.ts";
+import { KafkaClient, type KafkaSettings, listenTo, within } from "./client.ts";
 import { toRecord } from "./consumer.ts";
 import { KafkaPublisher } from "./publisher.ts";
 
@@ -284,11 +284,10 @@ class Session {
     });
     await this.#consumer.connect();
     await this.#consumer.subscribe({ topics: [...this.#topics], fromBeginning: false });
-    await this.#consumer.run({
-      autoCommit: false,
-      partitionsConsumedConcurrently: 8,
-      eachBatch: async (payload) => this.#take(payload),
-    });
+    const eachBatch = async (payload: EachBatchPayload) => this.#take(payload);
+    // A batch that cannot be decoded is no failure.
+    listenTo(eachBatch, { onCrash: () => {}, onEmptyFetch: async () => {} });
+    await this.#consumer.run({ autoCommit: false, partitionsConsumedConcurrently: 8, eachBatch });
     await joined.promise;
   }
 

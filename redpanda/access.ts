@@ -51,7 +51,8 @@ export async function grantAccess(
 
 type Acl = Parameters<Admin["createAcls"]>[0]["acl"][number];
 
-function aclOf({ principal, operation, resource, name }: Grant): Acl {
+/** As the admin client takes it. */
+export function aclOf({ principal, operation, resource, name }: Grant): Acl {
   return {
     principal,
     host: "*",

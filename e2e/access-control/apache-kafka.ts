@@ -11,6 +11,7 @@ import {
 } from "@distributed-messaging/messaging";
 import { type Admin, KafkaClient, kafkaTransport } from "@distributed-messaging/messaging/kafka";
 import { eventually } from "@distributed-messaging/messaging/testing";
+import { aclOf } from "@distributed-messaging/redpanda/access";
 import { type ApacheKafka, startApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/broker";
 import { provision } from "@distributed-messaging/redpanda/provision";
 import {
@@ -53,7 +54,7 @@ beforeAll(async () => {
   await provision(settingsOf("admin", adminPassword), storeTopics);
   admin = new KafkaClient(settingsOf("admin", adminPassword), silentLogger).kafka.admin();
   await admin.connect();
-  await admin.createAcls({ acl: rights.map(aclOf) });
+  await admin.createAcls({ acl: rights.map(aclOfRight) });
   supervisor = new StoreSupervisor({
     dataDir,
     brokers: kafka.brokers.join(","),
@@ -82,17 +83,7 @@ function settingsOf(username: string, password: string) {
   return { brokers: kafka.brokers, clientId: username, sasl, topics: { create: false } };
 }
 
-function aclOf({ service, resource, name, operation }: ListedRight) {
-  return {
-    principal: `User:${service}`,
-    host: "*",
-    permissionType: AclPermissionTypes.ALLOW,
-    operation: AclOperationTypes[operation],
-    resourceType: resource === "topic" ? AclResourceTypes.TOPIC : AclResourceTypes.GROUP,
-    resourceName: name,
-    resourcePatternType: ResourcePatternTypes.LITERAL,
-  };
-}
+const aclOfRight = ({ service, ...right }: ListedRight) => aclOf({ principal: `User:${service}`, ...right });
 
 const place = () => customer.place({ items: [{ productId: "PRODUCT_001", quantity: 1 }] });
 
@@ -117,7 +108,7 @@ test(
     );
     const sorted = (acls: readonly object[]) =>
       acls.map((acl) => JSON.stringify(Object.entries(acl).sort())).sort();
-    expect(sorted(granted)).toEqual(sorted(rights.map(aclOf)));
+    expect(sorted(granted)).toEqual(sorted(rights.map(aclOfRight)));
     const { orderId } = await place();
     await customer.until(orderId, "confirmed");
     expect(await store.metric("order", "dead_letters")).toBe(0);
@@ -133,7 +124,7 @@ describe("without one of its rights, the order service says what is missing, and
       const from = lines.length;
       const logged = (pattern: RegExp) =>
         lines.slice(from).some((line) => line.startsWith("order ") && pattern.test(line));
-      const acl = aclOf(right);
+      const acl = aclOfRight(right);
       await admin.deleteAcls({ filters: [acl] });
       const { orderId } = await place();
       if (operation === "READ") {

@@ -42,6 +42,7 @@ import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { read } from "../support/answers.ts";
 import { cloudEvent } from "../support/bad-messages.ts";
 import { CertificateAuthority, type CertificateFiles, keystore } from "../support/certificates.ts";
+import { runToEnd } from "../support/run-to-end.ts";
 import { Store } from "../support/store.ts";
 
 /*
@@ -262,20 +263,11 @@ function settingsOf(env: Env): KafkaSettings {
 }
 
 /** Runs a command of the repository. */
-async function command(name: string, args: readonly string[], env: Env) {
-  const child = Bun.spawn([process.execPath, `scripts/${name}.ts`, ...args], {
+function command(name: string, args: readonly string[], env: Env) {
+  return runToEnd([process.execPath, `scripts/${name}.ts`, ...args], {
     cwd: ROOT,
     env: { ...process.env, ...env },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
   });
-  const [stdout, stderr] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  await child.exited;
-  return { stdout, stderr };
 }
 
 /** `bun run access`, as the administrator. @returns its output */

@@ -6,6 +6,7 @@ import { acquireLock } from "@distributed-messaging/messaging";
 import { serviceNames, services } from "@distributed-messaging/services/registry";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { ROOT } from "@distributed-messaging/supervisor/store";
+import { runToEnd } from "../support/run-to-end.ts";
 
 /** No program here becomes ready; one that has not ended by then is killed, and its test fails. */
 const END_LIMIT_MS = 15_000;
@@ -57,7 +58,7 @@ const programs: readonly Program[] = [
 /** Runs a program to its end, with these settings only. */
 async function run({ entry, listenAt }: Program, env: Record<string, string>) {
   const [port = 0, brokerPort = 0] = freePorts(2);
-  const child = Bun.spawn([process.execPath, entry], {
+  const { stdout, stderr, exitCode } = await runToEnd([process.execPath, entry], {
     env: {
       PATH: process.env.PATH ?? "",
       KAFKA_BROKERS: `127.0.0.1:${brokerPort}`,
@@ -66,17 +67,8 @@ async function run({ entry, listenAt }: Program, env: Record<string, string>) {
       ...env,
     },
     cwd: dir,
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    timeout: END_LIMIT_MS,
-    killSignal: "SIGKILL",
+    timeoutMs: END_LIMIT_MS,
   });
-  const [stdout, stderr, exitCode] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
   return { stdout, lines: stderr.split("\n").filter((line) => line !== ""), exitCode };
 }
 

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { ROOT } from "@distributed-messaging/supervisor/store";
+import { runToEnd } from "../support/run-to-end.ts";
 
 /** The folders of the packages that can be installed, by their names. */
 export const packages = {
@@ -59,19 +60,9 @@ export class OutsideFolder {
     cwd: string,
     settings: Readonly<Record<string, string>> = {},
   ): Promise<string> {
-    const child = Bun.spawn([...command], {
-      cwd,
-      env: this.env(settings),
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-    });
-    const [output, errors] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-    ]);
-    if ((await child.exited) !== 0) throw new Error(`${command.join(" ")}: ${errors}${output}`);
-    return output + errors;
+    const { stdout, stderr, exitCode } = await runToEnd(command, { cwd, env: this.env(settings) });
+    if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr}${stdout}`);
+    return stdout + stderr;
   }
 
   remove(): void {

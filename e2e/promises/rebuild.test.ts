@@ -6,6 +6,7 @@ import { Type } from "@sinclair/typebox";
 import { read } from "../support/answers.ts";
 import type { Customer } from "../support/customer.ts";
 import { describeOwn, type OwnStore, useOwnStore } from "../support/own-store.ts";
+import { runToEnd } from "../support/run-to-end.ts";
 import { stateOf, untilIdle } from "../support/state.ts";
 
 const LIMIT_MS = 120_000;
@@ -82,19 +83,13 @@ describeOwn("projections are rebuilt", () => {
 
 /** `bun run rebuild --service …`. @returns its output @throws when it fails */
 async function rebuild(store: OwnStore, service: (typeof services)[number]): Promise<string> {
-  const child = Bun.spawn([process.execPath, join(ROOT, "scripts/rebuild.ts"), "--service", service], {
-    env: {
-      ...process.env,
-      API_GATEWAY_PORT: new URL(store.url("api-gateway")).port,
-      NOTIFICATION_PORT: new URL(store.url("notification")).port,
-    },
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [output, problems] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  if ((await child.exited) !== 0) throw new Error(problems);
-  return output;
+  const command = [process.execPath, join(ROOT, "scripts/rebuild.ts"), "--service", service];
+  const env = {
+    ...process.env,
+    API_GATEWAY_PORT: new URL(store.url("api-gateway")).port,
+    NOTIFICATION_PORT: new URL(store.url("notification")).port,
+  };
+  const { stdout, stderr, exitCode } = await runToEnd(command, { cwd: ROOT, env });
+  if (exitCode !== 0) throw new Error(stderr);
+  return stdout;
 }

@@ -2,25 +2,15 @@ import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runToEnd } from "@distributed-messaging/e2e/support/run-to-end";
 import { startBroker } from "@distributed-messaging/embedded-broker";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { commandsOf, principalsOf, storeGrants } from "./grants.ts";
 
-async function run(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-  const child = Bun.spawn([process.execPath, "scripts/access.ts", ...args], {
-    cwd: ROOT,
-    env: { ...process.env, ...env },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [stdout, stderr, exitCode] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
-  return { stdout, stderr, exitCode };
+function run(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  const command = [process.execPath, "scripts/access.ts", ...args];
+  return runToEnd(command, { cwd: ROOT, env: { ...process.env, ...env } });
 }
 
 describe("principals", () => {

@@ -1,13 +1,8 @@
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { type Finished, runToEnd } from "@distributed-messaging/e2e/support/run-to-end";
 import { ROOT } from "@distributed-messaging/supervisor/store";
-
-export interface Result {
-  readonly exitCode: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 /** Temporary projects for the tests of bootstrap.sh. */
 export class BootstrapFolder {
@@ -76,23 +71,10 @@ class BootstrapClone {
   async run(
     path: readonly string[],
     options: { command?: readonly string[]; env?: Readonly<Record<string, string>> } = {},
-  ): Promise<Result> {
-    const child = Bun.spawn(
-      [...(options.command ?? ["/bin/sh", "scripts/bootstrap.sh", "hello.ts", "a b"])],
-      {
-        cwd: this.root,
-        env: { HOME: this.home, PATH: path.join(":"), ...options.env },
-        stdin: "ignore",
-        stdout: "pipe",
-        stderr: "pipe",
-      },
-    );
-    const [stdout, stderr, exitCode] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-      child.exited,
-    ]);
-    return { stdout, stderr, exitCode };
+  ): Promise<Finished> {
+    const command = options.command ?? ["/bin/sh", "scripts/bootstrap.sh", "hello.ts", "a b"];
+    const env = { HOME: this.home, PATH: path.join(":"), ...options.env };
+    return runToEnd(command, { cwd: this.root, env });
   }
 }
 

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { orderIdOf } from "@distributed-messaging/contracts";
+import { runToEnd } from "@distributed-messaging/e2e/support/run-to-end";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Environment } from "@distributed-messaging/service/config";
 import { serviceNames } from "@distributed-messaging/services/registry";
@@ -11,7 +12,7 @@ import type { ProcessReport } from "@distributed-messaging/supervisor/reports";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { UsageError } from "../command/command.ts";
 import { copyRepository } from "../testing/repository-copy.ts";
-import { type Finished, StoreProcess, StoreSettings } from "../testing/store-process.ts";
+import { StoreProcess, StoreSettings } from "../testing/store-process.ts";
 import { planService, writeService } from "./create.ts";
 
 const LIMIT_MS = 180_000;
@@ -75,21 +76,8 @@ describe.skipIf(serviceNames.some((name) => String(name) === "shipping"))(
     const settings = new StoreSettings({ SHIPPING_PORT: String(port), HOME: folder });
     const env = { ...settings.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` };
 
-    async function run(command: readonly string[], environment: Environment = env): Promise<Finished> {
-      const child = Bun.spawn([...command], {
-        cwd: root,
-        env: environment,
-        stdin: "ignore",
-        stdout: "pipe",
-        stderr: "pipe",
-      });
-      const [stdout, stderr, exitCode] = await Promise.all([
-        new Response(child.stdout).text(),
-        new Response(child.stderr).text(),
-        child.exited,
-      ]);
-      return { stdout, stderr, exitCode };
-    }
+    const run = (command: readonly string[], environment: Environment = env) =>
+      runToEnd(command, { cwd: root, env: environment });
 
     /** Runs a line of the page. @throws with its output when it fails */
     async function shell(line: string, environment: Environment = env): Promise<void> {

@@ -1,19 +1,10 @@
 import { expect, test } from "bun:test";
+import { runToEnd } from "@distributed-messaging/e2e/support/run-to-end";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 
 test("without Java the tests on Apache Kafka are skipped, with one line", async () => {
-  const child = Bun.spawn([process.execPath, "scripts/test-apache-kafka.ts"], {
-    cwd: ROOT,
-    env: { PATH: "/nowhere" },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const output = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
+  const command = [process.execPath, "scripts/test-apache-kafka.ts"];
+  const finished = await runToEnd(command, { cwd: ROOT, env: { PATH: "/nowhere" } });
   const line = "test-apache-kafka: skipped the tests on Apache Kafka: Java 17 or later is not installed\n";
-  expect(output).toEqual(["", line, 0]);
+  expect(finished).toEqual({ stdout: "", stderr: line, exitCode: 0 });
 });

@@ -1,17 +1,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type Finished, runToEnd } from "@distributed-messaging/e2e/support/run-to-end";
 import type { ServiceName } from "@distributed-messaging/services/registry";
 import { eachLine } from "@distributed-messaging/supervisor/child";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { portSetting } from "@distributed-messaging/supervisor/settings";
 import { processNames, ROOT } from "@distributed-messaging/supervisor/store";
-
-export interface Finished {
-  readonly exitCode: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 /** The environment of a store that shares nothing with others: free ports, and a data directory of its own. */
 export class StoreSettings {
@@ -37,19 +32,8 @@ export class StoreSettings {
     args: readonly string[] = [],
     env: Readonly<Record<string, string>> = {},
   ): Promise<Finished> {
-    const child = Bun.spawn([process.execPath, join(ROOT, "scripts", script), ...args], {
-      cwd: ROOT,
-      env: { ...this.env, ...env },
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-    });
-    const [stdout, stderr, exitCode] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-      child.exited,
-    ]);
-    return { stdout, stderr, exitCode };
+    const command = [process.execPath, join(ROOT, "scripts", script), ...args];
+    return runToEnd(command, { cwd: ROOT, env: { ...this.env, ...env } });
   }
 
   /** Starts `npm start`'s command. */

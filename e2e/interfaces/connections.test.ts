@@ -65,20 +65,25 @@ describeOwn("a service", () => {
     await listener.terminate();
   }
 
-  test(`with ${CONNECTIONS} idle connections takes orders and pushes notifications`, async () => {
-    await store.seed();
-    for (const name of ["api-gateway", "notification"] as const) {
-      const from = connections.length;
-      for (let count = CONNECTIONS / 2; count > 0; count -= 250) {
-        const batch = Array.from({ length: Math.min(250, count) }, () => open(name));
-        for (const each of batch) each.write("GET /liveness HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        await eventually(() => batch.every(({ received }) => received.includes("UP")), "250 answers");
+  // A machine that lets a process open fewer files than a test needs anyway shows nothing.
+  test.skipIf(CONNECTIONS <= 0)(
+    `with ${CONNECTIONS} idle connections takes orders and pushes notifications`,
+    async () => {
+      await store.seed();
+      for (const name of ["api-gateway", "notification"] as const) {
+        const from = connections.length;
+        for (let count = CONNECTIONS / 2; count > 0; count -= 250) {
+          const batch = Array.from({ length: Math.min(250, count) }, () => open(name));
+          for (const each of batch) each.write("GET /liveness HTTP/1.1\r\nHost: localhost\r\n\r\n");
+          await eventually(() => batch.every(({ received }) => received.includes("UP")), "250 answers");
+        }
+        expect(connections.length - from).toBeGreaterThanOrEqual(CONNECTIONS / 2);
       }
-      expect(connections.length - from).toBeGreaterThanOrEqual(CONNECTIONS / 2);
-    }
-    await expectService("CUSTOMER_idle");
-    expect(connections.filter(({ closed }) => closed)).toHaveLength(0);
-  }, 120_000);
+      await expectService("CUSTOMER_idle");
+      expect(connections.filter(({ closed }) => closed)).toHaveLength(0);
+    },
+    120_000,
+  );
 
   const slow: Readonly<Record<string, readonly [head: string, byte: string]>> = {
     headers: ["GET /products HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", "a"],

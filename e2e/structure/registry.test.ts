@@ -33,3 +33,14 @@ test.each(serviceNames)("bun run start-service-%s starts its main.ts", (name) =>
   const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
   expect(scripts[`start-service-${name}`]).toBe(`exec /bin/sh scripts/bootstrap.sh services/${name}/main.ts`);
 });
+
+test("every script of package.json runs a file that exists", () => {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
+    scripts: Record<string, string>;
+  };
+  const files = Object.values(scripts).flatMap(
+    (line) => line.match(/(?<= )(?:scripts|services|redpanda)\/\S+\.(?:ts|sh)/g) ?? [],
+  );
+  expect(files.length).toBeGreaterThan(Object.keys(scripts).length);
+  expect(files.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
+});

@@ -142,7 +142,11 @@ export async function startBroker(given: BrokerOptions): Promise<Broker> {
   const cleanStop = new CleanStop(disk, options.dataDir);
   let needsRecovery: (() => boolean) | undefined;
   const recordStop = async () => {
-    if (needsRecovery && !needsRecovery()) await cleanStop.record();
+    if (!needsRecovery || needsRecovery()) return;
+    // Without the record the next start takes this stop for an unclean one, which is safe.
+    await cleanStop.record().catch((error: unknown) => {
+      options.logger.warn("the clean stop cannot be recorded", { error: messageOf(error) });
+    });
   };
   const closers: (() => Promise<void> | void)[] = [() => lock.release(), recordStop];
   const release = async () => {

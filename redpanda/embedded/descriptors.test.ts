@@ -147,3 +147,27 @@ test("the partitions of all topics together are bounded, also while several are 
   await topics.delete(a, []);
   await topics.create("b", 5, {});
 });
+
+test("the partitions of a topic count until it is there, also while its entry is written", async () => {
+  const { topics } = await temporaryBroker({ maxPartitions: 5 });
+  let isCreated = false;
+  const creating = topics.create("a", 3, {}).then(() => {
+    isCreated = true;
+  });
+  while (!isCreated) {
+    expect(() => topics.checkNew("b", 3, {})).toThrow("may have 5");
+    await new Promise(setImmediate);
+  }
+  await creating;
+});
+
+test("a stop that cannot be recorded as clean is a stop, and frees the directory", async () => {
+  const dataDir = await temporaryDirectory();
+  const first = await temporaryBroker({ dataDir });
+  first.disk.fault = (_operation, path) => {
+    if (path.endsWith("clean-stop")) throw new Error("EMFILE: too many open files");
+  };
+  await first.stop();
+  const second = await temporaryBroker({ dataDir });
+  await second.stop();
+});

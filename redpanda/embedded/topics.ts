@@ -111,7 +111,7 @@ export class Topics {
   /** Resolves when the topic is durable and usable. @throws KafkaError */
   async create(name: string, partitions: number, overrides: Record<string, string>): Promise<Topic> {
     this.checkNew(name, partitions, overrides);
-    return this.#exclusively(name, async () => {
+    return this.#adding(name, partitions, async () => {
       const entry = { id: randomBytes(16).toString("hex"), partitions, overrides };
       const config = parseTopicConfig(overrides);
       const logs = await this.#createLogs({ name, id: entry.id, overrides, config }, 0, partitions);
@@ -133,7 +133,7 @@ export class Topics {
     }
     this.#checkTotal(count - partitions.length);
     if (validateOnly) return;
-    await this.#exclusively(name, async () => {
+    await this.#adding(name, count - partitions.length, async () => {
       const added = await this.#createLogs(topic, partitions.length, count);
       await this.#writeEntry(name, { id, partitions: count, overrides }, added);
       partitions.push(...added);
@@ -209,14 +209,21 @@ export class Topics {
 
   /** As `#openLogs`, for new partitions. @throws KafkaError KAFKA_STORAGE_ERROR, and no file stays open */
   async #createLogs(topic: Omit<Topic, "partitions">, from: number, to: number): Promise<PartitionLog[]> {
-    this.#creating += to - from;
     try {
       return await this.#openLogs(topic, from, to, true);
     } catch (error) {
       this.logger.error("partitions cannot be created", { topic: topic.name, error: messageOf(error) });
       throw new KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, messageOf(error));
+    }
+  }
+
+  /** Runs a change that adds partitions, which count from its beginning on. */
+  async #adding<Result>(name: string, count: number, change: () => Promise<Result>): Promise<Result> {
+    this.#creating += count;
+    try {
+      return await this.#exclusively(name, change);
     } finally {
-      this.#creating -= to - from;
+      this.#creating -= count;
     }
   }
 

@@ -44,6 +44,7 @@ const RARE: Readonly<Record<string, number>> = {
  * compares the answers with the documents.
  *
  * @param store with test routes and demo sign-in
+ * @param seed selects the requests; the values that they take from earlier answers depend on the run
  */
 export async function runRequests(store: OwnStore, count: number, seed: string): Promise<CampaignReport> {
   // A supervisor of processes of its own: the store goes on.
@@ -125,9 +126,10 @@ async function send(
   const first = [...operations];
   const worker = async () => {
     while (left > 0 && faults.length < MAX_FAULTS) {
+      const chosen = prng.fork(String(count - left));
       left--;
-      const operation = first.pop() ?? pick(operations, prng);
-      const generated = requestFor(operation, prng, known, credentials);
+      const operation = first.pop() ?? pick(operations, chosen);
+      const generated = requestFor(operation, chosen, known, credentials);
       const answer = await ask(operation, generated);
       const fault = typeof answer === "string" ? answer : faultOf(operation, generated, answer);
       if (fault !== undefined)

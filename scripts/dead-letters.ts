@@ -67,9 +67,8 @@ async function replay(
 ): Promise<number> {
   const { answers, isComplete } = await admin.askEach(services, async (service) => {
     const body = { ...which, dryRun };
-    const replayed = await admin.ask<{ results: Result[]; left: number }>(
-      ...([service, "POST", `${PATH}/replay`, 200, body] as const),
-    );
+    type Replayed = { readonly results: Result[]; readonly left: number };
+    const replayed = await admin.ask<Replayed>(service, "POST", `${PATH}/replay`, 200, body);
     return { service, ...replayed };
   });
   admin.print(answers, outcomes(answers));

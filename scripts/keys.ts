@@ -1,5 +1,5 @@
 import type { ShownSigningKey } from "@distributed-messaging/api-gateway/sessions";
-import { AdminClient, flag, text } from "./command/admin.ts";
+import { AdminClient, flag, noMore, required, TOKEN_USAGE, text } from "./command/admin.ts";
 import { parseOptions, runCommand, table, UsageError } from "./command/command.ts";
 
 const USAGE = `usage: bun run keys -- <command> [options]
@@ -8,18 +8,15 @@ const USAGE = `usage: bun run keys -- <command> [options]
   rotate        sign with a new key from now on; tokens of the former one are valid until they expire
   withdraw ID   end the validity of every token of a key, at once and for good
 
-  --json     print JSON
-  --token T  an admin's token; without it, TOKEN in the environment, or one that is signed with OPERATOR_KEY_FILE
+${TOKEN_USAGE}
 
 HOST, API_GATEWAY_PORT and DATA_DIR come from the environment, as for npm start.`;
 
 async function main(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseOptions(args, { token: text, json: flag }, true);
-  const [command, keyId, extra] = positionals;
+  const [command, ...operands] = positionals;
   if (command === undefined) throw new UsageError("expected a command: list, rotate or withdraw");
-  if (extra !== undefined || (keyId !== undefined && command !== "withdraw")) {
-    throw new UsageError(`unexpected argument '${extra ?? keyId}'`);
-  }
+  noMore(operands, command === "withdraw" ? 1 : 0);
   const admin = new AdminClient("keys", values);
   const ask = <Body>(method: string, path: string, status: number) =>
     admin.ask<Body>("api-gateway", method, `/signing-keys${path}`, status);
@@ -35,7 +32,7 @@ async function main(args: readonly string[]): Promise<number> {
       return 0;
     }
     case "withdraw": {
-      if (keyId === undefined) throw new UsageError("withdraw needs the id of a key");
+      const keyId = required(operands[0], command, "the id of a key");
       const keys = await ask<ShownSigningKey[]>("POST", `/${encodeURIComponent(keyId)}/withdraw`, 200);
       const current = keys.find(({ state }) => state === "current");
       admin.print(keys, `${keyId} is withdrawn; ${current?.keyId} signs`);

@@ -12,6 +12,7 @@ import {
   serviceOf,
   servicesOf,
   text,
+  wholeNumber,
 } from "./command/admin.ts";
 import { parseOptions, runCommand, table, UsageError } from "./command/command.ts";
 
@@ -63,7 +64,8 @@ async function main(args: readonly string[]): Promise<number> {
     );
   }
   const reason = required(values.reason, command, "--reason TEXT");
-  const body = { action, reason, ...offsetOf(values.offset) };
+  const offset = values.offset === undefined ? {} : { offset: wholeNumber("--offset", values.offset) };
+  const body = { action, reason, ...offset };
   const history = await admin.ask<ShownStopHistory>(service, "POST", `${path}/decisions`, 200, body);
   admin.print(history, `${placeName(place)} of ${service} goes on`);
   return 0;
@@ -110,13 +112,6 @@ function placeOf(command: string, operand: string | undefined): Pick<ShownStop, 
     throw new UsageError(`${command} needs TOPIC/PARTITION, such as ${match[1]}/3`);
   }
   return { topic: match[1], partition: match[2] ?? "all" };
-}
-
-/** @throws UsageError */
-function offsetOf(text: string | undefined): { readonly offset?: number } {
-  if (text === undefined) return {};
-  if (!/^\d{1,15}$/.test(text)) throw new UsageError("--offset must be a whole number");
-  return { offset: Number(text) };
 }
 
 await runCommand("partitions", USAGE, main);

@@ -12,7 +12,8 @@ rebuild also when this command is stopped.
 
   --service NAME       one that has projections: ${serviceNames.join(", ")}
   --drop-unaccounted   deletes, in the end, the rows that no message accounts for; without it, they are counted only
-  --token TOKEN        an admin's token; without it, TOKEN in the environment, or one that is signed with OPERATOR_KEY_FILE`;
+  --token TOKEN        an admin's token; without it, TOKEN in the environment, one that is signed with OPERATOR_KEY_FILE, or, where
+                       there is no such file, one of the demo sign-in`;
 
 const POLL_MS = 200;
 

@@ -266,7 +266,7 @@ function settingsOf(env: Env): KafkaSettings {
 function command(name: string, args: readonly string[], env: Env) {
   return runToEnd([process.execPath, `scripts/${name}.ts`, ...args], {
     cwd: ROOT,
-    env: { ...process.env, ...env },
+    env: { PATH: process.env.PATH, ...env },
   });
 }
 

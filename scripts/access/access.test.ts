@@ -10,7 +10,7 @@ import { commandsOf, principalsOf, storeGrants } from "./grants.ts";
 
 function run(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const command = [process.execPath, "scripts/access.ts", ...args];
-  return runToEnd(command, { cwd: ROOT, env: { ...process.env, ...env } });
+  return runToEnd(command, { cwd: ROOT, env: { PATH: process.env.PATH, ...env } });
 }
 
 describe("principals", () => {

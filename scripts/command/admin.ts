@@ -1,7 +1,7 @@
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { urlOf } from "@distributed-messaging/supervisor/store";
-import { adminToken, expectAnswer, request } from "./client.ts";
+import { adminToken, expectAnswer, isTokenGiven, request } from "./client.ts";
 import { UsageError } from "./command.ts";
 
 /* What the commands for admins share. */
@@ -11,11 +11,14 @@ export const flag = { type: "boolean", default: false } as const;
 
 export const adminOptions = { service: text, token: text, json: flag } as const;
 
-export const ADMIN_USAGE = `  --json     print JSON
-  --token T  an admin's token; without it, TOKEN in the environment, or one that is signed with OPERATOR_KEY_FILE
+export const TOKEN_USAGE = `  --json     print JSON
+  --token T  an admin's token; without it, TOKEN in the environment, one that is signed with OPERATOR_KEY_FILE, or, where
+             there is no such file, one of the demo sign-in`;
 
---service is one of ${serviceNames.join(", ")}; list, and retry or replay without an id,
-accept all too, which is list's default.
+export const ADMIN_USAGE = `${TOKEN_USAGE}
+
+--service is one of ${serviceNames.join(", ")}. A command about one thing needs it; others
+accept all, too, which is the default of list.
 HOST and the ports of the services come from the environment, as for npm start.`;
 
 /** One request replays or retries a thousand messages. */
@@ -55,10 +58,14 @@ export class AdminClient {
       timeoutMs: TIMEOUT_MS,
       ...(body === undefined ? {} : { body }),
     };
-    return expectAnswer<Body>(
-      await request(method, `${urlOf(host, ports[service])}${path}`, options),
-      status,
-    );
+    const response = await request(method, `${urlOf(host, ports[service])}${path}`, options);
+    if (response.status === 401 && !isTokenGiven(this.#values.token)) {
+      const hint = "DATA_DIR (or OPERATOR_KEY_FILE) must be that of the service";
+      throw new UsageError(
+        `${new URL(response.url).origin} answered 401: without --token and TOKEN, ${hint}`,
+      );
+    }
+    return expectAnswer<Body>(response, status);
   }
 
   /** Asks several services, also when some of them do not answer. @throws UsageError when none answers */

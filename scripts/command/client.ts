@@ -36,9 +36,6 @@ export async function request(
   }
 }
 
-const UNAUTHORIZED_HINT =
-  "without --token and TOKEN, DATA_DIR (or OPERATOR_KEY_FILE) must be that of the service";
-
 /** The JSON of an answer; undefined for a 204. @throws UsageError when the answer has another status */
 export async function expectAnswer<Body>(response: Response, status: number): Promise<Body> {
   const text = await response.text();
@@ -50,8 +47,7 @@ export async function expectAnswer<Body>(response: Response, status: number): Pr
       throw new UsageError(`${origin} is not a service of the store`);
     }
   }
-  const hint = response.status === 401 ? [UNAUTHORIZED_HINT] : [];
-  throw new UsageError([`${origin} answered ${response.status}`, ...problemLines(text), ...hint].join(": "));
+  throw new UsageError([`${origin} answered ${response.status}`, ...problemLines(text)].join(": "));
 }
 
 /** The detail and the field errors of an RFC 9457 problem. */
@@ -71,6 +67,15 @@ export async function seedCatalogue(inventory: string): Promise<void> {
   await expectAnswer(await request("POST", `${inventory}/automation-testing/seed`), 200);
 }
 
+function explicitToken(given: string | undefined): string | undefined {
+  return (given ?? process.env.TOKEN?.trim()) || undefined;
+}
+
+/** Whether a token comes from an option or the environment, so that no other one is looked for. */
+export function isTokenGiven(given: string | undefined): boolean {
+  return explicitToken(given) !== undefined;
+}
+
 /**
  * An admin's token: the given one, TOKEN in the environment, one that is signed with the operators' key, or, where
  * there is no such file, one of the gateway's demo sign-in.
@@ -79,8 +84,8 @@ export async function adminToken(
   { operatorKeyFile, host, ports }: Pick<Settings, "operatorKeyFile" | "host" | "ports">,
   given: string | undefined,
 ): Promise<string> {
-  const explicit = given ?? process.env.TOKEN?.trim();
-  if (explicit) return explicit;
+  const explicit = explicitToken(given);
+  if (explicit !== undefined) return explicit;
   const signed = await operatorToken(operatorKeyFile).catch((error: unknown) => {
     throw new UsageError(`OPERATOR_KEY_FILE: ${operatorKeyFile}: ${errorText(error)}`);
   });

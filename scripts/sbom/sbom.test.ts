@@ -5,7 +5,7 @@ import { ROOT } from "@distributed-messaging/supervisor/store";
 
 function run(...args: string[]) {
   const command = [process.execPath, join(ROOT, "scripts/sbom.ts"), ...args];
-  return runToEnd(command, { cwd: ROOT, env: process.env });
+  return runToEnd(command, { cwd: ROOT, env: { PATH: process.env.PATH } });
 }
 
 test("bun run sbom prints the bill of materials, or the licences; it refuses what it does not know", async () => {

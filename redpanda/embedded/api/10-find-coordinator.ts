@@ -2,7 +2,8 @@
  * FindCoordinator (10), versions 0 to 6: this broker coordinates every group.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_FindCoordinator; KIP-699 (several keys, v4).
  *
- * Left out: transaction and share coordinators, refused with INVALID_REQUEST, which clients do not retry.
+ * Left out: transaction coordinators, refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which is fatal to every client
+ * (librdkafka retries INVALID_REQUEST until its timeout), and share coordinators, refused with INVALID_REQUEST.
  */
 import { defineApi } from "../define-api.ts";
 import { ErrorCode } from "../errors.ts";
@@ -24,6 +25,7 @@ interface FindCoordinatorResponse {
 }
 
 const GROUP_KEY = 0;
+const TRANSACTION_KEY = 1;
 const BATCHED_FROM = 4;
 const NO_BROKER = { nodeId: -1, host: "", port: -1 };
 
@@ -41,8 +43,12 @@ export const findCoordinator = defineApi<FindCoordinatorRequest, FindCoordinator
   },
 
   handle({ keys, keyType }, broker) {
+    if (keyType === TRANSACTION_KEY) {
+      const code = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+      return refused(keys, code, "transactions are not supported");
+    }
     if (keyType !== GROUP_KEY) {
-      return refused(keys, ErrorCode.INVALID_REQUEST, "transactions are not supported");
+      return refused(keys, ErrorCode.INVALID_REQUEST, "share groups are not supported");
     }
     return { broker, coordinators: keys.map((key) => ({ key, code: ErrorCode.NONE, message: null })) };
   },

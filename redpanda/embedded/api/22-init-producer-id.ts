@@ -39,7 +39,7 @@ export const initProducerId = defineApi<InitProducerIdRequest, InitProducerIdRes
   },
 
   async handle({ transactionalId, producerId, epoch }, broker) {
-    if (transactionalId !== null) throw new KafkaError(ErrorCode.INVALID_REQUEST);
+    if (transactionalId !== null) throw new KafkaError(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
     const continues = producerId >= 0 && epoch >= 0 && epoch < LAST_EPOCH;
     if (continues) return { code: ErrorCode.NONE, producerId, epoch: epoch + 1 };
     return { code: ErrorCode.NONE, producerId: await broker.producerIds.next(), epoch: 0 };

@@ -15,6 +15,8 @@ import { Offsets } from "./groups/offsets.ts";
 import { GroupCoordinator } from "./groups.ts";
 import { createLogger, type Logger, messageOf } from "./logger.ts";
 import { ProducerIds } from "./producer-ids.ts";
+import type { Limits } from "./server/connection.ts";
+import { MemoryBudget } from "./server/memory-budget.ts";
 import { listen, type Server } from "./server.ts";
 import { CleanStop } from "./storage/clean-stop.ts";
 import { Disk } from "./storage/disk.ts";
@@ -41,6 +43,17 @@ export interface BrokerOptions {
   readonly maxFrameBytes?: number;
   /** The limit of records in a fetch response; a single larger batch is returned all the same. */
   readonly maxFetchBytes?: number;
+  readonly maxConnections?: number;
+  /** Memory for the requests of all connections together. What exceeds it is read later. */
+  readonly maxReceivedBytes?: number;
+  /** Memory for the fetch responses of all connections together. What exceeds it is answered later. */
+  readonly maxResponseBytes?: number;
+  /** When a connection without requests ends, as connections.max.idle.ms of Apache Kafka. */
+  readonly maxIdleMs?: number;
+  /** When a connection ends whose client does not complete a request. */
+  readonly frameTimeoutMs?: number;
+  /** When a connection without progress ends that holds memory which others wait for. */
+  readonly stallTimeoutMs?: number;
   readonly minSessionTimeoutMs?: number;
   readonly maxSessionTimeoutMs?: number;
   /** How long the first rebalance of a group waits for more members. */
@@ -58,6 +71,12 @@ const defaults = {
   validateRecords: true,
   maxFrameBytes: 32 * 1024 * 1024,
   maxFetchBytes: 16 * 1024 * 1024,
+  maxConnections: 10_000,
+  maxReceivedBytes: 128 * 1024 * 1024,
+  maxResponseBytes: 64 * 1024 * 1024,
+  maxIdleMs: 10 * 60_000,
+  frameTimeoutMs: 60_000,
+  stallTimeoutMs: 10_000,
   minSessionTimeoutMs: 6_000,
   maxSessionTimeoutMs: 30 * 60_000,
   initialRebalanceDelayMs: 50,
@@ -71,6 +90,8 @@ const STOP_GRACE_MS = 3_000;
 export class Broker implements DispatchContext {
   readonly nodeId = 1;
   readonly control = new Control();
+  /** What the connections share, see `Limits`. */
+  readonly memory: Pick<Limits, "received" | "unread" | "responses">;
   #server: Server | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -83,7 +104,14 @@ export class Broker implements DispatchContext {
     readonly producerIds: ProducerIds,
     readonly cleaner: Cleaner,
     private readonly release: () => Promise<void>,
-  ) {}
+  ) {
+    const { maxReceivedBytes, maxResponseBytes } = options;
+    this.memory = {
+      received: new MemoryBudget(maxReceivedBytes),
+      unread: new MemoryBudget(maxReceivedBytes),
+      responses: new MemoryBudget(maxResponseBytes),
+    };
+  }
 
   /** The host that clients are given. */
   get host(): string {
@@ -101,11 +129,12 @@ export class Broker implements DispatchContext {
 
   /** @throws Error when the address cannot be listened on. */
   start(): void {
-    const { host, port, maxFrameBytes, logger } = this.options;
+    const { maxConnections, logger } = this.options;
     this.#server = listen({
-      host,
-      port,
-      maxFrameBytes,
+      ...this.options,
+      ...this.memory,
+      onTooMany: () =>
+        logger.warn("connections are refused", { reason: `${maxConnections} are open (maxConnections)` }),
       handle: (frame, peer) => dispatch(frame, this, peer),
       onError: (error, { host: client }) =>
         logger.warn("connection closed", { client, reason: messageOf(error) }),

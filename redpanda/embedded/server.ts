@@ -6,6 +6,9 @@ interface ServerOptions extends ConnectionOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
+  readonly maxConnections: number;
+  /** Called when a connection is refused because of `maxConnections`, once until one closes. */
+  readonly onTooMany: () => void;
 }
 
 export interface Server {
@@ -13,6 +16,9 @@ export interface Server {
   /** Stops listening, waits up to `graceMs` for requests in flight, closes all connections. */
   stop(graceMs: number): Promise<void>;
 }
+
+/** The longest time between two looks at how long the connections take. */
+const MAX_CHECK_INTERVAL_MS = 1_000;
 
 /** Attempts to find a port that is free on both addresses of localhost. */
 const PORT_ATTEMPTS = 20;
@@ -22,9 +28,18 @@ export function listen(options: ServerOptions): Server {
   const connections = new Set<Connection>();
   const listeners = listenAll(options, connections);
   const [first] = listeners;
+  const { maxIdleMs, frameTimeoutMs, stallTimeoutMs } = options;
+  const shortest = Math.min(maxIdleMs, frameTimeoutMs, stallTimeoutMs);
+  const watch = setInterval(
+    () => {
+      for (const connection of connections) connection.checkTimes();
+    },
+    Math.min(MAX_CHECK_INTERVAL_MS, Math.ceil(shortest / 4)),
+  );
   return {
     port: first?.port ?? options.port,
     async stop(graceMs) {
+      clearInterval(watch);
       for (const listener of listeners) listener.stop();
       const timeout = setTimeout(() => terminateAll(connections), graceMs);
       await Promise.all([...connections].map((connection) => connection.drain()));
@@ -37,7 +52,10 @@ function terminateAll(connections: Iterable<Connection>): void {
   for (const connection of connections) connection.terminate();
 }
 
-type Listener = TCPSocketListener<Connection>;
+/** Undefined for a connection that was refused. */
+type Data = Connection | undefined;
+
+type Listener = TCPSocketListener<Data>;
 
 /**
  * `localhost` resolves to two addresses and clients use either, so both are listened on, with the same port. Without
@@ -64,7 +82,7 @@ function listenOn(
   connections: Set<Connection>,
 ): Listener {
   try {
-    return Bun.listen<Connection>({ hostname, port, socket: handlers(options, connections) });
+    return Bun.listen<Data>({ hostname, port, socket: handlers(options, connections) });
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     const inUse = code === "EADDRINUSE";
@@ -73,15 +91,24 @@ function listenOn(
   }
 }
 
-function handlers(options: ConnectionOptions, connections: Set<Connection>): SocketHandler<Connection> {
+function handlers(options: ServerOptions, connections: Set<Connection>): SocketHandler<Data> {
+  let isFull = false;
   return {
     open(socket) {
+      if (connections.size >= options.maxConnections) {
+        if (!isFull) options.onTooMany();
+        isFull = true;
+        socket.terminate();
+        return;
+      }
       socket.data = new Connection(socket, options);
       connections.add(socket.data);
     },
-    data: (socket, chunk) => socket.data.onData(chunk),
-    drain: (socket) => socket.data.onWritable(),
+    data: (socket, chunk) => socket.data?.onData(chunk),
+    drain: (socket) => socket.data?.onWritable(),
     close(socket) {
+      if (!socket.data) return;
+      isFull = false;
       connections.delete(socket.data);
       socket.data.onClose();
     },

@@ -50,12 +50,13 @@ export const fetch = defineApi<FetchRequest, FetchResponse>({
 
   decode,
 
-  async handle(request, broker, { disconnected, turn }) {
+  async handle(request, broker, { disconnected, turn, reserve }) {
     if (request.sessionEpoch > 0) return { code: ErrorCode.FETCH_SESSION_ID_NOT_FOUND, topics: [] };
     await untilReadable(request, broker, disconnected);
     // Reads only when the response can be sent, so a slow client holds at most one response in memory.
     await turn;
     let budget = Math.min(request.maxBytes, broker.options.maxFetchBytes);
+    if (!(await reserve(estimatedBytes(request, broker, budget)))) return undefined;
     let isFirst = true;
     const topics = [];
     for (const topic of request.topics) {
@@ -130,6 +131,22 @@ function decode(reader: Reader, version: number): FetchRequest {
     }),
   }));
   return { maxWaitMs, minBytes, maxBytes: Math.max(0, maxBytes), sessionEpoch, topics };
+}
+
+/** An upper bound of what `read` returns, unless a batch is larger than its topic allows. */
+function estimatedBytes(request: FetchRequest, { topics }: BrokerState, limit: number): number {
+  let sum = 0;
+  let largestFirst = 0;
+  for (const ref of request.topics) {
+    const topic = topics.find(ref);
+    for (const { index, offset, maxBytes } of ref.partitions) {
+      const readable = topic?.partitions[index]?.segments.bytesFrom(offset) ?? 0;
+      sum += Math.min(readable, maxBytes);
+      // The first batch is returned whatever its size.
+      largestFirst = Math.max(largestFirst, Math.min(readable, topic?.config.maxMessageBytes ?? 0));
+    }
+  }
+  return Math.max(largestFirst, Math.min(limit, sum));
 }
 
 /** Resolves when `minBytes` are readable, a partition has an error, `maxWaitMs` has passed or the client disconnected. */

@@ -3,15 +3,20 @@
  * (https://kafka.apache.org/protocol.html#protocol_network).
  *
  * Requests are handled concurrently, so several produce requests share one fsync; only the responses are ordered.
- * Memory is bounded by MAX_IN_FLIGHT requests or MAX_IN_FLIGHT_BYTES, and one frame. At that bound, which a client that
- * does not read its responses reaches, the socket is not read.
+ * The memory of a connection is bounded by MAX_IN_FLIGHT requests or MAX_IN_FLIGHT_BYTES, and one frame. At that bound,
+ * which a client that does not read its responses reaches, the socket is not read. Beyond OWN_BYTES, the memory is a part
+ * of what all connections share (`Limits`); the socket is not read while a frame waits for it.
  */
 import type { Socket } from "bun";
 import { Frames } from "./frames.ts";
+import { type MemoryBudget, Reservation } from "./memory-budget.ts";
 
 /** Clients usually keep at most five requests in flight. */
 const MAX_IN_FLIGHT = 64;
 const MAX_IN_FLIGHT_BYTES = 32 * 1024 * 1024;
+
+/** The bytes of requests that each connection may hold in any case, so that heartbeats pass while others wait. */
+const OWN_BYTES = 16 * 1024;
 
 /** The client of a connection, as a request handler sees it. */
 export interface Peer {
@@ -20,14 +25,45 @@ export interface Peer {
   readonly disconnected: AbortSignal;
   /** Resolves when all earlier requests of the connection are answered. */
   readonly turn: Promise<void>;
+  /**
+   * Resolves when there is memory for a response of this size. Call it at most once for a request.
+   * @returns false when the connection is closed: nobody reads the response
+   */
+  readonly reserve: (bytes: number) => Promise<boolean>;
 }
 
-export interface ConnectionOptions {
+/** What the connections of a broker share. Times are in milliseconds. */
+export interface Limits {
   readonly maxFrameBytes: number;
+  /** For frames, from their announcement until they are handled. */
+  readonly received: MemoryBudget;
+  /** For what the sockets that are not read had delivered before. A connection that exceeds it ends. */
+  readonly unread: MemoryBudget;
+  /** For responses, until the kernel has accepted them. */
+  readonly responses: MemoryBudget;
+  /** A connection ends when nothing was sent or received for this time, unless a request is being handled. */
+  readonly maxIdleMs: number;
+  /** A connection ends when a frame is not complete within this time. What the broker itself waits does not count. */
+  readonly frameTimeoutMs: number;
+  /** While others wait for shared memory, a connection that holds some ends when it sent or received nothing for this time. */
+  readonly stallTimeoutMs: number;
+}
+
+export interface ConnectionOptions extends Limits {
   /** Resolves with the response frame, or undefined for no response. An error closes the connection. */
   readonly handle: (frame: Buffer, peer: Peer) => Promise<Buffer | undefined>;
   /** Called once, when an error closes the connection from this side. */
   readonly onError: (error: unknown, connection: Connection) => void;
+}
+
+/** The client takes too long. */
+class ClientTooSlow extends Error {
+  override readonly name = "ClientTooSlow";
+}
+
+/** The connections whose sockets are not read hold too much. */
+class OutOfMemory extends Error {
+  override readonly name = "OutOfMemory";
 }
 
 export class Connection {
@@ -39,24 +75,39 @@ export class Connection {
   #responses: Promise<void> = Promise.resolve();
   #inFlight = 0;
   #inFlightBytes = 0;
+  #ownBytes = 0;
+  /** The memory of the frame that is being received. */
+  #incoming: Pick<Reservation, "isGranted" | "release"> | undefined;
+  /** The shared memory of what was received before the socket was paused. */
+  #unread: Reservation | undefined;
+  /** The shared memory of responses, and those that wait for it. */
+  readonly #reservations = new Set<Reservation>();
   #paused = false;
   #accepting = true;
   #closed = false;
   #resumeWriting: (() => void) | undefined;
+  /** When bytes were last received or accepted by the kernel. */
+  #activeAt = Date.now();
+  /** When the broker began to wait for the rest of a frame. */
+  #frameSince = Date.now();
   readonly #end = Promise.withResolvers<void>();
 
   constructor(
-    private readonly socket: Socket<Connection>,
+    private readonly socket: Socket<Connection | undefined>,
     private readonly options: ConnectionOptions,
   ) {
     this.host = socket.remoteAddress;
     this.#frames = new Frames(options.maxFrameBytes);
     // A response is written in one piece; Nagle's algorithm would only delay it.
     socket.setNoDelay(true);
+    // Finds out about a client that vanished without closing, also while a request of it waits.
+    socket.setKeepAlive(true, 60_000);
   }
 
   onData(chunk: Buffer): void {
     if (!this.#accepting) return;
+    this.#activeAt = Date.now();
+    if (!this.#frames.hasPart) this.#frameSince = this.#activeAt;
     this.#frames.push(chunk);
     this.#takeFrames();
   }
@@ -70,8 +121,27 @@ export class Connection {
     this.#accepting = false;
     this.#frames.clear();
     this.#disconnected.abort();
+    this.#incoming?.release();
+    this.#incoming = undefined;
+    this.#unread?.release();
+    for (const reservation of [...this.#reservations]) this.#release(reservation);
     this.#resumeWriting?.();
     this.#end.resolve();
+  }
+
+  /** Ends the connection when it is idle or too slow. Call it regularly. */
+  checkTimes(now = Date.now()): void {
+    if (this.#closed || !this.#accepting) return;
+    const { maxIdleMs, frameTimeoutMs, stallTimeoutMs, received, responses } = this.options;
+    const isReceiving = this.#frames.hasPart && !this.#paused;
+    if (isReceiving && now - this.#frameSince > frameTimeoutMs) {
+      this.#fail(new ClientTooSlow(`a frame was not complete after ${frameTimeoutMs} ms`));
+    } else if (now - this.#activeAt > stallTimeoutMs && this.#holdsUp(isReceiving)) {
+      const waiting = received.waiting + responses.waiting;
+      this.#fail(new ClientTooSlow(`no progress for ${stallTimeoutMs} ms while ${waiting} wait for memory`));
+    } else if (now - this.#activeAt > maxIdleMs && !this.#isBrokersTurn) {
+      this.terminate();
+    }
   }
 
   /** Accepts no more requests, answers those in flight and closes. Resolves early when the client closes. */
@@ -87,51 +157,119 @@ export class Connection {
     if (!this.#closed) this.socket.terminate();
   }
 
+  /** Whether the client waits for the broker: for a response, or for memory for its frame. */
+  get #isBrokersTurn(): boolean {
+    return this.#resumeWriting === undefined && (this.#inFlight > 0 || this.#paused);
+  }
+
+  /** Whether others wait for memory that this connection holds, and its client is who must act. */
+  #holdsUp(isReceiving: boolean): boolean {
+    const { received, responses } = this.options;
+    if (received.waiting > 0 && isReceiving && this.#incoming instanceof Reservation) return true;
+    return responses.waiting > 0 && this.#resumeWriting !== undefined;
+  }
+
   #takeFrames(): void {
     try {
       while (this.#accepting && !this.#isFull()) {
-        const frame = this.#frames.next();
+        const frame = this.#frames.next((length) => this.#admit(length));
         if (!frame) break;
-        this.#accept(frame);
+        this.#frameSince = Date.now();
+        const memory = this.#incoming;
+        this.#incoming = undefined;
+        this.#accept(frame, () => memory?.release());
       }
     } catch (error) {
       this.#fail(error);
     }
+    this.#frames.compact();
     this.#pauseOrResume();
   }
 
-  #accept(frame: Buffer): void {
+  /** Whether there is memory for a frame of this length. If not, `#takeFrames` runs again when there is. */
+  #admit(length: number): boolean {
+    if (this.#incoming) return this.#incoming.isGranted;
+    if (this.#ownBytes + length <= OWN_BYTES) {
+      this.#ownBytes += length;
+      this.#incoming = {
+        isGranted: true,
+        release: () => {
+          this.#ownBytes -= length;
+        },
+      };
+      return true;
+    }
+    this.#incoming = this.options.received.reserve(length, () => this.#takeFrames());
+    return this.#incoming.isGranted;
+  }
+
+  #accept(frame: Buffer, release: () => void): void {
+    const { length } = frame;
     this.#inFlight += 1;
-    this.#inFlightBytes += frame.length;
+    this.#inFlightBytes += length;
     const { host } = this;
+    let reservation: Reservation | undefined;
     const response = this.options.handle(frame, {
       host,
       disconnected: this.#disconnected.signal,
       turn: this.#responses,
+      reserve: async (bytes) => {
+        reservation = await this.#reserve(bytes);
+        return reservation !== undefined;
+      },
     });
-    // Errors are handled when the turn of the response comes; this avoids an unhandled rejection until then.
-    response.catch(() => {});
+    // The memory is given back before the turn of the response, so that no frame waits for the reader of another.
+    // Errors are handled when that turn comes; this avoids an unhandled rejection until then.
+    response.then(release, release);
     this.#responses = this.#responses.then(async () => {
       try {
         const bytes = await response;
+        const size = this.#hold(this.options.responses.take(bytes?.length ?? 0));
+        // What was reserved is an estimate.
+        if (reservation) this.#release(reservation);
+        reservation = size;
         if (bytes) await this.#write(bytes);
       } catch (error) {
         this.#fail(error);
       }
+      if (reservation) this.#release(reservation);
       this.#inFlight -= 1;
-      this.#inFlightBytes -= frame.length;
+      this.#inFlightBytes -= length;
       if (this.#paused) this.#takeFrames();
     });
+  }
+
+  /** @returns undefined when the connection is closed */
+  async #reserve(bytes: number): Promise<Reservation | undefined> {
+    if (this.#closed) return undefined;
+    const granted = Promise.withResolvers<void>();
+    const reservation = this.#hold(this.options.responses.reserve(bytes, granted.resolve));
+    if (!reservation.isGranted) await Promise.race([granted.promise, this.#end.promise]);
+    return this.#closed ? undefined : reservation;
+  }
+
+  #hold(reservation: Reservation): Reservation {
+    if (this.#closed) reservation.release();
+    else this.#reservations.add(reservation);
+    return reservation;
+  }
+
+  #release(reservation: Reservation): void {
+    this.#reservations.delete(reservation);
+    reservation.release();
   }
 
   /** Resolves when the kernel has accepted all bytes, or the connection is closed. */
   async #write(bytes: Buffer): Promise<void> {
     for (let sent = 0; !this.#closed; ) {
-      sent += Math.max(0, this.socket.write(bytes.subarray(sent)));
+      const accepted = Math.max(0, this.socket.write(bytes.subarray(sent)));
+      if (accepted > 0) this.#activeAt = Date.now();
+      sent += accepted;
       if (sent >= bytes.length) return;
       await new Promise<void>((resolve) => {
         this.#resumeWriting = resolve;
       });
+      this.#resumeWriting = undefined;
     }
   }
 
@@ -140,10 +278,22 @@ export class Connection {
   }
 
   #pauseOrResume(): void {
-    if (this.#closed || this.#paused === this.#isFull()) return;
-    this.#paused = !this.#paused;
-    if (this.#paused) this.socket.pause();
-    else this.socket.resume();
+    const mustPause = this.#isFull() || this.#incoming?.isGranted === false;
+    if (this.#closed) return;
+    this.#unread?.release();
+    this.#unread = mustPause ? this.options.unread.take(this.#frames.unreadBytes) : undefined;
+    if (mustPause && this.options.unread.isExceeded) {
+      this.#fail(new OutOfMemory("the connections that wait hold too much memory"));
+    }
+    if (this.#paused === mustPause) return;
+    this.#paused = mustPause;
+    if (mustPause) {
+      this.socket.pause();
+    } else {
+      this.#frameSince = Date.now();
+      this.#activeAt = this.#frameSince;
+      this.socket.resume();
+    }
   }
 
   #fail(error: unknown): void {

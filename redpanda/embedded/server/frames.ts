@@ -11,56 +11,80 @@ class FrameError extends Error {
 }
 
 export class Frames {
-  // The bytes from #start to #end are unread. Earlier bytes may be in use as frames and are not overwritten.
-  #buffer: Buffer = Buffer.alloc(0);
-  #start = 0;
-  #end = 0;
+  /** Received, and not part of a frame yet. */
+  #unread: Buffer = Buffer.alloc(0);
+  /** The frame that is being received, in a buffer of its length, and how much of it there is. */
+  #frame: Buffer | undefined;
+  #filled = 0;
 
   constructor(private readonly maxFrameBytes: number) {}
 
+  /** Whether a frame has begun and is not complete. */
+  get hasPart(): boolean {
+    return this.#frame !== undefined || this.#unread.length > 0;
+  }
+
+  /** The received bytes that are not part of a frame yet. */
+  get unreadBytes(): number {
+    return this.#unread.length;
+  }
+
+  /** Call it when `next` has returned no frame: what is unread does not keep the chunk that it came in. */
+  compact(): void {
+    this.#unread = detached(this.#unread);
+  }
+
   /** Keeps a reference to `chunk`: the caller must not change it afterwards. */
   push(chunk: Buffer): void {
-    if (this.#start === this.#end) {
-      this.#buffer = chunk;
-      this.#start = 0;
-      this.#end = chunk.length;
-      return;
-    }
-    this.#reserve(chunk.length);
-    chunk.copy(this.#buffer, this.#end);
-    this.#end += chunk.length;
-  }
-
-  /** The next complete frame without its length, or undefined. @throws FrameError */
-  next(): Buffer | undefined {
-    if (this.#end - this.#start < LENGTH_BYTES) return undefined;
-    const length = this.#buffer.readInt32BE(this.#start);
-    if (length < 0 || length > this.maxFrameBytes) {
-      throw new FrameError(`a frame of ${length} bytes, at most ${this.maxFrameBytes} are allowed`);
-    }
-    const from = this.#start + LENGTH_BYTES;
-    if (this.#end < from + length) return undefined;
-    this.#start = from + length;
-    return this.#buffer.subarray(from, this.#start);
-  }
-
-  clear(): void {
-    this.#buffer = Buffer.alloc(0);
-    this.#start = 0;
-    this.#end = 0;
+    this.#unread = this.#unread.length === 0 ? chunk : Buffer.concat([this.#unread, chunk]);
+    this.#fill();
   }
 
   /**
-   * Doubles the buffer, so a large frame in many pieces is copied about twice, and memory grows with the received bytes
-   * instead of the announced length.
+   * The next complete frame without its length, or undefined.
+   * @param admit whether memory for a frame of this length is available. When not, its bytes stay unread.
+   * @throws FrameError
    */
-  #reserve(bytes: number): void {
-    if (this.#end + bytes <= this.#buffer.length) return;
-    const kept = this.#end - this.#start;
-    const grown = Buffer.allocUnsafe((kept + bytes) * 2);
-    this.#buffer.copy(grown, 0, this.#start, this.#end);
-    this.#buffer = grown;
-    this.#start = 0;
-    this.#end = kept;
+  next(admit: (length: number) => boolean = () => true): Buffer | undefined {
+    if (!this.#frame) {
+      if (this.#unread.length < LENGTH_BYTES) return undefined;
+      const length = this.#unread.readInt32BE(0);
+      if (length < 0 || length > this.maxFrameBytes) {
+        throw new FrameError(`a frame of ${length} bytes, at most ${this.maxFrameBytes} are allowed`);
+      }
+      if (!admit(length)) return undefined;
+      const end = LENGTH_BYTES + length;
+      if (this.#unread.length >= end) {
+        const frame = this.#unread.subarray(LENGTH_BYTES, end);
+        this.#unread = this.#unread.subarray(end);
+        return detached(frame);
+      }
+      // The memory is in use only as far as bytes were received.
+      this.#frame = Buffer.allocUnsafeSlow(length);
+      this.#filled = 0;
+      this.#unread = this.#unread.subarray(LENGTH_BYTES);
+      this.#fill();
+    }
+    if (this.#filled < this.#frame.length) return undefined;
+    const frame = this.#frame;
+    this.#frame = undefined;
+    return frame;
   }
+
+  clear(): void {
+    this.#unread = Buffer.alloc(0);
+    this.#frame = undefined;
+  }
+
+  #fill(): void {
+    if (!this.#frame) return;
+    const copied = this.#unread.copy(this.#frame, this.#filled);
+    this.#filled += copied;
+    this.#unread = this.#unread.subarray(copied);
+  }
+}
+
+/** The bytes, copied when they would keep a buffer of more than twice their size in memory. */
+function detached(bytes: Buffer): Buffer {
+  return bytes.length * 2 < bytes.buffer.byteLength ? Buffer.from(bytes) : bytes;
 }

@@ -7,6 +7,7 @@
  */
 
 import { ErrorCode, KafkaError } from "./errors.ts";
+import { Arrivals } from "./log/arrivals.ts";
 import type { RecordBatch } from "./log/batch.ts";
 import type { ProducerStates } from "./log/producers.ts";
 import { type Recovered, recover } from "./log/recovery.ts";
@@ -16,6 +17,7 @@ import { type Appended, type LogOptions, LogWriter, type Work } from "./log/writ
 export class PartitionLog {
   readonly segments: Segments;
   readonly producers: ProducerStates;
+  readonly arrivals = new Arrivals();
   /** Compaction is complete below this offset. Starts at 0 after a restart. */
   compactedTo = 0;
   /** Set by a compaction that could not remove the segments that it merged. */

@@ -61,7 +61,7 @@ export const produce = defineApi<ProduceRequest, ProduceResponse>({
     if (transactionalId !== null) {
       throw new KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not supported");
     }
-    // Every batch is appended before the first await, which keeps the order of the requests of one connection.
+    // Each batch is put in the queue of its log before the first await, which keeps the order of the requests.
     const appended = request.topics.map((topic) => ({
       ...topic,
       partitions: topic.partitions.map((partition) => append(broker, topic, partition, version)),
@@ -105,8 +105,8 @@ function append(
     const { config } = topics.resolve(topicRef);
     const log = topics.log(topicRef, index);
     const batch = parseProduced(records, config.maxMessageBytes, version);
-    if (options.validateRecords) validateRecords(batch, config);
-    const { baseOffset, durable } = log.append(batch);
+    const validated = options.validateRecords ? validateRecords(batch, config) : undefined;
+    const { baseOffset, durable } = await log.arrivals.add(validated, () => log.append(batch));
     await durable;
     return { index, code: ErrorCode.NONE, message: null, baseOffset, logStartOffset: log.startOffset };
   };

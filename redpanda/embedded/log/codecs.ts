@@ -4,70 +4,91 @@
  * the others are native code for each platform.
  * Source: https://kafka.apache.org/documentation/#recordbatch
  */
-import { gunzipSync, zstdDecompressSync } from "node:zlib";
+import { setImmediate } from "node:timers/promises";
+import { promisify } from "node:util";
+import { gunzip, gunzipSync, zstdDecompress, zstdDecompressSync } from "node:zlib";
 
 export const Codec = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const;
 
 /** The bound on the records of a batch, decompressed: as much as a request may contain. */
 export const MAX_DECOMPRESSED_BYTES = 32 * 1024 * 1024;
 
-/** The data decompress to more than `MAX_DECOMPRESSED_BYTES`. */
+/** Decoders written here pause after so many bytes, so that other work can run. */
+const STEP_BYTES = 256 * 1024;
+
+/** The data decompress to more than the limit. */
 export class TooLarge extends Error {
   override readonly name = "TooLarge";
 
-  constructor() {
-    super(`the records are larger than ${MAX_DECOMPRESSED_BYTES} bytes when decompressed`);
+  constructor(limit: number) {
+    super(`the records are larger than ${limit} bytes when decompressed`);
   }
 }
 
 /** @throws TooLarge; Error when the codec is unknown or the data are damaged. */
-export function decompress(codec: number, data: Buffer): Buffer {
-  switch (codec) {
-    case Codec.none:
-      return data;
-    case Codec.gzip:
-      return limited((limits) => gunzipSync(data, limits));
-    case Codec.snappy:
-      return snappy(data);
-    case Codec.lz4:
-      return lz4(data);
-    case Codec.zstd:
-      return limited((limits) => zstdDecompressSync(data, limits));
-    default:
-      throw new Error(`the compression codec ${codec} is unknown`);
+export function decompress(codec: number, data: Buffer, limit = MAX_DECOMPRESSED_BYTES): Buffer {
+  const options = { maxOutputLength: limit };
+  try {
+    if (codec === Codec.gzip) return gunzipSync(data, options);
+    if (codec === Codec.zstd) return zstdDecompressSync(data, options);
+  } catch (error) {
+    throw errorOf(error, limit);
   }
+  const output = new Output(limit);
+  const steps = decoder(codec, data, output);
+  if (!steps) return data;
+  while (!steps.next().done);
+  return output.bytes;
 }
 
-function limited(run: (limits: { maxOutputLength: number }) => Buffer): Buffer {
+/** As `decompress`, for large data: not on the event loop, or with pauses for other work. */
+export async function decompressLarge(codec: number, data: Buffer): Promise<Buffer> {
+  const options = { maxOutputLength: MAX_DECOMPRESSED_BYTES };
   try {
-    return run({ maxOutputLength: MAX_DECOMPRESSED_BYTES });
+    if (codec === Codec.gzip) return await promisify(gunzip)(data, options);
+    if (codec === Codec.zstd) return await promisify(zstdDecompress)(data, options);
   } catch (error) {
-    const isTooLarge = error instanceof Error && "code" in error && error.code === "ERR_BUFFER_TOO_LARGE";
-    throw isTooLarge ? new TooLarge() : error;
+    throw errorOf(error, MAX_DECOMPRESSED_BYTES);
   }
+  const output = new Output(MAX_DECOMPRESSED_BYTES);
+  const steps = decoder(codec, data, output);
+  if (!steps) return data;
+  while (!steps.next().done) await setImmediate();
+  return output.bytes;
+}
+
+/** The steps of the codecs that are decoded here; undefined when there is nothing to decode. */
+function decoder(codec: number, data: Buffer, output: Output): Generator<void> | undefined {
+  if (codec === Codec.none) return undefined;
+  if (codec === Codec.snappy) return snappy(data, output);
+  if (codec === Codec.lz4) return lz4(data, output);
+  throw new Error(`the compression codec ${codec} is unknown`);
+}
+
+function errorOf(error: unknown, limit: number): unknown {
+  const isTooLarge = error instanceof Error && "code" in error && error.code === "ERR_BUFFER_TOO_LARGE";
+  return isTooLarge ? new TooLarge(limit) : error;
 }
 
 /** The framing of snappy-java, which the Java client and librdkafka use: magic, two versions, blocks with their sizes. */
 const XERIAL_MAGIC = Buffer.from("82534e4150505900", "hex");
 const XERIAL_HEADER_BYTES = 16;
 
-function snappy(data: Buffer): Buffer {
-  const output = new Output();
+function* snappy(data: Buffer, output: Output): Generator<void> {
   if (!data.subarray(0, XERIAL_MAGIC.length).equals(XERIAL_MAGIC)) {
-    snappyBlock(data, output);
-    return output.bytes;
+    yield* snappyBlock(data, output);
+    return;
   }
   if (data.length < XERIAL_HEADER_BYTES) throw new Error("the snappy header is incomplete");
   for (let at = XERIAL_HEADER_BYTES; at < data.length; ) {
     const size = data.readUInt32BE(at);
-    snappyBlock(take(data, at + 4, size), output);
+    yield* snappyBlock(take(data, at + 4, size), output);
     at += 4 + size;
   }
-  return output.bytes;
 }
 
 /** https://github.com/google/snappy/blob/main/format_description.txt */
-function snappyBlock(data: Buffer, output: Output): void {
+function* snappyBlock(data: Buffer, output: Output): Generator<void> {
   let at = 0;
   let size = 0;
   for (let shift = 0, byte = 0x80; byte > 0x7f; shift += 7) {
@@ -76,6 +97,7 @@ function snappyBlock(data: Buffer, output: Output): void {
   }
   const end = output.length + size;
   while (at < data.length) {
+    if (output.isStepDone) yield;
     const tag = data.readUInt8(at++);
     const kind = tag & 0x03;
     if (kind === 0) {
@@ -101,8 +123,7 @@ const Lz4Flag = { blockChecksums: 0x10, contentSize: 0x08, contentChecksum: 0x04
 const LZ4_PLAIN_BLOCK = 0x8000_0000;
 
 /** https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md. The checksum of the batch makes those in it redundant. */
-function lz4(data: Buffer): Buffer {
-  const output = new Output();
+function* lz4(data: Buffer, output: Output): Generator<void> {
   for (let at = 0; at < data.length; ) {
     if (data.readUInt32LE(at) !== LZ4_MAGIC) throw new Error("not an LZ4 frame");
     const flags = data.readUInt8(at + 4);
@@ -115,18 +136,17 @@ function lz4(data: Buffer): Buffer {
       const size = header % LZ4_PLAIN_BLOCK;
       const block = take(data, at, size);
       if (header >= LZ4_PLAIN_BLOCK) output.append(block);
-      else lz4Block(block, output);
+      else yield* lz4Block(block, output);
       at += (flags & Lz4Flag.blockChecksums) === 0 ? size : size + 4;
     }
     if ((flags & Lz4Flag.contentChecksum) !== 0) at += 4;
   }
-  return output.bytes;
 }
 
 const LZ4_MIN_MATCH = 4;
 
 /** https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md */
-function lz4Block(block: Buffer, output: Output): void {
+function* lz4Block(block: Buffer, output: Output): Generator<void> {
   let at = 0;
   /** A length of 15 in four bits continues in bytes, up to one that is not 255. */
   const complete = (length: number): number => {
@@ -135,6 +155,7 @@ function lz4Block(block: Buffer, output: Output): void {
     return sum;
   };
   while (at < block.length) {
+    if (output.isStepDone) yield;
     const token = block.readUInt8(at++);
     const literals = complete(token >> 4);
     output.append(take(block, at, literals));
@@ -151,10 +172,23 @@ function take(data: Buffer, at: number, length: number): Buffer {
   return data.subarray(at, at + length);
 }
 
+/** Up to this length a loop is faster than `copyWithin`. */
+const SHORT_COPY = 64;
+
 /** Bytes that grow up to the limit, and can repeat what they have. */
 class Output {
   length = 0;
   #buffer = Buffer.allocUnsafe(64 * 1024);
+  #stepEnd = STEP_BYTES;
+
+  constructor(private readonly limit: number) {}
+
+  /** Whether it is time for a pause. */
+  get isStepDone(): boolean {
+    if (this.length < this.#stepEnd) return false;
+    this.#stepEnd = this.length + STEP_BYTES;
+    return true;
+  }
 
   get bytes(): Buffer {
     return this.#buffer.subarray(0, this.length);
@@ -172,15 +206,25 @@ class Output {
       throw new Error("a repetition of bytes before the beginning");
     this.#reserve(count);
     const from = this.length - distance;
-    for (let index = 0; index < count; index++) {
-      this.#buffer[this.length + index] = this.#buffer[from + index] ?? 0;
+    if (count <= SHORT_COPY) {
+      for (let index = 0; index < count; index++) {
+        this.#buffer[this.length + index] = this.#buffer[from + index] ?? 0;
+      }
+      this.length += count;
+      return;
+    }
+    // What was copied is a part of the pattern, so the copies grow.
+    for (let copied = 0; copied < count; ) {
+      const size = Math.min(distance + copied, count - copied);
+      this.#buffer.copyWithin(this.length + copied, from, from + size);
+      copied += size;
     }
     this.length += count;
   }
 
   #reserve(count: number): void {
     const needed = this.length + count;
-    if (needed > MAX_DECOMPRESSED_BYTES) throw new TooLarge();
+    if (needed > this.limit) throw new TooLarge(this.limit);
     if (needed <= this.#buffer.length) return;
     const larger = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2));
     this.#buffer.copy(larger, 0, 0, this.length);

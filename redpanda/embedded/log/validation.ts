@@ -2,11 +2,12 @@
  * What is checked before a batch of a Produce request is stored, with the error codes of Apache Kafka 4.1
  * (ProduceRequest, UnifiedLog, LogValidator, DefaultRecord). `e2e/batches` compares both brokers.
  */
+import { setImmediate } from "node:timers/promises";
 import { ErrorCode, KafkaError } from "../errors.ts";
 import type { TopicConfig } from "../topics/config.ts";
 import { Reader, WireError } from "../wire/reader.ts";
 import { AT, HEADER_SIZE, LENGTH_PREFIX, RecordBatch } from "./batch.ts";
-import { Codec, decompress, TooLarge } from "./codecs.ts";
+import { Codec, decompress, decompressLarge, TooLarge } from "./codecs.ts";
 
 type Limits = Pick<TopicConfig, "compact" | "messageTimestampBeforeMaxMs" | "messageTimestampAfterMaxMs">;
 
@@ -64,18 +65,52 @@ function batchAt(bytes: Buffer, at: number): RecordBatch | undefined {
   return batch;
 }
 
+/** Records up to this size are validated at once: a detour would cost more. */
+const SMALL_BYTES = 256 * 1024;
+
+/** The number of records between two pauses of a large batch. */
+const STEP_RECORDS = 2_000;
+
+/** Large batches are validated one after the other, so that the records of only one are in memory. */
+let large: Promise<unknown> = Promise.resolve();
+
 /**
  * Compares the records of a batch with its header and with the limits of the topic. A largest timestamp in the header
  * that no record has is corrected.
- * @throws KafkaError with the code for that partition.
+ * @returns undefined when it is done; for a large batch, a promise, so that other work can run
+ * @throws KafkaError with the code for that partition; the promise rejects with it.
  */
-export function validateRecords(batch: RecordBatch, limits: Limits, now = Date.now()): void {
+export function validateRecords(
+  batch: RecordBatch,
+  limits: Limits,
+  now = Date.now(),
+): Promise<void> | undefined {
+  const records = smallRecordsIn(batch);
+  if (!records) {
+    const done = large.then(() => validateLarge(batch, limits, now));
+    large = done.catch(() => {});
+    return done;
+  }
+  const steps = compare(batch, records, limits, now);
+  while (!steps.next().done);
+  return undefined;
+}
+
+async function validateLarge(batch: RecordBatch, limits: Limits, now: number): Promise<void> {
+  const records = await decompressLarge(batch.codec, batch.payload).catch(refuseRecords);
+  const steps = compare(batch, records, limits, now);
+  while (!steps.next().done) await setImmediate();
+}
+
+/** Pauses after each STEP_RECORDS. @throws KafkaError */
+function* compare(batch: RecordBatch, records: Buffer, limits: Limits, now: number): Generator<void> {
   const { count, baseTimestamp, codec } = batch;
   const earliest = now - limits.messageTimestampBeforeMaxMs;
   const latest = now + limits.messageTimestampAfterMaxMs;
-  const reader = new Reader(recordsIn(batch));
+  const reader = new Reader(records);
   let largest = NO_TIMESTAMP;
   for (let index = 0; index < count; index++) {
+    if (index > 0 && index % STEP_RECORDS === 0) yield;
     const end = endOfRecord(reader);
     const { timestampDelta, offsetDelta, hasKey } = readRecord(reader);
     if (reader.position !== end) throw invalid(`record ${index} has another size than it says`);
@@ -95,13 +130,19 @@ export function validateRecords(batch: RecordBatch, limits: Limits, now = Date.n
   batch.correctTimestamps(largest);
 }
 
-function recordsIn({ codec, payload }: RecordBatch): Buffer {
+/** Undefined when they are more than SMALL_BYTES. */
+function smallRecordsIn({ codec, payload }: RecordBatch): Buffer | undefined {
+  if (payload.length > SMALL_BYTES) return undefined;
   try {
-    return decompress(codec, payload);
+    return decompress(codec, payload, SMALL_BYTES);
   } catch (error) {
-    const code = error instanceof TooLarge ? ErrorCode.MESSAGE_TOO_LARGE : ErrorCode.UNKNOWN_SERVER_ERROR;
-    throw new KafkaError(code, error instanceof Error ? error.message : undefined);
+    return error instanceof TooLarge ? undefined : refuseRecords(error);
   }
+}
+
+function refuseRecords(error: unknown): never {
+  const code = error instanceof TooLarge ? ErrorCode.MESSAGE_TOO_LARGE : ErrorCode.UNKNOWN_SERVER_ERROR;
+  throw new KafkaError(code, error instanceof Error ? error.message : undefined);
 }
 
 function endOfRecord(reader: Reader): number {

@@ -1,13 +1,14 @@
 /**
- * A one-node broker for the Kafka protocol, for development and tests: no replication, no transactions, no TLS. An
- * acknowledged record is on disk. UNSUPPORTED.md lists what is left out.
+ * A one-node broker for the Kafka protocol, for development and tests: no replication, no transactions, no TLS. With a
+ * data directory, an acknowledged record is on disk; without one, the broker leaves nothing behind. UNSUPPORTED.md lists
+ * what is left out.
  *
- *   const broker = await startBroker({ dataDir, port: 0 });
- *   … clients connect to `${broker.host}:${broker.port}` …
- *   await broker.stop();
+ *   await using broker = await startBroker();
+ *   … clients connect to broker.brokers …
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import { type Address, formatAddress, isLoopback, isWildcard, parseConnectable } from "./address.ts";
 import { Cleaner } from "./cleaner.ts";
 import { Control } from "./control.ts";
 import { type DispatchContext, dispatch } from "./dispatch.ts";
@@ -22,21 +23,38 @@ import { CleanStop } from "./storage/clean-stop.ts";
 import { Disk } from "./storage/disk.ts";
 import { Journal } from "./storage/journal.ts";
 import { lockDirectory } from "./storage/lock.ts";
+import { memoryFileSystem } from "./storage/memory-file-system.ts";
 import { Topics } from "./topics.ts";
 
+/** A topic to create. */
+export interface NewTopic {
+  readonly name: string;
+  /** `defaultPartitions` by default. */
+  readonly partitions?: number;
+  /** Topic configurations of Kafka, such as `cleanup.policy`. */
+  readonly config?: Readonly<Record<string, string>>;
+}
+
 export interface BrokerOptions {
-  /** Created if missing; used by one broker at a time. */
-  readonly dataDir: string;
-  /** The address to listen on, which clients are given too. `localhost` is both 127.0.0.1 and ::1. */
+  /** Created if missing; used by one broker at a time. Without it everything is in memory, and gone after a stop. */
+  readonly dataDir?: string;
+  /** The address to listen on: by default `localhost`, which is both 127.0.0.1 and ::1. */
   readonly host?: string;
-  /** 0: any free port. */
+  /** 0, the default: any free port. */
   readonly port?: number;
+  /** The `host:port` that clients are given. By default where it listens; for a wildcard address, `localhost`. */
+  readonly advertised?: string;
+  /** Created if missing, before the first client can connect. One that exists must have as many partitions. */
+  readonly topics?: readonly NewTopic[];
+  /** By default nothing is logged. */
   readonly logger?: Logger;
   /** Whether a Metadata request that allows it creates missing topics. */
   readonly autoCreateTopics?: boolean;
   readonly defaultPartitions?: number;
   /** The partitions of all topics together. Each segment of a partition keeps a file open. */
   readonly maxPartitions?: number;
+  /** How much memory the files of a broker without a data directory take; a write above fails as on a full disk. */
+  readonly maxMemoryBytes?: number;
   /** False stores batches without a look at their records, to test what a consumer does with damaged ones. */
   readonly validateRecords?: boolean;
   /** The largest request; a longer one closes the connection. */
@@ -64,10 +82,12 @@ export interface BrokerOptions {
 
 const defaults = {
   host: "localhost",
-  port: 9092,
+  port: 0,
+  topics: [],
   autoCreateTopics: false,
   defaultPartitions: 1,
   maxPartitions: 4_000,
+  maxMemoryBytes: 1024 ** 3,
   validateRecords: true,
   maxFrameBytes: 32 * 1024 * 1024,
   maxFetchBytes: 16 * 1024 * 1024,
@@ -83,6 +103,8 @@ const defaults = {
   cleanIntervalMs: 30_000,
 };
 
+type Options = Required<Omit<BrokerOptions, "dataDir" | "advertised">> & BrokerOptions;
+
 /** How long a stop waits for requests in flight before it closes their connections. */
 const STOP_GRACE_MS = 3_000;
 
@@ -96,7 +118,8 @@ export class Broker implements DispatchContext {
   #stopped: Promise<void> | undefined;
 
   constructor(
-    readonly options: Required<BrokerOptions>,
+    readonly options: Options,
+    private readonly advertised: Address | undefined,
     readonly clusterId: string,
     readonly disk: Disk,
     readonly topics: Topics,
@@ -113,14 +136,26 @@ export class Broker implements DispatchContext {
     };
   }
 
+  /** For the setting of a client that is called brokers, or bootstrap servers. */
+  get brokers(): string[] {
+    return [formatAddress(this)];
+  }
+
   /** The host that clients are given. */
   get host(): string {
+    if (this.advertised) return this.advertised.host;
     return isWildcard(this.options.host) ? "localhost" : this.options.host;
   }
 
-  /** The port in use, also when 0 was requested. */
+  /** The port that clients are given. */
   get port(): number {
-    return this.#server?.port ?? this.options.port;
+    return this.advertised?.port ?? this.listening.port;
+  }
+
+  /** Where the broker listens; also when port 0 was requested, the port in use. */
+  get listening(): Address {
+    const { host, port } = this.options;
+    return { host, port: this.#server?.port ?? port };
   }
 
   get logger(): Logger {
@@ -129,7 +164,7 @@ export class Broker implements DispatchContext {
 
   /** @throws Error when the address cannot be listened on. */
   start(): void {
-    const { maxConnections, logger } = this.options;
+    const { host, maxConnections, logger } = this.options;
     this.#server = listen({
       ...this.options,
       ...this.memory,
@@ -140,12 +175,30 @@ export class Broker implements DispatchContext {
         logger.warn("connection closed", { client, reason: messageOf(error) }),
     });
     this.cleaner.start();
+    if (isLoopback(host)) return;
+    logger.warn("other machines may connect, and there is no access control", { host });
+    if (!isWildcard(host) || this.advertised) return;
+    const clientsAreGiven = formatAddress(this);
+    logger.warn("only clients on this machine can use the address that they are given: set `advertised`", {
+      host,
+      clientsAreGiven,
+    });
+  }
+
+  /** Resolves when the topic is usable. @throws KafkaError, TOPIC_ALREADY_EXISTS for one that exists */
+  async createTopic({ name, partitions, config }: NewTopic): Promise<void> {
+    await this.topics.create(name, partitions ?? this.options.defaultPartitions, { ...config });
   }
 
   /** Answers requests in flight, syncs and closes. A second call returns the same promise. */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
+  }
+
+  /** As `stop`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
   }
 
   async #stop(): Promise<void> {
@@ -156,19 +209,18 @@ export class Broker implements DispatchContext {
   }
 }
 
-/** A wildcard address can be listened on but not connected to. */
-function isWildcard(host: string): boolean {
-  return host === "0.0.0.0" || host === "::";
-}
-
-/** Resolves when clients can connect. @throws Error when the directory or the port cannot be used. */
-export async function startBroker(given: BrokerOptions): Promise<Broker> {
+/**
+ * Resolves when clients can connect. Without options: in memory, on a free port of localhost.
+ * @throws Error when an option is invalid, or the directory or the port cannot be used.
+ */
+export async function startBroker(given: BrokerOptions = {}): Promise<Broker> {
   const options = { ...defaults, logger: createLogger("silent"), ...given };
-  const disk = new Disk();
-  const lock = await lockDirectory(disk, options.dataDir).catch((error: unknown) => {
-    throw new Error(`the data directory cannot be used: ${messageOf(error)}`);
-  });
-  const cleanStop = new CleanStop(disk, options.dataDir);
+  const advertised = options.advertised === undefined ? undefined : parseConnectable(options.advertised);
+  if (options.advertised !== undefined && !advertised) {
+    throw new Error(`advertised: "${options.advertised}" is not a host:port to connect to`);
+  }
+  const { disk, directory, lock } = await openStorage(options);
+  const cleanStop = new CleanStop(disk, directory);
   let needsRecovery: (() => boolean) | undefined;
   const recordStop = async () => {
     if (!needsRecovery || needsRecovery()) return;
@@ -177,17 +229,17 @@ export async function startBroker(given: BrokerOptions): Promise<Broker> {
       options.logger.warn("the clean stop cannot be recorded", { error: messageOf(error) });
     });
   };
-  const closers: (() => Promise<void> | void)[] = [() => lock.release(), recordStop];
+  const closers: (() => Promise<void> | void)[] = [() => lock?.release(), recordStop];
   const release = async () => {
     for (const close of closers.reverse()) await close();
   };
   try {
     const { logger } = options;
     const wasClean = await cleanStop.isRecorded();
-    const path = join(options.dataDir, "state.journal");
+    const path = join(directory, "state.journal");
     const journal = await Journal.open(disk, path, { cleanStop: wasClean, logger });
     closers.push(() => journal.close());
-    const topics = new Topics(options.dataDir, disk, journal, logger, options.maxPartitions);
+    const topics = new Topics(directory, disk, journal, logger, options.maxPartitions);
     closers.push(() => topics.close());
     await topics.load(wasClean);
     await cleanStop.erase();
@@ -195,6 +247,7 @@ export async function startBroker(given: BrokerOptions): Promise<Broker> {
     needsRecovery = () => journal.tailIsTorn || topics.needRecovery;
     const broker = new Broker(
       options,
+      advertised,
       await clusterIdIn(journal),
       disk,
       topics,
@@ -203,12 +256,33 @@ export async function startBroker(given: BrokerOptions): Promise<Broker> {
       new Cleaner(topics, options.cleanIntervalMs, options.logger),
       release,
     );
+    for (const topic of options.topics) await createIfMissing(broker, topic);
     broker.start();
     return broker;
   } catch (error) {
     await release();
     throw error;
   }
+}
+
+async function openStorage({ dataDir, maxMemoryBytes }: Options) {
+  if (dataDir === undefined) {
+    return { disk: new Disk(memoryFileSystem(maxMemoryBytes)), directory: "/", lock: undefined };
+  }
+  const disk = new Disk();
+  const lock = await lockDirectory(disk, dataDir).catch((error: unknown) => {
+    throw new Error(`the data directory cannot be used: ${messageOf(error)}`);
+  });
+  return { disk, directory: dataDir, lock };
+}
+
+/** @throws Error when the topic exists with another number of partitions. */
+async function createIfMissing(broker: Broker, topic: NewTopic): Promise<void> {
+  const { name, partitions = broker.options.defaultPartitions } = topic;
+  const existing = broker.topics.find({ name, id: null })?.partitions.length;
+  if (existing === undefined) return broker.createTopic(topic);
+  if (existing !== partitions)
+    throw new Error(`topic ${name} exists with ${existing} partitions, not ${partitions}`);
 }
 
 /** Created once per data directory: 16 random bytes in the encoding of Apache Kafka. */

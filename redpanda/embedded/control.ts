@@ -4,6 +4,7 @@
  *   broker.control.on(ApiKey.Produce, { fault: "drop-response" });          // stored, but without a response
  *   broker.control.on(ApiKey.Fetch, { fault: "fail", code: ErrorCode.NOT_LEADER_OR_FOLLOWER, times: 3 });
  */
+import { setTimeout } from "node:timers/promises";
 import type { Caller } from "./define-api.ts";
 import type { ErrorCode } from "./errors.ts";
 
@@ -57,18 +58,16 @@ class ConnectionCut extends Error {
 
 class ActiveRule implements RuleHandle {
   hits = 0;
-  readonly exhausted: Promise<void>;
-  readonly #exhaust: () => void;
+  #exhaust: () => void = () => {};
+  readonly exhausted = new Promise<void>((resolve) => {
+    this.#exhaust = resolve;
+  });
 
   constructor(
     readonly apiKey: number,
     readonly rule: Rule,
     private readonly rules: Set<ActiveRule>,
-  ) {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.exhausted = promise;
-    this.#exhaust = resolve;
-  }
+  ) {}
 
   hit(): void {
     this.hits += 1;
@@ -113,7 +112,7 @@ function injectionOf(fault: Fault): Injection {
     async before() {
       if (fault.fault === "cut") throw new ConnectionCut();
       if (fault.fault === "delay") {
-        await (typeof fault.until === "number" ? Bun.sleep(fault.until) : fault.until);
+        await (typeof fault.until === "number" ? setTimeout(fault.until) : fault.until);
       }
     },
     after() {

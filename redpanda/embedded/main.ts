@@ -1,11 +1,14 @@
 #!/usr/bin/env bun
 /**
- * The broker as a process: settings from the environment (`settings.ts`), one log line when it listens, a clean stop on
- * SIGTERM and SIGINT.
+ * The broker as a process: settings from arguments and the environment (`settings.ts`), one log line when it listens, a
+ * clean stop on SIGTERM and SIGINT.
  */
+import { formatAddress } from "./address.ts";
+import { readArguments, USAGE } from "./arguments.ts";
 import { startBroker } from "./broker.ts";
 import { createLogger, messageOf } from "./logger.ts";
-import { readSettings } from "./settings.ts";
+import { version } from "./package.json";
+import { readSettings, SettingsError } from "./settings.ts";
 
 // The reader of the log may have exited; the broker keeps running.
 process.stdout.on("error", () => {});
@@ -13,8 +16,20 @@ process.stdout.on("error", () => {});
 // Its files have the data of customers: they are readable by their owner only.
 process.umask(0o077);
 
-try {
-  const settings = readSettings(process.env);
+const args = readArguments(process.argv.slice(2));
+if (args.given.has("help")) {
+  process.stdout.write(USAGE);
+} else if (args.given.has("version")) {
+  process.stdout.write(`${version}\n`);
+} else {
+  await run().catch((error: unknown) => {
+    for (const line of messageOf(error).split("\n")) process.stderr.write(`broker: ${line}\n`);
+    process.exit(error instanceof SettingsError && error.inArguments ? 2 : 1);
+  });
+}
+
+async function run(): Promise<void> {
+  const settings = readSettings(process.env, args);
   const logger = createLogger(settings.logLevel);
   const broker = await startBroker({ ...settings, logger });
   const stop = async (signal: string) => {
@@ -25,8 +40,10 @@ try {
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
-  logger.info("listening", { host: broker.host, port: broker.port, pid: process.pid });
-} catch (error) {
-  process.stderr.write(`broker: ${messageOf(error)}\n`);
-  process.exit(1);
+  logger.info("listening", {
+    ...broker.listening,
+    advertised: formatAddress(broker),
+    storage: settings.dataDir ?? "memory",
+    pid: process.pid,
+  });
 }

@@ -312,8 +312,9 @@ test("a stop answers requests in flight: stored batches are acknowledged, waitin
 });
 
 test("two brokers cannot share a directory or a port", async () => {
-  const { broker } = await setUp();
-  await expect(startBroker({ dataDir: broker.options.dataDir, port: 0 })).rejects.toThrow("in use");
+  const shared = await temporaryDirectory();
+  const broker = await temporaryBroker({ dataDir: shared });
+  await expect(startBroker({ dataDir: shared, port: 0 })).rejects.toThrow("in use");
   const dataDir = await temporaryDirectory();
   await expect(startBroker({ dataDir, port: broker.port })).rejects.toThrow("in use");
   const next = await startBroker({ dataDir, port: 0 });

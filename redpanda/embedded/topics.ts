@@ -3,7 +3,6 @@
  * interrupted creation or deletion leaves, is moved to `set-aside` at the next start.
  */
 import { randomBytes } from "node:crypto";
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ErrorCode, KafkaError } from "./errors.ts";
 import { isSegment } from "./log/segment.ts";
@@ -60,7 +59,7 @@ export class Topics {
    */
   async load(cleanStop: boolean): Promise<void> {
     await this.disk.makeDirectory(this.root);
-    const found = await readdir(this.root);
+    const found = await this.disk.list(this.root);
     if (this.journal.isEmpty && found.length > 0) {
       throw new Error(
         `state.journal in ${this.dataDir} is missing or empty, but ${this.root} has ${found[0]}`,
@@ -170,7 +169,7 @@ export class Topics {
   async #checkFiles(name: string, { id, partitions }: TopicEntry): Promise<void> {
     for (let partition = 0; partition < partitions; partition++) {
       const directory = join(this.root, directoryName({ name, id }), String(partition));
-      const files = await readdir(directory).catch(() => []);
+      const files = await this.disk.list(directory).catch(() => []);
       if (!files.some(isSegment))
         throw new Error(`partition ${partition} of ${name} has no files in ${directory}`);
     }

@@ -3,7 +3,6 @@
  * stop it is moved to a file beside the segment. Any other invalid bytes are damage: they stay where they are, and a read
  * of their offsets fails.
  */
-import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ProducerStates } from "./producers.ts";
 import { isSegment, Segment, segmentPath } from "./segment.ts";
@@ -32,7 +31,7 @@ export async function recover(options: LogOptions, cleanStop: boolean): Promise<
 async function open(options: LogOptions, cleanStop: boolean, segments: Segment[]): Promise<Recovered> {
   const { disk, directory, logger, config } = options;
   await disk.makeDirectory(directory);
-  const files = (await readdir(directory)).sort();
+  const files = (await disk.list(directory)).sort();
   const bases = files.filter(isSegment).map((name) => Number.parseInt(name, 10));
   for (const name of files) {
     // The output of an interrupted compaction.

@@ -2,9 +2,10 @@
  * How the last stop of the broker is known: an empty file that exists from a clean stop to the next start. After a clean
  * stop no file has an unfinished write, so every invalid byte is damage and nothing is cut off.
  */
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Disk } from "./disk.ts";
+
+const FILE = "clean-stop";
 
 export class CleanStop {
   readonly #path: string;
@@ -13,18 +14,12 @@ export class CleanStop {
     private readonly disk: Disk,
     private readonly directory: string,
   ) {
-    this.#path = join(directory, "clean-stop");
+    this.#path = join(directory, FILE);
   }
 
   /** Whether the last stop was clean. A new directory counts as an unclean stop: there is nothing to cut off. */
   async isRecorded(): Promise<boolean> {
-    return stat(this.#path).then(
-      () => true,
-      (error: NodeJS.ErrnoException) => {
-        if (error.code === "ENOENT") return false;
-        throw error;
-      },
-    );
+    return (await this.disk.list(this.directory)).includes(FILE);
   }
 
   /** Call when all files are closed and none has a torn tail. */

@@ -1,9 +1,9 @@
 /**
- * The file operations of the broker. All are asynchronous, so that no flush blocks the event loop. A test sets `fault`
- * to simulate a full or broken disk.
+ * The file operations of the broker, on disk or in memory. All are asynchronous, so that no flush blocks the event loop.
+ * A test sets `fault` to simulate a full or broken disk.
  */
-import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { type FileSystem, nodeFileSystem, type OpenFile } from "./file-system.ts";
 
 export type DiskOperation = "open" | "read" | "write" | "sync" | "truncate" | "rename";
 
@@ -15,10 +15,12 @@ export class Disk {
   /** The number of files that are open. */
   openFiles = 0;
 
+  constructor(private readonly files: FileSystem = nodeFileSystem) {}
+
   /** Opens a file for reading and writing. `create`: an empty file with a durable directory entry. */
   async open(path: string, mode: "existing" | "create"): Promise<DiskFile> {
     this.fault?.("open", path);
-    const handle = await open(path, mode === "create" ? "w+" : "r+");
+    const handle = await this.files.open(path, mode === "create" ? "w+" : "r+");
     const file = new DiskFile(this, handle, path);
     this.openFiles += 1;
     try {
@@ -53,7 +55,7 @@ export class Disk {
   /** Creates a directory and its missing parents, durably. */
   async makeDirectory(path: string): Promise<void> {
     const last = resolve(path);
-    const first = await mkdir(last, { recursive: true });
+    const first = await this.files.mkdir(last, { recursive: true });
     if (first === undefined) return;
     for (let made = last; made.length >= first.length; made = dirname(made)) {
       await this.syncDirectory(dirname(made));
@@ -63,30 +65,38 @@ export class Disk {
   /** Replaces `to` with `from` atomically; durable after `syncDirectory`. */
   async rename(from: string, to: string): Promise<void> {
     this.fault?.("rename", to);
-    await rename(from, to);
+    await this.files.rename(from, to);
   }
 
   /** Removes a file or a directory with its content, if it exists. */
   async remove(path: string): Promise<void> {
-    await rm(path, { recursive: true, force: true });
+    await this.files.rm(path, { recursive: true, force: true });
   }
 
   /** A new or renamed file survives a power failure only after its directory was synced. */
   async syncDirectory(path: string): Promise<void> {
     this.fault?.("sync", path);
-    const handle = await open(path, "r");
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await this.files.syncDirectory(path);
+  }
+
+  /** The names in a directory. */
+  list(path: string): Promise<string[]> {
+    return this.files.readdir(path);
+  }
+
+  /** The content of a file; undefined when there is none. */
+  async readWhole(path: string): Promise<Buffer | undefined> {
+    return this.files.readFile(path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined;
+      throw error;
+    });
   }
 }
 
 export class DiskFile {
   constructor(
     private readonly disk: Disk,
-    private readonly handle: FileHandle,
+    private readonly handle: OpenFile,
     readonly path: string,
   ) {}
 

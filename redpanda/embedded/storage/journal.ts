@@ -5,7 +5,6 @@
  * A line is eight hexadecimal digits of CRC-32C, a space, and `[["key",value],…]`: the changes of one group, which take
  * effect together. The value `null` removes the key. Earlier versions wrote a line `["key",value]` for each change.
  */
-import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { ErrorCode, KafkaError } from "../errors.ts";
 import { crc32c } from "../log/crc32c.ts";
@@ -46,10 +45,7 @@ export class Journal {
     path: string,
     { cleanStop, logger }: { readonly cleanStop: boolean; readonly logger: Logger },
   ): Promise<Journal> {
-    const content = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return undefined;
-      throw error;
-    });
+    const content = await disk.readWhole(path);
     const { lines, end } = readLines(content ?? Buffer.alloc(0));
     const torn = content?.subarray(end) ?? Buffer.alloc(0);
     const nextLine = torn.indexOf(LINE_FEED) + 1;

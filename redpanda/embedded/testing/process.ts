@@ -20,8 +20,10 @@ export class BrokerProcess {
   ) {}
 
   /** @param port 0: any free port. */
-  static async start(dataDir: string, port = 0): Promise<BrokerProcess> {
-    const child = spawn({ KAFKA_BROKERS: `localhost:${port}`, DATA_DIR: dataDir });
+  static async start(dataDir: string, port = 0, args: readonly string[] = []): Promise<BrokerProcess> {
+    // The only places where it could store something.
+    const places = { DATA_DIR: dataDir, TMPDIR: dataDir };
+    const child = spawn({ KAFKA_BROKERS: `localhost:${port}`, ...places }, args, dataDir);
     const output = child.stdout.getReader();
     const decoder = new TextDecoder();
     let text = "";
@@ -48,13 +50,19 @@ export class BrokerProcess {
   }
 }
 
-/** Runs the broker with invalid settings, until it exits. */
-export function runToEnd(env: Record<string, string>): Promise<End> {
-  return endOf(spawn(env));
+/** Runs the broker with settings with which it does not start, until it exits. */
+export async function runToEnd(
+  env: Record<string, string>,
+  args: readonly string[] = [],
+): Promise<End & { readonly stdout: string }> {
+  const child = spawn(env, args);
+  const stdout = await new Response(child.stdout).text();
+  return { stdout, ...(await endOf(child)) };
 }
 
-function spawn(env: Record<string, string>): Child {
-  const child = Bun.spawn([process.execPath, MAIN], {
+function spawn(env: Record<string, string>, args: readonly string[], cwd = process.cwd()): Child {
+  const child = Bun.spawn([process.execPath, MAIN, ...args], {
+    cwd,
     env: { ...process.env, ...env },
     stdin: "ignore",
     stdout: "pipe",

@@ -27,7 +27,7 @@ export class RawClient {
     const client = new RawClient();
     client.#socket = await Bun.connect({
       hostname: "127.0.0.1",
-      port: broker.port,
+      port: broker.listening.port,
       socket: {
         data: (_socket, chunk) => client.#receive(chunk),
         close: () => client.#close(),

@@ -14,7 +14,7 @@ const SHARE = 0.01;
 export class Backlog {
   readonly #limit: number;
   readonly #depth: () => number;
-  /** Requests that were accepted from each customer since the outbox was last half empty. */
+  /** Messages of each customer since the outbox was last half empty, with those of requests that are being carried out. */
   readonly #accepted = new Map<string, number>();
 
   /**
@@ -26,8 +26,17 @@ export class Backlog {
     this.#depth = depth;
   }
 
-  /** Counts a request, which adds one message. @throws ServiceError unavailable: backlog */
-  admit(customerId: string): void {
+  /**
+   * Has a request carried out, unless there is no space for its message. It counts while it is being carried out, so that
+   * many at once are no way around the limit, and from then on if it added a message: not a replay, nor one that was
+   * refused or given up.
+   *
+   * @throws ServiceError unavailable: backlog; and what `carryOut` throws
+   */
+  async admit<Result extends { readonly messages: readonly unknown[] }>(
+    customerId: string,
+    carryOut: () => Promise<Result | undefined>,
+  ): Promise<Result | undefined> {
     const depth = this.#depth();
     if (depth < this.#limit / 2) this.#accepted.clear();
     const accepted = this.#accepted.get(customerId) ?? 0;
@@ -37,6 +46,21 @@ export class Backlog {
         retryAfterS: RETRY_AFTER_S,
       });
     }
-    this.#accepted.set(customerId, accepted + 1);
+    this.#count(customerId, 1);
+    let isAdded = false;
+    try {
+      const result = await carryOut();
+      isAdded = (result?.messages.length ?? 0) > 0;
+      return result;
+    } finally {
+      if (!isAdded) this.#count(customerId, -1);
+    }
+  }
+
+  #count(customerId: string, change: 1 | -1): void {
+    const accepted = (this.#accepted.get(customerId) ?? 0) + change;
+    // Not below 0: meanwhile the counts may have begun anew.
+    if (accepted > 0) this.#accepted.set(customerId, accepted);
+    else this.#accepted.delete(customerId);
   }
 }

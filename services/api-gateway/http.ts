@@ -10,7 +10,7 @@ import {
   ProductId,
   Quantity,
 } from "@distributed-messaging/contracts";
-import { closed, type Messaging, type Transaction } from "@distributed-messaging/messaging";
+import { closed, type Logger, type Messaging, type Transaction } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import { causeOf, documented, IntegerParam } from "@distributed-messaging/service/http";
 import { authenticate, requireAdmin, type TokenVerifier } from "@distributed-messaging/service/identity";
@@ -38,6 +38,7 @@ interface GatewayRoutes {
   readonly sessions: Sessions;
   readonly verifier: TokenVerifier;
   readonly messaging: Messaging;
+  readonly log: Logger;
   /** Whether anybody may sign in as any customer: for demonstrations only. */
   readonly demoSignIn: boolean;
   /** The number of unsent messages at which requests are refused. */
@@ -212,7 +213,7 @@ function orderRoutes(parts: Accepting) {
 }
 
 function adminRoutes(parts: Accepting) {
-  const { sessions, messaging } = parts;
+  const { sessions, messaging, log } = parts;
   return new Elysia()
     .derive(async ({ request }) => {
       const identity = await authenticate(request, parts.verifier);
@@ -246,8 +247,9 @@ function adminRoutes(parts: Accepting) {
     })
     .post(
       "/signing-keys/rotate",
-      async ({ set }) => {
+      async ({ set, identity: { customerId: actor } }) => {
         const keyId = await sessions.rotate(messaging.unitOfWork);
+        log.warn({ actor, keyId }, "an admin rotated the signing key");
         set.status = 201;
         return { keyId };
       },
@@ -261,8 +263,9 @@ function adminRoutes(parts: Accepting) {
     )
     .post(
       "/signing-keys/:keyId/withdraw",
-      async ({ params: { keyId } }) => {
+      async ({ params: { keyId }, identity: { customerId: actor } }) => {
         await sessions.withdraw(keyId, messaging.unitOfWork);
+        log.warn({ actor, keyId }, "an admin withdrew a signing key");
         return sessions.keys();
       },
       {
@@ -287,11 +290,12 @@ async function accept(
   set: { status?: number | string; headers: Record<string, string | number> },
   asked: ClientRequest,
 ): Promise<Decision> {
-  backlog.admit(asked.customerId);
-  const decision = await messaging.unitOfWork.run(
-    (transaction) =>
-      request.signal.aborted ? undefined : carryOut(asked, store, newName(transaction.now), transaction),
-    causeOf(request),
+  const decision = await backlog.admit(asked.customerId, () =>
+    messaging.unitOfWork.run(
+      (transaction) =>
+        request.signal.aborted ? undefined : carryOut(asked, store, newName(transaction.now), transaction),
+      causeOf(request),
+    ),
   );
   if (decision === undefined) {
     throw new ServiceError("malformed", "connection-closed", "The connection was closed before its turn.");

@@ -5,7 +5,7 @@ import { issuerOrigins } from "./page/issuer-origins.ts";
 import { pageRoutes } from "./page/page.ts";
 import { service } from "./service.ts";
 
-await runService(service, ({ config, parts: { store, sessions }, messaging, verifier }) => {
+await runService(service, ({ config, parts: { store, sessions }, messaging, verifier, log }) => {
   const { DEMO_SIGN_IN: demoSignIn, OUTBOX_LIMIT: outboxLimit, TRUSTED_PROXIES: trustedProxies } = config;
   const rateLimits = {
     orders: config.RATE_LIMIT_ORDERS,
@@ -19,7 +19,8 @@ await runService(service, ({ config, parts: { store, sessions }, messaging, veri
   return new Elysia()
     .use(
       gatewayRoutes({
-        ...{ store, sessions, verifier, messaging, demoSignIn, outboxLimit, rateLimits, trustedProxies },
+        ...{ store, sessions, verifier, messaging, log },
+        ...{ demoSignIn, outboxLimit, rateLimits, trustedProxies },
       }),
     )
     .use(

@@ -76,6 +76,25 @@ test("behind a trusted proxy, each of its clients has an address of its own", as
   expect(await statuses(1, from("198.51.100.2"))).toEqual([201]);
 });
 
+test("replays and refusals take nothing of a customer's share of a full outbox", async () => {
+  gateway = await startGatewayFixture();
+  const [eve, ann] = [await signIn(gateway, "EVE"), await signIn(gateway, "ANN")];
+  const price = { amount: 1, currency: "EUR" };
+  await gateway.publish(StockChanged, { productId: "CUP", name: "Cup", price, available: 9, version: 1 });
+  await eventually(() => gateway.parts.store.product("CUP") !== undefined);
+  await eventually(() => gateway.running.messaging.outbox.depth() === 0);
+  gateway.isBrokerDown = true;
+  expect((await ann.place("X")).status).toBe(202);
+  // The outbox of the fixture has room for a hundred messages; beyond, each customer's share is one.
+  expect(await statuses(99, () => ask("/orders", eve.token, order))).not.toContain(503);
+  expect(await statuses(3, () => ask("/orders", ann.token, { ...order, orderId: "X" }))).toEqual([
+    202, 202, 202,
+  ]);
+  const unknown = { items: [{ productId: "NONE", quantity: 1 }] };
+  expect(await statuses(3, () => ask("/orders", ann.token, unknown))).toEqual([422, 422, 422]);
+  expect(await statuses(2, () => ask("/orders", ann.token, order))).toEqual([202, 503]);
+});
+
 test("one customer fills the outbox: 503 for them, while another one's order is accepted", async () => {
   gateway = await startGatewayFixture();
   const [eve, ann] = [await signIn(gateway, "EVE"), await signIn(gateway, "ANN")];

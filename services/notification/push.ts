@@ -10,6 +10,9 @@ export interface Socket {
 /** Rows read at a time, so that a long backlog of one customer does not fill the memory. */
 const PAGE = 100;
 
+/** With a longer delay, setTimeout calls back at once: it counts milliseconds in 32 bits. */
+const MAX_DELAY_MS = 2 ** 31 - 1;
+
 /** RFC 6455 §7.4.1, for a token that is no longer valid. */
 const POLICY_VIOLATION = 1008;
 
@@ -49,8 +52,7 @@ export class Push {
     validMs: number,
     isValid: () => boolean = () => true,
   ): void {
-    const timer = setTimeout(() => socket.close(POLICY_VIOLATION, "the token has expired"), validMs);
-    const cancelExpiry = () => clearTimeout(timer);
+    const cancelExpiry = callAfter(validMs, () => socket.close(POLICY_VIOLATION, "the token has expired"));
     const reader = { customerId, isValid, seq: after, full: false, cancelExpiry };
     this.#readers.set(socket, reader);
     const sockets = this.#sockets.get(customerId) ?? new Set();
@@ -107,4 +109,15 @@ export class Push {
   get size(): number {
     return this.#readers.size;
   }
+}
+
+/** Calls back once, after any time, unless the returned function is called before. */
+function callAfter(delayMs: number, callback: () => void): () => void {
+  let timer: ReturnType<typeof setTimeout>;
+  const wait = (leftMs: number) => {
+    const next = leftMs > MAX_DELAY_MS ? () => wait(leftMs - MAX_DELAY_MS) : callback;
+    timer = setTimeout(next, Math.min(leftMs, MAX_DELAY_MS));
+  };
+  wait(delayMs);
+  return () => clearTimeout(timer);
 }

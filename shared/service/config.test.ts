@@ -158,6 +158,24 @@ describe("loadConfig", () => {
     expect(problems.join("\n")).not.toContain("hunter2");
   });
 
+  test.each([
+    ["AUTH_JWKS_URL", "https://user:password@issuer.example/keys"],
+    ["AUTH_JWKS_URL", "issuer.example/keys?key=password"],
+    ["AUTH_ISSUER", "https://user:password@issuer.example"],
+    ["AUTH_ISSUER", "https://issuer.example?key=password"],
+    ["KAFKA_OAUTH_TOKEN_URL", "user:password@issuer.example/token"],
+    ["OTEL_EXPORTER_OTLP_ENDPOINT", "user:password@collector.example"],
+    ["KAFKA_BROKERS", "user:password@broker.example:9092"],
+    ["ALLOWED_ORIGINS", "https://user:password@shop.example"],
+    ["ALLOWED_HOSTS", "user:password@shop.example"],
+  ])("shows no credentials of %s=%s", (name, value) => {
+    const problems = problemsOf({ [name]: value }).filter((problem) =>
+      problem.startsWith(`${name}: expected `),
+    );
+    expect(problems).toHaveLength(1);
+    expect(problems.join("\n")).not.toContain("password");
+  });
+
   test("reports each problem on one short line, whatever the value is", () => {
     const [problem = ""] = problemsOf({ HOST: `a\n\u001b[2J${"x".repeat(1000)}` });
     expect(problem).toStartWith("HOST: expected a host name or address, got 'a??[2Jxxx");

@@ -107,7 +107,9 @@ function expectation(schema: TSchema & SettingOptions): string {
 const SECRET_NAME = /PASSWORD|SECRET|TOKEN|PRIVATE|CREDENTIAL/;
 
 function shown(name: string, schema: SettingOptions, raw: string): string {
-  if (schema.secret === true || SECRET_NAME.test(name)) return " (the value is not shown)";
+  // What is before an @ may be the credentials of a URL (RFC 3986 §3.2.1), in whichever setting somebody put it.
+  const isSecret = schema.secret === true || SECRET_NAME.test(name) || raw.includes("@");
+  if (isSecret) return " (the value is not shown)";
   // In a terminal, a control character can hide the rest of the line.
   const printable = raw.replace(/\p{Cc}/gu, "?");
   return `, got '${printable.length > 80 ? `${printable.slice(0, 80)}…` : printable}'`;
@@ -248,6 +250,7 @@ export const commonSettings = {
     Type.String({
       pattern: "^https?://[^\\s/@]+(/\\S*)?$",
       expected: "an http or https URL without credentials",
+      secret: true,
     }),
   ),
   /** By default `jwks.json` in DATA_DIR. */
@@ -259,6 +262,7 @@ export const commonSettings = {
     Type.String({
       pattern: "^https?://[^\\s/?#@]+(/[^\\s?#]*)?$",
       expected: "an http or https URL without credentials, query and fragment",
+      secret: true,
     }),
   ),
   /** The `aud` of these tokens. */

@@ -50,6 +50,26 @@ describe("a signing key", () => {
   });
 });
 
+describe("the id of an operator", () => {
+  const operator = { customerId: "operator-root", role: "admin" } as const;
+
+  test("is in no token that a service issues", async () => {
+    const issued = issueToken(key.privateJwk, { ...system, ...operator, keyId: key.keyId, now, ttlS: 3600 });
+    await expect(issued).rejects.toMatchObject({ kind: "invalid", code: "customer-id-reserved" });
+  });
+
+  test("is accepted from nobody else, whoever signed the token", async () => {
+    const signed = await new SignJWT({ role: "admin" })
+      .setProtectedHeader({ alg: "EdDSA", typ: "JWT", kid: key.keyId })
+      .setSubject("operator-root")
+      .setIssuer(system.issuer)
+      .setAudience(system.audience)
+      .setExpirationTime(now / 1000 + 3600)
+      .sign(await importJWK({ ...key.privateJwk }, "EdDSA"));
+    expect(await codeOf(verifier.verify(signed, now))).toBe("token-invalid");
+  });
+});
+
 describe("a key from a setting", () => {
   test("is read when its halves belong together", () => {
     expect(signingKeyOf(JSON.stringify(key.privateJwk))).toEqual(key);

@@ -94,6 +94,8 @@ const CLOCK_TOLERANCE_S = 5;
 /** A token of `issueToken` has about 300 characters, one of an issuer with many claims some thousand. */
 const MAX_TOKEN_CHARACTERS = 8192;
 const IDENTIFIER = /^[A-Za-z0-9_-]{1,64}$/;
+/** How the ids of operators begin, and of nobody else. */
+const OPERATOR_ID = "operator-";
 
 /** Generates a key to sign tokens with. Only the service that signs may read the private half. */
 export async function generateSigningKey(): Promise<SigningKey> {
@@ -133,8 +135,19 @@ interface TokenRequest extends Identity, TokenClaims {
   readonly ttlS: number;
 }
 
-/** Signs a JWT (RFC 7519, EdDSA) that identifies its bearer for `ttlS` seconds. */
+/**
+ * Signs a JWT (RFC 7519, EdDSA) that identifies its bearer for `ttlS` seconds.
+ *
+ * @throws ServiceError invalid: customer-id-reserved
+ */
 export async function issueToken(privateKey: PrivateJwk, request: TokenRequest): Promise<string> {
+  if (request.customerId.startsWith(OPERATOR_ID)) {
+    throw new ServiceError(
+      "invalid",
+      "customer-id-reserved",
+      `A customer's id does not start with ${OPERATOR_ID}: under these, the actions of operators are recorded.`,
+    );
+  }
   const issuedAtS = Math.floor(request.now / 1000);
   const key = await importJWK({ ...privateKey }, "EdDSA");
   return new SignJWT({ role: request.role })
@@ -217,6 +230,7 @@ export class TokenVerifier {
       const { roles } = this.#accepted;
       const payload = await verifyClaims(token, key, this.#accepted, now);
       const identity = identityOf(roles === undefined ? payload : mapped(payload, roles));
+      if (identity.customerId.startsWith(OPERATOR_ID)) throw invalidToken();
       return { identity, source: this.#keys, keyId, fingerprint: key.fingerprint };
     } catch (error) {
       if (error instanceof errors.JWTExpired) {
@@ -276,11 +290,13 @@ function valuesOf(payload: JWTPayload, claim: string): readonly unknown[] {
 
 /**
  * The id under which the store knows a subject: the subject itself, or its hash where it is no identifier of the store.
- * A subject that looks like a hash is hashed, too, so that no other can have its id.
+ * A subject that looks like a hash is hashed, too, so that no other can have its id; and one that looks like an operator,
+ * whose actions would be recorded as those of an operator.
  */
 function customerIdOf(sub: string): string {
   if (sub === "" || sub.length > MAX_SUBJECT_CHARACTERS) throw invalidToken();
-  if (IDENTIFIER.test(sub) && !sub.startsWith(DERIVED_ID)) return sub;
+  const isReserved = [DERIVED_ID, OPERATOR_ID].some((start) => sub.startsWith(start));
+  if (IDENTIFIER.test(sub) && !isReserved) return sub;
   return `${DERIVED_ID}${createHash("sha256").update(sub).digest("base64url")}`;
 }
 

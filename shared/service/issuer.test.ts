@@ -155,6 +155,15 @@ describe("the customer", () => {
     const ids = await Promise.all(["auth0|5f7c8f", "ann@shop.example", derived, "x".repeat(65)].map(idOf));
     expect(new Set([derived, ...ids]).size).toBe(5);
   });
+
+  test("has no operator's id, whatever the subject is", async () => {
+    const { issuer } = startIssuer();
+    const { verify } = serviceOf(issuer);
+    const admin = await verify(
+      await sign({ iss: issuer, aud: "store", sub: "operator-root", role: "admin" }),
+    );
+    expect(admin).toMatchObject({ role: "admin", customerId: expect.stringMatching(/^sha256-[\w-]{43}$/) });
+  });
 });
 
 describe("discovery", () => {

@@ -1,4 +1,4 @@
-import { errorText, makePrivate, systemRuntime } from "@distributed-messaging/messaging";
+import { errorText, type Logger, makePrivate, systemRuntime } from "@distributed-messaging/messaging";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
 import type { AnyElysia } from "elysia";
 import { deadLetterRoutes } from "./admin/dead-letters.ts";
@@ -20,6 +20,7 @@ import { createTracer } from "./telemetry/spans.ts";
 /** A running service, as its routes see it. */
 export interface Running<Config extends CommonConfig, Parts> extends Assembled<Parts> {
   readonly config: Config;
+  readonly log: Logger;
 }
 
 /**
@@ -100,8 +101,8 @@ export function runService<Config extends CommonConfig, Parts>(
     app.use(partitionRoutes(messaging, verifier));
     app.use(outboxRoutes(messaging.outboxAdmin, verifier));
     app.use(effectRoutes(messaging.effectAdmin, verifier));
-    if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier));
-    if (routes !== undefined) app.use(routes({ ...service, config }));
+    if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier, log));
+    if (routes !== undefined) app.use(routes({ ...service, config, log }));
 
     const server = await listen(app, {
       host: config.HOST,

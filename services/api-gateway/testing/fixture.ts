@@ -8,9 +8,9 @@ import { service } from "../service.ts";
 export const startGatewayFixture = (env: Environment = {}, demoSignIn = true) =>
   new ServiceFixture(service, {
     env,
-    routes: ({ config, parts: { store, sessions }, messaging, verifier }) =>
+    routes: ({ config, parts: { store, sessions }, messaging, verifier, log }) =>
       gatewayRoutes({
-        ...{ store, sessions, verifier, messaging, demoSignIn, outboxLimit: 100 },
+        ...{ store, sessions, verifier, messaging, log, demoSignIn, outboxLimit: 100 },
         rateLimits: {
           orders: config.RATE_LIMIT_ORDERS,
           cancels: config.RATE_LIMIT_CANCELS,

@@ -10,13 +10,15 @@ import {
   type RecordedAction,
   type ReplayResult,
 } from "@distributed-messaging/messaging";
-import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import { type Static, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { durationToMs } from "../config.ts";
 import { ServiceError } from "../errors.ts";
 import { DurationText, IntegerParam } from "../http/input.ts";
-import { documented } from "../http/openapi.ts";
 import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
+import { forAdmins } from "./for-admins.ts";
+
+const described = forAdmins("dead letters");
 
 const PAGE = 50;
 const MAX_PAGE = 500;
@@ -249,11 +251,3 @@ const BulkSchema = Type.Object({
   results: Type.Array(ResultSchema),
   left: Type.Integer({ description: "Dead letters that match and were not tried" }),
 });
-
-function described(
-  summary: string,
-  answers: Readonly<Record<number, TSchema | null>>,
-  problems: number[] = [],
-) {
-  return documented(summary, { answers, problems, access: "admin", tags: ["dead letters"] });
-}

@@ -5,11 +5,13 @@ import {
   type EffectAction,
   type EffectAdmin,
 } from "@distributed-messaging/messaging";
-import { type TSchema, Type } from "@sinclair/typebox";
+import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { IntegerParam } from "../http/input.ts";
-import { documented } from "../http/openapi.ts";
 import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
+import { forAdmins } from "./for-admins.ts";
+
+const described = forAdmins("effects");
 
 const PAGE = 50;
 const MAX_PAGE = 500;
@@ -120,11 +122,3 @@ const DetailsSchema = Type.Object({
     }),
   ),
 });
-
-function described(
-  summary: string,
-  answers: Readonly<Record<number, TSchema | null>>,
-  problems: number[] = [],
-) {
-  return documented(summary, { answers, problems, access: "admin", tags: ["effects"] });
-}

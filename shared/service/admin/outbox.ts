@@ -5,11 +5,13 @@ import {
   type ParkedDetails,
   type ParkedSummary,
 } from "@distributed-messaging/messaging";
-import { type TSchema, Type } from "@sinclair/typebox";
+import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { IntegerParam } from "../http/input.ts";
-import { documented } from "../http/openapi.ts";
 import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
+import { forAdmins } from "./for-admins.ts";
+
+const described = forAdmins("outbox");
 
 const PAGE = 50;
 const MAX_PAGE = 500;
@@ -135,11 +137,3 @@ const DetailsSchema = Type.Object({
   value: Type.Union([Type.Object({ base64: Type.String({ contentEncoding: "base64" }) }), Type.Null()]),
   actions: Type.Array(Type.Object({ action: Text, actor: Text, detail: Text, at: Time })),
 });
-
-function described(
-  summary: string,
-  answers: Readonly<Record<number, TSchema | null>>,
-  problems: number[] = [],
-) {
-  return documented(summary, { answers, problems, access: "admin", tags: ["outbox"] });
-}

@@ -8,10 +8,12 @@ import {
   type StopDecision,
   stopActions,
 } from "@distributed-messaging/messaging";
-import { type TSchema, Type } from "@sinclair/typebox";
+import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { documented } from "../http/openapi.ts";
 import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
+import { forAdmins } from "./for-admins.ts";
+
+const described = forAdmins("stopped partitions");
 
 // Elysia types paths as sent, as text.
 const Place = Type.Object({
@@ -44,22 +46,19 @@ export function partitionRoutes(messaging: Messaging, verifier: TokenVerifier) {
       requireAdmin(identity);
       return { actor: identity.customerId };
     })
-    .get(
-      "",
-      () => stops.list().map(shownStop),
-      described("Partitions that are stopped (admin)", Type.Array(Type.Object(stop))),
-    )
-    .get(
-      "/topics",
-      () => messaging.topicFindings(),
-      described(
-        "What of the topics' configuration is not what the messages need (admin)",
-        Type.Array(FindingSchema),
-      ),
-    )
+    .get("", () => stops.list().map(shownStop), {
+      detail: described("Partitions that are stopped (admin)", { 200: Type.Array(Type.Object(stop)) }),
+    })
+    .get("/topics", () => messaging.topicFindings(), {
+      detail: described("What of the topics' configuration is not what the messages need (admin)", {
+        200: Type.Array(FindingSchema),
+      }),
+    })
     .get("/:topic/:partition", ({ params }) => shownHistory(stops, params), {
       params: Place,
-      ...described("Why a partition is stopped, and what was decided about it before (admin)", HistorySchema),
+      detail: described("Why a partition is stopped, and what was decided about it before (admin)", {
+        200: HistorySchema,
+      }),
     })
     .post(
       "/:topic/:partition/decisions",
@@ -70,7 +69,11 @@ export function partitionRoutes(messaging: Messaging, verifier: TokenVerifier) {
       {
         params: Place,
         body: Decision,
-        ...described("Decides how a stopped partition goes on (admin)", HistorySchema, [404, 409]),
+        detail: described(
+          "Decides how a stopped partition goes on (admin)",
+          { 200: HistorySchema },
+          [404, 409],
+        ),
       },
     );
 }
@@ -146,8 +149,3 @@ const HistorySchema = Type.Object({
     }),
   ),
 });
-
-function described(summary: string, answer: TSchema, problems: number[] = []) {
-  const tags = ["stopped partitions"];
-  return { detail: documented(summary, { answers: { 200: answer }, problems, access: "admin", tags }) };
-}

@@ -1,4 +1,4 @@
-import { closed, type Rebuild, type RebuildStatus } from "@distributed-messaging/messaging";
+import { closed, type Logger, type Rebuild, type RebuildStatus } from "@distributed-messaging/messaging";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { documented } from "../http/openapi.ts";
@@ -18,10 +18,17 @@ const StatusSchema = Type.Object({
   ...{ skipped: Count, unaccounted: Count, read: Count, toRead: Count },
 });
 
-/** Starts a rebuild of a service's projections, and shows its progress. Every request needs an admin's token. */
-export function rebuildRoutes(rebuild: Rebuild, verifier: TokenVerifier) {
+/**
+ * Starts a rebuild of a service's projections, and shows its progress. Every request needs an admin's token; who asks for
+ * a rebuild is logged.
+ */
+export function rebuildRoutes(rebuild: Rebuild, verifier: TokenVerifier, log: Logger) {
   return new Elysia({ prefix: "/rebuild" })
-    .derive(async ({ request }) => requireAdmin(await authenticate(request, verifier)))
+    .derive(async ({ request }) => {
+      const identity = await authenticate(request, verifier);
+      requireAdmin(identity);
+      return { actor: identity.customerId };
+    })
     .get("", () => shown(rebuild.status()), {
       detail: documented("Progress of the last rebuild (admin)", {
         answers: { 200: StatusSchema },
@@ -30,8 +37,10 @@ export function rebuildRoutes(rebuild: Rebuild, verifier: TokenVerifier) {
     })
     .post(
       "",
-      async ({ body, set }) => {
-        await rebuild.begin(body?.dropUnaccounted ?? false);
+      async ({ body, actor, set }) => {
+        const dropUnaccounted = body?.dropUnaccounted ?? false;
+        const hasBegun = await rebuild.begin(dropUnaccounted);
+        if (hasBegun) log.warn({ actor, dropUnaccounted }, "an admin began a rebuild of the projections");
         set.status = 202;
         return shown(rebuild.status());
       },

@@ -64,6 +64,32 @@ describe("a rate limit", () => {
     limit.check({ customerId: "ANN", address: "b" });
   });
 
+  test("lets no customer use up what others at the same address have", () => {
+    const limit = new RateLimit(2, () => 0);
+    for (let index = 0; index < 100; index += 1)
+      refusal(() => limit.check({ customerId: "EVE", address: "a" }));
+    // Of the 20 requests of the address, EVE had 2.
+    for (let index = 0; index < 18; index += 1) limit.check({ customerId: `ANN_${index}`, address: "a" });
+    expect(refusal(() => limit.check({ customerId: "BOB", address: "a" }))?.kind).toBe("too-many");
+  });
+
+  test("that an address has reached takes nothing from its customers", () => {
+    const limit = new RateLimit(2, () => 0);
+    for (let index = 0; index < 20; index += 1) limit.check({ customerId: `EVE_${index}`, address: "a" });
+    for (let index = 0; index < 5; index += 1)
+      refusal(() => limit.check({ customerId: "ANN", address: "a" }));
+    for (let index = 0; index < 2; index += 1) limit.check({ customerId: "ANN", address: "b" });
+    expect(refusal(() => limit.check({ customerId: "ANN", address: "b" }))?.kind).toBe("too-many");
+  });
+
+  test("of both is waited for until both have a token", () => {
+    const limit = new RateLimit(2, () => 0);
+    for (let index = 0; index < 19; index += 1) limit.check({ customerId: `EVE_${index}`, address: "a" });
+    limit.check({ customerId: "ANN", address: "a" });
+    limit.check({ customerId: "ANN", address: "b" });
+    expect(refusal(() => limit.check({ customerId: "ANN", address: "a" }))?.retryAfterS).toBe(30);
+  });
+
   test("of 0 is none", () => {
     const limit = new RateLimit(0, () => 0);
     for (let index = 0; index < 1_000; index += 1) limit.check({ customerId: "ANN", address: "a" });

@@ -33,22 +33,36 @@ export class TokenBuckets {
   }
 
   /**
-   * Takes a token.
+   * @param now milliseconds of a clock that is not set back
+   * @returns 0 when there is a token, or the milliseconds until there is one
+   */
+  waitMs(key: string, now: number): number {
+    const { tokens } = this.#refilled(key, now);
+    return tokens >= 1 ? 0 : Math.ceil(((1 - tokens) * MINUTE_MS) / this.#perMinute);
+  }
+
+  /**
+   * Takes a token if there is one.
    *
    * @param now milliseconds of a clock that is not set back
    * @returns 0, or the milliseconds until there is a token again
    */
   take(key: string, now: number): number {
-    const perMs = this.#perMinute / MINUTE_MS;
+    const waitMs = this.waitMs(key, now);
+    if (waitMs === 0) this.#refilled(key, now).tokens -= 1;
+    return waitMs;
+  }
+
+  #refilled(key: string, now: number): Bucket {
     const bucket = this.#buckets.get(key) ?? { tokens: this.#perMinute, at: now };
-    const tokens = Math.min(this.#perMinute, bucket.tokens + (now - bucket.at) * perMs);
-    const isAllowed = tokens >= 1;
+    const refill = ((now - bucket.at) * this.#perMinute) / MINUTE_MS;
+    const refilled = { tokens: Math.min(this.#perMinute, bucket.tokens + refill), at: now };
     // In order of use: a key that is refused is in use, too.
     this.#buckets.delete(key);
-    this.#buckets.set(key, { tokens: isAllowed ? tokens - 1 : tokens, at: now });
+    this.#buckets.set(key, refilled);
     const [oldest] = this.#buckets.keys();
     if (this.#buckets.size > this.#maxKeys && oldest !== undefined) this.#buckets.delete(oldest);
-    return isAllowed ? 0 : Math.ceil((1 - tokens) / perMs);
+    return refilled;
   }
 }
 
@@ -77,14 +91,21 @@ export class RateLimit {
     this.#addresses = new TokenBuckets(perMinute * CUSTOMERS_PER_ADDRESS);
   }
 
-  /** @throws ServiceError too-many: rate-limited, with the time to wait */
+  /**
+   * Takes a token of the customer and one of the address, or none: a customer who is refused cannot use up what others at
+   * the same address have, nor others there what the customer has.
+   *
+   * @throws ServiceError too-many: rate-limited, with the time to wait
+   */
   check({ customerId, address }: Sender): void {
     const now = this.#now();
-    const waitMs = Math.max(
-      this.#addresses?.take(address, now) ?? 0,
-      customerId === undefined ? 0 : (this.#customers?.take(customerId, now) ?? 0),
-    );
-    if (waitMs === 0) return;
+    const ofCustomer = customerId === undefined ? undefined : this.#customers?.waitMs(customerId, now);
+    const waitMs = Math.max(ofCustomer ?? 0, this.#addresses?.waitMs(address, now) ?? 0);
+    if (waitMs === 0) {
+      if (customerId !== undefined) this.#customers?.take(customerId, now);
+      this.#addresses?.take(address, now);
+      return;
+    }
     throw new ServiceError("too-many", "rate-limited", "There were too many requests of this kind.", {
       retryAfterS: waitMs / 1000,
     });

@@ -5,6 +5,7 @@ import {
   type DataOf,
   deadLetterTopic,
   encode,
+  type Logger,
   type Message,
   type MessageDefinition,
   message,
@@ -15,7 +16,6 @@ import {
   type Runtime,
   type ServiceDatabase,
   type Subscriber,
-  silentLogger,
   systemRuntime,
 } from "@distributed-messaging/messaging";
 import { MemoryBroker } from "@distributed-messaging/messaging/memory";
@@ -32,7 +32,7 @@ import { replaceFile } from "../files.ts";
 import { generateSigningKey, issueToken, type Role, type SigningKey } from "../identity.ts";
 import { ensureOperatorKey } from "../operator.ts";
 import type { Running } from "../run.ts";
-import { serveForTest, type TestServer } from "./http.ts";
+import { captureLogger, serveForTest, type TestServer } from "./http.ts";
 
 interface FixtureOptions<Config extends CommonConfig, Parts> {
   /** Settings that differ from their defaults. */
@@ -59,6 +59,9 @@ export class ServiceFixture<Config extends CommonConfig, Parts> implements Async
   /** Milliseconds that the service's clock is ahead. */
   aheadMs = 0;
   isBrokerDown = false;
+  /** What the service has logged, over its restarts. */
+  readonly lines: string[];
+  readonly #log: Logger;
   readonly #composition: Composition<Config, Parts>;
   readonly #options: FixtureOptions<Config, Parts>;
   readonly #runtime: Runtime = { ...systemRuntime, now: () => Date.now() + this.aheadMs };
@@ -69,6 +72,7 @@ export class ServiceFixture<Config extends CommonConfig, Parts> implements Async
   constructor(composition: Composition<Config, Parts>, options: FixtureOptions<Config, Parts> = {}) {
     this.#composition = composition;
     this.#options = options;
+    ({ log: this.#log, lines: this.lines } = captureLogger(composition.name, "warn"));
     const topics = new Map(composition.messages.map(({ topic }) => [topic.name, topic]));
     this.broker = new MemoryBroker([...topics.values(), deadLetterTopic(composition.name)], systemRuntime);
     migrate(this.database, composition.name, composition.migrations);
@@ -111,9 +115,9 @@ export class ServiceFixture<Config extends CommonConfig, Parts> implements Async
       database: this.database,
       connect: () => this.#connection(),
       runtime: this.#runtime,
-      log: silentLogger,
+      log: this.#log,
     });
-    const running = { ...service, config };
+    const running = { ...service, config, log: this.#log };
     const { messaging, rebuild, verifier } = running;
     this.#running = running;
     messaging.start();
@@ -126,7 +130,7 @@ export class ServiceFixture<Config extends CommonConfig, Parts> implements Async
         app.use(partitionRoutes(messaging, verifier));
         app.use(outboxRoutes(messaging.outboxAdmin, verifier));
         app.use(effectRoutes(messaging.effectAdmin, verifier));
-        if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier));
+        if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier, this.#log));
       });
     }
     return this;

@@ -9,11 +9,11 @@ export class DomainError extends Error {
 }
 
 /**
- * The code uses the kit wrongly, for example with an `async` handler or with a transaction that has ended. A message
- * that is handled so is parked at once, because only other code can handle it.
+ * The code uses the kit wrongly, for example with an `async` handler, with a transaction that has ended, or with a message
+ * that breaks its contract. A message that is handled so is parked at once, because only other code can handle it.
  */
 export class UsageError extends Error {
-  override readonly name = "UsageError";
+  override readonly name: string = "UsageError";
 }
 
 /** The disk is full or fails, or the database is locked or closed. Nothing of the transaction took effect. */

@@ -4,6 +4,7 @@ import { define } from "./contract/define.ts";
 import { UsageError } from "./errors.ts";
 import { on } from "./inbox/inbox.ts";
 import type { MessagingOptions } from "./messaging.ts";
+import { type Runtime, systemRuntime } from "./runtime.ts";
 import { failureOf } from "./testing/eventually.ts";
 import { Answer, definitions, Letter, letters, TestService } from "./testing/kit.ts";
 
@@ -48,4 +49,36 @@ test("a message or record for a topic that the transport was not given is not em
   }
   expect(outbox.depth()).toBe(0);
   await service.stop();
+});
+
+test("a kit starts once: not again, and not after it was stopped", async () => {
+  const service = new TestService();
+  const { kit } = service;
+  kit.start();
+  expect(() => kit.start()).toThrow(UsageError);
+  await kit.stop();
+  expect(() => kit.start()).toThrow(UsageError);
+  await service.stop();
+});
+
+test("a stop leaves no timer behind, also not in the middle of pruning", async () => {
+  const timers = new Map<symbol, { readonly delayMs: number; readonly callback: () => void }>();
+  const runtime: Runtime = {
+    ...systemRuntime,
+    after: (delayMs, callback) => {
+      const id = Symbol();
+      timers.set(id, { delayMs, callback });
+      return () => timers.delete(id);
+    },
+  };
+  const service = new TestService(undefined, { runtime });
+  service.kit.start();
+  const [pruning] = [...timers].filter(([, { delayMs }]) => delayMs === 60_000);
+  if (pruning === undefined) throw new Error("nothing is pruned");
+  const [id, { callback }] = pruning;
+  timers.delete(id);
+  callback();
+  await service.stop();
+  await Bun.sleep(0);
+  expect([...timers.values()].map(({ delayMs }) => delayMs)).toEqual([]);
 });

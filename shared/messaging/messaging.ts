@@ -107,6 +107,7 @@ export class Messaging {
   readonly #crashGuard: CrashGuard;
   readonly #options: MessagingOptions;
   #cancelPruning: () => void = () => {};
+  #started = false;
   #stopped: Promise<void> | undefined;
 
   /**
@@ -177,8 +178,14 @@ export class Messaging {
     });
   }
 
-  /** Starts sending, consuming and firing timers. Returns at once: the broker may be away. */
+  /**
+   * Starts sending, consuming and firing timers. Returns at once: the broker may be away.
+   *
+   * @throws UsageError when it was started or stopped before
+   */
   start(): void {
+    if (this.#started || this.#stopped !== undefined) throw new UsageError("a kit is started once");
+    this.#started = true;
     const failed = (error: unknown) => this.#options.log.warn({ err: error }, "the start was not recorded");
     this.unitOfWork.run(() => this.#crashGuard.setRunning(true)).catch(failed);
     this.#relay.start();
@@ -267,6 +274,7 @@ export class Messaging {
 
   #schedulePruning(delayMs: number): void {
     const { runtime, log } = this.#options;
+    if (this.#stopped !== undefined) return;
     this.#cancelPruning = runtime.after(delayMs, () => {
       this.unitOfWork
         .run((transaction) => {

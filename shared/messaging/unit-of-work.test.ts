@@ -131,6 +131,43 @@ test("work that returns a promise is refused and rolled back", async () => {
   expect(notes()).toEqual([]);
 });
 
+test.each([
+  ["a trigger rolls it back", "INSERT INTO forbidden VALUES (1)", "SQLiteError: forbidden"],
+  ["its work rolls it back", "ROLLBACK", "UsageError: work in a transaction must not end it"],
+])("when %s, the transaction is lost for that work only", async (_what, statement, error) => {
+  sql.run("CREATE TABLE forbidden (n INTEGER)");
+  sql.run("CREATE TRIGGER forbid BEFORE INSERT ON forbidden BEGIN SELECT raise(ROLLBACK, 'forbidden'); END");
+  const { unitOfWork } = service.kit;
+  let calls = 0;
+  const ends = () => {
+    sql.run("INSERT INTO notes VALUES ('half')");
+    sql.run(statement);
+  };
+  const results = await Promise.allSettled([
+    unitOfWork.run((transaction) => {
+      transaction.afterCommit(() => {
+        calls += 1;
+      });
+      return add("first")();
+    }),
+    unitOfWork.run(ends),
+    unitOfWork.run(add("third")),
+  ]);
+  expect(
+    results.map((result) => (result.status === "fulfilled" ? result.value : String(result.reason))),
+  ).toEqual(["first", error, "third"]);
+  expect(notes()).toEqual(["first", "third"]);
+  expect(calls).toBe(1);
+});
+
+test("work that commits by itself fails, and what comes after it is written", async () => {
+  const { unitOfWork } = service.kit;
+  const commits = unitOfWork.run(() => sql.run("COMMIT"));
+  const next = unitOfWork.run(add("next"));
+  expect(await failureOf(commits)).toBe("UsageError: work in a transaction must not end it");
+  expect(await next).toBe("next");
+});
+
 test("a transaction cannot be used after its work has ended", async () => {
   const { unitOfWork, outbox } = service.kit;
   let kept: Transaction | undefined;

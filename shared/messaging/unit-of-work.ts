@@ -44,7 +44,11 @@ export interface Transaction {
   emit<Definition extends MessageDefinition>(definition: Definition, data: DataOf<Definition>): string;
   /** Sends a record as it is, without an envelope, if the transaction commits. */
   emitRaw(record: OutgoingRecord): void;
-  /** Sets a timer if the transaction commits. It replaces one of the same name and key. */
+  /**
+   * Sets a timer if the transaction commits. It replaces one of the same name and key.
+   *
+   * @throws UsageError when the service has no handler of that name, or `dueAt` is no whole number
+   */
   setTimer(timer: Timer): void;
   /** Removes a timer. No error if there is none. */
   cancelTimer(name: string, key: string): void;
@@ -251,21 +255,27 @@ export class UnitOfWork {
   #commitWithSavepoints(entries: readonly Entry[], group: Group): Outcome[] {
     const { sql } = this.#options.database;
     sql.run("BEGIN IMMEDIATE");
-    const outcomes = entries.map((entry): Outcome => {
+    const outcomes: Outcome[] = [];
+    for (const [index, entry] of entries.entries()) {
       const callbacks = group.callbacks.length;
       sql.run("SAVEPOINT work");
       try {
         const value = group.run(entry);
         sql.run("RELEASE work");
-        return { value };
+        outcomes.push({ value });
       } catch (error) {
         if (isStorageFault(error)) throw error;
+        group.callbacks.length = callbacks;
+        if (!sql.inTransaction) {
+          // What ran before it was rolled back with it, and runs again without it. What is after it runs in the next group.
+          group.callbacks.length = 0;
+          return [...this.#commitWithSavepoints(entries.slice(0, index), group), { error }];
+        }
         sql.run("ROLLBACK TO work");
         sql.run("RELEASE work");
-        group.callbacks.length = callbacks;
-        return { error };
+        outcomes.push({ error });
       }
-    });
+    }
     sql.run("COMMIT");
     return outcomes;
   }
@@ -294,11 +304,14 @@ class Group {
     this.#startedMs = options.runtime.monotonic();
   }
 
-  /** @throws what the work throws; UsageError when it returned a promise */
+  /** @throws what the work throws; UsageError when it returned a promise, or ended the transaction */
   run({ work, cause }: Entry): unknown {
+    const { database, log } = this.#options;
     const scope: Scope = { ended: false, outputs: undefined };
     try {
-      return refusePromise(work(this.#transaction(cause, scope)), "work in a transaction", this.#options.log);
+      const result = refusePromise(work(this.#transaction(cause, scope)), "work in a transaction", log);
+      if (!database.sql.inTransaction) throw new UsageError("work in a transaction must not end it");
+      return result;
     } finally {
       scope.ended = true;
     }

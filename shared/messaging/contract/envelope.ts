@@ -1,5 +1,6 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
+import { UsageError } from "../errors.ts";
 import { faultsOf, type MessageDefinition } from "./define.ts";
 
 /**
@@ -70,7 +71,7 @@ export const CONTENT_TYPE = "application/cloudevents+json";
 export const MAX_MESSAGE_BYTES = 256 * 1024;
 
 /** A message to be emitted violates its own contract: a defect of the code, never of input. */
-export class ContractViolation extends Error {
+export class ContractViolation extends UsageError {
   override readonly name = "ContractViolation";
 }
 

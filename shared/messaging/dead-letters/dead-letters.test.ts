@@ -206,6 +206,19 @@ test("after a discard of an edited message, neither the received nor the edited 
   expect(service.applied()).toEqual([]);
 });
 
+test("after the replay of an edited message, a second copy of the received one has no effect", async () => {
+  const refused = await withBlocked();
+  const [head = 0] = ids();
+  const received = admin().show(head).value;
+  await service.broker.publish([{ topic: letters.name, key: "a", value: received, headers: {} }]);
+  await eventually(() => ids().length === 2);
+  refused.clear();
+  await admin().edit(head, Buffer.from(JSON.stringify(letter("a", "edited"))), "operator");
+  expect(await admin().replay([head], "operator")).toEqual([{ id: head, outcome: "handled" }]);
+  await eventually(() => ids().length === 0);
+  expect(service.applied()).toEqual(["a:edited"]);
+});
+
 test("20,000 blocked messages are released with a constant number of indexed statements each", async () => {
   const BLOCKED = 20_000;
   service = new TestService();

@@ -132,8 +132,10 @@ export class DeadLetterReplayer {
         const current = find();
         if (current === undefined) return undefined;
         if (crashed?.action === "park") return settle(crashed, transaction);
-        const attempt = inbox.handle(asEdited(current), transaction);
-        return settle(this.#decide(attempt, tries), transaction);
+        const decision = this.#decide(inbox.handle(asEdited(current), transaction), tries);
+        // A second copy of what was received has no effect, also if the edit has another id.
+        if (decision.action === "ack" && current.edited !== null) inbox.claim(current, transaction);
+        return settle(decision, transaction);
       });
     } catch (error) {
       const decision = this.#decide({ status: "failed", error }, tries);

@@ -11,7 +11,7 @@ import type { Transaction } from "../unit-of-work.ts";
  * - `undecodable`, `unknown-type`, `wrong-topic`, `wrong-source`, `wrong-key`, `schema`: see `RejectionReason`
  * - `too-old`: the inbox no longer says whether it was handled
  * - `domain`: its handler threw a DomainError
- * - `handler-error`: its handler is wrong (UsageError), or threw an error that the retry policy does not retry
+ * - `handler-error`: its handler is wrong (UsageError, ContractViolation), or threw an error that the retry policy does not retry
  * - `retries-exhausted`: its handler threw something else, at as many tries as there are
  * - `crash`: its process ended while it was handled
  * - `failed`: its handler threw something else when an operator replayed it; it has been tried less often than

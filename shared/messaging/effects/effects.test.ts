@@ -219,6 +219,17 @@ test("when the result cannot be applied, nothing of it is, and the effect is per
   expect(service.applied()).toEqual(["a:done"]);
 });
 
+test("an effect whose result breaks the contract of a message is performed once", async () => {
+  const Broken = defineEffect({
+    ...Call,
+    completed: (_output, _input, transaction) => transaction.emit(Answer, { name: "", text: "no key" }),
+  });
+  start({ effects: [Broken] });
+  await service.kit.unitOfWork.run((transaction) => transaction.enqueue(Broken, { name: "a" }));
+  await eventually(() => service.kit.effects.counts().dead === 1);
+  expect(calls.length).toBe(1);
+});
+
 test("the function for the last failure may fail: the effect is dead all the same", async () => {
   const Broken = defineEffect({
     name: "broken",

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { ContractViolation } from "../contract/envelope.ts";
 import { DeadLettersFull, DomainError, StorageError } from "../errors.ts";
 import { letter } from "../testing/kit.ts";
 import { type Attempt, type Decision, decide, MAX_CRASHES } from "./decision.ts";
@@ -23,6 +24,12 @@ test.each<[string, Attempt, number, object]>([
     failed(new Error("away")),
     1,
     { action: "retry", delayMs: 75, failure: { reason: "failed", error: "away", attempts: 1 } },
+  ],
+  [
+    "answered against a contract",
+    failed(new ContractViolation("/text")),
+    1,
+    parked("handler-error", "/text", 1),
   ],
   ["failed twice", failed(new Error("away")), 2, { action: "retry", delayMs: 150 }],
   ["failed for the last time", failed(new Error("away")), 3, parked("retries-exhausted", "away", 3)],

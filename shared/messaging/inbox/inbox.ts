@@ -206,8 +206,11 @@ export class Inbox {
       return;
     }
     let calls = 0;
+    let hasEnded = false;
     let failure: { readonly error: unknown } | undefined;
-    const result = middleware(message, transaction, () => {
+    const next = () => {
+      // The handler would write outside of the transaction.
+      if (hasEnded) throw new UsageError("a middleware must call next once, synchronously");
       calls += 1;
       if (calls > 1) return;
       try {
@@ -216,8 +219,12 @@ export class Inbox {
         failure = { error };
         throw error;
       }
-    });
-    refusePromise(result, "a middleware", this.#log);
+    };
+    try {
+      refusePromise(middleware(message, transaction, next), "a middleware", this.#log);
+    } finally {
+      hasEnded = true;
+    }
     if (failure !== undefined) throw failure.error;
     if (calls !== 1) throw new UsageError(`a middleware must call next once, it called it ${calls} times`);
   }

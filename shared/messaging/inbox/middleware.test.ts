@@ -86,3 +86,14 @@ test("asynchronous middleware is refused by its type and at run time", async () 
     "handler-error: a middleware must be synchronous: it returned a promise",
   );
 });
+
+test("a middleware that calls next after its message has failed runs no handler", async () => {
+  let late: (() => void) | undefined;
+  const delays: Middleware = (_message, _transaction, next) => {
+    late = next;
+    throw new DomainError("not now");
+  };
+  expect(await outcomeOf([delays])).toBe("domain: not now");
+  expect(() => late?.()).toThrow("a middleware must call next once, synchronously");
+  expect(service.applied()).toEqual([]);
+});

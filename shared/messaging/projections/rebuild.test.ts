@@ -268,11 +268,26 @@ describe("a projection that is rebuilt", () => {
   });
 });
 
-test("a handler that emits cannot rebuild a projection", async () => {
+test.each<[string, Handler["handle"], string]>([
+  [
+    "emits",
+    (_message, transaction) => transaction.emit(Letter, { name: "a", text: "again" }),
+    "a handler of a projection emits nothing and sets no timers",
+  ],
+  [
+    "is asynchronous",
+    async () => {},
+    "the handler of test.letter.v1 must be synchronous: it returned a promise",
+  ],
+  [
+    "always fails",
+    () => {
+      throw new Error("no such column");
+    },
+    "no such column",
+  ],
+])("a handler that %s cannot rebuild a projection, which says why", async (_what, handle, error) => {
   projector = new Projector();
-  const emitting = on(Letter, ({ data }, transaction) => {
-    transaction.emit(Letter, data);
-  });
   const { messaging, database, broker } = projector;
   await projector.send(1, 3);
   const rebuild = new Rebuild({
@@ -281,7 +296,7 @@ test("a handler that emits cannot rebuild a projection", async () => {
     unitOfWork: messaging.unitOfWork,
     subscriber: broker,
     definitions,
-    handlers: [emitting],
+    handlers: [{ definition: Letter, handle }],
     tables: ["projection"],
     runtime: systemRuntime,
     log: silentLogger,
@@ -289,6 +304,7 @@ test("a handler that emits cannot rebuild a projection", async () => {
   });
   await rebuild.begin(false);
   await eventually(() => rebuild.status().phase === "failed");
+  expect(rebuild.status().error).toBe(`a message cannot be handled again: ${error}`);
   expect(broker.records(letters.name)).toHaveLength(3);
   await rebuild.stop();
 });

@@ -1,7 +1,7 @@
 import { decode } from "../contract/decode.ts";
 import { byType, type MessageDefinition } from "../contract/define.ts";
 import type { Migration, ServiceDatabase } from "../database.ts";
-import { DomainError } from "../errors.ts";
+import { DomainError, errorText, refusePromise, UsageError } from "../errors.ts";
 import type { Handler } from "../inbox/inbox.ts";
 import type { Logger, Runtime } from "../runtime.ts";
 import {
@@ -112,6 +112,8 @@ export class Rebuild {
   #subscription: Subscription | undefined;
   #cancelCheck: () => void = () => {};
   #progressAtMs = 0;
+  /** Why the last step failed, if it did. */
+  #fault: string | undefined;
   #ending: Promise<void> | undefined;
   #stopped = false;
 
@@ -159,8 +161,8 @@ export class Rebuild {
   #continue(): void {
     const status = this.#store.status();
     if (!isRunning(status)) return;
-    const { service, subscriber, runtime, log } = this.#options;
-    this.#progressAtMs = runtime.monotonic();
+    const { service, subscriber, log } = this.#options;
+    this.#madeProgress();
     if (status.phase === "reading") {
       log.info({ ...status }, "a rebuild reads the topics");
       this.#subscription = subscriber.subscribe({
@@ -196,11 +198,16 @@ export class Rebuild {
         break;
       }
       const slice = left;
-      const taken = await this.#options.unitOfWork.run((transaction) =>
-        this.#take(slice, position.target, transaction),
-      );
-      left = left.slice(taken);
-      this.#progressAtMs = this.#options.runtime.monotonic();
+      try {
+        const taken = await this.#options.unitOfWork.run((transaction) =>
+          this.#take(slice, position.target, transaction),
+        );
+        left = left.slice(taken);
+      } catch (error) {
+        this.#fault = `a message cannot be handled again: ${errorText(error)}`;
+        throw error;
+      }
+      this.#madeProgress();
     }
     // It had been skipped by an operator: the consumer does not go past it otherwise.
     if (left.length === 0 && undecodable !== undefined) await this.#passUndecodable(batch, undecodable);
@@ -215,7 +222,12 @@ export class Rebuild {
         this.#store.pass(topic, partition, Math.min(undecodable.lastOffset + 1, target), count);
       }
     });
+    this.#madeProgress();
+  }
+
+  #madeProgress(): void {
     this.#progressAtMs = this.#options.runtime.monotonic();
+    this.#fault = undefined;
   }
 
   /** Handles records again until the time of the group is used up. @returns how many it took */
@@ -241,7 +253,8 @@ export class Rebuild {
     if (decoded.status === "rejected") return false;
     const handler = this.#handlers.get(decoded.message.type);
     try {
-      handler?.handle(decoded.message, withoutEffects(transaction));
+      const result = handler?.handle(decoded.message, withoutEffects(transaction));
+      refusePromise(result, `the handler of ${decoded.message.type}`, this.#options.log);
       return true;
     } catch (error) {
       if (error instanceof DomainError) return false;
@@ -270,7 +283,8 @@ export class Rebuild {
     if (phase !== "reading") return;
     const stalled = runtime.monotonic() - this.#progressAtMs > stallMs;
     if (stalled && this.#subscription?.healthy() === true) {
-      const reason = "the topics no longer hold the messages that the projections were made from";
+      const reason =
+        this.#fault ?? "the topics no longer hold the messages that the projections were made from";
       this.#ending = this.#fail(reason).catch((error: unknown) => this.#checkLater(error));
       return;
     }
@@ -323,7 +337,7 @@ function isRunning({ phase }: RebuildStatus): boolean {
 /** For messages that are handled a second time: nothing is emitted and no timer is set twice. */
 function withoutEffects(transaction: Transaction): Transaction {
   const refuse = (): never => {
-    throw new TypeError("a handler of a projection emits nothing and sets no timers");
+    throw new UsageError("a handler of a projection emits nothing and sets no timers");
   };
   return {
     now: transaction.now,

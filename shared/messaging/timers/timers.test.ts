@@ -53,6 +53,31 @@ test("a timer of a transaction that was rolled back does not exist", async () =>
   expect(service.applied()).toEqual(["b:null"]);
 });
 
+test("a timer that could never fire is refused: one without a handler, or without a time", async () => {
+  withTimers();
+  const unknown = service.kit.unitOfWork.run((transaction) =>
+    transaction.setTimer({ name: "remnid", key: "a", dueAt: 0 }),
+  );
+  expect(await failureOf(unknown)).toBe("UsageError: there is no handler for timers named remnid");
+  for (const dueAt of [Number.NaN, Number.POSITIVE_INFINITY, 0.5]) {
+    const set = service.kit.unitOfWork.run((transaction) =>
+      transaction.setTimer({ name: "remind", key: "a", dueAt }),
+    );
+    expect(await failureOf(set)).toBe(`UsageError: timer remind a: dueAt is ${dueAt}`);
+  }
+  expect(service.kit.timers.counts()).toEqual({ pending: 0, failed: 0 });
+});
+
+test("a timer whose handler a later release lacks is tried again, and stays", async () => {
+  withTimers();
+  await set("a", 0);
+  service.database.sql.run("UPDATE timers SET name = 'removed'");
+  service.kit.start();
+  const tried = () => service.database.sql.query("SELECT 1 FROM timers WHERE attempts = 1").get();
+  await eventually(() => tried() !== null);
+  expect(service.kit.timers.counts()).toEqual({ pending: 1, failed: 0 });
+});
+
 test("a timer that came due while no process ran fires at the next start", async () => {
   withTimers();
   await set("a", 1);

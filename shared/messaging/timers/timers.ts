@@ -74,8 +74,10 @@ export class Timers {
     };
   }
 
-  /** Behind `Transaction.setTimer`. */
+  /** Behind `Transaction.setTimer`. @throws UsageError for a timer that could never fire */
   set({ name, key, dueAt, data }: Timer, id: string, correlationId: string): void {
+    if (!this.#handlers.has(name)) throw new UsageError(`there is no handler for timers named ${name}`);
+    if (!Number.isSafeInteger(dueAt)) throw new UsageError(`timer ${name} ${key}: dueAt is ${dueAt}`);
     this.#statements.set.run(name, key, dueAt, JSON.stringify(data ?? null), id, correlationId);
   }
 

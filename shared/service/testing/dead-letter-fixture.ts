@@ -92,6 +92,7 @@ const service = defineService({
         }),
       ],
       effects: [Call],
+      timers: [{ name: "remind", fire: () => {} }],
       verifier: verifierWith(new KeyFile(operatorKeyPath(config), log, parseOperatorKey)),
     };
   },

@@ -110,6 +110,30 @@ test.concurrent(
 );
 
 test.concurrent(
+  "closing a client ends what it asks a broker that does not answer",
+  async () => {
+    const clientId = "closing";
+    const settings = { brokers: [server.address], clientId, requestTimeoutMs: 10 * 60_000 };
+    const client = kafkaTransport(settings, [], systemRuntime, silentLogger);
+    const answer = Promise.withResolvers<void>();
+    const rule = server.broker.control.on(ApiKey.Metadata, {
+      ...{ fault: "delay", until: answer.promise, times: Number.POSITIVE_INFINITY },
+      when: (request) => request.clientId === clientId,
+    });
+    try {
+      const describing = rejects(client.describeTopics?.() ?? Promise.resolve());
+      await eventually(() => rule.hits > 0, "it is asked");
+      await client.close();
+      expect(await describing).toBe(true);
+    } finally {
+      rule.remove();
+      answer.resolve();
+    }
+  },
+  TEST_TIMEOUT_MS,
+);
+
+test.concurrent(
   "a publish that fails succeeds later, on a new connection, whatever it failed with",
   async () => {
     await using fixture = new FaultFixture(server);

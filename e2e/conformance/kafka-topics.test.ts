@@ -2,7 +2,12 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { ApiKey, ErrorCode } from "@distributed-messaging/embedded-broker";
 import { PublishError, silentLogger, systemRuntime } from "@distributed-messaging/messaging";
 import { Fixture, record, rejects, TEST_TIMEOUT_MS } from "@distributed-messaging/messaging/conformance";
-import { KafkaClient, kafkaTransport, type TopicSetup } from "@distributed-messaging/messaging/kafka";
+import {
+  KafkaClient,
+  KafkaInspector,
+  kafkaTransport,
+  type TopicSetup,
+} from "@distributed-messaging/messaging/kafka";
 import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
 
 /* What a client does about topics that are missing, or that it may neither describe nor create. */
@@ -93,6 +98,27 @@ test("a topic with fewer partitions than its definition is not written, until it
   const reader = fixture.read(fixture.connect(grown, other), { topics: [grown, other] });
   await reader.hasAll(["1", "2", "3"]);
   expect(reader.values.toSorted()).toEqual(["1", "2", "3"]);
+});
+
+test("the records of a key are found where they were written, also after partitions were added", async () => {
+  await using fixture = fixtureWith({ create: true });
+  const topic = fixture.topic(2);
+  const client = fixture.connect(topic);
+  await client.publish([record(topic, "x", "creates the topic")]);
+  await fixture.broker.administration?.addPartitions(topic, 8);
+  const keys = ["a", "b", "c", "d", "e"];
+  await client.publish(keys.map((key) => record(topic, key, `of ${key}`)));
+  const settings = { brokers: [server.address], clientId: "inspector" };
+  const inspector = new KafkaInspector(settings, [topic], [], silentLogger);
+  try {
+    for (const key of keys) {
+      expect((await inspector.ofKey(key, [topic.name])).map(({ value }) => String(value))).toEqual([
+        `of ${key}`,
+      ]);
+    }
+  } finally {
+    await inspector.close();
+  }
 });
 
 test("a publish that fails does not fail others at the same time", async () => {

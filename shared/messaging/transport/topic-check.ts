@@ -56,14 +56,11 @@ export function checkTopic(topic: Topic, real: TopicDescription): TopicFinding[]
       `cleanup.policy is ${policy} instead of ${wanted}: records are removed that are still needed`,
     );
   }
-  const retentionMs = durationOf(config["retention.ms"]);
-  const wantedMs = durationOf(topic.config["retention.ms"]);
-  if (policy.split(",").includes("delete") && retentionMs < wantedMs) {
-    const wanted = topic.config["retention.ms"];
-    find(
-      "error",
-      `retention.ms is ${config["retention.ms"]} instead of ${wanted}: unread records are removed earlier`,
-    );
+  const retention = config["retention.ms"];
+  const wanted = topic.config["retention.ms"];
+  const isShorter = wanted !== undefined && durationOf(retention) < durationOf(wanted);
+  if (policy.split(",").includes("delete") && isShorter) {
+    find("error", `retention.ms is ${retention} instead of ${wanted}: unread records are removed earlier`);
   }
   const maxBytes = Number(config["max.message.bytes"] ?? Number.POSITIVE_INFINITY);
   if (maxBytes < MAX_MESSAGE_BYTES + BATCH_OVERHEAD_BYTES) {

@@ -189,6 +189,11 @@ export interface Transport extends Publisher, Subscriber {
   hasTopic?(name: string): boolean;
   /** With how many partitions the topic is defined: the keys are distributed among these, however many there are. */
   partitionsOf?(name: string): number | undefined;
-  /** The topics that the transport was made for, and how they really are. @throws when no broker answers */
+  /**
+   * The topics that the transport was made for, and how they really are: once those that are missing were created, where
+   * the transport does that.
+   *
+   * @throws when no broker answers
+   */
   describeTopics?(): Promise<readonly { readonly topic: Topic; readonly real: TopicDescription }[]>;
 }

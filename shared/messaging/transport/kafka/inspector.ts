@@ -1,9 +1,10 @@
-import { type Admin, type Consumer, type EachBatchPayload, Partitioners } from "kafkajs";
+import type { Admin, Consumer, EachBatchPayload } from "kafkajs";
 import type { Topic } from "../../contract/define.ts";
 import type { Logger } from "../../runtime.ts";
 import { type IncomingRecord, type OutgoingRecord, topicPartition } from "../transport.ts";
 import { KafkaClient, type KafkaSettings, listenTo, within } from "./client.ts";
 import { toRecord } from "./consumer.ts";
+import { keyHash } from "./produce.ts";
 import { KafkaPublisher } from "./publisher.ts";
 
 export interface PartitionState {
@@ -107,7 +108,7 @@ export class KafkaInspector {
       Promise.all(
         topics.map(async (topic) => {
           const partitions = await partitionsOf(admin, topic);
-          const home = partitionOf(topic, key, partitions.length);
+          const home = keyHash(key) % this.#partitionsDefined(topic, partitions.length);
           return partitions
             .filter(({ partition }) => partition === home)
             .map((state) => lastOf(topic, state, SEARCH_DEPTH));
@@ -128,6 +129,12 @@ export class KafkaInspector {
 
   async close(): Promise<void> {
     await Promise.all([this.#publisher.close(), this.#closeSession()]);
+  }
+
+  /** The number of partitions among which the kit's publisher distributes keys. */
+  #partitionsDefined(name: string, existing: number): number {
+    if (this.#topics === "all") return existing;
+    return this.#topics.find((topic) => topic.name === name)?.partitions ?? existing;
   }
 
   #query<T>(query: (admin: Admin) => Promise<T>): Promise<T> {
@@ -341,18 +348,4 @@ function lagOf(
     const offset = Math.max(known.get(partition) ?? earliest, earliest);
     return sum + Math.max(0, latest - offset);
   }, 0);
-}
-
-const partitioner = Partitioners.DefaultPartitioner();
-
-/** The partition that the kit's publisher sends a key to. */
-function partitionOf(topic: string, key: string, partitions: number): number {
-  const partitionMetadata = Array.from({ length: partitions }, (_, partitionId) => ({
-    partitionId,
-    partitionErrorCode: 0,
-    leader: 0,
-    replicas: [],
-    isr: [],
-  }));
-  return partitioner({ topic, partitionMetadata, message: { key, value: null } });
 }

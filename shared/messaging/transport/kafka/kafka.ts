@@ -1,3 +1,4 @@
+import type { Kafka } from "kafkajs";
 import type { Topic } from "../../contract/define.ts";
 import type { Logger, Runtime } from "../../runtime.ts";
 import type { Transport } from "../transport.ts";
@@ -28,7 +29,7 @@ export { newTopic, type TopicSetup } from "./topics.ts";
 export interface KafkaTransport extends Transport {
   /** Creates those of the topics that are missing. @throws when no broker answers */
   createTopics(): Promise<void>;
-  /** Disconnects. Subscriptions have to be stopped before. */
+  /** Disconnects: what is asked or sent at the moment fails. Subscriptions have to be stopped before. */
   close(): Promise<void>;
 }
 
@@ -45,16 +46,29 @@ export function kafkaTransport(
   log: Logger,
 ): KafkaTransport {
   const publisher = new KafkaPublisher(settings, topics, log);
+  /** Of what is asked at the moment. */
+  const clients = new Set<KafkaClient>();
+  const ask = async <T>(question: (kafka: Kafka) => Promise<T>): Promise<T> => {
+    const client = new KafkaClient(settings, log);
+    clients.add(client);
+    try {
+      return await question(client.kafka);
+    } finally {
+      clients.delete(client);
+      client.destroy();
+    }
+  };
+  const createTopics = (kafka: Kafka) => createMissingTopics(kafka, topics, settings.topics, log);
   return {
-    createTopics: async () => {
-      const client = new KafkaClient(settings, log);
-      await createMissingTopics(client.kafka, topics, settings.topics, log).finally(() => client.destroy());
-    },
+    createTopics: () => ask(createTopics),
     hasTopic: (name) => topics.some((topic) => topic.name === name),
     partitionsOf: (name) => topics.find((topic) => topic.name === name)?.partitions,
     describeTopics: async () => {
-      const client = new KafkaClient(settings, log);
-      const described = await describeTopics(client.kafka, topics).finally(() => client.destroy());
+      const described = await ask(async (kafka) => {
+        // At a first start they would be missing otherwise.
+        await createTopics(kafka);
+        return describeTopics(kafka, topics);
+      });
       const byName = new Map(described.map((real) => [real.name, real]));
       return topics.flatMap((topic) => {
         const real = byName.get(topic.name);
@@ -63,6 +77,9 @@ export function kafkaTransport(
     },
     publish: (records) => publisher.publish(records),
     subscribe: (options) => new KafkaSubscription({ settings, topics, runtime, log }, options),
-    close: () => publisher.close(),
+    close: async () => {
+      for (const client of clients) client.destroy();
+      await publisher.close();
+    },
   };
 }

@@ -9,11 +9,15 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
+/** An argument that the command does not know: exit code 2, as of other programs. */
+class UnknownArgument extends UsageError {}
+
 /** The errors whose message is for the user. Any other error is a defect, and is shown with its stack. */
 const EXPECTED = [UsageError, ConfigError, StartError, StartFailed];
 
 /**
- * Runs a command and ends the process with its exit code, 1 after an error. `--help` prints the usage instead.
+ * Runs a command and ends the process with its exit code: 1 after an error, 2 after an argument that it does not know.
+ * `--help` prints the usage instead.
  *
  * @param main called with the arguments
  */
@@ -32,7 +36,7 @@ export async function runCommand(
   } catch (error) {
     if (!(error instanceof Error && EXPECTED.some((kind) => error instanceof kind))) throw error;
     for (const line of error.message.split("\n")) process.stderr.write(`${name}: ${line}\n`);
-    process.exit(1);
+    process.exit(error instanceof UnknownArgument ? 2 : 1);
   }
 }
 
@@ -46,7 +50,7 @@ export function parseOptions<const Options extends ParseArgsOptionsConfig>(
     return parseArgs({ args: [...args], options, allowPositionals });
   } catch (error) {
     // The first sentence names the argument; the others explain how to quote it.
-    throw new UsageError(errorText(error).split(". ")[0]);
+    throw new UnknownArgument(errorText(error).split(". ")[0]);
   }
 }
 

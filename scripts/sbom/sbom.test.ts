@@ -17,8 +17,8 @@ test("bun run sbom prints the bill of materials, or the licences; it refuses wha
     stdout: expect.stringContaining("usage: bun run sbom"),
   });
   expect(await run("--licenses")).toMatchObject({
-    exitCode: 1,
+    exitCode: 2,
     stderr: "sbom: Unknown option '--licenses'\n",
   });
-  expect((await run("x")).exitCode).toBe(1);
+  expect((await run("x")).exitCode).toBe(2);
 });

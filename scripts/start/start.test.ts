@@ -200,12 +200,12 @@ test("invalid ports, and a port of two processes, are one line each", async () =
 });
 
 test.each([
-  [["--frehs"], "Unknown option '--frehs'"],
-  [["--broker", "kafka"], "--broker: expected embedded or redpanda, got 'kafka'"],
-])("%p is refused", async (args, message) => {
+  [["--frehs"], 2, "Unknown option '--frehs'"],
+  [["--broker", "kafka"], 1, "--broker: expected embedded or redpanda, got 'kafka'"],
+])("%p is refused", async (args, code, message) => {
   const store = settings();
   const { exitCode, stderr } = await store.run("start.ts", args);
-  expect([exitCode, stderr]).toEqual([1, expect.stringContaining(`start: ${message}`)]);
+  expect([exitCode, stderr]).toEqual([code, expect.stringContaining(`start: ${message}`)]);
   expect(existsSync(store.env.DATA_DIR ?? "")).toBe(false);
 });
 

@@ -94,18 +94,28 @@ export function byName<Part>(
 }
 
 /**
- * Returns the result of a function that runs in a transaction. What an asynchronous one does after its first `await`
- * is not part of the transaction, so it is refused; how it ends is logged.
+ * The result of a function that ran in a transaction. What an asynchronous one does after its first `await` is not part
+ * of the transaction, so it is refused; how it ends is logged.
  *
  * @param what the function, for the error's text
- * @throws UsageError when the result is a promise
+ * @param sql the database, whose transaction has to last
+ * @throws UsageError when the result is a promise, or the transaction has ended
  */
-export function refusePromise<T>(result: T, what: string, log: Logger): T {
-  if (!isThenable(result)) return result;
-  result.then(undefined, (error: unknown) =>
-    log.error({ err: error }, `${what} failed after its transaction had been rolled back`),
-  );
-  throw new UsageError(`${what} must be synchronous: it returned a promise`);
+export function resultOfWork<T>(
+  result: T,
+  what: string,
+  sql: { readonly inTransaction: boolean },
+  log: Logger,
+): T {
+  if (isThenable(result)) {
+    result.then(undefined, (error: unknown) =>
+      log.error({ err: error }, `${what} failed after its transaction had been rolled back`),
+    );
+    throw new UsageError(`${what} must be synchronous: it returned a promise`);
+  }
+  // What is written next would be committed by itself.
+  if (!sql.inTransaction) throw new UsageError(`${what} must not end the transaction`);
+  return result;
 }
 
 /** The message of what was thrown, on one line. */

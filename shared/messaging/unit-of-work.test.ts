@@ -133,7 +133,7 @@ test("work that returns a promise is refused and rolled back", async () => {
 
 test.each([
   ["a trigger rolls it back", "INSERT INTO forbidden VALUES (1)", "SQLiteError: forbidden"],
-  ["its work rolls it back", "ROLLBACK", "UsageError: work in a transaction must not end it"],
+  ["its work rolls it back", "ROLLBACK", "UsageError: work in a transaction must not end the transaction"],
 ])("when %s, the transaction is lost for that work only", async (_what, statement, error) => {
   sql.run("CREATE TABLE forbidden (n INTEGER)");
   sql.run("CREATE TRIGGER forbid BEFORE INSERT ON forbidden BEGIN SELECT raise(ROLLBACK, 'forbidden'); END");
@@ -164,7 +164,7 @@ test("work that commits by itself fails, and what comes after it is written", as
   const { unitOfWork } = service.kit;
   const commits = unitOfWork.run(() => sql.run("COMMIT"));
   const next = unitOfWork.run(add("next"));
-  expect(await failureOf(commits)).toBe("UsageError: work in a transaction must not end it");
+  expect(await failureOf(commits)).toBe("UsageError: work in a transaction must not end the transaction");
   expect(await next).toBe("next");
 });
 

@@ -2,7 +2,7 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import type { MessageDefinition } from "./contract/define.ts";
 import type { DataOf } from "./contract/envelope.ts";
 import { isStorageFault, type ServiceDatabase } from "./database.ts";
-import { errorText, isThenable, refusePromise, StorageError, UsageError } from "./errors.ts";
+import { errorText, isThenable, resultOfWork, StorageError, UsageError } from "./errors.ts";
 import { derivedId } from "./outbox/message-id.ts";
 import type { Cause, Outbox } from "./outbox/outbox.ts";
 import type { Logger, Runtime } from "./runtime.ts";
@@ -309,9 +309,8 @@ class Group {
     const { database, log } = this.#options;
     const scope: Scope = { ended: false, outputs: undefined };
     try {
-      const result = refusePromise(work(this.#transaction(cause, scope)), "work in a transaction", log);
-      if (!database.sql.inTransaction) throw new UsageError("work in a transaction must not end it");
-      return result;
+      const result = work(this.#transaction(cause, scope));
+      return resultOfWork(result, "work in a transaction", database.sql, log);
     } finally {
       scope.ended = true;
     }

@@ -1,7 +1,7 @@
 import { faultsOf } from "../contract/define.ts";
 import { ContractViolation } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
-import { byName, DomainError, errorText, refusePromise, StorageError, UsageError } from "../errors.ts";
+import { byName, DomainError, errorText, resultOfWork, StorageError, UsageError } from "../errors.ts";
 import { limitsFor, MAX_CRASHES } from "../inbox/decision.ts";
 import type { Cause } from "../outbox/outbox.ts";
 import { backoffMs, type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
@@ -53,6 +53,7 @@ export class Effects {
   /** To be called when effects have become due. */
   wake: () => void = () => {};
   readonly #definitions: ReadonlyMap<string, Effect>;
+  readonly #sql: ServiceDatabase["sql"];
   readonly #runtime: Runtime;
   readonly #log: Logger;
   readonly #statements;
@@ -74,6 +75,7 @@ export class Effects {
     readonly log: Logger;
   }) {
     const { sql } = options.database;
+    this.#sql = sql;
     this.#definitions = byName("effects named", options.definitions, ({ name }) => name);
     this.#runtime = options.runtime;
     this.#log = options.log;
@@ -288,9 +290,10 @@ export class Effects {
         return;
       case "completed":
         this.#statements.remove.run(key);
-        refusePromise(
+        resultOfWork(
           definition?.completed?.(outcome.output, JSON.parse(row.input), transaction),
           `the function for the result of effect ${name}`,
+          this.#sql,
           this.#log,
         );
         transaction.afterCommit(() => {
@@ -333,7 +336,7 @@ export class Effects {
     this.#statements.fail.run(null, text, tries, key);
     if (note === "") {
       const result = definition?.failed?.(error, JSON.parse(input), transaction);
-      refusePromise(result, `the function for the failure of effect ${name}`, this.#log);
+      resultOfWork(result, `the function for the failure of effect ${name}`, this.#sql, this.#log);
     }
     transaction.afterCommit(() => {
       this.totals.failed += 1;

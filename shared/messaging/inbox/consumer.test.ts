@@ -211,6 +211,23 @@ test("an asynchronous handler is refused by its type, its message parked at once
   expect(service.broker.records("answers")).toEqual([]);
 });
 
+test("a message whose handler rolls back is parked, and no other one of its transaction is lost", async () => {
+  service = new TestService(({ text }) => {
+    if (text === "ends it") service.database.sql.run("ROLLBACK");
+  });
+  await service.publish(...["1", "2", "ends it", "3", "4"].map((text) => letter("a", text)));
+  service.kit.start();
+  await eventually(() => reasons().length === 3);
+  const [dead] = service.kit.deadLetterAdmin.list({ limit: 1 });
+  expect(dead).toMatchObject({
+    reason: "handler-error",
+    error: "the handler of test.letter.v1 must not end the transaction",
+  });
+  await service.kit.deadLetterAdmin.discard(dead?.id ?? 0, "a mistake", "operator");
+  await eventually(() => reasons().length === 0);
+  expect(service.applied()).toEqual(["a:1", "a:2", "a:3", "a:4"]);
+});
+
 test("while a message is parked the later ones of its key are blocked, all others are handled", async () => {
   service = new TestService(({ text }) => {
     if (text === "poison") throw new DomainError("no");

@@ -3,7 +3,7 @@ import { type Decoded, decode, type RejectionReason } from "../contract/decode.t
 import { byType, type MessageDefinition } from "../contract/define.ts";
 import { type Message, type MessageOf, traceOf } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
-import { byName, refusePromise, UsageError } from "../errors.ts";
+import { byName, resultOfWork, UsageError } from "../errors.ts";
 import type { Cause } from "../outbox/outbox.ts";
 import type { Logger } from "../runtime.ts";
 import type { Synchronous, Transaction } from "../unit-of-work.ts";
@@ -90,6 +90,7 @@ export class Inbox {
   /** The topics of the handlers' messages. */
   readonly topics: readonly string[];
   readonly #consumer: string;
+  readonly #sql: ServiceDatabase["sql"];
   readonly #log: Logger;
   readonly #known: ReadonlyMap<string, MessageDefinition>;
   readonly #handlers: ReadonlyMap<string, Handler>;
@@ -110,6 +111,7 @@ export class Inbox {
   }) {
     const { database, handlers } = options;
     this.#consumer = options.consumer;
+    this.#sql = database.sql;
     this.#log = options.log;
     this.#middleware = options.middleware;
     this.#known = byType(options.definitions);
@@ -202,7 +204,8 @@ export class Inbox {
   #run(handler: Handler, message: Message, transaction: Transaction, index: number): void {
     const middleware = this.#middleware[index];
     if (middleware === undefined) {
-      refusePromise(handler.handle(message, transaction), `the handler of ${message.type}`, this.#log);
+      const result = handler.handle(message, transaction);
+      resultOfWork(result, `the handler of ${message.type}`, this.#sql, this.#log);
       return;
     }
     let calls = 0;
@@ -221,7 +224,7 @@ export class Inbox {
       }
     };
     try {
-      refusePromise(middleware(message, transaction, next), "a middleware", this.#log);
+      resultOfWork(middleware(message, transaction, next), "a middleware", this.#sql, this.#log);
     } finally {
       hasEnded = true;
     }

@@ -1,7 +1,7 @@
 import { decode } from "../contract/decode.ts";
 import { byType, type MessageDefinition } from "../contract/define.ts";
 import type { Migration, ServiceDatabase } from "../database.ts";
-import { DomainError, errorText, refusePromise, UsageError } from "../errors.ts";
+import { DomainError, errorText, resultOfWork, UsageError } from "../errors.ts";
 import type { Handler } from "../inbox/inbox.ts";
 import type { Logger, Runtime } from "../runtime.ts";
 import {
@@ -254,7 +254,8 @@ export class Rebuild {
     const handler = this.#handlers.get(decoded.message.type);
     try {
       const result = handler?.handle(decoded.message, withoutEffects(transaction));
-      refusePromise(result, `the handler of ${decoded.message.type}`, this.#options.log);
+      const { database, log } = this.#options;
+      resultOfWork(result, `the handler of ${decoded.message.type}`, database.sql, log);
       return true;
     } catch (error) {
       if (error instanceof DomainError) return false;

@@ -1,5 +1,5 @@
 import type { ServiceDatabase } from "../database.ts";
-import { byName, errorText, refusePromise, StorageError, UsageError } from "../errors.ts";
+import { byName, errorText, resultOfWork, StorageError, UsageError } from "../errors.ts";
 import { type Backoff, backoffMs, type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
 import type { Timer, Transaction, UnitOfWork } from "../unit-of-work.ts";
 
@@ -35,6 +35,7 @@ interface TimerRow {
 export class Timers {
   readonly #statements;
   readonly #handlers: ReadonlyMap<string, TimerHandler>;
+  readonly #sql: ServiceDatabase["sql"];
   readonly #runtime: Runtime;
   readonly #log: Logger;
   #cancelSleep: () => void = () => {};
@@ -48,6 +49,7 @@ export class Timers {
     readonly log: Logger;
   }) {
     const { sql } = options.database;
+    this.#sql = sql;
     this.#handlers = byName("handlers of timers named", options.handlers, ({ name }) => name);
     this.#runtime = options.runtime;
     this.#log = options.log;
@@ -162,7 +164,7 @@ export class Timers {
       this.remove(name, key);
       const cause = { correlationId, causationId: id, idSeed: id };
       const result = handler.fire({ name, key, data: JSON.parse(row.data) }, transaction.causedBy(cause));
-      refusePromise(result, `the handler of timers named ${name}`, this.#log);
+      resultOfWork(result, `the handler of timers named ${name}`, this.#sql, this.#log);
       if (transaction.overBudget()) return;
     }
   }

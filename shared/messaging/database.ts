@@ -140,6 +140,9 @@ function checksum(migration: Migration): string {
  * (https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction).
  */
 export function isStorageFault(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  if (!(error instanceof Error)) return false;
+  // Without a code: it was closed before the kit was stopped.
+  if (error.message === "Database has closed") return true;
+  const code = "code" in error ? String(error.code) : "";
   return /^SQLITE_(FULL|IOERR|READONLY|CANTOPEN|NOMEM|BUSY|LOCKED|CORRUPT|NOTADB|PROTOCOL)/.test(code);
 }

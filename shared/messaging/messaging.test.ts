@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Type } from "@sinclair/typebox";
 import { define } from "./contract/define.ts";
-import { UsageError } from "./errors.ts";
+import { DatabaseInUse, UsageError } from "./errors.ts";
 import { on } from "./inbox/inbox.ts";
 import type { MessagingOptions } from "./messaging.ts";
 import { type Runtime, systemRuntime } from "./runtime.ts";
@@ -29,6 +29,8 @@ describe("parts that do not fit together are refused at construction", () => {
     ["two handlers of test.letter.v1", { handlers: [on(Letter, () => {}), on(Letter, () => {})] }],
     ["two handlers of timers named remind", { timers: [remind, remind] }],
     ["the transport was not given the topic lost.dead-letters", { deadLetterTopic: "lost.dead-letters" }],
+    ["the inbox cannot keep claims for NaN ms", { inboxRetentionMs: Number.NaN }],
+    ["the inbox cannot keep claims for -1 ms", { inboxRetentionMs: -1 }],
     ["the transport was not given the topic elsewhere", { definitions: [...definitions, Elsewhere] }],
   ];
   test.each(mistakes)("%s", (text, options) => {
@@ -58,6 +60,18 @@ test("a kit starts once: not again, and not after it was stopped", async () => {
   expect(() => kit.start()).toThrow(UsageError);
   await kit.stop();
   expect(() => kit.start()).toThrow(UsageError);
+  await service.stop();
+});
+
+test("one kit at a time works on a database", async () => {
+  const service = new TestService();
+  const { database } = service;
+  service.kit.start();
+  const second = new TestService(undefined, { database });
+  expect(() => second.kit.start()).toThrow(DatabaseInUse);
+  await service.kit.stop();
+  second.kit.start();
+  await second.stop();
   await service.stop();
 });
 

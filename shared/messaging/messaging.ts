@@ -6,7 +6,7 @@ import { DeadLetterStore } from "./dead-letters/store.ts";
 import { EffectAdmin } from "./effects/admin.ts";
 import type { Effect } from "./effects/define.ts";
 import { Effects } from "./effects/effects.ts";
-import { UsageError } from "./errors.ts";
+import { DatabaseInUse, UsageError } from "./errors.ts";
 import { Consumer, type GapPolicy } from "./inbox/consumer.ts";
 import { CrashGuard } from "./inbox/crash-guard.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "./inbox/decision.ts";
@@ -82,6 +82,9 @@ export interface MessagingOptions {
 const INBOX_RETENTION_MS = 7 * 24 * 60 * 60 * 1000;
 const PRUNE_EVERY_MS = 60_000;
 
+/** The databases that kits work on: a second relay or consumer on one would break the order of messages. */
+const inUse = new WeakSet<ServiceDatabase>();
+
 /** The kit of one service. The service adds handlers, and writes through `unitOfWork`. */
 export class Messaging {
   readonly unitOfWork: UnitOfWork;
@@ -111,12 +114,15 @@ export class Messaging {
   #stopped: Promise<void> | undefined;
 
   /**
-   * @throws UsageError when handlers, timers, definitions and topics do not fit together;
+   * @throws UsageError when handlers, timers, definitions and topics do not fit together, or a setting makes no sense;
    *   MigrationMismatch when another version of the kit made the tables
    */
   constructor(options: MessagingOptions) {
     const { database, service, transport, runtime, log, definitions, handlers } = options;
-    const { retry = defaultRetryPolicy, middleware = [] } = options;
+    const { retry = defaultRetryPolicy, middleware = [], inboxRetentionMs = INBOX_RETENTION_MS } = options;
+    if (!(inboxRetentionMs >= 0)) {
+      throw new UsageError(`the inbox cannot keep claims for ${inboxRetentionMs} ms`);
+    }
     const hasTopic = (name: string) => transport.hasTopic?.(name) ?? true;
     for (const name of [options.deadLetterTopic, ...definitions.map(({ topic }) => topic.name)]) {
       if (!hasTopic(name)) throw new UsageError(`the transport was not given the topic ${name}`);
@@ -132,7 +138,7 @@ export class Messaging {
     this.unitOfWork = unitOfWork;
     this.effectAdmin = new EffectAdmin({ database, unitOfWork, wake: () => effects.wake() });
     const { parked } = this;
-    const horizon = new Horizon(database, options.inboxRetentionMs ?? INBOX_RETENTION_MS, runtime);
+    const horizon = new Horizon(database, inboxRetentionMs, runtime);
     this.#horizon = horizon;
     const inbox = new Inbox({ consumer: service, database, definitions, handlers, middleware, horizon, log });
     this.#inbox = inbox;
@@ -181,10 +187,13 @@ export class Messaging {
   /**
    * Starts sending, consuming and firing timers. Returns at once: the broker may be away.
    *
-   * @throws UsageError when it was started or stopped before
+   * @throws UsageError when it was started or stopped before; DatabaseInUse when another kit works on the database
    */
   start(): void {
+    const { database } = this.#options;
     if (this.#started || this.#stopped !== undefined) throw new UsageError("a kit is started once");
+    if (inUse.has(database)) throw new DatabaseInUse(`another kit works on ${database.path}`);
+    inUse.add(database);
     this.#started = true;
     const failed = (error: unknown) => this.#options.log.warn({ err: error }, "the start was not recorded");
     this.unitOfWork.run(() => this.#crashGuard.setRunning(true)).catch(failed);
@@ -258,6 +267,7 @@ export class Messaging {
       this.#crashGuard,
     ];
     for (const part of parts) part.close();
+    if (this.#started) inUse.delete(this.#options.database);
   }
 
   /** Where the horizon of the inbox may be: nothing that has not been handled is before it. */

@@ -239,6 +239,17 @@ test("when the disk fails, every caller gets an error, nothing took effect, and 
   expect(notes()).toEqual(["later"]);
 });
 
+test("when the database was closed too early, every caller gets an error, and the kit stops all the same", async () => {
+  service.kit.start();
+  await service.kit.unitOfWork.run(add("before"));
+  service.database.close();
+  const results = await Promise.allSettled(["a", "b"].map((text) => service.kit.unitOfWork.run(add(text))));
+  expect(
+    results.map((result) => result.status === "rejected" && result.reason instanceof StorageError),
+  ).toEqual([true, true]);
+  await service.kit.stop();
+});
+
 test("a group that takes too long is cut: the rest runs in the next one, in order", async () => {
   const { unitOfWork } = service.kit;
   const slow = (text: string) => () => {

@@ -280,10 +280,14 @@ export class UnitOfWork {
     return outcomes;
   }
 
-  /** After some faults SQLite has rolled the transaction back by itself. */
+  /** After some faults SQLite has rolled the transaction back by itself. One that fails is repeated with the next group. */
   #rollback(): void {
-    const { sql } = this.#options.database;
-    if (sql.inTransaction) sql.run("ROLLBACK");
+    const { database, log } = this.#options;
+    try {
+      if (database.sql.inTransaction) database.sql.run("ROLLBACK");
+    } catch (error) {
+      log.error({ err: error }, "a transaction could not be rolled back");
+    }
   }
 }
 

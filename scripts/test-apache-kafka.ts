@@ -14,9 +14,9 @@ import { runCommand } from "./command/command.ts";
 
 const USAGE = `usage: bun run test-apache-kafka
 
-Runs the transport's conformance suite, the store with access control, with TLS and with every SASL mechanism, records of any
-content of other producers, damaged and strange batches, then the end-to-end tests of a store, on a real Apache Kafka. Without Java or Maven it skips all,
-with exit code 0; without openssl, those with TLS.`;
+Runs on a real Apache Kafka: the transport's conformance suite, the store with access control, with TLS and with every
+SASL mechanism, records of any content of other producers, damaged and strange batches, requests of administrators, then
+the end-to-end tests of a store. Without Java or Maven it skips all, with exit code 0; without openssl, those with TLS.`;
 
 const say = (line: string) => void process.stderr.write(`test-apache-kafka: ${line}\n`);
 
@@ -28,6 +28,7 @@ const SUITES = [
   ["access control", "./e2e/access-control/apache-kafka.ts"],
   ["fuzz", "./e2e/fuzz/apache-kafka.ts"],
   ["damaged and strange batches", "./e2e/batches/apache-kafka.ts"],
+  ["administration", "./e2e/admin/apache-kafka.ts"],
 ] as const;
 const TLS_SUITE = ["TLS and SASL", "./e2e/access-control/tls-and-sasl.ts"] as const;
 

@@ -42,10 +42,13 @@ export class PartitionLog {
   /**
    * Opens the log in its directory or creates it.
    * @param startOffset the lowest readable offset, see DeleteRecords.
-   * @param cleanStop as in `recover`.
+   * @param cleanStop as in `recover`, like `hasGaps`.
    */
-  static async open(options: LogOptions, { startOffset = 0, cleanStop = false } = {}): Promise<PartitionLog> {
-    return new PartitionLog(options, await recover(options, cleanStop), startOffset);
+  static async open(
+    options: LogOptions,
+    { startOffset = 0, cleanStop = false, hasGaps = options.config.compact } = {},
+  ): Promise<PartitionLog> {
+    return new PartitionLog(options, await recover(options, cleanStop, hasGaps), startOffset);
   }
 
   /** A read below this fails with OFFSET_OUT_OF_RANGE. */

@@ -19,8 +19,10 @@ import { deleteTopics } from "./api/20-delete-topics.ts";
 import { deleteRecords } from "./api/21-delete-records.ts";
 import { initProducerId } from "./api/22-init-producer-id.ts";
 import { describeConfigs } from "./api/32-describe-configs.ts";
+import { alterConfigs } from "./api/33-alter-configs.ts";
 import { createPartitions } from "./api/37-create-partitions.ts";
 import { deleteGroups } from "./api/42-delete-groups.ts";
+import { incrementalAlterConfigs } from "./api/44-incremental-alter-configs.ts";
 import { describeCluster } from "./api/60-describe-cluster.ts";
 import type { Api } from "./define-api.ts";
 
@@ -45,8 +47,10 @@ export const ApiKey = {
   DeleteRecords: 21,
   InitProducerId: 22,
   DescribeConfigs: 32,
+  AlterConfigs: 33,
   CreatePartitions: 37,
   DeleteGroups: 42,
+  IncrementalAlterConfigs: 44,
   DescribeCluster: 60,
 } as const;
 
@@ -70,8 +74,10 @@ const all: readonly Api[] = [
   deleteRecords,
   initProducerId,
   describeConfigs,
+  alterConfigs,
   createPartitions,
   deleteGroups,
+  incrementalAlterConfigs,
   describeCluster,
 ];
 

@@ -10,7 +10,7 @@ import { PartitionLog } from "./log.ts";
 import { type Logger, messageOf } from "./logger.ts";
 import type { Disk } from "./storage/disk.ts";
 import type { Change, Journal } from "./storage/journal.ts";
-import { parseTopicConfig, type TopicConfig } from "./topics/config.ts";
+import { checkTopicConfig, parseTopicConfig, type TopicConfig } from "./topics/config.ts";
 import {
   checkPartitionCount,
   checkTopicName,
@@ -22,10 +22,13 @@ import {
 } from "./topics/entry.ts";
 import { NO_TOPIC_ID, type TopicRef } from "./topics/ref.ts";
 
-export interface Topic extends Pick<TopicEntry, "id" | "overrides"> {
+export interface Topic extends Pick<TopicEntry, "id"> {
   readonly name: string;
-  readonly config: TopicConfig;
   readonly partitions: PartitionLog[];
+  /** Changed by `Topics.configure` only, like the next two. */
+  overrides: TopicEntry["overrides"];
+  config: TopicConfig;
+  compacted: boolean;
 }
 
 export class Topics {
@@ -103,7 +106,7 @@ export class Topics {
       throw new KafkaError(ErrorCode.TOPIC_ALREADY_EXISTS, `topic ${name} already exists`);
     }
     checkPartitionCount(partitions);
-    parseTopicConfig(overrides);
+    checkTopicConfig(overrides);
     this.#checkTotal(partitions);
   }
 
@@ -111,11 +114,9 @@ export class Topics {
   async create(name: string, partitions: number, overrides: Record<string, string>): Promise<Topic> {
     this.checkNew(name, partitions, overrides);
     return this.#adding(name, partitions, async () => {
-      const entry = { id: randomBytes(16).toString("hex"), partitions, overrides };
-      const config = parseTopicConfig(overrides);
-      const logs = await this.#createLogs({ name, id: entry.id, overrides, config }, 0, partitions);
-      const topic = { name, id: entry.id, overrides, config, partitions: logs };
-      await this.#writeEntry(name, entry, topic.partitions);
+      const topic = newTopic(name, { id: randomBytes(16).toString("hex"), overrides, compacted: false });
+      topic.partitions.push(...(await this.#createLogs(topic, 0, partitions)));
+      await this.#writeEntry(topic, partitions, topic.partitions);
       this.#add(topic);
       this.logger.info("topic created", { topic: name, partitions });
       return topic;
@@ -124,7 +125,7 @@ export class Topics {
 
   /** Raises the number of partitions to `count`. @throws KafkaError INVALID_PARTITIONS unless `count` is larger. */
   async grow(topic: Topic, count: number, validateOnly: boolean): Promise<void> {
-    const { name, id, overrides, partitions } = topic;
+    const { name, partitions } = topic;
     checkPartitionCount(count);
     if (count <= partitions.length) {
       const message = `topic ${name} has ${partitions.length} partitions already`;
@@ -134,9 +135,24 @@ export class Topics {
     if (validateOnly) return;
     await this.#adding(name, count - partitions.length, async () => {
       const added = await this.#createLogs(topic, partitions.length, count);
-      await this.#writeEntry(name, { id, partitions: count, overrides }, added);
+      await this.#writeEntry(topic, count, added);
       partitions.push(...added);
       this.logger.info("partitions added", { topic: name, partitions: count });
+    });
+  }
+
+  /** Replaces the configurations that are set, durably. They take effect at once. @throws KafkaError */
+  async configure(topic: Topic, overrides: TopicEntry["overrides"], validateOnly: boolean): Promise<void> {
+    const config = checkTopicConfig(overrides);
+    if (validateOnly) return;
+    await this.#exclusively(topic.name, async () => {
+      const { name, id, partitions } = topic;
+      const compacted = topic.compacted || config.compact;
+      await this.journal.write([
+        [topicKey(name), { id, partitions: partitions.length, overrides, compacted }],
+      ]);
+      Object.assign(topic, { overrides, config, compacted });
+      this.logger.info("topic configured", { topic: name, overrides: JSON.stringify(overrides) });
     });
   }
 
@@ -190,9 +206,10 @@ export class Topics {
     this.#byId.set(topic.id, topic);
   }
 
-  async #open(name: string, { id, partitions, overrides }: TopicEntry, cleanStop: boolean): Promise<Topic> {
-    const topic = { name, id, overrides, config: parseTopicConfig(overrides) };
-    return { ...topic, partitions: await this.#openLogs(topic, 0, partitions, cleanStop) };
+  async #open(name: string, entry: TopicEntry, cleanStop: boolean): Promise<Topic> {
+    const topic = newTopic(name, entry);
+    topic.partitions.push(...(await this.#openLogs(topic, 0, entry.partitions, cleanStop)));
+    return topic;
   }
 
   /**
@@ -207,7 +224,7 @@ export class Topics {
   }
 
   /** As `#openLogs`, for new partitions. @throws KafkaError KAFKA_STORAGE_ERROR, and no file stays open */
-  async #createLogs(topic: Omit<Topic, "partitions">, from: number, to: number): Promise<PartitionLog[]> {
+  async #createLogs(topic: Topic, from: number, to: number): Promise<PartitionLog[]> {
     try {
       return await this.#openLogs(topic, from, to, true);
     } catch (error) {
@@ -227,19 +244,21 @@ export class Topics {
   }
 
   /** Opens the partitions from `from` to `to - 1`; all or none. */
-  async #openLogs(
-    topic: Omit<Topic, "partitions">,
-    from: number,
-    to: number,
-    cleanStop: boolean,
-  ): Promise<PartitionLog[]> {
+  async #openLogs(topic: Topic, from: number, to: number, cleanStop: boolean): Promise<PartitionLog[]> {
     const opened: PartitionLog[] = [];
     try {
       for (let partition = from; partition < to; partition++) {
         const directory = join(this.root, directoryName(topic), String(partition));
         const startOffset = Number(this.journal.get(startKey(topic, partition)) ?? 0);
-        const options = { directory, disk: this.disk, config: topic.config, logger: this.logger };
-        opened.push(await PartitionLog.open(options, { startOffset, cleanStop }));
+        const options = {
+          directory,
+          disk: this.disk,
+          logger: this.logger,
+          get config() {
+            return topic.config;
+          },
+        };
+        opened.push(await PartitionLog.open(options, { startOffset, cleanStop, hasGaps: topic.compacted }));
       }
       return opened;
     } catch (error) {
@@ -250,12 +269,12 @@ export class Topics {
 
   /** Writes the entry durably. @param opened logs to close when that fails. */
   async #writeEntry(
-    name: string,
-    { id, partitions, overrides }: TopicEntry,
+    { name, id, overrides, compacted }: Topic,
+    partitions: number,
     opened: PartitionLog[],
   ): Promise<void> {
     try {
-      await this.journal.write([[topicKey(name), { id, partitions, overrides }]]);
+      await this.journal.write([[topicKey(name), { id, partitions, overrides, compacted }]]);
     } catch (error) {
       await closeAll(opened);
       throw error;
@@ -274,6 +293,11 @@ export class Topics {
       this.#changing.delete(name);
     }
   }
+}
+
+function newTopic(name: string, { id, overrides, compacted }: Omit<TopicEntry, "partitions">): Topic {
+  const config = parseTopicConfig(overrides);
+  return { name, id, overrides, config, compacted: compacted || config.compact, partitions: [] };
 }
 
 async function closeAll(logs: readonly PartitionLog[]): Promise<void> {

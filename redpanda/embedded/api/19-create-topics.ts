@@ -94,8 +94,8 @@ export const createTopics = defineApi<CreateTopicsRequest, CreateTopicsResponse>
 function create(broker: BrokerState, topic: NewTopic, validateOnly: boolean): Promise<TopicResult> {
   const { name } = topic;
   const work = async () => {
-    const overrides: Record<string, string> = {};
-    for (const { name: config, value } of topic.configs) if (value !== null) overrides[config] = value;
+    const set = topic.configs.flatMap(({ name: config, value }) => (value === null ? [] : [[config, value]]));
+    const overrides: Record<string, string> = Object.fromEntries(set);
     const partitions = partitionsOf(topic, broker);
     broker.topics.checkNew(name, partitions, overrides);
     const id = validateOnly ? NO_TOPIC_ID : (await broker.topics.create(name, partitions, overrides)).id;

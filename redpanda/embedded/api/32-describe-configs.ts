@@ -2,11 +2,17 @@
  * DescribeConfigs (32), versions 1 to 4: the configuration of topics, and the broker settings that clients read.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_DescribeConfigs; KIP-226 (v1), KIP-569 (types, v3).
  *
- * Left out: synonyms, documentation, other resource types.
+ * Left out: documentation, other resource types.
  */
 import { type BrokerState, defineApi } from "../define-api.ts";
 import { catchKafkaError, ErrorCode, KafkaError } from "../errors.ts";
-import { type ConfigEntry, ConfigSource, ConfigType, describeTopicConfig } from "../topics/config.ts";
+import {
+  type ConfigEntry,
+  ConfigSource,
+  ConfigType,
+  describeTopicConfig,
+  ResourceType,
+} from "../topics/config.ts";
 
 interface Resource {
   readonly type: number;
@@ -21,9 +27,17 @@ interface ResourceResult extends Resource {
   readonly configs: readonly ConfigEntry[];
 }
 
-const ResourceType = { topic: 2, broker: 4 } as const;
+interface DescribeConfigsRequest {
+  readonly resources: readonly Resource[];
+  readonly includeSynonyms: boolean;
+}
 
-export const describeConfigs = defineApi<{ resources: Resource[] }, { results: readonly ResourceResult[] }>({
+interface DescribeConfigsResponse {
+  readonly results: readonly ResourceResult[];
+  readonly includeSynonyms: boolean;
+}
+
+export const describeConfigs = defineApi<DescribeConfigsRequest, DescribeConfigsResponse>({
   key: 32,
   name: "DescribeConfigs",
   minVersion: 1,
@@ -36,28 +50,32 @@ export const describeConfigs = defineApi<{ resources: Resource[] }, { results: r
       name: reader.string(),
       keys: reader.nullableArray(() => reader.string()),
     })),
+    includeSynonyms: reader.boolean(),
   }),
 
-  async handle({ resources }, broker) {
-    return { results: await Promise.all(resources.map((resource) => describe(broker, resource))) };
+  async handle({ resources, includeSynonyms }, broker) {
+    const results = await Promise.all(resources.map((resource) => describe(broker, resource)));
+    return { results, includeSynonyms };
   },
 
-  refuse: ({ resources }, code, message) => ({
+  refuse: ({ resources, includeSynonyms }, code, message) => ({
+    includeSynonyms,
     results: resources.map((resource) => ({ ...resource, code, message, configs: [] })),
   }),
 
-  encode(writer, { results }, version) {
+  encode(writer, { results, includeSynonyms }, version) {
     writer.int32(0).structs(results, ({ code, message, type, name, configs }) => {
       writer.int16(code).nullableString(message).int8(type).string(name);
       writer.structs(configs, (config) => {
         const sensitive = false;
-        const synonyms: never[] = [];
         writer
           .string(config.name)
           .nullableString(config.value)
           .boolean(config.isReadOnly)
           .int8(config.source);
-        writer.boolean(sensitive).structs(synonyms, () => {});
+        writer.boolean(sensitive).structs(includeSynonyms ? config.synonyms : [], (synonym) => {
+          writer.string(synonym.name).nullableString(synonym.value).int8(synonym.source);
+        });
         const documentation = null;
         if (version >= 3) writer.int8(config.type).nullableString(documentation);
       });
@@ -101,5 +119,6 @@ function configsOf(broker: BrokerState, { type, name }: Resource): ConfigEntry[]
     isReadOnly: true,
     source: ConfigSource.broker,
     type: typeof value === "boolean" ? ConfigType.boolean : ConfigType.int,
+    synonyms: [{ name: config, value: String(value), source: ConfigSource.broker }],
   }));
 }

@@ -17,19 +17,25 @@ export interface Recovered {
 /**
  * Opens the partition, or creates an empty one.
  * @param cleanStop whether the broker that wrote it stopped cleanly, so that no write is unfinished.
+ * @param hasGaps whether the log may have been compacted, so that offsets may be missing.
  */
-export async function recover(options: LogOptions, cleanStop: boolean): Promise<Recovered> {
+export async function recover(options: LogOptions, cleanStop: boolean, hasGaps: boolean): Promise<Recovered> {
   const segments: Segment[] = [];
   try {
-    return await open(options, cleanStop, segments);
+    return await open(options, cleanStop, hasGaps, segments);
   } catch (error) {
     for (const segment of segments) await segment.retire();
     throw error;
   }
 }
 
-async function open(options: LogOptions, cleanStop: boolean, segments: Segment[]): Promise<Recovered> {
-  const { disk, directory, logger, config } = options;
+async function open(
+  options: LogOptions,
+  cleanStop: boolean,
+  hasGaps: boolean,
+  segments: Segment[],
+): Promise<Recovered> {
+  const { disk, directory, logger } = options;
   await disk.makeDirectory(directory);
   const files = (await disk.list(directory)).sort();
   const bases = files.filter(isSegment).map((name) => Number.parseInt(name, 10));
@@ -53,8 +59,8 @@ async function open(options: LogOptions, cleanStop: boolean, segments: Segment[]
     const segment = await Segment.load(disk, path, base, {
       nextBase,
       // The last segment is appended to, and not compacted.
-      hasGaps: config.compact && !isLast,
-      below: config.compact && !cleanStop && !isLast ? bases.at(-1) : nextBase,
+      hasGaps: hasGaps && !isLast,
+      below: hasGaps && !cleanStop && !isLast ? bases.at(-1) : nextBase,
       visit: (batch) => producers.record(batch, Number.POSITIVE_INFINITY),
     });
     segments.push(segment);

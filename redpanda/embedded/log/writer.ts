@@ -19,6 +19,7 @@ import type { Segments } from "./segments.ts";
 export interface LogOptions {
   readonly directory: string;
   readonly disk: Disk;
+  /** Each use reads it again: it may be changed. */
   readonly config: TopicConfig;
   readonly logger: Logger;
 }

@@ -23,6 +23,9 @@ export interface TopicConfig {
   readonly messageTimestampAfterMaxMs: number;
 }
 
+/** Type codes of what has a configuration. The others have none here. */
+export const ResourceType = { topic: 2, broker: 4 } as const;
+
 /** Type codes in DescribeConfigs responses. */
 export const ConfigType = { boolean: 1, string: 2, int: 3, long: 5, double: 6, list: 7 } as const;
 
@@ -62,7 +65,9 @@ const definitions: Readonly<Record<string, Definition>> = {
   "cleanup.policy": {
     type: ConfigType.list,
     default: "delete",
-    allows: (text) => text.split(",").every((policy) => /^\s*(delete|compact)\s*$/.test(policy)),
+    // Nothing: the log is kept for ever, and not compacted.
+    allows: (text) =>
+      /^\s*$/.test(text) || text.split(",").every((policy) => /^\s*(delete|compact)\s*$/.test(policy)),
   },
   "retention.ms": long(WEEK_MS, -1),
   "retention.bytes": long(-1, -1),
@@ -91,7 +96,7 @@ const definitions: Readonly<Record<string, Definition>> = {
   "index.interval.bytes": long(4096, 0),
   "segment.index.bytes": long(0, 0),
   "segment.jitter.ms": long(0, 0),
-  "max.compaction.lag.ms": long(Number.MAX_SAFE_INTEGER, 1),
+  "max.compaction.lag.ms": long(MAX_LONG, 1),
   preallocate: oneOf("false", "true"),
   "unclean.leader.election.enable": oneOf("false", "true"),
   "compression.gzip.level": {
@@ -106,6 +111,41 @@ const definitions: Readonly<Record<string, Definition>> = {
   "local.retention.bytes": long(-2, -2),
   "remote.log.copy.disable": oneOf("false", "true"),
   "remote.log.delete.on.disable": oneOf("false", "true"),
+};
+
+/**
+ * The broker configurations that the defaults come from; those that are not here have none.
+ * Source: Apache Kafka, org.apache.kafka.server.config.ServerTopicConfigSynonyms.
+ */
+const brokerSynonyms: Readonly<Record<string, string>> = {
+  "segment.bytes": "log.segment.bytes",
+  "segment.ms": "log.roll.ms",
+  "segment.jitter.ms": "log.roll.jitter.ms",
+  "segment.index.bytes": "log.index.size.max.bytes",
+  "flush.messages": "log.flush.interval.messages",
+  "flush.ms": "log.flush.interval.ms",
+  "retention.bytes": "log.retention.bytes",
+  "retention.ms": "log.retention.ms",
+  "max.message.bytes": "message.max.bytes",
+  "index.interval.bytes": "log.index.interval.bytes",
+  "delete.retention.ms": "log.cleaner.delete.retention.ms",
+  "min.compaction.lag.ms": "log.cleaner.min.compaction.lag.ms",
+  "max.compaction.lag.ms": "log.cleaner.max.compaction.lag.ms",
+  "file.delete.delay.ms": "log.segment.delete.delay.ms",
+  "min.cleanable.dirty.ratio": "log.cleaner.min.cleanable.ratio",
+  "cleanup.policy": "log.cleanup.policy",
+  "unclean.leader.election.enable": "unclean.leader.election.enable",
+  "min.insync.replicas": "min.insync.replicas",
+  "compression.type": "compression.type",
+  "compression.gzip.level": "compression.gzip.level",
+  "compression.lz4.level": "compression.lz4.level",
+  "compression.zstd.level": "compression.zstd.level",
+  preallocate: "log.preallocate",
+  "message.timestamp.type": "log.message.timestamp.type",
+  "message.timestamp.before.max.ms": "log.message.timestamp.before.max.ms",
+  "message.timestamp.after.max.ms": "log.message.timestamp.after.max.ms",
+  "local.retention.ms": "log.local.retention.ms",
+  "local.retention.bytes": "log.local.retention.bytes",
 };
 
 /** @throws KafkaError INVALID_CONFIG for an unknown name or an invalid value. */
@@ -137,12 +177,72 @@ export function parseTopicConfig(overrides: Readonly<Record<string, string>>): T
   };
 }
 
+/**
+ * As `parseTopicConfig`, and the values fit together. Not for what is stored: an earlier version may have accepted it.
+ * @throws KafkaError INVALID_CONFIG
+ */
+export function checkTopicConfig(overrides: Readonly<Record<string, string>>): TopicConfig {
+  const config = parseTopicConfig(overrides);
+  const most = overrides["max.compaction.lag.ms"] ?? MAX_LONG;
+  if (config.minCompactionLagMs <= Number(most)) return config;
+  const message = `min.compaction.lag.ms (${config.minCompactionLagMs}) is larger than max.compaction.lag.ms (${most})`;
+  throw new KafkaError(ErrorCode.INVALID_CONFIG, message);
+}
+
+/** What an entry of AlterConfigs or IncrementalAlterConfigs does. Source: KIP-339. */
+export const Operation = { set: 0, delete: 1, append: 2, subtract: 3 } as const;
+
+export interface ConfigChange {
+  readonly name: string;
+  /** An `Operation`, or a number that the client made up. */
+  readonly operation: number;
+  readonly value: string | null;
+}
+
+/** The configurations that are set after the changes, not validated. @throws KafkaError */
+export function changedOverrides(
+  overrides: Readonly<Record<string, string>>,
+  changes: readonly ConfigChange[],
+): Record<string, string> {
+  const changed = new Map(Object.entries(overrides));
+  for (const { name, operation, value } of changes) {
+    if (operation === Operation.delete) changed.delete(name);
+    else if (value === null) throw new KafkaError(ErrorCode.INVALID_REQUEST, `${name} cannot be null`);
+    else if (operation === Operation.set) changed.set(name, value);
+    else changed.set(name, changedList(name, changed.get(name), operation, value.split(",")));
+  }
+  return Object.fromEntries(changed);
+}
+
+function changedList(name: string, current: string | undefined, operation: number, items: string[]): string {
+  if (operation !== Operation.append && operation !== Operation.subtract) {
+    // The code that Apache Kafka answers with.
+    throw new KafkaError(ErrorCode.UNKNOWN_SERVER_ERROR, `unknown operation ${operation}`);
+  }
+  const definition = Object.hasOwn(definitions, name) ? definitions[name] : undefined;
+  if (definition?.type !== ConfigType.list) {
+    throw new KafkaError(
+      ErrorCode.INVALID_CONFIG,
+      `${name} is not a list that items can be added to or removed from`,
+    );
+  }
+  const list = (current ?? definition.default).split(",").filter((item) => item !== "");
+  for (const item of items) {
+    const at = list.indexOf(item);
+    if (operation === Operation.append && at < 0) list.push(item);
+    if (operation === Operation.subtract && at >= 0) list.splice(at, 1);
+  }
+  return list.join(",");
+}
+
 export interface ConfigEntry {
   readonly name: string;
   readonly value: string;
   readonly isReadOnly: boolean;
   readonly source: number;
   readonly type: number;
+  /** Where the value comes from, and what it would be without it: in order of precedence. */
+  readonly synonyms: readonly { readonly name: string; readonly value: string; readonly source: number }[];
 }
 
 /** Source codes in DescribeConfigs responses. */
@@ -150,12 +250,22 @@ export const ConfigSource = { topic: 1, broker: 4, default: 5 } as const;
 
 /** Every configuration with its effective value, for DescribeConfigs. */
 export function describeTopicConfig(overrides: Readonly<Record<string, string>>): ConfigEntry[] {
-  return Object.entries(definitions).map(([name, definition]) => ({
-    name,
-    value: overrides[name] ?? definition.default,
-    // Configurations are set at creation and cannot be changed.
-    isReadOnly: true,
-    source: Object.hasOwn(overrides, name) ? ConfigSource.topic : ConfigSource.default,
-    type: definition.type,
-  }));
+  return Object.entries(definitions).map(([name, definition]) => {
+    const set = Object.hasOwn(overrides, name) ? overrides[name] : undefined;
+    const synonym = brokerSynonyms[name];
+    const byDefault = synonym !== undefined && {
+      name: synonym,
+      value: definition.default,
+      source: ConfigSource.default,
+    };
+    const byTopic = set !== undefined && { name, value: set, source: ConfigSource.topic };
+    return {
+      name,
+      value: set ?? definition.default,
+      isReadOnly: false,
+      source: set === undefined ? ConfigSource.default : ConfigSource.topic,
+      type: definition.type,
+      synonyms: [byTopic, byDefault].filter((entry) => entry !== false),
+    };
+  });
 }

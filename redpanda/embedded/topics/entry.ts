@@ -9,8 +9,10 @@ export interface TopicEntry {
   /** 32 hexadecimal digits. A topic that is created again gets a new id (KIP-516). */
   readonly id: string;
   readonly partitions: number;
-  /** The configurations given at creation. */
+  /** The configurations that are set. */
   readonly overrides: Readonly<Record<string, string>>;
+  /** Whether the topic has ever had `cleanup.policy=compact`: then offsets may be missing from its logs. */
+  readonly compacted: boolean;
 }
 
 const PREFIX = "topic/";
@@ -38,10 +40,10 @@ export function* readTopicEntries(
 /** The journal checks its checksums; this checks that the entry has the format of this version. */
 function toEntry(value: Json): TopicEntry {
   if (typeof value === "object" && value !== null && "id" in value) {
-    const { id, partitions, overrides } = value;
+    const { id, partitions, overrides, compacted = false } = value;
     if (typeof id === "string" && typeof partitions === "number" && typeof overrides === "object") {
       const texts = Object.entries(overrides ?? {}).map(([name, text]) => [name, String(text)]);
-      return { id, partitions, overrides: Object.fromEntries(texts) };
+      return { id, partitions, overrides: Object.fromEntries(texts), compacted: compacted === true };
     }
   }
   throw new Error(`the journal has a topic entry of an unknown format: ${JSON.stringify(value)}`);

@@ -1,0 +1,32 @@
+/**
+ * AlterConfigs (33), versions 0 to 2: replaces all configurations of topics, durable and in effect when answered.
+ * Source: https://kafka.apache.org/protocol.html#The_Messages_AlterConfigs; KIP-133.
+ */
+import { defineApi } from "../define-api.ts";
+import { type AlterRequest, alter, encodeAlter, refuseAlter } from "../topics/alter.ts";
+import { Operation } from "../topics/config.ts";
+
+export const alterConfigs = defineApi<AlterRequest, Awaited<ReturnType<typeof alter>>>({
+  key: 33,
+  name: "AlterConfigs",
+  minVersion: 0,
+  maxVersion: 2,
+  flexibleFrom: 2,
+
+  decode: (reader) => ({
+    resources: reader.structs(() => ({
+      type: reader.int8(),
+      name: reader.string(),
+      changes: reader.structs(() => ({
+        name: reader.string(),
+        operation: Operation.set,
+        value: reader.nullableString(),
+      })),
+    })),
+    validateOnly: reader.boolean(),
+  }),
+
+  handle: (request, broker) => alter(broker, request, { replace: true }),
+  refuse: refuseAlter,
+  encode: encodeAlter,
+});

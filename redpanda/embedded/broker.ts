@@ -24,7 +24,7 @@ import { Disk } from "./storage/disk.ts";
 import { Journal } from "./storage/journal.ts";
 import { lockDirectory } from "./storage/lock.ts";
 import { memoryFileSystem } from "./storage/memory-file-system.ts";
-import { Topics } from "./topics.ts";
+import { type LogSummaries, Topics } from "./topics.ts";
 
 /** A topic to create. */
 export interface NewTopic {
@@ -175,6 +175,7 @@ export class Broker implements DispatchContext {
         logger.warn("connection closed", { client, reason: messageOf(error) }),
     });
     this.cleaner.start();
+    void this.topics.verify();
     if (isLoopback(host)) return;
     logger.warn("other machines may connect, and there is no access control", { host });
     if (!isWildcard(host) || this.advertised) return;
@@ -220,12 +221,13 @@ export async function startBroker(given: BrokerOptions = {}): Promise<Broker> {
     throw new Error(`advertised: "${options.advertised}" is not a host:port to connect to`);
   }
   const { disk, directory, lock } = await openStorage(options);
-  const cleanStop = new CleanStop(disk, directory);
-  let needsRecovery: (() => boolean) | undefined;
+  const cleanStop = new CleanStop<LogSummaries>(disk, directory);
+  let summarize: (() => LogSummaries | undefined) | undefined;
   const recordStop = async () => {
-    if (!needsRecovery || needsRecovery()) return;
+    const summaries = summarize?.();
+    if (!summaries) return;
     // Without the record the next start takes this stop for an unclean one, which is safe.
-    await cleanStop.record().catch((error: unknown) => {
+    await cleanStop.record(summaries).catch((error: unknown) => {
       options.logger.warn("the clean stop cannot be recorded", { error: messageOf(error) });
     });
   };
@@ -241,10 +243,10 @@ export async function startBroker(given: BrokerOptions = {}): Promise<Broker> {
     closers.push(() => journal.close());
     const topics = new Topics(directory, disk, journal, logger, options.maxPartitions);
     closers.push(() => topics.close());
-    await topics.load(wasClean);
+    await topics.load(wasClean, wasClean ? await cleanStop.summary() : undefined);
     await cleanStop.erase();
     // From here on a stop is clean, also when the port cannot be used.
-    needsRecovery = () => journal.tailIsTorn || topics.needRecovery;
+    summarize = () => (journal.tailIsTorn || topics.needRecovery ? undefined : topics.summaries);
     const broker = new Broker(
       options,
       advertised,

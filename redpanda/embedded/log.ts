@@ -10,7 +10,7 @@ import { ErrorCode, KafkaError } from "./errors.ts";
 import { Arrivals } from "./log/arrivals.ts";
 import type { RecordBatch } from "./log/batch.ts";
 import type { ProducerStates } from "./log/producers.ts";
-import { type Recovered, recover } from "./log/recovery.ts";
+import { type LogSummary, type Recovered, type RecoveryOptions, recover } from "./log/recovery.ts";
 import { Segments } from "./log/segments.ts";
 import { type Appended, type LogOptions, LogWriter, type Work } from "./log/writer.ts";
 
@@ -42,13 +42,26 @@ export class PartitionLog {
   /**
    * Opens the log in its directory or creates it.
    * @param startOffset the lowest readable offset, see DeleteRecords.
-   * @param cleanStop as in `recover`, like `hasGaps`.
+   * @param recovery as for `recover`.
    */
   static async open(
     options: LogOptions,
-    { startOffset = 0, cleanStop = false, hasGaps = options.config.compact } = {},
+    { startOffset = 0, ...recovery }: Partial<RecoveryOptions> & { readonly startOffset?: number } = {},
   ): Promise<PartitionLog> {
-    return new PartitionLog(options, await recover(options, cleanStop, hasGaps), startOffset);
+    const known = { cleanStop: false, hasGaps: options.config.compact, ...recovery };
+    return new PartitionLog(options, await recover(options, known), startOffset);
+  }
+
+  /** For a clean stop; undefined when the next start has to read the files. */
+  get summary(): LogSummary | undefined {
+    const producers = this.producers.entries;
+    if (this.segments.active.endIsUnknown || !producers) return undefined;
+    return { segments: this.segments.all.map(({ summary }) => summary), producers };
+  }
+
+  /** Verifies what earlier processes wrote, and was not read yet. */
+  async verify(): Promise<void> {
+    for (const segment of this.segments.all) if (!this.#closed) await segment.verified();
   }
 
   /** A read below this fails with OFFSET_OUT_OF_RANGE. */

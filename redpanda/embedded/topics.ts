@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { ErrorCode, KafkaError } from "./errors.ts";
+import type { LogSummary } from "./log/recovery.ts";
 import { isSegment } from "./log/segment.ts";
 import { PartitionLog } from "./log.ts";
 import { type Logger, messageOf } from "./logger.ts";
@@ -30,6 +31,9 @@ export interface Topic extends Pick<TopicEntry, "id"> {
   config: TopicConfig;
   compacted: boolean;
 }
+
+/** What a clean stop records of the logs, by topic and partition. */
+export type LogSummaries = Readonly<Record<string, LogSummary>>;
 
 export class Topics {
   private readonly root: string;
@@ -58,9 +62,10 @@ export class Topics {
   /**
    * Opens every log. Call once, before any other method.
    * @param cleanStop as in `recover`.
+   * @param summaries of that stop.
    * @throws Error naming what is missing, when the journal and the directories cannot belong together.
    */
-  async load(cleanStop: boolean): Promise<void> {
+  async load(cleanStop: boolean, summaries: LogSummaries = {}): Promise<void> {
     await this.disk.makeDirectory(this.root);
     const found = await this.disk.list(this.root);
     if (this.journal.isEmpty && found.length > 0) {
@@ -70,10 +75,32 @@ export class Topics {
     }
     for (const { name, entry } of readTopicEntries((prefix) => this.journal.entries(prefix))) {
       await this.#checkFiles(name, entry);
-      this.#add(await this.#open(name, entry, cleanStop));
+      this.#add(await this.#open(name, entry, cleanStop, summaries));
     }
     const known = new Set(this.all().map(directoryName));
     for (const name of found) if (!known.has(name)) await this.#setAside(name);
+  }
+
+  get summaries(): LogSummaries {
+    const entries = this.all().flatMap((topic) =>
+      topic.partitions.flatMap(({ summary }, partition) =>
+        summary ? [[summaryKey(topic, partition), summary] as const] : [],
+      ),
+    );
+    return Object.fromEntries(entries);
+  }
+
+  /** Verifies what earlier processes wrote, one log after the other, so that damage is reported though nobody reads it. */
+  async verify(): Promise<void> {
+    for (const { partitions } of this.all()) {
+      for (const log of partitions) {
+        await log.verify().catch((error: unknown) => {
+          const { directory } = log.options;
+          if (!log.isClosed)
+            this.logger.warn("a log cannot be verified", { log: directory, error: messageOf(error) });
+        });
+      }
+    }
   }
 
   find({ name, id }: TopicRef): Topic | undefined {
@@ -206,9 +233,9 @@ export class Topics {
     this.#byId.set(topic.id, topic);
   }
 
-  async #open(name: string, entry: TopicEntry, cleanStop: boolean): Promise<Topic> {
+  async #open(name: string, entry: TopicEntry, cleanStop: boolean, summaries: LogSummaries): Promise<Topic> {
     const topic = newTopic(name, entry);
-    topic.partitions.push(...(await this.#openLogs(topic, 0, entry.partitions, cleanStop)));
+    topic.partitions.push(...(await this.#openLogs(topic, 0, entry.partitions, cleanStop, summaries)));
     return topic;
   }
 
@@ -244,7 +271,13 @@ export class Topics {
   }
 
   /** Opens the partitions from `from` to `to - 1`; all or none. */
-  async #openLogs(topic: Topic, from: number, to: number, cleanStop: boolean): Promise<PartitionLog[]> {
+  async #openLogs(
+    topic: Topic,
+    from: number,
+    to: number,
+    cleanStop: boolean,
+    summaries: LogSummaries = {},
+  ): Promise<PartitionLog[]> {
     const opened: PartitionLog[] = [];
     try {
       for (let partition = from; partition < to; partition++) {
@@ -258,7 +291,9 @@ export class Topics {
             return topic.config;
           },
         };
-        opened.push(await PartitionLog.open(options, { startOffset, cleanStop, hasGaps: topic.compacted }));
+        const { compacted: hasGaps } = topic;
+        const summary = summaries[summaryKey(topic, partition)];
+        opened.push(await PartitionLog.open(options, { startOffset, cleanStop, hasGaps, summary }));
       }
       return opened;
     } catch (error) {
@@ -298,6 +333,10 @@ export class Topics {
 function newTopic(name: string, { id, overrides, compacted }: Omit<TopicEntry, "partitions">): Topic {
   const config = parseTopicConfig(overrides);
   return { name, id, overrides, config, compacted: compacted || config.compact, partitions: [] };
+}
+
+function summaryKey(topic: Pick<Topic, "name" | "id">, partition: number): string {
+  return `${directoryName(topic)}/${partition}`;
 }
 
 async function closeAll(logs: readonly PartitionLog[]): Promise<void> {

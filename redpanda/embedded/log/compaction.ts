@@ -31,6 +31,7 @@ interface KeyMap {
 export async function compact(log: PartitionLog, now = Date.now()): Promise<void> {
   const { minCompactionLagMs, minCleanableDirtyRatio } = log.options.config;
   const { closed } = log.segments;
+  for (const segment of closed) await segment.verified();
   if (closed.some(({ damages }) => damages.length > 0)) return;
   const tooYoung = closed.findIndex((segment) => now - segment.maxTimestamp < minCompactionLagMs);
   const cleanable = tooYoung < 0 ? closed : closed.slice(0, tooYoung);

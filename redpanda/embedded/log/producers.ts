@@ -28,8 +28,22 @@ interface Producer {
   batches: StoredBatch[];
 }
 
+/** A producer id with its state, as it is stored. */
+export type ProducerEntry = readonly [producerId: number, producer: Producer];
+
 export class ProducerStates {
-  readonly #producers = new Map<number, Producer>();
+  readonly #producers: Map<number, Producer>;
+  #hasTransactions = false;
+
+  /** @param stored the entries of an earlier process */
+  constructor(stored: readonly ProducerEntry[] = []) {
+    this.#producers = new Map(stored);
+  }
+
+  /** What a later process needs to go on; undefined when it has to read the batches, because some are of transactions. */
+  get entries(): ProducerEntry[] | undefined {
+    return this.#hasTransactions ? undefined : [...this.#producers];
+  }
 
   /**
    * Returns the offset of an already stored duplicate, or undefined when the batch is the next one in sequence.
@@ -60,6 +74,7 @@ export class ProducerStates {
    */
   record(batch: RecordBatch, durableEnd: number, now = Date.now()): void {
     if (batch.producerId < 0) return;
+    if (batch.isTransactional) this.#hasTransactions = true;
     let producer = this.#producers.get(batch.producerId);
     if (!producer || producer.epoch !== batch.producerEpoch) {
       producer = { epoch: batch.producerEpoch, seenAt: now, next: 0, batches: [] };

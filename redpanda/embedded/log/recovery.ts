@@ -3,10 +3,17 @@
  * stop it is moved to a file beside the segment. Any other invalid bytes are damage: they stay where they are, and a read
  * of their offsets fails.
  */
-import { join } from "node:path";
-import { ProducerStates } from "./producers.ts";
-import { isSegment, Segment, segmentPath } from "./segment.ts";
+import { basename, join } from "node:path";
+import type { Logger } from "../logger.ts";
+import { type ProducerEntry, ProducerStates } from "./producers.ts";
+import { isSegment, Segment, type SegmentSummary, segmentPath } from "./segment.ts";
 import type { LogOptions } from "./writer.ts";
+
+/** What a clean stop records of a partition, so that the next start does not have to read it. */
+export interface LogSummary {
+  readonly segments: readonly SegmentSummary[];
+  readonly producers: readonly ProducerEntry[];
+}
 
 export interface Recovered {
   /** Oldest first. */
@@ -14,15 +21,25 @@ export interface Recovered {
   readonly producers: ProducerStates;
 }
 
-/**
- * Opens the partition, or creates an empty one.
- * @param cleanStop whether the broker that wrote it stopped cleanly, so that no write is unfinished.
- * @param hasGaps whether the log may have been compacted, so that offsets may be missing.
- */
-export async function recover(options: LogOptions, cleanStop: boolean, hasGaps: boolean): Promise<Recovered> {
+export interface RecoveryOptions {
+  /** Whether the broker that wrote the files stopped cleanly, so that no write is unfinished. */
+  readonly cleanStop: boolean;
+  /** Whether the log may have been compacted, so that offsets may be missing. */
+  readonly hasGaps: boolean;
+  /** Of the clean stop: if it fits to the files, they are verified later. */
+  readonly summary?: LogSummary | undefined;
+}
+
+/** Opens the partition, or creates an empty one. */
+export async function recover(options: LogOptions, recovery: RecoveryOptions): Promise<Recovered> {
+  const { cleanStop, hasGaps, summary } = recovery;
   const segments: Segment[] = [];
   try {
-    return await open(options, cleanStop, hasGaps, segments);
+    if (!cleanStop || !summary) return await open(options, recovery, segments);
+    const summarized = await openSummarized(options, summary, hasGaps, segments);
+    if (summarized) return summarized;
+    options.logger.error("the segments are not those of the last stop", { log: options.directory });
+    return await open(options, recovery, segments);
   } catch (error) {
     for (const segment of segments) await segment.retire();
     throw error;
@@ -31,8 +48,7 @@ export async function recover(options: LogOptions, cleanStop: boolean, hasGaps: 
 
 async function open(
   options: LogOptions,
-  cleanStop: boolean,
-  hasGaps: boolean,
+  { cleanStop, hasGaps, summary }: RecoveryOptions,
   segments: Segment[],
 ): Promise<Recovered> {
   const { disk, directory, logger } = options;
@@ -44,6 +60,7 @@ async function open(
     if (name.endsWith(".compacted")) await disk.remove(join(directory, name));
   }
   const producers = new ProducerStates();
+  const last = summary?.segments.at(-1);
   for (const [index, base] of bases.entries()) {
     const path = segmentPath(directory, base);
     const before = segments.at(-1);
@@ -54,8 +71,9 @@ async function open(
       logger.warn("a segment that an earlier one includes was set aside", { path, keptIn });
       continue;
     }
-    const nextBase = bases[index + 1];
-    const isLast = nextBase === undefined;
+    const isLast = index === bases.length - 1;
+    const knownEnd = last?.baseOffset === base ? last.lastOffset + 1 : undefined;
+    const nextBase = bases[index + 1] ?? knownEnd;
     const segment = await Segment.load(disk, path, base, {
       nextBase,
       // The last segment is appended to, and not compacted.
@@ -66,13 +84,47 @@ async function open(
     segments.push(segment);
     const torn = isLast && !cleanStop ? await segment.cutOffTail(disk) : undefined;
     if (torn) logger.warn("the torn tail of a segment was cut off", { path, ...torn });
-    for (const { position, end, firstOffset, nextOffset } of segment.damages) {
-      const offsets = `${firstOffset}..${nextOffset === undefined ? "?" : nextOffset - 1}`;
-      logger.error("a segment is damaged", { path, position, bytes: end - position, offsets });
-    }
+    reportDamages(segment, logger);
   }
   if (segments.length === 0) segments.push(await Segment.create(disk, segmentPath(directory, 0), 0));
-  const [first, ...others] = segments;
+  return { segments: atLeastOne(segments), producers };
+}
+
+/** Undefined, and no segment is open, when the files are others than those of the summary. */
+async function openSummarized(
+  { disk, directory, logger }: LogOptions,
+  { segments: summaries, producers }: LogSummary,
+  hasGaps: boolean,
+  segments: Segment[],
+): Promise<Recovered | undefined> {
+  const files = (await disk.list(directory)).filter((name) => isSegment(name) || name.endsWith(".compacted"));
+  const expected = summaries.map(({ baseOffset }) => basename(segmentPath(directory, baseOffset)));
+  let fits = summaries.length > 0 && files.sort().join() === expected.join();
+  for (const [index, summary] of summaries.entries()) {
+    if (!fits) break;
+    const isLast = index === summaries.length - 1;
+    const nextBase = summaries[index + 1]?.baseOffset ?? summary.lastOffset + 1;
+    const load = { nextBase, hasGaps: hasGaps && !isLast, below: nextBase };
+    const path = segmentPath(directory, summary.baseOffset);
+    const segment = await Segment.open(disk, path, summary, load, (damaged) =>
+      reportDamages(damaged, logger),
+    );
+    if (segment) segments.push(segment);
+    fits = segment !== undefined;
+  }
+  if (fits) return { segments: atLeastOne(segments), producers: new ProducerStates(producers) };
+  for (const segment of segments.splice(0)) await segment.retire();
+  return undefined;
+}
+
+function reportDamages({ path, damages }: Segment, logger: Logger): void {
+  for (const { position, end, firstOffset, nextOffset } of damages) {
+    const offsets = `${firstOffset}..${nextOffset === undefined ? "?" : nextOffset - 1}`;
+    logger.error("a segment is damaged", { path, position, bytes: end - position, offsets });
+  }
+}
+
+function atLeastOne([first, ...others]: readonly Segment[]): [Segment, ...Segment[]] {
   if (!first) throw new Error("a log has a segment");
-  return { segments: [first, ...others], producers };
+  return [first, ...others];
 }

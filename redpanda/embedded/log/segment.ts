@@ -2,6 +2,8 @@
  * One segment of a partition: a file of consecutive record batches, named after its first offset. The bytes below `size`
  * are on disk and, except for `damages`, valid; later bytes belong to a failed write and are not read.
  *
+ * What an earlier process wrote is verified before its first use: when the segment is loaded, or later (`verified`).
+ *
  * Memory: one index entry (three numbers) for each INDEX_INTERVAL bytes of the file, and one file descriptor.
  */
 import { join } from "node:path";
@@ -43,6 +45,23 @@ interface LoadOptions {
   readonly visit: (batch: RecordBatch) => void;
 }
 
+/** What is known of a segment that is not loaded. */
+export interface SegmentSummary {
+  readonly baseOffset: number;
+  readonly size: number;
+  readonly lastOffset: number;
+  readonly maxTimestamp: number;
+}
+
+/** The bytes of an earlier process, which are not verified yet. */
+interface Unverified {
+  readonly end: number;
+  readonly load: LoadOptions;
+  readonly onDamage: (segment: Segment) => void;
+  /** Set while they are being verified. */
+  done?: Promise<void> | undefined;
+}
+
 export class Segment {
   size = 0;
   /** The last stored offset; `baseOffset - 1` while empty. */
@@ -52,6 +71,7 @@ export class Segment {
   filledSince = Date.now();
   readonly #index: IndexEntry[] = [];
   readonly #damages: Damage[] = [];
+  #unverified: Unverified | undefined;
   #readers = 0;
   #retired = false;
 
@@ -72,7 +92,7 @@ export class Segment {
   static async load(disk: Disk, path: string, baseOffset: number, options: LoadOptions): Promise<Segment> {
     const segment = new Segment(await disk.open(path, "existing"), baseOffset, path);
     try {
-      await segment.#load(options);
+      await segment.#load(options, await segment.file.size());
       return segment;
     } catch (error) {
       await segment.retire();
@@ -80,7 +100,53 @@ export class Segment {
     }
   }
 
-  /** In order of position. */
+  /**
+   * Opens an existing file without reading it; it is verified before its first use.
+   * @param load as for `load`; nothing is visited
+   * @param onDamage called when damages are found
+   * @returns undefined when the file has another size than its summary
+   */
+  static async open(
+    disk: Disk,
+    path: string,
+    summary: SegmentSummary,
+    load: Omit<LoadOptions, "visit">,
+    onDamage: (segment: Segment) => void,
+  ): Promise<Segment | undefined> {
+    const segment = new Segment(await disk.open(path, "existing"), summary.baseOffset, path);
+    const isAsSummarized = await segment.file.size().then(
+      (size) => size === summary.size,
+      () => false,
+    );
+    if (!isAsSummarized) {
+      await segment.retire();
+      return undefined;
+    }
+    segment.size = summary.size;
+    segment.lastOffset = summary.lastOffset;
+    segment.maxTimestamp = summary.maxTimestamp;
+    if (summary.size > 0) {
+      segment.#unverified = { end: summary.size, load: { ...load, visit: () => {} }, onDamage };
+    }
+    return segment;
+  }
+
+  get summary(): SegmentSummary {
+    const { baseOffset, size, lastOffset, maxTimestamp } = this;
+    return { baseOffset, size, lastOffset, maxTimestamp };
+  }
+
+  /** Resolves when everything that an earlier process wrote is verified. @throws Error of the disk; a later call tries again */
+  async verified(): Promise<void> {
+    const unverified = this.#unverified;
+    if (!unverified) return;
+    unverified.done ??= this.#verify(unverified).finally(() => {
+      unverified.done = undefined;
+    });
+    await unverified.done;
+  }
+
+  /** In order of position. Complete when `verified` has resolved. */
   get damages(): readonly Damage[] {
     return this.#damages;
   }
@@ -129,8 +195,13 @@ export class Segment {
    */
   async read(offset: number, maxBytes: number, atLeastOne: boolean): Promise<Buffer | undefined> {
     return this.#whileOpen(async () => {
+      await this.verified();
       const start = this.#positionBefore(offset);
-      const damage = this.#damages.find(({ position }) => position >= start);
+      // Missing bytes at `start` are damage to the offsets before the batch that is there.
+      const damage = this.#damages.find(
+        ({ position, end, nextOffset = OFFSETS_END }) =>
+          position >= start && (end > start || offset < nextOffset),
+      );
       const end = damage?.position ?? this.size;
       const length = Math.min(INDEX_INTERVAL + HEADER_SIZE + maxBytes, end - start);
       const buffer = await this.file.read(start, length);
@@ -143,7 +214,7 @@ export class Segment {
     });
   }
 
-  /** The stored bytes from `offset` on, rounded up to an index interval. */
+  /** The stored bytes from `offset` on, rounded up to an index interval, or to the beginning of what is not verified. */
   bytesFrom(offset: number): number {
     return this.size - this.#positionBefore(offset);
   }
@@ -154,9 +225,10 @@ export class Segment {
    * @throws KafkaError CORRUPT_MESSAGE at the first damage.
    */
   async *batches(timestamp = Number.NEGATIVE_INFINITY): AsyncGenerator<RecordBatch[]> {
-    const from = this.#lastEntry((entry) => entry.maxTimestampBefore < timestamp)?.position ?? 0;
     this.#readers += 1;
     try {
+      await this.verified();
+      const from = this.#lastEntry((entry) => entry.maxTimestampBefore < timestamp)?.position ?? 0;
       const damage = this.#damages.find(({ position }) => position >= from);
       const expected = { from: this.baseOffset, exact: false, below: OFFSETS_END };
       const { size } = this;
@@ -179,8 +251,26 @@ export class Segment {
     await this.#release();
   }
 
-  async #load({ nextBase, hasGaps, below = OFFSETS_END, visit }: LoadOptions): Promise<void> {
-    const end = await this.file.size();
+  /** Loads the same file again, into another segment, whose index and damages this one takes. */
+  async #verify({ end, load, onDamage }: Unverified): Promise<void> {
+    const { index, damages } = await this.#whileOpen(async () => {
+      const loaded = new Segment(this.file, this.baseOffset, this.path);
+      await loaded.#load(load, end);
+      return { index: loaded.#index, damages: loaded.#damages };
+    });
+    // What was appended meanwhile comes after it. What the damaged records have is not known.
+    const maxTimestampBefore = Number.POSITIVE_INFINITY;
+    const appended = this.#index.splice(0);
+    this.#index.push(
+      ...index,
+      ...(damages.length > 0 ? appended.map((entry) => ({ ...entry, maxTimestampBefore })) : appended),
+    );
+    this.#damages.unshift(...damages);
+    this.#unverified = undefined;
+    if (damages.length > 0) onDamage(this);
+  }
+
+  async #load({ nextBase, hasGaps, below = OFFSETS_END, visit }: LoadOptions, end: number): Promise<void> {
     const misplaced = hasGaps ? await this.#misplaced(end) : new Set<number>();
     const expected: Expected = { from: this.baseOffset, exact: !hasGaps, below };
     while (this.size < end) {
@@ -233,8 +323,9 @@ export class Segment {
 
   #add(batch: RecordBatch): void {
     const damage = this.#damages.at(-1);
-    const isAfterDamage = damage?.end === this.size;
-    if (isAfterDamage || this.size - (this.#index.at(-1)?.position ?? 0) >= INDEX_INTERVAL) {
+    // What comes after damage, or may come after it, is found without reading what is before.
+    const mustBeIndexed = damage?.end === this.size || this.#unverified?.end === this.size;
+    if (mustBeIndexed || this.size - (this.#index.at(-1)?.position ?? 0) >= INDEX_INTERVAL) {
       this.#index.push({
         offset: batch.baseOffset,
         position: this.size,

@@ -1,13 +1,20 @@
 /**
- * How the last stop of the broker is known: an empty file that exists from a clean stop to the next start. After a clean
- * stop no file has an unfinished write, so every invalid byte is damage and nothing is cut off.
+ * How the last stop of the broker is known: a file that exists from a clean stop to the next start. After a clean stop no
+ * file has an unfinished write, so every invalid byte is damage and nothing is cut off.
+ *
+ * The file has what the next start needs to know of the logs, so that it does not have to read them. Without it, or when a
+ * byte of it is damaged, they are read.
  */
 import { join } from "node:path";
+import { crc32c } from "../log/crc32c.ts";
 import type { Disk } from "./disk.ts";
 
 const FILE = "clean-stop";
 
-export class CleanStop {
+/** Changes with the content, so that a start does not take the one of another version. */
+const VERSION = 1;
+
+export class CleanStop<Summary extends object> {
   readonly #path: string;
 
   constructor(
@@ -22,10 +29,28 @@ export class CleanStop {
     return (await this.disk.list(this.directory)).includes(FILE);
   }
 
+  /** What the last stop recorded; undefined when it is missing, damaged, or of another version. */
+  async summary(): Promise<Summary | undefined> {
+    const file = await this.disk.open(this.#path, "existing");
+    try {
+      const text = (await file.read(0, await file.size())).toString();
+      const content = text.slice(text.indexOf(" ") + 1);
+      // The checksum shows that `record` wrote it.
+      return text === withChecksum(content) ? (JSON.parse(content) as Summary) : undefined;
+    } finally {
+      await file.close();
+    }
+  }
+
   /** Call when all files are closed and none has a torn tail. */
-  async record(): Promise<void> {
+  async record(summary: Summary): Promise<void> {
     const file = await this.disk.open(this.#path, "create");
-    await file.close();
+    try {
+      await file.write(Buffer.from(withChecksum(JSON.stringify(summary))), 0);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
   }
 
   /** Durable when it resolves. Call before the first write. */
@@ -33,4 +58,8 @@ export class CleanStop {
     await this.disk.remove(this.#path);
     await this.disk.syncDirectory(this.directory);
   }
+}
+
+function withChecksum(content: string): string {
+  return `${VERSION}-${crc32c(Buffer.from(content)).toString(16)} ${content}`;
 }

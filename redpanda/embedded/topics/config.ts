@@ -71,7 +71,7 @@ const definitions: Readonly<Record<string, Definition>> = {
   },
   "retention.ms": long(WEEK_MS, -1),
   "retention.bytes": long(-1, -1),
-  // 1 GiB in Kafka. Smaller here, because the active segment is verified at each start.
+  // 1 GiB in Kafka. Smaller here, because a segment is verified as a whole.
   "segment.bytes": long(64 * 1024 * 1024, 14),
   "segment.ms": long(WEEK_MS, 1),
   "max.message.bytes": long(1024 * 1024 + 12, 0),

@@ -83,6 +83,11 @@ type UpcastsOf<Olds extends readonly TSchema[], Current extends TSchema> = {
   };
 };
 
+/** The fields of data that may be its key: those that always have a text or a number. */
+type KeyField<Data> = {
+  [Field in keyof Data & string]-?: Data[Field] extends string | number ? Field : never;
+}[keyof Data & string];
+
 /**
  * Defines a kind of message.
  *
@@ -101,7 +106,7 @@ export function define<
   kind: "command" | "event";
   source: string;
   topic: Topic;
-  key: keyof Static<Data> & string;
+  key: KeyField<Static<Data>>;
   data: Data;
   upcasts?: UpcastsOf<Olds, Data>;
 }): MessageDefinition<Name, Data> {

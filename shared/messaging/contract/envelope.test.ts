@@ -50,3 +50,14 @@ test("what is emitted at the limits can be decoded, with the key that the record
     expect(Buffer.from(key).toString()).toBe(name);
   }
 });
+
+test("the type of a definition refuses a key that may be missing: such messages would all have one key", () => {
+  const { topic, source } = Note;
+  const about = { type: "test.odd.v1", kind: "event", source, topic } as const;
+  const data = Type.Object({ name: Type.Optional(Type.String()), tags: Type.Array(Type.String()) });
+  // @ts-expect-error an optional field
+  const optional = define({ ...about, key: "name", data });
+  // @ts-expect-error a field that is no text
+  const list = define({ ...about, key: "tags", data });
+  expect([optional.keyOf({ tags: [] }), list.keyOf({ tags: [] })]).toEqual(["undefined", ""]);
+});

@@ -253,8 +253,9 @@ class MemorySubscription implements Subscription {
     try {
       this.#readers = partitions.map(({ topic, partition }) => {
         const start = this.options.startAt(topic, partition) ?? 0;
-        const lastRecord = this.#broker.log(topic, partition).length - 1;
-        const next = this.options.rereadsLast === true && start > lastRecord ? 0 : start;
+        const isOtherLog =
+          this.options.rereadsLast === true && start >= this.#broker.partition(topic, partition).end;
+        const next = isOtherLog ? 0 : start;
         return { topic, partition, next, busy: false, paused: false, active: true };
       });
     } catch {
@@ -269,8 +270,6 @@ class MemorySubscription implements Subscription {
   #deliver(reader: Reader): void {
     if (reader.busy || reader.paused || !reader.active) return;
     const log = this.#broker.partition(reader.topic, reader.partition);
-    if (reader.next > log.end) reader.next = this.options.startAt(reader.topic, reader.partition) ?? 0;
-    if (reader.next > log.end) reader.next = log.start;
     if (reader.next === log.end) return;
     reader.busy = true;
     const work = new Promise<void>((resolve) => {
@@ -287,6 +286,8 @@ class MemorySubscription implements Subscription {
     const { topic, partition } = reader;
     try {
       if (!reader.active) return;
+      if (reader.next > log.end) reader.next = this.options.startAt(topic, partition) ?? 0;
+      if (reader.next > log.end) reader.next = log.start;
       const batch = log.read(reader.next, BATCH);
       if (batch.records.length === 0 && batch.undecodable === undefined && reader.next >= log.start) {
         reader.next = log.end;

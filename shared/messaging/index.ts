@@ -29,12 +29,12 @@ export {
   type ServiceDatabase,
 } from "./database.ts";
 export {
+  type DeadLetterAction,
   type DeadLetterAdmin,
   type DeadLetterDetails,
   type DeadLetterFilter,
   type DeadLetterSummary,
   MAX_BULK,
-  type RecordedAction,
   type ReplayResult,
 } from "./dead-letters/admin.ts";
 export { type DeadLetter, type DeadLetterReason, deadLetterReasons } from "./dead-letters/store.ts";

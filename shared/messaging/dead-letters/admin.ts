@@ -1,10 +1,11 @@
 import type { SQLQueryBindings } from "bun:sqlite";
+import { AuditLog, type RecordedAction } from "../audit-log.ts";
 import type { Message } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import { DeadLetterRefusal } from "../errors.ts";
 import type { Inbox } from "../inbox/inbox.ts";
 import type { Runtime } from "../runtime.ts";
-import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
+import type { UnitOfWork } from "../unit-of-work.ts";
 import type { DeadLetterReplayer } from "./replay.ts";
 import {
   asEdited,
@@ -20,9 +21,6 @@ import {
 export const MAX_BULK = 1_000;
 /** A message that was replayed so often needs other code, not another replay. */
 export const MAX_REPLAYS = 10;
-/** The newest recorded actions are kept, about a hundred bytes each. */
-const MAX_ACTIONS = 100_000;
-const MAX_DETAIL_CHARACTERS = 500;
 
 /** What to look for. All that is given must hold. */
 export interface DeadLetterFilter {
@@ -59,17 +57,11 @@ export interface DeadLetterDetails extends DeadLetter {
   readonly decoded: { readonly message: Message } | { readonly problem: string };
   /** How many messages of its topic and key are parked, itself included. */
   readonly parkedOfKey: number;
-  readonly actions: readonly RecordedAction[];
+  readonly actions: readonly DeadLetterAction[];
 }
 
 /** Who did what to a dead letter. */
-export interface RecordedAction {
-  readonly action: "edit" | "replay" | "discard";
-  readonly actor: string;
-  readonly detail: string;
-  /** Milliseconds since the epoch. */
-  readonly at: number;
-}
+export type DeadLetterAction = RecordedAction<"edit" | "replay" | "discard">;
 
 /** What a replay did, or would do. */
 export interface ReplayResult {
@@ -83,7 +75,7 @@ export interface ReplayResult {
 /** What operators do with dead letters: list, show, edit, replay, discard. Every change is recorded with its actor. */
 export class DeadLetterAdmin {
   readonly #options;
-  readonly #statements;
+  readonly #auditLog: AuditLog<DeadLetterAction["action"]>;
 
   constructor(options: {
     readonly database: ServiceDatabase;
@@ -94,18 +86,7 @@ export class DeadLetterAdmin {
     readonly runtime: Runtime;
   }) {
     this.#options = options;
-    const { sql } = options.database;
-    this.#statements = {
-      record: sql.prepare(
-        "INSERT INTO dead_letter_actions (letter_id, action, actor, detail, at) VALUES (?, ?, ?, ?, ?)",
-      ),
-      prune: sql.prepare(
-        `DELETE FROM dead_letter_actions WHERE id <= (SELECT max(id) FROM dead_letter_actions) - ${MAX_ACTIONS}`,
-      ),
-      actions: sql.prepare<RecordedAction, [number]>(
-        "SELECT action, actor, detail, at FROM dead_letter_actions WHERE letter_id = ? ORDER BY id LIMIT 100",
-      ),
-    };
+    this.#auditLog = new AuditLog(options.database, "dead_letter_actions", "letter_id");
   }
 
   /** Dead letters that match, oldest first. */
@@ -148,7 +129,7 @@ export class DeadLetterAdmin {
       ...letter,
       decoded: decoded.status === "decoded" ? { message: decoded.message } : { problem: decoded.detail },
       parkedOfKey: deadLetters.countOfKey(letter),
-      actions: this.#statements.actions.all(id),
+      actions: this.#auditLog.of(id),
     };
   }
 
@@ -164,7 +145,7 @@ export class DeadLetterAdmin {
       const decoded = inbox.decode({ ...deadLetters.existing(id), value });
       if (decoded.status === "rejected") throw new DeadLetterRefusal("edit-invalid", decoded.detail);
       deadLetters.edit(id, value);
-      this.#record(id, "edit", actor, `${value.byteLength} bytes`, transaction);
+      this.#auditLog.record(id, "edit", actor, `${value.byteLength} bytes`, transaction);
     });
   }
 
@@ -182,7 +163,7 @@ export class DeadLetterAdmin {
       for (const record of [letter, asEdited(letter)]) inbox.claim(record, transaction);
       deadLetters.remove(id);
       const what = `${topic}/${partition}/${offset} key ${key ?? "(none)"}`;
-      this.#record(id, "discard", actor, `${reason} [${what}]`, transaction);
+      this.#auditLog.record(id, "discard", actor, `${reason} [${what}]`, transaction);
       return letter;
     });
     replayer.release([discarded]);
@@ -220,7 +201,7 @@ export class DeadLetterAdmin {
     // In a unit of work of its own: it counts even if the process ends while the message is handled.
     await unitOfWork.run(() => deadLetters.countReplay(this.#replayable(id).id));
     const decision = await replayer.replay(id, (detail, transaction) =>
-      this.#record(id, "replay", actor, detail, transaction),
+      this.#auditLog.record(id, "replay", actor, detail, transaction),
     );
     switch (decision?.action) {
       case "ack":
@@ -253,17 +234,6 @@ export class DeadLetterAdmin {
     return letter;
   }
 
-  #record(
-    id: number,
-    action: RecordedAction["action"],
-    actor: string,
-    detail: string,
-    { now }: Transaction,
-  ): void {
-    this.#statements.record.run(id, action, actor, detail.slice(0, MAX_DETAIL_CHARACTERS), now);
-    this.#statements.prune.run();
-  }
-
   #conditions(filter: DeadLetterFilter): Condition[] {
     const { olderThanMs } = filter;
     const parkedBefore = olderThanMs === undefined ? undefined : this.#options.runtime.now() - olderThanMs;
@@ -287,7 +257,7 @@ export class DeadLetterAdmin {
   }
 
   close(): void {
-    for (const statement of Object.values(this.#statements)) statement.finalize();
+    this.#auditLog.close();
   }
 }
 

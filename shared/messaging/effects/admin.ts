@@ -1,12 +1,10 @@
+import { AuditLog, type RecordedAction } from "../audit-log.ts";
 import type { ServiceDatabase } from "../database.ts";
 import { EffectRefusal } from "../errors.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 
 /** Dead effects that one request retries. */
 export const MAX_RETRIED = 1_000;
-/** The newest recorded actions are kept, about a hundred bytes each. */
-const MAX_ACTIONS = 100_000;
-const MAX_DETAIL_CHARACTERS = 500;
 
 /** An effect that failed too often, or can never succeed. */
 export interface DeadEffect {
@@ -24,13 +22,7 @@ export interface DeadEffect {
 }
 
 /** Who did what to a dead effect. */
-export interface EffectAction {
-  readonly action: "retry" | "discard";
-  readonly actor: string;
-  readonly detail: string;
-  /** Milliseconds since the epoch. */
-  readonly at: number;
-}
+export type EffectAction = RecordedAction<"retry" | "discard">;
 
 /** A dead effect with all that is known of it. */
 export interface DeadEffectDetails extends DeadEffect {
@@ -44,6 +36,7 @@ const COLUMNS = "id, key, name, error, attempts, retries, enqueued_at AS enqueue
 export class EffectAdmin {
   readonly #unitOfWork: UnitOfWork;
   readonly #wake: () => void;
+  readonly #auditLog: AuditLog<EffectAction["action"]>;
   readonly #statements;
 
   /** @param options.wake called when effects are due */
@@ -55,6 +48,7 @@ export class EffectAdmin {
     const { sql } = options.database;
     this.#unitOfWork = options.unitOfWork;
     this.#wake = () => options.wake();
+    this.#auditLog = new AuditLog(options.database, "effect_actions", "effect_id");
     this.#statements = {
       list: sql.prepare<DeadEffect, [string | null, number, number]>(
         `SELECT ${COLUMNS} FROM durable_effects
@@ -67,15 +61,6 @@ export class EffectAdmin {
         "UPDATE durable_effects SET due_at = ?, attempts = 0, retries = retries + 1 WHERE id = ?",
       ),
       remove: sql.prepare("DELETE FROM durable_effects WHERE id = ?"),
-      record: sql.prepare(
-        "INSERT INTO effect_actions (effect_id, action, actor, detail, at) VALUES (?, ?, ?, ?, ?)",
-      ),
-      prune: sql.prepare(
-        `DELETE FROM effect_actions WHERE id <= (SELECT max(id) FROM effect_actions) - ${MAX_ACTIONS}`,
-      ),
-      actions: sql.prepare<EffectAction, [number]>(
-        "SELECT action, actor, detail, at FROM effect_actions WHERE effect_id = ? ORDER BY id LIMIT 100",
-      ),
     };
   }
 
@@ -87,7 +72,7 @@ export class EffectAdmin {
   /** @throws EffectRefusal not-found */
   show(id: number): DeadEffectDetails {
     const { input, ...effect } = this.#existing(id);
-    return { ...effect, input: JSON.parse(input), actions: this.#statements.actions.all(id) };
+    return { ...effect, input: JSON.parse(input), actions: this.#auditLog.of(id) };
   }
 
   /**
@@ -117,34 +102,24 @@ export class EffectAdmin {
     return this.#unitOfWork.run((transaction) => {
       const { name, key } = this.#existing(id);
       this.#statements.remove.run(id);
-      this.#record(id, "discard", actor, `${reason} [${name} ${key}]`, transaction);
+      this.#auditLog.record(id, "discard", actor, `${reason} [${name} ${key}]`, transaction);
     });
   }
 
   close(): void {
+    this.#auditLog.close();
     for (const statement of Object.values(this.#statements)) statement.finalize();
   }
 
   #retry(id: number, actor: string, transaction: Transaction): void {
     const { error } = this.#existing(id);
     this.#statements.retry.run(transaction.now, id);
-    this.#record(id, "retry", actor, `after: ${error}`, transaction);
+    this.#auditLog.record(id, "retry", actor, `after: ${error}`, transaction);
   }
 
   #existing(id: number): DeadEffect & { readonly input: string } {
     const effect = this.#statements.find.get(id);
     if (effect === null) throw new EffectRefusal(`there is no dead effect ${id}`);
     return effect;
-  }
-
-  #record(
-    id: number,
-    action: EffectAction["action"],
-    actor: string,
-    detail: string,
-    { now }: Transaction,
-  ): void {
-    this.#statements.record.run(id, action, actor, detail.slice(0, MAX_DETAIL_CHARACTERS), now);
-    this.#statements.prune.run();
   }
 }

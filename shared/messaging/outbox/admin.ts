@@ -1,3 +1,4 @@
+import { AuditLog, type RecordedAction } from "../audit-log.ts";
 import type { ServiceDatabase } from "../database.ts";
 import { OutboxRefusal } from "../errors.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
@@ -5,18 +6,9 @@ import type { ParkedRecord, ParkedRecords, ParkedSummary } from "./parked.ts";
 
 /** Topics and keys whose parked records one request sends again. */
 export const MAX_RELEASED = 1_000;
-/** The newest recorded actions are kept, about a hundred bytes each. */
-const MAX_ACTIONS = 100_000;
-const MAX_DETAIL_CHARACTERS = 500;
 
 /** Who did what to a parked outgoing record. */
-export interface OutboxAction {
-  readonly action: "retry" | "drop";
-  readonly actor: string;
-  readonly detail: string;
-  /** Milliseconds since the epoch. */
-  readonly at: number;
-}
+export type OutboxAction = RecordedAction<"retry" | "drop">;
 
 /** A parked outgoing record with all that is known of it. */
 export interface ParkedDetails extends ParkedRecord {
@@ -29,7 +21,7 @@ export interface ParkedDetails extends ParkedRecord {
  */
 export class OutboxAdmin {
   readonly #options;
-  readonly #statements;
+  readonly #auditLog: AuditLog<OutboxAction["action"]>;
 
   constructor(options: {
     readonly database: ServiceDatabase;
@@ -39,20 +31,7 @@ export class OutboxAdmin {
     wake(): void;
   }) {
     this.#options = options;
-    const { sql } = options.database;
-    this.#statements = {
-      record: sql.prepare(
-        "INSERT INTO parked_outgoing_actions (record_id, action, actor, detail, at) VALUES (?, ?, ?, ?, ?)",
-      ),
-      prune: sql.prepare(
-        `DELETE FROM parked_outgoing_actions
-         WHERE id <= (SELECT max(id) FROM parked_outgoing_actions) - ${MAX_ACTIONS}`,
-      ),
-      actions: sql.prepare<OutboxAction, [number]>(
-        `SELECT action, actor, detail, at FROM parked_outgoing_actions WHERE record_id = ?
-         ORDER BY id LIMIT 100`,
-      ),
-    };
+    this.#auditLog = new AuditLog(options.database, "parked_outgoing_actions", "record_id");
   }
 
   /** Parked records, oldest first. */
@@ -71,7 +50,7 @@ export class OutboxAdmin {
 
   /** What was done to a record, also after it has been dropped or sent. */
   actions(id: number): OutboxAction[] {
-    return this.#statements.actions.all(id);
+    return this.#auditLog.of(id);
   }
 
   /**
@@ -142,14 +121,13 @@ export class OutboxAdmin {
     action: OutboxAction["action"],
     actor: string,
     reason: string,
-    { now }: Transaction,
+    transaction: Transaction,
   ): void {
-    const detail = `${reason} [${topic} key ${key ?? "(none)"}]`.trim().slice(0, MAX_DETAIL_CHARACTERS);
-    this.#statements.record.run(id, action, actor, detail, now);
-    this.#statements.prune.run();
+    const detail = `${reason} [${topic} key ${key ?? "(none)"}]`.trim();
+    this.#auditLog.record(id, action, actor, detail, transaction);
   }
 
   close(): void {
-    for (const statement of Object.values(this.#statements)) statement.finalize();
+    this.#auditLog.close();
   }
 }

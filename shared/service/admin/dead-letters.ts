@@ -1,5 +1,6 @@
 import {
   closed,
+  type DeadLetterAction,
   type DeadLetterAdmin,
   type DeadLetterDetails,
   type DeadLetterFilter,
@@ -7,7 +8,6 @@ import {
   type DeadLetterSummary,
   deadLetterReasons,
   MAX_BULK,
-  type RecordedAction,
   type ReplayResult,
 } from "@distributed-messaging/messaging";
 import { type Static, Type } from "@sinclair/typebox";
@@ -172,7 +172,7 @@ function shownDetails(letter: DeadLetterDetails) {
     raw: shownBytes(value),
     edited: shownBytes(edited),
     lineLength: parkedOfKey,
-    actions: actions.map(({ at, ...action }: RecordedAction) => ({ ...action, at: timeOf(at) })),
+    actions: actions.map(({ at, ...action }: DeadLetterAction) => ({ ...action, at: timeOf(at) })),
   };
 }
 

@@ -100,9 +100,9 @@ function resolve(
   }
   const name = packageName(specifier);
   if (/^(bun|node):|^bun$/.test(specifier)) return {};
-  const folder = confined[name];
-  if (folder !== undefined && !from.startsWith(folder) && !isTestCode(from)) {
-    return { problem: `imports ${name}: only ${folder} may` };
+  const folders = confined[name];
+  if (folders?.some((folder) => from.startsWith(folder)) === false && !isTestCode(from)) {
+    return { problem: `imports ${name}: only ${folders.join(" and ")} may` };
   }
   const own = packages.find((one) => from.startsWith(one.folder));
   const imported = packages.find((one) => one.name === name);

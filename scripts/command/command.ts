@@ -10,7 +10,7 @@ export class UsageError extends Error {
 }
 
 /** An argument that the command does not know: exit code 2, as of other programs. */
-class UnknownArgument extends UsageError {}
+export class UnknownArgument extends UsageError {}
 
 /** The errors whose message is for the user. Any other error is a defect, and is shown with its stack. */
 const EXPECTED = [UsageError, ConfigError, StartError, StartFailed];

@@ -93,7 +93,8 @@ function choosePorts(host: string, wanted: Partial<Ports>): Ports {
   return { broker: choose("broker"), ...forEachService(choose) };
 }
 
-function brokerProcess(env: Readonly<Record<string, string>>, port: number): ProcessSpec {
+/** The embedded broker as a process. */
+export function brokerProcess(env: Readonly<Record<string, string>>, port: number): ProcessSpec {
   return {
     name: "broker",
     entry: join(ROOT, "redpanda/embedded/main.ts"),

@@ -1,0 +1,111 @@
+import { afterEach, expect, test } from "bun:test";
+import { join } from "node:path";
+import { spawnChild } from "@distributed-messaging/supervisor/child";
+import { ROOT } from "@distributed-messaging/supervisor/store";
+import { Value } from "@sinclair/typebox/value";
+import { LoadEvent, type LoadRequest } from "./load.ts";
+import { measureHighestRate } from "./scenarios.ts";
+
+/** The public doors of a store that confirms each order at once, except those that a test has it lose or refuse. */
+class FakeStore {
+  readonly #server;
+  readonly restocked: number[] = [];
+  available = 1;
+  placed = 0;
+
+  constructor(answer: (index: number) => "confirmed" | "lost" | "refused") {
+    this.#server = Bun.serve<string>({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: async (request, server) => {
+        const { pathname, searchParams } = new URL(request.url);
+        if (pathname === "/notifications") {
+          return server.upgrade(request, { data: searchParams.get("token") ?? "" })
+            ? undefined
+            : new Response(null, { status: 426 });
+        }
+        if (pathname === "/products") return Response.json([{ productId: "CUP", available: this.available }]);
+        const body: { customerId: string; quantity: number; orderId: string } = await request.json();
+        if (pathname === "/sessions") return Response.json({ token: body.customerId }, { status: 201 });
+        if (pathname.endsWith("/restock")) {
+          this.available += body.quantity;
+          this.restocked.push(body.quantity);
+          return Response.json({}, { status: 202 });
+        }
+        const outcome = answer(this.placed++);
+        if (outcome === "refused") return Response.json({}, { status: 503 });
+        const notification = { orderId: body.orderId, type: "order.confirmed", at: new Date().toISOString() };
+        const customer = (request.headers.get("authorization") ?? "").slice("Bearer ".length);
+        if (outcome === "confirmed") server.publish(customer, JSON.stringify(notification));
+        return Response.json({}, { status: 202 });
+      },
+      websocket: { open: (socket) => void socket.subscribe(socket.data), message() {} },
+    });
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#server.port}`;
+  }
+
+  stop(): Promise<void> {
+    return this.#server.stop(true);
+  }
+}
+
+let store: FakeStore;
+afterEach(() => store.stop());
+
+async function loadOn(arrivals: LoadRequest["arrivals"], patienceMs: number): Promise<LoadEvent[]> {
+  const { url: gateway } = store;
+  const request: LoadRequest = {
+    ...{ gateway, notification: gateway, customers: 3, lines: 1, warmUp: 50, orders: 250 },
+    ...{ patienceMs, arrivals },
+  };
+  const events: LoadEvent[] = [];
+  const errors: string[] = [];
+  const generator = spawnChild(
+    { entry: join(ROOT, "scripts/bench/load.ts"), env: { LOAD: JSON.stringify(request) } },
+    (source, line) => {
+      if (source === "stderr") errors.push(line);
+      else events.push(Value.Parse(LoadEvent, JSON.parse(line)));
+    },
+  );
+  expect([await generator.ended, ...errors]).toEqual(["exit code 0"]);
+  return events;
+}
+
+const highestRate = () =>
+  measureHighestRate({
+    system: { gateway: store.url, notification: store.url, usage: () => new Map() },
+    lengths: { orders: 230, atOnce: 20, rates: [], seconds: 0 },
+    onLimit() {},
+  });
+
+test("orders at a rate: restocked before, each placed once, confirmed and measured", async () => {
+  store = new FakeStore(() => "confirmed");
+  const events = await loadOn({ perSecond: 1_000 }, 30_000);
+  expect(events.map(({ event }) => event)).toEqual(["measuring", "measured", "done"]);
+  expect(events.at(-1)).toMatchObject({ outcome: { orders: 250, faults: [] } });
+  expect(store.placed).toBe(300);
+  expect(store.restocked).toEqual([300]);
+});
+
+test("orders under way: how many end a second", async () => {
+  store = new FakeStore(() => "confirmed");
+  const [rate] = await highestRate();
+  expect(rate).toMatchObject({ section: "Highest rate", name: "orders", unit: "a second" });
+  expect(rate?.value).toBeGreaterThan(0);
+  expect(store.placed).toBe(296);
+});
+
+test("one order that is never confirmed is reported", async () => {
+  store = new FakeStore((index) => (index === 200 ? "lost" : "confirmed"));
+  const done = (await loadOn({ atOnce: 20 }, 500)).at(-1);
+  const faults = expect.arrayContaining([expect.stringMatching(/of \d+ orders: not confirmed$/)]);
+  expect(done).toMatchObject({ event: "done", outcome: { faults } });
+});
+
+test("with one order that is refused, there are no figures", async () => {
+  store = new FakeStore((index) => (index === 200 ? "refused" : "confirmed"));
+  await expect(highestRate()).rejects.toThrow("1 of 296 orders: answered with 503 instead of 202");
+});

@@ -1,0 +1,83 @@
+import { parseOptions, UnknownArgument, UsageError } from "../command/command.ts";
+import type { Lengths } from "./scenarios.ts";
+
+/** Those that compare the store with the floor, and those that measure a part of the store alone. */
+export const scenarioNames = ["idle", "latency", "rate", "commits", "waiting-orders"] as const;
+export type ScenarioName = (typeof scenarioNames)[number];
+
+export interface BenchOptions {
+  readonly scenarios: ReadonlySet<ScenarioName>;
+  readonly rounds: number;
+  readonly lengths: Lengths;
+  /** A folder. */
+  readonly save: string | undefined;
+}
+
+/** The fewest orders from which a highest rate is read. */
+export const MIN_ORDERS = 5_000;
+
+export const USAGE = `usage: bun run bench [SCENARIO…] [options]
+
+Measures the store beside its floor: the same way of an order with the same libraries and nothing else. Both run in turn
+on this machine, on an embedded broker and data of their own, and are loaded by a process of its own through their public
+doors. Compare the ratios; figures of different machines, or of different times on a shared machine, cannot be compared.
+Fails unless every order was confirmed and its customer notified, once.
+
+  idle             CPU and memory without orders; the most memory after the other scenarios
+  latency          at steady rates, from when an order is due until 202, its confirmation, its notification
+  rate             the highest rate, with a bounded number of orders under way
+  commits          units of work a second that the kit commits; no floor
+  waiting-orders   how long the inventory takes while 10,000 orders wait; no floor
+
+Without a scenario: all.
+
+  --rounds N       each of store and floor so many times, alternating (3)
+  --orders N       measured orders of the highest rate (10000; at least ${MIN_ORDERS})
+  --at-once N      orders under way at the highest rate (1000)
+  --rates LIST     orders a second for latency (50,200,500,1000)
+  --seconds N      of each rate, and of idling (10)
+  --save FOLDER    add every measured value to performance.json there, in place of an earlier run of the same scenarios,
+                   and write all runs as tables (performance.md, between its marks) and as a chart (performance.svg)`;
+
+/** @throws UsageError that names what is wrong */
+export function readOptions(args: readonly string[]): BenchOptions {
+  const { values, positionals } = parseOptions(
+    args,
+    {
+      rounds: { type: "string" },
+      orders: { type: "string" },
+      "at-once": { type: "string" },
+      rates: { type: "string" },
+      seconds: { type: "string" },
+      save: { type: "string" },
+    },
+    true,
+  );
+  const named = positionals.map((name) => {
+    const scenario = scenarioNames.find((known) => known === name);
+    if (scenario === undefined) {
+      throw new UnknownArgument(
+        `there is no scenario ${name}; the scenarios are ${scenarioNames.join(", ")}`,
+      );
+    }
+    return scenario;
+  });
+  return {
+    scenarios: new Set(named.length === 0 ? scenarioNames : named),
+    rounds: integer("--rounds", values.rounds ?? "3", 1),
+    lengths: {
+      orders: integer("--orders", values.orders ?? "10000", MIN_ORDERS),
+      atOnce: integer("--at-once", values["at-once"] ?? "1000", 1),
+      rates: (values.rates ?? "50,200,500,1000").split(",").map((rate) => integer("--rates", rate, 1)),
+      seconds: integer("--seconds", values.seconds ?? "10", 1),
+    },
+    save: values.save,
+  };
+}
+
+function integer(option: string, text: string, least: number): number {
+  const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= least))
+    throw new UsageError(`${option}: expected an integer, at least ${least}, got '${text}'`);
+  return value;
+}

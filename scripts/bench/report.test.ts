@@ -1,0 +1,83 @@
+import { expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ROOT } from "@distributed-messaging/supervisor/store";
+import { compare, medianOf, ratioOf } from "./comparison.ts";
+import { asText, type Report } from "./report.ts";
+import { chart, save, savedReports, tables } from "./save.ts";
+
+const report: Report = {
+  command: "bun run bench rate",
+  startedAt: "2026-01-02T03:04:05.000Z",
+  machine: "2 × processor",
+  loadBefore: 0.1,
+  scenarios: ["rate"],
+  rounds: 3,
+  comparisons: [
+    { section: "Highest rate", name: "orders", unit: "a second", store: [10, 30, 20], floor: [40, 40, 80] },
+    { section: "Idle", name: "CPU, all", unit: "% of a core", store: [1, 1, 1], floor: [0, 0, 0] },
+  ],
+  limits: [],
+};
+
+test("store and floor take turns, and the values of a round are compared with each other", async () => {
+  const turns: string[] = [];
+  const comparisons = await compare(3, async (system, round) => {
+    turns.push(`${system} ${round}`);
+    const value = system === "store" ? round : 10 * round;
+    return [{ section: "S", name: "figure", unit: "ms", value }];
+  });
+  expect(turns).toEqual(["store 1", "floor 1", "floor 2", "store 2", "store 3", "floor 3"]);
+  expect(comparisons).toEqual([
+    { section: "S", name: "figure", unit: "ms", store: [1, 2, 3], floor: [10, 20, 30] },
+  ]);
+});
+
+test("the ratio is the median of the ratios of the rounds; a floor of 0 has none", () => {
+  const [rate, idle] = report.comparisons;
+  if (rate === undefined || idle === undefined) throw new Error("two comparisons");
+  expect(ratioOf(rate)).toEqual({ median: 0.25, lowest: 0.25, highest: 0.75 });
+  expect(ratioOf(idle)).toBeUndefined();
+  expect([medianOf([3, 1, 2]), medianOf([4, 1, 2, 3])]).toEqual([2, 2.5]);
+});
+
+test("the ratio comes before the figures, and what limits their worth is said", () => {
+  expect(asText(report)).toContain("orders  0.25   0.25–0.75       20.0   40.0   a second");
+  expect(asText(report)).not.toContain("Other work");
+  const limited = asText({
+    ...report,
+    loadBefore: 7,
+    limits: ["round 1, floor: the load generator was busy"],
+  });
+  expect(limited).toContain("Other work was going on: 7 processes");
+  expect(limited).toContain("- round 1, floor: the load generator was busy");
+});
+
+test("a saved report takes the place of an earlier one of the same scenarios, in all three files", () => {
+  const folder = mkdtempSync(join(tmpdir(), "bench-"));
+  try {
+    const read = (name: string) => readFileSync(join(folder, name), "utf8");
+    save(folder, { ...report, command: "first" });
+    save(folder, { ...report, command: "second", scenarios: ["idle"] });
+    save(folder, { ...report, command: "third" });
+    const commands = savedReports(folder).map(({ command }) => command);
+    expect(commands).toEqual(["second", "third"]);
+    const page = read("performance.md");
+    expect(page).toBe(`# Performance\n\n${tables(savedReports(folder))}\n`);
+    expect(page).toContain("| orders, a second | 0.25  | 0.25–0.75      | 20.0  | 40.0  |");
+    expect(read("performance.svg").match(/<circle/g)).toHaveLength(2);
+    writeFileSync(join(folder, "performance.json"), "{}");
+    expect(() => save(folder, report)).toThrow("was not written by this command");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("docs/performance.md and its chart are what the command made of docs/performance.json", () => {
+  const docs = join(ROOT, "docs");
+  const reports = savedReports(docs);
+  expect(reports.length).toBeGreaterThan(0);
+  expect(readFileSync(join(docs, "performance.md"), "utf8")).toContain(`\n${tables(reports)}\n`);
+  expect(readFileSync(join(docs, "performance.svg"), "utf8")).toBe(chart(reports));
+});

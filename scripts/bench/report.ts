@@ -1,0 +1,105 @@
+import { cpus, loadavg, release, type as systemType, totalmem } from "node:os";
+import { type Static, Type } from "@sinclair/typebox";
+import { table } from "../command/command.ts";
+import { Comparison, medianOf, ratioOf } from "./comparison.ts";
+
+/** Everything that a run has measured, as its JSON file has it. */
+export const Report = Type.Object({
+  command: Type.String(),
+  /** RFC 3339. */
+  startedAt: Type.String(),
+  machine: Type.String(),
+  /** Processes that were ready to run, on average of the minute before the start. */
+  loadBefore: Type.Number(),
+  scenarios: Type.Array(Type.String()),
+  rounds: Type.Integer(),
+  comparisons: Type.Array(Comparison),
+  /** What limits the worth of the figures. */
+  limits: Type.Array(Type.String()),
+});
+export type Report = Static<typeof Report>;
+
+export function machine(): string {
+  const memory = Math.round(totalmem() / 1024 ** 3);
+  const processor = cpus()[0]?.model.trim() ?? "unknown processor";
+  return `${cpus().length} × ${processor}, ${memory} GB, ${platform()} ${release()}, Bun ${Bun.version}`;
+}
+
+export function loadBefore(): number {
+  return Math.round((loadavg()[0] ?? 0) * 100) / 100;
+}
+
+const HEADER = ["", "ratio", "lowest–highest", "store", "floor", ""];
+
+/** The report as text: for each figure the ratio first, then the medians. */
+export function asText(report: Report): string {
+  const tables = sections(report).map(
+    ([section, comparisons]) => `${section}\n${indented(table(HEADER, comparisons.map(cells)))}`,
+  );
+  return [...tables, ...notes(report)].join("\n\n");
+}
+
+function indented(text: string): string {
+  return text.replace(/^/gm, "  ");
+}
+
+/** The report as Markdown, its tables as a formatter would leave them. */
+export function asMarkdown(report: Report): string {
+  const { command, startedAt, machine: where, rounds, comparisons } = report;
+  const parts = [
+    `\`${command}\`, ${startedAt.slice(0, 10)}, on ${where}. Medians of ${rounds} alternating rounds; the ratio is the store's value divided by the floor's.`,
+  ];
+  for (const [section, figures] of sections({ ...report, comparisons })) {
+    const rows = figures
+      .map(cells)
+      .map(([name, ratio, range, store, floor, unit]) => [
+        `${name}, ${unit}`,
+        ...[ratio, range, store, floor].map((cell) => cell ?? ""),
+      ]);
+    parts.push(markdownTable([section, "ratio", "lowest–highest", "store", "floor"], rows));
+  }
+  return [...parts, ...notes(report)].join("\n\n");
+}
+
+function markdownTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = header.map((_, column) =>
+    Math.max(...[header, ...rows].map((row) => row[column]?.length ?? 0)),
+  );
+  const line = (row: readonly string[]) =>
+    `| ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(" | ")} |`;
+  return [line(header), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
+}
+
+function sections({ comparisons }: Report): [string, Comparison[]][] {
+  return [...Map.groupBy(comparisons, ({ section }) => section)];
+}
+
+function cells(comparison: Comparison): string[] {
+  const { name, unit, store, floor } = comparison;
+  const ratio = ratioOf(comparison);
+  return [
+    name,
+    ratio === undefined ? "–" : shown(ratio.median),
+    ratio === undefined ? "–" : `${shown(ratio.lowest)}–${shown(ratio.highest)}`,
+    shown(medianOf(store)),
+    shown(medianOf(floor)),
+    unit,
+  ];
+}
+
+function shown(value: number): string {
+  if (value >= 100) return Math.round(value).toLocaleString("en");
+  return value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+function notes({ loadBefore: before, limits }: Report): string[] {
+  const others =
+    before > 0.5
+      ? [`Other work was going on: ${before} processes were ready to run on average before the start.`]
+      : [];
+  const limited =
+    limits.length === 0
+      ? []
+      : [`Not only the systems were measured:\n\n${limits.map((limit) => `- ${limit}`).join("\n")}`];
+  return [...others, ...limited];
+}

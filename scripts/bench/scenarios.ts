@@ -1,0 +1,167 @@
+import { join } from "node:path";
+import { spawnChild } from "@distributed-messaging/supervisor/child";
+import { type ProcessName, ROOT } from "@distributed-messaging/supervisor/store";
+import { Value } from "@sinclair/typebox/value";
+import { UsageError } from "../command/command.ts";
+import type { Figure } from "./comparison.ts";
+import { LoadEvent, type LoadRequest } from "./load.ts";
+import type { System } from "./system.ts";
+import type { Usage } from "./usage.ts";
+
+export interface Lengths {
+  /** Measured orders of the highest rate. */
+  readonly orders: number;
+  /** Orders under way at the highest rate. */
+  readonly atOnce: number;
+  /** Orders a second, for each of which latencies are measured. */
+  readonly rates: readonly number[];
+  /** For each rate, and for an idle system. */
+  readonly seconds: number;
+}
+
+interface Measuring {
+  readonly system: Pick<System, "gateway" | "notification" | "usage">;
+  readonly lengths: Lengths;
+  /** Called with what limits the worth of the figures. */
+  readonly onLimit: (what: string) => void;
+}
+
+const CUSTOMERS = 20;
+const LINES = 2;
+const WARM_UP_SECONDS = 3;
+/** As a share of one core: with more, the load generator may be what is slow. */
+const BUSY_GENERATOR = 0.9;
+/** Orders that are sent later than this, at the 99th percentile, make latencies of their own. */
+const LATE_MS = 10;
+const PATIENCE_MS = 30_000;
+/** After its start, until a system is idle. */
+const SETTLE_MS = 3_000;
+
+type Used = ReadonlyMap<ProcessName, Usage>;
+
+/** So many orders under way at any time: how many end a second, and what one costs. */
+export async function measureHighestRate({ system, lengths, onLimit }: Measuring): Promise<Figure[]> {
+  const section = "Highest rate";
+  const { orders, atOnce } = lengths;
+  const { done, before, after } = await load(system, {
+    // The first orders only fill the store.
+    ...{ warmUp: Math.max(2 * atOnce, Math.ceil(orders / 5)), orders: orders + atOnce, arrivals: { atOnce } },
+  });
+  if (done.generatorCpu > BUSY_GENERATOR) onLimit(`highest rate: ${busy(done.generatorCpu)}`);
+  const perSecond = done.ended / done.seconds;
+  return [
+    { section, name: "orders", unit: "a second", value: perSecond },
+    ...cpuFigures(section, before, after, done.ended),
+  ];
+}
+
+/** Orders at a steady rate, whatever the store does: how long each takes from when it is due. */
+export async function measureLatency({ system, lengths, onLimit }: Measuring): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  for (const perSecond of lengths.rates) {
+    const section = `At ${perSecond.toLocaleString("en")} orders a second`;
+    const { done, before, after } = await load(system, {
+      warmUp: Math.ceil(perSecond * WARM_UP_SECONDS),
+      orders: Math.ceil(perSecond * lengths.seconds),
+      arrivals: { perSecond },
+    });
+    const { accepted, confirmed, notified, late } = done.outcome;
+    if (done.generatorCpu > BUSY_GENERATOR) onLimit(`${section}: ${busy(done.generatorCpu)}`);
+    if (late.p99 > LATE_MS) {
+      onLimit(`${section}: the load generator sent 1 of 100 orders more than ${late.p99.toFixed(0)} ms late`);
+    }
+    for (const [what, times] of Object.entries({ accepted, confirmed, notified })) {
+      figures.push({ section, name: `${what}, p50`, unit: "ms", value: times.p50 });
+      figures.push({ section, name: `${what}, p99`, unit: "ms", value: times.p99 });
+    }
+    figures.push(...cpuFigures(section, before, after, done.ended));
+  }
+  return figures;
+}
+
+/** What an idle system uses, before it has had an order. */
+export async function measureIdle({ system, lengths }: Measuring): Promise<Figure[]> {
+  await Bun.sleep(SETTLE_MS);
+  const before = system.usage();
+  await Bun.sleep(lengths.seconds * 1_000);
+  const after = system.usage();
+  const section = "Idle";
+  const share = [...cpuOf(before, after)].map(([name, ms]) => ({
+    ...{ section, name: `CPU, ${name}`, unit: "% of a core" },
+    value: ms / lengths.seconds / 10,
+  }));
+  return [...withTotal(share, "CPU"), ...memoryFigures(section, after, ({ memoryMb }) => memoryMb)];
+}
+
+/** The most memory that each process has had so far. */
+export function measurePeak({ system }: Measuring): Figure[] {
+  return memoryFigures("Peak", system.usage(), ({ peakMb }) => peakMb);
+}
+
+function memoryFigures(section: string, used: Used, of: (usage: Usage) => number): Figure[] {
+  const figures = [...used].map(([name, usage]) => ({
+    ...{ section, name: `memory, ${name}`, unit: "MB", value: of(usage) },
+  }));
+  return withTotal(figures, "memory");
+}
+
+function cpuFigures(section: string, before: Used, after: Used, orders: number): Figure[] {
+  const figures = [...cpuOf(before, after)].map(([name, ms]) => ({
+    ...{ section, name: `CPU of an order, ${name}`, unit: "ms", value: ms / orders },
+  }));
+  return withTotal(figures, "CPU of an order");
+}
+
+function cpuOf(before: Used, after: Used): Map<ProcessName, number> {
+  return new Map([...after].map(([name, { cpuMs }]) => [name, cpuMs - (before.get(name)?.cpuMs ?? 0)]));
+}
+
+function withTotal(figures: readonly Figure[], what: string): Figure[] {
+  const [first] = figures;
+  if (first === undefined) return [];
+  const value = figures.reduce((sum, figure) => sum + figure.value, 0);
+  return [{ ...first, name: `${what}, all`, value }, ...figures];
+}
+
+const busy = (share: number) => `the load generator used ${(100 * share).toFixed(0)} % of a core`;
+
+type Done = Extract<LoadEvent, { event: "done" }>;
+
+/** Runs the load generator. @throws UsageError when it ends early, or an order was not confirmed */
+async function load(
+  system: Measuring["system"],
+  what: Pick<LoadRequest, "warmUp" | "orders" | "arrivals">,
+): Promise<{ readonly done: Done; readonly before: Used; readonly after: Used }> {
+  const { gateway, notification } = system;
+  const request: LoadRequest = {
+    ...{ gateway, notification, customers: CUSTOMERS, lines: LINES, patienceMs: PATIENCE_MS },
+    ...what,
+  };
+  let before: Used = new Map();
+  let after: Used = new Map();
+  let done: Done | undefined;
+  const errors: string[] = [];
+  const env = { PATH: process.env.PATH ?? "", TMPDIR: process.env.TMPDIR ?? "/tmp" };
+  const generator = spawnChild(
+    {
+      entry: join(ROOT, "scripts/bench/load.ts"),
+      // An open loop has as many requests under way as there are; by default, Bun's fetch lets others wait.
+      env: { ...env, LOAD: JSON.stringify(request), BUN_CONFIG_MAX_HTTP_REQUESTS: "65000" },
+    },
+    (source, line) => {
+      if (source === "stderr") {
+        errors.push(line);
+        return;
+      }
+      const event = Value.Parse(LoadEvent, JSON.parse(line));
+      if (event.event === "done") done = event;
+      else if (event.event === "measuring") before = system.usage();
+      else after = system.usage();
+    },
+  );
+  const end = await generator.ended;
+  if (done === undefined)
+    throw new UsageError([`the load generator ended early (${end})`, ...errors].join("\n"));
+  if (done.outcome.faults.length > 0) throw new UsageError(done.outcome.faults.join("\n"));
+  return { done, before, after };
+}

@@ -1,0 +1,125 @@
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { serviceNames } from "@distributed-messaging/services/registry";
+import { freePorts } from "@distributed-messaging/supervisor/ports";
+import {
+  brokerProcess,
+  type ProcessName,
+  processNames,
+  ROOT,
+  StoreSupervisor,
+  urlOf,
+} from "@distributed-messaging/supervisor/store";
+import { Supervisor } from "@distributed-messaging/supervisor/supervisor";
+import { seedCatalogue } from "../command/client.ts";
+import { canReadUsage, type Usage, usageOf } from "./usage.ts";
+
+export const systemNames = ["store", "floor"] as const;
+export type SystemName = (typeof systemNames)[number];
+
+const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+const HOST = "127.0.0.1";
+
+/** The store or the floor: a broker and four services, each a process, on fresh data. Disposing of it deletes all. */
+export class System implements AsyncDisposable {
+  readonly gateway: string;
+  readonly notification: string;
+  readonly #supervisor: Supervisor;
+  readonly #dataDir: string;
+
+  private constructor(
+    supervisor: Supervisor,
+    dataDir: string,
+    urls: { gateway: string; notification: string },
+  ) {
+    this.#supervisor = supervisor;
+    this.#dataDir = dataDir;
+    this.gateway = urls.gateway;
+    this.notification = urls.notification;
+  }
+
+  static async start(name: SystemName): Promise<System> {
+    const dataDir = mkdtempSync(join(tmpdir(), `bench-${name}-`));
+    const system = name === "store" ? System.#store(dataDir) : System.#floor(dataDir);
+    try {
+      for (const signal of SIGNALS) process.once(signal, system.#interrupt);
+      await system.#supervisor.startAll();
+      if (system.#supervisor instanceof StoreSupervisor) {
+        await seedCatalogue(system.#supervisor.url("inventory"));
+        await untilSold(system.gateway);
+      }
+      return system;
+    } catch (error) {
+      await system[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  static #store(dataDir: string): System {
+    const env = {
+      ...{ AUTOMATION_TESTING: "true", DEMO_SIGN_IN: "true", LOG_LEVEL: "warn" },
+      // A few customers send as much as the store can take.
+      ...{ RATE_LIMIT_ORDERS: "0" },
+    };
+    const supervisor = new StoreSupervisor({ dataDir, env: { ...env, HOST } });
+    const urls = { gateway: supervisor.url("api-gateway"), notification: supervisor.url("notification") };
+    return new System(supervisor, dataDir, urls);
+  }
+
+  static #floor(dataDir: string): System {
+    const [brokerPort = 0, ...ports] = freePorts(serviceNames.length + 1, HOST);
+    const inherited = Object.entries(process.env).filter(
+      (entry): entry is [string, string] => entry[1] !== undefined,
+    );
+    const env = {
+      ...Object.fromEntries(inherited),
+      ...{ LOG_LEVEL: "warn", HOST, DATA_DIR: dataDir, KAFKA_BROKERS: `${HOST}:${brokerPort}` },
+    };
+    const urls = new Map(serviceNames.map((service, index) => [service, urlOf(HOST, ports[index] ?? 0)]));
+    const urlOfService = (service: (typeof serviceNames)[number]) => urls.get(service) ?? "";
+    const processes = serviceNames.map((service, index) => ({
+      name: service,
+      entry: join(ROOT, "scripts/bench/floor/main.ts"),
+      env: { ...env, FLOOR_SERVICE: service, PORT: String(ports[index]) },
+      ready: { kind: "http", url: `${urlOfService(service)}/readiness` } as const,
+    }));
+    mkdirSync(dataDir, { recursive: true });
+    const supervisor = new Supervisor([{ processes: [brokerProcess(env, brokerPort)] }, { processes }]);
+    return new System(supervisor, dataDir, {
+      gateway: urlOfService("api-gateway"),
+      notification: urlOfService("notification"),
+    });
+  }
+
+  /** What each process has used; none where that cannot be read. @throws Error when one was restarted or has ended */
+  usage(): ReadonlyMap<ProcessName, Usage> {
+    if (!canReadUsage) return new Map();
+    return new Map(
+      processNames.map((name) => {
+        const { pid, restarts } = this.#supervisor.process(name);
+        if (pid === undefined || restarts > 0) throw new Error(`${name} has crashed`);
+        return [name, usageOf(pid)];
+      }),
+    );
+  }
+
+  readonly #interrupt = () => {
+    void this[Symbol.asyncDispose]().finally(() => process.exit(1));
+  };
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const signal of SIGNALS) process.off(signal, this.#interrupt);
+    await this.#supervisor.stopAll();
+    rmSync(this.#dataDir, { recursive: true, force: true });
+  }
+}
+
+/** Waits until the gateway has the catalogue, which follows the inventory's. */
+async function untilSold(gateway: string): Promise<void> {
+  for (;;) {
+    const products: unknown = await (await fetch(`${gateway}/products`)).json();
+    if (Array.isArray(products) && products.length >= 12) return;
+    await Bun.sleep(20);
+  }
+}

@@ -1,4 +1,4 @@
-import { cpus, loadavg, release, type as systemType, totalmem } from "node:os";
+import { cpus, loadavg, platform, release, totalmem } from "node:os";
 import { type Static, Type } from "@sinclair/typebox";
 import { table } from "../command/command.ts";
 import { Comparison, medianOf, ratioOf } from "./comparison.ts";

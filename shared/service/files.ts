@@ -1,4 +1,14 @@
-import { closeSync, fchmodSync, fsyncSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { dirname } from "node:path";
 
 /**
@@ -7,6 +17,27 @@ import { dirname } from "node:path";
  * @param mode its permissions
  */
 export function replaceFile(path: string, content: string, mode: number): void {
+  withTemporary(path, content, mode, (temporary) => renameSync(temporary, path));
+}
+
+/**
+ * Creates a file, whole, unless there is one. Of several processes that do this at the same time, one creates it.
+ *
+ * @param mode its permissions
+ */
+export function createFile(path: string, content: string, mode: number): void {
+  withTemporary(path, content, mode, (temporary) => {
+    try {
+      // Unlike a rename, a link does not replace a file.
+      linkSync(temporary, path);
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    }
+  });
+}
+
+/** A file beside the path, which is complete when it is used, and gone afterwards. */
+function withTemporary(path: string, content: string, mode: number, use: (temporary: string) => void): void {
   const temporary = `${path}.${process.pid}-${crypto.randomUUID()}`;
   try {
     const file = openSync(temporary, "wx", mode);
@@ -18,7 +49,7 @@ export function replaceFile(path: string, content: string, mode: number): void {
     } finally {
       closeSync(file);
     }
-    renameSync(temporary, path);
+    use(temporary);
   } finally {
     rmSync(temporary, { force: true });
   }

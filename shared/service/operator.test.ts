@@ -1,5 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "@distributed-messaging/messaging";
@@ -38,6 +47,15 @@ describe("the key of the operators", () => {
     expect(readFileSync(path, "utf8")).toBe(first);
     expect(statSync(path).mode & 0o777).toBe(0o600);
     expect(readdirSync(folder)).toEqual(["operator.jwk"]);
+  });
+
+  test("may be in a directory that is read-only, once it is there", async () => {
+    // Root writes in spite of the mode, but it cannot create a file without a change of this time.
+    utimesSync(folder, 1, 1);
+    chmodSync(folder, 0o500);
+    await ensureOperatorKey(path);
+    expect(statSync(folder).mtimeMs).toBe(1_000);
+    chmodSync(folder, 0o700);
   });
 
   test("makes an admin, though no key of an issuer is known, until the token expires", async () => {

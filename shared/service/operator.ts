@@ -1,8 +1,9 @@
-import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { exportJWK, generateKeyPair, importJWK, SignJWT } from "jose";
 import type { CommonConfig } from "./config.ts";
+import { createFile } from "./files.ts";
 import { isRecord, thumbprintOf, type VerificationKey, verificationKey } from "./jwks.ts";
 
 /*
@@ -22,28 +23,13 @@ export function operatorKeyPath({ OPERATOR_KEY_FILE, DATA_DIR }: OperatorSetting
 }
 
 /**
- * Creates the file with a new Ed25519 key, readable by its owner only, unless there is one. Of several processes that
- * do this at the same time, one creates it.
+ * Creates the file with a new Ed25519 key, readable by its owner only, unless there is one: then nothing is written, and
+ * the directory may be read-only. Of several processes that do this at the same time, one creates it.
  */
 export async function ensureOperatorKey(path: string): Promise<void> {
+  if (existsSync(path)) return;
   const pair = await generateKeyPair("Ed25519", { extractable: true });
-  const text = JSON.stringify(await exportJWK(pair.privateKey));
-  const temporary = `${path}.${process.pid}-${crypto.randomUUID()}`;
-  try {
-    const file = openSync(temporary, "wx", 0o600);
-    try {
-      writeSync(file, text);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    // Unlike a rename, a link does not replace a file.
-    linkSync(temporary, path);
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
-  } finally {
-    rmSync(temporary, { force: true });
-  }
+  createFile(path, JSON.stringify(await exportJWK(pair.privateKey)), 0o600);
 }
 
 /** The verification key of the file, under its thumbprint. @throws TypeError when the text is no Ed25519 JWK */

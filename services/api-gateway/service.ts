@@ -28,6 +28,7 @@ export const service = defineService({
     return {
       parts: { store, sessions },
       handlers,
+      timers: sessions.timers(),
       projections: { handlers, tables: projections },
       verifier,
       started: async (unitOfWork) => {

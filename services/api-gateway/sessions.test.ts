@@ -1,11 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SigningKeyPublished } from "@distributed-messaging/contracts";
-import { migrate, openDatabase } from "@distributed-messaging/messaging";
-import { failureOf } from "@distributed-messaging/messaging/testing";
+import { migrate, openDatabase, silentLogger, systemRuntime } from "@distributed-messaging/messaging";
+import { eventually, failureOf } from "@distributed-messaging/messaging/testing";
+import { assemble } from "@distributed-messaging/service/composition";
+import { loadConfig } from "@distributed-messaging/service/config";
 import { generateSigningKey, type PublicJwk } from "@distributed-messaging/service/identity";
 import { migrations } from "./migrations/index.ts";
+import { service } from "./service.ts";
 import { type GatewayFixture, signIn, startGatewayFixture } from "./testing/fixture.ts";
 
 let gateway: GatewayFixture;
@@ -71,6 +74,63 @@ describe("a rotated key", () => {
   });
 });
 
+describe("a retired key", () => {
+  test("is removed from the file once its tokens have expired", async () => {
+    const { unitOfWork } = gateway.running.messaging;
+    const old = currentId();
+    await gateway.parts.sessions.rotate(unitOfWork);
+    expect(idsIn(inFile())).toContain(old);
+    gateway.aheadMs = 62 * 60_000;
+    // A timer that is set makes the service look for those that are due by its clock.
+    await unitOfWork.run(({ now, setTimer }) =>
+      setTimer({ name: "signing-key-expiry", key: "none", dueAt: now + 60_000 }),
+    );
+    await eventually(() => !idsIn(inFile()).includes(old));
+    expect(idsIn(inFile())).toEqual([currentId()]);
+  });
+});
+
+test("the files of the database have no private key but that of the current key, in free pages and the log neither", async () => {
+  const { dataDir } = gateway;
+  const database = openDatabase(join(dataDir, "gateway.sqlite"));
+  try {
+    migrate(database, service.name, service.migrations);
+    const { messaging, parts } = assemble(
+      service,
+      loadConfig(service.config, { DATA_DIR: dataDir }, service.name),
+      { database, connect: () => gateway.broker, runtime: systemRuntime, log: silentLogger },
+    );
+    const { unitOfWork } = messaging;
+    await parts.sessions.publishKey(unitOfWork);
+    const files = ["gateway.sqlite", "gateway.sqlite-wal"].map((name) => join(dataDir, name));
+    const isIn = (key: string) =>
+      files.map((file) => readFileSync(file, "latin1")).some((text) => text.includes(key));
+    const current = () =>
+      String(
+        database.sql
+          .query("SELECT private_key ->> 'd' FROM token_keys WHERE private_key IS NOT NULL")
+          .values(),
+      );
+    // What stays in free pages depends on where SQLite puts the next row, hence this look at how rows are overwritten.
+    database.sql.run("CREATE TEMP TABLE overwrites (is_secure INTEGER)");
+    database.sql.run(`CREATE TEMP TRIGGER overwrite AFTER UPDATE ON token_keys
+      BEGIN INSERT INTO overwrites SELECT secure_delete FROM pragma_secure_delete; END`);
+    const former = [current()];
+    await parts.sessions.rotate(unitOfWork);
+    expect([former.filter(isIn), isIn(current())]).toEqual([[], true]);
+    former.push(current());
+    const { keyId } = parts.sessions.keys().find(({ state }) => state === "current") ?? { keyId: "" };
+    await parts.sessions.withdraw(keyId, unitOfWork);
+    expect([former.filter(isIn), isIn(current())]).toEqual([[], true]);
+    expect(database.sql.query("SELECT is_secure FROM overwrites").values()).toEqual([[1], [1]]);
+    // Other rows are deleted by the thousand.
+    expect(database.sql.query("PRAGMA secure_delete").values()).toEqual([[0]]);
+    await messaging.stop();
+  } finally {
+    database.close();
+  }
+});
+
 describe("a withdrawn key", () => {
   test("verifies nothing from the answer on, and another one signs", async () => {
     const [client, operator] = [await signIn(gateway, "ANN"), await admin()];
@@ -115,6 +175,21 @@ describe("a withdrawn key", () => {
       current,
       current,
     ]);
+  });
+
+  test("ends also when the file could not be written, once the withdrawal is repeated", async () => {
+    const stolen = currentId();
+    const { unitOfWork } = gateway.running.messaging;
+    const path = join(gateway.dataDir, "jwks.json");
+    // Not even root replaces a directory by a file.
+    rmSync(path);
+    mkdirSync(path);
+    const withdraw = () => gateway.parts.sessions.withdraw(stolen, unitOfWork);
+    expect(await failureOf(withdraw())).toContain("jwks.json");
+    rmdirSync(path);
+    await withdraw();
+    expect(idsIn(inFile())).toEqual([currentId()]);
+    expect(await statusOf(await signIn(gateway, "ANN"))).toBe(200);
   });
 
   test("must exist", async () => {

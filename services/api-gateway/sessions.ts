@@ -1,6 +1,11 @@
 import { readFileSync } from "node:fs";
 import { SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
-import type { ServiceDatabase, Transaction, UnitOfWork } from "@distributed-messaging/messaging";
+import type {
+  ServiceDatabase,
+  TimerHandler,
+  Transaction,
+  UnitOfWork,
+} from "@distributed-messaging/messaging";
 import { ServiceError, StartError } from "@distributed-messaging/service/errors";
 import { replaceFile } from "@distributed-messaging/service/files";
 import {
@@ -29,6 +34,8 @@ const tokenKeys = sqliteTable("token_keys", {
 const TOKEN_TTL_S = 60 * 60;
 /** A retired key is published for longer than its tokens are valid: clocks differ. */
 const RETIRED_FOR_MS = (TOKEN_TTL_S + 60) * 1000;
+/** The timer that ends the publication of a retired key. */
+const KEY_EXPIRY = "signing-key-expiry";
 
 interface Session {
   readonly token: string;
@@ -61,7 +68,7 @@ interface SessionsOptions {
 
 /**
  * Signs the store's tokens, and publishes the keys that verify them. Private keys never leave this service; that of a
- * key that no longer signs is deleted.
+ * key that no longer signs is deleted, and overwritten in the files of the database. Copies of these files still have it.
  */
 export class Sessions {
   readonly #database: ServiceDatabase;
@@ -93,6 +100,13 @@ export class Sessions {
       this.#makeCurrent(key, transaction);
       return key;
     });
+  }
+
+  /** The timers of retired keys. */
+  timers(): readonly TimerHandler[] {
+    const fire = (_timer: unknown, transaction: Transaction) =>
+      transaction.afterCommit(() => this.writeJwks(transaction.now));
+    return [{ name: KEY_EXPIRY, fire }];
   }
 
   /** Makes the file of the public keys what it should be. Other services read it for every token. */
@@ -142,31 +156,30 @@ export class Sessions {
       );
     }
     const key = await generateSigningKey();
-    await unitOfWork.run((transaction) => this.#makeCurrent(key, transaction));
-    this.#signWith(key);
+    await this.#change(unitOfWork, (transaction) => this.#makeCurrent(key, transaction));
     return key.keyId;
   }
 
   /**
-   * Ends the validity of every token of a key, at once and for good. When it is the key that signs, a new one takes
-   * its place. Again: no change.
+   * Ends the validity of every token of a key for good: in the file of the keys before this resolves, and for services
+   * that fetch the keys when they do so next. When it is the key that signs, a new one takes its place. Again: no change.
    *
    * @throws ServiceError not-found
    */
   async withdraw(keyId: string, unitOfWork: UnitOfWork): Promise<void> {
     const successor = await generateSigningKey();
-    const wasCurrent = await unitOfWork.run((transaction) => {
+    await this.#change(unitOfWork, (transaction) => {
       const state = this.#state(keyId);
       if (state === undefined) throw new ServiceError("not-found", "key-not-found", "There is no such key.");
       const withdrawn = { state: "withdrawn", privateKey: null, verifiesUntil: null } as const;
-      this.#database.orm.update(tokenKeys).set(withdrawn).where(eq(tokenKeys.keyId, keyId)).run();
+      this.#overwrite(
+        () => this.#database.orm.update(tokenKeys).set(withdrawn).where(eq(tokenKeys.keyId, keyId)).run(),
+        transaction,
+      );
       if (state === "current") this.#makeCurrent(successor, transaction);
       // Services that fetch the keys do so when one is announced.
       else this.#announceCurrent(transaction);
-      return state === "current";
     });
-    if (wasCurrent) this.#signWith(successor);
-    else this.writeJwks(Date.now());
   }
 
   async signIn(customerId: string, role: Role, now: number): Promise<Session> {
@@ -184,10 +197,31 @@ export class Sessions {
     return { token, customerId, role, expiresAt };
   }
 
-  /** The file comes first: no token is signed with a key that the other services cannot find. */
-  #signWith(key: SigningKey): void {
-    this.writeJwks(Date.now());
-    this.#key = key;
+  /**
+   * Changes the keys. What is stored takes effect, whoever stored it: the same change again completes one after which
+   * the file could not be written.
+   */
+  async #change(unitOfWork: UnitOfWork, work: (transaction: Transaction) => void): Promise<void> {
+    const now = await unitOfWork.run((transaction) => {
+      work(transaction);
+      return transaction.now;
+    });
+    // The file comes first: no token is signed with a key that the other services cannot find.
+    this.writeJwks(now);
+    this.#key = this.#stored();
+  }
+
+  /** Writes, and leaves nothing of what it replaces in the files of the database: where SQLite deletes, it only marks as free. */
+  #overwrite(write: () => void, transaction: Transaction): void {
+    const { sql } = this.#database;
+    sql.run("PRAGMA secure_delete = ON");
+    try {
+      write();
+    } finally {
+      sql.run("PRAGMA secure_delete = OFF");
+    }
+    // The write-ahead log still has the pages as they were.
+    transaction.afterCommit(() => void sql.run("PRAGMA wal_checkpoint(TRUNCATE)"));
   }
 
   #state(keyId: string): ShownSigningKey["state"] | undefined {
@@ -196,20 +230,28 @@ export class Sessions {
 
   #stored(): SigningKey | undefined {
     const row = this.#current();
+    if (row?.keyId === this.#configured?.keyId) return this.#configured;
     if (row === undefined || row.privateKey === null) return undefined;
     return { keyId: row.keyId, publicJwk: row.publicKey, privateJwk: row.privateKey };
   }
 
-  #makeCurrent({ keyId, publicJwk, privateJwk }: SigningKey, transaction: Transaction): void {
+  #makeCurrent(key: SigningKey, transaction: Transaction): void {
+    this.#overwrite(() => this.#replaceCurrent(key, transaction), transaction);
+    this.#announceCurrent(transaction);
+  }
+
+  #replaceCurrent({ keyId, publicJwk, privateJwk }: SigningKey, transaction: Transaction): void {
     const { orm } = this.#database;
     const { now } = transaction;
     const current = this.#current();
     if (current !== undefined && current.keyId !== keyId) {
+      const verifiesUntil = now + RETIRED_FOR_MS;
       orm
         .update(tokenKeys)
-        .set({ state: "retired", privateKey: null, verifiesUntil: now + RETIRED_FOR_MS })
+        .set({ state: "retired", privateKey: null, verifiesUntil })
         .where(eq(tokenKeys.keyId, current.keyId))
         .run();
+      transaction.setTimer({ name: KEY_EXPIRY, key: current.keyId, dueAt: verifiesUntil });
     }
     // A configured key is nowhere but in its setting.
     const privateKey = keyId === this.#configured?.keyId ? null : privateJwk;
@@ -219,7 +261,6 @@ export class Sessions {
       .values({ keyId, ...values, createdAt: now })
       .onConflictDoUpdate({ target: tokenKeys.keyId, set: values })
       .run();
-    this.#announceCurrent(transaction);
   }
 
   #announceCurrent(transaction: Transaction): void {

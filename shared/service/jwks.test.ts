@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
-import { chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDatabase, type ServiceDatabase, silentLogger } from "@distributed-messaging/messaging";
@@ -140,7 +140,7 @@ describe("keys in a file", () => {
       replaceFile(path, setOf(ed25519.jwk), mode);
       expect(keys.current(ed25519.keyId)).toBeUndefined();
     }
-    expect(lines).toHaveLength(2);
+    expect(lines).toHaveLength(1);
     replaceFile(path, setOf(ed25519.jwk), 0o644);
     expect(keys.current(ed25519.keyId)).toBeDefined();
   });
@@ -158,21 +158,49 @@ describe("keys in a file", () => {
     expect(keys.current(ed25519.keyId)).toBeDefined();
   });
 
-  test("stay when the file is damaged, too large or gone, which is logged once", () => {
+  test("stay when the file is damaged, too large, gone or unreadable: each is logged once, and that it is over", () => {
     const { log, lines } = captureLogger();
     const keys = new KeyFile(path, log);
     replaceFile(path, setOf(ed25519.jwk), 0o600);
     const known = () => keys.current(ed25519.keyId)?.algorithm;
     expect(known()).toBe("EdDSA");
     writeFileSync(path, '{"keys":[{"kty":"OKP","d":"secret');
-    expect([known(), known()]).toEqual(["EdDSA", "EdDSA"]);
-    expect(lines).toHaveLength(1);
-    expect(lines[0]).not.toContain("secret");
+    const expectLogged = (text: string) => {
+      expect([known(), known()]).toEqual(["EdDSA", "EdDSA"]);
+      expect(lines).toEqual([expect.stringContaining(text)]);
+      expect(lines.splice(0).join()).not.toContain("secret");
+    };
+    expectLogged("not JSON");
     writeFileSync(path, setOf(...Array.from({ length: 1_000 }, () => ed25519.jwk)));
-    expect(known()).toBe("EdDSA");
+    expectLogged("larger than");
     rmSync(path);
-    expect(known()).toBe("EdDSA");
-    expect(lines).toHaveLength(2);
+    expectLogged("ENOENT");
+    // Not even root can look for it there.
+    symlinkSync(path, path);
+    expectLogged("ELOOP");
+    rmSync(path);
+    replaceFile(path, setOf(ed25519.jwk), 0o600);
+    expectLogged("usable again");
+  });
+
+  test("are read once what kept a file from being read is over, though it has not changed since", () => {
+    const target = join(folder, "target");
+    let isReadable = false;
+    const keys = new KeyFile(target, silentLogger, (text) => {
+      if (!isReadable) throw new Error("EMFILE");
+      return parseJwks(text);
+    });
+    replaceFile(target, setOf(ed25519.jwk), 0o600);
+    expect(keys.current(ed25519.keyId)).toBeUndefined();
+    isReadable = true;
+    expect(keys.current(ed25519.keyId)).toBeDefined();
+  });
+
+  test("that are missing from the start are reported", () => {
+    const { log, lines } = captureLogger();
+    const keys = new KeyFile(path, log);
+    expect([keys.current("a"), keys.current("b")]).toEqual([undefined, undefined]);
+    expect(lines).toEqual([expect.stringContaining("ENOENT")]);
   });
 });
 
@@ -259,6 +287,19 @@ describe("keys at a URL", () => {
     expect(keys.current(ed25519.keyId)?.keyId).toBe(ed25519.keyId);
     await eventually(() => keys.current(ed25519.keyId) === undefined);
     expect(requests).toBe(2);
+  });
+
+  test("an event causes a request before a token does: no token is verified with the former keys once it is answered", async () => {
+    const keys = open();
+    await keys.find(ed25519.keyId);
+    issue = () => new Response(setOf(p256.jwk));
+    keys.invalidate();
+    await eventually(
+      () =>
+        database.sql.query("SELECT 1 FROM jwks_cache WHERE instr(document, ?)").get(p256.jwk.x ?? "") !==
+        null,
+    );
+    expect(keys.current(ed25519.keyId)).toBeUndefined();
   });
 
   test("an event that arrives during a request causes another one", async () => {

@@ -22,7 +22,7 @@ const OTHERS_WRITE = 0o022;
 const FETCH_TIMEOUT_MS = 5_000;
 /** The least time between two requests for the same reason, whatever tokens and messages arrive. */
 const COOLDOWN_MS = 10_000;
-/** After that time a set is fetched again, so that a withdrawn key stops being used also when nobody tells of it. */
+/** A token that finds an older set causes another request, so that a withdrawn key ends also when no event tells of it. */
 const MAX_AGE_MS = 5 * 60_000;
 
 /** A public key that verifies tokens. Its algorithm follows from the key: a token cannot choose another one. */
@@ -158,14 +158,17 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
 
 /**
  * Keys in a file of this machine. A file that is replaced counts at once: it is looked at for every token. As long as
- * it is missing, damaged, another user's, or one that others can write to, the last good keys stay.
+ * it is missing, unreadable, damaged, another user's, or one that others can write to, the last good keys stay; that it
+ * is, and that it no longer is, is logged once.
  */
 export class KeyFile implements KeySource {
   readonly #path: string;
   readonly #parse: (text: string) => Keys;
   readonly #log: Logger;
-  #seen = "";
+  /** The version of the file that the keys are from. */
+  #version = "";
   #keys = NO_KEYS;
+  #problem: string | undefined;
 
   constructor(path: string, log: Logger, parse: (text: string) => Keys = parseJwks) {
     this.#path = path;
@@ -174,8 +177,13 @@ export class KeyFile implements KeySource {
   }
 
   current(keyId: string): VerificationKey | undefined {
-    const stats = statSync(this.#path, { throwIfNoEntry: false });
-    if (stats !== undefined && versionOf(stats) !== this.#seen) this.#read(stats);
+    try {
+      const stats = statSync(this.#path);
+      if (versionOf(stats) !== this.#version) this.#read(stats);
+      this.#report(undefined);
+    } catch (error) {
+      this.#report(errorText(error));
+    }
     return this.#keys.get(keyId);
   }
 
@@ -186,18 +194,20 @@ export class KeyFile implements KeySource {
   invalidate(): void {}
 
   #read(stats: Stats): void {
-    this.#seen = versionOf(stats);
-    try {
-      if (isOfAnother(this.#path)) throw new TypeError("belongs to another user");
-      if ((stats.mode & OTHERS_WRITE) !== 0) throw new TypeError("others can write to it");
-      if (stats.size > MAX_JWKS_BYTES) throw new TypeError(`larger than ${MAX_JWKS_BYTES} bytes`);
-      this.#keys = this.#parse(readFileSync(this.#path, "utf8"));
-    } catch (error) {
-      this.#log.error(
-        { file: this.#path, error: errorText(error) },
-        "a file of keys is not usable: the keys read before stay",
-      );
-    }
+    if (isOfAnother(this.#path)) throw new TypeError("belongs to another user");
+    if ((stats.mode & OTHERS_WRITE) !== 0) throw new TypeError("others can write to it");
+    if (stats.size > MAX_JWKS_BYTES) throw new TypeError(`larger than ${MAX_JWKS_BYTES} bytes`);
+    this.#keys = this.#parse(readFileSync(this.#path, "utf8"));
+    // Last: what could not be read for a passing reason is read again.
+    this.#version = versionOf(stats);
+  }
+
+  #report(problem: string | undefined): void {
+    if (problem === this.#problem) return;
+    this.#problem = problem;
+    const file = this.#path;
+    if (problem === undefined) this.#log.info({ file }, "a file of keys is usable again");
+    else this.#log.error({ file, error: problem }, "a file of keys is not usable: the keys read before stay");
   }
 }
 
@@ -244,10 +254,11 @@ interface UrlOptions {
 
 /**
  * The keys that an issuer publishes (`jwks_uri` of OpenID Connect Discovery). The last good answer is kept in the
- * database and used for as long as the issuer gives no other. The issuer is asked
+ * database and used for as long as the issuer gives no other, without a bound, so a withdrawn key counts for as long as the issuer
+ * cannot be reached. It is asked
  *
  * - for a key that is not known: the token waits for the answer
- * - every five minutes, and after `invalidate`: tokens do not wait
+ * - after `invalidate`, and for a token that finds keys of five minutes or older: tokens do not wait
  *
  * and at most once in ten seconds, and once more after `invalidate`. An answer may take five seconds and have 64 KiB; a redirect is not followed.
  */
@@ -297,6 +308,8 @@ export class KeyUrl implements KeySource {
 
   invalidate(): void {
     this.#isInvalidated = true;
+    // Not only with the next token: that one would still be verified with the former keys.
+    void this.#refresh();
   }
 
   /** Never rejects. */

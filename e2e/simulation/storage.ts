@@ -142,7 +142,7 @@ class Connection {
     const text = this.#options.mutant.rewrite?.(sql) ?? sql;
     const verb = text.slice(0, 8).trimStart().toUpperCase();
     if (verb.startsWith("COMMIT")) return this.#commit(text);
-    this.#before(/^(BEGIN|ROLLBACK|SAVEPOIN|RELEASE)/.test(verb) ? "control" : "write", text);
+    this.#before(/^(BEGIN|ROLLBACK|SAVEPOIN|RELEASE|PRAGMA)/.test(verb) ? "control" : "write", text);
     if (text === "") return undefined;
     if (parameters.length === 0 && !this.#migrating) return preparedOn(this.#disk, text).run();
     return this.#disk.run(text, ...(parameters as [string[]]));

@@ -12,9 +12,15 @@ ${TOKEN_USAGE}
 
 HOST, API_GATEWAY_PORT and DATA_DIR come from the environment, as for npm start.`;
 
+/** An RFC 7638 thumbprint: a SHA-256 in base64url. */
+const KEY_ID = /^[\w-]{43}$/;
+
 async function main(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseOptions(args, { token: text, json: flag }, true);
-  const [command, ...operands] = positionals;
+  // An id may begin with a dash, as an option does.
+  const ids = args.filter((arg) => KEY_ID.test(arg));
+  const others = args.filter((arg) => !KEY_ID.test(arg));
+  const { values, positionals } = parseOptions(others, { token: text, json: flag }, true);
+  const [command, ...operands] = [...positionals, ...ids];
   if (command === undefined) throw new UsageError("expected a command: list, rotate or withdraw");
   noMore(operands, command === "withdraw" ? 1 : 0);
   const admin = new AdminClient("keys", values);

@@ -65,6 +65,9 @@ test.each([
   [[], "expected a command"],
   [["withdraw"], "withdraw needs the id of a key"],
   [["withdraw", "unknown"], "There is no such key."],
+  [["withdraw", `-${"x".repeat(42)}`], "There is no such key."],
+  [["withdraw", `--${"x".repeat(41)}`], "There is no such key."],
+  [["rotate", `-${"x".repeat(42)}`], "unexpected argument"],
   [["rotate", "x"], "unexpected argument 'x'"],
   [["renew"], "unknown command renew"],
 ])("refuses %p", async (args, reason) => {

@@ -101,7 +101,9 @@ describe.skipIf(serviceNames.some((name) => String(name) === "shipping"))(
     test(
       "it is in the containers, the AsyncAPI document and the commands",
       async () => {
-        await shell(`"${process.execPath}" test scripts/compose scripts/asyncapi e2e/structure`);
+        await shell(
+          `"${process.execPath}" test --timeout=60000 scripts/compose scripts/asyncapi e2e/structure`,
+        );
         const usage = await run([process.execPath, "scripts/dead-letters.ts", "--help"]);
         expect(usage.stdout).toContain("shipping");
         const again = await run([process.execPath, "scripts/new-service.ts", "shipping"]);

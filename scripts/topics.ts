@@ -1,15 +1,23 @@
 import { errorText, silentLogger } from "@distributed-messaging/messaging";
-import { KafkaInspector, type KafkaSettings, type TopicState } from "@distributed-messaging/messaging/kafka";
+import {
+  KafkaInspector,
+  type KafkaSettings,
+  LogVerifier,
+  type TopicState,
+} from "@distributed-messaging/messaging/kafka";
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { Type } from "@sinclair/typebox";
-import { runCommand, table, UsageError } from "./command/command.ts";
+import { parseOptions, runCommand, table, UsageError } from "./command/command.ts";
 
-const USAGE = `usage: bun run topics
+const USAGE = `usage: bun run topics [-- --verify]
 
 Prints the offsets of every partition (earliest..latest), and the lag of every consumer group by the offsets that it
 committed to the broker. A service reads on from the offsets in its own database; it commits them to the broker later,
-for display.`;
+for display.
+
+It names the partitions with records that the broker knows to be damaged. --verify reads every record, verifies the
+checksums, and prints the offsets that cannot be read, on any Kafka-protocol broker. The exit code is 1 then.`;
 
 /** KAFKA_BROKERS; without it, the embedded broker of `npm start`. */
 function brokerSettings(): KafkaSettings {
@@ -34,9 +42,35 @@ function groupRows(topics: readonly TopicState[]): string[][] {
   return rows.sort(([one = ""], [other = ""]) => (one < other ? -1 : one > other ? 1 : 0));
 }
 
-await runCommand("topics", USAGE, async () => {
+/** @returns the exit code */
+async function reportKnownDamage(verifier: LogVerifier, topics: readonly TopicState[]): Promise<number> {
+  const damaged = await verifier.knownDamage(topics);
+  if (damaged.length === 0) return 0;
+  const names = damaged.map(({ topic, partition }) => `${topic}/${partition}`).join(", ");
+  console.log(`\nDAMAGED: ${names}. To see the offsets: bun run topics -- --verify`);
+  return 1;
+}
+
+/** @returns the exit code */
+async function verify(verifier: LogVerifier, topics: readonly TopicState[]): Promise<number> {
+  const rows: string[][] = [];
+  for await (const { topic, partition, from, to } of verifier.unreadable(topics)) {
+    const offsets = to === undefined ? `${from} and what follows: the end is damaged` : `${from}..${to}`;
+    rows.push([topic, String(partition), offsets]);
+  }
+  console.log(
+    rows.length === 0
+      ? "\nevery record can be read"
+      : `\n${table(["DAMAGED", "PARTITION", "OFFSETS"], rows)}`,
+  );
+  return rows.length === 0 ? 0 : 1;
+}
+
+await runCommand("topics", USAGE, async (args) => {
+  const { values } = parseOptions(args, { verify: { type: "boolean" } });
   const settings = brokerSettings();
   const inspector = new KafkaInspector(settings, "all", "all", silentLogger);
+  const verifier = new LogVerifier(settings, silentLogger);
   try {
     const topics = await inspector.topics().catch((error: unknown) => {
       const at = `no answer from the broker at ${settings.brokers.join(", ")}`;
@@ -44,8 +78,8 @@ await runCommand("topics", USAGE, async () => {
     });
     console.log(table(["TOPIC", "RECORDS", "PARTITIONS"], topics.map(topicRow)));
     console.log(`\n${table(["GROUP", "TOPIC", "LAG"], groupRows(topics))}`);
-    return 0;
+    return await (values.verify ? verify(verifier, topics) : reportKnownDamage(verifier, topics));
   } finally {
-    await inspector.close();
+    await Promise.all([inspector.close(), verifier.close()]);
   }
 });

@@ -1,4 +1,6 @@
-import { afterAll, beforeAll, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { silentLogger } from "@distributed-messaging/messaging";
+import { KafkaClient, KafkaInspector, LogVerifier } from "@distributed-messaging/messaging/kafka";
 import { type ApacheKafka, startApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/broker";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { compareConfigs } from "./configs.ts";
@@ -13,3 +15,23 @@ beforeAll(async () => {
 afterAll(() => kafka?.stop());
 
 test("Apache Kafka answers to changes of configurations as the table says", () => compareConfigs(port));
+
+test("no record of a whole log of Apache Kafka is taken for damaged", async () => {
+  const settings = { brokers: kafka.brokers, clientId: "test" };
+  const client = new KafkaClient(settings, silentLogger);
+  const admin = client.kafka.admin();
+  await admin.createTopics({ topics: [{ topic: "verified" }], waitForLeaders: true });
+  await admin.disconnect();
+  const producer = client.kafka.producer();
+  await producer.connect();
+  const messages = Array.from({ length: 1_000 }, (_, index) => ({ value: `${index}` }));
+  for (let batch = 0; batch < 5; batch++) await producer.send({ topic: "verified", messages });
+  await producer.disconnect();
+  const inspector = new KafkaInspector(settings, "all", [], silentLogger);
+  const verifier = new LogVerifier(settings, silentLogger);
+  const topics = await inspector.topics();
+  expect(topics.find(({ name }) => name === "verified")?.partitions).toMatchObject([{ latest: 5_000 }]);
+  expect(await verifier.knownDamage(topics)).toEqual([]);
+  for await (const range of verifier.unreadable(topics)) expect(range).toBeUndefined();
+  await Promise.all([inspector.close(), verifier.close()]);
+});

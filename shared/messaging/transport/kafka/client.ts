@@ -1,7 +1,14 @@
 /// <reference path="./kafkajs-internals.d.ts" />
 import net from "node:net";
 import tls from "node:tls";
-import { type ISocketFactoryArgs, Kafka, logLevel, type Mechanism, type SASLOptions } from "kafkajs";
+import {
+  type ISocketFactoryArgs,
+  Kafka,
+  type KafkaConfig,
+  logLevel,
+  type Mechanism,
+  type SASLOptions,
+} from "kafkajs";
 import manifest from "kafkajs/package.json" with { type: "json" };
 import Cluster from "kafkajs/src/cluster/index.js";
 import Runner from "kafkajs/src/consumer/runner.js";
@@ -59,6 +66,7 @@ interface TokenCredentials {
 const REQUEST_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 2_000;
 const KEEP_ALIVE_MS = 60_000;
+const METADATA_MAX_AGE_MS = 300_000;
 /** How long a client may take to leave its group and to disconnect before its connections are destroyed. */
 const DISCONNECT_TIMEOUT_MS = 3_000;
 
@@ -92,12 +100,13 @@ correctKafkajs();
 export class KafkaClient {
   readonly kafka: Kafka;
   readonly #ssl: KafkaSettings["ssl"];
+  readonly #options: KafkaConfig;
   readonly #sockets = new Set<net.Socket>();
   #destroyed = false;
 
   constructor(settings: KafkaSettings, log: Logger) {
     this.#ssl = settings.ssl;
-    this.kafka = new Kafka({
+    this.#options = {
       clientId: settings.clientId,
       brokers: [...settings.brokers],
       ...(settings.sasl === undefined ? {} : { sasl: authenticationOf(settings.sasl) }),
@@ -113,6 +122,20 @@ export class KafkaClient {
         const { message, timestamp: _, ...fields } = entry.log;
         log.debug({ kafkajs: entry.namespace, ...fields }, message);
       },
+    };
+    this.kafka = new Kafka(this.#options);
+  }
+
+  /** For requests that kafkajs' clients have no method for. Its connections are destroyed with the others. */
+  cluster(): Cluster {
+    const { requestTimeout } = this.#options;
+    return new Cluster({
+      ...this.#options,
+      logger: this.kafka.logger(),
+      enforceRequestTimeout: true,
+      authenticationTimeout: requestTimeout,
+      metadataMaxAge: METADATA_MAX_AGE_MS,
+      allowAutoTopicCreation: false,
     });
   }
 

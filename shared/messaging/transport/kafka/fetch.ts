@@ -211,7 +211,7 @@ function decodeBatch(batch: Buffer, logStart: number, messages: FetchedMessage[]
 }
 
 /** Reads the types of the Kafka protocol. @throws beyond the end of the bytes */
-class Input {
+export class Input {
   readonly #bytes: Buffer;
   #at = 0;
 

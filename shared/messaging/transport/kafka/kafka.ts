@@ -25,6 +25,7 @@ export { SESSION_TIMEOUT_MS } from "./consumer.ts";
 export { KafkaInspector, type PartitionState, type StoredRecord, type TopicState } from "./inspector.ts";
 
 export { newTopic, type TopicSetup } from "./topics.ts";
+export { LogVerifier, type UnreadableRange } from "./verify.ts";
 
 export interface KafkaTransport extends Transport {
   /** Creates those of the topics that are missing. @throws when no broker answers */

@@ -32,10 +32,35 @@ declare module "kafkajs/src/consumer/runner.js" {
 }
 
 declare module "kafkajs/src/cluster/index.js" {
+  interface RawRequest<T> {
+    readonly request: {
+      readonly apiKey: number;
+      readonly apiVersion: number;
+      readonly apiName: string;
+      encode(): Promise<import("kafkajs/src/protocol/encoder.js").default>;
+    };
+    readonly response: {
+      /** @param body what follows the header */
+      decode(body: Buffer): Promise<T>;
+      parse(decoded: T): Promise<T>;
+    };
+    readonly requestTimeout: number;
+  }
   interface Broker {
+    /** Resolves with what `response.parse` does. */
+    readonly connectionPool: { send<T>(request: RawRequest<T>): Promise<T> };
+    connect(): Promise<void>;
     findGroupCoordinator(request: object): Promise<unknown>;
   }
   export default class Cluster {
+    constructor(options: object);
+    connect(): Promise<void>;
+    disconnect(): Promise<void>;
+    /** Loads their metadata. */
+    addMultipleTargetTopics(topics: readonly string[]): Promise<void>;
+    /** The partitions by the id of the broker that leads them. */
+    findLeaderForPartitions(topic: string, partitions: readonly number[]): Record<string, number[]>;
+    findBroker(options: { readonly nodeId: string }): Promise<Broker>;
     /** Calls `work` with one broker after the other until it resolves. What it rejects with is lost. */
     readonly brokerPool: {
       withBroker<T>(work: (found: { readonly broker: Broker }) => Promise<T>): Promise<T | null>;
@@ -88,6 +113,8 @@ declare module "kafkajs/src/protocol/encoder.js" {
     writeInt8(value: number): this;
     writeInt16(value: number): this;
     writeInt32(value: number): this;
+    /** A string has the digits of the number. */
+    writeInt64(value: number | string): this;
     writeVarInt(value: number): this;
     writeVarIntBytes(value: Buffer | string | null): this;
     writeString(value: string | null): this;

@@ -111,8 +111,17 @@ test("batches and an end that are damaged when the broker starts, which it knows
   await fixture.start();
   expect(await fixture.found()).toEqual({
     known: ["things/0"],
-    unreadable: ["things/0 20..29", "things/0 70..79", "things/0 90..?"],
+    unreadable: ["things/0 20..29", "things/0 70..79", "things/0 90..99"],
   });
+});
+
+test("an end that is damaged when the broker does not know where it was", async () => {
+  const fixture = await Fixture.open();
+  await fixture.stop();
+  writeFileSync(join(fixture.dataDir, "clean-stop"), "");
+  fixture.damage(-1, -1);
+  await fixture.start();
+  expect(await fixture.found()).toEqual({ known: ["things/0"], unreadable: ["things/0 90..?"] });
 });
 
 test("a batch that is damaged while the broker runs, by its checksum", async () => {

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { tokenClaims } from "@distributed-messaging/contracts";
-import { generateSigningKey, issueToken, type PrivateJwk } from "@distributed-messaging/service/identity";
+import { issueToken } from "@distributed-messaging/service/identity";
 import { operatorToken } from "@distributed-messaging/service/operator";
+import { generateSigningKey, type PrivateJwk } from "@distributed-messaging/service/signing-key";
 import type { ServiceName } from "@distributed-messaging/services/registry";
 import { processNames } from "@distributed-messaging/supervisor/store";
 import { Type } from "@sinclair/typebox";

@@ -9,8 +9,9 @@ import {
   tokenClaims,
 } from "@distributed-messaging/contracts";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { generateSigningKey, issueToken } from "@distributed-messaging/service/identity";
+import { issueToken } from "@distributed-messaging/service/identity";
 import { operatorToken } from "@distributed-messaging/service/operator";
+import { generateSigningKey } from "@distributed-messaging/service/signing-key";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
 import { read } from "../support/answers.ts";

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { tokenClaims } from "@distributed-messaging/contracts";
-import { generateSigningKey, issueToken } from "@distributed-messaging/service/identity";
+import { issueToken } from "@distributed-messaging/service/identity";
+import { generateSigningKey } from "@distributed-messaging/service/signing-key";
 import { hasSecret } from "./own-store.ts";
 
 test("a token or a private key in any log line fails the tests of its store", async () => {

@@ -1,6 +1,8 @@
 import { allMessages, tokenClaims } from "@distributed-messaging/contracts";
 import { defineService } from "@distributed-messaging/service/composition";
 import { jwksPath, VerificationKeys } from "@distributed-messaging/service/identity";
+import { secretOf } from "@distributed-messaging/service/secrets";
+import { parseSigningKey } from "@distributed-messaging/service/signing-key";
 import { GatewayConfig } from "./config.ts";
 import { gatewayHandlers } from "./handlers.ts";
 import { migrations } from "./migrations/index.ts";
@@ -16,12 +18,11 @@ export const service = defineService({
   // Without a broker, orders are accepted and wait in the outbox.
   brokerRequired: false,
   compose(database, config, log) {
-    const { IDEMPOTENCY_RETENTION, AUTH_SIGNING_KEY, AUTH_SIGNING_KEY_FILE } = config;
-    const store = new GatewayStore(database, IDEMPOTENCY_RETENTION);
+    const store = new GatewayStore(database, config.IDEMPOTENCY_RETENTION);
+    const signingKey = secretOf(config, "AUTH_SIGNING_KEY");
     const sessions = new Sessions(database, {
       jwksFile: jwksPath(config),
-      signingKey: AUTH_SIGNING_KEY,
-      signingKeyFile: AUTH_SIGNING_KEY_FILE,
+      signingKey: signingKey && parseSigningKey(signingKey()),
     });
     const { verifier } = new VerificationKeys(database, config, tokenClaims, log);
     const handlers = gatewayHandlers(store);

@@ -6,7 +6,7 @@ import { migrate, openDatabase, silentLogger, systemRuntime } from "@distributed
 import { eventually, failureOf } from "@distributed-messaging/messaging/testing";
 import { assemble } from "@distributed-messaging/service/composition";
 import { loadConfig } from "@distributed-messaging/service/config";
-import { generateSigningKey, type PublicJwk } from "@distributed-messaging/service/identity";
+import { generateSigningKey, type PublicJwk } from "@distributed-messaging/service/signing-key";
 import { migrations } from "./migrations/index.ts";
 import { service } from "./service.ts";
 import { type GatewayFixture, signIn, startGatewayFixture } from "./testing/fixture.ts";
@@ -244,7 +244,9 @@ describe("a key from the settings", () => {
     await using configured = await startGatewayFixture({ AUTH_SIGNING_KEY_FILE: file });
     expect(idsIn(configured.parts.sessions.jwks(Date.now()))).toEqual([key.keyId]);
     const both = { AUTH_SIGNING_KEY_FILE: file, AUTH_SIGNING_KEY: "{}" };
-    expect(await failureOf(startGatewayFixture(both))).toContain("expected one of them");
+    expect(await failureOf(startGatewayFixture(both))).toContain(
+      "AUTH_SIGNING_KEY_FILE: is set, but AUTH_SIGNING_KEY is, too",
+    );
     const missing = { AUTH_SIGNING_KEY_FILE: `${file}.none` };
     expect(await failureOf(startGatewayFixture(missing))).toContain("cannot be read");
   });
@@ -258,9 +260,11 @@ describe("a key from the settings", () => {
     expect(await failureOf(configured.start())).toContain("was withdrawn; set another one");
   });
 
-  test("that cannot sign prevents a start, and is not shown", async () => {
-    const failure = await failureOf(start({ kty: "OKP", crv: "Ed25519", x: "AA", d: "secret" }));
+  test("that cannot sign prevents a start, is named with all other wrong settings, and is not shown", async () => {
+    const AUTH_SIGNING_KEY = JSON.stringify({ kty: "OKP", crv: "Ed25519", x: "AA", d: "secret" });
+    const failure = await failureOf(startGatewayFixture({ AUTH_SIGNING_KEY, OUTBOX_LIMIT: "none" }));
     expect(failure).toContain("AUTH_SIGNING_KEY: expected a private Ed25519 key");
+    expect(failure).toContain("OUTBOX_LIMIT");
     expect(failure).not.toContain("secret");
   });
 });

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
 import type {
   ServiceDatabase,
@@ -8,14 +7,12 @@ import type {
 } from "@distributed-messaging/messaging";
 import { ServiceError, StartError } from "@distributed-messaging/service/errors";
 import { replaceFile } from "@distributed-messaging/service/files";
+import { issueToken, type Role } from "@distributed-messaging/service/identity";
 import {
   generateSigningKey,
-  issueToken,
   type PublicJwk,
-  type Role,
   type SigningKey,
-  signingKeyOf,
-} from "@distributed-messaging/service/identity";
+} from "@distributed-messaging/service/signing-key";
 import { and, eq, gt, or } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
@@ -61,9 +58,8 @@ type PublishedJwk = PublicJwk & { readonly kid: string; readonly use: "sig"; rea
 interface SessionsOptions {
   /** Where the public keys are published for the other services of this machine. */
   readonly jwksFile: string;
-  /** The private JWK that signs, in place of one that is generated; or the file that has it. */
-  readonly signingKey: string | undefined;
-  readonly signingKeyFile: string | undefined;
+  /** The key that signs, in place of one that is generated. */
+  readonly signingKey: SigningKey | undefined;
 }
 
 /**
@@ -77,11 +73,10 @@ export class Sessions {
   readonly #configured: SigningKey | undefined;
   #key: SigningKey | undefined;
 
-  /** @throws StartError when the configured key cannot be read or cannot sign */
-  constructor(database: ServiceDatabase, options: SessionsOptions) {
+  constructor(database: ServiceDatabase, { jwksFile, signingKey }: SessionsOptions) {
     this.#database = database;
-    this.#jwksFile = options.jwksFile;
-    this.#configured = configuredKey(options);
+    this.#jwksFile = jwksFile;
+    this.#configured = signingKey;
   }
 
   /**
@@ -271,25 +266,5 @@ export class Sessions {
 
   #current() {
     return this.#database.orm.select().from(tokenKeys).where(eq(tokenKeys.state, "current")).get();
-  }
-}
-
-/** @throws StartError that names the setting, and shows nothing of the key */
-function configuredKey({ signingKey, signingKeyFile }: SessionsOptions): SigningKey | undefined {
-  if (signingKey === undefined && signingKeyFile === undefined) return undefined;
-  if (signingKey !== undefined && signingKeyFile !== undefined) {
-    throw new StartError("AUTH_SIGNING_KEY: is set, and so is AUTH_SIGNING_KEY_FILE; expected one of them");
-  }
-  const setting = signingKey === undefined ? "AUTH_SIGNING_KEY_FILE" : "AUTH_SIGNING_KEY";
-  const key = signingKeyOf(signingKey ?? textOf(signingKeyFile ?? ""));
-  if (key === undefined) throw new StartError(`${setting}: expected a private Ed25519 key as a JWK`);
-  return key;
-}
-
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    throw new StartError(`AUTH_SIGNING_KEY_FILE: '${path}' cannot be read`);
   }
 }

@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { errorText } from "@distributed-messaging/messaging";
-import { codeOf, readText, type Secret, type Setting, secretOf, type Unchecked } from "./broker-access.ts";
-import { isLoopback } from "./loopback.ts";
+import type { Secret, Setting, Unchecked } from "./broker-access.ts";
+import { isLoopback, isProtected } from "./loopback.ts";
+import { codeOf, problemsOf, readText, secretOf, secretProblems } from "./secrets.ts";
 
 const SECRETS: readonly Secret[] = [
   "KAFKA_SSL_KEY_PASSWORD",
@@ -15,7 +15,7 @@ export function brokerAccessProblems(config: Unchecked): string[] {
     ...saslProblems(config),
     ...exposureProblems(config),
     ...vainTlsProblems(config),
-    ...secretProblems(config),
+    ...secretProblems(config, SECRETS),
     ...fileProblems(config),
   ];
 }
@@ -68,14 +68,12 @@ function exposureProblems(config: Unchecked): string[] {
       );
     }
   }
-  if (typeof url === "string" && URL.canParse(url)) {
-    const { protocol, hostname } = new URL(url);
-    if (protocol === "http:" && !isLoopback(hostname.replace(/^\[|]$/g, ""))) {
-      problems.push(
-        "KAFKA_OAUTH_TOKEN_URL: the client secret would be sent readable: expected https, or " +
-          "ALLOW_INSECURE=sasl-without-tls if that is wanted",
-      );
-    }
+  // One that is no http URL has its own line.
+  if (typeof url === "string" && /^https?:/.test(url) && !isProtected(url)) {
+    problems.push(
+      "KAFKA_OAUTH_TOKEN_URL: the client secret would be sent readable: expected https, or " +
+        "ALLOW_INSECURE=sasl-without-tls if that is wanted",
+    );
   }
   return problems;
 }
@@ -93,18 +91,6 @@ function vainTlsProblems(config: Unchecked): string[] {
   return isSet(config, "KAFKA_SSL_KEY_FILE")
     ? problems
     : [...problems, ...vain(config, ofKey, "KAFKA_SSL_KEY_FILE is not")];
-}
-
-/** A secret is in the environment or in a file that has one. */
-function secretProblems(config: Unchecked): string[] {
-  return SECRETS.flatMap((name) => {
-    const file = config[`${name}_FILE`];
-    if (typeof file !== "string") return [];
-    if (config[name] !== undefined) return [`${name}_FILE: is set, but ${name} is, too`];
-    return problemsOf(`${name}_FILE`, () => {
-      if (secretOf(config, name)?.() === "") throw new Error("is empty");
-    });
-  });
 }
 
 /** Certificates and keys that cannot be used, at the start rather than at the first connection. */
@@ -160,15 +146,6 @@ function privateKeyIn(file: string, passphrase: (() => string) | undefined): Key
       throw new Error("is encrypted, and KAFKA_SSL_KEY_PASSWORD is not set");
     if (code === "ERR_OSSL_BAD_DECRYPT") throw new Error("cannot be decrypted with KAFKA_SSL_KEY_PASSWORD");
     throw new Error("has no private key in PEM");
-  }
-}
-
-function problemsOf(name: Setting, check: () => unknown): string[] {
-  try {
-    check();
-    return [];
-  } catch (error) {
-    return [`${name}: ${errorText(error)}`];
   }
 }
 

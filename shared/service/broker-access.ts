@@ -1,7 +1,6 @@
-import { readFileSync } from "node:fs";
-import { errorText } from "@distributed-messaging/messaging";
 import type { KafkaSettings, SaslCredentials, TlsCredentials } from "@distributed-messaging/messaging/kafka";
 import { clientCredentials } from "./oauth.ts";
+import { readText, secretOf } from "./secrets.ts";
 
 /** The settings by which a process and the brokers authenticate each other. `commonSettings` describes them. */
 interface BrokerAccess {
@@ -69,23 +68,3 @@ function tokenOf(config: BrokerAccess): (() => Promise<string>) | undefined {
 
 /** Each may be in a file, which the setting of that name and `_FILE` names. */
 export type Secret = "KAFKA_SSL_KEY_PASSWORD" | "KAFKA_SASL_PASSWORD" | "KAFKA_OAUTH_CLIENT_SECRET";
-
-/** A secret that is set, or the content of the file that is, without the line break at its end. */
-export function secretOf(config: Unchecked, name: Secret): (() => string) | undefined {
-  const { [name]: value, [`${name}_FILE` as const]: file } = config;
-  if (typeof value === "string") return () => value;
-  return typeof file === "string" ? () => readText(file).replace(/\r?\n$/, "") : undefined;
-}
-
-/** @throws Error that names the file and why it cannot be read */
-export function readText(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(`${file} cannot be read (${codeOf(error)})`);
-  }
-}
-
-export function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : errorText(error);
-}

@@ -8,16 +8,8 @@ import {
   SignJWT,
 } from "jose";
 import { ServiceError } from "./errors.ts";
-import {
-  acceptSubprotocol,
-  authenticate,
-  generateSigningKey,
-  issueToken,
-  type PublicJwk,
-  requireAdmin,
-  signingKeyOf,
-  TokenVerifier,
-} from "./identity.ts";
+import { acceptSubprotocol, authenticate, issueToken, requireAdmin, TokenVerifier } from "./identity.ts";
+import { generateSigningKey, type PublicJwk } from "./signing-key.ts";
 import { keySource } from "./testing/keys.ts";
 
 const now = Date.UTC(2026, 0, 1);
@@ -67,22 +59,6 @@ describe("the id of an operator", () => {
       .setExpirationTime(now / 1000 + 3600)
       .sign(await importJWK({ ...key.privateJwk }, "EdDSA"));
     expect(await codeOf(verifier.verify(signed, now))).toBe("token-invalid");
-  });
-});
-
-describe("a key from a setting", () => {
-  test("is read when its halves belong together", () => {
-    expect(signingKeyOf(JSON.stringify(key.privateJwk))).toEqual(key);
-    for (const text of [
-      "",
-      "{}",
-      "null",
-      JSON.stringify(key.publicJwk),
-      JSON.stringify({ ...key.privateJwk, x: other.publicJwk.x }),
-      JSON.stringify({ ...key.privateJwk, d: "AA" }),
-    ]) {
-      expect(signingKeyOf(text)).toBeUndefined();
-    }
   });
 });
 

@@ -1,4 +1,4 @@
-import { createHash, createPrivateKey, createPublicKey } from "node:crypto";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import {
   DomainError,
@@ -9,17 +9,7 @@ import {
   type ServiceDatabase,
 } from "@distributed-messaging/messaging";
 import type { TSchema } from "@sinclair/typebox";
-import {
-  calculateJwkThumbprint,
-  decodeProtectedHeader,
-  errors,
-  exportJWK,
-  generateKeyPair,
-  importJWK,
-  type JWTPayload,
-  jwtVerify,
-  SignJWT,
-} from "jose";
+import { decodeProtectedHeader, errors, importJWK, type JWTPayload, jwtVerify, SignJWT } from "jose";
 import type { CommonConfig } from "./config.ts";
 import { ServiceError } from "./errors.ts";
 import { discoverIssuer } from "./issuer.ts";
@@ -33,6 +23,7 @@ import {
   type VerificationKey,
 } from "./jwks.ts";
 import { operatorClaims, operatorKeyPath, parseOperatorKey } from "./operator.ts";
+import type { PrivateJwk, PublicJwk } from "./signing-key.ts";
 
 export type Role = "customer" | "admin";
 
@@ -52,24 +43,6 @@ interface VerifiedIdentity extends Identity {
 
 /** What a token says of its bearer. */
 type TokenIdentity = Omit<VerifiedIdentity, "stillHolds">;
-
-/** An Ed25519 public key (RFC 8037 §2). */
-export interface PublicJwk {
-  readonly kty: "OKP";
-  readonly crv: "Ed25519";
-  readonly x: string;
-}
-
-export interface PrivateJwk extends PublicJwk {
-  readonly d: string;
-}
-
-export interface SigningKey {
-  /** The RFC 7638 thumbprint of the public key: the same key has the same id everywhere. */
-  readonly keyId: string;
-  readonly privateJwk: PrivateJwk;
-  readonly publicJwk: PublicJwk;
-}
 
 /** The claims that all tokens of one system share (RFC 7519 §4.1). */
 interface TokenClaims {
@@ -96,37 +69,6 @@ const MAX_TOKEN_CHARACTERS = 8192;
 const IDENTIFIER = /^[A-Za-z0-9_-]{1,64}$/;
 /** How the ids of operators begin, and of nobody else. */
 const OPERATOR_ID = "operator-";
-
-/** Generates a key to sign tokens with. Only the service that signs may read the private half. */
-export async function generateSigningKey(): Promise<SigningKey> {
-  const pair = await generateKeyPair("Ed25519", { extractable: true });
-  const { x, d } = await exportJWK(pair.privateKey);
-  if (x === undefined || d === undefined)
-    throw new TypeError("an Ed25519 key has both x and d (RFC 8037 §2)");
-  const publicJwk: PublicJwk = { kty: "OKP", crv: "Ed25519", x };
-  return {
-    keyId: await calculateJwkThumbprint({ ...publicJwk }),
-    publicJwk,
-    privateJwk: { ...publicJwk, d },
-  };
-}
-
-/** The key of a private Ed25519 JWK; undefined when the text is none, or its halves do not belong together. */
-export function signingKeyOf(text: string): SigningKey | undefined {
-  try {
-    const { kty, crv, x, d } = JSON.parse(text);
-    if (kty !== "OKP" || crv !== "Ed25519" || typeof x !== "string" || typeof d !== "string")
-      return undefined;
-    const publicJwk: PublicJwk = { kty, crv, x };
-    const privateJwk: PrivateJwk = { ...publicJwk, d };
-    const derived = createPublicKey(createPrivateKey({ key: { ...privateJwk }, format: "jwk" })).export({
-      format: "jwk",
-    });
-    return derived.x === x ? { keyId: thumbprintOf(publicJwk), publicJwk, privateJwk } : undefined;
-  } catch {
-    return undefined;
-  }
-}
 
 interface TokenRequest extends Identity, TokenClaims {
   readonly keyId: string;

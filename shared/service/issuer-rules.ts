@@ -1,11 +1,14 @@
-import { isLoopback } from "./loopback.ts";
+import { isProtected } from "./loopback.ts";
+import { secretProblems } from "./secrets.ts";
+import { parseSigningKey } from "./signing-key.ts";
 
 type Unchecked = Readonly<Record<string, unknown>>;
 
-/** A line for each setting of the issuer of tokens that is missing, in vain or unsafe. */
+/** A line for each setting of the issuer of tokens that is missing, in vain, unsafe or of no use. */
 export function issuerProblems(config: Unchecked): string[] {
   const { AUTH_ISSUER: issuer, AUTH_AUDIENCE: audience, AUTH_CLIENT_ID: clientId } = config;
   const problems = ["AUTH_ISSUER", "AUTH_JWKS_URL"].flatMap((name) => unsafeUrl(name, config[name]));
+  problems.push(...secretProblems(config, ["AUTH_SIGNING_KEY"], parseSigningKey));
   if (issuer === undefined) {
     if (audience !== undefined) problems.push("AUTH_AUDIENCE: is of no use without AUTH_ISSUER");
     if (clientId !== undefined) problems.push("AUTH_CLIENT_ID: is of no use without AUTH_ISSUER");
@@ -26,8 +29,7 @@ export function issuerProblems(config: Unchecked): string[] {
 
 /** Without TLS, whoever is between the service and the issuer could sign tokens: keys come over loopback or https. */
 function unsafeUrl(name: string, url: unknown): string[] {
-  if (typeof url !== "string" || !URL.canParse(url)) return [];
-  const { protocol, hostname } = new URL(url);
-  if (protocol !== "http:" || isLoopback(hostname.replace(/^\[|\]$/g, ""))) return [];
+  // One that is no http URL has its own line.
+  if (typeof url !== "string" || !/^https?:/.test(url) || isProtected(url)) return [];
   return [`${name}: expected https, or http to this machine: keys that come over a network need TLS`];
 }

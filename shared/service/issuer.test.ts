@@ -175,12 +175,28 @@ describe("discovery", () => {
     expect((await discoverIssuer(issuer)).pageOrigins).toEqual([issuer, "https://tokens.example"]);
   });
 
-  test("does not lead from TLS to an address without it", async () => {
-    const answer = { issuer: "https://issuer.example", jwks_uri: "http://issuer.example/keys" };
+  test.each([
+    ["https://issuer.example", "http://issuer.example/keys"],
+    ["http://127.0.0.1:8080", "http://issuer.example/keys"],
+    ["https://issuer.example", "data:application/json,{}"],
+    ["https://issuer.example", "file:///keys.json"],
+  ])("of %s does not lead to keys at %s, without TLS", async (issuer, jwks_uri) => {
     const failure = await failureOf(
-      discoverIssuer("https://issuer.example", () => Promise.resolve(Response.json(answer))),
+      discoverIssuer(issuer, () => Promise.resolve(Response.json({ issuer, jwks_uri }))),
     );
     expect(failure).toContain("without TLS");
+  });
+
+  test("has no origin to which the page would send tokens without TLS", async () => {
+    const issuer = "https://issuer.example";
+    const metadata = {
+      issuer,
+      jwks_uri: `${issuer}/keys`,
+      token_endpoint: "http://issuer.example/token",
+      revocation_endpoint: "no URL",
+    };
+    const { pageOrigins } = await discoverIssuer(issuer, () => Promise.resolve(Response.json(metadata)));
+    expect(pageOrigins).toEqual([issuer]);
   });
 
   test("does not follow a redirect", async () => {

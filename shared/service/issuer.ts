@@ -1,10 +1,11 @@
 import { allowInsecureRequests, customFetch, discoveryRequest, processDiscoveryResponse } from "oauth4webapi";
+import { isProtected } from "./loopback.ts";
 
 /** What the store needs of an issuer's metadata. */
 export interface IssuerMetadata {
   /** Where its keys are (RFC 7517). */
   readonly jwksUri: string;
-  /** The origins that a page sends its requests to. */
+  /** The origins that a page sends its requests to, without those to which a token would be sent readable. */
   readonly pageOrigins: readonly string[];
 }
 
@@ -31,9 +32,7 @@ export async function discoverIssuer(
   const metadata = await processDiscoveryResponse(identifier, response);
   const { jwks_uri: jwksUri, token_endpoint: token, revocation_endpoint: revocation } = metadata;
   if (jwksUri === undefined) throw new TypeError(`${issuer} names no jwks_uri`);
-  if (identifier.protocol === "https:" && !jwksUri.startsWith("https:")) {
-    throw new TypeError(`${issuer} has its keys at an address without TLS`);
-  }
-  const used = [issuer, token, revocation].filter((url) => url !== undefined);
+  if (!isProtected(jwksUri)) throw new TypeError(`${issuer} has its keys at an address without TLS`);
+  const used = [issuer, token, revocation].filter((url) => url !== undefined).filter(isProtected);
   return { jwksUri, pageOrigins: [...new Set(used.map((url) => new URL(url).origin))] };
 }

@@ -13,9 +13,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "@distributed-messaging/messaging";
 import { importJWK, SignJWT } from "jose";
-import { generateSigningKey, issueToken, TokenVerifier } from "./identity.ts";
+import { issueToken, TokenVerifier } from "./identity.ts";
 import { KeyFile } from "./jwks.ts";
 import { ensureOperatorKey, operatorClaims, operatorToken, parseOperatorKey } from "./operator.ts";
+import { generateSigningKey } from "./signing-key.ts";
 import { keySource } from "./testing/keys.ts";
 
 const claims = { issuer: "test", audience: "test" };

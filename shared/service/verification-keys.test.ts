@@ -4,7 +4,8 @@ import { eventually } from "@distributed-messaging/messaging/testing";
 import { Type } from "@sinclair/typebox";
 import { defineService } from "./composition.ts";
 import { type CommonConfig, commonSettings } from "./config.ts";
-import { generateSigningKey, issueToken, type PublicJwk, VerificationKeys } from "./identity.ts";
+import { issueToken, VerificationKeys } from "./identity.ts";
+import { generateSigningKey, type PublicJwk } from "./signing-key.ts";
 import { ServiceFixture } from "./testing/service-fixture.ts";
 
 /* Whoever can write to the broker sends the events here. */

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { generateSigningKey } from "../identity.ts";
+import { generateSigningKey } from "../signing-key.ts";
 import { DeadLetterFixture, letter, letters, tokenOf } from "../testing/dead-letter-fixture.ts";
 
 let fixture: DeadLetterFixture;

@@ -1,11 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import {
-  acceptSubprotocol,
-  authenticate,
-  generateSigningKey,
-  issueToken,
-  TokenVerifier,
-} from "../identity.ts";
+import { acceptSubprotocol, authenticate, issueToken, TokenVerifier } from "../identity.ts";
+import { generateSigningKey } from "../signing-key.ts";
 import { serveForTest } from "../testing/http.ts";
 import { keySource } from "../testing/keys.ts";
 import { rawRequest } from "../testing/raw-request.ts";

@@ -14,9 +14,10 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { defineService, type PartsOf } from "../composition.ts";
 import { type CommonConfig, commonSettings, type Environment } from "../config.ts";
-import { generateSigningKey, issueToken, type Role, type SigningKey, TokenVerifier } from "../identity.ts";
+import { issueToken, type Role, TokenVerifier } from "../identity.ts";
 import { KeyFile, type KeySource } from "../jwks.ts";
 import { operatorKeyPath, parseOperatorKey } from "../operator.ts";
+import { generateSigningKey, type SigningKey } from "../signing-key.ts";
 import { keySource } from "./keys.ts";
 import { ServiceFixture } from "./service-fixture.ts";
 

@@ -1,5 +1,5 @@
-import type { PublicJwk } from "../identity.ts";
 import { type KeySource, verificationKey } from "../jwks.ts";
+import type { PublicJwk } from "../signing-key.ts";
 
 /** The keys that a function knows at the time, under the ids that it gives them. */
 export function keySource(lookup: (keyId: string) => PublicJwk | undefined): KeySource {

@@ -29,9 +29,10 @@ import { rebuildRoutes } from "../admin/rebuild.ts";
 import { assemble, type Composition } from "../composition.ts";
 import { type CommonConfig, type Environment, loadConfig } from "../config.ts";
 import { replaceFile } from "../files.ts";
-import { generateSigningKey, issueToken, type Role, type SigningKey } from "../identity.ts";
+import { issueToken, type Role } from "../identity.ts";
 import { ensureOperatorKey } from "../operator.ts";
 import type { Running } from "../run.ts";
+import { generateSigningKey, type SigningKey } from "../signing-key.ts";
 import { captureLogger, serveForTest, type TestServer } from "./http.ts";
 
 interface FixtureOptions<Config extends CommonConfig, Parts> {

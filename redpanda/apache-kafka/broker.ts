@@ -16,6 +16,12 @@ const TAIL_CHARACTERS = 4_000;
 /** For a broker that starts quickly, stays small and runs for minutes. */
 const JAVA_FLAGS = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xmx512m"];
 
+/** As Apache Kafka's own start script (kafka-server-start.sh, kafka-run-class.sh), for measurements. */
+export const USUAL_JAVA_FLAGS = [
+  ...["-Xmx1G", "-Xms1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"],
+  ...["-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent"],
+];
+
 /**
  * A shell script that reads its standard input until this process ends, in whatever way; then it stops the broker
  * and removes its files.
@@ -38,6 +44,8 @@ interface ApacheKafkaOptions {
   readonly users?: Readonly<Record<string, string>>;
   /** Users of SASL SCRAM, for listeners that the settings add. */
   readonly scram?: readonly ScramUser[];
+  /** Flags of the JVM. By default those of a broker that starts quickly. */
+  readonly javaFlags?: readonly string[];
   /** System properties of the JVM. */
   readonly systemProperties?: Readonly<Record<string, string>>;
   /** Called with a line about each step that takes time. */
@@ -77,6 +85,7 @@ export class ApacheKafka {
   readonly admin: { readonly username: string; readonly password: string } | undefined;
   readonly #runtime: KafkaRuntime;
   readonly #scram: readonly ScramUser[];
+  readonly #javaFlags: readonly string[];
   readonly #systemProperties: readonly string[];
   readonly #folder = join(KAFKA_DIR, `run-${randomUUID()}`);
   readonly #properties = join(this.#folder, "server.properties");
@@ -84,9 +93,17 @@ export class ApacheKafka {
   #process: BrokerProcess | undefined;
 
   constructor(runtime: KafkaRuntime, options: ApacheKafkaOptions) {
-    const { ports, settings = {}, users, scram = [], systemProperties = {} } = options;
+    const {
+      ports,
+      settings = {},
+      users,
+      scram = [],
+      javaFlags = JAVA_FLAGS,
+      systemProperties = {},
+    } = options;
     this.#runtime = runtime;
     this.#scram = scram;
+    this.#javaFlags = javaFlags;
     this.#systemProperties = Object.entries(systemProperties).map(([name, value]) => `-D${name}=${value}`);
     const [admin] = Object.entries(users ?? {});
     this.admin = admin && { username: admin[0], password: admin[1] };
@@ -161,7 +178,16 @@ export class ApacheKafka {
     const logging = `-Dlog4j2.configurationFile=${join(import.meta.dir, "log4j2.properties")}`;
     // Native libraries are unpacked there.
     const temporary = `-Djava.io.tmpdir=${join(this.#folder, "tmp")}`;
-    return [java, ...JAVA_FLAGS, ...this.#systemProperties, logging, temporary, "-cp", classPath, ...main];
+    return [
+      java,
+      ...this.#javaFlags,
+      ...this.#systemProperties,
+      logging,
+      temporary,
+      "-cp",
+      classPath,
+      ...main,
+    ];
   }
 }
 

@@ -265,6 +265,39 @@ test("fetches of a closed connection are not read", async () => {
   expect(reads).toBe(2);
 });
 
+test("the memory of a fetch whose connection closes is given back when it was read", async () => {
+  const { broker, client } = await setUp({ maxResponseBytes: 1_000 });
+  const { responses } = broker.memory;
+  await client.request(ApiKey.Produce, PRODUCE, produceBody("t", batchOf(["x".repeat(900)])));
+  const log = broker.topics.log({ name: "t", id: null }, 0);
+  const [isRead, isGone] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const read = log.read.bind(log);
+  log.read = async (...args) => {
+    await isRead.promise;
+    return read(...args);
+  };
+  const leaving = await RawClient.connect(broker);
+  const control = broker.control.on(ApiKey.Fetch, {
+    fault: "delay",
+    until: 0,
+    when: ({ disconnected }) => {
+      disconnected.addEventListener("abort", () => isGone.resolve());
+      return true;
+    },
+  });
+  leaving.send(ApiKey.Fetch, FETCH, fetchBody("t"));
+  await control.exhausted;
+  await eventually(() => responses.used > 0);
+  const answer = client.request(ApiKey.Fetch, FETCH, fetchBody("t"));
+  await eventually(() => responses.waiting === 1);
+  leaving.end();
+  await isGone.promise;
+  expect([responses.used > 0, responses.waiting]).toEqual([true, 1]);
+  isRead.resolve();
+  expect(fetched(await answer).highWatermark).toBe(1);
+  await eventually(() => responses.used === 0);
+});
+
 test("connections beyond the limit are refused with one log line, until one closes", async () => {
   const { broker, client, lines } = await setUp({ maxConnections: 2 });
   const second = await RawClient.connect(broker);

@@ -80,8 +80,8 @@ export class Connection {
   #incoming: Pick<Reservation, "isGranted" | "release"> | undefined;
   /** The shared memory of what was received before the socket was paused. */
   #unread: Reservation | undefined;
-  /** The shared memory of responses, and those that wait for it. */
-  readonly #reservations = new Set<Reservation>();
+  /** Responses that wait for shared memory. */
+  readonly #waiting = new Set<Reservation>();
   #paused = false;
   #accepting = true;
   #closed = false;
@@ -124,7 +124,8 @@ export class Connection {
     this.#incoming?.release();
     this.#incoming = undefined;
     this.#unread?.release();
-    for (const reservation of [...this.#reservations]) this.#release(reservation);
+    // Memory that was granted is in use until its request is handled.
+    for (const reservation of this.#waiting) reservation.release();
     this.#resumeWriting?.();
     this.#end.resolve();
   }
@@ -224,15 +225,15 @@ export class Connection {
     this.#responses = this.#responses.then(async () => {
       try {
         const bytes = await response;
-        const size = this.#hold(this.options.responses.take(bytes?.length ?? 0));
+        const size = this.options.responses.take(bytes?.length ?? 0);
         // What was reserved is an estimate.
-        if (reservation) this.#release(reservation);
+        reservation?.release();
         reservation = size;
         if (bytes) await this.#write(bytes);
       } catch (error) {
         this.#fail(error);
       }
-      if (reservation) this.#release(reservation);
+      reservation?.release();
       this.#inFlight -= 1;
       this.#inFlightBytes -= length;
       if (this.#paused) this.#takeFrames();
@@ -243,20 +244,14 @@ export class Connection {
   async #reserve(bytes: number): Promise<Reservation | undefined> {
     if (this.#closed) return undefined;
     const granted = Promise.withResolvers<void>();
-    const reservation = this.#hold(this.options.responses.reserve(bytes, granted.resolve));
-    if (!reservation.isGranted) await Promise.race([granted.promise, this.#end.promise]);
-    return this.#closed ? undefined : reservation;
-  }
-
-  #hold(reservation: Reservation): Reservation {
-    if (this.#closed) reservation.release();
-    else this.#reservations.add(reservation);
-    return reservation;
-  }
-
-  #release(reservation: Reservation): void {
-    this.#reservations.delete(reservation);
+    const reservation = this.options.responses.reserve(bytes, granted.resolve);
+    if (reservation.isGranted) return reservation;
+    this.#waiting.add(reservation);
+    await Promise.race([granted.promise, this.#end.promise]);
+    this.#waiting.delete(reservation);
+    if (!this.#closed) return reservation;
     reservation.release();
+    return undefined;
   }
 
   /** Resolves when the kernel has accepted all bytes, or the connection is closed. */

@@ -248,7 +248,9 @@ describe("a key from the settings", () => {
       "AUTH_SIGNING_KEY_FILE: is set, but AUTH_SIGNING_KEY is, too",
     );
     const missing = { AUTH_SIGNING_KEY_FILE: `${file}.none` };
-    expect(await failureOf(startGatewayFixture(missing))).toContain("cannot be read");
+    expect(await failureOf(startGatewayFixture(missing))).toContain(
+      "AUTH_SIGNING_KEY_FILE: there is no file that can be read (ENOENT)",
+    );
   });
 
   test("that was withdrawn prevents a start", async () => {

@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import type { Secret, Setting, Unchecked } from "./broker-access.ts";
 import { isLoopback, isProtected } from "./loopback.ts";
-import { codeOf, problemsOf, readText, secretOf, secretProblems } from "./secrets.ts";
+import { codeOf, problemsOf, readSetting, secretOf, secretProblems } from "./secrets.ts";
 
 const SECRETS: readonly Secret[] = [
   "KAFKA_SSL_KEY_PASSWORD",
@@ -99,11 +99,12 @@ function fileProblems(config: Unchecked): string[] {
   const { KAFKA_SSL_CA_FILE: ca, KAFKA_SSL_CERT_FILE: cert, KAFKA_SSL_KEY_FILE: key } = config;
   const problems: string[] = [];
   let own: X509Certificate | undefined;
-  if (typeof ca === "string") problems.push(...problemsOf("KAFKA_SSL_CA_FILE", () => certificatesIn(ca)));
+  if (typeof ca === "string")
+    problems.push(...problemsOf("KAFKA_SSL_CA_FILE", () => certificatesIn("KAFKA_SSL_CA_FILE", ca)));
   if (typeof cert === "string") {
     problems.push(
       ...problemsOf("KAFKA_SSL_CERT_FILE", () => {
-        own = certificatesIn(cert)[0];
+        own = certificatesIn("KAFKA_SSL_CERT_FILE", cert)[0];
       }),
     );
   }
@@ -122,12 +123,13 @@ function fileProblems(config: Unchecked): string[] {
 function tokenFileProblems({ KAFKA_OAUTH_TOKEN_FILE: file }: Unchecked): string[] {
   if (typeof file !== "string") return [];
   return problemsOf("KAFKA_OAUTH_TOKEN_FILE", () => {
-    if (readText(file).trim() === "") throw new Error("is empty");
+    if (readSetting("KAFKA_OAUTH_TOKEN_FILE", file).trim() === "") throw new Error("is empty");
   });
 }
 
-function certificatesIn(file: string): X509Certificate[] {
-  const blocks = readText(file).match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+function certificatesIn(setting: Setting, file: string): X509Certificate[] {
+  const blocks =
+    readSetting(setting, file).match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
   if (blocks.length === 0) throw new Error("has no certificate in PEM");
   try {
     return blocks.map((block) => new X509Certificate(block));
@@ -137,7 +139,7 @@ function certificatesIn(file: string): X509Certificate[] {
 }
 
 function privateKeyIn(file: string, passphrase: (() => string) | undefined): KeyObject {
-  const key = readText(file);
+  const key = readSetting("KAFKA_SSL_KEY_FILE", file);
   try {
     return createPrivateKey({ key, ...(passphrase === undefined ? {} : { passphrase: passphrase() }) });
   } catch (error) {

@@ -62,7 +62,7 @@ describe("the settings of the broker access", () => {
     writeFileSync(path, " second ");
     expect(sasl.password()).toBe(" second ");
     rmSync(path);
-    expect(sasl.password).toThrow(`${path} cannot be read (ENOENT)`);
+    expect(sasl.password).toThrow("KAFKA_SASL_PASSWORD_FILE: there is no file that can be read (ENOENT)");
   });
 
   test("a token is in a file that is read at each authentication", async () => {
@@ -73,7 +73,9 @@ describe("the settings of the broker access", () => {
     writeFileSync(path, "second");
     expect(await sasl.token()).toBe("second");
     rmSync(path);
-    expect(await failureOf(sasl.token())).toContain(`${path} cannot be read (ENOENT)`);
+    expect(await failureOf(sasl.token())).toContain(
+      "KAFKA_OAUTH_TOKEN_FILE: there is no file that can be read (ENOENT)",
+    );
   });
 
   test("a token may come from an OAuth 2.0 server", () => {
@@ -134,7 +136,7 @@ describe("the settings of the broker access", () => {
     [
       "a file that is missing",
       { KAFKA_SSL: "true", KAFKA_SSL_CA_FILE: join(folder, "absent.pem") },
-      `KAFKA_SSL_CA_FILE: ${join(folder, "absent.pem")} cannot be read (ENOENT)`,
+      "KAFKA_SSL_CA_FILE: there is no file that can be read (ENOENT); the value is not shown",
     ],
     [
       "a file without a certificate",
@@ -164,6 +166,27 @@ describe("the settings of the broker access", () => {
       "KAFKA_OAUTH_TOKEN_FILE: is empty",
     ],
   ])("is refused: %s", (_, env, problem) => expect(problemsOf(env)).toContain(problem));
+});
+
+test("a secret in place of the file that has it is not shown", () => {
+  const pem = `-----BEGIN PRIVATE KEY-----\n${"MC4CAQAw".repeat(40)}\n-----END PRIVATE KEY-----`;
+  const problems = problemsOf({
+    KAFKA_SSL: "true",
+    KAFKA_SSL_KEY_FILE: pem,
+    KAFKA_SSL_CERT_FILE: "hunter2-cert",
+    KAFKA_SASL_MECHANISM: "plain",
+    KAFKA_SASL_USERNAME: "order",
+    KAFKA_SASL_PASSWORD_FILE: "hunter2",
+  });
+  expect(problems.map((problem) => problem.split(":")[0])).toEqual([
+    "KAFKA_SASL_PASSWORD_FILE",
+    "KAFKA_SSL_CERT_FILE",
+    "KAFKA_SSL_KEY_FILE",
+  ]);
+  expect(problems.join()).not.toMatch(/hunter2|MC4C/);
+  expect(
+    problemsOf({ KAFKA_SASL_MECHANISM: "oauthbearer", KAFKA_OAUTH_TOKEN_FILE: "hunter2" }).join(),
+  ).not.toContain("hunter2");
 });
 
 describe("a secret that would be sent readable", () => {

@@ -1,6 +1,6 @@
 import type { KafkaSettings, SaslCredentials, TlsCredentials } from "@distributed-messaging/messaging/kafka";
 import { clientCredentials } from "./oauth.ts";
-import { readText, secretOf } from "./secrets.ts";
+import { readSetting, secretOf } from "./secrets.ts";
 
 /** The settings by which a process and the brokers authenticate each other. `commonSettings` describes them. */
 interface BrokerAccess {
@@ -39,9 +39,9 @@ function tlsOf(config: BrokerAccess): true | (() => TlsCredentials) {
   if (ca === undefined && cert === undefined) return true;
   const passphrase = secretOf(config, "KAFKA_SSL_KEY_PASSWORD");
   return () => ({
-    ...(ca === undefined ? {} : { ca: readText(ca) }),
-    ...(cert === undefined ? {} : { cert: readText(cert) }),
-    ...(key === undefined ? {} : { key: readText(key) }),
+    ...(ca === undefined ? {} : { ca: readSetting("KAFKA_SSL_CA_FILE", ca) }),
+    ...(cert === undefined ? {} : { cert: readSetting("KAFKA_SSL_CERT_FILE", cert) }),
+    ...(key === undefined ? {} : { key: readSetting("KAFKA_SSL_KEY_FILE", key) }),
     ...(passphrase === undefined ? {} : { passphrase: passphrase() }),
   });
 }
@@ -59,7 +59,7 @@ function saslOf(config: BrokerAccess): SaslCredentials | undefined {
 
 function tokenOf(config: BrokerAccess): (() => Promise<string>) | undefined {
   const { KAFKA_OAUTH_TOKEN_FILE: file, KAFKA_OAUTH_TOKEN_URL: url, KAFKA_OAUTH_SCOPE: scope } = config;
-  if (file !== undefined) return async () => readText(file).trim();
+  if (file !== undefined) return async () => readSetting("KAFKA_OAUTH_TOKEN_FILE", file).trim();
   const clientSecret = secretOf(config, "KAFKA_OAUTH_CLIENT_SECRET");
   const clientId = config.KAFKA_OAUTH_CLIENT_ID;
   if (url === undefined || clientId === undefined || clientSecret === undefined) return undefined;

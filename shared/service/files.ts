@@ -3,6 +3,7 @@ import {
   fchmodSync,
   fsyncSync,
   linkSync,
+  lstatSync,
   openSync,
   renameSync,
   rmSync,
@@ -56,11 +57,14 @@ function withTemporary(path: string, content: string, mode: number, use: (tempor
 }
 
 /**
- * Whether a file is there and another user has put it there: its owner is neither this user, nor root, nor the owner of
- * its directory. In a directory that is everybody's, such as `/tmp`, anybody can be the first to create a file.
+ * Whether a file, or a link to it, is there and another user has put it there: its owner is neither this user, nor root,
+ * nor the owner of its directory. In a directory that is everybody's, such as `/tmp`, anybody can be the first to create
+ * a file.
  */
 export function isOfAnother(path: string): boolean {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats === undefined) return false;
-  return ![process.getuid?.(), 0, statSync(dirname(path)).uid].includes(stats.uid);
+  const found = [lstatSync(path, { throwIfNoEntry: false }), statSync(path, { throwIfNoEntry: false })];
+  return found.some(
+    (stats) =>
+      stats !== undefined && ![process.getuid?.(), 0, statSync(dirname(path)).uid].includes(stats.uid),
+  );
 }

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
-import { chownSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chownSync, lchownSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDatabase, type ServiceDatabase, silentLogger } from "@distributed-messaging/messaging";
@@ -151,6 +151,12 @@ describe("keys in a file", () => {
     replaceFile(path, setOf(ed25519.jwk), 0o644);
     chownSync(path, 12_345, 12_345);
     expect(keys.current(ed25519.keyId)).toBeUndefined();
+    // Nor through a link of theirs to a file of ours.
+    rmSync(path);
+    replaceFile(join(folder, "ours"), setOf(ed25519.jwk), 0o644);
+    symlinkSync(join(folder, "ours"), path);
+    lchownSync(path, 12_345, 12_345);
+    expect(keys.current(ed25519.keyId)).toBeUndefined();
     // The directory is that user's own, as that of a gateway that runs as another user.
     chownSync(folder, 12_345, 12_345);
     replaceFile(path, setOf(ed25519.jwk), 0o644);
@@ -223,8 +229,10 @@ describe("keys at a URL", () => {
   const down = () => Promise.reject(new TypeError("unreachable"));
   const open = (log = silentLogger) =>
     new KeyUrl(database, url, log, {
-      fetch: async () => {
+      fetch: async (_url, init) => {
         requests += 1;
+        // What a cache on the way may have kept would bring a withdrawn key back.
+        expect(new Headers(init.headers).get("cache-control")).toBe("no-cache");
         return issue();
       },
       monotonic: () => now,
@@ -357,6 +365,20 @@ describe("keys at a URL", () => {
     expect(await keys.find(p256.keyId)).toBeUndefined();
     expect((await keys.find(ed25519.keyId))?.algorithm).toBe("EdDSA");
     expect(lines).toHaveLength(1);
+  });
+
+  // The time of a request is five seconds.
+  test.if(process.env.SLOW_TESTS === "true")("an answer that does not end is given up", async () => {
+    const endless = new ReadableStream({ pull: () => new Promise(() => {}) });
+    await using server = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      idleTimeout: 60,
+      fetch: () => new Response(endless),
+    });
+    const { log, lines } = captureLogger();
+    expect(await new KeyUrl(database, server.url.href, log).find(ed25519.keyId)).toBeUndefined();
+    expect(lines).toEqual([expect.stringContaining("cannot be fetched")]);
   });
 
   test("a redirect is not followed", async () => {

@@ -338,7 +338,8 @@ export class KeyUrl implements KeySource {
 
   async #load(now: number): Promise<void> {
     const response = await this.#fetch(await this.#locate(this.#url), {
-      headers: { accept: "application/jwk-set+json, application/json" },
+      // A proxy between may have the set as it was before a withdrawal (RFC 9111 §5.2.1.4).
+      headers: { accept: "application/jwk-set+json, application/json", "cache-control": "no-cache" },
       redirect: "error",
       signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
     });

@@ -4,14 +4,17 @@ import { errorText } from "@distributed-messaging/messaging";
 /** The settings of a secret: its own, and that of its name and `_FILE`, a file that has it. */
 type SecretSettings<Name extends string> = { readonly [Setting in Name | `${Name}_FILE`]?: unknown };
 
-/** A secret that is set, or the content of the file that is, without the line break at its end. */
+/**
+ * A secret that is set, or the content of the file that is, without the line break at its end. It is read anew for each
+ * call, and then throws Error as `readSetting` does.
+ */
 export function secretOf<Name extends string>(
   config: SecretSettings<Name>,
   name: Name,
 ): (() => string) | undefined {
   const { [name]: value, [`${name}_FILE` as const]: file } = config;
   if (typeof value === "string") return () => value;
-  return typeof file === "string" ? () => readText(file).replace(/\r?\n$/, "") : undefined;
+  return typeof file === "string" ? () => readSetting(`${name}_FILE`, file).replace(/\r?\n$/, "") : undefined;
 }
 
 /**
@@ -37,22 +40,30 @@ export function secretProblems<Name extends string>(
   });
 }
 
-/** The line of a setting for which a check throws. */
+/** The line of a setting for which a check throws, which may begin with its name. */
 export function problemsOf(setting: string, check: () => unknown): string[] {
   try {
     check();
     return [];
   } catch (error) {
-    return [`${setting}: ${errorText(error)}`];
+    const text = errorText(error);
+    return [text.startsWith(`${setting}: `) ? text : `${setting}: ${text}`];
   }
 }
 
-/** @throws Error that names the file and why it cannot be read */
-export function readText(file: string): string {
+/**
+ * The content of the file that a setting names.
+ *
+ * @throws Error that names the setting and why its file cannot be read. It does not show the value: where a file is
+ *   expected, people put the secret itself.
+ */
+export function readSetting(setting: string, file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {
-    throw new Error(`${file} cannot be read (${codeOf(error)})`);
+    throw new Error(
+      `${setting}: there is no file that can be read (${codeOf(error)}); the value is not shown`,
+    );
   }
 }
 

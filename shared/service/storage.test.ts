@@ -101,6 +101,18 @@ describe("openStorage", () => {
     expect(open(root).path).toBe(path);
   });
 
+  test.if(process.getuid?.() === 0).each(["-wal", "-shm", "-journal"])(
+    "refuses a database beside which another user has put a file: %s",
+    async (suffix) => {
+      open(root);
+      await lifecycle.stopAll(1000);
+      const path = join(root, `order.sqlite${suffix}`);
+      writeFileSync(path, "");
+      chownSync(path, 12_345, 12_345);
+      expect(() => open(root)).toThrow(new StartError(`DATA_DIR: '${path}' belongs to another user`));
+    },
+  );
+
   test("refuses a database that is in use, after a wait that it logs", () => {
     open(root);
     const path = join(root, "order.sqlite");

@@ -28,7 +28,10 @@ export function openStorage(
 ): ServiceDatabase {
   ensureDataDir(directory, lock.log);
   const path = join(directory, `${name}.sqlite`);
-  if (isOfAnother(path)) throw new StartError(`DATA_DIR: '${path}' belongs to another user`);
+  // SQLite takes what is in a log or a journal beside the database for its own.
+  for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}-journal`]) {
+    if (isOfAnother(file)) throw new StartError(`DATA_DIR: '${file}' belongs to another user`);
+  }
   try {
     const database = openDatabase(path, { synchronous, ...lock });
     lifecycle.add("database", { stop: () => database.close() });

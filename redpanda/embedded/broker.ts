@@ -1,7 +1,6 @@
 /**
- * A one-node broker for the Kafka protocol, for development and tests: no replication, no transactions, no TLS. With a
- * data directory, an acknowledged record is on disk; without one, the broker leaves nothing behind. UNSUPPORTED.md lists
- * what is left out.
+      advertised,
+      clusterId,
  *
  *   await using broker = await startBroker();
  *   … clients connect to broker.brokers …
@@ -25,6 +24,7 @@ import { Journal } from "./storage/journal.ts";
 import { lockDirectory } from "./storage/lock.ts";
 import { memoryFileSystem } from "./storage/memory-file-system.ts";
 import { type LogSummaries, Topics } from "./topics.ts";
+import { TransactionCoordinator } from "./transactions.ts";
 
 /** A topic to create. */
 export interface NewTopic {
@@ -76,6 +76,10 @@ export interface BrokerOptions {
   readonly maxSessionTimeoutMs?: number;
   /** How long the first rebalance of a group waits for more members. */
   readonly initialRebalanceDelayMs?: number;
+  /** The longest timeout that a transactional producer may ask for. */
+  readonly maxTransactionTimeoutMs?: number;
+  /** How long an unused transactional id is kept. */
+  readonly transactionalIdExpirationMs?: number;
   /** The pause between two runs of retention and compaction. */
   readonly cleanIntervalMs?: number;
 }
@@ -100,6 +104,8 @@ const defaults = {
   minSessionTimeoutMs: 6_000,
   maxSessionTimeoutMs: 30 * 60_000,
   initialRebalanceDelayMs: 50,
+  maxTransactionTimeoutMs: 15 * 60_000,
+  transactionalIdExpirationMs: 7 * 24 * 60 * 60_000,
   cleanIntervalMs: 30_000,
 };
 
@@ -125,6 +131,7 @@ export class Broker implements DispatchContext {
     readonly topics: Topics,
     readonly groups: GroupCoordinator,
     readonly producerIds: ProducerIds,
+    readonly transactions: TransactionCoordinator,
     readonly cleaner: Cleaner,
     private readonly release: () => Promise<void>,
   ) {
@@ -247,14 +254,24 @@ export async function startBroker(given: BrokerOptions = {}): Promise<Broker> {
     await cleanStop.erase();
     // From here on a stop is clean, also when the port cannot be used.
     summarize = () => (journal.tailIsTorn || topics.needRecovery ? undefined : topics.summaries);
+    const clusterId = await clusterIdIn(journal);
+    const groups = new GroupCoordinator(new Offsets(journal), options);
+    const producerIds = new ProducerIds(journal);
+    const transactions = new TransactionCoordinator(
+      { journal, topics, groups, producerIds, logger },
+      options,
+    );
+    closers.push(() => transactions.close());
+    await transactions.recover();
     const broker = new Broker(
       options,
       advertised,
-      await clusterIdIn(journal),
+      clusterId,
       disk,
       topics,
-      new GroupCoordinator(new Offsets(journal), options),
-      new ProducerIds(journal),
+      groups,
+      producerIds,
+      transactions,
       new Cleaner(topics, options.cleanIntervalMs, options.logger),
       release,
     );

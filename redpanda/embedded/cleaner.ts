@@ -50,6 +50,7 @@ export class Cleaner {
       await log.maintain(async () => {
         log.producers.expire();
         await applyRetention(log);
+        log.producers.transactions.truncate(log.startOffset);
         if (log.options.config.compact) await compact(log);
       });
     } catch (error) {

@@ -7,6 +7,7 @@ import type { GroupCoordinator } from "./groups.ts";
 import type { ProducerIds } from "./producer-ids.ts";
 import type { Peer } from "./server/connection.ts";
 import type { Topics } from "./topics.ts";
+import type { TransactionCoordinator } from "./transactions.ts";
 import type { Reader } from "./wire/reader.ts";
 import type { Writer } from "./wire/writer.ts";
 
@@ -27,6 +28,7 @@ export interface BrokerState {
   readonly topics: Topics;
   readonly groups: GroupCoordinator;
   readonly producerIds: ProducerIds;
+  readonly transactions: TransactionCoordinator;
 }
 
 /** The client that sent a request, and the version it used. */

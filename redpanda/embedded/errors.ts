@@ -16,6 +16,7 @@ export const ErrorCode = {
   COORDINATOR_NOT_AVAILABLE: 15,
   NOT_COORDINATOR: 16,
   INVALID_TOPIC_EXCEPTION: 17,
+  NOT_ENOUGH_REPLICAS: 19,
   INVALID_REQUIRED_ACKS: 21,
   ILLEGAL_GENERATION: 22,
   INCONSISTENT_GROUP_PROTOCOL: 23,
@@ -38,7 +39,11 @@ export const ErrorCode = {
   OUT_OF_ORDER_SEQUENCE_NUMBER: 45,
   INVALID_PRODUCER_EPOCH: 47,
   INVALID_TXN_STATE: 48,
+  INVALID_PRODUCER_ID_MAPPING: 49,
+  INVALID_TRANSACTION_TIMEOUT: 50,
+  CONCURRENT_TRANSACTIONS: 51,
   TRANSACTIONAL_ID_AUTHORIZATION_FAILED: 53,
+  OPERATION_NOT_ATTEMPTED: 55,
   KAFKA_STORAGE_ERROR: 56,
   NON_EMPTY_GROUP: 68,
   GROUP_ID_NOT_FOUND: 69,
@@ -48,8 +53,12 @@ export const ErrorCode = {
   GROUP_MAX_SIZE_REACHED: 81,
   FENCED_INSTANCE_ID: 82,
   INVALID_RECORD: 87,
+  UNSTABLE_OFFSET_COMMIT: 88,
+  PRODUCER_FENCED: 90,
   UNKNOWN_TOPIC_ID: 100,
+  TRANSACTIONAL_ID_NOT_FOUND: 105,
   UNSUPPORTED_ENDPOINT_TYPE: 115,
+  TRANSACTION_ABORTABLE: 120,
 } as const;
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
@@ -65,6 +74,22 @@ export class KafkaError extends Error {
     message?: string,
   ) {
     super(message ?? names.get(code) ?? `error code ${code}`);
+  }
+}
+
+/**
+ * Runs `work`, with other codes in place of some that it throws: not every API, and not every version, has every code.
+ * `work` starts before this returns.
+ */
+export async function translateCodes<T>(
+  work: () => T | Promise<T>,
+  codes: ReadonlyMap<ErrorCode, ErrorCode>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof KafkaError)) throw error;
+    throw new KafkaError(codes.get(error.code) ?? error.code, error.message);
   }
 }
 

@@ -118,6 +118,19 @@ export class GroupCoordinator {
     if (commits.length > 0) await this.offsets.commit(groupId, protocolType, commits);
   }
 
+  /**
+   * Whether a transaction may commit offsets of the group. Before version 3 its request names no member, and is accepted.
+   * @throws KafkaError
+   */
+  checkTransactionalCommit(groupId: string, identity: MemberIdentity, generation: number): void {
+    this.#checkGroupId(groupId);
+    const group = this.#groups.get(groupId);
+    if (!group && generation >= 0) throw new KafkaError(ErrorCode.ILLEGAL_GENERATION);
+    if (!group || (generation < 0 && group.isEmpty)) return;
+    const namesMember = generation >= 0 || identity.memberId !== "" || identity.instanceId !== null;
+    if (namesMember) group.member(identity, generation);
+  }
+
   /** Undefined when the group has neither members nor offsets. */
   describe(groupId: string): GroupDescription | undefined {
     const group = this.#groups.get(groupId);

@@ -1,9 +1,9 @@
 /** kafkajs against the broker. */
 import { afterEach, expect, test } from "bun:test";
-import { AssignerProtocol, CompressionTypes } from "kafkajs";
+import { AssignerProtocol, CompressionTypes, Partitioners } from "kafkajs";
 import { ErrorCode } from "./errors.ts";
 import { adminFor, kafkaFor, producerFor, type Received, RunningConsumer } from "./testing/kafkajs.ts";
-import { cleanAll, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
+import { cleanAll, cleanUp, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
 
 afterEach(cleanAll);
 
@@ -287,4 +287,29 @@ test("groups can be listed, described and deleted", async () => {
   await admin.deleteGroups(["g"]);
   expect(await admin.listGroups()).toEqual({ groups: [] });
   expect((await admin.describeGroups(["g"])).groups[0]?.state).toBe("Dead");
+});
+
+test("transactions are committed with their offsets, or aborted", async () => {
+  const { kafka, admin } = await setUp(2);
+  const producer = kafka.producer({
+    transactionalId: "x",
+    maxInFlightRequests: 1,
+    idempotent: true,
+    createPartitioner: Partitioners.DefaultPartitioner,
+  });
+  cleanUp(() => producer.disconnect());
+  await producer.connect();
+  for (const [value, outcome] of Object.entries({ a: "commit", b: "abort", c: "commit" })) {
+    const transaction = await producer.transaction();
+    await transaction.send({ topic: "t", messages: messages([value]) });
+    const topics = [{ topic: "t", partitions: [{ partition: 0, offset: value === "c" ? "7" : "3" }] }];
+    await transaction.sendOffsets({ consumerGroupId: "offsets", topics });
+    if (outcome === "commit") await transaction.commit();
+    else await transaction.abort();
+  }
+  const running = await RunningConsumer.start(kafka, "t", { groupId: "g" });
+  await running.until((received) => received.length === 2);
+  expect([...running.values].sort()).toEqual(["a", "c"]);
+  const [committed] = await admin.fetchOffsets({ groupId: "offsets", topics: ["t"] });
+  expect(committed?.partitions.find(({ partition }) => partition === 0)?.offset).toBe("7");
 });

@@ -8,7 +8,8 @@
 
 import { ErrorCode, KafkaError } from "./errors.ts";
 import { Arrivals } from "./log/arrivals.ts";
-import type { RecordBatch } from "./log/batch.ts";
+import { batchesBelow, type RecordBatch } from "./log/batch.ts";
+import { type Marker, markerBatch } from "./log/markers.ts";
 import type { ProducerStates } from "./log/producers.ts";
 import { type LogSummary, type Recovered, type RecoveryOptions, recover } from "./log/recovery.ts";
 import { Segments } from "./log/segments.ts";
@@ -54,9 +55,9 @@ export class PartitionLog {
 
   /** For a clean stop; undefined when the next start has to read the files. */
   get summary(): LogSummary | undefined {
-    const producers = this.producers.entries;
-    if (this.segments.active.endIsUnknown || !producers) return undefined;
-    return { segments: this.segments.all.map(({ summary }) => summary), producers };
+    if (this.segments.active.endIsUnknown) return undefined;
+    const segments = this.segments.all.map(({ summary }) => summary);
+    return { segments, producers: this.producers.summary };
   }
 
   /** Verifies what earlier processes wrote, and was not read yet. */
@@ -72,6 +73,13 @@ export class PartitionLog {
   /** The offset after the last record on disk; readers see the records below it. */
   get highWatermark(): number {
     return this.#writer.highWatermark;
+  }
+
+  /** Where the first transaction that is not decided begins; readers of committed records see those below it. */
+  get lastStableOffset(): number {
+    const { highWatermark } = this;
+    const unstable = this.producers.transactions.firstUnstable(highWatermark) ?? highWatermark;
+    return Math.max(this.startOffset, Math.min(unstable, highWatermark));
   }
 
   /** Whether the next start must repair the files as after an unclean stop. */
@@ -94,20 +102,40 @@ export class PartitionLog {
   }
 
   /**
-   * Complete batches up to `maxBytes`, starting with the one that contains `offset`; empty at the end of the log.
-   * @param atLeastOne returns the first batch even if it is larger than `maxBytes`.
-   * @throws KafkaError OFFSET_OUT_OF_RANGE, or CORRUPT_MESSAGE when `offset` is in damaged bytes
+   * Ends the open transaction of the producer, if it has one here, with a marker. Resolves when the marker is on disk.
+   * @throws KafkaError as `append`
    */
-  async read(offset: number, maxBytes: number, atLeastOne: boolean): Promise<Buffer> {
-    this.#checkRange(offset);
-    if (offset === this.highWatermark) return Buffer.alloc(0);
-    return this.segments.read(offset, maxBytes, atLeastOne);
+  async endTransaction(marker: Marker): Promise<void> {
+    if (this.producers.transactions.isOpen(marker.producerId)) await this.append(markerBatch(marker)).durable;
   }
 
-  /** The bytes readable from `offset`, rounded up to an index interval. @throws KafkaError OFFSET_OUT_OF_RANGE */
-  bytesFrom(offset: number): number {
+  /**
+   * Complete batches up to `maxBytes`, starting with the one that contains `offset`; empty at the end of the log.
+   * @param atLeastOne returns the first batch even if it is larger than `maxBytes`.
+   * @param end only batches below it: the high watermark, or the last stable offset.
+   * @throws KafkaError OFFSET_OUT_OF_RANGE, or CORRUPT_MESSAGE when `offset` is in damaged bytes
+   */
+  async read(
+    offset: number,
+    maxBytes: number,
+    atLeastOne: boolean,
+    end = this.highWatermark,
+  ): Promise<Buffer> {
     this.#checkRange(offset);
-    return offset === this.highWatermark ? 0 : this.segments.bytesFrom(offset);
+    if (offset >= end) return Buffer.alloc(0);
+    const found = await this.segments.read(offset, maxBytes, atLeastOne);
+    return end < this.highWatermark ? batchesBelow(found, end) : found;
+  }
+
+  /**
+   * The bytes readable from `offset`, rounded up to an index interval.
+   * @param end as in `read`. @throws KafkaError OFFSET_OUT_OF_RANGE
+   */
+  bytesFrom(offset: number, end = this.highWatermark): number {
+    this.#checkRange(offset);
+    if (offset >= end) return 0;
+    if (end === this.highWatermark) return this.segments.bytesFrom(offset);
+    return Math.max(1, this.segments.bytesFrom(offset) - this.segments.bytesFrom(end));
   }
 
   /** Calls `listener` with the bytes of each newly readable group, and with 0 when the log closes. @returns unsubscribes */

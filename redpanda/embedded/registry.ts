@@ -18,12 +18,19 @@ import { createTopics } from "./api/19-create-topics.ts";
 import { deleteTopics } from "./api/20-delete-topics.ts";
 import { deleteRecords } from "./api/21-delete-records.ts";
 import { initProducerId } from "./api/22-init-producer-id.ts";
+import { addPartitionsToTxn } from "./api/24-add-partitions-to-txn.ts";
+import { addOffsetsToTxn } from "./api/25-add-offsets-to-txn.ts";
+import { endTxn } from "./api/26-end-txn.ts";
+import { txnOffsetCommit } from "./api/28-txn-offset-commit.ts";
 import { describeConfigs } from "./api/32-describe-configs.ts";
 import { alterConfigs } from "./api/33-alter-configs.ts";
 import { createPartitions } from "./api/37-create-partitions.ts";
 import { deleteGroups } from "./api/42-delete-groups.ts";
 import { incrementalAlterConfigs } from "./api/44-incremental-alter-configs.ts";
 import { describeCluster } from "./api/60-describe-cluster.ts";
+import { describeProducers } from "./api/61-describe-producers.ts";
+import { describeTransactions } from "./api/65-describe-transactions.ts";
+import { listTransactions } from "./api/66-list-transactions.ts";
 import type { Api } from "./define-api.ts";
 
 /** API keys. Source: https://kafka.apache.org/protocol.html#protocol_api_keys */
@@ -46,12 +53,19 @@ export const ApiKey = {
   DeleteTopics: 20,
   DeleteRecords: 21,
   InitProducerId: 22,
+  AddPartitionsToTxn: 24,
+  AddOffsetsToTxn: 25,
+  EndTxn: 26,
+  TxnOffsetCommit: 28,
   DescribeConfigs: 32,
   AlterConfigs: 33,
   CreatePartitions: 37,
   DeleteGroups: 42,
   IncrementalAlterConfigs: 44,
   DescribeCluster: 60,
+  DescribeProducers: 61,
+  DescribeTransactions: 65,
+  ListTransactions: 66,
 } as const;
 
 const all: readonly Api[] = [
@@ -73,12 +87,19 @@ const all: readonly Api[] = [
   deleteTopics,
   deleteRecords,
   initProducerId,
+  addPartitionsToTxn,
+  addOffsetsToTxn,
+  endTxn,
+  txnOffsetCommit,
   describeConfigs,
   alterConfigs,
   createPartitions,
   deleteGroups,
   incrementalAlterConfigs,
   describeCluster,
+  describeProducers,
+  describeTransactions,
+  listTransactions,
 ];
 
 export const apis: ReadonlyMap<number, Api> = new Map(all.map((api) => [api.key, api]));

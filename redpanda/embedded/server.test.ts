@@ -320,15 +320,3 @@ test("two brokers cannot share a directory or a port", async () => {
   const next = await startBroker({ dataDir, port: 0 });
   cleanUp(() => next.stop());
 });
-
-test("a transactional producer fails at once, with an error that no client retries", async () => {
-  const client = await RawClient.connect(await temporaryBroker());
-  const coordinator = await client.request(ApiKey.FindCoordinator, 1, (writer) => writer.string("x").int8(1));
-  coordinator.int32();
-  expect(coordinator.int16()).toBe(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
-  const init = await client.request(ApiKey.InitProducerId, 0, (writer) =>
-    writer.nullableString("x").int32(60_000),
-  );
-  init.int32();
-  expect(init.int16()).toBe(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
-});

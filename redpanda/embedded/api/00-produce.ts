@@ -3,10 +3,14 @@
  * Source: https://kafka.apache.org/protocol.html#The_Messages_Produce; KIP-98 (idempotence), KIP-516 (topic ids, v13).
  *
  * acks=1 and acks=-1 are the same: the response is sent when the batch is on disk. acks=0 has no response.
- * Left out: message formats v0 and v1 (versions 0 to 2), transactions, per-record errors, LogAppendTime.
+ * A transactional batch is appended only to a partition of the open transaction of its producer (KIP-890).
+ * Left out: message formats v0 and v1 (versions 0 to 2), partitions that a batch adds to its transaction (v12, KIP-890),
+ * per-record errors, LogAppendTime.
  */
 import { type BrokerState, defineApi } from "../define-api.ts";
-import { catchKafkaError, ErrorCode, KafkaError } from "../errors.ts";
+import { catchKafkaError, ErrorCode, KafkaError, translateCodes } from "../errors.ts";
+import type { PartitionRef } from "../groups/offsets.ts";
+import type { RecordBatch } from "../log/batch.ts";
 import { parseProduced, validateRecords } from "../log/validation.ts";
 import { readTopic, type TopicRef, writeTopic } from "../topics/ref.ts";
 
@@ -34,6 +38,17 @@ interface ProduceResponse {
 }
 
 const TOPIC_IDS_FROM = 13;
+const ABORTABLE_FROM = 11;
+
+/** What a producer handles in place of the codes of the coordinator. NOT_ENOUGH_REPLICAS is retried. */
+const transactionCodes = new Map<ErrorCode, ErrorCode>([
+  [ErrorCode.PRODUCER_FENCED, ErrorCode.INVALID_PRODUCER_EPOCH],
+  [ErrorCode.CONCURRENT_TRANSACTIONS, ErrorCode.NOT_ENOUGH_REPLICAS],
+]);
+const beforeAbortable = new Map<ErrorCode, ErrorCode>([
+  ...transactionCodes,
+  [ErrorCode.TRANSACTION_ABORTABLE, ErrorCode.INVALID_TXN_STATE],
+]);
 
 export const produce = defineApi<ProduceRequest, ProduceResponse>({
   key: 0,
@@ -58,13 +73,12 @@ export const produce = defineApi<ProduceRequest, ProduceResponse>({
   async handle(request, broker, { version }) {
     const { acks, transactionalId } = request;
     if (acks !== -1 && acks !== 0 && acks !== 1) throw new KafkaError(ErrorCode.INVALID_REQUIRED_ACKS);
-    if (transactionalId !== null) {
-      throw new KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not supported");
-    }
     // Each batch is put in the queue of its log before the first await, which keeps the order of the requests.
     const appended = request.topics.map((topic) => ({
       ...topic,
-      partitions: topic.partitions.map((partition) => append(broker, topic, partition, version)),
+      partitions: topic.partitions.map((partition) =>
+        append(broker, topic, partition, { transactionalId, version }),
+      ),
     }));
     const topics = await Promise.all(
       appended.map(async (topic) => ({ ...topic, partitions: await Promise.all(topic.partitions) })),
@@ -96,21 +110,31 @@ export const produce = defineApi<ProduceRequest, ProduceResponse>({
 });
 
 function append(
-  { topics, options }: BrokerState,
+  { topics, transactions, options }: BrokerState,
   topicRef: TopicRef,
   { index, records }: PartitionData,
-  version: number,
+  { transactionalId, version }: { readonly transactionalId: string | null; readonly version: number },
 ): Promise<PartitionResult> {
+  const checkTransaction = ({ producerId, producerEpoch: epoch }: RecordBatch, partition: PartitionRef) => {
+    if (transactionalId === null) throw new KafkaError(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+    transactions.checkBatch({ transactionalId, producerId, epoch }, partition);
+  };
   const work = async () => {
-    const { config } = topics.resolve(topicRef);
+    const { config, name } = topics.resolve(topicRef);
     const log = topics.log(topicRef, index);
     const batch = parseProduced(records, config.maxMessageBytes, version);
     const validated = options.validateRecords ? validateRecords(batch, config) : undefined;
-    const { baseOffset, durable } = await log.arrivals.add(validated, () => log.append(batch));
+    const { baseOffset, durable } = await log.arrivals.add(validated, () => {
+      // Immediately before the append: no marker can come between.
+      if (batch.isTransactional) checkTransaction(batch, { topic: name, partition: index });
+      return log.append(batch);
+    });
     await durable;
     return { index, code: ErrorCode.NONE, message: null, baseOffset, logStartOffset: log.startOffset };
   };
-  return catchKafkaError(work, ({ code, message }) => refused(index, code, message));
+  const translated = () =>
+    translateCodes(work, version < ABORTABLE_FROM ? beforeAbortable : transactionCodes);
+  return catchKafkaError(translated, ({ code, message }) => refused(index, code, message));
 }
 
 function refused(index: number, code: ErrorCode, message: string): PartitionResult {

@@ -4,10 +4,13 @@
  * Source: https://kafka.apache.org/protocol.html#The_Messages_Fetch; KIP-74 (size limits), KIP-516 (topic ids, v13).
  *
  * Left out: fetch sessions (KIP-227; every fetch is a full one, as the protocol allows), replica fetches, leader epochs,
- * preferred replicas. Without transactions read_committed equals read_uncommitted.
+ * preferred replicas. With read_committed (KIP-98) the records below the last stable offset are readable, and the response
+ * lists the aborted transactions, whose records the client skips.
  */
 import { type BrokerState, defineApi } from "../define-api.ts";
 import { catchKafkaError, ErrorCode, KafkaError } from "../errors.ts";
+import { endOfBatches } from "../log/batch.ts";
+import type { AbortedTransaction } from "../log/transactions.ts";
 import type { PartitionLog } from "../log.ts";
 import { readTopic, type TopicRef, writeTopic } from "../topics/ref.ts";
 import type { Reader } from "../wire/reader.ts";
@@ -23,6 +26,7 @@ interface FetchRequest {
   readonly minBytes: number;
   readonly maxBytes: number;
   readonly sessionEpoch: number;
+  readonly readCommitted: boolean;
   readonly topics: readonly (TopicRef & { readonly partitions: readonly PartitionRequest[] })[];
 }
 
@@ -31,6 +35,8 @@ interface PartitionResult {
   readonly code: ErrorCode;
   readonly highWatermark: number;
   readonly startOffset: number;
+  readonly lastStableOffset: number;
+  readonly aborted: readonly AbortedTransaction[];
   readonly records: Buffer;
 }
 
@@ -40,6 +46,7 @@ interface FetchResponse {
 }
 
 const TOPIC_IDS_FROM = 13;
+const READ_COMMITTED = 1;
 
 export const fetch = defineApi<FetchRequest, FetchResponse>({
   key: 1,
@@ -62,7 +69,8 @@ export const fetch = defineApi<FetchRequest, FetchResponse>({
     for (const topic of request.topics) {
       const partitions = [];
       for (const partition of topic.partitions) {
-        const result = await read(broker, topic, partition, budget, isFirst);
+        const { readCommitted } = request;
+        const result = await read(broker, topic, partition, { readCommitted, budget, isFirst });
         budget = Math.max(0, budget - result.records.length);
         isFirst &&= result.records.length === 0;
         partitions.push(result);
@@ -86,13 +94,13 @@ export const fetch = defineApi<FetchRequest, FetchResponse>({
     if (version >= 7) writer.int16(response.code).int32(noSession);
     writer.structs(response.topics, (topic) => {
       writeTopic(writer, topic, version >= TOPIC_IDS_FROM);
-      writer.structs(topic.partitions, ({ index, code, highWatermark, startOffset, records }) => {
-        writer.int32(index).int16(code).int64(highWatermark);
-        const lastStableOffset = highWatermark;
-        writer.int64(lastStableOffset);
+      writer.structs(topic.partitions, ({ index, code, highWatermark, lastStableOffset, ...rest }) => {
+        const { startOffset, aborted, records } = rest;
+        writer.int32(index).int16(code).int64(highWatermark).int64(lastStableOffset);
         if (version >= 5) writer.int64(startOffset);
-        const abortedTransactions: never[] = [];
-        writer.structs(abortedTransactions, () => {});
+        writer.structs(aborted, ({ producerId, firstOffset }) => {
+          writer.int64(producerId).int64(firstOffset);
+        });
         const noPreferredReplica = -1;
         if (version >= 11) writer.int32(noPreferredReplica);
         writer.bytes(records);
@@ -104,7 +112,7 @@ export const fetch = defineApi<FetchRequest, FetchResponse>({
     topics.reduce(
       (sum, { name, partitions }) =>
         partitions.reduce(
-          (bytes, { records }) => bytes + records.length + 64,
+          (bytes, { records, aborted }) => bytes + records.length + 64 + aborted.length * 17,
           sum + (name?.length ?? 0) + 32,
         ),
       32,
@@ -116,7 +124,7 @@ function decode(reader: Reader, version: number): FetchRequest {
   const maxWaitMs = reader.int32();
   const minBytes = reader.int32();
   const maxBytes = reader.int32();
-  reader.int8(); // the isolation level
+  const readCommitted = reader.int8() === READ_COMMITTED;
   if (version >= 7) reader.int32(); // the session id, ignored: epochs 0 and -1 ask for a full fetch
   const sessionEpoch = version >= 7 ? reader.int32() : -1;
   const topics = reader.structs(() => ({
@@ -130,7 +138,14 @@ function decode(reader: Reader, version: number): FetchRequest {
       return { index, offset, maxBytes: Math.max(0, reader.int32()) };
     }),
   }));
-  return { maxWaitMs, minBytes, maxBytes: Math.max(0, maxBytes), sessionEpoch, topics };
+  return { maxWaitMs, minBytes, maxBytes: Math.max(0, maxBytes), sessionEpoch, readCommitted, topics };
+}
+
+interface Waiting {
+  readonly log: PartitionLog;
+  readonly partition: PartitionRequest;
+  /** What is readable: at most the limit of the partition. */
+  bytes: number;
 }
 
 /** An upper bound of what `read` returns, unless a batch is larger than its topic allows. */
@@ -151,14 +166,25 @@ function estimatedBytes(request: FetchRequest, { topics }: BrokerState, limit: n
 
 /** Resolves when `minBytes` are readable, a partition has an error, `maxWaitMs` has passed or the client disconnected. */
 function untilReadable(request: FetchRequest, broker: BrokerState, disconnected: AbortSignal): Promise<void> {
-  const logs: PartitionLog[] = [];
+  const waiting: Waiting[] = [];
   let missing = request.minBytes;
+  const readable = (log: PartitionLog, { offset, maxBytes }: PartitionRequest) =>
+    Math.min(log.bytesFrom(offset, endOf(log, request)), maxBytes);
+  /** Undefined when there is an error now, for example because the records were deleted. */
+  const readableNow = ({ log, partition }: Waiting) => {
+    try {
+      return readable(log, partition);
+    } catch {
+      return undefined;
+    }
+  };
   try {
     for (const topic of request.topics) {
-      for (const { index, offset, maxBytes } of topic.partitions) {
-        const log = broker.topics.log(topic, index);
-        missing -= Math.min(log.bytesFrom(offset), maxBytes);
-        logs.push(log);
+      for (const partition of topic.partitions) {
+        const log = broker.topics.log(topic, partition.index);
+        const bytes = readable(log, partition);
+        missing -= bytes;
+        waiting.push({ log, partition, bytes });
       }
     }
   } catch (error) {
@@ -166,7 +192,7 @@ function untilReadable(request: FetchRequest, broker: BrokerState, disconnected:
     if (error instanceof KafkaError) return Promise.resolve();
     throw error;
   }
-  if (missing <= 0 || logs.length === 0 || request.maxWaitMs <= 0 || disconnected.aborted)
+  if (missing <= 0 || waiting.length === 0 || request.maxWaitMs <= 0 || disconnected.aborted)
     return Promise.resolve();
   return new Promise((resolve) => {
     const done = () => {
@@ -177,31 +203,50 @@ function untilReadable(request: FetchRequest, broker: BrokerState, disconnected:
     };
     const timer = setTimeout(done, request.maxWaitMs);
     disconnected.addEventListener("abort", done);
-    const subscriptions = logs.map((log) =>
-      log.onReadable((bytes) => {
-        missing -= bytes;
-        if (missing <= 0 || bytes === 0) done();
-      }),
-    );
+    const onStored = (one: Waiting, stored: number) => {
+      // A marker makes earlier records readable for read_committed, and records of an open transaction are not.
+      const bytes = request.readCommitted ? readableNow(one) : one.bytes + stored;
+      if (stored === 0 || bytes === undefined) return done();
+      missing -= bytes - one.bytes;
+      one.bytes = bytes;
+      if (missing <= 0) done();
+    };
+    const subscriptions = waiting.map((one) => one.log.onReadable((stored) => onStored(one, stored)));
   });
+}
+
+interface Limits {
+  readonly readCommitted: boolean;
+  /** Bytes. */
+  readonly budget: number;
+  readonly isFirst: boolean;
 }
 
 function read(
   broker: BrokerState,
   topic: TopicRef,
   { index, offset, maxBytes }: PartitionRequest,
-  budget: number,
-  isFirst: boolean,
+  limits: Limits,
 ): Promise<PartitionResult> {
   const work = async () => {
     const log = broker.topics.log(topic, index);
-    const records = await log.read(offset, Math.min(maxBytes, budget), isFirst);
-    const { highWatermark, startOffset } = log;
-    return { index, code: ErrorCode.NONE, highWatermark, startOffset, records };
+    const end = endOf(log, limits);
+    const records = await log.read(offset, Math.min(maxBytes, limits.budget), limits.isFirst, end);
+    const { highWatermark, lastStableOffset, startOffset } = log;
+    // After the read: compaction may remove an aborted transaction meanwhile, and its records before that.
+    const { transactions } = log.producers;
+    const aborted = limits.readCommitted ? transactions.aborted(offset, endOfBatches(records)) : [];
+    return { index, code: ErrorCode.NONE, highWatermark, lastStableOffset, startOffset, aborted, records };
   };
-  return catchKafkaError(work, ({ code }) => refused(index, code));
+  return catchKafkaError<PartitionResult>(work, ({ code }) => refused(index, code));
+}
+
+/** The offset before which the reader may read. */
+function endOf(log: PartitionLog, { readCommitted }: { readonly readCommitted: boolean }): number {
+  return readCommitted ? log.lastStableOffset : log.highWatermark;
 }
 
 function refused(index: number, code: ErrorCode): PartitionResult {
-  return { index, code, highWatermark: -1, startOffset: -1, records: Buffer.alloc(0) };
+  const unknown = { highWatermark: -1, lastStableOffset: -1, startOffset: -1 };
+  return { index, code, ...unknown, aborted: [], records: Buffer.alloc(0) };
 }

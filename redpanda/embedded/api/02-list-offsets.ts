@@ -11,6 +11,7 @@ import { findByTimestamp, findMaxTimestamp, type TimestampedOffset } from "../lo
 import type { PartitionLog } from "../log.ts";
 
 interface ListOffsetsRequest {
+  readonly readCommitted: boolean;
   readonly topics: readonly {
     readonly name: string;
     readonly partitions: readonly { readonly index: number; readonly timestamp: number }[];
@@ -32,6 +33,9 @@ const MAX_TIMESTAMP = -3;
 const EARLIEST_LOCAL = -4;
 const LATEST_TIERED = -5;
 
+const READ_COMMITTED = 1;
+const NOTHING: TimestampedOffset = { timestamp: -1, offset: -1 };
+
 export const listOffsets = defineApi<ListOffsetsRequest, ListOffsetsResponse>({
   key: 2,
   name: "ListOffsets",
@@ -41,8 +45,9 @@ export const listOffsets = defineApi<ListOffsetsRequest, ListOffsetsResponse>({
 
   decode(reader, version) {
     reader.int32(); // the replica id, -1 for clients
-    if (version >= 2) reader.int8(); // the isolation level
+    const readCommitted = version >= 2 && reader.int8() === READ_COMMITTED;
     return {
+      readCommitted,
       topics: reader.structs(() => ({
         name: reader.string(),
         partitions: reader.structs(() => {
@@ -54,14 +59,14 @@ export const listOffsets = defineApi<ListOffsetsRequest, ListOffsetsResponse>({
     };
   },
 
-  async handle({ topics }, broker) {
+  async handle({ topics, readCommitted }, broker) {
     const results = topics.map(async ({ name, partitions }) => ({
       name,
       partitions: await Promise.all(
         partitions.map(({ index, timestamp }) => {
           const work = async () => {
             const log = broker.topics.log({ name, id: null }, index);
-            return { index, code: ErrorCode.NONE, ...(await find(log, timestamp)) };
+            return { index, code: ErrorCode.NONE, ...(await find(log, timestamp, readCommitted)) };
           };
           return catchKafkaError<PartitionResult>(work, ({ code }) => refused(index, code));
         }),
@@ -88,19 +93,27 @@ export const listOffsets = defineApi<ListOffsetsRequest, ListOffsetsResponse>({
   },
 });
 
-async function find(log: PartitionLog, timestamp: number): Promise<TimestampedOffset> {
+/** With `readCommitted`, only offsets below the last stable one are found. */
+async function find(
+  log: PartitionLog,
+  timestamp: number,
+  readCommitted: boolean,
+): Promise<TimestampedOffset> {
+  const end = readCommitted ? log.lastStableOffset : log.highWatermark;
   switch (timestamp) {
     case LATEST:
-      return { timestamp: -1, offset: log.highWatermark };
+      return { timestamp: -1, offset: end };
     case EARLIEST:
     case EARLIEST_LOCAL:
       return { timestamp: -1, offset: log.startOffset };
-    case MAX_TIMESTAMP:
-      return findMaxTimestamp(log);
     case LATEST_TIERED:
-      return { timestamp: -1, offset: -1 };
-    default:
-      return findByTimestamp(log, timestamp);
+      return NOTHING;
+    default: {
+      const found = await (timestamp === MAX_TIMESTAMP
+        ? findMaxTimestamp(log)
+        : findByTimestamp(log, timestamp));
+      return found.offset < end ? found : NOTHING;
+    }
   }
 }
 

@@ -7,6 +7,7 @@
 import { defineApi } from "../define-api.ts";
 import { ErrorCode } from "../errors.ts";
 import type { Committed, PartitionRef } from "../groups/offsets.ts";
+import { offsetCode } from "./offset-code.ts";
 
 interface OffsetCommitRequest {
   readonly groupId: string;
@@ -26,9 +27,6 @@ interface OffsetCommitResponse {
     readonly partitions: readonly { readonly partition: number; readonly code: ErrorCode }[];
   }[];
 }
-
-/** offset.metadata.max.bytes of Apache Kafka. */
-const MAX_METADATA_BYTES = 4096;
 
 export const offsetCommit = defineApi<OffsetCommitRequest, OffsetCommitResponse>({
   key: 8,
@@ -61,8 +59,7 @@ export const offsetCommit = defineApi<OffsetCommitRequest, OffsetCommitResponse>
     const results = topics.map(({ name, partitions }) => ({
       name,
       partitions: partitions.map((commit) => {
-        const exists = broker.topics.find({ name, id: null })?.partitions[commit.partition] !== undefined;
-        const code = exists ? checkMetadata(commit) : ErrorCode.UNKNOWN_TOPIC_OR_PARTITION;
+        const code = offsetCode(broker.topics, name, commit);
         if (code === ErrorCode.NONE) accepted.push({ topic: name, ...commit });
         return { partition: commit.partition, code };
       }),
@@ -85,9 +82,3 @@ export const offsetCommit = defineApi<OffsetCommitRequest, OffsetCommitResponse>
     });
   },
 });
-
-function checkMetadata({ metadata }: Committed): ErrorCode {
-  return Buffer.byteLength(metadata) > MAX_METADATA_BYTES
-    ? ErrorCode.OFFSET_METADATA_TOO_LARGE
-    : ErrorCode.NONE;
-}

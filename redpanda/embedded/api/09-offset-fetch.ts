@@ -2,7 +2,8 @@
  * OffsetFetch (9), versions 1 to 9: the committed offsets of a group, or of several groups from version 8 (KIP-709).
  * Source: https://kafka.apache.org/protocol.html#The_Messages_OffsetFetch
  *
- * "Require stable" (v7) always holds: without transactions every committed offset is stable. Left out: KIP-848.
+ * With "require stable" (v7), a partition for which a transaction that is not decided has an offset is answered with
+ * UNSTABLE_OFFSET_COMMIT, which clients retry (KIP-447). Left out: KIP-848.
  */
 import { type BrokerState, defineApi } from "../define-api.ts";
 import { ErrorCode } from "../errors.ts";
@@ -18,6 +19,7 @@ interface GroupRequest {
 
 interface PartitionResult extends Committed {
   readonly partition: number;
+  readonly code: ErrorCode;
 }
 
 interface GroupResult {
@@ -28,6 +30,7 @@ interface GroupResult {
 
 interface OffsetFetchRequest {
   readonly groups: readonly GroupRequest[];
+  readonly requireStable: boolean;
 }
 
 interface OffsetFetchResponse {
@@ -45,7 +48,10 @@ export const offsetFetch = defineApi<OffsetFetchRequest, OffsetFetchResponse>({
   flexibleFrom: 6,
 
   decode(reader, version) {
-    if (version < BATCHED_FROM) return { groups: [{ groupId: reader.string(), topics: readTopics(reader) }] };
+    if (version < BATCHED_FROM) {
+      const group = { groupId: reader.string(), topics: readTopics(reader) };
+      return { groups: [group], requireStable: version >= 7 && reader.boolean() };
+    }
     const groups = reader.structs(() => {
       const groupId = reader.string();
       if (version >= 9) {
@@ -54,10 +60,12 @@ export const offsetFetch = defineApi<OffsetFetchRequest, OffsetFetchResponse>({
       }
       return { groupId, topics: readTopics(reader) };
     });
-    return { groups };
+    return { groups, requireStable: reader.boolean() };
   },
 
-  handle: ({ groups }, broker) => ({ groups: groups.map((group) => fetchGroup(broker, group)) }),
+  handle: ({ groups, requireStable }, broker) => ({
+    groups: groups.map((group) => fetchGroup(broker, group, requireStable)),
+  }),
 
   refuse: ({ groups }, code) => ({ groups: groups.map(({ groupId }) => ({ groupId, code, topics: [] })) }),
 
@@ -85,26 +93,39 @@ function readTopics(reader: Reader): GroupRequest["topics"] {
   }));
 }
 
-function fetchGroup({ groups: { offsets } }: BrokerState, { groupId, topics }: GroupRequest): GroupResult {
-  const asked = topics ?? byTopic(offsets.partitions(groupId));
+function fetchGroup(
+  { groups: { offsets }, transactions }: BrokerState,
+  { groupId, topics }: GroupRequest,
+  requireStable: boolean,
+): GroupResult {
+  const pending = requireStable ? transactions.pendingOffsets(groupId) : [];
+  const isPending = (topic: string, partition: number) =>
+    pending.some((one) => one.topic === topic && one.partition === partition);
+  const asked = topics ?? byTopic([...offsets.partitions(groupId), ...pending]);
   const results = asked.map(({ name, partitions }) => ({
     name,
-    partitions: partitions.map((partition) => ({
-      partition,
-      ...(offsets.get(groupId, { topic: name, partition }) ?? NOT_COMMITTED),
-    })),
+    partitions: partitions.map((partition) => {
+      if (isPending(name, partition)) {
+        return { partition, code: ErrorCode.UNSTABLE_OFFSET_COMMIT, ...NOT_COMMITTED };
+      }
+      const committed = offsets.get(groupId, { topic: name, partition }) ?? NOT_COMMITTED;
+      return { partition, code: ErrorCode.NONE, ...committed };
+    }),
   }));
   return { groupId, code: ErrorCode.NONE, topics: results };
 }
 
 function byTopic(all: readonly { topic: string; partition: number }[]) {
   const grouped = Map.groupBy(all, ({ topic }) => topic);
-  return [...grouped].map(([name, refs]) => ({ name, partitions: refs.map(({ partition }) => partition) }));
+  return [...grouped].map(([name, refs]) => ({
+    name,
+    partitions: [...new Set(refs.map(({ partition }) => partition))],
+  }));
 }
 
-function writeTopics(writer: Writer, { topics, code }: GroupResult, version: number): void {
+function writeTopics(writer: Writer, { topics }: GroupResult, version: number): void {
   writer.structs(topics, ({ name, partitions }) => {
-    writer.string(name).structs(partitions, ({ partition, offset, leaderEpoch, metadata }) => {
+    writer.string(name).structs(partitions, ({ partition, code, offset, leaderEpoch, metadata }) => {
       writer.int32(partition).int64(offset);
       if (version >= 5) writer.int32(leaderEpoch);
       writer.nullableString(metadata).int16(code);

@@ -1,9 +1,8 @@
 /**
- * FindCoordinator (10), versions 0 to 6: this broker coordinates every group.
+ * FindCoordinator (10), versions 0 to 6: this broker coordinates every group and every transaction.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_FindCoordinator; KIP-699 (several keys, v4).
  *
- * Left out: transaction coordinators, refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which is fatal to every client
- * (librdkafka retries INVALID_REQUEST until its timeout), and share coordinators, refused with INVALID_REQUEST.
+ * Left out: share coordinators, refused with INVALID_REQUEST.
  */
 import { defineApi } from "../define-api.ts";
 import { ErrorCode } from "../errors.ts";
@@ -43,11 +42,7 @@ export const findCoordinator = defineApi<FindCoordinatorRequest, FindCoordinator
   },
 
   handle({ keys, keyType }, broker) {
-    if (keyType === TRANSACTION_KEY) {
-      const code = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-      return refused(keys, code, "transactions are not supported");
-    }
-    if (keyType !== GROUP_KEY) {
+    if (keyType !== GROUP_KEY && keyType !== TRANSACTION_KEY) {
       return refused(keys, ErrorCode.INVALID_REQUEST, "share groups are not supported");
     }
     return { broker, coordinators: keys.map((key) => ({ key, code: ErrorCode.NONE, message: null })) };

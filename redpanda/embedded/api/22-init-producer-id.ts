@@ -1,15 +1,17 @@
 /**
- * InitProducerId (22), versions 0 to 5: an id for an idempotent producer.
+ * InitProducerId (22), versions 0 to 5: an id and an epoch for an idempotent or transactional producer.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_InitProducerId; KIP-98, KIP-360 (epochs, v3).
  *
- * A producer that sends its id and epoch (v3, after an error) gets the next epoch of the same id. Left out:
- * transactional ids.
+ * A producer that sends its id and epoch (v3, after an error) gets the next epoch of the same id.
  */
 import { defineApi } from "../define-api.ts";
-import { ErrorCode, KafkaError } from "../errors.ts";
+import { ErrorCode, KafkaError, translateCodes } from "../errors.ts";
+import { LAST_EPOCH } from "../transactions/transaction.ts";
+import { fencedCodes } from "./fenced-codes.ts";
 
 interface InitProducerIdRequest {
   readonly transactionalId: string | null;
+  readonly timeoutMs: number;
   /** -1 and -1: a new producer. */
   readonly producerId: number;
   readonly epoch: number;
@@ -21,8 +23,7 @@ interface InitProducerIdResponse {
   readonly epoch: number;
 }
 
-/** The largest epoch is not assigned, so that a later one exists for fencing. */
-const LAST_EPOCH = 0x7fff - 1;
+const NONE = -1;
 
 export const initProducerId = defineApi<InitProducerIdRequest, InitProducerIdResponse>({
   key: 22,
@@ -33,13 +34,18 @@ export const initProducerId = defineApi<InitProducerIdRequest, InitProducerIdRes
 
   decode(reader, version) {
     const transactionalId = reader.nullableString();
-    reader.int32(); // the transaction timeout
-    const producerId = version >= 3 ? reader.int64() : -1;
-    return { transactionalId, producerId, epoch: version >= 3 ? reader.int16() : -1 };
+    const timeoutMs = reader.int32();
+    const producerId = version >= 3 ? reader.int64() : NONE;
+    return { transactionalId, timeoutMs, producerId, epoch: version >= 3 ? reader.int16() : NONE };
   },
 
-  async handle({ transactionalId, producerId, epoch }, broker) {
-    if (transactionalId !== null) throw new KafkaError(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+  async handle({ transactionalId, timeoutMs, producerId, epoch }, broker, { version }) {
+    if (transactionalId !== null) {
+      if ((producerId === NONE) !== (epoch === NONE)) throw new KafkaError(ErrorCode.INVALID_REQUEST);
+      const expected = producerId === NONE ? undefined : { producerId, epoch };
+      const initialize = () => broker.transactions.initialize(transactionalId, timeoutMs, expected);
+      return { code: ErrorCode.NONE, ...(await translateCodes(initialize, fencedCodes(version, 4))) };
+    }
     const continues = producerId >= 0 && epoch >= 0 && epoch < LAST_EPOCH;
     if (continues) return { code: ErrorCode.NONE, producerId, epoch: epoch + 1 };
     return { code: ErrorCode.NONE, producerId: await broker.producerIds.next(), epoch: 0 };

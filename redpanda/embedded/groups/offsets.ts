@@ -26,12 +26,17 @@ export class Offsets {
     protocolType: string,
     commits: readonly (PartitionRef & Committed)[],
   ): Promise<void> {
+    await this.journal.write(this.changes(group, protocolType, commits));
+  }
+
+  /** The journal changes that commit. */
+  changes(group: string, protocolType: string, commits: readonly (PartitionRef & Committed)[]): Change[] {
     const changes: Change[] = commits.map(({ topic, partition, offset, leaderEpoch, metadata }) => [
       offsetKey(group, topic, partition),
       [offset, leaderEpoch, metadata],
     ]);
     if (this.protocolType(group) !== protocolType) changes.push([GROUP + group, protocolType]);
-    await this.journal.write(changes);
+    return changes;
   }
 
   get(group: string, { topic, partition }: PartitionRef): Committed | undefined {

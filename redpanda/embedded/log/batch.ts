@@ -35,8 +35,8 @@ export const HEADER_SIZE = 61;
 /** Bits of the attributes. */
 const CODEC = 0x07;
 const LOG_APPEND_TIME = 0x08;
-const TRANSACTIONAL = 0x10;
-const CONTROL = 0x20;
+export const TRANSACTIONAL = 0x10;
+export const CONTROL = 0x20;
 
 /** A view of one batch in a buffer. */
 export class RecordBatch {
@@ -142,4 +142,25 @@ export function batchSizeAt(buffer: Buffer, at: number): number | undefined {
   if (buffer.length - at < LENGTH_PREFIX) return undefined;
   const size = LENGTH_PREFIX + buffer.readInt32BE(at + AT.length);
   return size < HEADER_SIZE ? undefined : size;
+}
+
+/** The complete batches before the first one at or after `end`. */
+export function batchesBelow(buffer: Buffer, end: number): Buffer {
+  let at = 0;
+  for (let size = batchSizeAt(buffer, at); size !== undefined; size = batchSizeAt(buffer, at)) {
+    if (readInt64(buffer, at + AT.baseOffset) >= end) break;
+    at += size;
+  }
+  return buffer.subarray(0, at);
+}
+
+/** The offset after the last of these complete batches; 0 without one. */
+export function endOfBatches(buffer: Buffer): number {
+  let end = 0;
+  let at = 0;
+  for (let size = batchSizeAt(buffer, at); size !== undefined; size = batchSizeAt(buffer, at)) {
+    end = new RecordBatch(buffer.subarray(at, at + size)).lastOffset + 1;
+    at += size;
+  }
+  return end;
 }

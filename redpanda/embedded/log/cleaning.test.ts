@@ -7,8 +7,10 @@ import { Disk } from "../storage/disk.ts";
 import { type BatchSpec, batchesIn, batchOf, type RecordSpec, textsIn } from "../testing/batches.ts";
 import { cleanAll, cleanUp, temporaryDirectory } from "../testing/temporary.ts";
 import { parseTopicConfig } from "../topics/config.ts";
+import type { RecordBatch } from "./batch.ts";
 import { Codec } from "./codecs.ts";
 import { compact } from "./compaction.ts";
+import type { Outcome } from "./markers.ts";
 import { applyRetention } from "./retention.ts";
 
 afterEach(cleanAll);
@@ -283,3 +285,102 @@ test("two batches of a compacted segment in the wrong order are damaged, the oth
   }
   expect(found).toEqual(["0:a=1", "error 2", "error 2", "3:d=1", "4:e=1", "5:f=1", "6:g=1"]);
 });
+
+/** Each producer writes its pairs in a transaction of its own, and ends it. */
+async function transact(
+  log: PartitionLog,
+  producerId: number,
+  pairs: string,
+  outcome: Outcome,
+): Promise<void> {
+  const sequence = (sequences.get(log) ?? 0) + 1;
+  sequences.set(log, sequence);
+  // A new epoch for each transaction begins at sequence 0.
+  await put(log, pairs, { producerId, epoch: sequence, sequence: 0, transactional: true });
+  await log.endTransaction({ producerId, epoch: sequence, outcome });
+}
+
+const sequences = new WeakMap<PartitionLog, number>();
+
+function markersIn(log: PartitionLog): Promise<number[]> {
+  return collect(log, (batch) => batch.isControl);
+}
+
+async function collect(log: PartitionLog, holds: (batch: RecordBatch) => boolean): Promise<number[]> {
+  const offsets: number[] = [];
+  for (const segment of log.segments.all) {
+    for await (const batches of segment.batches()) {
+      for (const batch of batches) if (holds(batch)) offsets.push(batch.baseOffset);
+    }
+  }
+  return offsets;
+}
+
+test("compaction removes the records of aborted transactions, which supersede nothing", async () => {
+  const log = await openLog({ ...TINY, ...COMPACT });
+  await put(log, "a=1 b=1");
+  await transact(log, 1, "a=2 c=2", "abort");
+  await transact(log, 2, "b=3", "commit");
+  await put(log, "d=4");
+  await compact(log, Date.now());
+  expect(await keysAndValues(log)).toBe("0:a=1 5:b=3 7:d=4");
+  expect(await markersIn(log)).toEqual([4, 6]);
+});
+
+test("compaction keeps what is above the last stable offset", async () => {
+  const log = await openLog({ ...TINY, ...COMPACT });
+  await put(log, "a=1");
+  await put(log, "a=2", { producerId: 1, epoch: 0, sequence: 0, transactional: true });
+  await put(log, "a=3");
+  await put(log, "a=4");
+  await compact(log, Date.now());
+  expect(await contents(log)).toBe("0:a=1 1:a=2 2:a=3 3:a=4");
+});
+
+test("a marker is kept while it has records, and for delete.retention.ms; its transaction is forgotten with it", async () => {
+  const log = await openLog({ ...TINY, ...COMPACT });
+  await transact(log, 1, "a=1", "abort");
+  await transact(log, 1, "b=2", "commit");
+  await put(log, "c=3");
+  await put(log, "c=4");
+  const later = Date.now() + DAY_MS + 1_000;
+  await compact(log, later);
+  // The records of the aborted transaction were there; those of the committed one still are.
+  expect(await markersIn(log)).toEqual([1, 3]);
+  log.compactedTo = 0;
+  await compact(log, later - DAY_MS);
+  expect(await markersIn(log)).toEqual([1, 3]);
+  expect(log.producers.transactions.aborted(0, 100)).toHaveLength(1);
+  log.compactedTo = 0;
+  await compact(log, later);
+  expect(await markersIn(log)).toEqual([3]);
+  expect(log.producers.transactions.aborted(0, 100)).toEqual([]);
+  expect(await keysAndValues(log)).toBe("2:b=2 4:c=3 5:c=4");
+});
+
+test("a restart after compaction finds no open transaction", async () => {
+  const log = await openLog({ ...TINY, ...COMPACT });
+  for (let round = 0; round < 6; round++) await transact(log, round % 2, "a=1 b=2", "commit");
+  await transact(log, 5, "a=9", "abort");
+  await put(log, "z=1");
+  await put(log, "z=2");
+  for (let pass = 0; pass < 3; pass++) {
+    log.compactedTo = 0;
+    await compact(log, Date.now() + 2 * DAY_MS);
+  }
+  const expected = await keysAndValues(log);
+  await log.close();
+  const again = await openLog(COMPACT, log.options.directory);
+  expect(again.lastStableOffset).toBe(again.highWatermark);
+  expect(await keysAndValues(again)).toBe(expected);
+  expect(expected).toBe("15:a=1 16:b=2 20:z=1 21:z=2");
+});
+
+/** Without markers. */
+async function keysAndValues(log: PartitionLog): Promise<string> {
+  const all = await contents(log);
+  return all
+    .split(" ")
+    .filter((text) => !text.includes("\0"))
+    .join(" ");
+}

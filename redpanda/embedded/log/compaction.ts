@@ -6,8 +6,12 @@
  * closed segments without the superseded records and merges small segments. Memory: MAX_KEYS keys with their offsets,
  * and WRITE_BYTES; a log with more keys needs several runs.
  *
- * Unlike Kafka (KIP-534), a tombstone's age counts from its own timestamp. A batch that cannot be read is kept
- * whole and supersedes nothing.
+ * Only segments below the last stable offset are compacted. The records of aborted transactions are removed. A marker is
+ * removed when the records of its transaction are gone since an earlier run and it is older than delete.retention.ms: without
+ * its marker a transaction would be open again after a restart.
+ *
+ * Unlike Kafka (KIP-534), the age of a tombstone or a marker counts from its own timestamp. A batch that cannot be read is
+ * kept whole and supersedes nothing.
  */
 import type { PartitionLog } from "../log.ts";
 import type { RecordBatch } from "./batch.ts";
@@ -33,25 +37,53 @@ export async function compact(log: PartitionLog, now = Date.now()): Promise<void
   const { closed } = log.segments;
   for (const segment of closed) await segment.verified();
   if (closed.some(({ damages }) => damages.length > 0)) return;
-  const tooYoung = closed.findIndex((segment) => now - segment.maxTimestamp < minCompactionLagMs);
+  const { lastStableOffset } = log;
+  const tooYoung = closed.findIndex(
+    ({ maxTimestamp, lastOffset }) =>
+      now - maxTimestamp < minCompactionLagMs || lastOffset >= lastStableOffset,
+  );
   const cleanable = tooYoung < 0 ? closed : closed.slice(0, tooYoung);
   const dirty = cleanable.filter((segment) => segment.lastOffset >= log.compactedTo);
   const dirtyBytes = bytesOf(dirty);
   if (dirtyBytes === 0 || dirtyBytes < bytesOf(cleanable) * minCleanableDirtyRatio) return;
-  const keys = await mapKeys(dirty, log);
-  await rewrite(cleanable, keys, log, now);
+  const aborted = new AbortedBatches(log);
+  const keys = await mapKeys(dirty, aborted, log);
+  await rewrite(cleanable, new Filter(keys, aborted, log, now), log);
   log.compactedTo = keys.end;
 }
 
-async function mapKeys(dirty: readonly Segment[], log: PartitionLog): Promise<KeyMap> {
+/** Which batches belong to aborted transactions. */
+class AbortedBatches {
+  readonly #byProducer;
+
+  constructor(log: PartitionLog) {
+    const all = log.producers.transactions.aborted(0, log.lastStableOffset);
+    this.#byProducer = Map.groupBy(all, ({ producerId }) => producerId);
+  }
+
+  has({ isTransactional, producerId, baseOffset }: RecordBatch): boolean {
+    if (!isTransactional) return false;
+    const transactions = this.#byProducer.get(producerId) ?? [];
+    return transactions.some(
+      ({ firstOffset, lastOffset }) => firstOffset <= baseOffset && baseOffset < lastOffset,
+    );
+  }
+}
+
+async function mapKeys(
+  dirty: readonly Segment[],
+  aborted: AbortedBatches,
+  log: PartitionLog,
+): Promise<KeyMap> {
   const lastOffsets = new Map<string, number>();
   let end = log.compactedTo;
   for (const segment of dirty) {
     for await (const batches of segment.batches()) {
       for (const batch of batches) {
         if (lastOffsets.size >= MAX_KEYS) return { lastOffsets, end };
-        for (const { key, offset } of recordsOf(batch) ?? []) if (key) lastOffsets.set(nameOf(key), offset);
         end = batch.lastOffset + 1;
+        if (batch.isControl || aborted.has(batch)) continue;
+        for (const { key, offset } of recordsOf(batch) ?? []) if (key) lastOffsets.set(nameOf(key), offset);
       }
     }
   }
@@ -59,26 +91,21 @@ async function mapKeys(dirty: readonly Segment[], log: PartitionLog): Promise<Ke
 }
 
 /** Rewrites the segments, merging neighbours up to `segmentBytes`. */
-async function rewrite(
-  segments: readonly Segment[],
-  keys: KeyMap,
-  log: PartitionLog,
-  now: number,
-): Promise<void> {
+async function rewrite(segments: readonly Segment[], filter: Filter, log: PartitionLog): Promise<void> {
   let sources: Segment[] = [];
   let output: Segment | undefined;
   for (const segment of segments) {
     if (output && output.size + segment.size > log.options.config.segmentBytes) {
-      await discardOnError(output, replace(sources, output, log), log);
+      await discardOnError(output, replace(sources, output, filter, log), log);
       sources = [];
       output = undefined;
     }
     output ??= await createOutput(segment.baseOffset, log);
     sources.push(segment);
-    const copied = copyKept(segment, output, (batch) => filter(batch, keys, log, now), log);
+    const copied = copyKept(segment, output, filter, log);
     await discardOnError(output, copied, log);
   }
-  if (output) await discardOnError(output, replace(sources, output, log), log);
+  if (output) await discardOnError(output, replace(sources, output, filter, log), log);
 }
 
 /** An output that did not become part of the log is closed and removed. */
@@ -100,18 +127,13 @@ function createOutput(baseOffset: number, log: PartitionLog): Promise<Segment> {
   return Segment.create(disk, `${segmentPath(directory, baseOffset)}.compacted`, baseOffset);
 }
 
-async function copyKept(
-  from: Segment,
-  to: Segment,
-  keep: (batch: RecordBatch) => RecordBatch | undefined,
-  log: PartitionLog,
-): Promise<void> {
+async function copyKept(from: Segment, to: Segment, filter: Filter, log: PartitionLog): Promise<void> {
   let kept: RecordBatch[] = [];
   let bytes = 0;
   for await (const batches of from.batches()) {
     log.checkOpen();
     for (const batch of batches) {
-      const remaining = keep(batch);
+      const remaining = filter.apply(batch);
       if (!remaining) continue;
       kept.push(remaining);
       bytes += remaining.bytes.length;
@@ -124,19 +146,51 @@ async function copyKept(
   await to.append(kept);
 }
 
-/** The batch, the batch with fewer records, or undefined when none is kept. */
-function filter(batch: RecordBatch, keys: KeyMap, log: PartitionLog, now: number): RecordBatch | undefined {
-  const records = recordsOf(batch);
-  if (!records) return batch;
-  const { deleteRetentionMs } = log.options.config;
-  const kept = records.filter((record) => {
-    const isExpired = record.value === null && now - record.timestamp > deleteRetentionMs;
-    return !isSuperseded(record, keys) && !(isExpired && record.offset < keys.end);
-  });
-  if (kept.length === records.length && kept.length > 0) return batch;
-  if (kept.length > 0) return withRecords(batch, kept);
-  // The empty header is kept for the producer's sequence, which identifies a resent batch.
-  return log.producers.isNewest(batch) ? batch.withRecords(Buffer.alloc(0), 0, Codec.none) : undefined;
+/** Decides what is kept, for the batches of the log in order. */
+class Filter {
+  /** The producers with records since their last marker. */
+  readonly #producersWithRecords = new Set<number>();
+  /** The offsets of removed markers, which are still in the log. */
+  #removedMarkers = new Set<number>();
+
+  constructor(
+    private readonly keys: KeyMap,
+    private readonly aborted: AbortedBatches,
+    private readonly log: PartitionLog,
+    private readonly now: number,
+  ) {}
+
+  /** The batch, the batch with fewer records, or undefined when none is kept. */
+  apply(batch: RecordBatch): RecordBatch | undefined {
+    if (batch.isControl) return this.#keepsMarker(batch) ? batch : undefined;
+    if (batch.isTransactional && batch.count > 0) this.#producersWithRecords.add(batch.producerId);
+    const records = recordsOf(batch);
+    if (!records) return batch;
+    const kept = this.aborted.has(batch) ? [] : records.filter((record) => this.#keeps(record));
+    if (kept.length === records.length && kept.length > 0) return batch;
+    if (kept.length > 0) return withRecords(batch, kept);
+    // The empty header is kept for the producer's sequence, which identifies a resent batch.
+    return this.log.producers.isNewest(batch) ? batch.withRecords(Buffer.alloc(0), 0, Codec.none) : undefined;
+  }
+
+  /** Call when the log no longer has what was removed so far. */
+  onReplaced(): void {
+    this.log.producers.transactions.forget(this.#removedMarkers);
+    this.#removedMarkers = new Set();
+  }
+
+  #keepsMarker(marker: RecordBatch): boolean {
+    const isNeeded = this.#producersWithRecords.delete(marker.producerId);
+    if (isNeeded || this.now - marker.maxTimestamp <= this.log.options.config.deleteRetentionMs) return true;
+    this.#removedMarkers.add(marker.lastOffset);
+    return false;
+  }
+
+  #keeps(record: LogRecord): boolean {
+    const isExpired =
+      record.value === null && this.now - record.timestamp > this.log.options.config.deleteRetentionMs;
+    return !isSuperseded(record, this.keys) && !(isExpired && record.offset < this.keys.end);
+  }
 }
 
 function isSuperseded({ key, offset }: LogRecord, { lastOffsets }: KeyMap): boolean {
@@ -144,13 +198,19 @@ function isSuperseded({ key, offset }: LogRecord, { lastOffsets }: KeyMap): bool
 }
 
 /** The rename over the first source's file is atomic and makes the change effective; see `recover`. */
-async function replace(sources: Segment[], output: Segment, log: PartitionLog): Promise<void> {
+async function replace(
+  sources: Segment[],
+  output: Segment,
+  filter: Filter,
+  log: PartitionLog,
+): Promise<void> {
   const { disk, directory } = log.options;
   try {
     await log.exclusive(async () => {
       await disk.rename(output.path, segmentPath(directory, output.baseOffset));
       output.path = segmentPath(directory, output.baseOffset);
       log.segments.replace(sources, [output]);
+      filter.onReplaced();
       await disk.syncDirectory(directory);
     });
     // Oldest first, so that after a crash no value outlives its tombstone.

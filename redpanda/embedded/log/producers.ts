@@ -1,11 +1,13 @@
 /**
- * The state of the idempotent producers of a partition, which identifies resent batches.
+ * The state of the idempotent producers of a partition, which identifies resent batches, and their transactions.
  * Source: KIP-98 ("Idempotent Producer Guarantees"); Apache Kafka's ProducerStateManager.
  *
  * Memory: about five batches for each producer that wrote within PRODUCER_EXPIRY_MS.
  */
 import { ErrorCode, KafkaError } from "../errors.ts";
 import type { RecordBatch } from "./batch.ts";
+import { COORDINATOR_EPOCH } from "./markers.ts";
+import { LogTransactions, type TransactionsSummary } from "./transactions.ts";
 
 /** A client has at most five requests in flight, so a resent batch is among the last five. */
 const MAX_STORED_BATCHES = 5;
@@ -22,34 +24,64 @@ interface StoredBatch {
 interface Producer {
   epoch: number;
   seenAt: number;
+  /** The largest timestamp of its last batch. */
+  timestamp: number;
+  /** Of the last transaction marker; -1 without one. */
+  coordinatorEpoch: number;
   /** The required first sequence of the next batch. */
   next: number;
   /** Oldest first. */
   batches: StoredBatch[];
 }
 
-/** A producer id with its state, as it is stored. */
-export type ProducerEntry = readonly [producerId: number, producer: Producer];
+/** What a later process needs to go on without reading the batches. */
+export interface ProducersSummary {
+  readonly producers: readonly (readonly [producerId: number, producer: Producer])[];
+  readonly transactions: TransactionsSummary;
+}
+
+/** As DescribeProducers answers. */
+export interface ProducerDescription {
+  readonly producerId: number;
+  readonly epoch: number;
+  readonly lastSequence: number;
+  readonly lastTimestamp: number;
+  readonly coordinatorEpoch: number;
+  /** -1 without an open transaction. */
+  readonly transactionStart: number;
+}
+
+const NO_SEQUENCE = -1;
 
 export class ProducerStates {
+  readonly transactions: LogTransactions;
   readonly #producers: Map<number, Producer>;
-  #hasTransactions = false;
 
-  /** @param stored the entries of an earlier process */
-  constructor(stored: readonly ProducerEntry[] = []) {
-    this.#producers = new Map(stored);
+  /** @param stored the summary of an earlier process */
+  constructor(stored?: ProducersSummary) {
+    this.transactions = new LogTransactions(stored?.transactions);
+    this.#producers = new Map(stored?.producers);
   }
 
-  /** What a later process needs to go on; undefined when it has to read the batches, because some are of transactions. */
-  get entries(): ProducerEntry[] | undefined {
-    return this.#hasTransactions ? undefined : [...this.#producers];
+  /** Complete when every recorded batch is on disk. */
+  get summary(): ProducersSummary {
+    return { producers: [...this.#producers], transactions: this.transactions.summary };
   }
 
   /**
    * Returns the offset of an already stored duplicate, or undefined when the batch is the next one in sequence.
-   * @throws KafkaError INVALID_PRODUCER_EPOCH or OUT_OF_ORDER_SEQUENCE_NUMBER when it is neither.
+   * @throws KafkaError INVALID_PRODUCER_EPOCH or OUT_OF_ORDER_SEQUENCE_NUMBER when it is neither, INVALID_TXN_STATE when
+   * it is not transactional within a transaction.
    */
   findDuplicate(batch: RecordBatch): number | undefined {
+    const duplicate = this.#findDuplicate(batch);
+    if (duplicate === undefined && !batch.isTransactional && this.transactions.isOpen(batch.producerId)) {
+      throw new KafkaError(ErrorCode.INVALID_TXN_STATE, "the producer has an open transaction");
+    }
+    return duplicate;
+  }
+
+  #findDuplicate(batch: RecordBatch): number | undefined {
     const producer = this.#producers.get(batch.producerId);
     // An unknown producer may start at any sequence: its state may have expired (KIP-360).
     if (!producer) return undefined;
@@ -74,13 +106,20 @@ export class ProducerStates {
    */
   record(batch: RecordBatch, durableEnd: number, now = Date.now()): void {
     if (batch.producerId < 0) return;
-    if (batch.isTransactional) this.#hasTransactions = true;
+    this.transactions.record(batch, durableEnd);
     let producer = this.#producers.get(batch.producerId);
     if (!producer || producer.epoch !== batch.producerEpoch) {
-      producer = { epoch: batch.producerEpoch, seenAt: now, next: 0, batches: [] };
+      const coordinatorEpoch = producer?.coordinatorEpoch ?? -1;
+      const { producerEpoch: epoch, maxTimestamp: timestamp } = batch;
+      producer = { epoch, seenAt: now, timestamp, coordinatorEpoch, next: 0, batches: [] };
       this.#producers.set(batch.producerId, producer);
     }
     producer.seenAt = now;
+    producer.timestamp = batch.maxTimestamp;
+    if (batch.isControl) {
+      producer.coordinatorEpoch = COORDINATOR_EPOCH;
+      return;
+    }
     const { baseOffset, lastOffset, baseSequence: firstSequence } = batch;
     const lastSequence = lastSequenceOf(batch);
     producer.next = lastSequence === MAX_SEQUENCE ? 0 : lastSequence + 1;
@@ -91,6 +130,7 @@ export class ProducerStates {
 
   /** Removes the batches from `offset` on. They were not stored, so a resend is not a duplicate. */
   undoFrom(offset: number): void {
+    this.transactions.undoFrom(offset);
     for (const producer of this.#producers.values()) {
       const undone = producer.batches.findIndex((batch) => batch.baseOffset >= offset);
       if (undone < 0) continue;
@@ -106,8 +146,20 @@ export class ProducerStates {
 
   expire(now = Date.now()): void {
     for (const [id, producer] of this.#producers) {
-      if (now - producer.seenAt > PRODUCER_EXPIRY_MS) this.#producers.delete(id);
+      const isUnused = now - producer.seenAt > PRODUCER_EXPIRY_MS && !this.transactions.isOpen(id);
+      if (isUnused) this.#producers.delete(id);
     }
+  }
+
+  describe(): ProducerDescription[] {
+    return [...this.#producers].map(([producerId, { epoch, timestamp, coordinatorEpoch, batches }]) => ({
+      producerId,
+      epoch,
+      lastSequence: batches.at(-1)?.lastSequence ?? NO_SEQUENCE,
+      lastTimestamp: timestamp,
+      coordinatorEpoch,
+      transactionStart: this.transactions.openFrom(producerId) ?? -1,
+    }));
   }
 }
 

@@ -5,14 +5,14 @@
  */
 import { basename, join } from "node:path";
 import type { Logger } from "../logger.ts";
-import { type ProducerEntry, ProducerStates } from "./producers.ts";
+import { ProducerStates, type ProducersSummary } from "./producers.ts";
 import { isSegment, Segment, type SegmentSummary, segmentPath } from "./segment.ts";
 import type { LogOptions } from "./writer.ts";
 
 /** What a clean stop records of a partition, so that the next start does not have to read it. */
 export interface LogSummary {
   readonly segments: readonly SegmentSummary[];
-  readonly producers: readonly ProducerEntry[];
+  readonly producers: ProducersSummary;
 }
 
 export interface Recovered {

@@ -54,11 +54,6 @@ describe("a produced batch is refused", () => {
       ErrorCode.INVALID_RECORD,
     ],
     [
-      "when it is transactional",
-      () => resealed((bytes) => bytes.writeInt16BE(0x10, 21)),
-      ErrorCode.INVALID_TXN_STATE,
-    ],
-    [
       "with an unknown codec",
       () => resealed((bytes) => bytes.writeInt16BE(7, 21)),
       ErrorCode.UNKNOWN_SERVER_ERROR,

@@ -41,9 +41,6 @@ export function parseProduced(bytes: Buffer | null, maxBytes: number, produceVer
     throw invalid(`${batch.count} records up to offset +${batch.lastOffsetDelta}`);
   }
   if (batch.isControl) throw invalid("control batches are written by brokers only");
-  if (batch.isTransactional) {
-    throw new KafkaError(ErrorCode.INVALID_TXN_STATE, "transactions are not supported");
-  }
   if (batch.producerId >= 0 && (batch.producerEpoch < 0 || batch.baseSequence < 0)) {
     throw invalid("a producer id without epoch and sequence");
   }

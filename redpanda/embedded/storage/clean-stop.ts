@@ -12,7 +12,7 @@ import type { Disk } from "./disk.ts";
 const FILE = "clean-stop";
 
 /** Changes with the content, so that a start does not take the one of another version. */
-const VERSION = 1;
+const VERSION = 2;
 
 export class CleanStop<Summary extends object> {
   readonly #path: string;

@@ -1,6 +1,6 @@
 /** Record batches as clients build them. */
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { RecordBatch } from "../log/batch.ts";
+import { RecordBatch, TRANSACTIONAL } from "../log/batch.ts";
 import { Codec } from "../log/codecs.ts";
 import { crc32c } from "../log/crc32c.ts";
 import { recordsOf } from "../log/records.ts";
@@ -17,6 +17,7 @@ export interface BatchSpec {
   readonly epoch?: number;
   readonly sequence?: number;
   readonly codec?: number;
+  readonly transactional?: boolean;
 }
 
 /** A batch of these records; a string is a value without a key. */
@@ -27,7 +28,7 @@ export function batchOf(records: readonly (string | RecordSpec)[], spec: BatchSp
   const stored = compress(spec.codec ?? Codec.none, payload);
   const timestamps = specs.map(({ timestamp }) => timestamp ?? base);
   const tail = new Writer(false)
-    .int16(spec.codec ?? Codec.none)
+    .int16((spec.codec ?? Codec.none) | (spec.transactional ? TRANSACTIONAL : 0))
     .int32(specs.length - 1)
     .int64(base)
     .int64(Math.max(...timestamps))

@@ -1,11 +1,14 @@
 /** A client that can send any bytes, and every API in every version. */
 import type { Socket } from "bun";
-import type { Broker } from "../broker.ts";
 import { apis } from "../registry.ts";
 import { Frames } from "../server/frames.ts";
 import { Reader } from "../wire/reader.ts";
 import { Writer } from "../wire/writer.ts";
 import { cleanUp } from "./temporary.ts";
+
+interface Address {
+  readonly port: number;
+}
 
 export class RawClient {
   /** Resolves when the broker has closed the connection. */
@@ -23,11 +26,11 @@ export class RawClient {
     this.#close = resolve;
   }
 
-  static async connect(broker: Broker): Promise<RawClient> {
+  static async connect(broker: Address & { readonly listening?: Address }): Promise<RawClient> {
     const client = new RawClient();
     client.#socket = await Bun.connect({
       hostname: "127.0.0.1",
-      port: broker.listening.port,
+      port: (broker.listening ?? broker).port,
       socket: {
         data: (_socket, chunk) => client.#receive(chunk),
         close: () => client.#close(),

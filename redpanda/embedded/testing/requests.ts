@@ -38,10 +38,16 @@ export async function createTopic(
 /** Produce 7. */
 export const PRODUCE = 7;
 
-export function produceBody(topic: string, batch: RecordBatch | Buffer, acks = -1, partition = 0) {
+export function produceBody(
+  topic: string,
+  batch: RecordBatch | Buffer,
+  acks = -1,
+  partition = 0,
+  transactionalId: string | null = null,
+) {
   const bytes = Buffer.isBuffer(batch) ? batch : batch.bytes;
   return (writer: Writer) => {
-    writer.nullableString(null).int16(acks).int32(1000);
+    writer.nullableString(transactionalId).int16(acks).int32(1000);
     writer.structs([topic], (name) => {
       writer.string(name).structs([bytes], (records) => writer.int32(partition).bytes(records));
     });
@@ -75,6 +81,8 @@ interface FetchSpec {
   readonly maxBytes?: number;
   readonly partitionMaxBytes?: number;
   readonly sessionEpoch?: number;
+  readonly readCommitted?: boolean;
+  readonly partition?: number;
 }
 
 export function fetchBody(topic: string, spec: FetchSpec = {}) {
@@ -85,20 +93,36 @@ export function fetchBody(topic: string, spec: FetchSpec = {}) {
     maxBytes = 2 ** 30,
     partitionMaxBytes = 2 ** 30,
     sessionEpoch = -1,
+    readCommitted = false,
+    partition = 0,
   } = spec;
   return (writer: Writer) => {
-    writer.int32(-1).int32(maxWaitMs).int32(minBytes).int32(maxBytes).int8(0).int32(0).int32(sessionEpoch);
+    writer
+      .int32(-1)
+      .int32(maxWaitMs)
+      .int32(minBytes)
+      .int32(maxBytes)
+      .int8(readCommitted ? 1 : 0);
+    writer.int32(0).int32(sessionEpoch);
     writer.structs([topic], (name) => {
-      writer.string(name).structs([0], (partition) => {
-        writer.int32(partition).int32(-1).int64(offset).int64(-1).int32(partitionMaxBytes);
+      writer.string(name).structs([partition], (index) => {
+        writer.int32(index).int32(-1).int64(offset).int64(-1).int32(partitionMaxBytes);
       });
     });
     writer.array([], () => {}).string("");
   };
 }
 
+interface Fetched {
+  readonly code: number;
+  readonly highWatermark: number;
+  readonly lastStableOffset: number;
+  readonly aborted: readonly { readonly producerId: number; readonly firstOffset: number }[];
+  readonly records: Buffer;
+}
+
 /** The result of the first partition of a Fetch 11 response. */
-export function fetched(response: Reader): { code: number; highWatermark: number; records: Buffer } {
+export function fetched(response: Reader): Fetched {
   response.int32();
   const code = response.int16();
   response.int32();
@@ -106,13 +130,17 @@ export function fetched(response: Reader): { code: number; highWatermark: number
     response.string();
     return response.structs(() => {
       response.int32();
-      const result = { code: response.int16(), highWatermark: response.int64() };
+      const partitionCode = response.int16();
+      const offsets = { highWatermark: response.int64(), lastStableOffset: response.int64() };
       response.int64();
-      response.int64();
-      response.array(() => 0);
+      const aborted = response.structs(() => ({
+        producerId: response.int64(),
+        firstOffset: response.int64(),
+      }));
       response.int32();
-      return { ...result, records: response.bytes() };
+      return { code: partitionCode, ...offsets, aborted, records: response.bytes() };
     });
   });
-  return topic?.[0] ?? { code, highWatermark: -1, records: Buffer.alloc(0) };
+  const nothing = { highWatermark: -1, lastStableOffset: -1, aborted: [], records: Buffer.alloc(0) };
+  return topic?.[0] ?? { code, ...nothing };
 }

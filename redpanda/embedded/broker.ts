@@ -17,6 +17,7 @@ import { createLogger, type Logger, messageOf } from "./logger.ts";
 import { ProducerIds } from "./producer-ids.ts";
 import type { Limits } from "./server/connection.ts";
 import { MemoryBudget } from "./server/memory-budget.ts";
+import { connectionsBeside } from "./server/open-files.ts";
 import { listen, type Server } from "./server.ts";
 import { CleanStop } from "./storage/clean-stop.ts";
 import { Disk } from "./storage/disk.ts";
@@ -172,11 +173,16 @@ export class Broker implements DispatchContext {
   /** @throws Error when the address cannot be listened on. */
   start(): void {
     const { host, maxConnections, logger } = this.options;
+    const mostBeside = connectionsBeside();
     this.#server = listen({
       ...this.options,
       ...this.memory,
-      onTooMany: () =>
-        logger.warn("connections are refused", { reason: `${maxConnections} are open (maxConnections)` }),
+      refusal: (open) => {
+        if (open >= maxConnections) return `${open} are open (maxConnections)`;
+        const isLast = open >= mostBeside(this.disk.openFiles);
+        return isLast ? `${open} are open, and the process may not open many more files` : undefined;
+      },
+      onRefused: (reason) => logger.warn("connections are refused", { reason }),
       handle: (frame, peer) => dispatch(frame, this, peer),
       onError: (error, { host: client }) =>
         logger.warn("connection closed", { client, reason: messageOf(error) }),

@@ -1,14 +1,16 @@
 /** The memory of all connections is bounded, nobody waits for ever, and connections that hold things up end. */
 import { afterEach, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import type { Broker, BrokerOptions } from "./broker.ts";
+import type { BrokerOptions } from "./broker.ts";
 import { createLogger } from "./logger.ts";
 import { ApiKey } from "./registry.ts";
 import { MemoryBudget } from "./server/memory-budget.ts";
 import { batchOf } from "./testing/batches.ts";
+import { BrokerProcess } from "./testing/process.ts";
 import { RawClient } from "./testing/raw-client.ts";
 import { createTopic, FETCH, fetchBody, fetched, PRODUCE, produceBody } from "./testing/requests.ts";
-import { cleanAll, cleanUp, temporaryBroker } from "./testing/temporary.ts";
+import { cleanAll, cleanUp, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
 import { Writer } from "./wire/writer.ts";
 
 afterEach(cleanAll);
@@ -59,7 +61,9 @@ async function setUp(options: Partial<BrokerOptions> = {}) {
 /** A connection that sends bytes of any number, and the bytes that it received. */
 async function connectTo({
   port,
-}: Broker): Promise<{ socket: Socket; closed: Promise<void>; received: () => number }> {
+}: {
+  readonly port: number;
+}): Promise<{ socket: Socket; closed: Promise<void>; received: () => number }> {
   const socket = connect({ host: "127.0.0.1", port });
   cleanUp(() => socket.destroy());
   let bytes = 0;
@@ -69,7 +73,7 @@ async function connectTo({
       bytes += chunk.length;
     });
   const closed = new Promise<void>((resolve) => socket.on("close", () => resolve()));
-  await new Promise<void>((resolve) => socket.once("connect", resolve));
+  await Promise.race([new Promise<void>((resolve) => socket.once("connect", resolve)), closed]);
   return { socket, closed, received: () => bytes };
 }
 
@@ -310,3 +314,25 @@ test("connections beyond the limit are refused with one log line, until one clos
   await second.closed;
   await (await RawClient.connect(broker)).request(ApiKey.ApiVersions, 0);
 });
+
+test.skipIf(!existsSync("/proc/self/limits"))(
+  "when the process may open no more files, connections are refused with one log line, and the others are served",
+  async () => {
+    const broker = await BrokerProcess.start(await temporaryDirectory(), 0, [], 200);
+    const rest = broker.rest();
+    const first = await RawClient.connect({ port: broker.port });
+    await createTopic(first, "t");
+    const connections = await Promise.all(Array.from({ length: 300 }, () => connectTo(broker)));
+    await Promise.any(connections.map(({ closed }) => closed));
+    // Each segment is a file.
+    await createTopic(first, "u", { partitions: 10 });
+    await first.request(ApiKey.Produce, PRODUCE, produceBody("u", batchOf(["a"])));
+    for (const { socket } of connections) socket.destroy();
+    await broker.end("SIGTERM");
+    const refusals = (await rest).split("\n").filter((line) => line.includes("connections are refused"));
+    expect(refusals.length).toBeGreaterThan(0);
+    expect(JSON.parse(refusals[0] ?? "").reason).toMatch(
+      /^\d+ are open, and the process may not open many more files$/,
+    );
+  },
+);

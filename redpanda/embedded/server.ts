@@ -6,9 +6,10 @@ interface ServerOptions extends ConnectionOptions {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
-  readonly maxConnections: number;
-  /** Called when a connection is refused because of `maxConnections`, once until one closes. */
-  readonly onTooMany: () => void;
+  /** Why there cannot be one more connection than so many. */
+  readonly refusal: (open: number) => string | undefined;
+  /** Called when a connection is refused, once until one closes. */
+  readonly onRefused: (reason: string) => void;
 }
 
 export interface Server {
@@ -95,8 +96,9 @@ function handlers(options: ServerOptions, connections: Set<Connection>): SocketH
   let isFull = false;
   return {
     open(socket) {
-      if (connections.size >= options.maxConnections) {
-        if (!isFull) options.onTooMany();
+      const refusal = options.refusal(connections.size);
+      if (refusal !== undefined) {
+        if (!isFull) options.onRefused(refusal);
         isFull = true;
         socket.terminate();
         return;

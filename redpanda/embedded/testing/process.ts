@@ -19,11 +19,19 @@ export class BrokerProcess {
     readonly listening: Readonly<Record<string, unknown>>,
   ) {}
 
-  /** @param port 0: any free port. */
-  static async start(dataDir: string, port = 0, args: readonly string[] = []): Promise<BrokerProcess> {
+  /**
+   * @param port 0: any free port.
+   * @param maxOpenFiles how many files it may have open, unlimited by default
+   */
+  static async start(
+    dataDir: string,
+    port = 0,
+    args: readonly string[] = [],
+    maxOpenFiles?: number,
+  ): Promise<BrokerProcess> {
     // The only places where it could store something.
     const places = { DATA_DIR: dataDir, TMPDIR: dataDir };
-    const child = spawn({ KAFKA_BROKERS: `localhost:${port}`, ...places }, args, dataDir);
+    const child = spawn({ KAFKA_BROKERS: `localhost:${port}`, ...places }, args, dataDir, maxOpenFiles);
     const output = child.stdout.getReader();
     const decoder = new TextDecoder();
     let text = "";
@@ -44,6 +52,16 @@ export class BrokerProcess {
     return Number(this.listening.port);
   }
 
+  /** Resolves with the rest of its log, from the call to its end. */
+  async rest(): Promise<string> {
+    const decoder = new TextDecoder();
+    let text = "";
+    for (let read = await this.output.read(); !read.done; read = await this.output.read()) {
+      text += decoder.decode(read.value);
+    }
+    return text;
+  }
+
   async end(signal: "SIGTERM" | "SIGINT" | "SIGKILL"): Promise<End> {
     this.child.kill(signal);
     return endOf(this.child);
@@ -60,8 +78,15 @@ export async function runToEnd(
   return { stdout, ...(await endOf(child)) };
 }
 
-function spawn(env: Record<string, string>, args: readonly string[], cwd = process.cwd()): Child {
-  const child = Bun.spawn([process.execPath, MAIN, ...args], {
+function spawn(
+  env: Record<string, string>,
+  args: readonly string[],
+  cwd = process.cwd(),
+  maxOpenFiles?: number,
+): Child {
+  const limited =
+    maxOpenFiles === undefined ? [] : ["/bin/sh", "-c", `ulimit -n ${maxOpenFiles}; exec "$0" "$@"`];
+  const child = Bun.spawn([...limited, process.execPath, MAIN, ...args], {
     cwd,
     env: { ...process.env, ...env },
     stdin: "ignore",

@@ -13,6 +13,12 @@ export const Codec = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const;
 /** The bound on the records of a batch, decompressed: as much as a request may contain. */
 export const MAX_DECOMPRESSED_BYTES = 32 * 1024 * 1024;
 
+/** Records up to this size are handled at once: a detour would cost more. */
+export const SMALL_BYTES = 256 * 1024;
+
+/** The number of records between two pauses of work on a large batch. */
+export const STEP_RECORDS = 2_000;
+
 /** Decoders written here pause after so many bytes, so that other work can run. */
 const STEP_BYTES = 256 * 1024;
 
@@ -39,6 +45,26 @@ export function decompress(codec: number, data: Buffer, limit = MAX_DECOMPRESSED
   if (!steps) return data;
   while (!steps.next().done);
   return output.bytes;
+}
+
+/** As `decompress`; undefined when the data, compressed or not, have more than SMALL_BYTES. */
+export function decompressSmall(codec: number, data: Buffer): Buffer | undefined {
+  if (data.length > SMALL_BYTES) return undefined;
+  try {
+    return decompress(codec, data, SMALL_BYTES);
+  } catch (error) {
+    if (error instanceof TooLarge) return undefined;
+    throw error;
+  }
+}
+
+let large: Promise<unknown> = Promise.resolve();
+
+/** Runs work on large batches one after the other, so that the records of only one are in memory. */
+export function oneAfterTheOther<Result>(work: () => Promise<Result>): Promise<Result> {
+  const done = large.then(work);
+  large = done.catch(() => {});
+  return done;
 }
 
 /** As `decompress`, for large data: not on the event loop, or with pauses for other work. */

@@ -16,7 +16,7 @@
 import type { PartitionLog } from "../log.ts";
 import type { RecordBatch } from "./batch.ts";
 import { Codec } from "./codecs.ts";
-import { type LogRecord, recordsOf, withRecords } from "./records.ts";
+import { type LogRecord, readRecords, withRecords } from "./records.ts";
 import { Segment, segmentPath } from "./segment.ts";
 
 const MAX_KEYS = 500_000;
@@ -83,7 +83,8 @@ async function mapKeys(
         if (lastOffsets.size >= MAX_KEYS) return { lastOffsets, end };
         end = batch.lastOffset + 1;
         if (batch.isControl || aborted.has(batch)) continue;
-        for (const { key, offset } of recordsOf(batch) ?? []) if (key) lastOffsets.set(nameOf(key), offset);
+        for (const { key, offset } of (await readRecords(batch)) ?? [])
+          if (key) lastOffsets.set(nameOf(key), offset);
       }
     }
   }
@@ -133,7 +134,7 @@ async function copyKept(from: Segment, to: Segment, filter: Filter, log: Partiti
   for await (const batches of from.batches()) {
     log.checkOpen();
     for (const batch of batches) {
-      const remaining = filter.apply(batch);
+      const remaining = await filter.apply(batch);
       if (!remaining) continue;
       kept.push(remaining);
       bytes += remaining.bytes.length;
@@ -161,10 +162,10 @@ class Filter {
   ) {}
 
   /** The batch, the batch with fewer records, or undefined when none is kept. */
-  apply(batch: RecordBatch): RecordBatch | undefined {
+  async apply(batch: RecordBatch): Promise<RecordBatch | undefined> {
     if (batch.isControl) return this.#keepsMarker(batch) ? batch : undefined;
     if (batch.isTransactional && batch.count > 0) this.#producersWithRecords.add(batch.producerId);
-    const records = recordsOf(batch);
+    const records = await readRecords(batch);
     if (!records) return batch;
     const kept = this.aborted.has(batch) ? [] : records.filter((record) => this.#keeps(record));
     if (kept.length === records.length && kept.length > 0) return batch;

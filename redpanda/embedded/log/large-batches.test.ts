@@ -16,9 +16,10 @@ import {
 import { cleanAll, temporaryBroker } from "../testing/temporary.ts";
 import { parseTopicConfig } from "../topics/config.ts";
 import { Arrivals } from "./arrivals.ts";
-import { AT } from "./batch.ts";
+import { AT, type RecordBatch } from "./batch.ts";
 import { Codec, decompress, decompressLarge } from "./codecs.ts";
 import { crc32c } from "./crc32c.ts";
+import { type LogRecord, readRecords, recordsOf, withRecords } from "./records.ts";
 import { validateRecords } from "./validation.ts";
 
 afterEach(cleanAll);
@@ -45,6 +46,26 @@ test.each(Object.entries(Codec))(
   async (_, codec) => {
     const batch = batchOf(records, { codec });
     expect(await turnsDuring(() => validateRecords(batch, limits, 1_000))).toBeGreaterThan(5);
+  },
+);
+
+test.each(Object.entries(Codec))(
+  "the event loop turns while a large batch with codec %s is read, and one is made of it",
+  async (_, codec) => {
+    const batch = batchOf(records, { codec });
+    let read: LogRecord[] | undefined;
+    const turns = await turnsDuring(async () => {
+      read = await readRecords(batch);
+    });
+    expect(turns).toBeGreaterThan(5);
+    expect(read).toEqual(recordsOf(batch));
+    let made: RecordBatch | undefined;
+    const turnsOfMaking = await turnsDuring(async () => {
+      made = await withRecords(batch, read?.slice(1) ?? []);
+    });
+    // Without a codec there is nothing to compress.
+    if (codec !== Codec.none) expect(turnsOfMaking).toBeGreaterThan(2);
+    expect(made && recordsOf(made)).toEqual(recordsOf(batch)?.slice(1));
   },
 );
 

@@ -2,10 +2,20 @@
  * The records inside a batch.
  * Source: https://kafka.apache.org/documentation/#record
  */
-import { gzipSync, zstdCompressSync } from "node:zlib";
+import { setImmediate } from "node:timers/promises";
+import { promisify } from "node:util";
+import { gzip, gzipSync, zstdCompress, zstdCompressSync } from "node:zlib";
 import { Reader } from "../wire/reader.ts";
 import type { RecordBatch } from "./batch.ts";
-import { Codec, decompress } from "./codecs.ts";
+import {
+  Codec,
+  decompress,
+  decompressLarge,
+  decompressSmall,
+  oneAfterTheOther,
+  SMALL_BYTES,
+  STEP_RECORDS,
+} from "./codecs.ts";
 
 export interface LogRecord {
   readonly offset: number;
@@ -26,16 +36,38 @@ export function recordsOf(batch: RecordBatch): LogRecord[] | undefined {
   }
 }
 
+/** As `recordsOf`; other work runs while the records of a large batch are decompressed and read. */
+export async function readRecords(batch: RecordBatch): Promise<LogRecord[] | undefined> {
+  try {
+    const small = decompressSmall(batch.codec, batch.payload);
+    if (small) return [...parse(batch, small)];
+    return await oneAfterTheOther(async () => {
+      const records: LogRecord[] = [];
+      for (const record of parse(batch, await decompressLarge(batch.codec, batch.payload))) {
+        records.push(record);
+        if (records.length % STEP_RECORDS === 0) await setImmediate();
+      }
+      return records;
+    });
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * The batch with these of its records. Snappy and LZ4 become gzip, which every client reads: the broker does not
  * compress in these codecs.
  */
-export function withRecords(batch: RecordBatch, records: readonly LogRecord[]): RecordBatch {
+export async function withRecords(batch: RecordBatch, records: readonly LogRecord[]): Promise<RecordBatch> {
   const plain = Buffer.concat(records.map(({ raw }) => raw));
   if (batch.codec === Codec.none) return batch.withRecords(plain, records.length, Codec.none);
-  if (batch.codec === Codec.zstd)
-    return batch.withRecords(zstdCompressSync(plain), records.length, Codec.zstd);
-  return batch.withRecords(gzipSync(plain), records.length, Codec.gzip);
+  const isSmall = plain.length <= SMALL_BYTES;
+  if (batch.codec === Codec.zstd) {
+    const compressed = isSmall ? zstdCompressSync(plain) : await promisify(zstdCompress)(plain);
+    return batch.withRecords(compressed, records.length, Codec.zstd);
+  }
+  const compressed = isSmall ? gzipSync(plain) : await promisify(gzip)(plain);
+  return batch.withRecords(compressed, records.length, Codec.gzip);
 }
 
 function* parse(batch: RecordBatch, payload: Buffer): Generator<LogRecord> {

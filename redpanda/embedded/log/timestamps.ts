@@ -1,7 +1,7 @@
 /** Lookup of offsets by record timestamp, for ListOffsets. */
 import type { PartitionLog } from "../log.ts";
 import type { RecordBatch } from "./batch.ts";
-import { recordsOf } from "./records.ts";
+import { readRecords } from "./records.ts";
 import type { Segment } from "./segment.ts";
 
 export interface TimestampedOffset {
@@ -26,7 +26,7 @@ export async function findByTimestamp(log: PartitionLog, timestamp: number): Pro
     for await (const batches of segment.batches(timestamp)) {
       for (const batch of batches) {
         if (batch.maxTimestamp < timestamp || batch.lastOffset < log.startOffset) continue;
-        const record = firstIn(
+        const record = await firstIn(
           batch,
           (candidate) => candidate.timestamp >= timestamp && candidate.offset >= log.startOffset,
         );
@@ -44,11 +44,11 @@ export async function findMaxTimestamp(log: PartitionLog): Promise<TimestampedOf
 }
 
 /** For a batch that cannot be read: its first offset, with its largest timestamp. */
-function firstIn(
+async function firstIn(
   batch: RecordBatch,
   fits: (record: TimestampedOffset) => boolean,
-): TimestampedOffset | undefined {
-  const records = recordsOf(batch);
+): Promise<TimestampedOffset | undefined> {
+  const records = await readRecords(batch);
   if (!records) return { timestamp: batch.maxTimestamp, offset: batch.baseOffset };
   for (const { offset, timestamp } of records) if (fits({ offset, timestamp })) return { offset, timestamp };
   return undefined;

@@ -7,7 +7,14 @@ import { ErrorCode, KafkaError } from "../errors.ts";
 import type { TopicConfig } from "../topics/config.ts";
 import { Reader, WireError } from "../wire/reader.ts";
 import { AT, HEADER_SIZE, LENGTH_PREFIX, RecordBatch } from "./batch.ts";
-import { Codec, decompress, decompressLarge, TooLarge } from "./codecs.ts";
+import {
+  Codec,
+  decompressLarge,
+  decompressSmall,
+  oneAfterTheOther,
+  STEP_RECORDS,
+  TooLarge,
+} from "./codecs.ts";
 
 type Limits = Pick<TopicConfig, "compact" | "messageTimestampBeforeMaxMs" | "messageTimestampAfterMaxMs">;
 
@@ -62,15 +69,6 @@ function batchAt(bytes: Buffer, at: number): RecordBatch | undefined {
   return batch;
 }
 
-/** Records up to this size are validated at once: a detour would cost more. */
-const SMALL_BYTES = 256 * 1024;
-
-/** The number of records between two pauses of a large batch. */
-const STEP_RECORDS = 2_000;
-
-/** Large batches are validated one after the other, so that the records of only one are in memory. */
-let large: Promise<unknown> = Promise.resolve();
-
 /**
  * Compares the records of a batch with its header and with the limits of the topic. A largest timestamp in the header
  * that no record has is corrected.
@@ -83,11 +81,7 @@ export function validateRecords(
   now = Date.now(),
 ): Promise<void> | undefined {
   const records = smallRecordsIn(batch);
-  if (!records) {
-    const done = large.then(() => validateLarge(batch, limits, now));
-    large = done.catch(() => {});
-    return done;
-  }
+  if (!records) return oneAfterTheOther(() => validateLarge(batch, limits, now));
   const steps = compare(batch, records, limits, now);
   while (!steps.next().done);
   return undefined;
@@ -127,13 +121,12 @@ function* compare(batch: RecordBatch, records: Buffer, limits: Limits, now: numb
   batch.correctTimestamps(largest);
 }
 
-/** Undefined when they are more than SMALL_BYTES. */
+/** Undefined when they are large. */
 function smallRecordsIn({ codec, payload }: RecordBatch): Buffer | undefined {
-  if (payload.length > SMALL_BYTES) return undefined;
   try {
-    return decompress(codec, payload, SMALL_BYTES);
+    return decompressSmall(codec, payload);
   } catch (error) {
-    return error instanceof TooLarge ? undefined : refuseRecords(error);
+    return refuseRecords(error);
   }
 }
 

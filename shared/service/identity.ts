@@ -236,7 +236,7 @@ function valuesOf(payload: JWTPayload, claim: string): readonly unknown[] {
  * whose actions would be recorded as those of an operator.
  */
 function customerIdOf(sub: string): string {
-  if (sub === "" || sub.length > MAX_SUBJECT_CHARACTERS) throw invalidToken();
+  if (sub === "" || sub.length > MAX_SUBJECT_CHARACTERS || !sub.isWellFormed()) throw invalidToken();
   const isReserved = [DERIVED_ID, OPERATOR_ID].some((start) => sub.startsWith(start));
   if (IDENTIFIER.test(sub) && !isReserved) return sub;
   return `${DERIVED_ID}${createHash("sha256").update(sub).digest("base64url")}`;

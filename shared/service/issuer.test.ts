@@ -87,6 +87,8 @@ describe("tokens of an issuer", () => {
       { iss: issuer, aud: "store" },
       { ...good, sub: "" },
       { ...good, sub: "x".repeat(256) },
+      // Its hash would be that of every other lone surrogate.
+      { ...good, sub: "\ud800" },
     ]) {
       expect([bad, await codeOf(await sign(bad))]).toEqual([bad, "token-invalid"]);
     }

@@ -1,8 +1,8 @@
 import { Database } from "bun:sqlite";
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { openDatabase, type ServiceDatabase } from "./database.ts";
 import { StorageError, UsageError } from "./errors.ts";
-import { silentLogger } from "./runtime.ts";
+import { silentLogger, systemRuntime } from "./runtime.ts";
 import { eventually, failureOf } from "./testing/eventually.ts";
 import { Answer, TestService } from "./testing/kit.ts";
 import type { Transaction } from "./unit-of-work.ts";
@@ -27,17 +27,67 @@ const notes = () =>
     .all()
     .map((row) => row.text);
 
-test("what is queued at once is one transaction, and each caller gets the result of its own work", async () => {
+/** Counts the transactions that begin. */
+function countBegins(): () => number {
   let begins = 0;
   const run = sql.run.bind(sql);
   sql.run = (statement: string, ...rest: never[]) => {
     if (statement.startsWith("BEGIN")) begins += 1;
     return run(statement, ...rest);
   };
+  return () => begins;
+}
+
+test("what is queued at once is one transaction, and each caller gets the result of its own work", async () => {
+  const begins = countBegins();
   const results = await Promise.all(["a", "b", "c"].map((text) => service.kit.unitOfWork.run(add(text))));
   expect(results).toEqual(["a", "b", "c"]);
   expect(notes()).toEqual(["a", "b", "c"]);
-  expect(begins).toBe(1);
+  expect(begins()).toBe(1);
+});
+
+describe("deferred work", () => {
+  /** A service whose timers never fire: only another group, or the end, runs it. */
+  async function withoutTimers() {
+    await service.stop();
+    service = new TestService(undefined, { runtime: { ...systemRuntime, after: () => () => {} } });
+    sql = service.database.sql;
+    sql.run("CREATE TABLE notes (text TEXT UNIQUE)");
+    return service.kit.unitOfWork;
+  }
+
+  test("commits with the next group, and costs no commit of its own", async () => {
+    const unitOfWork = await withoutTimers();
+    const begins = countBegins();
+    const deferred = ["a", "b"].map((text) => unitOfWork.defer(add(text)));
+    expect(await unitOfWork.run(add("c"))).toBe("c");
+    expect(await Promise.all(deferred)).toEqual(["a", "b"]);
+    expect([notes(), begins()]).toEqual([["a", "b", "c"], 1]);
+  });
+
+  test("commits by itself when there is no other", async () => {
+    expect(await service.kit.unitOfWork.defer(add("a"))).toBe("a");
+    expect(await service.kit.unitOfWork.defer(add("b"))).toBe("b");
+    expect(notes()).toEqual(["a", "b"]);
+  });
+
+  test("that throws takes nothing else with it", async () => {
+    const fails = service.kit.unitOfWork.defer(() => {
+      throw new Error("no");
+    });
+    const [first, second] = await Promise.allSettled([fails, service.kit.unitOfWork.run(add("a"))]);
+    expect([first.status, second.status]).toEqual(["rejected", "fulfilled"]);
+    expect(notes()).toEqual(["a"]);
+  });
+
+  test("commits when the database is about to be closed, and is refused after that", async () => {
+    const unitOfWork = await withoutTimers();
+    const deferred = unitOfWork.defer(add("a"));
+    unitOfWork.close();
+    expect(await deferred).toBe("a");
+    expect(await failureOf(unitOfWork.defer(add("b")))).toStartWith("StorageError: ");
+    expect(notes()).toEqual(["a"]);
+  });
 });
 
 test("work that throws is rolled back alone; the others of its group take effect once", async () => {

@@ -126,6 +126,8 @@ type Outcome = { readonly value: unknown } | { readonly error: unknown };
 
 /** How long a group may run: heartbeats and requests wait meanwhile. */
 const BUDGET_MS = 20;
+/** How long deferred work waits for a group. */
+const DEFER_MS = 100;
 
 /**
  * The one writer of a database, with group commit: all work that is queued runs in one `BEGIN IMMEDIATE … COMMIT`,
@@ -142,6 +144,8 @@ export class UnitOfWork {
   readonly #effectListeners: (() => void)[] = [];
   #queue: Entry[] = [];
   #scheduled = false;
+  /** Cancels the time after which deferred work gets a group of its own. */
+  #cancelDeferral: (() => void) | undefined;
   #closed = false;
 
   constructor(options: UnitOfWorkOptions) {
@@ -156,9 +160,24 @@ export class UnitOfWork {
    */
   run<T>(work: Work<T>, cause?: Cause): Promise<T> {
     if (this.#closed) return Promise.reject(new StorageError("the database is closed"));
+    const result = this.#enqueue(work, cause);
+    this.#schedule();
+    return result;
+  }
+
+  /**
+   * Like `run`, for work that nobody waits for: it commits with the next group, so that it costs no fsync of its own, or
+   * alone when there is none within 100 ms.
+   */
+  defer<T>(work: Work<T>): Promise<T> {
+    if (this.#closed) return Promise.reject(new StorageError("the database is closed"));
+    this.#cancelDeferral ??= this.#options.runtime.after(DEFER_MS, () => this.#schedule());
+    return this.#enqueue(work, undefined);
+  }
+
+  #enqueue<T>(work: Work<T>, cause: Cause | undefined): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#queue.push({ work, cause, resolve: (value) => resolve(value as T), reject });
-      this.#schedule();
     });
   }
 
@@ -193,6 +212,8 @@ export class UnitOfWork {
   }
 
   #flush(): void {
+    this.#cancelDeferral?.();
+    this.#cancelDeferral = undefined;
     const entries = this.#queue;
     this.#queue = [];
     const group = new Group(this.#options);

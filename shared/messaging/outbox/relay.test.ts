@@ -56,6 +56,18 @@ test("sends in order, one send at a time, and deletes what was acknowledged", as
   expect(publisher.mostInFlight).toBe(1);
 });
 
+test("what was acknowledged is deleted by the next commit, not by one of its own", async () => {
+  const publisher = new ScriptedPublisher();
+  // No timer fires: nothing but the next commit deletes.
+  service = serviceWith(publisher, { ...systemRuntime, after: () => () => {} });
+  service.kit.start();
+  await service.send("a", "1");
+  await eventually(() => publisher.sends.length === 1 && publisher.inFlight === 0);
+  expect(service.kit.outbox.depth()).toBe(1);
+  await service.send("a", "2");
+  expect(service.kit.outbox.after(0, 10, 1e6).map(({ seq }) => seq)).toEqual([2]);
+});
+
 test("a send that fails is repeated, and nothing overtakes it", async () => {
   const publisher = new ScriptedPublisher();
   service = serviceWith(publisher);

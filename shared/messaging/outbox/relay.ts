@@ -358,7 +358,7 @@ export class Relay {
     if (ranges.length === 0) return;
     this.#toDelete = [];
     this.#unitOfWork
-      .run(() => this.#deleteAll(ranges))
+      .defer(() => this.#deleteAll(ranges))
       .then(
         () => {
           for (const range of ranges) this.#acknowledged.delete(range);

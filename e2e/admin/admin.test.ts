@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, test } from "bun:test";
 import { type Broker, startBroker } from "@distributed-messaging/embedded-broker";
 import { compareConfigs } from "./configs.ts";
+import { compareOffsetDeletions } from "./offsets.ts";
+import { compareDescriptions } from "./topics.ts";
 
 let broker: Broker;
 beforeAll(async () => {
@@ -10,3 +12,8 @@ afterAll(() => broker.stop());
 
 test("the embedded broker answers to changes of configurations as the table says", () =>
   compareConfigs(broker.port));
+
+test("the embedded broker answers to deletions of offsets as the table says", () =>
+  compareOffsetDeletions(broker.port));
+
+test("the embedded broker describes logs and partitions as expected", () => compareDescriptions(broker.port));

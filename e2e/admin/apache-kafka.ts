@@ -4,6 +4,8 @@ import { KafkaClient, KafkaInspector, LogVerifier } from "@distributed-messaging
 import { type ApacheKafka, startApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/broker";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { compareConfigs } from "./configs.ts";
+import { compareOffsetDeletions } from "./offsets.ts";
+import { compareDescriptions } from "./topics.ts";
 
 /* Not named `*.test.ts`: it needs Java and Maven. `bun run test-apache-kafka` runs it. */
 
@@ -15,6 +17,10 @@ beforeAll(async () => {
 afterAll(() => kafka?.stop());
 
 test("Apache Kafka answers to changes of configurations as the table says", () => compareConfigs(port));
+
+test("Apache Kafka answers to deletions of offsets as the table says", () => compareOffsetDeletions(port));
+
+test("Apache Kafka describes logs and partitions as expected", () => compareDescriptions(port));
 
 test("no record of a whole log of Apache Kafka is taken for damaged", async () => {
   const settings = { brokers: kafka.brokers, clientId: "test" };

@@ -1,12 +1,22 @@
 import net from "node:net";
 
 /*
- * Requests and responses of the Kafka protocol in versions without compact types, put together from the specification
+ * Requests and responses of the Kafka protocol, put together from the specification
  * (https://kafka.apache.org/protocol.html) without code of a client or of the embedded broker.
  */
 
-/** Sends one request on a connection of its own. @returns the body of the response */
-export async function ask(port: number, api: number, version: number, body: Buffer): Promise<Response> {
+/**
+ * Sends one request on a connection of its own.
+ * @param flexible whether the version has tagged fields, which are left out
+ * @returns the body of the response
+ */
+export async function ask(
+  port: number,
+  api: number,
+  version: number,
+  body: Buffer,
+  { flexible = false } = {},
+): Promise<Response> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const socket = net.connect({ host: "127.0.0.1", port, noDelay: true });
   let received = Buffer.alloc(0);
@@ -16,11 +26,12 @@ export async function ask(port: number, api: number, version: number, body: Buff
   });
   socket.on("error", reject);
   socket.on("close", () => reject(new Error(`the broker closed the connection after API ${api} ${version}`)));
-  const header = Buffer.concat([int16(api), int16(version), int32(1), text("raw")]);
+  const tags = Buffer.alloc(flexible ? 1 : 0);
+  const header = Buffer.concat([int16(api), int16(version), int32(1), text("raw"), tags]);
   socket.write(Buffer.concat([int32(header.length + body.length), header, body]));
   try {
     const lengthAndCorrelationId = 8;
-    return new Response((await promise).subarray(lengthAndCorrelationId));
+    return new Response((await promise).subarray(lengthAndCorrelationId + tags.length));
   } finally {
     socket.destroy();
   }
@@ -59,6 +70,23 @@ export class Response {
     return this.bytes.toString("utf8", this.#at - length, this.#at);
   }
 
+  /** In flexible versions; shorter than 127 bytes. */
+  compactText(): string | null {
+    const length = this.int8() - 1;
+    if (length < 0) return null;
+    this.#at += length;
+    return this.bytes.toString("utf8", this.#at - length, this.#at);
+  }
+
+  /** In flexible versions; of less than 127. */
+  compactList<Item>(read: () => Item): Item[] {
+    return Array.from({ length: this.int8() - 1 }, read);
+  }
+
+  skip(bytes: number): void {
+    this.#at += bytes;
+  }
+
   list<Item>(read: () => Item): Item[] {
     return Array.from({ length: this.int32() }, read);
   }
@@ -78,6 +106,16 @@ export function int32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeInt32BE(value);
   return bytes;
+}
+
+export function int64(value: bigint): Buffer {
+  const content = Buffer.alloc(8);
+  content.writeBigInt64BE(value);
+  return content;
+}
+
+export function bytes(content: Buffer): Buffer {
+  return Buffer.concat([int32(content.length), content]);
 }
 
 export function text(content: string | null): Buffer {

@@ -391,3 +391,30 @@ test("waiting joins and syncs are answered when the broker stops", async () => {
   groups.close();
   await expect(waiting).rejects.toMatchObject({ code: ErrorCode.NOT_COORDINATOR });
 });
+
+test("deleted offsets stay deleted after a restart; those of a topic that a member subscribes to are kept", async () => {
+  const directory = await temporaryDirectory();
+  const groups = await coordinator(directory);
+  const commits = ["a", "b"].map((topic) => ({
+    topic,
+    partition: 0,
+    offset: 5,
+    leaderEpoch: -1,
+    metadata: "",
+  }));
+  await groups.commit("g", { memberId: "", instanceId: null }, -1, commits);
+  const subscribesToA = Buffer.concat([
+    Buffer.from([0, 0, 0, 0, 0, 1, 0, 1]),
+    Buffer.from("a"),
+    Buffer.alloc(4),
+  ]);
+  const joined = await groups.join("g", profile({ protocols: [{ name: "range", metadata: subscribesToA }] }));
+  expect(await groups.deleteOffsets("g", commits)).toEqual(new Set(["a"]));
+  groups.leave("g", identity(joined));
+  const topicsIn = ({ offsets }: GroupCoordinator) => offsets.partitions("g").map(({ topic }) => topic);
+  expect(topicsIn(groups)).toEqual(["a"]);
+  expect(topicsIn(await coordinator(directory))).toEqual(["a"]);
+  expect(await groups.deleteOffsets("g", commits)).toEqual(new Set());
+  expect(topicsIn(groups)).toEqual([]);
+  expect(groups.list()).toEqual(["g"]);
+});

@@ -6,6 +6,7 @@ import { ErrorCode, KafkaError } from "./errors.ts";
 import { Group, type JoinRequest, type MemberIdentity } from "./groups/group.ts";
 import type { JoinResult, Member } from "./groups/member.ts";
 import type { Committed, Offsets, PartitionRef } from "./groups/offsets.ts";
+import { CONSUMER, isSubscribed } from "./groups/subscription.ts";
 
 interface GroupOptions {
   readonly minSessionTimeoutMs: number;
@@ -162,6 +163,25 @@ export class GroupCoordinator {
     this.#groups.get(groupId)?.close(ErrorCode.COORDINATOR_NOT_AVAILABLE);
     this.#groups.delete(groupId);
     await this.offsets.deleteGroup(groupId);
+  }
+
+  /**
+   * Deletes committed offsets, except those of topics that a member subscribes to. Resolves with the topics of the latter.
+   * @throws KafkaError GROUP_ID_NOT_FOUND, or NON_EMPTY_GROUP when it is not known what the members subscribe to
+   */
+  async deleteOffsets(groupId: string, partitions: readonly PartitionRef[]): Promise<Set<string>> {
+    this.#checkGroupId(groupId);
+    if (!this.describe(groupId)) throw new KafkaError(ErrorCode.GROUP_ID_NOT_FOUND);
+    const rebalance = this.#groups.get(groupId)?.rebalance;
+    const hasMembers = rebalance !== undefined && rebalance.members.size > 0;
+    if (hasMembers && rebalance.protocolType !== CONSUMER) throw new KafkaError(ErrorCode.NON_EMPTY_GROUP);
+    const topics = [...new Set(partitions.map(({ topic }) => topic))];
+    const subscribed = new Set(hasMembers ? topics.filter((topic) => isSubscribed(rebalance, topic)) : []);
+    await this.offsets.delete(
+      groupId,
+      partitions.filter(({ topic }) => !subscribed.has(topic)),
+    );
+    return subscribed;
   }
 
   /** Stops all timers; waiting joins and syncs fail with NOT_COORDINATOR. */

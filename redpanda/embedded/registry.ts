@@ -24,13 +24,16 @@ import { endTxn } from "./api/26-end-txn.ts";
 import { txnOffsetCommit } from "./api/28-txn-offset-commit.ts";
 import { describeConfigs } from "./api/32-describe-configs.ts";
 import { alterConfigs } from "./api/33-alter-configs.ts";
+import { describeLogDirs } from "./api/35-describe-log-dirs.ts";
 import { createPartitions } from "./api/37-create-partitions.ts";
 import { deleteGroups } from "./api/42-delete-groups.ts";
 import { incrementalAlterConfigs } from "./api/44-incremental-alter-configs.ts";
+import { offsetDelete } from "./api/47-offset-delete.ts";
 import { describeCluster } from "./api/60-describe-cluster.ts";
 import { describeProducers } from "./api/61-describe-producers.ts";
 import { describeTransactions } from "./api/65-describe-transactions.ts";
 import { listTransactions } from "./api/66-list-transactions.ts";
+import { describeTopicPartitions } from "./api/75-describe-topic-partitions.ts";
 import type { Api } from "./define-api.ts";
 
 /** API keys. Source: https://kafka.apache.org/protocol.html#protocol_api_keys */
@@ -59,13 +62,16 @@ export const ApiKey = {
   TxnOffsetCommit: 28,
   DescribeConfigs: 32,
   AlterConfigs: 33,
+  DescribeLogDirs: 35,
   CreatePartitions: 37,
   DeleteGroups: 42,
   IncrementalAlterConfigs: 44,
+  OffsetDelete: 47,
   DescribeCluster: 60,
   DescribeProducers: 61,
   DescribeTransactions: 65,
   ListTransactions: 66,
+  DescribeTopicPartitions: 75,
 } as const;
 
 const all: readonly Api[] = [
@@ -93,13 +99,16 @@ const all: readonly Api[] = [
   txnOffsetCommit,
   describeConfigs,
   alterConfigs,
+  describeLogDirs,
   createPartitions,
   deleteGroups,
   incrementalAlterConfigs,
+  offsetDelete,
   describeCluster,
   describeProducers,
   describeTransactions,
   listTransactions,
+  describeTopicPartitions,
 ];
 
 export const apis: ReadonlyMap<number, Api> = new Map(all.map((api) => [api.key, api]));

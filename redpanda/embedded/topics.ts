@@ -36,7 +36,8 @@ export interface Topic extends Pick<TopicEntry, "id"> {
 export type LogSummaries = Readonly<Record<string, LogSummary>>;
 
 export class Topics {
-  private readonly root: string;
+  /** Where the logs are. */
+  readonly root: string;
   readonly #byName = new Map<string, Topic>();
   readonly #byId = new Map<string, Topic>();
   /** The topics that are being created, grown or deleted. */

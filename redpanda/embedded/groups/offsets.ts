@@ -59,6 +59,15 @@ export class Offsets {
     return typeof type === "string" ? type : undefined;
   }
 
+  /** Resolves when those of the partitions that are committed are deleted. The group stays. */
+  async delete(group: string, partitions: readonly PartitionRef[]): Promise<void> {
+    const keys = partitions.map(({ topic, partition }) => offsetKey(group, topic, partition));
+    const changes = keys
+      .filter((key) => this.journal.get(key) !== undefined)
+      .map((key): Change => [key, null]);
+    if (changes.length > 0) await this.journal.write(changes);
+  }
+
   async deleteGroup(group: string): Promise<void> {
     const keys = this.partitions(group).map(({ topic, partition }) => offsetKey(group, topic, partition));
     await this.journal.write([GROUP + group, ...keys].map((key) => [key, null]));

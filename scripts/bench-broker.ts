@@ -1,14 +1,11 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { cpus, loadavg, tmpdir } from "node:os";
-import { join } from "node:path";
+import { cpus, loadavg } from "node:os";
 import { silentLogger } from "@distributed-messaging/messaging";
 import { KafkaClient } from "@distributed-messaging/messaging/kafka";
 import { startApacheKafka, USUAL_JAVA_FLAGS } from "@distributed-messaging/redpanda/apache-kafka/broker";
 import { ApacheKafkaMissing, provideApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/jars";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
-import { defaultTimings, ManagedProcess } from "@distributed-messaging/supervisor/process";
-import { ROOT } from "@distributed-messaging/supervisor/store";
 import { type Measured, measure } from "./bench-broker/load.ts";
+import { embeddedProcess, measureStartUp } from "./bench-broker/start-up.ts";
 import { wholeNumber } from "./command/admin.ts";
 import { parseOptions, runCommand, table } from "./command/command.ts";
 
@@ -17,11 +14,12 @@ const USAGE = `usage: bun run bench-broker [options]
 Measures records a second and the time from a request to its response: of the embedded broker, which syncs before it
 answers; of Apache Kafka with log.flush.interval.messages=1, which does so too; and of Apache Kafka with its defaults,
 which does not sync. The same client sends records of 100 bytes with acks=all to one broker after the other, each a process
-of its own. Without Java or Maven, Apache Kafka is left out. Compare figures of one run only: they vary with what else
-the machine does.
+of its own. Without Java or Maven, Apache Kafka is left out. Then it measures how long the embedded broker takes to start.
+Compare figures of one run only: they vary with what else the machine does.
 
   --seconds N   how long each load runs, after a warm-up of the same time (5)
-  --rounds N    how often each broker is measured, in turn; the best figures are shown (1)`;
+  --rounds N    how often each broker is measured, in turn; the best figures are shown (1)
+  --records N   how many records are stored when the embedded broker starts (5000000); 0 leaves this out`;
 
 const TOPIC = "bench";
 const PARTITIONS = 6;
@@ -40,23 +38,9 @@ interface Contestant {
 const embedded: Contestant = {
   name: "embedded broker, syncs",
   async start(port) {
-    const folder = mkdtempSync(join(tmpdir(), "bench-broker-"));
-    const host = "127.0.0.1";
-    const broker = new ManagedProcess(
-      {
-        name: "broker",
-        entry: join(ROOT, "redpanda/embedded/main.ts"),
-        env: { KAFKA_BROKERS: `${host}:${port}`, DATA_DIR: folder, LOG_LEVEL: "error" },
-        ready: { kind: "port", host, port },
-      },
-      defaultTimings,
-      ({ line }) => say(line),
-    );
+    const { process: broker, dispose } = embeddedProcess(port, say);
     await broker.start();
-    return async () => {
-      await broker.stop();
-      rmSync(folder, { recursive: true, force: true });
-    };
+    return dispose;
   },
 };
 
@@ -89,11 +73,11 @@ async function contestants(): Promise<Contestant[]> {
   ];
 }
 
-async function createTopic(port: number): Promise<void> {
+async function createTopic(port: number, topic: string, numPartitions: number): Promise<void> {
   const { kafka } = new KafkaClient({ brokers: [`127.0.0.1:${port}`], clientId: "bench" }, silentLogger);
   const admin = kafka.admin();
   await admin.connect();
-  await admin.createTopics({ topics: [{ topic: TOPIC, numPartitions: PARTITIONS }], waitForLeaders: true });
+  await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: true });
   await admin.disconnect();
 }
 
@@ -103,7 +87,7 @@ async function measureOne({ name, start }: Contestant, durationMs: number): Prom
   const [port = 0] = freePorts(1);
   const stop = await start(port);
   try {
-    await createTopic(port);
+    await createTopic(port, TOPIC, PARTITIONS);
     const measured: Measured[] = [];
     for (const { connections, records } of LOADS) {
       const load = { port, topic: TOPIC, partitions: PARTITIONS, connections, records, durationMs };
@@ -117,9 +101,11 @@ async function measureOne({ name, start }: Contestant, durationMs: number): Prom
 }
 
 await runCommand("bench-broker", USAGE, async (args) => {
-  const { values } = parseOptions(args, { seconds: { type: "string" }, rounds: { type: "string" } });
+  const text = { type: "string" } as const;
+  const { values } = parseOptions(args, { seconds: text, rounds: text, records: text });
   const durationMs = wholeNumber("--seconds", values.seconds ?? "5") * 1_000;
   const rounds = wholeNumber("--rounds", values.rounds ?? "1");
+  const records = wholeNumber("--records", values.records ?? "5000000");
   say(
     `Bun ${Bun.version}, ${cpus().length} × ${cpus()[0]?.model ?? "unknown processor"}, load ${loadavg()[0]}`,
   );
@@ -136,6 +122,12 @@ await runCommand("bench-broker", USAGE, async (args) => {
       return [contestant.name, records, best?.median.toFixed(2) ?? "", best?.p99.toFixed(2) ?? ""];
     });
     say(`\n${table([what, "records/s", "median ms", "p99 ms"], rows)}`);
+  }
+  if (records > 0) {
+    const { afterCleanStop, afterKill } = await measureStartUp(records, createTopic, say);
+    const [clean, killed] = [afterCleanStop, afterKill].map((ms) => `${Math.round(ms)} ms`);
+    say(`\nstart of the embedded broker, with ${records.toLocaleString("en")} records of 100 bytes:`);
+    say(`${clean} after a clean stop, ${killed} after a kill -9`);
   }
   return 0;
 });

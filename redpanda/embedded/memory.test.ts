@@ -1,6 +1,6 @@
 /** The memory of all connections is bounded, nobody waits for ever, and connections that hold things up end. */
 import { afterEach, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import type { BrokerOptions } from "./broker.ts";
 import { createLogger } from "./logger.ts";
@@ -335,4 +335,70 @@ test.skipIf(!existsSync("/proc/self/limits"))(
       /^\d+ are open, and the process may not open many more files$/,
     );
   },
+);
+
+/** The memory of the broker's process in MiB, at its largest while `work` runs. */
+async function largestMemory({ pid }: BrokerProcess, work: () => Promise<unknown>): Promise<number> {
+  let largest = 0;
+  const look = () => {
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    largest = Math.max(largest, Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1]) / 1024);
+  };
+  const timer = setInterval(look, 20);
+  await work();
+  look();
+  clearInterval(timer);
+  return largest;
+}
+
+const isSlow = process.env.SLOW_TESTS === "true" && existsSync("/proc/self/status");
+
+test.skipIf(!isSlow)(
+  "the process stays small under 40 connections with unfinished requests of 31 MB",
+  async () => {
+    const broker = await BrokerProcess.start(await temporaryDirectory());
+    const client = await RawClient.connect({ port: broker.port });
+    const unfinished = Buffer.alloc(31_000_000);
+    unfinished.writeInt32BE(unfinished.length - 3);
+    const largest = await largestMemory(broker, async () => {
+      for (let number = 0; number < 40; number++) (await connectTo(broker)).socket.write(unfinished);
+      // What fits is received, the others are closed after a while because they do not go on.
+      await Bun.sleep(5_000);
+      await client.request(ApiKey.ApiVersions, 0);
+    });
+    console.log(`at most ${Math.round(largest)} MiB`);
+    expect(largest).toBeLessThan(700);
+  },
+  60_000,
+);
+
+test.skipIf(!isSlow)(
+  "the process stays small when 30 connections ask for 16 MiB 60 times, and close",
+  async () => {
+    const broker = await BrokerProcess.start(await temporaryDirectory());
+    const client = await RawClient.connect({ port: broker.port });
+    await createTopic(client, "t");
+    const frame = produceFrame(1_000_000);
+    for (let number = 0; number < 32; number++) {
+      const producer = await connectTo(broker);
+      producer.socket.write(frame);
+      await eventually(() => producer.received() > 0);
+    }
+    const largest = await largestMemory(broker, async () => {
+      const readers = await Promise.all(
+        Array.from({ length: 30 }, () => RawClient.connect({ port: broker.port })),
+      );
+      for (const reader of readers) {
+        reader.pause();
+        for (let number = 0; number < 60; number++) reader.send(ApiKey.Fetch, FETCH, fetchBody("t"));
+      }
+      await Bun.sleep(1_000);
+      for (const reader of readers) reader.end();
+      await client.request(ApiKey.ApiVersions, 0);
+      await Bun.sleep(1_000);
+    });
+    console.log(`at most ${Math.round(largest)} MiB`);
+    expect(largest).toBeLessThan(500);
+  },
+  60_000,
 );

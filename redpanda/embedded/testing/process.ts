@@ -48,6 +48,10 @@ export class BrokerProcess {
     await this.output.cancel();
   }
 
+  get pid(): number {
+    return this.child.pid;
+  }
+
   get port(): number {
     return Number(this.listening.port);
   }

@@ -15,8 +15,9 @@ import { runCommand } from "./command/command.ts";
 const USAGE = `usage: bun run test-apache-kafka
 
 Runs on a real Apache Kafka: the transport's conformance suite, the store with access control, with TLS and with every
-SASL mechanism, records of any content of other producers, damaged and strange batches, requests of administrators, then
-the end-to-end tests of a store. Without Java or Maven it skips all, with exit code 0; without openssl, those with TLS.`;
+SASL mechanism, records of any content of other producers, damaged and strange batches, requests of administrators,
+transactions, then the end-to-end tests of a store; and Kafka Streams with exactly-once on the embedded broker. Without
+Java or Maven it skips all, with exit code 0; without openssl, those with TLS.`;
 
 const say = (line: string) => void process.stderr.write(`test-apache-kafka: ${line}\n`);
 
@@ -29,6 +30,8 @@ const SUITES = [
   ["fuzz", "./e2e/fuzz/apache-kafka.ts"],
   ["damaged and strange batches", "./e2e/batches/apache-kafka.ts"],
   ["administration", "./e2e/admin/apache-kafka.ts"],
+  ["transactions", "./e2e/transactions/apache-kafka.ts"],
+  ["Kafka Streams on the embedded broker", "./e2e/streams/kafka-streams.ts"],
 ] as const;
 const TLS_SUITE = ["TLS and SASL", "./e2e/access-control/tls-and-sasl.ts"] as const;
 

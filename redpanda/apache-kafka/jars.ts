@@ -5,7 +5,7 @@ import { join } from "node:path";
 /** The jars, Maven's local repository and the data of running brokers. Ignored by git. */
 export const KAFKA_DIR = join(import.meta.dir, "../../.kafka");
 
-const POM = join(import.meta.dir, "pom.xml");
+const KAFKA_POM = join(import.meta.dir, "pom.xml");
 /** Required by Kafka 4. */
 const JAVA_MINIMUM = 17;
 /** About 45 MB on a slow line. */
@@ -25,16 +25,34 @@ export interface KafkaRuntime {
 }
 
 /**
- * Finds Java and downloads the broker's jars from Maven Central unless they are present. Writes to `.kafka` only.
+ * As `provideJars`, for the broker and its tools.
  *
+ * @param report called with a line about each step that takes time
+ */
+export function provideApacheKafka(report: (line: string) => void = () => {}): Promise<KafkaRuntime> {
+  return provideJars(KAFKA_POM, "Apache Kafka's jars", report);
+}
+
+/**
+ * Finds Java and downloads the jars that a `pom.xml` names from Maven Central unless they are present. Writes to `.kafka`
+ * only.
+ *
+ * @param what the jars, for the report
  * @param report called with a line about each step that takes time
  * @throws ApacheKafkaMissing when Java or Maven is missing or too old, or the download fails
  */
-export async function provideApacheKafka(report: (line: string) => void = () => {}): Promise<KafkaRuntime> {
+export async function provideJars(
+  pomFile: string,
+  what: string,
+  report: (line: string) => void = () => {},
+): Promise<KafkaRuntime> {
   const java = await findJava();
-  const pom = await readFile(POM);
+  const pom = await readFile(pomFile);
   const jars = join(KAFKA_DIR, `jars-${Bun.hash(pom).toString(16)}`);
-  if (!existsSync(jars)) await downloadJars(jars, report);
+  if (!existsSync(jars)) {
+    report(`downloading ${what} from Maven Central into .kafka`);
+    await downloadJars(pomFile, jars);
+  }
   return { java, classPath: join(jars, "*") };
 }
 
@@ -52,10 +70,9 @@ async function findJava(): Promise<string> {
   return java;
 }
 
-async function downloadJars(target: string, report: (line: string) => void): Promise<void> {
+async function downloadJars(pomFile: string, target: string): Promise<void> {
   const mvn = Bun.which("mvn");
   if (mvn === null) throw new ApacheKafkaMissing("Maven (mvn) is not installed");
-  report("downloading Apache Kafka's jars from Maven Central into .kafka");
   const temporary = join(KAFKA_DIR, "tmp");
   mkdirSync(temporary, { recursive: true });
   // Renamed when the download is complete: a folder with the final name has every jar.
@@ -64,7 +81,7 @@ async function downloadJars(target: string, report: (line: string) => void): Pro
     mvn,
     "--batch-mode",
     "--quiet",
-    `--file=${POM}`,
+    `--file=${pomFile}`,
     `-Dmaven.repo.local=${join(KAFKA_DIR, "maven")}`,
     `-DoutputDirectory=${incomplete}`,
   ];

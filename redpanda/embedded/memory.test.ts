@@ -240,6 +240,27 @@ test("fetch responses that are not read hold no more than the limit; who does no
   await eventually(() => responses.used === 0);
 });
 
+test("while large responses wait for memory, a small one passes", async () => {
+  const { broker, client } = await setUp({ maxResponseBytes: 9 * MIB });
+  const { responses } = broker.memory;
+  const frame = produceFrame(8 * MIB);
+  const producer = await connectTo(broker);
+  producer.socket.write(frame);
+  await eventually(() => producer.received() > 0);
+  const [slow, next] = [await RawClient.connect(broker), await RawClient.connect(broker)];
+  slow.pause();
+  slow.send(ApiKey.Fetch, FETCH, fetchBody("t"));
+  await eventually(() => responses.used > 8 * MIB);
+  const answer = next.request(ApiKey.Fetch, FETCH, fetchBody("t"));
+  await eventually(() => responses.waiting === 1);
+  await createTopic(client, "u");
+  await client.request(ApiKey.Produce, PRODUCE, produceBody("u", batchOf(["y"])));
+  expect(fetched(await client.request(ApiKey.Fetch, FETCH, fetchBody("u"))).highWatermark).toBe(1);
+  expect(responses.waiting).toBe(1);
+  slow.resume();
+  expect(fetched(await answer).records.length).toBeGreaterThan(8 * MIB);
+});
+
 test("fetches of a closed connection are not read", async () => {
   const { broker, client } = await setUp();
   await client.request(ApiKey.Produce, PRODUCE, produceBody("t", batchOf(["a"])));
@@ -270,9 +291,9 @@ test("fetches of a closed connection are not read", async () => {
 });
 
 test("the memory of a fetch whose connection closes is given back when it was read", async () => {
-  const { broker, client } = await setUp({ maxResponseBytes: 1_000 });
+  const { broker, client } = await setUp({ maxResponseBytes: 25_000 });
   const { responses } = broker.memory;
-  await client.request(ApiKey.Produce, PRODUCE, produceBody("t", batchOf(["x".repeat(900)])));
+  await client.request(ApiKey.Produce, PRODUCE, produceBody("t", batchOf(["x".repeat(20_000)])));
   const log = broker.topics.log({ name: "t", id: null }, 0);
   const [isRead, isGone] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const read = log.read.bind(log);

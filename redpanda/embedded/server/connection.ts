@@ -15,7 +15,10 @@ import { type MemoryBudget, Reservation } from "./memory-budget.ts";
 const MAX_IN_FLIGHT = 64;
 const MAX_IN_FLIGHT_BYTES = 32 * 1024 * 1024;
 
-/** The bytes of requests that each connection may hold in any case, so that heartbeats pass while others wait. */
+/**
+ * The bytes of requests that each connection may hold in any case, so that heartbeats pass while others wait; and of a
+ * response, so that who reads the newest records is not held up by those who read many.
+ */
 const OWN_BYTES = 16 * 1024;
 
 /** The client of a connection, as a request handler sees it. */
@@ -80,8 +83,8 @@ export class Connection {
   #incoming: Pick<Reservation, "isGranted" | "release"> | undefined;
   /** The shared memory of what was received before the socket was paused. */
   #unread: Reservation | undefined;
-  /** Responses that wait for shared memory. */
-  readonly #waiting = new Set<Reservation>();
+  /** End the waiting of responses for shared memory. */
+  readonly #waiting = new Set<() => void>();
   #paused = false;
   #accepting = true;
   #closed = false;
@@ -125,7 +128,7 @@ export class Connection {
     this.#incoming = undefined;
     this.#unread?.release();
     // Memory that was granted is in use until its request is handled.
-    for (const reservation of this.#waiting) reservation.release();
+    for (const giveUp of this.#waiting) giveUp();
     this.#resumeWriting?.();
     this.#end.resolve();
   }
@@ -243,12 +246,14 @@ export class Connection {
   /** @returns undefined when the connection is closed */
   async #reserve(bytes: number): Promise<Reservation | undefined> {
     if (this.#closed) return undefined;
-    const granted = Promise.withResolvers<void>();
-    const reservation = this.options.responses.reserve(bytes, granted.resolve);
+    const { responses } = this.options;
+    if (bytes <= OWN_BYTES) return responses.take(bytes);
+    const waiting = Promise.withResolvers<void>();
+    const reservation = responses.reserve(bytes, waiting.resolve);
     if (reservation.isGranted) return reservation;
-    this.#waiting.add(reservation);
-    await Promise.race([granted.promise, this.#end.promise]);
-    this.#waiting.delete(reservation);
+    this.#waiting.add(waiting.resolve);
+    await waiting.promise;
+    this.#waiting.delete(waiting.resolve);
     if (!this.#closed) return reservation;
     reservation.release();
     return undefined;

@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { startBroker } from "@distributed-messaging/embedded-broker";
 import { silentLogger } from "@distributed-messaging/messaging";
 import { KafkaClient, KafkaInspector, LogVerifier } from "@distributed-messaging/messaging/kafka";
 import { type ApacheKafka, startApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/broker";
+import { provideApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/jars";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { compareConfigs } from "./configs.ts";
 import { compareOffsetDeletions } from "./offsets.ts";
@@ -41,3 +44,25 @@ test("no record of a whole log of Apache Kafka is taken for damaged", async () =
   for await (const range of verifier.unreadable(topics)) expect(range).toBeUndefined();
   await Promise.all([inspector.close(), verifier.close()]);
 });
+
+test.skipIf(Bun.which("javac") === null)(
+  "the Java client says that the embedded broker has no groups of KIP-848, and does not wait",
+  async () => {
+    const { java, classPath } = await provideApacheKafka();
+    await using broker = await startBroker({ host: "127.0.0.1", topics: [{ name: "t" }] });
+    const source = join(import.meta.dir, "NewProtocolConsumer.java");
+    const child = Bun.spawn([java, "-cp", classPath, source, broker.brokers.join(), "t"], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "ignore",
+    });
+    try {
+      const output = await new Response(child.stdout).text();
+      expect(output).toContain("UnsupportedVersionException");
+      expect(output).toContain("Set group.protocol=classic");
+    } finally {
+      child.kill("SIGKILL");
+      await child.exited;
+    }
+  },
+);

@@ -33,6 +33,7 @@ import { describeCluster } from "./api/60-describe-cluster.ts";
 import { describeProducers } from "./api/61-describe-producers.ts";
 import { describeTransactions } from "./api/65-describe-transactions.ts";
 import { listTransactions } from "./api/66-list-transactions.ts";
+import { consumerGroupHeartbeat } from "./api/68-consumer-group-heartbeat.ts";
 import { describeTopicPartitions } from "./api/75-describe-topic-partitions.ts";
 import type { Api } from "./define-api.ts";
 
@@ -71,6 +72,7 @@ export const ApiKey = {
   DescribeProducers: 61,
   DescribeTransactions: 65,
   ListTransactions: 66,
+  ConsumerGroupHeartbeat: 68,
   DescribeTopicPartitions: 75,
 } as const;
 
@@ -108,6 +110,7 @@ const all: readonly Api[] = [
   describeProducers,
   describeTransactions,
   listTransactions,
+  consumerGroupHeartbeat,
   describeTopicPartitions,
 ];
 

@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { define } from "../contract/define.ts";
 import { DomainError, UsageError } from "../errors.ts";
+import { systemRuntime } from "../runtime.ts";
 import { eventually, failureOf } from "../testing/eventually.ts";
 import { Answer, definitions, Letter, letter, letters, TestService } from "../testing/kit.ts";
 import type { Batch, SubscribeOptions } from "../transport/transport.ts";
@@ -209,6 +210,29 @@ test("an asynchronous handler is refused by its type, its message parked at once
   expect(late).toBeInstanceOf(UsageError);
   expect(service.kit.consumer.counts).toMatchObject({ handled: 0, retried: 0, parked: 1 });
   expect(service.broker.records("answers")).toEqual([]);
+});
+
+test("a stop waits for the transaction under way, not for the rest of a batch, which the next process handles", async () => {
+  let nowMs = 0;
+  let stopped: Promise<void> | undefined;
+  const runtime = { ...systemRuntime, monotonic: () => nowMs };
+  service = new TestService(
+    () => {
+      // Each message uses up the time of its group.
+      nowMs += 1_000;
+      stopped ??= service.kit.stop();
+    },
+    { runtime },
+  );
+  const texts = Array.from({ length: 20 }, (_, index) => String(index));
+  await service.publish(...texts.map((text) => letter("a", text)));
+  service.kit.start();
+  await eventually(() => stopped !== undefined);
+  await stopped;
+  expect(service.applied()).toEqual(["a:0"]);
+  await service.restart();
+  await eventually(() => service.applied().length === texts.length);
+  expect(service.applied()).toEqual(texts.map((text) => `a:${text}`));
 });
 
 test("a message whose handler rolls back is parked, and no other one of its transaction is lost", async () => {

@@ -29,7 +29,10 @@ test.each(names)(
   (name) => {
     const files = contents.get(name) ?? [];
     expect(files).toEqual(expect.arrayContaining(["README.md", "LICENSE", "package.json"]));
-    const strange = files.filter((path) => !/\.ts$|\.json$|^(README|UNSUPPORTED)\.md$|^LICENSE$/.test(path));
+    const strange = files.filter(
+      (path) =>
+        !/\.ts$|\.json$|^dist\/\w+\.js$|^\w[\w-]*\.sh$|^(README|UNSUPPORTED)\.md$|^LICENSE$/.test(path),
+    );
     expect(strange).toEqual([]);
     expect(
       files.filter((path) => /\.test\.ts$|bench|testing\/kit|dead-letter-fixture|node_modules/.test(path)),
@@ -41,7 +44,10 @@ test.each(names)("%s exports named files, all of which it contains", (name) => {
   const manifest = JSON.parse(readFileSync(join(ROOT, packages[name], "package.json"), "utf8"));
   expect(manifest.private).toBeUndefined();
   const files = contents.get(name) ?? [];
-  for (const target of Object.values<string>(manifest.exports)) {
+  const targets = Object.values<string | Record<string, string>>(manifest.exports).flatMap((target) =>
+    typeof target === "string" ? [target] : Object.values(target),
+  );
+  for (const target of [...targets, ...Object.values<string>(manifest.bin ?? {})]) {
     const path = target.replace(/^\.\//, "");
     if (path === "schemas/*.json") expect(files.some((file) => new Bun.Glob(path).match(file))).toBe(true);
     else expect(files).toContain(path);

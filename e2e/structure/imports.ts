@@ -62,6 +62,7 @@ export function findWrongImports(tree: SourceTree): string[] {
 interface Package {
   readonly folder: string;
   readonly name: string;
+  /** The source of each export: what Bun takes. */
   readonly exports: Readonly<Record<string, string>>;
   readonly dependencies: readonly string[];
   readonly devDependencies: readonly string[];
@@ -75,7 +76,12 @@ function readPackages(tree: SourceTree): Package[] {
       return {
         folder: path.slice(0, -"package.json".length),
         name,
-        exports,
+        exports: Object.fromEntries(
+          Object.entries<string | { readonly bun: string }>(exports).map(([subpath, target]) => [
+            subpath,
+            typeof target === "string" ? target : target.bun,
+          ]),
+        ),
         dependencies: Object.keys({ ...dependencies, ...peerDependencies }),
         devDependencies: Object.keys(devDependencies ?? {}),
       };

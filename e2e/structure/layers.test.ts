@@ -7,12 +7,12 @@ import { drawing, layers } from "./layers.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** The TypeScript files and the manifests of the repository. */
+/** The TypeScript files and the manifests of the repository, without what is installed or built. */
 function repository(): Map<string, string> {
   const folders = ["shared", "services", "redpanda", "e2e", "scripts"];
   const paths = folders.flatMap((folder) =>
     [...new Bun.Glob(`${folder}/**/*`).scanSync({ cwd: ROOT })].filter(
-      (path) => /\.tsx?$|\/package\.json$/.test(path) && !path.includes("node_modules/"),
+      (path) => /\.tsx?$|\/package\.json$/.test(path) && !/node_modules\/|\/dist\//.test(path),
     ),
   );
   return new Map(["package.json", ...paths].map((path) => [path, readFileSync(join(ROOT, path), "utf8")]));

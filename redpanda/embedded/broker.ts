@@ -171,15 +171,15 @@ export class Broker implements DispatchContext {
   }
 
   /** @throws Error when the address cannot be listened on. */
-  start(): void {
+  async start(): Promise<void> {
     const { host, maxConnections, logger } = this.options;
     const mostBeside = connectionsBeside();
-    this.#server = listen({
+    this.#server = await listen({
       ...this.options,
       ...this.memory,
       refusal: (open) => {
         if (open >= maxConnections) return `${open} are open (maxConnections)`;
-        const isLast = open >= mostBeside(this.disk.openFiles);
+        const isLast = open >= mostBeside(this.options.dataDir === undefined ? 0 : this.disk.openFiles);
         return isLast ? `${open} are open, and the process may not open many more files` : undefined;
       },
       onRefused: (reason) => logger.warn("connections are refused", { reason }),
@@ -261,12 +261,7 @@ export async function startBroker(given: BrokerOptions = {}): Promise<Broker> {
     // From here on a stop is clean, also when the port cannot be used.
     summarize = () => (journal.tailIsTorn || topics.needRecovery ? undefined : topics.summaries);
     const clusterId = await clusterIdIn(journal);
-    const offsets = new Offsets(journal);
-    for (const group of offsets.unlisted()) {
-      const text = "a group is not listed: its id or its protocol type is too long for the protocol";
-      logger.warn(text, { beginsWith: group.slice(0, 100), bytes: Buffer.byteLength(group) });
-    }
-    const groups = new GroupCoordinator(offsets, options);
+    const groups = new GroupCoordinator(new Offsets(journal), options);
     const producerIds = new ProducerIds(journal);
     const transactions = new TransactionCoordinator(
       { journal, topics, groups, producerIds, logger },
@@ -287,7 +282,7 @@ export async function startBroker(given: BrokerOptions = {}): Promise<Broker> {
       release,
     );
     for (const topic of options.topics) await createIfMissing(broker, topic);
-    broker.start();
+    await broker.start();
     return broker;
   } catch (error) {
     await release();

@@ -213,6 +213,24 @@ test("the usage fits into a terminal, and names every argument and environment v
   }
 });
 
+test("the README lists every argument with the variable and the default of the usage", async () => {
+  const readme = await readFile(join(import.meta.dir, "README.md"), "utf8");
+  const cells = (line: string) => line.split("|").map((cell) => cell.trim().replaceAll("`", ""));
+  const rows = new Map(
+    readme.split("\n").flatMap((line) => {
+      const [, argument = "", variable = "", defaultValue = ""] = cells(line);
+      return /^--[a-z]/.test(argument) ? [[argument, { variable, defaultValue }] as const] : [];
+    }),
+  );
+  const listed = USAGE.split("\n").flatMap((line) => /^ {2}(--\S+(?: [A-Z:]+)?) {2}/.exec(line)?.[1] ?? []);
+  expect([...rows.keys()].filter((row) => row !== "--help, --version").sort()).toEqual(listed.sort());
+  for (const [argument, { variable, defaultValue }] of rows) {
+    const line = USAGE.split("\n").find((one) => one.startsWith(`  ${argument}`)) ?? "";
+    expect(line).toContain(variable && `(${variable})`);
+    if (/^[\w.]+$/.test(defaultValue) && defaultValue !== "off") expect(line).toContain(defaultValue);
+  }
+});
+
 test("with --in-memory no file is written, by a process that stores and serves records", async () => {
   const directory = await temporaryDirectory();
   const process = await BrokerProcess.start(directory, 0, ["--in-memory", "--topic", "t:2"]);

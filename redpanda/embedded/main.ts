@@ -1,4 +1,3 @@
-#!/usr/bin/env bun
 /**
  * The broker as a process: settings from arguments and the environment (`settings.ts`), one log line when it listens, a
  * clean stop on SIGTERM and SIGINT.

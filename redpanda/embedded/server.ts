@@ -1,6 +1,6 @@
 /** The TCP server: listens, creates a `Connection` per socket, and drains them on stop. */
-import type { SocketHandler, TCPSocketListener } from "bun";
 import { Connection, type ConnectionOptions } from "./server/connection.ts";
+import { type Listener, listenTcp, type SocketHandlers } from "./server/tcp.ts";
 
 interface ServerOptions extends ConnectionOptions {
   readonly host: string;
@@ -25,9 +25,9 @@ const MAX_CHECK_INTERVAL_MS = 1_000;
 const PORT_ATTEMPTS = 20;
 
 /** @throws Error with the reason when the address cannot be listened on. */
-export function listen(options: ServerOptions): Server {
+export async function listen(options: ServerOptions): Promise<Server> {
   const connections = new Set<Connection>();
-  const listeners = listenAll(options, connections);
+  const listeners = await listenAll(options, connections);
   const [first] = listeners;
   const { maxIdleMs, frameTimeoutMs, stallTimeoutMs } = options;
   const shortest = Math.min(maxIdleMs, frameTimeoutMs, stallTimeoutMs);
@@ -53,37 +53,32 @@ function terminateAll(connections: Iterable<Connection>): void {
   for (const connection of connections) connection.terminate();
 }
 
-/** Undefined for a connection that was refused. */
-type Data = Connection | undefined;
-
-type Listener = TCPSocketListener<Data>;
-
 /**
  * `localhost` resolves to two addresses and clients use either, so both are listened on, with the same port. Without
  * IPv6 one address is enough.
  */
-function listenAll(options: ServerOptions, connections: Set<Connection>): Listener[] {
-  if (options.host !== "localhost") return [listenOn(options.host, options.port, options, connections)];
+async function listenAll(options: ServerOptions, connections: Set<Connection>): Promise<Listener[]> {
+  if (options.host !== "localhost") return [await listenOn(options.host, options.port, options, connections)];
   for (let attempt = 1; ; attempt++) {
-    const first = listenOn("127.0.0.1", options.port, options, connections);
+    const first = await listenOn("127.0.0.1", options.port, options, connections);
     try {
-      return [first, listenOn("::1", first.port, options, connections)];
+      return [first, await listenOn("::1", first.port, options, connections)];
     } catch (error) {
       if (!(error instanceof AddressInUse)) return [first];
-      first.stop(true);
+      first.stop();
       if (options.port !== 0 || attempt === PORT_ATTEMPTS) throw error;
     }
   }
 }
 
-function listenOn(
+async function listenOn(
   hostname: string,
   port: number,
   options: ServerOptions,
   connections: Set<Connection>,
-): Listener {
+): Promise<Listener> {
   try {
-    return Bun.listen<Data>({ hostname, port, socket: handlers(options, connections) });
+    return await listenTcp<Connection>({ hostname, port, socket: handlers(options, connections) });
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     const inUse = code === "EADDRINUSE";
@@ -92,7 +87,7 @@ function listenOn(
   }
 }
 
-function handlers(options: ServerOptions, connections: Set<Connection>): SocketHandler<Data> {
+function handlers(options: ServerOptions, connections: Set<Connection>): SocketHandlers<Connection> {
   let isFull = false;
   return {
     open(socket) {
@@ -114,7 +109,6 @@ function handlers(options: ServerOptions, connections: Set<Connection>): SocketH
       connections.delete(socket.data);
       socket.data.onClose();
     },
-    // A reset by the peer: `close` follows.
     error: () => {},
   };
 }

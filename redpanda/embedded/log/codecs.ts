@@ -1,12 +1,15 @@
 /**
- * Decompression of record batches. gzip and zstd are part of Bun. Snappy and LZ4 are decoded here, so that the broker
+ * Decompression of record batches. gzip and zstd are part of Bun and Node. Snappy and LZ4 are decoded here, so that the broker
  * needs no package: of those for JavaScript, snappyjs does not end with some damaged input, lz4js is unmaintained, and
  * the others are native code for each platform.
  * Source: https://kafka.apache.org/documentation/#recordbatch
  */
 import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
-import { gunzip, gunzipSync, zstdDecompress, zstdDecompressSync } from "node:zlib";
+import * as zlib from "node:zlib";
+
+/** Bun has zstd, and Node from 22.15 on. */
+export const hasZstd = "zstdDecompressSync" in zlib;
 
 export const Codec = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const;
 
@@ -35,8 +38,8 @@ export class TooLarge extends Error {
 export function decompress(codec: number, data: Buffer, limit = MAX_DECOMPRESSED_BYTES): Buffer {
   const options = { maxOutputLength: limit };
   try {
-    if (codec === Codec.gzip) return gunzipSync(data, options);
-    if (codec === Codec.zstd) return zstdDecompressSync(data, options);
+    if (codec === Codec.gzip) return zlib.gunzipSync(data, options);
+    if (codec === Codec.zstd) return zlib.zstdDecompressSync(data, options);
   } catch (error) {
     throw errorOf(error, limit);
   }
@@ -71,8 +74,8 @@ export function oneAfterTheOther<Result>(work: () => Promise<Result>): Promise<R
 export async function decompressLarge(codec: number, data: Buffer): Promise<Buffer> {
   const options = { maxOutputLength: MAX_DECOMPRESSED_BYTES };
   try {
-    if (codec === Codec.gzip) return await promisify(gunzip)(data, options);
-    if (codec === Codec.zstd) return await promisify(zstdDecompress)(data, options);
+    if (codec === Codec.gzip) return await promisify(zlib.gunzip)(data, options);
+    if (codec === Codec.zstd) return await promisify(zlib.zstdDecompress)(data, options);
   } catch (error) {
     throw errorOf(error, MAX_DECOMPRESSED_BYTES);
   }

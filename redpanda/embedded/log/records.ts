@@ -4,7 +4,7 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
-import { gzip, gzipSync, zstdCompress, zstdCompressSync } from "node:zlib";
+import * as zlib from "node:zlib";
 import { Reader } from "../wire/reader.ts";
 import type { RecordBatch } from "./batch.ts";
 import {
@@ -63,10 +63,10 @@ export async function withRecords(batch: RecordBatch, records: readonly LogRecor
   if (batch.codec === Codec.none) return batch.withRecords(plain, records.length, Codec.none);
   const isSmall = plain.length <= SMALL_BYTES;
   if (batch.codec === Codec.zstd) {
-    const compressed = isSmall ? zstdCompressSync(plain) : await promisify(zstdCompress)(plain);
+    const compressed = isSmall ? zlib.zstdCompressSync(plain) : await promisify(zlib.zstdCompress)(plain);
     return batch.withRecords(compressed, records.length, Codec.zstd);
   }
-  const compressed = isSmall ? gzipSync(plain) : await promisify(gzip)(plain);
+  const compressed = isSmall ? zlib.gzipSync(plain) : await promisify(zlib.gzip)(plain);
   return batch.withRecords(compressed, records.length, Codec.gzip);
 }
 

@@ -11,6 +11,7 @@ import {
   Codec,
   decompressLarge,
   decompressSmall,
+  hasZstd,
   oneAfterTheOther,
   STEP_RECORDS,
   TooLarge,
@@ -32,7 +33,7 @@ export function parseProduced(bytes: Buffer | null, maxBytes: number, produceVer
   const batch = batchAt(records, 0);
   if (!batch) throw invalid("no complete record batch");
   if (batch.magic !== MAGIC) throw invalid("only record batches of format v2 are accepted");
-  if (batch.codec === Codec.zstd && produceVersion < 7) {
+  if (batch.codec === Codec.zstd && (produceVersion < 7 || !hasZstd)) {
     throw new KafkaError(ErrorCode.UNSUPPORTED_COMPRESSION_TYPE);
   }
   // Bytes after it that are no complete batch are ignored.

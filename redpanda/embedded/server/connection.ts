@@ -7,9 +7,9 @@
  * which a client that does not read its responses reaches, the socket is not read. Beyond OWN_BYTES, the memory is a part
  * of what all connections share (`Limits`); the socket is not read while a frame waits for it.
  */
-import type { Socket } from "bun";
 import { Frames } from "./frames.ts";
 import { type MemoryBudget, Reservation } from "./memory-budget.ts";
+import type { ClientSocket } from "./tcp.ts";
 
 /** Clients usually keep at most five requests in flight. */
 const MAX_IN_FLIGHT = 64;
@@ -93,10 +93,13 @@ export class Connection {
   #activeAt = Date.now();
   /** When the broker began to wait for the rest of a frame. */
   #frameSince = Date.now();
-  readonly #end = Promise.withResolvers<void>();
+  #markEnd: () => void = () => {};
+  readonly #end = new Promise<void>((resolve) => {
+    this.#markEnd = resolve;
+  });
 
   constructor(
-    private readonly socket: Socket<Connection | undefined>,
+    private readonly socket: ClientSocket<Connection>,
     private readonly options: ConnectionOptions,
   ) {
     this.host = socket.remoteAddress;
@@ -130,7 +133,7 @@ export class Connection {
     // Memory that was granted is in use until its request is handled.
     for (const giveUp of this.#waiting) giveUp();
     this.#resumeWriting?.();
-    this.#end.resolve();
+    this.#markEnd();
   }
 
   /** Ends the connection when it is idle or too slow. Call it regularly. */
@@ -152,7 +155,7 @@ export class Connection {
   async drain(): Promise<void> {
     this.#accepting = false;
     this.#disconnected.abort();
-    await Promise.race([this.#responses, this.#end.promise]);
+    await Promise.race([this.#responses, this.#end]);
     if (!this.#closed) this.socket.end();
   }
 
@@ -248,12 +251,15 @@ export class Connection {
     if (this.#closed) return undefined;
     const { responses } = this.options;
     if (bytes <= OWN_BYTES) return responses.take(bytes);
-    const waiting = Promise.withResolvers<void>();
-    const reservation = responses.reserve(bytes, waiting.resolve);
+    let proceed = () => {};
+    const waiting = new Promise<void>((resolve) => {
+      proceed = resolve;
+    });
+    const reservation = responses.reserve(bytes, proceed);
     if (reservation.isGranted) return reservation;
-    this.#waiting.add(waiting.resolve);
-    await waiting.promise;
-    this.#waiting.delete(waiting.resolve);
+    this.#waiting.add(proceed);
+    await waiting;
+    this.#waiting.delete(proceed);
     if (!this.#closed) return reservation;
     reservation.release();
     return undefined;

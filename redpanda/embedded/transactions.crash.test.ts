@@ -12,7 +12,8 @@ import { committedOffset, readCommitted, TransactionalClient } from "./testing/t
 afterEach(cleanAll);
 
 const PRODUCERS = 4;
-const ROUNDS = process.env.SLOW_TESTS === "true" ? 6 : 1;
+const ROUNDS = 6;
+const isSlow = process.env.SLOW_TESTS === "true";
 /** Acknowledged transactions of a producer before the broker is killed. */
 const ENOUGH = 15;
 
@@ -64,40 +65,44 @@ test.each(["commit", "abort"] as const)(
   },
 );
 
-test("after kill -9 every acknowledged transaction is whole, and no other is half", async () => {
-  const dataDir = await temporaryDirectory();
-  let broker = await BrokerProcess.start(dataDir);
-  const { port } = broker;
-  await createTopic(await RawClient.connect({ port }), "t", { partitions: 2 });
-  const acknowledged = Array.from({ length: PRODUCERS }, (): string[] => []);
-  let first = 1;
-  for (let round = 0; round < ROUNDS; round++) {
-    const enough = Promise.withResolvers<void>();
-    const running = acknowledged.map((values, index) =>
-      transactUntilCut(port, index, first, values, enough.resolve),
-    );
-    await enough.promise;
-    await broker.end("SIGKILL");
-    first = Math.max(...(await Promise.all(running)));
-    broker = await BrokerProcess.start(dataDir, port);
-  }
-  expect(acknowledged.flat().length).toBeGreaterThanOrEqual(ENOUGH * ROUNDS);
-  for (let index = 0; index < PRODUCERS; index++) await TransactionalClient.start({ port }, `x${index}`);
-  const reader = await RawClient.connect({ port });
-  const [left, right] = [
-    await readCommitted(reader, "t"),
-    await readCommitted(reader, "t", { partition: 1 }),
-  ];
-  expect([...left].sort()).toEqual([...right].sort());
-  for (const [index, values] of acknowledged.entries()) {
-    const own = left.filter((value) => value.startsWith(`${index}:`));
-    expect(values.filter((value) => !own.includes(value))).toEqual([]);
-    expect(own).toEqual([...new Set(own)]);
-    const { offset, code } = await committedOffset(reader, `g${index}`, "t");
-    expect([code, `${index}:${offset}`]).toEqual([ErrorCode.NONE, own.at(-1) ?? ""]);
-  }
-  await broker.end("SIGTERM");
-}, 120_000);
+test.skipIf(!isSlow)(
+  "after kill -9 every acknowledged transaction is whole, and no other is half",
+  async () => {
+    const dataDir = await temporaryDirectory();
+    let broker = await BrokerProcess.start(dataDir);
+    const { port } = broker;
+    await createTopic(await RawClient.connect({ port }), "t", { partitions: 2 });
+    const acknowledged = Array.from({ length: PRODUCERS }, (): string[] => []);
+    let first = 1;
+    for (let round = 0; round < ROUNDS; round++) {
+      const enough = Promise.withResolvers<void>();
+      const running = acknowledged.map((values, index) =>
+        transactUntilCut(port, index, first, values, enough.resolve),
+      );
+      await enough.promise;
+      await broker.end("SIGKILL");
+      first = Math.max(...(await Promise.all(running)));
+      broker = await BrokerProcess.start(dataDir, port);
+    }
+    expect(acknowledged.flat().length).toBeGreaterThanOrEqual(ENOUGH * ROUNDS);
+    for (let index = 0; index < PRODUCERS; index++) await TransactionalClient.start({ port }, `x${index}`);
+    const reader = await RawClient.connect({ port });
+    const [left, right] = [
+      await readCommitted(reader, "t"),
+      await readCommitted(reader, "t", { partition: 1 }),
+    ];
+    expect([...left].sort()).toEqual([...right].sort());
+    for (const [index, values] of acknowledged.entries()) {
+      const own = left.filter((value) => value.startsWith(`${index}:`));
+      expect(values.filter((value) => !own.includes(value))).toEqual([]);
+      expect(own).toEqual([...new Set(own)]);
+      const { offset, code } = await committedOffset(reader, `g${index}`, "t");
+      expect([code, `${index}:${offset}`]).toEqual([ErrorCode.NONE, own.at(-1) ?? ""]);
+    }
+    await broker.end("SIGTERM");
+  },
+  120_000,
+);
 
 /**
  * Commits one transaction after the other until the connection is cut.

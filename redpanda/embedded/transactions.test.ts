@@ -10,7 +10,7 @@ import { Disk } from "./storage/disk.ts";
 import { Journal } from "./storage/journal.ts";
 import { batchOf } from "./testing/batches.ts";
 import { RawClient } from "./testing/raw-client.ts";
-import { FETCH, fetchBody, fetched, PRODUCE, produceBody } from "./testing/requests.ts";
+import { FETCH, fetchBody, fetched, PRODUCE, produceBody, produced } from "./testing/requests.ts";
 import { cleanAll, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
 import { committedOffset, readCommitted, TransactionalClient } from "./testing/transactional-client.ts";
 import { created, toJson } from "./transactions/transaction.ts";
@@ -344,6 +344,20 @@ test("changes of one transaction do not overlap", async () => {
   expect(codes[0]).toBe(NONE);
   expect(codes[1]).toBe(CONCURRENT_TRANSACTIONS);
   expect(codes[2]).toEqual([CONCURRENT_TRANSACTIONS]);
+});
+
+test("nothing is added to a transaction that is ending", async () => {
+  const { broker, committed } = await setUp();
+  const producer = await TransactionalClient.start(broker, "x");
+  await producer.write("t", 0, ["a"]);
+  const late = producer.batch("t", 0, ["late"]);
+  producer.sendEnd("commit");
+  producer.client.send(ApiKey.Produce, PRODUCE, produceBody("t", late, -1, 0, "x"));
+  await producer.client.response(ApiKey.EndTxn, 4);
+  const { code } = produced(await producer.client.response(ApiKey.Produce, PRODUCE));
+  expect(code).toBe(ErrorCode.NOT_ENOUGH_REPLICAS);
+  expect(await committed()).toEqual(["a"]);
+  expect(logOf(broker).lastStableOffset).toBe(2);
 });
 
 test("offsets are committed with the transaction", async () => {

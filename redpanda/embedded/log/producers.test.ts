@@ -83,6 +83,14 @@ test("a producer without a write for a day expires", () => {
   expect(states.findDuplicate(batch(41))).toBeUndefined();
 });
 
+test("a producer with an open transaction does not expire", () => {
+  const states = new ProducerStates();
+  const first = batchOf(["x"], { producerId: 7, epoch: 3, sequence: 0, transactional: true });
+  states.record(first, EVERYTHING, 1_000);
+  states.expire(1_000 + 24 * 60 * 60 * 1000 + 1);
+  expect(() => states.findDuplicate(batch(41, { epoch: 2 }))).toThrow(code(ErrorCode.INVALID_PRODUCER_EPOCH));
+});
+
 function code(expected: ErrorCode) {
   return expect.objectContaining({ code: expected });
 }

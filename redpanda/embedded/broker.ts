@@ -261,7 +261,12 @@ export async function startBroker(given: BrokerOptions = {}): Promise<Broker> {
     // From here on a stop is clean, also when the port cannot be used.
     summarize = () => (journal.tailIsTorn || topics.needRecovery ? undefined : topics.summaries);
     const clusterId = await clusterIdIn(journal);
-    const groups = new GroupCoordinator(new Offsets(journal), options);
+    const offsets = new Offsets(journal);
+    for (const group of offsets.unlisted()) {
+      const text = "a group is not listed: its id or its protocol type is too long for the protocol";
+      logger.warn(text, { beginsWith: group.slice(0, 100), bytes: Buffer.byteLength(group) });
+    }
+    const groups = new GroupCoordinator(offsets, options);
     const producerIds = new ProducerIds(journal);
     const transactions = new TransactionCoordinator(
       { journal, topics, groups, producerIds, logger },

@@ -6,9 +6,11 @@ import type { JoinResult } from "./groups/member.ts";
 import { Offsets } from "./groups/offsets.ts";
 import { GroupCoordinator } from "./groups.ts";
 import { createLogger } from "./logger.ts";
+import { ApiKey } from "./registry.ts";
 import { Disk } from "./storage/disk.ts";
 import { Journal } from "./storage/journal.ts";
-import { cleanAll, cleanUp, temporaryDirectory } from "./testing/temporary.ts";
+import { RawClient } from "./testing/raw-client.ts";
+import { cleanAll, cleanUp, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
 
 afterEach(cleanAll);
 
@@ -417,4 +419,41 @@ test("deleted offsets stay deleted after a restart; those of a topic that a memb
   expect(await groups.deleteOffsets("g", commits)).toEqual(new Set());
   expect(topicsIn(groups)).toEqual([]);
   expect(groups.list()).toEqual(["g"]);
+});
+
+test("a stored group whose id is too long is logged at the start, and the others are listed in every version", async () => {
+  const dataDir = await temporaryDirectory();
+  const silent = createLogger("silent");
+  const path = join(dataDir, "state.journal");
+  const journal = await Journal.open(new Disk(), path, { cleanStop: true, logger: silent });
+  const long = "x".repeat(40_000);
+  await journal.write([
+    [`group/${long}`, "consumer"],
+    ["group/short", "consumer"],
+  ]);
+  await journal.close();
+  const lines: string[] = [];
+  const logger = createLogger("warn", (line) => lines.push(line));
+  const broker = await temporaryBroker({ dataDir, logger });
+  expect(lines.map((line) => JSON.parse(line))).toEqual([
+    expect.objectContaining({ msg: expect.stringContaining("not listed"), bytes: 40_000 }),
+  ]);
+  const client = await RawClient.connect(broker);
+  for (const version of [0, 1, 2, 3, 4, 5]) {
+    const none: string[] = [];
+    const response = await client.request(ApiKey.ListGroups, version, (writer) => {
+      if (version >= 4) writer.array(none, () => {});
+      if (version >= 5) writer.array(none, () => {});
+    });
+    if (version >= 1) response.int32();
+    expect(response.int16()).toBe(ErrorCode.NONE);
+    const [first, ...others] = response.structs(() => {
+      const group = response.string();
+      response.string();
+      if (version >= 4) response.string();
+      if (version >= 5) response.string();
+      return group;
+    });
+    expect([first, others]).toEqual(["short", []]);
+  }
 });

@@ -69,10 +69,12 @@ test("one kit at a time works on a database", async () => {
   service.kit.start();
   const second = new TestService(undefined, { database });
   expect(() => second.kit.start()).toThrow(DatabaseInUse);
+  await second.kit.stop();
+  const third = new TestService(undefined, { database });
+  expect(() => third.kit.start()).toThrow(DatabaseInUse);
   await service.kit.stop();
-  second.kit.start();
-  await second.stop();
-  await service.stop();
+  third.kit.start();
+  await third.stop();
 });
 
 test("a stop leaves no timer behind, also not in the middle of pruning", async () => {

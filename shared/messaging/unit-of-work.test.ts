@@ -312,6 +312,19 @@ test("a group that takes too long is cut: the rest runs in the next one, in orde
   expect(notes()).toEqual(["1", "2", "3"]);
 });
 
+test("what a group leaves comes before what is queued meanwhile", async () => {
+  const { unitOfWork } = service.kit;
+  const later: Promise<string>[] = [];
+  const slow = () => {
+    later.push(unitOfWork.run(add("queued meanwhile")));
+    Bun.sleepSync(25);
+    return add("slow")();
+  };
+  await Promise.all([unitOfWork.run(slow), unitOfWork.run(add("left"))]);
+  await Promise.all(later);
+  expect(notes()).toEqual(["slow", "left", "queued meanwhile"]);
+});
+
 test("close writes what is queued and refuses what comes after", async () => {
   const { unitOfWork } = service.kit;
   const queued = unitOfWork.run(add("queued"));

@@ -1,5 +1,6 @@
 /** Committed offsets of consumer groups, durable in the journal. Kept until the group or the topic is deleted. */
 import type { Change, Journal, Json } from "../storage/journal.ts";
+import { MAX_STRING_BYTES } from "../wire/reader.ts";
 
 export interface Committed {
   readonly offset: number;
@@ -48,9 +49,14 @@ export class Offsets {
     return [...this.journal.entries(OFFSET + group + SEPARATOR)].map(([key]) => partitionOf(key));
   }
 
-  /** The ids of the groups with committed offsets. */
+  /** The ids of the groups with committed offsets, except `unlisted`. */
   groups(): string[] {
-    return [...this.journal.entries(GROUP)].map(([key]) => key.slice(GROUP.length));
+    return this.#groups().filter((group) => this.#isListed(group));
+  }
+
+  /** Groups of an earlier version, whose id or protocol type is longer than a string of the protocol may be. */
+  unlisted(): string[] {
+    return this.#groups().filter((group) => !this.#isListed(group));
   }
 
   /** Undefined when the group has no committed offset. */
@@ -77,6 +83,16 @@ export class Offsets {
   deletionsForTopic(topic: string): Change[] {
     const keys = [...this.journal.entries(OFFSET)].map(([key]) => key);
     return keys.filter((key) => partitionOf(key).topic === topic).map((key) => [key, null]);
+  }
+
+  #groups(): string[] {
+    return [...this.journal.entries(GROUP)].map(([key]) => key.slice(GROUP.length));
+  }
+
+  #isListed(group: string): boolean {
+    return [group, this.protocolType(group) ?? ""].every(
+      (text) => Buffer.byteLength(text) <= MAX_STRING_BYTES,
+    );
   }
 }
 

@@ -12,7 +12,7 @@ import { readInt64 } from "./int64.ts";
  * The longest string of a version without compact strings. Apache Kafka accepts no longer one in any version either,
  * and a longer one that was stored could not be sent to every client.
  */
-const MAX_STRING_BYTES = 0x7fff;
+export const MAX_STRING_BYTES = 0x7fff;
 
 /** The frame is truncated or contains an invalid length. The connection is closed. */
 export class WireError extends Error {

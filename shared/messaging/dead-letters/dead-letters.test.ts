@@ -177,6 +177,19 @@ test("discarding takes a reason, and releases what was blocked", async () => {
   expect(() => admin().show(head)).toThrow("no dead letter");
 });
 
+test("the newest hundred thousand actions are kept", async () => {
+  await withBlocked();
+  const { sql } = service.database;
+  for (const id of [1, 2, 100_001]) {
+    sql.run("INSERT INTO dead_letter_actions VALUES (?, 7, 'edit', 'operator', '', 0)", [id]);
+  }
+  await admin().discard(ids()[0] ?? 0, "sent by mistake", "operator");
+  expect(sql.query("SELECT id FROM dead_letter_actions ORDER BY id").values()).toEqual([
+    [100_001],
+    [100_002],
+  ]);
+});
+
 test("a discarded message stays discarded: its second copy, which it blocked, has no effect", async () => {
   const refused = await withBlocked();
   const [head = 0] = ids();

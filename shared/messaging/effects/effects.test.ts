@@ -178,6 +178,53 @@ test("an effect that the last process did not complete is performed by the next 
   expect(service.applied()).toEqual(["a:done"]);
 });
 
+test("stops during an effect, however many, are not counted as crashes", async () => {
+  respond = () => new Promise(() => {});
+  const Slow = defineEffect({ ...Call, timeoutMs: 60_000, retry });
+  start({ effects: [Slow] });
+  await service.kit.unitOfWork.run((transaction) => transaction.enqueue(Slow, { name: "a" }));
+  for (let stops = 1; stops <= 4; stops += 1) {
+    await eventually(() => calls.length === stops);
+    if (stops === 4) respond = async () => "done";
+    await service.restart();
+  }
+  await eventually(() => answers().length === 1);
+  expect(answers().map(({ text }) => text)).toEqual(["done"]);
+});
+
+test("a stop does not wait for a disk that fails to store a result", async () => {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  respond = () => promise;
+  start();
+  await enqueue();
+  await eventually(() => calls.length === 1);
+  const { sql } = service.database;
+  const run = sql.run.bind(sql);
+  sql.run = (statement: string, ...rest: never[]) => {
+    if (statement !== "COMMIT") return run(statement, ...rest);
+    throw Object.assign(new Error("database or disk is full"), { code: "SQLITE_FULL" });
+  };
+  resolve("done");
+  await service.kit.stop();
+  expect(service.applied()).toEqual([]);
+});
+
+test("what reacts to each failure and to the result of an effect has an id of its own", async () => {
+  respond = () => Promise.reject(new DomainError("no"));
+  start();
+  const key = await enqueue();
+  const dead = () => service.kit.effectAdmin.list({ limit: 1 }).at(0);
+  await eventually(() => dead() !== undefined);
+  await service.kit.effectAdmin.retry(dead()?.id ?? 0, "operator");
+  await eventually(() => answers().length === 2);
+  respond = async () => "done";
+  await service.kit.effectAdmin.retry(dead()?.id ?? 0, "operator");
+  await eventually(() => answers().length === 3);
+  const ids = service.broker.records("answers").map(({ value }) => JSON.parse(String(value)).id);
+  expect(new Set(ids).size).toBe(3);
+  expect(answers().map(({ causationid }) => causationid)).toEqual([key, key, key]);
+});
+
 test("an effect that ends its process three times is dead", async () => {
   start({ effects: [] });
   service.database.sql.run(

@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { define } from "../contract/define.ts";
 import { DomainError, UsageError } from "../errors.ts";
+import { silentLogger, systemRuntime } from "../runtime.ts";
 import { eventually, failureOf } from "../testing/eventually.ts";
 import { Answer, definitions, Letter, letter, letters, TestService } from "../testing/kit.ts";
 import type { Batch, SubscribeOptions } from "../transport/transport.ts";
@@ -211,6 +212,29 @@ test("an asynchronous handler is refused by its type, its message parked at once
   expect(service.broker.records("answers")).toEqual([]);
 });
 
+test("a stop waits for the transaction under way, not for the rest of a batch, which the next process handles", async () => {
+  let nowMs = 0;
+  let stopped: Promise<void> | undefined;
+  const runtime = { ...systemRuntime, monotonic: () => nowMs };
+  service = new TestService(
+    () => {
+      // Each message uses up the time of its group.
+      nowMs += 1_000;
+      stopped ??= service.kit.stop();
+    },
+    { runtime },
+  );
+  const texts = Array.from({ length: 20 }, (_, index) => String(index));
+  await service.publish(...texts.map((text) => letter("a", text)));
+  service.kit.start();
+  await eventually(() => stopped !== undefined);
+  await stopped;
+  expect(service.applied()).toEqual(["a:0"]);
+  await service.restart();
+  await eventually(() => service.applied().length === texts.length);
+  expect(service.applied()).toEqual(texts.map((text) => `a:${text}`));
+});
+
 test("a message whose handler rolls back is parked, and no other one of its transaction is lost", async () => {
   service = new TestService(({ text }) => {
     if (text === "ends it") service.database.sql.run("ROLLBACK");
@@ -384,6 +408,30 @@ test("with as many dead letters as may be, the records before the one that canno
   await Bun.sleep(0);
   expect(service.applied()).toEqual(["a:1"]);
   expect(service.kit.deadLetters.count()).toBe(100_000);
+  service.database.sql.run("DELETE FROM dead_letters WHERE id > 10");
+  await eventually(() => service.kit.deadLetters.count() === 12);
+  expect(reasons().slice(-2)).toEqual(["undecodable", "blocked"]);
+});
+
+test("when the commit of a batch fails, its partition waits, and the batch takes effect once", async () => {
+  const warnings: string[] = [];
+  const log = { ...silentLogger, warn: (_fields: object, text: string) => void warnings.push(text) };
+  service = new TestService(undefined, { log });
+  const { sql } = service.database;
+  await service.publish(letter("a", "1"), letter("a", "2"));
+  const run = sql.run.bind(sql);
+  let fails = true;
+  sql.run = (statement: string, ...rest: never[]) => {
+    if (statement === "COMMIT" && fails && service.applied().length === 2) {
+      fails = false;
+      throw Object.assign(new Error("database or disk is full"), { code: "SQLITE_FULL" });
+    }
+    return run(statement, ...rest);
+  };
+  service.kit.start();
+  await eventually(() => !fails && service.applied().length === 2);
+  expect(warnings).toEqual(["nothing can be stored, a partition waits"]);
+  expect(service.applied()).toEqual(["a:1", "a:2"]);
 });
 
 /** Starts a service that gets its batches from the test. */

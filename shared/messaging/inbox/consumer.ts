@@ -70,6 +70,7 @@ export class Consumer {
   readonly #failing = new Map<string, { offset: number; tries: number }>();
   readonly #progress: ReadingProgress;
   #subscription: Subscription | undefined;
+  #stopped = false;
 
   constructor(options: ConsumerOptions) {
     this.#options = options;
@@ -125,8 +126,9 @@ export class Consumer {
     this.#progress.behind(name, first === undefined ? undefined : this.#options.inbox.timeOf(first));
   }
 
-  /** Resolves when no message is being handled any more. */
+  /** Resolves when no message is being handled any more: the rest of a batch is left to the next process. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     await this.#subscription?.stop();
     this.#subscription = undefined;
   }
@@ -149,6 +151,7 @@ export class Consumer {
     /** Why the first of `left` is to be parked: that commits with the records after it. */
     let failure: Failure | undefined;
     for (let first = left[0]; first !== undefined; first = left[0]) {
+      if (this.#stopped) return { next: first.offset };
       const records = left.slice(0, oneByOne ? 1 : limit);
       const step: Step = { first, records, end: batch.end, failure, taken: 0 };
       try {

@@ -14,7 +14,7 @@ const topic = letters.name;
 /** A clock that tests move, and the pruning that waits for it. */
 class Clock {
   offsetMs = 0;
-  prunings = 0;
+  #pruned = Promise.withResolvers<void>();
   #monotonicMs = 0;
   #prune: (() => void) | undefined;
 
@@ -25,7 +25,7 @@ class Clock {
     after: (delayMs, callback) => {
       if (delayMs !== 60_000) return systemRuntime.after(delayMs, callback);
       this.#prune = callback;
-      this.prunings += 1;
+      this.#pruned.resolve();
       return () => {};
     },
   };
@@ -33,10 +33,10 @@ class Clock {
   /** A minute passes, as far as durations are measured, and old claims are deleted. */
   async prune(times = 1): Promise<void> {
     for (let n = 0; n < times; n += 1) {
-      const { prunings } = this;
+      this.#pruned = Promise.withResolvers();
       this.#monotonicMs += 60_000;
       this.#prune?.();
-      await eventually(() => this.prunings > prunings);
+      await this.#pruned.promise;
     }
   }
 }
@@ -145,6 +145,18 @@ test("a message that arrives too late to be known is parked, and handled when an
   await service.publish(late);
   await eventually(() => service.kit.consumer.counts.duplicate === 1);
   expect(service.applied().length).toBe(3);
+});
+
+test("a message is judged by the horizon as it is now, not as it was at the start", async () => {
+  start();
+  await service.publish(letter("a", "1"));
+  await eventually(() => service.applied().length === 1);
+  const late = old("a", "late", 5);
+  clock.offsetMs = 3 * DAY_MS;
+  await clock.prune(24 * 3);
+  await service.publish(late);
+  await eventually(() => dead().length === 1);
+  expect(dead()).toMatchObject([{ reason: "too-old" }]);
 });
 
 test("a partition that was never read is read from its beginning, whatever its age", async () => {

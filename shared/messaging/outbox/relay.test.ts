@@ -154,6 +154,60 @@ test("a stop does not wait for a broker that hangs; the records are sent at the 
   expect(publisher.sends).toEqual([["1"], ["1"]]);
 });
 
+test("sent records whose deletion failed are deleted later, and are not sent again meanwhile", async () => {
+  const publisher = new ScriptedPublisher();
+  service = serviceWith(publisher);
+  service.database.sql.run(
+    "CREATE TRIGGER keep BEFORE DELETE ON outbox BEGIN SELECT raise(ABORT, 'the disk fails'); END",
+  );
+  service.kit.start();
+  await service.send("a", "1");
+  await service.send("a", "2");
+  await eventually(() => publisher.sends.flat().length === 2);
+  service.database.sql.run("DROP TRIGGER keep");
+  await service.send("a", "3");
+  await eventually(() => service.kit.outbox.depth() === 0);
+  expect(publisher.sends.flat()).toEqual(["1", "2", "3"]);
+});
+
+test("what is emitted while a send fails does not end the backoff", async () => {
+  const publisher = new ScriptedPublisher();
+  const pauses: number[] = [];
+  const runtime: Runtime = {
+    ...systemRuntime,
+    after: (delayMs, callback) => {
+      if (publisher.sends.length === 1) pauses.push(delayMs);
+      return systemRuntime.after(delayMs, callback);
+    },
+  };
+  service = serviceWith(publisher, runtime);
+  publisher.answer = async () => {
+    if (publisher.sends.length > 1) return;
+    await service.send("a", "2");
+    throw new Error("no broker answers");
+  };
+  service.kit.start();
+  await service.send("a", "1");
+  await eventually(() => service.kit.outbox.depth() === 0);
+  expect(publisher.sends).toEqual([["1"], ["1", "2"]]);
+  expect(pauses.some((delayMs) => delayMs >= 25 && delayMs <= 50)).toBe(true);
+});
+
+test("the depth is that of the records which are left, wherever others have gone", async () => {
+  service = serviceWith(new ScriptedPublisher());
+  const { outbox, unitOfWork } = service.kit;
+  for (const name of ["a", "b", "c", "d", "e"]) await service.send(name, "1");
+  expect(outbox.depth()).toBe(5);
+  const [, second] = outbox.after(0, 5, 1_000_000);
+  if (second === undefined) throw new Error("the outbox is empty");
+  await unitOfWork.run(({ now }) => outbox.park(second, "too large", now));
+  expect(outbox.depth()).toBe(4);
+  await unitOfWork.run(() => outbox.acknowledge({ from: 1, to: 1 }));
+  expect(outbox.depth()).toBe(3);
+  await unitOfWork.run(() => outbox.acknowledge({ from: 4, to: 4 }));
+  expect(outbox.depth()).toBe(2);
+});
+
 /** A broker that refuses the records whose text begins with `bad`, and whatever is in one batch with them. */
 class RefusingPublisher extends ScriptedPublisher {
   readonly stored: string[] = [];
@@ -365,6 +419,52 @@ describe("what the broker refuses", () => {
     clock += TOPIC_PATIENCE_MS;
     await service.send("a", "4");
     await eventually(() => publisher.stored.includes("waits"));
+  });
+
+  test("records that were not tried because an earlier one failed are sent next", async () => {
+    const publisher = new ScriptedPublisher();
+    const stored: string[] = [];
+    let isFirst = true;
+    service = serviceWith({
+      publish: async (records) => {
+        const texts = records.map(({ value }) => JSON.parse(Buffer.from(value ?? "").toString()).data.text);
+        if (!isFirst) {
+          stored.push(...texts);
+          return publisher.publish(records);
+        }
+        isFirst = false;
+        const failureOf = (index: number): PublishFailure =>
+          index < 2 ? { scope: "record", error: "too large" } : { scope: "unsent", error: "not tried" };
+        throw new PublishError(new Map(records.map((record, index) => [record, failureOf(index)])));
+      },
+    });
+    await service.kit.unitOfWork.run((transaction) => {
+      for (const text of ["1", "2", "3", "4"]) transaction.emit(Letter, { name: "a", text });
+    });
+    service.kit.start();
+    await eventually(() => service.kit.outbox.depth() === 0);
+    expect(stored).toEqual(["1", "2", "3", "4"]);
+  });
+
+  test("with as many parked records as may be, the topic of the next one waits until there is space", async () => {
+    const publisher = new RefusingPublisher();
+    let clock = 0;
+    const runtime = { ...systemRuntime, monotonic: () => performance.now() + clock };
+    service = serviceWith(publisher, runtime);
+    const { sql } = service.database;
+    sql.run(
+      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
+       INSERT INTO parked_outgoing (topic, key, headers, created_at, reason, error, parked_at)
+       SELECT 'answers', 'key ' || i, '{}', 0, 'record', 'too large', 0 FROM n`,
+    );
+    await service.restart();
+    await service.send("a", "bad");
+    await eventually(() => service.kit.refusedTopics().length === 1);
+    expect([service.kit.parked.count(), service.kit.outbox.depth()]).toEqual([100_000, 1]);
+    sql.run("DELETE FROM parked_outgoing WHERE id > 10");
+    clock += TOPIC_PATIENCE_MS;
+    await eventually(() => service.kit.parked.count() === 11 && service.kit.refusedTopics().length === 0);
+    expect(service.kit.outbox.depth()).toBe(0);
   });
 
   test("a topic that exists again in time is sent in order, and nothing is parked", async () => {

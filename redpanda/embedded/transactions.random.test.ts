@@ -1,8 +1,10 @@
 /**
- * Random producers with transactions, fencing, failing writes and restarts, compared with a model: what each transaction
- * wrote is visible to read_committed in all partitions or in none, in the order of the log.
+ * Random producers with transactions, fencing, compaction and restarts, compared with a model: what each transaction wrote
+ * is visible to read_committed in all partitions or in none, in the order of the log.
  */
 import { afterEach, expect, test } from "bun:test";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { Broker } from "./broker.ts";
 import { ErrorCode } from "./errors.ts";
 import { RawClient } from "./testing/raw-client.ts";
@@ -70,7 +72,13 @@ test.each(Array.from({ length: ROUNDS }, (_, round) => round + 1))(
     const dataDir = await temporaryDirectory();
     const model = new Model();
     let broker: Broker = await temporaryBroker({ dataDir });
-    await broker.topics.create("t", PARTITIONS, { "segment.bytes": "2000" });
+    // Every key is written once, so compaction removes only what was aborted, and markers.
+    await broker.topics.create("t", PARTITIONS, {
+      "segment.bytes": "400",
+      "cleanup.policy": "compact",
+      "min.cleanable.dirty.ratio": "0",
+      "delete.retention.ms": "0",
+    });
     const start = (index: number) => TransactionalClient.start(broker, `x${index}`);
     const producers = await Promise.all(Array.from({ length: PRODUCERS }, (_, index) => start(index)));
     let reader = await RawClient.connect(broker);
@@ -96,6 +104,8 @@ test.each(Array.from({ length: ROUNDS }, (_, round) => round + 1))(
     };
     const restart = async () => {
       await broker.stop();
+      // Without it, the logs are read.
+      if (random(2) === 0) await rm(join(dataDir, "clean-stop"));
       broker = await temporaryBroker({ dataDir });
       reader = await RawClient.connect(broker);
       for (const [index, before] of producers.entries()) {
@@ -107,7 +117,7 @@ test.each(Array.from({ length: ROUNDS }, (_, round) => round + 1))(
       const index = random(PRODUCERS);
       const producer = producers[index];
       if (!producer) continue;
-      const action = random(20);
+      const action = random(22);
       if (action < 11) {
         const partition = random(PARTITIONS);
         const value = `${seed}.${step}`;
@@ -127,8 +137,10 @@ test.each(Array.from({ length: ROUNDS }, (_, round) => round + 1))(
         await replace(index);
       } else if (action < 19) {
         await check();
-      } else {
+      } else if (action < 20) {
         await restart();
+      } else {
+        await broker.cleaner.run();
       }
     }
     await check();

@@ -101,6 +101,15 @@ test("deleted records are unreadable, and retention deletes their segments", asy
   expect(await contents(log)).toBe("2:=c");
 });
 
+test("retention keeps the offsets of a segment that compaction emptied", async () => {
+  const log = await openLog({ ...TINY, ...COMPACT, "delete.retention.ms": "0" });
+  for (const pairs of ["a", "b", "c=1", "d=1"]) await put(log, pairs);
+  await compact(log, NOW + 1);
+  await applyRetention(log, NOW + 1);
+  expect(log.startOffset).toBe(0);
+  expect(textsIn(await log.read(0, ALL, true))).toEqual(["2:c=1"]);
+});
+
 test("a read continues to the end of a segment that is deleted meanwhile", async () => {
   const log = await openLog({ ...TINY, "retention.ms": "1000" });
   for (let i = 0; i < 3; i++) await append(log, [{ value: `${i}`, timestamp: NOW - 5000 }]);

@@ -25,10 +25,11 @@ export async function applyRetention(log: PartitionLog, now = Date.now()): Promi
 /** The oldest segments up to the first one to keep; never the active segment. */
 function expiredSegments(log: PartitionLog, now: number): Segment[] {
   const { config } = log.options;
-  const { closed } = log.segments;
-  let size = log.segments.all.reduce((sum, segment) => sum + segment.size, 0);
-  const firstKept = closed.findIndex((segment) => {
-    const isUnreadable = segment.lastOffset < log.startOffset;
+  const { all, closed } = log.segments;
+  let size = all.reduce((sum, segment) => sum + segment.size, 0);
+  const firstKept = closed.findIndex((segment, index) => {
+    // Compaction may have removed its last records, or all: its offsets are readable all the same.
+    const isUnreadable = (all[index + 1]?.baseOffset ?? 0) <= log.startOffset;
     const exceedsSize = config.retentionBytes >= 0 && size - segment.size >= config.retentionBytes;
     size -= segment.size;
     return !(isUnreadable || (config.delete && (exceedsSize || isTooOld(segment, log, now))));

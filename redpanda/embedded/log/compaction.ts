@@ -14,6 +14,7 @@
  * kept whole and supersedes nothing.
  */
 import type { PartitionLog } from "../log.ts";
+import { BaseOffsets, baseOffsetsPath, writeBaseOffsets } from "./base-offsets.ts";
 import type { RecordBatch } from "./batch.ts";
 import { Codec } from "./codecs.ts";
 import { type LogRecord, readRecords, withRecords } from "./records.ts";
@@ -95,18 +96,20 @@ async function mapKeys(
 async function rewrite(segments: readonly Segment[], filter: Filter, log: PartitionLog): Promise<void> {
   let sources: Segment[] = [];
   let output: Segment | undefined;
+  let bases = new BaseOffsets();
   for (const segment of segments) {
     if (output && output.size + segment.size > log.options.config.segmentBytes) {
-      await discardOnError(output, replace(sources, output, filter, log), log);
+      await discardOnError(output, replace(sources, output, bases, filter, log), log);
       sources = [];
       output = undefined;
+      bases = new BaseOffsets();
     }
     output ??= await createOutput(segment.baseOffset, log);
     sources.push(segment);
-    const copied = copyKept(segment, output, filter, log);
+    const copied = copyKept(segment, output, bases, filter, log);
     await discardOnError(output, copied, log);
   }
-  if (output) await discardOnError(output, replace(sources, output, filter, log), log);
+  if (output) await discardOnError(output, replace(sources, output, bases, filter, log), log);
 }
 
 /** An output that did not become part of the log is closed and removed. */
@@ -128,7 +131,14 @@ function createOutput(baseOffset: number, log: PartitionLog): Promise<Segment> {
   return Segment.create(disk, `${segmentPath(directory, baseOffset)}.compacted`, baseOffset);
 }
 
-async function copyKept(from: Segment, to: Segment, filter: Filter, log: PartitionLog): Promise<void> {
+/** @param bases gets those of the batches that are kept */
+async function copyKept(
+  from: Segment,
+  to: Segment,
+  bases: BaseOffsets,
+  filter: Filter,
+  log: PartitionLog,
+): Promise<void> {
   let kept: RecordBatch[] = [];
   let bytes = 0;
   for await (const batches of from.batches()) {
@@ -136,6 +146,7 @@ async function copyKept(from: Segment, to: Segment, filter: Filter, log: Partiti
     for (const batch of batches) {
       const remaining = await filter.apply(batch);
       if (!remaining) continue;
+      bases.add(to.size + bytes, remaining);
       kept.push(remaining);
       bytes += remaining.bytes.length;
     }
@@ -202,20 +213,30 @@ function isSuperseded({ key, offset }: LogRecord, { lastOffsets }: KeyMap): bool
 async function replace(
   sources: Segment[],
   output: Segment,
+  bases: BaseOffsets,
   filter: Filter,
   log: PartitionLog,
 ): Promise<void> {
-  const { disk, directory } = log.options;
+  const { disk, directory, logger } = log.options;
+  const path = segmentPath(directory, output.baseOffset);
   try {
     await log.exclusive(async () => {
-      await disk.rename(output.path, segmentPath(directory, output.baseOffset));
-      output.path = segmentPath(directory, output.baseOffset);
+      // Those of the replaced segment. They must be gone before, durably: they would refute the batches of the new one.
+      await disk.remove(baseOffsetsPath(path));
+      await disk.syncDirectory(directory);
+      await disk.rename(output.path, path);
+      output.path = path;
       log.segments.replace(sources, [output]);
       filter.onReplaced();
       await disk.syncDirectory(directory);
     });
     // Oldest first, so that after a crash no value outlives its tombstone.
-    for (const { baseOffset, path } of sources) if (baseOffset !== output.baseOffset) await disk.remove(path);
+    for (const { baseOffset, path: merged } of sources) {
+      if (baseOffset === output.baseOffset) continue;
+      await disk.remove(merged);
+      await disk.remove(baseOffsetsPath(merged));
+    }
+    await writeBaseOffsets(disk, path, bases.encode(output.size), logger);
   } catch (error) {
     log.mergedFilesRemain = true;
     throw error;

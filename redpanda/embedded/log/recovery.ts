@@ -5,6 +5,7 @@
  */
 import { basename, join } from "node:path";
 import type { Logger } from "../logger.ts";
+import { baseOffsetsPath, readBaseOffsets } from "./base-offsets.ts";
 import { ProducerStates, type ProducersSummary } from "./producers.ts";
 import { isSegment, Segment, type SegmentSummary, segmentPath } from "./segment.ts";
 import type { LogOptions } from "./writer.ts";
@@ -68,6 +69,7 @@ async function open(
       // A crash during compaction leaves a segment that was merged into the previous one.
       const keptIn = `${path}.merged-${Date.now()}`;
       await disk.rename(path, keptIn);
+      await disk.remove(baseOffsetsPath(path));
       logger.warn("a segment that an earlier one includes was set aside", { path, keptIn });
       continue;
     }
@@ -78,6 +80,7 @@ async function open(
       nextBase,
       // The last segment is appended to, and not compacted.
       hasGaps: hasGaps && !isLast,
+      baseOffsets: (size) => readBaseOffsets(disk, path, size, logger),
       below: hasGaps && !cleanStop && !isLast ? bases.at(-1) : nextBase,
       visit: (batch) => producers.record(batch, Number.POSITIVE_INFINITY),
     });
@@ -104,8 +107,13 @@ async function openSummarized(
     if (!fits) break;
     const isLast = index === summaries.length - 1;
     const nextBase = summaries[index + 1]?.baseOffset ?? summary.lastOffset + 1;
-    const load = { nextBase, hasGaps: hasGaps && !isLast, below: nextBase };
     const path = segmentPath(directory, summary.baseOffset);
+    const load = {
+      nextBase,
+      hasGaps: hasGaps && !isLast,
+      baseOffsets: (size: number) => readBaseOffsets(disk, path, size, logger),
+      below: nextBase,
+    };
     const segment = await Segment.open(disk, path, summary, load, (damaged) =>
       reportDamages(damaged, logger),
     );

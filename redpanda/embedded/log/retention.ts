@@ -3,6 +3,7 @@
  * Source: https://kafka.apache.org/documentation/#topicconfigs (retention.ms, retention.bytes, segment.ms).
  */
 import type { PartitionLog } from "../log.ts";
+import { baseOffsetsPath } from "./base-offsets.ts";
 import type { Segment } from "./segment.ts";
 
 /** Resolves when the expired segments are deleted. Rolls the active segment first when it is due. */
@@ -19,6 +20,7 @@ export async function applyRetention(log: PartitionLog, now = Date.now()): Promi
     await segment.retire();
     // Oldest first, so that a crash leaves no gap.
     await disk.remove(segment.path);
+    await disk.remove(baseOffsetsPath(segment.path));
   }
 }
 

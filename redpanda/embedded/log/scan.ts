@@ -1,5 +1,6 @@
 /** Iterates over the batches of a segment file in bounded memory: one chunk, or one batch if that is larger. */
 import type { DiskFile } from "../storage/disk.ts";
+import type { BaseOffsets } from "./base-offsets.ts";
 import { batchSizeAt, HEADER_SIZE, LEADER_EPOCH, RecordBatch } from "./batch.ts";
 
 const CHUNK = 256 * 1024;
@@ -15,6 +16,8 @@ export interface Expected {
   exact: boolean;
   /** All offsets are lower. */
   readonly below: number;
+  /** Those of the segment, where they are known. */
+  readonly baseOffsets?: BaseOffsets | undefined;
 }
 
 /**
@@ -36,7 +39,7 @@ export async function* scanBatches(
     let size = batchSizeAt(buffer, at);
     for (; size !== undefined && at + size <= buffer.length; size = batchSizeAt(buffer, at)) {
       const batch = new RecordBatch(buffer.subarray(at, at + size));
-      if (!isValid(batch, expected)) {
+      if (!isValid(batch, position + at, expected)) {
         if (batches.length > 0) yield batches;
         return;
       }
@@ -70,7 +73,7 @@ export async function findBatch(
   const isBatchAt = async (position: number, size: number | undefined) => {
     if (size === undefined || size > LARGEST_BATCH || position + size > to) return false;
     const bytes = await file.read(position, size);
-    return bytes.length === size && isValid(new RecordBatch(bytes), anyLater);
+    return bytes.length === size && isValid(new RecordBatch(bytes), position, anyLater);
   };
   const next = from + (batchSizeAt(await file.read(from, HEADER_SIZE), 0) ?? 0);
   if (next > from && next < to) {
@@ -80,19 +83,22 @@ export async function findBatch(
     const buffer = await file.read(start, Math.min(CHUNK + HEADER_SIZE, to - start));
     for (let at = 0; at < CHUNK && at + HEADER_SIZE <= buffer.length; at++) {
       // Most bytes are excluded here, without their checksum.
-      if (!hasValidHeader(new RecordBatch(buffer.subarray(at, at + HEADER_SIZE)), anyLater)) continue;
+      const header = new RecordBatch(buffer.subarray(at, at + HEADER_SIZE));
+      if (!hasValidHeader(header, start + at, anyLater)) continue;
       if (await isBatchAt(start + at, batchSizeAt(buffer, at))) return start + at;
     }
   }
   return to;
 }
 
-function isValid(batch: RecordBatch, expected: Expected): boolean {
-  return hasValidHeader(batch, expected) && batch.hasValidChecksum;
+function isValid(batch: RecordBatch, position: number, expected: Expected): boolean {
+  return hasValidHeader(batch, position, expected) && batch.hasValidChecksum;
 }
 
-function hasValidHeader(batch: RecordBatch, { from, exact, below }: Expected): boolean {
+function hasValidHeader(batch: RecordBatch, position: number, expected: Expected): boolean {
+  const { from, exact, below, baseOffsets } = expected;
   if (batch.magic !== 2 || batch.leaderEpoch !== LEADER_EPOCH || batch.lastOffsetDelta < 0) return false;
   const { baseOffset } = batch;
+  if (baseOffsets?.refute(position, batch)) return false;
   return (exact ? baseOffset === from : baseOffset >= from) && batch.lastOffset < below;
 }

@@ -9,6 +9,7 @@
 import { join } from "node:path";
 import { ErrorCode, KafkaError } from "../errors.ts";
 import type { Disk, DiskFile } from "../storage/disk.ts";
+import type { BaseOffsets } from "./base-offsets.ts";
 import { batchSizeAt, HEADER_SIZE, RecordBatch } from "./batch.ts";
 import { type Expected, findBatch, scanBatches } from "./scan.ts";
 
@@ -40,6 +41,8 @@ interface LoadOptions {
   readonly nextBase: number | undefined;
   /** Whether offsets may be missing between batches, because of compaction. */
   readonly hasGaps: boolean;
+  /** What a segment with gaps must have, if that is known. @param size of the segment */
+  readonly baseOffsets: (size: number) => Promise<BaseOffsets | undefined>;
   /** All offsets are lower: of a segment before the last, at most the base offset of the last. */
   readonly below: number | undefined;
   readonly visit: (batch: RecordBatch) => void;
@@ -270,9 +273,11 @@ export class Segment {
     if (damages.length > 0) onDamage(this);
   }
 
-  async #load({ nextBase, hasGaps, below = OFFSETS_END, visit }: LoadOptions, end: number): Promise<void> {
-    const misplaced = hasGaps ? await this.#misplaced(end) : new Set<number>();
-    const expected: Expected = { from: this.baseOffset, exact: !hasGaps, below };
+  async #load(options: LoadOptions, end: number): Promise<void> {
+    const { nextBase, hasGaps, below = OFFSETS_END, visit } = options;
+    const baseOffsets = hasGaps ? await options.baseOffsets(end) : undefined;
+    const misplaced = hasGaps && !baseOffsets ? await this.#misplaced(end) : new Set<number>();
+    const expected: Expected = { from: this.baseOffset, exact: !hasGaps, below, baseOffsets };
     while (this.size < end) {
       // A misplaced batch has a valid checksum, so the scan must end before it.
       const limit = Math.min(end, ...[...misplaced].filter((position) => position >= this.size));
@@ -300,7 +305,8 @@ export class Segment {
   }
 
   /**
-   * The positions of the batches on both sides of a decrease of the offsets. Without gapless offsets there is no telling
+   * The positions of the batches on both sides of a decrease of the offsets, for a segment whose base offsets are not
+   * known. Without gapless offsets there is no telling
    * which of the two base offsets is wrong.
    */
   async #misplaced(end: number): Promise<Set<number>> {

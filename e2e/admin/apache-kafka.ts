@@ -45,24 +45,41 @@ test("no record of a whole log of Apache Kafka is taken for damaged", async () =
   await Promise.all([inspector.close(), verifier.close()]);
 });
 
-test.skipIf(Bun.which("javac") === null)(
+const hasJavaCompiler = Bun.which("javac") !== null;
+
+/** What a program of this folder prints. */
+async function runJava(program: string, ...args: string[]): Promise<string> {
+  const { java, classPath } = await provideApacheKafka();
+  const command = [java, "-cp", classPath, join(import.meta.dir, `${program}.java`), ...args];
+  const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "ignore" });
+  try {
+    return await new Response(child.stdout).text();
+  } finally {
+    child.kill("SIGKILL");
+    await child.exited;
+  }
+}
+
+test.skipIf(!hasJavaCompiler)(
   "the Java client says that the embedded broker has no groups of KIP-848, and does not wait",
   async () => {
-    const { java, classPath } = await provideApacheKafka();
     await using broker = await startBroker({ host: "127.0.0.1", topics: [{ name: "t" }] });
-    const source = join(import.meta.dir, "NewProtocolConsumer.java");
-    const child = Bun.spawn([java, "-cp", classPath, source, broker.brokers.join(), "t"], {
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "ignore",
-    });
-    try {
-      const output = await new Response(child.stdout).text();
-      expect(output).toContain("UnsupportedVersionException");
-      expect(output).toContain("Set group.protocol=classic");
-    } finally {
-      child.kill("SIGKILL");
-      await child.exited;
-    }
+    const output = await runJava("NewProtocolConsumer", broker.brokers.join(), "t");
+    expect(output).toContain("UnsupportedVersionException");
+    expect(output).toContain("Set group.protocol=classic");
+  },
+);
+
+test.skipIf(!hasJavaCompiler)(
+  "the Java administrator gets the same answers from the embedded broker as from Apache Kafka",
+  async () => {
+    await using broker = await startBroker({ host: "127.0.0.1" });
+    const [embedded, apache] = await Promise.all([
+      runJava("Administrator", broker.brokers.join()),
+      runJava("Administrator", kafka.brokers.join()),
+    ]);
+    expect(apache.split("\n")).toContain("retention.ms: 1234 DYNAMIC_TOPIC_CONFIG LONG not default");
+    expect(apache).toContain("\ndirectory: ");
+    expect(embedded).toBe(apache);
   },
 );

@@ -32,4 +32,17 @@ export class FaultFixture extends Fixture {
     const when = ({ clientId }: { readonly clientId: string }) => clientId === this.#clientId;
     return this.#server.broker.control.on(ApiKey[api], { ...fault, times, when });
   }
+
+  /** Calls back with each decoded request of this fixture's clients. */
+  watch(api: Api, onRequest: (request: unknown) => void): RuleHandle {
+    const when = ({ clientId, request }: { readonly clientId: string; readonly request: unknown }) => {
+      if (clientId === this.#clientId) onRequest(request);
+      return false;
+    };
+    return this.#server.broker.control.on(ApiKey[api], {
+      fault: "cut",
+      times: Number.POSITIVE_INFINITY,
+      when,
+    });
+  }
 }

@@ -56,6 +56,25 @@ test.each([
   120_000,
 );
 
+test("an idle consumer fetches less often, and as often as before once there is a record", async () => {
+  let aheadMs = 0;
+  const monotonic = () => systemRuntime.monotonic() + aheadMs;
+  await using fixture = new FaultFixture(server, { ...systemRuntime, monotonic });
+  const topic = fixture.topic(1);
+  const client = fixture.connect(topic);
+  let waitMs: unknown;
+  fixture.watch("Fetch", (request) => {
+    waitMs = typeof request === "object" && request !== null && "maxWaitMs" in request && request.maxWaitMs;
+  });
+  const reader = fixture.read(client, { topics: [topic] });
+  await eventually(() => waitMs === 100, "it fetches");
+  aheadMs += 10_000;
+  await eventually(() => waitMs === 500, "it is idle");
+  await client.publish([record(topic, "key", "value")]);
+  await reader.hasAll(["value"]);
+  await eventually(() => waitMs === 100, "it is idle no more");
+}, 120_000);
+
 test("the topics that the store creates are configured as its messages need it", async () => {
   const settings = { brokers: [server.address], clientId: "check" };
   const checking = { ...settings, topics: { create: false } };

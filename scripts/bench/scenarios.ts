@@ -35,7 +35,7 @@ const BUSY_GENERATOR = 0.9;
 const LATE_MS = 10;
 const PATIENCE_MS = 30_000;
 /** After its start, until a system is idle. */
-const SETTLE_MS = 3_000;
+const SETTLE_MS = 8_000;
 
 type Used = ReadonlyMap<ProcessName, Usage>;
 

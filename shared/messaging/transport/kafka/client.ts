@@ -85,6 +85,8 @@ interface ConsumerListeners {
   onCrash(error: Error): void;
   /** Called for each partition whose fetch brought no records, of which kafkajs reports nothing. */
   onEmptyFetch(fetch: EmptyFetch): Promise<void>;
+  /** Asked before each fetch: how long the broker may wait for records, in milliseconds. */
+  fetchWaitMs?(): number;
 }
 
 /** By the `eachBatch` of a consumer. */
@@ -221,7 +223,8 @@ export function listenTo(eachBatch: object, listeners: ConsumerListeners): void 
  * - It throws the first error of a Produce response, and so hides which partitions were stored. With this correction
  *   `sendBatch` resolves, unless kafkajs retries all of them, and its result has the error code of each partition.
  * - It encodes the records of a Produce request slowly: see produce.ts.
- * - A consumer that crashes reports the reason last, and nothing of a fetch without records: see `listenTo`.
+ * - A consumer that crashes reports the reason last, and nothing of a fetch without records; each of its fetches waits
+ *   equally long for records: see `listenTo`.
  * - To a client that may not use its group it says that the group's coordinator was not found.
  * - A batch that cannot be decoded fails the response with all its topics: see fetch.ts.
  *
@@ -261,6 +264,12 @@ function correctKafkajs(): void {
       );
       throw isGroupForbidden(refusal) ? refusal : error;
     }
+  };
+  const { fetch: fetchOnce } = Runner.prototype;
+  Runner.prototype.fetch = function (nodeId) {
+    const waitMs = consumerListeners.get(this.eachBatch)?.fetchWaitMs?.();
+    if (waitMs !== undefined) this.consumerGroup.maxWaitTime = waitMs;
+    return fetchOnce.call(this, nodeId);
   };
   const { handleBatch } = Runner.prototype;
   Runner.prototype.handleBatch = async function (batch) {

@@ -18,6 +18,9 @@ export const SESSION_TIMEOUT_MS = 6_000;
 const HEARTBEAT_MS = 1_500;
 /** A fetch without data is answered after so long. A pause or a seek takes effect when the fetch has ended. */
 const FETCH_WAIT_MS = 100;
+/** The same, once there was nothing to do for some time: an idle consumer costs CPU for each fetch, and nothing else. */
+const IDLE_FETCH_WAIT_MS = 500;
+const IDLE_AFTER_MS = 5_000;
 /** After so long without a fetch the consumer is replaced. Longer than a rebalance. */
 const STALLED_MS = 20_000;
 /** How often offsets are committed to the broker, for display only. */
@@ -74,6 +77,8 @@ export class KafkaConsumer {
   #hasFetched = false;
   #failed = false;
   #lastFetchMs: number;
+  /** When records were read, or a partition was sought, paused or resumed. */
+  #lastActiveMs: number;
 
   constructor(context: KafkaContext, options: SubscribeOptions, events: { onFirstFetch: () => void }) {
     this.#context = context;
@@ -82,6 +87,7 @@ export class KafkaConsumer {
     this.#client = new KafkaClient(context.settings, context.log);
     this.#consumer = this.#client.kafka.consumer({ ...consumerConfig, groupId: options.group });
     this.#lastFetchMs = context.runtime.monotonic();
+    this.#lastActiveMs = this.#lastFetchMs;
     this.#failure.promise.catch(() => {});
   }
 
@@ -140,6 +146,7 @@ export class KafkaConsumer {
     listenTo(eachBatch, {
       onCrash: (error) => this.fail(error),
       onEmptyFetch: (fetch) => track(this.#emptyFetch(fetch)),
+      fetchWaitMs: () => this.#fetchWaitMs(),
     });
     this.#consumer.on(events.STOP, () => this.fail(new Error("the consumer stopped")));
     this.#consumer.on(events.REQUEST_TIMEOUT, ({ payload }) =>
@@ -184,6 +191,7 @@ export class KafkaConsumer {
   }
 
   #seekToStart(partitions: readonly { topic: string; partition: number }[]): void {
+    this.#markActive();
     const starts = partitions.map(({ topic, partition }) => {
       const key = topicPartition(topic, partition);
       this.#positions.delete(key);
@@ -219,6 +227,7 @@ export class KafkaConsumer {
 
   async #eachBatch(payload: EachBatchPayload): Promise<void> {
     const { topic, partition, messages, highWatermark } = payload.batch;
+    this.#markActive();
     if (this.#failed) {
       // Until it is disconnected, kafkajs delivers the same batch again without a delay.
       await Bun.sleep(FETCH_WAIT_MS);
@@ -287,9 +296,11 @@ export class KafkaConsumer {
 
   #pause(topic: string, partition: number, pauseMs: number): void {
     const paused = [{ topic, partitions: [partition] }];
+    this.#markActive();
     this.#consumer.pause(paused);
     const cancel = this.#context.runtime.after(pauseMs, () => {
       this.#timers.delete(cancel);
+      this.#markActive();
       try {
         this.#consumer.resume(paused);
       } catch {
@@ -309,6 +320,15 @@ export class KafkaConsumer {
       this.#context.log.debug({ err: error }, "offsets were not committed to the broker");
     });
     await this.#committing;
+  }
+
+  #markActive(): void {
+    this.#lastActiveMs = this.#context.runtime.monotonic();
+  }
+
+  #fetchWaitMs(): number {
+    const isIdle = this.#context.runtime.monotonic() - this.#lastActiveMs > IDLE_AFTER_MS;
+    return isIdle ? IDLE_FETCH_WAIT_MS : FETCH_WAIT_MS;
   }
 
   #markFetch(): void {

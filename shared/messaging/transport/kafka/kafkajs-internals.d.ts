@@ -22,11 +22,16 @@ declare module "kafkajs/src/consumer/runner.js" {
   }
   export default class Runner {
     readonly running: boolean;
-    readonly consumerGroup: { leave(): Promise<void> };
+    readonly consumerGroup: {
+      leave(): Promise<void>;
+      /** Of the next fetch, in milliseconds. */
+      maxWaitTime: number;
+    };
     /** As it was passed to `run`. */
     readonly eachBatch: object;
     onCrash: (error: Error) => Promise<void>;
     start(): Promise<void>;
+    fetch(nodeId: string): Promise<unknown>;
     handleBatch(batch: FetchedBatch): Promise<void>;
   }
 }

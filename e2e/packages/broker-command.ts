@@ -9,13 +9,22 @@ interface Listening {
   readonly storage: string;
 }
 
+const running = new Set<BrokerCommand>();
+
+/** Ends every broker that was started and not stopped, as after a test that failed. */
+export async function stopAll(): Promise<void> {
+  for (const broker of running) await broker.stop("SIGKILL");
+}
+
 /** A broker that was started by a command, in a process group of its own: npx ends without what it has started. */
 export class BrokerCommand {
   private constructor(
     private readonly child: ChildProcessByStdio<null, Readable, null>,
     private readonly exited: Promise<number | null>,
     readonly listening: Listening,
-  ) {}
+  ) {
+    running.add(this);
+  }
 
   /** Resolves when it listens. */
   static async start(
@@ -51,6 +60,7 @@ export class BrokerCommand {
 
   /** Ends the whole group. @returns the exit code of the command; null after a signal */
   async stop(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<number | null> {
+    running.delete(this);
     if (this.child.pid !== undefined) process.kill(-this.child.pid, signal);
     const code = await this.exited;
     await portIsFree(this.listening.port);

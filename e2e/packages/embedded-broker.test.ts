@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import {
   copyFileSync,
@@ -15,7 +15,7 @@ import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Kafka, logLevel } from "kafkajs";
 import { Records } from "../support/records.ts";
 import { runToEnd } from "../support/run-to-end.ts";
-import { BrokerCommand, portIsFree } from "./broker-command.ts";
+import { BrokerCommand, portIsFree, stopAll } from "./broker-command.ts";
 import { OutsideFolder } from "./installed.ts";
 
 /* The package as a stranger installs it, and what its README says, outside of the repository. */
@@ -34,6 +34,7 @@ const node = Bun.which("node");
 const nodeVersion = node ? Bun.spawnSync([node, "--version"]).stdout.toString().trim().slice(1) : "0.0.0";
 const nodeRuns = Bun.semver.satisfies(nodeVersion, ">=20.19.0");
 const nodeHasSqlite = Bun.semver.satisfies(nodeVersion, ">=22.13.0");
+const nodeHasZstd = Bun.semver.satisfies(nodeVersion, ">=22.15.0");
 if (!nodeRuns)
   console.warn("Node 20.19 or later is not installed: the tests of the embedded broker with it are skipped");
 const isSlow = process.env.SLOW_TESTS === "true";
@@ -59,6 +60,7 @@ beforeAll(async () => {
     if (path) symlinkSync(path, join(nodeOnly, name));
   }
 }, LIMIT_MS);
+afterEach(stopAll);
 afterAll(() => outside.remove());
 
 /** Creates a topic, writes a record and reads it. */
@@ -250,6 +252,26 @@ describe.skipIf(!nodeRuns)("the command on Node, without Bun", () => {
       expect(await roundTrip(broker.address)).toBe("hello");
       expect(await broker.stop()).toBe(0);
       expect(readdirSync(cwd)).toEqual([]);
+    },
+    LIMIT_MS,
+  );
+
+  test.skipIf(!kcat)(
+    "takes zstd from Node 22.15 on, and refuses it by name before",
+    async () => {
+      const topic = ["--topic", "zipped"];
+      const broker = await BrokerCommand.start(
+        [command, "--in-memory", "--port", "0", ...topic],
+        folder,
+        onNode(),
+      );
+      const lines = join(outside.path, "lines");
+      writeFileSync(lines, "the same words\n".repeat(1_000));
+      const args = ["-b", broker.address, "-P", "-t", "zipped", "-z", "zstd", "-l", lines];
+      const { exitCode, stderr } = await runToEnd([kcat ?? "", ...args], { cwd: folder, env: onNode() });
+      expect(await broker.stop()).toBe(0);
+      if (nodeHasZstd) expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+      else expect(stderr).toContain("Unsupported compression type");
     },
     LIMIT_MS,
   );

@@ -13,7 +13,7 @@ import { RawClient } from "./testing/raw-client.ts";
 import { FETCH, fetchBody, fetched, PRODUCE, produceBody, produced } from "./testing/requests.ts";
 import { cleanAll, temporaryBroker, temporaryDirectory } from "./testing/temporary.ts";
 import { committedOffset, readCommitted, TransactionalClient } from "./testing/transactional-client.ts";
-import { created, toJson } from "./transactions/transaction.ts";
+import { created, toJson, withAdded } from "./transactions/transaction.ts";
 
 afterEach(cleanAll);
 
@@ -205,25 +205,48 @@ test("a producer continues with the next epoch; a repeated request has the same 
   expect(await producer.initialize(old)).toBe(INVALID_PRODUCER_EPOCH);
 });
 
-test("when the epochs are used up, the producer gets a new id; a repeated request has the same answer", async () => {
-  const dataDir = await temporaryDirectory();
-  const journal = await Journal.open(new Disk(), join(dataDir, "state.journal"), {
-    cleanStop: true,
-    logger: createLogger("silent"),
-  });
-  const used = { ...created(7, 60_000, Date.now()), epoch: 32_766 };
-  await journal.write([["transaction/x", toJson(used)]]);
-  await journal.close();
-  const broker = await temporaryBroker({ dataDir });
-  const producer = await TransactionalClient.connect(broker, "x");
-  const expected = { producerId: 7, epoch: 32_766 };
-  expect(await producer.initialize({ expected })).toBe(NONE);
-  const next = { producerId: producer.producerId, epoch: producer.epoch };
-  expect(next.producerId).not.toBe(7);
-  expect(next.epoch).toBe(0);
-  expect(await producer.initialize({ expected })).toBe(NONE);
-  expect({ producerId: producer.producerId, epoch: producer.epoch }).toEqual(next);
+test("a producer that continues during its transaction aborts it; a repeated request has the same answer", async () => {
+  const { broker, committed } = await setUp();
+  const producer = await TransactionalClient.start(broker, "x");
+  const expected = { producerId: producer.producerId, epoch: producer.epoch };
+  await producer.write("t", 0, ["a"]);
+  expect(await producer.initialize({ expected })).toBe(CONCURRENT_TRANSACTIONS);
+  for (let repeated = 0; repeated < 2; repeated++) {
+    expect(await producer.initialize({ expected })).toBe(NONE);
+    expect(producer.epoch).toBe(expected.epoch + 1);
+  }
+  await producer.write("t", 0, ["b"]);
+  expect(await producer.end("commit")).toBe(NONE);
+  expect(await committed()).toEqual(["b"]);
 });
+
+test.each([
+  ["used up", false],
+  ["used up in a transaction", true],
+])(
+  "when the epochs are %s, the producer gets a new id; a repeated request has the same answer",
+  async (_when, isOpen) => {
+    const dataDir = await temporaryDirectory();
+    const journal = await Journal.open(new Disk(), join(dataDir, "state.journal"), {
+      cleanStop: true,
+      logger: createLogger("silent"),
+    });
+    const empty = { ...created(7, 60_000, Date.now()), epoch: 32_766 };
+    const used = isOpen ? withAdded(empty, { partitions: [], groups: ["g"] }, Date.now()) : empty;
+    await journal.write([["transaction/x", toJson(used)]]);
+    await journal.close();
+    const broker = await temporaryBroker({ dataDir });
+    const producer = await TransactionalClient.connect(broker, "x");
+    const expected = { producerId: 7, epoch: 32_766 };
+    if (isOpen) expect(await producer.initialize({ expected })).toBe(CONCURRENT_TRANSACTIONS);
+    expect(await producer.initialize({ expected })).toBe(NONE);
+    const next = { producerId: producer.producerId, epoch: producer.epoch };
+    expect(next.producerId).not.toBe(7);
+    expect(next.epoch).toBe(0);
+    expect(await producer.initialize({ expected })).toBe(NONE);
+    expect({ producerId: producer.producerId, epoch: producer.epoch }).toEqual(next);
+  },
+);
 
 test("initialization refuses timeouts out of bounds, an empty id and half an identity", async () => {
   const { broker } = await setUp({ maxTransactionTimeoutMs: 1_000 });

@@ -21,6 +21,7 @@ import type { Topics } from "./topics.ts";
 import {
   completed,
   created,
+  type Fence,
   fromJson,
   hasPartition,
   mayContinue,
@@ -107,7 +108,7 @@ export class TransactionCoordinator {
     this.#checkNotChanging(transactionalId);
     if (known && expected && !mayContinue(known, expected)) throw new KafkaError(ErrorCode.PRODUCER_FENCED);
     if (known?.state === "Ongoing") {
-      await this.#end(transactionalId, known, "abort", true);
+      await this.#end(transactionalId, known, "abort", { byProducer: expected?.epoch === known.epoch });
       throw new KafkaError(ErrorCode.CONCURRENT_TRANSACTIONS);
     }
     return this.#exclusively(transactionalId, "Empty", async () => {
@@ -166,7 +167,7 @@ export class TransactionCoordinator {
     const transaction = this.#find(producer);
     if (this.#changing.has(transactionalId)) throw new KafkaError(ErrorCode.CONCURRENT_TRANSACTIONS);
     const { state } = transaction;
-    if (state === "Ongoing") return this.#end(transactionalId, transaction, outcome, false);
+    if (state === "Ongoing") return this.#end(transactionalId, transaction, outcome);
     if (preparedOutcome(state) === outcome) throw new KafkaError(ErrorCode.CONCURRENT_TRANSACTIONS);
     const isRepeated = state === (outcome === "commit" ? "CompleteCommit" : "CompleteAbort");
     if (!isRepeated) throw new KafkaError(ErrorCode.INVALID_TXN_STATE);
@@ -207,9 +208,8 @@ export class TransactionCoordinator {
     return { ...next, timeoutMs, updatedAt: now };
   }
 
-  /** @param fenced whether the producer may not go on with its epoch */
-  async #end(id: string, transaction: Transaction, outcome: Outcome, fenced: boolean): Promise<void> {
-    const next = prepared(transaction, outcome, { fenced, now: Date.now() });
+  async #end(id: string, transaction: Transaction, outcome: Outcome, fence?: Fence): Promise<void> {
+    const next = prepared(transaction, outcome, fence, Date.now());
     const commits = outcome === "commit" ? this.#commits(transaction) : [];
     await this.#exclusively(id, next.state, async () => {
       await this.#write(id, next, commits);
@@ -330,7 +330,7 @@ export class TransactionCoordinator {
     if (Date.now() < at) return this.#setTimer(id);
     if (transaction.state === "Ongoing") {
       this.parts.logger.info("a transaction is aborted after its timeout", { transaction: id });
-      return this.#end(id, transaction, "abort", true);
+      return this.#end(id, transaction, "abort", { byProducer: false });
     }
     const { state } = transaction;
     if (preparedOutcome(state)) return this.#exclusively(id, state, () => this.#complete(id));

@@ -83,8 +83,14 @@ export function mayContinue(transaction: Transaction, expected: ProducerIdentity
 }
 
 /** Whether the next initialization needs a new producer id. */
-export function needsProducerId({ epoch }: Transaction, expected: ProducerIdentity | undefined): boolean {
-  return epoch >= LAST_EPOCH && (expected?.epoch ?? epoch) === epoch;
+export function needsProducerId(
+  { epoch, lastEpoch }: Transaction,
+  expected: ProducerIdentity | undefined,
+): boolean {
+  if (epoch < LAST_EPOCH) return false;
+  if (!expected || expected.epoch === epoch) return true;
+  // The producer itself aborted its transaction, with the epoch that no producer gets.
+  return epoch > LAST_EPOCH && expected.epoch === lastEpoch;
 }
 
 /** The state after an initialization with a new producer id, because the epochs are used up. */
@@ -93,7 +99,7 @@ export function withProducerId(
   producerId: number,
   expected: ProducerIdentity | undefined,
 ): Transaction {
-  const lastEpoch = expected ? transaction.epoch : NONE;
+  const lastEpoch = expected?.epoch ?? NONE;
   const identity = { producerId, epoch: 0, lastEpoch, previousProducerId: transaction.producerId };
   return { ...transaction, ...identity, ...notBegun, state: "Empty" };
 }
@@ -149,13 +155,21 @@ export function isFor(offset: PendingOffset, group: string, { topic, partition }
   return offset.group === group && offset.topic === topic && offset.partition === partition;
 }
 
-/** Decided, with no more offsets to commit. `fenced`: the producer may not go on with its epoch. */
+/** Raises the epoch, so that the producer may not go on with its own. */
+export interface Fence {
+  /** Whether the producer itself asked for it: a repeated request gets the raised epoch. */
+  readonly byProducer: boolean;
+}
+
+/** Decided, with no more offsets to commit. */
 export function prepared(
   transaction: Transaction,
   outcome: Outcome,
-  { fenced, now }: { readonly fenced: boolean; readonly now: number },
+  fence: Fence | undefined,
+  now: number,
 ): Transaction {
-  const next = fenced ? { epoch: transaction.epoch + 1, lastEpoch: NONE } : {};
+  const { epoch } = transaction;
+  const next = fence ? { epoch: epoch + 1, lastEpoch: fence.byProducer ? epoch : NONE } : {};
   return { ...transaction, ...next, state: preparedFor[outcome], offsets: [], updatedAt: now };
 }
 

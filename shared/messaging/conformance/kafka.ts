@@ -19,11 +19,9 @@ export function kafkaBroker(
   return {
     ...control,
     store: ({ name }, partition, batch) => store(brokers, name, partition, batch),
+    storeInTransaction: ({ name }, value, { commit }) => inTransaction(settings, name, value, commit),
     ...(isApacheKafka
-      ? {
-          compresses: true,
-          storeInTransaction: ({ name }, value, { commit }) => inTransaction(settings, name, value, commit),
-        }
+      ? { compresses: true }
       : {
           storeUndecodable: ({ name }, partition, count) =>
             store(brokers, name, partition, rawBatch(count, Buffer.from("not zstd"), 4)),

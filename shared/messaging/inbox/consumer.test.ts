@@ -380,6 +380,21 @@ test("after a crash the first messages are handled one by one, and no record of 
   expect(service.database.sql.query("SELECT * FROM attempts").all()).toEqual([]);
 });
 
+test("a record of crashes is about the log that it was made in: not about the same offset of the next one", async () => {
+  service = new TestService();
+  service.kit.start();
+  await service.publish(letter("a", "1"));
+  await eventually(() => service.applied().length === 1);
+  const [{ topic = "", partition = -1 } = {}] = service.broker.records(letters.name);
+  service.database.sql.run("INSERT INTO attempts VALUES (?, ?, 0, 3)", [topic, partition]);
+  await service.kit.stop();
+  service.broker.partition(topic, partition).truncate(0);
+  await service.publish(letter("a", "of the next log"));
+  await service.crash();
+  await eventually(() => service.applied().length === 2);
+  expect(reasons()).toEqual([]);
+});
+
 test("after a crash a message that fails is retried as often as ever", async () => {
   service = new TestService(
     () => {

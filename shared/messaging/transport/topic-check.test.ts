@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import type { Logger } from "../runtime.ts";
-import { silentLogger } from "../runtime.ts";
+import { type Runtime, silentLogger, systemRuntime } from "../runtime.ts";
 import { eventually } from "../testing/eventually.ts";
 import { letters, TestService } from "../testing/kit.ts";
 import { checkTopic } from "./topic-check.ts";
@@ -57,8 +57,26 @@ test("all findings are logged in one list, once", async () => {
   const errors: object[] = [];
   const log: Logger = { ...silentLogger, error: (fields) => errors.push(fields) };
   let asked = 0;
+  let nowMs = 0;
+  let checkAgain: (() => void) | undefined;
+  const runtime: Runtime = {
+    ...systemRuntime,
+    monotonic: () => nowMs,
+    after: (delayMs, callback) => {
+      if (delayMs !== 5_000) return systemRuntime.after(delayMs, callback);
+      checkAgain = callback;
+      return () => {};
+    },
+  };
+  /** Five seconds later, as far as the check is concerned. */
+  const next = async () => {
+    const check = await eventually(() => checkAgain);
+    checkAgain = undefined;
+    check();
+    await eventually(() => checkAgain);
+  };
   const description = { ...real, partitions: 2, replicas: 1 };
-  service = new TestService(undefined, { log });
+  service = new TestService(undefined, { log, runtime });
   Object.assign(service.broker, {
     describeTopics: async () => {
       asked += 1;
@@ -68,7 +86,13 @@ test("all findings are logged in one list, once", async () => {
   });
   service.kit.start();
   const { kit } = service;
-  await eventually(() => kit.topicFindings().length === 2);
+  await next();
+  expect([kit.topicFindings().length, asked]).toEqual([2, 2]);
+  await next();
+  expect(asked).toBe(2);
+  nowMs += 10 * 60_000;
+  await next();
+  expect(asked).toBe(3);
   expect(errors).toEqual([
     {
       findings: [

@@ -120,6 +120,22 @@ test("a blocked message is not replayed", async () => {
   expect(service.applied()).toEqual([]);
 });
 
+test("one request replays a thousand, and a message that blocks nothing is blocked by none", async () => {
+  await withBlocked();
+  const unknown = { ...letter("a", "x"), type: "test.unknown.v1" };
+  await service.broker.publish([
+    { topic: letters.name, key: "a", value: JSON.stringify(unknown), headers: {} },
+  ]);
+  await eventually(() => ids().length === 2);
+  const missing = Array.from({ length: 1_000 }, (_, index) => 1_000 + index);
+  const results = await admin().replay([ids()[1] ?? 0, ...missing], "operator");
+  expect(results).toHaveLength(1_000);
+  expect(results[0]).toMatchObject({
+    outcome: "failed",
+    detail: expect.stringContaining("not defined here"),
+  });
+});
+
 test("replays of one dead letter are bounded", async () => {
   await withBlocked();
   const [head = 0] = ids();

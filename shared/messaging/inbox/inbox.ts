@@ -164,14 +164,15 @@ export class Inbox {
   }
 
   /**
-   * What can be said of a message without handling it: that it was handled before, or is too old to be known.
+   * What can be said of a message without handling it: that it is not valid, was handled before, or is too old to be known.
    *
    * @throws Unverifiable
    */
   recognise(record: ReadRecord, older: OlderMessages): Handled | Rejected | undefined {
     const decoded = this.decode(record);
-    if (decoded.status === "rejected" || !this.#handlers.has(decoded.message.type)) return undefined;
+    if (decoded.status === "rejected") return decoded;
     const { message } = decoded;
+    if (!this.#handlers.has(message.type)) return undefined;
     if (this.#isClaimed(message)) return { status: "duplicate", message };
     return this.#refuseOlder(message, older);
   }
@@ -215,7 +216,6 @@ export class Inbox {
       // The handler would write outside of the transaction.
       if (hasEnded) throw new UsageError("a middleware must call next once, synchronously");
       calls += 1;
-      if (calls > 1) return;
       try {
         this.#run(handler, message, transaction, index + 1);
       } catch (error) {

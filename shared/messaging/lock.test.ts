@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDatabase } from "./database.ts";
@@ -45,6 +45,12 @@ test("ends with the process that held it, however that ends", async () => {
 
 test("throws where no file can be created", () => {
   expect(() => acquireLock(join(directory, "missing", "a.lock"))).toThrow("unable to open");
+});
+
+test("throws, and does not wait, where the file is no lock", () => {
+  const path = join(directory, "rubbish.lock");
+  writeFileSync(path, "rubbish".repeat(1_000));
+  expect(() => acquireLock(path)).toThrow("not a database");
 });
 
 test("a database is opened once at a time, by whatever path", () => {

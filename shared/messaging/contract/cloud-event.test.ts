@@ -3,7 +3,7 @@ import { Type } from "@sinclair/typebox";
 import { readCloudEvent } from "./cloud-event.ts";
 import { decode } from "./decode.ts";
 import { byType, define } from "./define.ts";
-import { CONTENT_TYPE } from "./envelope.ts";
+import { CONTENT_TYPE, MAX_MESSAGE_BYTES } from "./envelope.ts";
 
 const Note = define({
   type: "com.example.note.v1",
@@ -27,6 +27,14 @@ const record = (value: unknown, headers: Record<string, string> = {}, key: strin
 });
 const read = (...args: Parameters<typeof record>) => decode(byType([Note]), record(...args));
 const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+test("a message that is longer than any that the kit sends is not read", () => {
+  const text = "x".repeat(MAX_MESSAGE_BYTES);
+  expect(read({ ...foreign, data: { ...data, text } })).toEqual({
+    ...{ status: "rejected", reason: "undecodable" },
+    detail: `longer than ${MAX_MESSAGE_BYTES} bytes`,
+  });
+});
 
 describe("a CloudEvent of another producer", () => {
   test("needs no UUID, subject, correlation or causation", () => {

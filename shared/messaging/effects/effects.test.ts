@@ -225,6 +225,25 @@ test("what reacts to each failure and to the result of an effect has an id of it
   expect(answers().map(({ causationid }) => causationid)).toEqual([key, key, key]);
 });
 
+test("an effect that was enqueued by the same cause before is enqueued once", async () => {
+  service = new TestService(undefined, { effects: [Call] });
+  const cause = { correlationId: "c", causationId: "m", idSeed: "m" };
+  const again = () =>
+    service.kit.unitOfWork.run((transaction) => transaction.enqueue(Call, { name: "a" }), cause);
+  expect(await again()).toBe(await again());
+  expect(service.kit.effects.counts()).toEqual({ pending: 1, dead: 0 });
+});
+
+test("an operator retries and discards dead effects only", async () => {
+  service = new TestService(undefined, { effects: [Call] });
+  await enqueue();
+  const { effectAdmin } = service.kit;
+  for (const refused of [effectAdmin.retry(1, "operator"), effectAdmin.discard(1, "no", "operator")]) {
+    expect(await failureOf(refused)).toBe("EffectRefusal: there is no dead effect 1");
+  }
+  expect(service.kit.effects.counts()).toEqual({ pending: 1, dead: 0 });
+});
+
 test("an effect that ends its process three times is dead", async () => {
   start({ effects: [] });
   service.database.sql.run(

@@ -94,6 +94,28 @@ test("a stop survives a restart; a skip records who, why and which bytes, and re
   expect(stops().list()).toEqual([]);
 });
 
+test("a partition that is stopped stays so as it is; the newest ten thousand decisions are kept", async () => {
+  service = new TestService();
+  const { sql } = service.database;
+  const stop = (reason: "gap" | "undecodable-batch", offset: number) =>
+    service.kit.unitOfWork.run((transaction) =>
+      stops().stop(
+        { ...{ topic, partition: 0, reason, offset, nextOffset: 9, error: "e", bytes: null } },
+        transaction,
+      ),
+    );
+  await stop("gap", 5);
+  await stop("undecodable-batch", 7);
+  expect(stops().list()).toMatchObject([{ reason: "gap", offset: 5 }]);
+  for (const id of [1, 10_001]) {
+    sql.run("INSERT INTO partition_actions VALUES (?, 't', 0, 0, 0, 'gap', '', NULL, 'skip', 'a', '', 0)", [
+      id,
+    ]);
+  }
+  await stops().decide({ topic, partition: 0 }, "skip", "acknowledged", "operator");
+  expect(sql.query("SELECT id FROM partition_actions ORDER BY id").values()).toEqual([[10_001], [10_002]]);
+});
+
 test("resume tries again where the partition is stopped", async () => {
   const partition = await handledOne();
   service.broker.partition(topic, partition).appendUndecodable(bytes, 1, "unknown codec");

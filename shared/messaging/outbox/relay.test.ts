@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { OutboxRefusal } from "../errors.ts";
 import { type Runtime, systemRuntime } from "../runtime.ts";
-import { eventually } from "../testing/eventually.ts";
+import { eventually, failureOf } from "../testing/eventually.ts";
 import { Answer, Letter, TestService } from "../testing/kit.ts";
 import {
   type OutgoingRecord,
@@ -170,14 +170,15 @@ test("sent records whose deletion failed are deleted later, and are not sent aga
   expect(publisher.sends.flat()).toEqual(["1", "2", "3"]);
 });
 
-test("what is emitted while a send fails does not end the backoff", async () => {
+test("what is emitted while a send fails, or after it, does not end the backoff", async () => {
   const publisher = new ScriptedPublisher();
-  const pauses: number[] = [];
+  let endBackoff: (() => void) | undefined;
   const runtime: Runtime = {
     ...systemRuntime,
     after: (delayMs, callback) => {
-      if (publisher.sends.length === 1) pauses.push(delayMs);
-      return systemRuntime.after(delayMs, callback);
+      if (delayMs < 25 || delayMs > 50) return systemRuntime.after(delayMs, callback);
+      endBackoff = callback;
+      return () => {};
     },
   };
   service = serviceWith(publisher, runtime);
@@ -188,9 +189,12 @@ test("what is emitted while a send fails does not end the backoff", async () => 
   };
   service.kit.start();
   await service.send("a", "1");
+  await eventually(() => endBackoff);
+  await service.send("a", "3");
+  expect(publisher.sends).toEqual([["1"]]);
+  endBackoff?.();
   await eventually(() => service.kit.outbox.depth() === 0);
-  expect(publisher.sends).toEqual([["1"], ["1", "2"]]);
-  expect(pauses.some((delayMs) => delayMs >= 25 && delayMs <= 50)).toBe(true);
+  expect(publisher.sends).toEqual([["1"], ["1", "2", "3"]]);
 });
 
 test("the depth is that of the records which are left, wherever others have gone", async () => {
@@ -265,7 +269,7 @@ describe("what the broker refuses", () => {
 
     publisher.repaired = true;
     const [first, second] = service.kit.outboxAdmin.list({ limit: 9 });
-    expect(service.kit.outboxAdmin.retry(second?.id ?? 0, "op")).rejects.toThrow("is blocked by");
+    expect(await failureOf(service.kit.outboxAdmin.retry(second?.id ?? 0, "op"))).toMatch("is blocked by");
     await service.kit.outboxAdmin.retry(first?.id ?? 0, "op");
     await service.send("a", "last");
     await eventually(() => publisher.stored.includes("last"));
@@ -279,9 +283,12 @@ describe("what the broker refuses", () => {
     service = serviceWith(publisher);
     service.kit.start();
     await service.send("a", "bad");
+    await service.send("a", "later");
     await service.send("a", "good");
-    await eventually(() => service.kit.parked.count() === 2);
-    const id = service.kit.outboxAdmin.list({ limit: 1 })[0]?.id ?? 0;
+    await eventually(() => service.kit.parked.count() === 3);
+    const [id = 0, second = 0] = service.kit.outboxAdmin.list({ limit: 2 }).map((record) => record.id);
+    await service.kit.outboxAdmin.drop(second, "nobody needs it either", "op");
+    expect([service.kit.parked.count(), service.kit.outbox.depth()]).toEqual([2, 0]);
     await service.kit.outboxAdmin.drop(id, "nobody needs it", "op");
     await eventually(() => publisher.stored.includes("good"));
     expect(publisher.stored).toEqual(["good"]);
@@ -433,9 +440,9 @@ describe("what the broker refuses", () => {
           return publisher.publish(records);
         }
         isFirst = false;
-        const failureOf = (index: number): PublishFailure =>
+        const failureAt = (index: number): PublishFailure =>
           index < 2 ? { scope: "record", error: "too large" } : { scope: "unsent", error: "not tried" };
-        throw new PublishError(new Map(records.map((record, index) => [record, failureOf(index)])));
+        throw new PublishError(new Map(records.map((record, index) => [record, failureAt(index)])));
       },
     });
     await service.kit.unitOfWork.run((transaction) => {
@@ -461,6 +468,12 @@ describe("what the broker refuses", () => {
     await service.send("a", "bad");
     await eventually(() => service.kit.refusedTopics().length === 1);
     expect([service.kit.parked.count(), service.kit.outbox.depth()]).toEqual([100_000, 1]);
+    const blocked = service.kit.unitOfWork.run((transaction) =>
+      transaction.emit(Answer, { name: "key 1", text: "one more" }),
+    );
+    expect(await failureOf(blocked)).toBe(
+      "StorageError: 100000 outgoing records are parked, and answers key 1 is blocked",
+    );
     sql.run("DELETE FROM parked_outgoing WHERE id > 10");
     clock += TOPIC_PATIENCE_MS;
     await eventually(() => service.kit.parked.count() === 11 && service.kit.refusedTopics().length === 0);

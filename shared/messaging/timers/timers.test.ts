@@ -99,6 +99,22 @@ test("a timer that fails is rolled back and fires again; the others of its slice
   expect(service.applied().sort()).toEqual(["a:null", "b:null", "c:null"]);
 });
 
+test("a timer that failed ten times is left alone until it is set again", async () => {
+  let fails = true;
+  withTimers(() => {
+    if (fails) throw new Error("for now");
+  });
+  await set("a", 0);
+  service.database.sql.run("UPDATE timers SET attempts = 9");
+  service.kit.start();
+  await eventually(() => service.kit.timers.counts().failed === 1);
+  await set("a", 3_600_000);
+  expect(service.database.sql.query("SELECT attempts, error FROM timers").values()).toEqual([[0, null]]);
+  fails = false;
+  await set("a", 0);
+  await eventually(() => service.applied().length === 1);
+});
+
 test("the timer of an asynchronous handler is refused by its type, rolled back and left alone at once", async () => {
   const asynchronous = {
     name: "remind",

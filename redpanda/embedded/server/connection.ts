@@ -80,9 +80,9 @@ export class Connection {
   #inFlightBytes = 0;
   #ownBytes = 0;
   /** The memory of the frame that is being received. */
-  #incoming: Pick<Reservation, "isGranted" | "release"> | undefined;
+  #incoming: Reservation | "own" | undefined;
   /** The shared memory of what was received before the socket was paused. */
-  #unread: Reservation | undefined;
+  #unreadBytes = 0;
   /** End the waiting of responses for shared memory. */
   readonly #waiting = new Set<() => void>();
   #paused = false;
@@ -127,9 +127,9 @@ export class Connection {
     this.#accepting = false;
     this.#frames.clear();
     this.#disconnected.abort();
-    this.#incoming?.release();
+    if (this.#incoming instanceof Reservation) this.#incoming.release();
     this.#incoming = undefined;
-    this.#unread?.release();
+    this.#countUnread(0);
     // Memory that was granted is in use until its request is handled.
     for (const giveUp of this.#waiting) giveUp();
     this.#resumeWriting?.();
@@ -184,7 +184,7 @@ export class Connection {
         this.#frameSince = Date.now();
         const memory = this.#incoming;
         this.#incoming = undefined;
-        this.#accept(frame, () => memory?.release());
+        this.#accept(frame, memory instanceof Reservation ? memory : undefined);
       }
     } catch (error) {
       this.#fail(error);
@@ -195,74 +195,80 @@ export class Connection {
 
   /** Whether there is memory for a frame of this length. If not, `#takeFrames` runs again when there is. */
   #admit(length: number): boolean {
+    if (this.#incoming === "own") return true;
     if (this.#incoming) return this.#incoming.isGranted;
     if (this.#ownBytes + length <= OWN_BYTES) {
       this.#ownBytes += length;
-      this.#incoming = {
-        isGranted: true,
-        release: () => {
-          this.#ownBytes -= length;
-        },
-      };
+      this.#incoming = "own";
       return true;
     }
     this.#incoming = this.options.received.reserve(length, () => this.#takeFrames());
     return this.#incoming.isGranted;
   }
 
-  #accept(frame: Buffer, release: () => void): void {
+  /** @param memory the shared memory of the frame; undefined for the connection's own */
+  #accept(frame: Buffer, memory: Reservation | undefined): void {
     const { length } = frame;
+    const { handle, responses } = this.options;
     this.#inFlight += 1;
     this.#inFlightBytes += length;
     const { host } = this;
-    let reservation: Reservation | undefined;
-    const response = this.options.handle(frame, {
+    /** The bytes that count for the response. */
+    let held = 0;
+    const response = handle(frame, {
       host,
       disconnected: this.#disconnected.signal,
       turn: this.#responses,
       reserve: async (bytes) => {
-        reservation = await this.#reserve(bytes);
-        return reservation !== undefined;
+        const isReserved = await this.#reserve(bytes);
+        if (isReserved) held = bytes;
+        return isReserved;
       },
     });
+    const release = () => {
+      if (memory) memory.release();
+      else this.#ownBytes -= length;
+    };
     // The memory is given back before the turn of the response, so that no frame waits for the reader of another.
     // Errors are handled when that turn comes; this avoids an unhandled rejection until then.
     response.then(release, release);
     this.#responses = this.#responses.then(async () => {
       try {
         const bytes = await response;
-        const size = this.options.responses.take(bytes?.length ?? 0);
         // What was reserved is an estimate.
-        reservation?.release();
-        reservation = size;
+        responses.add((bytes?.length ?? 0) - held);
+        held = bytes?.length ?? 0;
         if (bytes) await this.#write(bytes);
       } catch (error) {
         this.#fail(error);
       }
-      reservation?.release();
+      responses.subtract(held);
       this.#inFlight -= 1;
       this.#inFlightBytes -= length;
       if (this.#paused) this.#takeFrames();
     });
   }
 
-  /** @returns undefined when the connection is closed */
-  async #reserve(bytes: number): Promise<Reservation | undefined> {
-    if (this.#closed) return undefined;
+  /** Counts memory for a response when it is available. @returns false when the connection is closed */
+  async #reserve(bytes: number): Promise<boolean> {
+    if (this.#closed) return false;
     const { responses } = this.options;
-    if (bytes <= OWN_BYTES) return responses.take(bytes);
+    if (bytes <= OWN_BYTES) {
+      responses.add(bytes);
+      return true;
+    }
     let proceed = () => {};
     const waiting = new Promise<void>((resolve) => {
       proceed = resolve;
     });
     const reservation = responses.reserve(bytes, proceed);
-    if (reservation.isGranted) return reservation;
+    if (reservation.isGranted) return true;
     this.#waiting.add(proceed);
     await waiting;
     this.#waiting.delete(proceed);
-    if (!this.#closed) return reservation;
+    if (!this.#closed) return true;
     reservation.release();
-    return undefined;
+    return false;
   }
 
   /** Resolves when the kernel has accepted all bytes, or the connection is closed. */
@@ -284,10 +290,10 @@ export class Connection {
   }
 
   #pauseOrResume(): void {
-    const mustPause = this.#isFull() || this.#incoming?.isGranted === false;
     if (this.#closed) return;
-    this.#unread?.release();
-    this.#unread = mustPause ? this.options.unread.take(this.#frames.unreadBytes) : undefined;
+    const isWaiting = this.#incoming instanceof Reservation && !this.#incoming.isGranted;
+    const mustPause = this.#isFull() || isWaiting;
+    this.#countUnread(mustPause ? this.#frames.unreadBytes : 0);
     if (mustPause && this.options.unread.isExceeded) {
       this.#fail(new OutOfMemory("the connections that wait hold too much memory"));
     }
@@ -300,6 +306,11 @@ export class Connection {
       this.#activeAt = this.#frameSince;
       this.socket.resume();
     }
+  }
+
+  #countUnread(bytes: number): void {
+    this.options.unread.add(bytes - this.#unreadBytes);
+    this.#unreadBytes = bytes;
   }
 
   #fail(error: unknown): void {

@@ -4,6 +4,7 @@
  */
 
 const LENGTH_BYTES = 4;
+const NOTHING: Buffer = Buffer.alloc(0);
 
 /** The length of a frame is negative or above the limit. */
 class FrameError extends Error {
@@ -12,7 +13,9 @@ class FrameError extends Error {
 
 export class Frames {
   /** Received, and not part of a frame yet. */
-  #unread: Buffer = Buffer.alloc(0);
+  #unread: Buffer = NOTHING;
+  /** The length of the buffer that `#unread` is a part of. */
+  #chunkBytes = 0;
   /** The frame that is being received, in a buffer of its length, and how much of it there is. */
   #frame: Buffer | undefined;
   #filled = 0;
@@ -31,12 +34,14 @@ export class Frames {
 
   /** Call it when `next` has returned no frame: what is unread does not keep the chunk that it came in. */
   compact(): void {
-    this.#unread = detached(this.#unread);
+    this.#unread = this.#detached(this.#unread);
+    this.#chunkBytes = this.#unread.length;
   }
 
   /** Keeps a reference to `chunk`: the caller must not change it afterwards. */
   push(chunk: Buffer): void {
     this.#unread = this.#unread.length === 0 ? chunk : Buffer.concat([this.#unread, chunk]);
+    this.#chunkBytes = this.#unread.length;
     this.#fill();
   }
 
@@ -56,8 +61,8 @@ export class Frames {
       const end = LENGTH_BYTES + length;
       if (this.#unread.length >= end) {
         const frame = this.#unread.subarray(LENGTH_BYTES, end);
-        this.#unread = this.#unread.subarray(end);
-        return detached(frame);
+        this.#unread = end === this.#unread.length ? NOTHING : this.#unread.subarray(end);
+        return this.#detached(frame);
       }
       // The memory is in use only as far as bytes were received.
       this.#frame = Buffer.allocUnsafeSlow(length);
@@ -72,7 +77,7 @@ export class Frames {
   }
 
   clear(): void {
-    this.#unread = Buffer.alloc(0);
+    this.#unread = NOTHING;
     this.#frame = undefined;
   }
 
@@ -82,9 +87,10 @@ export class Frames {
     this.#filled += copied;
     this.#unread = this.#unread.subarray(copied);
   }
-}
 
-/** The bytes, copied when they would keep a buffer of more than twice their size in memory. */
-function detached(bytes: Buffer): Buffer {
-  return bytes.length * 2 < bytes.buffer.byteLength ? Buffer.from(bytes) : bytes;
+  /** The bytes, copied when they would keep a buffer of more than twice their size in memory. */
+  #detached(bytes: Buffer): Buffer {
+    if (bytes.length === 0) return NOTHING;
+    return bytes.length * 2 < this.#chunkBytes ? Buffer.from(bytes) : bytes;
+  }
 }

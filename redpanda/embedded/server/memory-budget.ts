@@ -30,26 +30,21 @@ export class MemoryBudget {
   reserve(bytes: number, onGranted: () => void): Reservation {
     const reservation = new Reservation(bytes, onGranted, (released) => {
       this.#waiting.delete(reservation);
-      this.#used -= released;
-      this.#grantWaiting();
+      this.subtract(released);
     });
     if (this.#waiting.size === 0 && this.#fits(bytes)) this.#grant(reservation);
     else this.#waiting.add(reservation);
     return reservation;
   }
 
-  /** Grants at once, also above the limit, for memory that is in use already. */
-  take(bytes: number): Reservation {
-    const reservation = new Reservation(
-      bytes,
-      () => {},
-      (released) => {
-        this.#used -= released;
-        this.#grantWaiting();
-      },
-    );
-    this.#grant(reservation);
-    return reservation;
+  /** Counts memory that is in use already, also above the limit. Give it back with `subtract`. */
+  add(bytes: number): void {
+    this.#used += bytes;
+  }
+
+  subtract(bytes: number): void {
+    this.#used -= bytes;
+    if (this.#waiting.size > 0) this.#grantWaiting();
   }
 
   #fits(bytes: number): boolean {

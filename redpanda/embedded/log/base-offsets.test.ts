@@ -167,6 +167,24 @@ test("the file of the replaced segment is gone before the new segment takes its 
   expect(atRename.flat().filter((name) => name.endsWith(".offsets"))).toEqual([]);
 });
 
+test("the files of merged segments are removed with them", async () => {
+  const fixture = await Fixture.open();
+  // Too small for two segments to be merged.
+  fixture.overrides = { ...CONFIG, "segment.bytes": "14" };
+  await fixture.restartWith(() => {});
+  await fixture.put("y z");
+  await fixture.log.roll();
+  await compact(fixture.log);
+  const offsets = () => fixture.files().filter((name) => name.endsWith(".offsets"));
+  expect(offsets().length).toBeGreaterThan(1);
+  fixture.overrides = CONFIG;
+  await fixture.restartWith(() => {});
+  await fixture.put("y");
+  await fixture.log.roll();
+  await compact(fixture.log);
+  expect(offsets()).toEqual([`${ZEROS}00.offsets`]);
+});
+
 test("a compaction whose base offsets cannot be stored is complete, and leaves no part of them", async () => {
   const fixture = await Fixture.open();
   await fixture.log.roll();

@@ -53,17 +53,21 @@ describe.each([
 
   test("a write accepts as much as the kernel takes, and goes on after drain; end sends all of it", async () => {
     const bytes = Buffer.alloc(20 * 1024 * 1024, "0123456789");
-    let written = 0;
     const isStuck = Promise.withResolvers<number>();
-    const write = (socket: ClientSocket<string>) => {
-      while (written < bytes.length) {
-        const accepted = Math.max(0, socket.write(bytes.subarray(written)));
-        written += accepted;
-        if (accepted === 0) return isStuck.resolve(written);
+    let goOn = ignore;
+    const send = async (socket: ClientSocket<string>) => {
+      for (let sent = 0; ; ) {
+        sent += Math.max(0, socket.write(bytes.subarray(sent)));
+        if (sent === bytes.length) break;
+        isStuck.resolve(sent);
+        // Whoever is told that not all was accepted waits for `drain` from now on.
+        await new Promise<void>((resolve) => {
+          goOn = resolve;
+        });
       }
       socket.end();
     };
-    const { port } = await started({ data: write, drain: write });
+    const { port } = await started({ data: send, drain: () => goOn() });
     const socket = await client(port);
     socket.pause();
     socket.write("send");

@@ -77,7 +77,7 @@ const WRITE_BYTES = 256 * 1024;
 class NodeSocket<Data> implements ClientSocket<Data> {
   data: Data | undefined;
   readonly remoteAddress: string;
-  /** Whether Node has bytes from an earlier call of `write`, which returned 0 for them. */
+  /** Whether Node still has the first part of what the next call of `write` is given again. */
   #isWriting = false;
 
   constructor(
@@ -96,10 +96,15 @@ class NodeSocket<Data> implements ClientSocket<Data> {
   }
 
   write(bytes: Buffer): number {
-    const part = bytes.subarray(0, WRITE_BYTES);
-    if (!this.#isWriting) this.socket.write(part, () => this.onDrain());
-    this.#isWriting = this.socket.writableLength > 0;
-    return this.#isWriting ? 0 : part.length;
+    let accepted = 0;
+    while (accepted < bytes.length) {
+      const part = bytes.subarray(accepted, accepted + WRITE_BYTES);
+      if (!this.#isWriting) this.socket.write(part, () => this.onDrain());
+      this.#isWriting = this.socket.writableLength > 0;
+      if (this.#isWriting) break;
+      accepted += part.length;
+    }
+    return accepted;
   }
 
   pause(): void {

@@ -78,6 +78,24 @@ async function roundTrip(address: string, topic = "greetings"): Promise<string |
 const onBun = () => outside.env();
 const onNode = () => ({ ...outside.env(), PATH: nodeOnly });
 
+test("the README installs the file that is packed", () => {
+  expect(block("sh install")).toBe(`npm install --save-dev ./${tarball}\n`);
+});
+
+test.skipIf(!isSlow || !npx || !nodeRuns)(
+  "npm installs it by that line, without Bun, and Node runs it",
+  async () => {
+    const cwd = outside.folder("by-npm");
+    writeFileSync(join(cwd, "package.json"), JSON.stringify({ name: "by-npm", type: "module" }));
+    copyFileSync(join(outside.path, tarball), join(cwd, tarball));
+    const run = (script: string) => runToEnd(["/bin/sh", "-e", "-c", script], { cwd, env: onNode() });
+    expect(await run(block("sh install"))).toMatchObject({ exitCode: 0 });
+    const { version } = JSON.parse(readFileSync(join(source, "package.json"), "utf8"));
+    expect(await run("npx embedded-broker --version")).toMatchObject({ exitCode: 0, stdout: `${version}\n` });
+  },
+  LIMIT_MS,
+);
+
 test(
   "the types are whole and strict, with the types of Node alone; so are the examples of the README",
   async () => {

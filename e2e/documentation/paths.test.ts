@@ -44,3 +44,12 @@ test("the routes in docs/architecture.md have at most 5 and 9 files", () => {
   expect(files(message)).toHaveLength(9);
   for (const route of [files(request), files(message)]) expect(new Set(route).size).toBe(route.length);
 });
+
+test("each decision record has a number of its own, and its heading has the same", () => {
+  const folder = join(root, "docs/decisions");
+  const files = readdirSync(folder).filter((file) => file.endsWith(".md"));
+  const numbers = files.map((file) => Number(file.slice(0, 4)));
+  expect(new Set(numbers).size).toBe(files.length);
+  const headings = files.map((file) => /^# (\d+)\. /.exec(readFileSync(join(folder, file), "utf8"))?.[1]);
+  expect(headings.map(Number)).toEqual(numbers);
+});

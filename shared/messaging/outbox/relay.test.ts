@@ -190,11 +190,11 @@ test("what is emitted while a send fails, or after it, does not end the backoff"
   service.kit.start();
   await service.send("a", "1");
   await eventually(() => endBackoff);
-  await service.send("a", "3");
+  for (const text of ["3", "4"]) await service.send("a", text);
   expect(publisher.sends).toEqual([["1"]]);
   endBackoff?.();
   await eventually(() => service.kit.outbox.depth() === 0);
-  expect(publisher.sends).toEqual([["1"], ["1", "2", "3"]]);
+  expect(publisher.sends).toEqual([["1"], ["1", "2", "3", "4"]]);
 });
 
 test("the depth is that of the records which are left, wherever others have gone", async () => {

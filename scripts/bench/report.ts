@@ -45,11 +45,11 @@ function indented(text: string): string {
 
 /** The report as Markdown, its tables as a formatter would leave them. */
 export function asMarkdown(report: Report): string {
-  const { command, startedAt, machine: where, rounds, comparisons } = report;
+  const { command, startedAt, machine: where, rounds } = report;
   const parts = [
     `\`${command}\`, ${startedAt.slice(0, 10)}, on ${where}. Medians of ${rounds} alternating rounds; the ratio is the store's value divided by the floor's.`,
   ];
-  for (const [section, figures] of sections({ ...report, comparisons })) {
+  for (const [section, figures] of sections(report)) {
     const rows = figures
       .map(cells)
       .map(([name, ratio, range, store, floor, unit]) => [

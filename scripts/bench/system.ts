@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { serviceNames } from "@distributed-messaging/services/registry";
@@ -12,13 +12,17 @@ import {
   urlOf,
 } from "@distributed-messaging/supervisor/store";
 import { Supervisor } from "@distributed-messaging/supervisor/supervisor";
-import { seedCatalogue } from "../command/client.ts";
+import { GatewayClient, seedCatalogue } from "../command/client.ts";
+import { UsageError } from "../command/command.ts";
 import { canReadUsage, type Usage, usageOf } from "./usage.ts";
 
 export const systemNames = ["store", "floor"] as const;
 export type SystemName = (typeof systemNames)[number];
 
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+/** Of the demo catalogue. */
+const PRODUCTS = 12;
+const CATALOGUE_TIMEOUT_MS = 30_000;
 const HOST = "127.0.0.1";
 
 /** The store or the floor: a broker and four services, each a process, on fresh data. Disposing of it deletes all. */
@@ -84,7 +88,6 @@ export class System implements AsyncDisposable {
       env: { ...env, FLOOR_SERVICE: service, PORT: String(ports[index]) },
       ready: { kind: "http", url: `${urlOfService(service)}/readiness` } as const,
     }));
-    mkdirSync(dataDir, { recursive: true });
     const supervisor = new Supervisor([{ processes: [brokerProcess(env, brokerPort)] }, { processes }]);
     return new System(supervisor, dataDir, {
       gateway: urlOfService("api-gateway"),
@@ -115,11 +118,11 @@ export class System implements AsyncDisposable {
   }
 }
 
-/** Waits until the gateway has the catalogue, which follows the inventory's. */
+/** Waits until the gateway has the catalogue, which follows the inventory's. @throws UsageError when it does not */
 async function untilSold(gateway: string): Promise<void> {
-  for (;;) {
-    const products: unknown = await (await fetch(`${gateway}/products`)).json();
-    if (Array.isArray(products) && products.length >= 12) return;
+  const deadline = performance.now() + CATALOGUE_TIMEOUT_MS;
+  while ((await new GatewayClient(gateway).productIds()).length < PRODUCTS) {
+    if (performance.now() > deadline) throw new UsageError("the gateway has not received the catalogue");
     await Bun.sleep(20);
   }
 }

@@ -68,6 +68,12 @@ const bodied = (...parts: Buffer[]) => {
   const body = Buffer.concat([Buffer.from([0]), ...parts]);
   return recordBatch(0, 1, Buffer.concat([varint(body.length), body]));
 };
+/** A frame of LZ4 with one plain block of up to 4 MB, which may refer to those before it. */
+const dependent = (bytes: Buffer) => {
+  const size = Buffer.alloc(4);
+  size.writeUInt32LE(bytes.length + 0x8000_0000);
+  return Buffer.concat([Buffer.from("04224d184070df", "hex"), size, bytes, Buffer.alloc(4)]);
+};
 const hoursAhead = (hours: number) => BigInt(Date.now() + hours * HOUR_MS);
 
 /** @property embedded the answer of the embedded broker, where it is another one */
@@ -97,6 +103,7 @@ function rows(): Row[] {
     ["a gzip that is none", recordBatch(1, 1, garbage), UNKNOWN_SERVER_ERROR],
     ["a snappy that is none", recordBatch(2, 1, garbage), UNKNOWN_SERVER_ERROR],
     ["an lz4 that is none", recordBatch(3, 1, garbage), UNKNOWN_SERVER_ERROR],
+    ["an lz4 of blocks that depend on each other", recordBatch(3, 2, dependent(plain)), UNKNOWN_SERVER_ERROR],
     ["a zstd that is none", recordBatch(4, 1, garbage), UNKNOWN_SERVER_ERROR],
     ["an incomplete gzip", recordBatch(1, 2, compress("gzip", plain).subarray(0, -12)), UNKNOWN_SERVER_ERROR],
     [

@@ -1,11 +1,21 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { provideApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/jars";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 
 /** The clients as they are built, and the caches of their toolchains. Ignored by git. */
 const CLIENTS_DIR = join(ROOT, ".tools/clients");
 /** Downloads and compilation, on a slow line and a slow machine. */
 const BUILD_TIMEOUT_MS = 10 * 60_000;
+/** For a program that starts quickly, stays small and prints nothing but answers. */
+const JAVA_FLAGS = [
+  "-XX:+UseSerialGC",
+  "-XX:TieredStopAtLevel=1",
+  "-XX:-UsePerfData",
+  "-Xmx256m",
+  "-Dorg.apache.logging.log4j.level=OFF",
+];
+const REQUIREMENTS = join(import.meta.dir, "python/requirements.txt");
 
 /** A client cannot be built or run on this machine. The message is one line. */
 export class ClientMissing extends Error {
@@ -22,7 +32,8 @@ export async function buildGoClient(name: string): Promise<string> {
   const go = Bun.which("go");
   if (go === null) throw new ClientMissing("Go is not installed");
   const source = join(import.meta.dir, name);
-  return build(name, source, async (target) => {
+  const files = readdirSync(source).map((file) => join(source, file));
+  return build(name, files.sort(), async (target) => {
     await run([go, "build", "-o", target, "."], source, {
       GOMODCACHE: join(CLIENTS_DIR, "go/mod"),
       GOCACHE: join(CLIENTS_DIR, "go/build"),
@@ -34,14 +45,71 @@ export async function buildGoClient(name: string): Promise<string> {
 }
 
 /**
- * Builds a client from the files of a folder under a name that changes with them, once. Concurrent builds do not
- * disturb each other.
+ * Installs the packages of `python/requirements.txt` into a virtual environment, unless they are.
+ *
+ * @returns the path of its Python
+ * @throws ClientMissing when Python is missing or too old, has no `venv`, or the packages cannot be downloaded
+ */
+export async function buildPythonEnvironment(): Promise<string> {
+  const python = Bun.which("python3");
+  if (python === null) throw new ClientMissing("Python is not installed");
+  const environment = await build("python", [REQUIREMENTS], async (target) => {
+    await run([python, "-m", "venv", target], import.meta.dir);
+    const pip = [
+      join(target, "bin/python"),
+      "-m",
+      "pip",
+      "install",
+      "--quiet",
+      "--no-deps",
+      "--only-binary=:all:",
+    ];
+    await run([...pip, "--requirement", REQUIREMENTS], import.meta.dir, {
+      PIP_CACHE_DIR: join(CLIENTS_DIR, "pip"),
+      PIP_DISABLE_PIP_VERSION_CHECK: "1",
+    });
+  });
+  return join(environment, "bin/python");
+}
+
+/**
+ * Compiles `java/JavaClient.java` with the jars of Apache Kafka, unless this state of it was compiled before.
+ *
+ * @returns the command that runs it
+ * @throws ClientMissing when there is no Java compiler; ApacheKafkaMissing when there are no jars
+ */
+export async function buildJavaClient(): Promise<string[]> {
+  const { java, classPath } = await provideApacheKafka();
+  const javac = Bun.which("javac", { PATH: `${dirname(java)}:${process.env.PATH}` });
+  if (javac === null) throw new ClientMissing("a Java compiler (javac) is not installed");
+  const source = join(import.meta.dir, "java/JavaClient.java");
+  const classes = await build("java", [source], async (target) => {
+    await run([javac, "-cp", classPath, "-d", target, source], import.meta.dir);
+  });
+  const temporary = join(CLIENTS_DIR, "tmp");
+  mkdirSync(temporary, { recursive: true });
+  return [
+    java,
+    ...JAVA_FLAGS,
+    `-Djava.io.tmpdir=${temporary}`,
+    "-cp",
+    `${classes}:${classPath}`,
+    "JavaClient",
+  ];
+}
+
+/**
+ * Builds a client from files, once, under a name that changes with them. Concurrent builds do not disturb each other.
  *
  * @param make builds it at the given path
  */
-async function build(name: string, source: string, make: (target: string) => Promise<void>): Promise<string> {
+async function build(
+  name: string,
+  files: readonly string[],
+  make: (target: string) => Promise<void>,
+): Promise<string> {
   const hash = new Bun.CryptoHasher("sha256");
-  for (const file of readdirSync(source).sort()) hash.update(file).update(readFileSync(join(source, file)));
+  for (const file of files) hash.update(file).update(readFileSync(file));
   const target = join(CLIENTS_DIR, `${name}-${hash.digest("hex").slice(0, 16)}`);
   if (existsSync(target)) return target;
   mkdirSync(CLIENTS_DIR, { recursive: true });

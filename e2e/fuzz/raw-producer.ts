@@ -198,12 +198,23 @@ function crc32c(bytes: Buffer): number {
 }
 
 const PRODUCE = { api: 0, version: 7 };
+const FETCH = { api: 1, version: 4 };
 const LIST_OFFSETS = { api: 2, version: 1 };
+const API_VERSIONS = { api: 18, version: 0 };
+/** More than the tests store in a partition. */
+const FETCH_BYTES = 64 * 1024 * 1024;
 const TIMEOUT_MS = 30_000;
 
 interface Produced {
   readonly stored: ReadonlyMap<number, number>;
   readonly refused: ReadonlyMap<number, number>;
+}
+
+interface BatchHeader {
+  /** As in `codecNumber`. */
+  readonly codec: number;
+  /** Negative: none. */
+  readonly producerId: bigint;
 }
 
 /** One connection, one request at a time. */
@@ -261,6 +272,31 @@ export class RawProducer {
       ends[response.readInt32BE(at)] = Number(response.readBigInt64BE(at + 14));
     }
     return ends;
+  }
+
+  /** @returns the headers of all batches of a partition */
+  async batches(topic: string, partition: number): Promise<BatchHeader[]> {
+    const limits = [int32(0), int32(1), int32(FETCH_BYTES), Buffer.from([0])];
+    const from = [int32(partition), int64(0n), int32(FETCH_BYTES)];
+    const body = [int32(-1), ...limits, int32(1), text(topic), int32(1), ...from];
+    const response = await this.#exchange(FETCH, body);
+    // The throttle time comes first. Of the partition: number, error, watermark, stable offset, no aborted transactions.
+    const sizeAt = 4 + firstPartitionAt(topic) + 4 + 2 + 8 + 8 + 4;
+    const records = response.subarray(sizeAt + 4, sizeAt + 4 + response.readInt32BE(sizeAt));
+    const headers: BatchHeader[] = [];
+    for (let at = 0; at < records.length; at += 12 + records.readInt32BE(at + 8)) {
+      const codec = records.readInt16BE(at + 21) & 7;
+      headers.push({ codec, producerId: records.readBigInt64BE(at + 43) });
+    }
+    return headers;
+  }
+
+  /** @returns the keys of the APIs that the broker has */
+  async apis(): Promise<Set<number>> {
+    const response = await this.#exchange(API_VERSIONS, []);
+    // After the correlation id and the error, of each API: key, lowest and highest version.
+    const count = response.readInt32BE(6);
+    return new Set(Array.from({ length: count }, (_, index) => response.readInt16BE(10 + 6 * index)));
   }
 
   close(): void {

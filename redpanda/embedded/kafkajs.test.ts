@@ -152,6 +152,20 @@ test("a consumer of a compacted topic receives the last value of each key", asyn
   await expect(producer.send({ topic: "c", messages: [{ key: null, value: "no key" }] })).rejects.toThrow();
 });
 
+test("assignments of new partitions name this broker, for each of them", async () => {
+  const { admin } = await setUp();
+  const grow = (count: number, assignments: number[][]) =>
+    admin.createPartitions({ topicPartitions: [{ topic: "t", count, assignments }] });
+  for (const wrong of [[[1]], [[1], [7]], [[1], [1, 1]], [[1], [1], [1]]]) {
+    const refused = await grow(3, wrong).catch((error: unknown) => error);
+    expect(refused).toMatchObject({ type: "INVALID_REPLICA_ASSIGNMENT" });
+  }
+  const count = async () => (await admin.fetchTopicMetadata({ topics: ["t"] })).topics[0]?.partitions.length;
+  expect(await count()).toBe(1);
+  await grow(3, [[1], [1]]);
+  expect(await count()).toBe(3);
+});
+
 test("topics can be created, extended, described and deleted", async () => {
   const { admin, producer } = await setUp();
   expect(await admin.createTopics({ topics: [{ topic: "t" }] })).toBe(false);

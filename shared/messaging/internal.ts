@@ -5,4 +5,5 @@
 
 export { fingerprint, fingerprintOfBytes, type Position } from "./inbox/offsets.ts";
 export { kitMigrations } from "./schema.ts";
+export { decompress } from "./transport/kafka/codecs.ts";
 export { checkTopic } from "./transport/topic-check.ts";

@@ -1,16 +1,16 @@
 /**
  * CreatePartitions (37), versions 0 to 3: adds partitions to a topic, durable when answered.
  * Source: https://kafka.apache.org/protocol.html#The_Messages_CreatePartitions; KIP-195.
- *
- * Left out: assignments, which could only name this broker.
  */
 import { type BrokerState, defineApi } from "../define-api.ts";
-import { catchKafkaError, ErrorCode } from "../errors.ts";
+import { catchKafkaError, ErrorCode, KafkaError } from "../errors.ts";
 
 interface Growth {
   readonly name: string;
   /** The new total. */
   readonly count: number;
+  /** The brokers of each new partition. null: the broker chooses. */
+  readonly assignments: readonly (readonly number[])[] | null;
 }
 
 interface TopicResult {
@@ -33,9 +33,8 @@ export const createPartitions = defineApi<CreatePartitionsRequest, { results: re
 
   decode(reader) {
     const topics = reader.structs(() => {
-      const topic = { name: reader.string(), count: reader.int32() };
-      reader.nullableStructs(() => reader.array(() => reader.int32())); // the assignments
-      return topic;
+      const [name, count] = [reader.string(), reader.int32()];
+      return { name, count, assignments: reader.nullableStructs(() => reader.array(() => reader.int32())) };
     });
     reader.int32(); // the timeout
     return { topics, validateOnly: reader.boolean() };
@@ -54,10 +53,25 @@ export const createPartitions = defineApi<CreatePartitionsRequest, { results: re
   },
 });
 
-function grow({ topics }: BrokerState, { name, count }: Growth, validateOnly: boolean): Promise<TopicResult> {
+function grow(broker: BrokerState, growth: Growth, validateOnly: boolean): Promise<TopicResult> {
+  const { name, count } = growth;
   const work = async () => {
-    await topics.grow(topics.resolve({ name, id: null }), count, validateOnly);
+    const topic = broker.topics.resolve({ name, id: null });
+    checkAssignments(growth, count - topic.partitions.length, broker.nodeId);
+    await broker.topics.grow(topic, count, validateOnly);
     return { name, code: ErrorCode.NONE, message: null };
   };
   return catchKafkaError<TopicResult>(work, ({ code, message }) => ({ name, code, message }));
+}
+
+/** Assignments name this broker for each new partition. @throws KafkaError */
+function checkAssignments({ assignments }: Growth, added: number, nodeId: number): void {
+  // Without new partitions the count is refused.
+  if (assignments === null || added <= 0) return;
+  const isHere = assignments.every((brokers) => brokers.length === 1 && brokers[0] === nodeId);
+  if (isHere && assignments.length === added) return;
+  throw new KafkaError(
+    ErrorCode.INVALID_REPLICA_ASSIGNMENT,
+    `${added} partitions are added, each of which can only be on broker ${nodeId}`,
+  );
 }

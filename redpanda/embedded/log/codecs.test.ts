@@ -39,6 +39,43 @@ test.each(["snappy", "lz4"] as const)(
   },
 );
 
+describe("a frame of LZ4 that Apache Kafka and its Java client cannot read is refused", () => {
+  const size = (bytes: number) => Buffer.from(Uint32Array.of(bytes).buffer);
+  /** @param header hexadecimal: flags, block size, checksum of both */
+  const frame = (header: string, block: Buffer) =>
+    Buffer.concat([
+      Buffer.from(`04224d18${header}`, "hex"),
+      size(block.length + 0x8000_0000),
+      block,
+      size(0),
+    ]);
+  const short = Buffer.from("a block");
+  const long = Buffer.alloc(64 * 1024 + 1);
+
+  test("those with independent blocks are read", () => {
+    expect(String(decompress(Codec.lz4, frame("604082", short)))).toBe("a block");
+    expect(decompress(Codec.lz4, frame("607073", long))).toEqual(long);
+  });
+  const refused: [what: string, frame: Buffer][] = [
+    ["blocks that depend on each other", frame("4070df", short)],
+    ["a dictionary", frame("614000", short)],
+    ["version 2", frame("a04000", short)],
+    ["an unknown block size", frame("603000", short)],
+    ["a block that is larger than the frame says", frame("604082", long)],
+  ];
+  test.each(refused)("%s", (_, bytes) => {
+    expect(() => decompress(Codec.lz4, bytes)).toThrow("LZ4");
+  });
+  test("a block that becomes larger than the frame says", () => {
+    // A literal of one byte, then a match of 255 * 300 bytes and some more.
+    const block = Buffer.concat([Buffer.from([0x1f, 0, 1, 0]), Buffer.alloc(300, 255), Buffer.from([0])]);
+    const compressed = (header: string) =>
+      Buffer.concat([Buffer.from(`04224d18${header}`, "hex"), size(block.length), block, size(0)]);
+    expect(decompress(Codec.lz4, compressed("607073")).length).toBeGreaterThan(64 * 1024);
+    expect(() => decompress(Codec.lz4, compressed("604082"))).toThrow("LZ4");
+  });
+});
+
 describe("what decompresses to more than the bound is refused", () => {
   const zeros = Buffer.alloc(MAX_DECOMPRESSED_BYTES + 1);
   /** A literal of one byte, then copies of 64 bytes from a distance of 1. */
@@ -56,7 +93,7 @@ describe("what decompresses to more than the bound is refused", () => {
     const block = Buffer.concat([Buffer.from([0x1f, 0, 1, 0]), length, Buffer.from([0])]);
     const size = Buffer.alloc(4);
     size.writeUInt32LE(block.length);
-    return Buffer.concat([Buffer.from("04224d18604082", "hex"), size, block, Buffer.alloc(4)]);
+    return Buffer.concat([Buffer.from("04224d18607073", "hex"), size, block, Buffer.alloc(4)]);
   };
   const bombs: [codec: keyof typeof Codec, make: () => Buffer][] = [
     ["gzip", () => gzipSync(zeros)],

@@ -148,28 +148,47 @@ function* snappyBlock(data: Buffer, output: Output): Generator<void> {
 }
 
 const LZ4_MAGIC = 0x184d2204;
-const Lz4Flag = { blockChecksums: 0x10, contentSize: 0x08, contentChecksum: 0x04, dictionary: 0x01 } as const;
+const Lz4Flag = { blockChecksums: 0x10, contentSize: 0x08, contentChecksum: 0x04 } as const;
+/** Version 1, and blocks that do not depend on each other; with its mask, which has the reserved bits too. */
+const LZ4_INDEPENDENT_BLOCKS = 0x60;
+const LZ4_INDEPENDENT_MASK = 0xe3;
 const LZ4_PLAIN_BLOCK = 0x8000_0000;
 
-/** https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md. The checksum of the batch makes those in it redundant. */
+/**
+ * https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md, as far as Apache Kafka and its Java client read it: without
+ * dependent blocks and dictionaries. The checksum of the batch makes those in it redundant.
+ */
 function* lz4(data: Buffer, output: Output): Generator<void> {
   for (let at = 0; at < data.length; ) {
     if (data.readUInt32LE(at) !== LZ4_MAGIC) throw new Error("not an LZ4 frame");
     const flags = data.readUInt8(at + 4);
-    if ((flags & Lz4Flag.dictionary) !== 0) throw new Error("the LZ4 frame needs a dictionary");
+    if ((flags & LZ4_INDEPENDENT_MASK) !== LZ4_INDEPENDENT_BLOCKS) {
+      throw new Error("the LZ4 frame is not of version 1 with independent blocks and no dictionary");
+    }
+    const limit = largestBlock(data.readUInt8(at + 5));
     at += (flags & Lz4Flag.contentSize) === 0 ? 7 : 15;
     for (;;) {
       const header = data.readUInt32LE(at);
       at += 4;
       if (header === 0) break;
       const size = header % LZ4_PLAIN_BLOCK;
+      if (size > limit) throw new Error(`a block of LZ4 is larger than ${limit} bytes`);
       const block = take(data, at, size);
+      const end = output.length + limit;
       if (header >= LZ4_PLAIN_BLOCK) output.append(block);
       else yield* lz4Block(block, output);
+      if (output.length > end) throw new Error(`a block of LZ4 has more than ${limit} bytes`);
       at += (flags & Lz4Flag.blockChecksums) === 0 ? size : size + 4;
     }
     if ((flags & Lz4Flag.contentChecksum) !== 0) at += 4;
   }
+}
+
+/** The byte of the frame that has only the block size: 4 to 7, for 64 KiB to 4 MiB. */
+function largestBlock(descriptor: number): number {
+  const size = descriptor >> 4;
+  if ((descriptor & 0x0f) !== 0 || size < 4 || size > 7) throw new Error("the LZ4 frame has no block size");
+  return 2 ** (8 + 2 * size);
 }
 
 const LZ4_MIN_MATCH = 4;

@@ -82,7 +82,7 @@ function compress(codec: number, payload: Buffer): Buffer {
   }
   if (codec === Codec.lz4) {
     size.writeUInt32LE(payload.length + 0x8000_0000);
-    return Buffer.concat([Buffer.from("04224d18604082", "hex"), size, payload, Buffer.alloc(4)]);
+    return Buffer.concat([Buffer.from("04224d18607073", "hex"), size, payload, Buffer.alloc(4)]);
   }
   return payload;
 }

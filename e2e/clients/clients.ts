@@ -1,0 +1,79 @@
+import { join } from "node:path";
+import type { WriterLimits } from "./records.ts";
+import { buildGoClient, buildJavaClient, buildPythonEnvironment, ClientMissing } from "./toolchains.ts";
+
+/** A client of the matrix, which a machine may lack. */
+export interface MatrixClient {
+  readonly name: string;
+  /** As the table of the README has it. */
+  readonly title: string;
+  readonly limits?: WriterLimits;
+  /** Builds it. @throws ClientMissing, ApacheKafkaMissing */
+  readonly provide: () => Promise<{
+    readonly command: readonly string[];
+    readonly env?: Readonly<Record<string, string>>;
+  }>;
+}
+
+export const matrixClients: readonly MatrixClient[] = [
+  {
+    name: "franz-go",
+    title: "franz-go (Go)",
+    provide: async () => ({ command: [await buildGoClient("franz-go")] }),
+  },
+  {
+    name: "kafkajs",
+    title: "kafkajs (Bun)",
+    provide: () => javascript("kafkajs.ts"),
+  },
+  {
+    name: "platformatic",
+    title: "@platformatic/kafka (Bun)",
+    provide: () => javascript("platformatic.ts"),
+  },
+  {
+    name: "java",
+    title: "kafka-clients (Java)",
+    provide: async () => ({ command: await buildJavaClient() }),
+  },
+  {
+    name: "confluent-kafka",
+    title: "confluent-kafka (Python, librdkafka)",
+    provide: () => python("confluent_kafka_client.py"),
+  },
+  {
+    name: "kcat",
+    title: "kcat (librdkafka)",
+    limits: { headers: false, timestamps: false },
+    provide: kcat,
+  },
+  {
+    name: "aiokafka",
+    title: "aiokafka (Python)",
+    provide: () => python("aiokafka_client.py"),
+  },
+  {
+    name: "kafka-python",
+    title: "kafka-python (Python)",
+    provide: () => python("kafka_python_client.py"),
+  },
+];
+
+/** Debian's package: the machine has it, or not. */
+async function kcat() {
+  const path = process.env.KCAT_PATH ?? Bun.which("kcat");
+  if (!path) throw new ClientMissing("kcat is not installed");
+  const { command } = await javascript("kcat.ts");
+  return { command: [...command, path] };
+}
+
+async function javascript(file: string) {
+  return { command: [process.execPath, join(import.meta.dir, "javascript", file)] };
+}
+
+async function python(file: string) {
+  return {
+    command: [await buildPythonEnvironment(), join(import.meta.dir, "python", file)],
+    env: { PYTHONDONTWRITEBYTECODE: "1" },
+  };
+}

@@ -1,6 +1,6 @@
 /**
-      advertised,
-      clusterId,
+ * A one-node broker for the Kafka protocol, for development and tests: no replication, no TLS. With a data directory, an
+ * acknowledged record is on disk; without one, the broker leaves nothing behind. UNSUPPORTED.md lists what is left out.
  *
  *   await using broker = await startBroker();
  *   … clients connect to broker.brokers …

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Broker } from "./broker.ts";
 import { ErrorCode, KafkaError } from "./errors.ts";
 import { recover } from "./log/recovery.ts";
+import { applyRetention } from "./log/retention.ts";
 import { findByTimestamp } from "./log/timestamps.ts";
 import { PartitionLog } from "./log.ts";
 import { createLogger } from "./logger.ts";
@@ -189,6 +190,26 @@ test("a failure of the disk is not taken for damage: a later read tries again", 
   await expect(log.read(0, 1, true)).rejects.toThrow("the disk is gone");
   options.disk.fault = undefined;
   expect(await contentOf(log)).toEqual(intact);
+});
+
+test("a segment that retention deletes is not verified any more, and its file is closed once", async () => {
+  const { reopen, options } = await closedLog();
+  const log = await reopen();
+  const [, second] = log.segments.all;
+  await applyRetention(log);
+  expect(log.startOffset).toBe(RECORDS);
+  await second?.verified();
+  expect(options.disk.openFiles).toBe(1);
+});
+
+test("a lookup by timestamp goes on when its segment is deleted while it is verified", async () => {
+  const { reopen } = await closedLog();
+  const log = await reopen();
+  const { first } = log.segments;
+  const found = findByTimestamp(log, 1_000);
+  log.segments.replace([first], []);
+  await first.retire();
+  expect(await found).toEqual({ timestamp: 1_003, offset: 3 });
 });
 
 test("open and aborted transactions are known without reading", async () => {

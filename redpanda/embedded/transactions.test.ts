@@ -453,6 +453,23 @@ test("a transaction is aborted after its timeout, and its producer is fenced", a
   expect(await producer.end("commit")).toBe(PRODUCER_FENCED);
 });
 
+test("while the disk is full, a transaction that is due is tried again after pauses, and aborted when there is space", async () => {
+  const attempts: number[] = [];
+  const { broker } = await setUp({ logger: createLogger("warn", () => attempts.push(performance.now())) });
+  const producer = await TransactionalClient.connect(broker, "x");
+  await producer.initialize({ timeoutMs: 20 });
+  await producer.write("t", 0, ["a"]);
+  broker.disk.fault = (operation, path) => {
+    if (operation === "write" && path.endsWith("state.journal")) throw new Error("no space left on device");
+  };
+  while (attempts.length < 2) await Bun.sleep(5);
+  const [first = 0, second = 0] = attempts;
+  // A pause can be longer, and is never shorter.
+  expect(second - first).toBeGreaterThan(400);
+  broker.disk.fault = undefined;
+  while (logOf(broker).lastStableOffset < 2) await Bun.sleep(5);
+});
+
 test("unused transactional ids expire; open transactions do not", async () => {
   const { broker } = await setUp({ transactionalIdExpirationMs: 20 });
   const open = await TransactionalClient.start(broker, "open");

@@ -59,7 +59,7 @@ export interface TransactionalProducer extends ProducerIdentity {
 }
 
 const PREFIX = "transaction/";
-/** The pause before markers that could not be written are tried again. */
+/** The pause before what could not be written is tried again. */
 const RETRY_MS = 500;
 /** The longest delay of a timer. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
@@ -303,7 +303,8 @@ export class TransactionCoordinator {
     this.#transactions.set(id, transaction);
   }
 
-  #setTimer(id: string): void {
+  /** @param pauseMs at least so long from now */
+  #setTimer(id: string, pauseMs = 0): void {
     clearTimeout(this.#timers.get(id));
     this.#timers.delete(id);
     const transaction = this.#transactions.get(id);
@@ -316,11 +317,13 @@ export class TransactionCoordinator {
     const run = () => {
       const done = this.#onTimer(id, at).catch((error: unknown) => {
         this.parts.logger.warn("a transaction is not ended", { transaction: id, error: messageOf(error) });
+        // It is due, and would be tried again at once, for as long as the disk is full.
+        this.#setTimer(id, RETRY_MS);
       });
       this.#timerRuns.add(done);
       void done.then(() => this.#timerRuns.delete(done));
     };
-    this.#timers.set(id, setTimeout(run, Math.min(Math.max(0, at - now), MAX_DELAY_MS)));
+    this.#timers.set(id, setTimeout(run, Math.min(Math.max(pauseMs, at - now), MAX_DELAY_MS)));
   }
 
   async #onTimer(id: string, at: number): Promise<void> {

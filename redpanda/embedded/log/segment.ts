@@ -139,10 +139,10 @@ export class Segment {
     return { baseOffset, size, lastOffset, maxTimestamp };
   }
 
-  /** Resolves when everything that an earlier process wrote is verified. @throws Error of the disk; a later call tries again */
+  /** Resolves when everything that an earlier process wrote is verified, or the file is closed. @throws Error of the disk; a later call tries again */
   async verified(): Promise<void> {
     const unverified = this.#unverified;
-    if (!unverified) return;
+    if (!unverified || this.#isClosed) return;
     unverified.done ??= this.#verify(unverified).finally(() => {
       unverified.done = undefined;
     });
@@ -224,13 +224,15 @@ export class Segment {
 
   /**
    * All batches, one group per read.
-   * @param timestamp skips leading batches in which all records are older.
+   * @param timestamp skips leading batches in which all records are older. Call before any await since the segment was
+   *   found in the log: one that is retired meanwhile stays open then.
    * @throws KafkaError CORRUPT_MESSAGE at the first damage.
    */
   async *batches(timestamp = Number.NEGATIVE_INFINITY): AsyncGenerator<RecordBatch[]> {
     this.#readers += 1;
     try {
       await this.verified();
+      if (this.maxTimestamp < timestamp && this.#damages.length === 0) return;
       const from = this.#lastEntry((entry) => entry.maxTimestampBefore < timestamp)?.position ?? 0;
       const damage = this.#damages.find(({ position }) => position >= from);
       const expected = { from: this.baseOffset, exact: false, below: OFFSETS_END };
@@ -371,9 +373,13 @@ export class Segment {
     }
   }
 
+  get #isClosed(): boolean {
+    return this.#retired && this.#readers === 0;
+  }
+
   async #release(): Promise<void> {
     this.#readers -= 1;
-    if (this.#retired && this.#readers === 0) await this.file.close();
+    if (this.#isClosed) await this.file.close();
   }
 }
 

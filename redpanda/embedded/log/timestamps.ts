@@ -21,8 +21,6 @@ export async function findByTimestamp(log: PartitionLog, timestamp: number): Pro
     segment;
     segment = log.segments.after(segment)
   ) {
-    await segment.verified();
-    if (segment.maxTimestamp < timestamp && segment.damages.length === 0) continue;
     for await (const batches of segment.batches(timestamp)) {
       for (const batch of batches) {
         if (batch.maxTimestamp < timestamp || batch.lastOffset < log.startOffset) continue;

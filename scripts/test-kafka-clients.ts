@@ -72,6 +72,7 @@ async function onApacheKafka(
     say(`skipped the comparison with Apache Kafka: ${error.message}`);
     return undefined;
   }
+  say("the same on Apache Kafka");
   const [broker = 0, controller = 0] = freePorts(2);
   const settings = { "group.initial.rebalance.delay.ms": "0" };
   const kafka = await startApacheKafka({ ports: { broker, controller }, settings });
@@ -92,7 +93,6 @@ await runCommand("test-kafka-clients", USAGE, async (args) => {
   const clients = await provide(wanted);
   say(`${clients.map(({ name }) => name).join(", ")} on the embedded broker`);
   const { run, apis } = await onEmbedded(clients);
-  say("the same on Apache Kafka");
   const apacheKafka = await onApacheKafka(clients, apis);
   const problems = problemsOf(run, apacheKafka);
   const rows = tableOf(run, clients);

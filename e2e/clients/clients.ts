@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { kcat as kcatTool, provideTools } from "../support/test-tools.ts";
 import type { WriterLimits } from "./records.ts";
 import { buildGoClient, buildJavaClient, buildPythonEnvironment, ClientMissing } from "./toolchains.ts";
 
@@ -59,10 +60,11 @@ export const matrixClients: readonly MatrixClient[] = [
   },
 ];
 
-/** Debian's package: the machine has it, or not. */
+/** Installs Debian's package where it can. */
 async function kcat() {
-  const path = process.env.KCAT_PATH ?? Bun.which("kcat");
-  if (!path) throw new ClientMissing("kcat is not installed");
+  const [found] = await provideTools([kcatTool], process.env, () => {});
+  const path = found?.path;
+  if (path === undefined) throw new ClientMissing(found?.problem ?? "not installed");
   const { command } = await javascript("kcat.ts");
   return { command: [...command, path] };
 }

@@ -367,6 +367,23 @@ test("a marker is kept while it has records, and for delete.retention.ms; its tr
   expect(await keysAndValues(log)).toBe("2:b=2 4:c=3 5:c=4");
 });
 
+test("nothing is readable behind the last record that compaction kept, so that a fetch waits there", async () => {
+  const log = await openLog(COMPACT);
+  await put(log, "a=1");
+  await transact(log, 1, "b=2", "abort");
+  await log.roll();
+  for (const days of [0, 2]) {
+    log.compactedTo = 0;
+    await compact(log, Date.now() + days * DAY_MS);
+  }
+  expect(log.highWatermark).toBe(3);
+  expect(await log.read(2, 1_000, true)).toEqual(Buffer.alloc(0));
+  expect([log.bytesFrom(2), log.bytesFrom(3)]).toEqual([0, 0]);
+  expect(log.bytesFrom(0)).toBeGreaterThan(0);
+  await put(log, "c=3");
+  expect(log.bytesFrom(2)).toBe(log.segments.active.size);
+});
+
 test("a restart after compaction finds no open transaction", async () => {
   const log = await openLog({ ...TINY, ...COMPACT });
   for (let round = 0; round < 6; round++) await transact(log, round % 2, "a=1 b=2", "commit");

@@ -219,6 +219,8 @@ export class Segment {
 
   /** The stored bytes from `offset` on, rounded up to an index interval, or to the beginning of what is not verified. */
   bytesFrom(offset: number): number {
+    // Compaction may have removed what was between its last offset and the next segment.
+    if (offset > this.lastOffset) return 0;
     return this.size - this.#positionBefore(offset);
   }
 

@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { OrderPlaced } from "@distributed-messaging/contracts";
@@ -17,8 +17,8 @@ const DURATION_MS = 1_500;
 
 /** Measures group commit: the same work, an inbox claim and a message, by different numbers of callers at once. */
 export async function benchUnitOfWork(): Promise<void> {
-  const path = join(tmpdir(), `bench-${crypto.randomUUID()}.sqlite`);
-  const database = openDatabase(path);
+  const folder = mkdtempSync(join(tmpdir(), "bench-"));
+  const database = openDatabase(join(folder, "order.sqlite"));
   try {
     const deadLetters = deadLetterTopic(OrderPlaced.source);
     // Not started: nothing is consumed or sent.
@@ -59,6 +59,6 @@ export async function benchUnitOfWork(): Promise<void> {
     claim.finalize();
   } finally {
     database.close();
-    for (const suffix of ["", "-wal", "-shm"]) rmSync(path + suffix, { force: true });
+    rmSync(folder, { recursive: true });
   }
 }

@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { allMessages, OrderCancelled, OrderPlaced, Restock } from "@distributed-messaging/contracts";
@@ -112,8 +112,8 @@ function show(name: string, figures: Readonly<Record<string, number>>): void {
 
 /** An inventory on disk whose handlers are called without a broker. */
 class Inventory implements AsyncDisposable {
-  readonly #path = join(tmpdir(), `bench-${crypto.randomUUID()}.sqlite`);
-  readonly #database = openDatabase(this.#path);
+  readonly #folder = mkdtempSync(join(tmpdir(), "bench-"));
+  readonly #database = openDatabase(join(this.#folder, "inventory.sqlite"));
   readonly #store: InventoryStore;
   readonly #messaging: Messaging;
   #passedMs = 0;
@@ -196,14 +196,18 @@ class Inventory implements AsyncDisposable {
     const startedAt = performance.now();
     await this.#messaging.unitOfWork.run((transaction) => handler.handle(envelope, transaction));
     const ms = performance.now() - startedAt;
-    while (this.#messaging.outbox.depth() > 0) await Bun.sleep(1);
+    while (this.#messaging.outbox.depth() > 0) {
+      await Bun.sleep(1);
+      // What the broker has acknowledged is deleted by the next commit.
+      await this.#messaging.unitOfWork.run(() => {});
+    }
     return ms;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#messaging.stop();
     this.#database.close();
-    for (const suffix of ["", "-wal", "-shm"]) rmSync(this.#path + suffix, { force: true });
+    rmSync(this.#folder, { recursive: true });
   }
 }
 

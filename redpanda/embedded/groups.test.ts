@@ -457,3 +457,26 @@ test("a stored group whose id is too long is logged at the start, and the others
     expect([first, others]).toEqual(["short", []]);
   }
 });
+
+test("an offset that is committed while its topic is deleted is deleted with it", async () => {
+  const broker = await temporaryBroker({ topics: [{ name: "t" }] });
+  const { topics, groups, disk } = broker;
+  const ref = { name: "t", id: null };
+  const deletion = () => topics.delete(topics.resolve(ref), () => groups.offsets.deletionsForTopic("t"));
+  const commit = () => groups.commit("g", { memberId: "", instanceId: null }, -1, [committed]);
+  const committed = { topic: "t", partition: 0, offset: 5, leaderEpoch: 0, metadata: "" };
+  // A failed deletion leaves both.
+  await commit();
+  disk.fault = (operation) => {
+    if (operation === "write") throw new Error("no space left on device");
+  };
+  await expect(deletion()).rejects.toMatchObject({ code: ErrorCode.KAFKA_STORAGE_ERROR });
+  disk.fault = undefined;
+  expect(topics.resolve(ref).partitions).toHaveLength(1);
+  expect(groups.offsets.get("g", committed)?.offset).toBe(5);
+  await groups.offsets.delete("g", [committed]);
+  // The commit is not on disk when the deletion begins.
+  await Promise.all([commit(), deletion()]);
+  expect(() => topics.resolve(ref)).toThrow();
+  expect(groups.offsets.partitions("g")).toEqual([]);
+});

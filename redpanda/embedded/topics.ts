@@ -184,15 +184,19 @@ export class Topics {
     });
   }
 
-  /** @param also journal changes to apply atomically with the deletion. */
-  async delete(topic: Topic, also: readonly Change[]): Promise<void> {
+  /** @param also the journal changes to apply atomically with the deletion, and those that are due after it. */
+  async delete(topic: Topic, also: () => readonly Change[]): Promise<void> {
     await this.#exclusively(topic.name, async () => {
       const starts = topic.partitions.map((_, index): Change => [startKey(topic, index), null]);
-      await this.journal.write([[topicKey(topic.name), null], ...starts, ...also]);
+      await this.journal.write([[topicKey(topic.name), null], ...starts, ...also()]);
       this.#byName.delete(topic.name);
       this.#byId.delete(topic.id);
       await closeAll(topic.partitions);
       await this.disk.remove(join(this.root, directoryName(topic)));
+      // What was being written for the topic during its deletion. No more can come.
+      await this.journal.settled();
+      const late = also();
+      if (late.length > 0) await this.journal.write(late);
       this.logger.info("topic deleted", { topic: topic.name });
     });
   }

@@ -436,7 +436,7 @@ test("a topic that was created again does not get offsets of its predecessor", a
   await producer.write("t", 0, ["a"]);
   await producer.addOffsets("g");
   await producer.commitOffset("g", "t", 5);
-  await broker.topics.delete(broker.topics.resolve({ name: "t", id: null }), []);
+  await broker.topics.delete(broker.topics.resolve({ name: "t", id: null }), () => []);
   await broker.topics.create("t", 1, {});
   expect(await producer.end("commit")).toBe(NONE);
   expect(await committedOffset(reader, "g", "t")).toEqual({ code: NONE, offset: -1 });

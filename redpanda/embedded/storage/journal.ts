@@ -95,6 +95,11 @@ export class Journal {
     return this.#commits.add(changes);
   }
 
+  /** Resolves when the changes of all earlier calls of `write` are readable or refused. @throws KafkaError as `write` */
+  settled(): Promise<void> {
+    return this.#commits.add([]);
+  }
+
   async close(): Promise<void> {
     await this.#commits.idle();
     if (this.#tailIsTorn) await this.#repair().catch(() => {});
@@ -102,6 +107,7 @@ export class Journal {
   }
 
   async #commit(changes: readonly Change[]): Promise<void> {
+    if (changes.length === 0) return;
     const bytes = Buffer.from(line(changes));
     try {
       if (this.#tailIsTorn) await this.#repair();

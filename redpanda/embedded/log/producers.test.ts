@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { ErrorCode } from "../errors.ts";
 import { batchOf } from "../testing/batches.ts";
 import type { RecordBatch } from "./batch.ts";
+import { markerBatch } from "./markers.ts";
 import { ProducerStates } from "./producers.ts";
 
 const EVERYTHING = Number.POSITIVE_INFINITY;
@@ -58,6 +59,26 @@ test("a later epoch starts at sequence 0, an earlier epoch is fenced", () => {
 
 test("an unknown producer may start at any sequence", () => {
   expect(new ProducerStates().findDuplicate(batch(41))).toBeUndefined();
+});
+
+test("a producer of which only a marker is left goes on with its sequence; earlier epochs stay fenced", () => {
+  const states = remembering(markerBatch({ producerId: 7, epoch: 1, outcome: "commit" }));
+  // As a clean stop stores it.
+  const again = new ProducerStates(JSON.parse(JSON.stringify(states.summary)));
+  for (const known of [states, again]) {
+    expect(known.findDuplicate(batch(17, { epoch: 1 }))).toBeUndefined();
+    expect(() => known.findDuplicate(batch(17, { epoch: 0 }))).toThrow(
+      code(ErrorCode.INVALID_PRODUCER_EPOCH),
+    );
+  }
+});
+
+test("after the marker of a later epoch, that epoch starts at sequence 0", () => {
+  const states = remembering(batch(0), markerBatch({ producerId: 7, epoch: 1, outcome: "abort" }));
+  expect(() => states.findDuplicate(batch(1, { epoch: 1 }))).toThrow(
+    code(ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER),
+  );
+  expect(states.findDuplicate(batch(0, { epoch: 1 }))).toBeUndefined();
 });
 
 test("an undone batch is not a duplicate; earlier batches are still known", () => {

@@ -28,8 +28,8 @@ interface Producer {
   timestamp: number;
   /** Of the last transaction marker; -1 without one. */
   coordinatorEpoch: number;
-  /** The required first sequence of the next batch. */
-  next: number;
+  /** The required first sequence of the next batch; undefined when only a marker of the producer is known. */
+  next?: number | undefined;
   /** Oldest first. */
   batches: StoredBatch[];
 }
@@ -96,7 +96,7 @@ export class ProducerStates {
       (known) => known.firstSequence === first && known.lastSequence === last,
     );
     if (stored) return stored.baseOffset;
-    if (first !== producer.next) throw outOfOrder(first, producer.next);
+    if (producer.next !== undefined && first !== producer.next) throw outOfOrder(first, producer.next);
     return undefined;
   }
 
@@ -111,7 +111,9 @@ export class ProducerStates {
     if (!producer || producer.epoch !== batch.producerEpoch) {
       const coordinatorEpoch = producer?.coordinatorEpoch ?? -1;
       const { producerEpoch: epoch, maxTimestamp: timestamp } = batch;
-      producer = { epoch, seenAt: now, timestamp, coordinatorEpoch, next: 0, batches: [] };
+      // Its batches before the marker may have been deleted: it goes on with its sequence.
+      const next = producer ? 0 : undefined;
+      producer = { epoch, seenAt: now, timestamp, coordinatorEpoch, next, batches: [] };
       this.#producers.set(batch.producerId, producer);
     }
     producer.seenAt = now;

@@ -470,6 +470,25 @@ test("while the disk is full, a transaction that is due is tried again after pau
   while (logOf(broker).lastStableOffset < 2) await Bun.sleep(5);
 });
 
+test("aborted records that are deleted while they are read do not reach a reader of committed ones", async () => {
+  const { broker, reader } = await setUp();
+  const producer = await TransactionalClient.start(broker, "x");
+  await producer.write("t", 0, ["aborted"]);
+  expect(await producer.end("abort")).toBe(NONE);
+  const log = logOf(broker);
+  let deleted = Promise.resolve();
+  broker.disk.fault = (operation) => {
+    if (operation !== "read" || log.startOffset > 0) return;
+    log.raiseStartOffset(2);
+    deleted = broker.cleaner.run();
+  };
+  const response = await reader.request(ApiKey.Fetch, FETCH, fetchBody("t", { readCommitted: true }));
+  await deleted;
+  expect(log.producers.transactions.aborted(0, 2)).toEqual([]);
+  const { code, records } = fetched(response);
+  expect([code, records.length]).toEqual([ErrorCode.OFFSET_OUT_OF_RANGE, 0]);
+});
+
 test("unused transactional ids expire; open transactions do not", async () => {
   const { broker } = await setUp({ transactionalIdExpirationMs: 20 });
   const open = await TransactionalClient.start(broker, "open");

@@ -233,6 +233,8 @@ function read(
     const end = endOf(log, limits);
     const records = await log.read(offset, Math.min(maxBytes, limits.budget), limits.isFirst, end);
     const { highWatermark, lastStableOffset, startOffset } = log;
+    // Deleted during the read, and perhaps the knowledge which of the records were aborted.
+    if (offset < startOffset) throw new KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE);
     // After the read: compaction may remove an aborted transaction meanwhile, and its records before that.
     const { transactions } = log.producers;
     const aborted = limits.readCommitted ? transactions.aborted(offset, endOfBatches(records)) : [];

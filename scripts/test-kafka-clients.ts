@@ -98,7 +98,8 @@ await runCommand("test-kafka-clients", USAGE, async (args) => {
   const rows = tableOf(run, clients);
   if (values.write && clients.length === matrixClients.length) writeTable(rows);
   const documented = rowsInReadme();
-  for (const row of rows.slice(1)) {
+  // A client alone has nobody whose records it could read.
+  for (const row of clients.length > 1 ? rows.slice(1) : []) {
     const line = row.join(" | ");
     if (documented.some((other) => other.join(" | ") === line)) continue;
     problems.push(`redpanda/embedded/README.md should have the row: ${line}`);

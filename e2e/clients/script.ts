@@ -293,13 +293,12 @@ export class Script {
     const remove = { do: "delete-records", topic, partition: 0 };
     await this.#step("admin", "deletes records", { ...remove, before: 4 }, { low: 4 });
     const command = { do: "consume", topics: { [topic]: 1 }, committed: false };
-    const left = read(answers.records, await this.#process.do(command))?.records;
-    this.#record(
-      "admin",
-      "reads what is left",
-      { offsets: left?.map(({ offset }) => offset) },
-      { offsets: [4, 5, 6, 7, 8, 9] },
-    );
+    const answer = await this.#process.do(command);
+    const left = read(answers.records, answer)?.records;
+    const offsets = left?.map(({ offset }) => offset);
+    this.#record("admin", "reads what is left", offsets ? { offsets } : answer, {
+      offsets: [4, 5, 6, 7, 8, 9],
+    });
     await this.#step(
       "admin",
       "deletes records beyond the end",

@@ -98,12 +98,16 @@ export async function buildJavaClient(): Promise<string[]> {
   ];
 }
 
+/** The builds of this process: several clients need one environment, at the same time. */
+const builds = new Map<string, Promise<string>>();
+
 /**
- * Builds a client from files, once, under a name that changes with them. Concurrent builds do not disturb each other.
+ * Builds a client from files, once, under a name that changes with them. Concurrent builds, also those of other
+ * processes, do not disturb each other.
  *
  * @param make builds it at the given path
  */
-async function build(
+function build(
   name: string,
   files: readonly string[],
   make: (target: string) => Promise<void>,
@@ -111,6 +115,12 @@ async function build(
   const hash = new Bun.CryptoHasher("sha256");
   for (const file of files) hash.update(file).update(readFileSync(file));
   const target = join(CLIENTS_DIR, `${name}-${hash.digest("hex").slice(0, 16)}`);
+  const known = builds.get(target) ?? buildAt(target, make);
+  builds.set(target, known);
+  return known;
+}
+
+async function buildAt(target: string, make: (target: string) => Promise<void>): Promise<string> {
   if (existsSync(target)) return target;
   mkdirSync(CLIENTS_DIR, { recursive: true });
   // Renamed when it is complete.

@@ -91,7 +91,9 @@ async function consume({ topics, committed }: ParsedCommand) {
     if (end !== undefined && Number(lastOffset) >= end - 1) ends.delete(`${topic} ${partition}`);
     if (ends.size === 0) read.resolve();
   });
-  consumer.on(consumer.events.CRASH, ({ payload: { error } }) => read.reject(error));
+  consumer.on(consumer.events.CRASH, ({ payload: { error, restart } }) => {
+    if (!restart) read.reject(error);
+  });
   const records: StoredRecord[] = [];
   await consumer.connect();
   await consumer.subscribe({ topics: names, fromBeginning: true });

@@ -73,11 +73,16 @@ export class Runtime {
     return becomesTrue(isCommitted);
   }
 
-  /** How the records of a partition are stored. */
+  /**
+   * How the records of a partition are stored. Beside compressed batches, others do not count: clients send a batch as it
+   * is when compression makes it larger, and it depends on the time how many records a batch has.
+   */
   async batches(topic: string, partition: number): Promise<Answer> {
     const batches = await this.#raw.batches(topic, partition);
+    const found = new Set(batches.map(({ codec }) => codecs[codec] ?? `codec ${codec}`));
+    if (found.size > 1) found.delete("none");
     return {
-      codecs: [...new Set(batches.map(({ codec }) => codecs[codec] ?? `codec ${codec}`))],
+      codecs: [...found],
       withProducerId: batches.some(({ producerId }) => producerId >= 0n),
       withoutProducerId: batches.some(({ producerId }) => producerId < 0n),
     };

@@ -1,11 +1,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePorts } from "@distributed-messaging/supervisor/ports";
-import { defaultTimings, ManagedProcess } from "@distributed-messaging/supervisor/process";
-import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Kafka, logLevel } from "kafkajs";
 import { type Load, startLoad } from "../clients/load.ts";
+import { brokerProcess } from "../support/broker-process.ts";
 
 interface CrashOptions {
   readonly rounds: number;
@@ -31,20 +29,7 @@ const STALL_MS = 60_000;
  */
 export async function crash({ rounds, report }: CrashOptions): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), "crash-"));
-  const [port = 0] = freePorts(1);
-  const brokers = `127.0.0.1:${port}`;
-  const broker = new ManagedProcess(
-    {
-      name: "broker",
-      entry: join(ROOT, "redpanda/embedded/main.ts"),
-      env: { KAFKA_BROKERS: brokers, DATA_DIR: folder, LOG_LEVEL: "error" },
-      ready: { kind: "port", host: "127.0.0.1", port },
-    },
-    { ...defaultTimings, maxBackoffMs: defaultTimings.backoffMs },
-    ({ source, line }) => {
-      if (source !== "supervisor") report(`broker: ${line}`);
-    },
-  );
+  const { broker, brokers } = brokerProcess(folder, report);
   const kafka = new Kafka({ brokers: [brokers], logLevel: logLevel.NOTHING });
   let load: Load | undefined;
   try {

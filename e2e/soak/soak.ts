@@ -1,10 +1,8 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePorts } from "@distributed-messaging/supervisor/ports";
-import { defaultTimings, ManagedProcess } from "@distributed-messaging/supervisor/process";
-import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Kafka, logLevel } from "kafkajs";
+import { brokerProcess } from "../support/broker-process.ts";
 import { type RunningClient, startIntruders, startKafkajs, startLibrdkafka } from "./clients.ts";
 
 interface SoakOptions {
@@ -39,18 +37,7 @@ const DISK_SLACK_MIB = 64;
  */
 export async function soak({ minutes, rate, report }: SoakOptions): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), "soak-"));
-  const [port = 0] = freePorts(1);
-  const brokers = `127.0.0.1:${port}`;
-  const broker = new ManagedProcess(
-    {
-      name: "broker",
-      entry: join(ROOT, "redpanda/embedded/main.ts"),
-      env: { KAFKA_BROKERS: brokers, DATA_DIR: folder, LOG_LEVEL: "error" },
-      ready: { kind: "port", host: "127.0.0.1", port },
-    },
-    defaultTimings,
-    ({ line }) => report(`broker: ${line}`),
-  );
+  const { broker, brokers } = brokerProcess(folder, report);
   const clients: RunningClient[] = [];
   try {
     await broker.start();

@@ -3,9 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { provideJars } from "@distributed-messaging/redpanda/apache-kafka/jars";
-import { freePorts } from "@distributed-messaging/supervisor/ports";
-import { defaultTimings, ManagedProcess } from "@distributed-messaging/supervisor/process";
-import { ROOT } from "@distributed-messaging/supervisor/store";
+import { brokerProcess } from "../support/broker-process.ts";
 
 /* Not named `*.test.ts`: it needs Java and Maven. `bun run test-apache-kafka` runs it. */
 
@@ -19,20 +17,7 @@ test("Kafka Streams counts each word exactly once, while the broker is killed an
     "the jars of Kafka Streams",
   );
   const folder = mkdtempSync(join(tmpdir(), "streams-"));
-  const [port = 0] = freePorts(1);
-  const brokers = `127.0.0.1:${port}`;
-  const broker = new ManagedProcess(
-    {
-      name: "broker",
-      entry: join(ROOT, "redpanda/embedded/main.ts"),
-      env: { KAFKA_BROKERS: brokers, DATA_DIR: join(folder, "data"), LOG_LEVEL: "error" },
-      ready: { kind: "port", host: "127.0.0.1", port },
-    },
-    { ...defaultTimings, maxBackoffMs: defaultTimings.backoffMs },
-    ({ source, line }) => {
-      if (source !== "supervisor") console.warn(`broker: ${line}`);
-    },
-  );
+  const { broker, brokers } = brokerProcess(join(folder, "data"), console.warn);
   let child: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
   try {
     await broker.start();

@@ -76,7 +76,8 @@ test("behind a trusted proxy, each of its clients has an address of its own", as
   expect(await statuses(1, from("198.51.100.2"))).toEqual([201]);
 });
 
-test("replays and refusals take nothing of a customer's share of a full outbox", async () => {
+/** Two customers of a gateway that has a product and an empty outbox, from which nothing is sent. */
+async function twoCustomersWithoutBroker() {
   gateway = await startGatewayFixture();
   const [eve, ann] = [await signIn(gateway, "EVE"), await signIn(gateway, "ANN")];
   const price = { amount: 1, currency: "EUR" };
@@ -84,6 +85,11 @@ test("replays and refusals take nothing of a customer's share of a full outbox",
   await eventually(() => gateway.parts.store.product("CUP") !== undefined);
   await eventually(() => gateway.running.messaging.outbox.depth() === 0);
   gateway.isBrokerDown = true;
+  return [eve, ann] as const;
+}
+
+test("replays and refusals take nothing of a customer's share of a full outbox", async () => {
+  const [eve, ann] = await twoCustomersWithoutBroker();
   expect((await ann.place("X")).status).toBe(202);
   // The outbox of the fixture has room for a hundred messages; beyond, each customer's share is one.
   expect(await statuses(99, () => ask("/orders", eve.token, order))).not.toContain(503);
@@ -96,13 +102,7 @@ test("replays and refusals take nothing of a customer's share of a full outbox",
 });
 
 test("one customer fills the outbox: 503 for them, while another one's order is accepted", async () => {
-  gateway = await startGatewayFixture();
-  const [eve, ann] = [await signIn(gateway, "EVE"), await signIn(gateway, "ANN")];
-  const price = { amount: 1, currency: "EUR" };
-  await gateway.publish(StockChanged, { productId: "CUP", name: "Cup", price, available: 9, version: 1 });
-  await eventually(() => gateway.parts.store.product("CUP") !== undefined);
-  await eventually(() => gateway.running.messaging.outbox.depth() === 0);
-  gateway.isBrokerDown = true;
+  const [eve, ann] = await twoCustomersWithoutBroker();
   // The outbox of the fixture has room for a hundred messages.
   const answers = await statuses(101, () => ask("/orders", eve.token, order));
   expect(answers).toEqual([...Array.from({ length: 100 }, () => 202), 503]);

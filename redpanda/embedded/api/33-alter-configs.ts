@@ -3,7 +3,7 @@
  * Source: https://kafka.apache.org/protocol.html#The_Messages_AlterConfigs; KIP-133.
  */
 import { defineApi } from "../define-api.ts";
-import { type AlterRequest, alter, encodeAlter, refuseAlter } from "../topics/alter.ts";
+import { type AlterRequest, alter, decodeAlter, encodeAlter, refuseAlter } from "../topics/alter.ts";
 import { Operation } from "../topics/config.ts";
 
 export const alterConfigs = defineApi<AlterRequest, Awaited<ReturnType<typeof alter>>>({
@@ -13,18 +13,7 @@ export const alterConfigs = defineApi<AlterRequest, Awaited<ReturnType<typeof al
   maxVersion: 2,
   flexibleFrom: 2,
 
-  decode: (reader) => ({
-    resources: reader.structs(() => ({
-      type: reader.int8(),
-      name: reader.string(),
-      changes: reader.structs(() => ({
-        name: reader.string(),
-        operation: Operation.set,
-        value: reader.nullableString(),
-      })),
-    })),
-    validateOnly: reader.boolean(),
-  }),
+  decode: (reader) => decodeAlter(reader, () => Operation.set),
 
   handle: (request, broker) => alter(broker, request, { replace: true }),
   refuse: refuseAlter,

@@ -3,7 +3,7 @@
  * Source: https://kafka.apache.org/protocol.html#The_Messages_IncrementalAlterConfigs; KIP-339.
  */
 import { defineApi } from "../define-api.ts";
-import { type AlterRequest, alter, encodeAlter, refuseAlter } from "../topics/alter.ts";
+import { type AlterRequest, alter, decodeAlter, encodeAlter, refuseAlter } from "../topics/alter.ts";
 
 export const incrementalAlterConfigs = defineApi<AlterRequest, Awaited<ReturnType<typeof alter>>>({
   key: 44,
@@ -12,18 +12,7 @@ export const incrementalAlterConfigs = defineApi<AlterRequest, Awaited<ReturnTyp
   maxVersion: 1,
   flexibleFrom: 1,
 
-  decode: (reader) => ({
-    resources: reader.structs(() => ({
-      type: reader.int8(),
-      name: reader.string(),
-      changes: reader.structs(() => ({
-        name: reader.string(),
-        operation: reader.int8(),
-        value: reader.nullableString(),
-      })),
-    })),
-    validateOnly: reader.boolean(),
-  }),
+  decode: (reader) => decodeAlter(reader, () => reader.int8()),
 
   handle: (request, broker) => alter(broker, request, { replace: false }),
   refuse: refuseAlter,

@@ -1,6 +1,7 @@
 /** What AlterConfigs and IncrementalAlterConfigs have in common: one result for each resource. */
 import type { BrokerState } from "../define-api.ts";
 import { catchKafkaError, ErrorCode, KafkaError } from "../errors.ts";
+import type { Reader } from "../wire/reader.ts";
 import type { Writer } from "../wire/writer.ts";
 import { type ConfigChange, changedOverrides, checkTopicConfig, ResourceType } from "./config.ts";
 import { checkTopicName } from "./entry.ts";
@@ -21,6 +22,22 @@ interface AlterResponse {
     readonly code: ErrorCode;
     readonly message: string | null;
   })[];
+}
+
+/** @param operationOf reads what is done with a configuration, in the API that says it */
+export function decodeAlter(reader: Reader, operationOf: () => number): AlterRequest {
+  return {
+    resources: reader.structs(() => ({
+      type: reader.int8(),
+      name: reader.string(),
+      changes: reader.structs(() => ({
+        name: reader.string(),
+        operation: operationOf(),
+        value: reader.nullableString(),
+      })),
+    })),
+    validateOnly: reader.boolean(),
+  };
 }
 
 /**

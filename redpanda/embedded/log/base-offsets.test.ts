@@ -215,12 +215,12 @@ test("what is stored refutes the batches of its segment with another base offset
   const decoded = BaseOffsets.decode(offsets.encode(6_100), 6_100);
   for (let number = 0; number < 100; number++) {
     const changed = { ...batch(number), baseOffset: number + 10_000 };
-    expect(decoded?.refute(number * 61, batch(number))).toBe(false);
-    expect(decoded?.refute(number * 61, changed)).toBe(true);
-    expect(decoded?.refute(number * 61 + 1, changed)).toBe(false);
-    expect(decoded?.refute(number * 61, { ...changed, checksum: 1 })).toBe(false);
+    expect(decoded?.refutes(number * 61, batch(number))).toBe(false);
+    expect(decoded?.refutes(number * 61, changed)).toBe(true);
+    expect(decoded?.refutes(number * 61 + 1, changed)).toBe(false);
+    expect(decoded?.refutes(number * 61, { ...changed, checksum: 1 })).toBe(false);
   }
-  expect(decoded?.refute(6_100, batch(1))).toBe(false);
+  expect(decoded?.refutes(6_100, batch(1))).toBe(false);
   expect(BaseOffsets.decode(offsets.encode(6_100), 6_101)).toBeUndefined();
   expect(BaseOffsets.decode(Buffer.alloc(0), 0)).toBeUndefined();
 });

@@ -26,7 +26,7 @@ export class BaseOffsets {
   }
 
   /** Whether the batch is the one at this position, with another base offset than it had. */
-  refute(position: number, { checksum, baseOffset }: Pick<RecordBatch, "checksum" | "baseOffset">): boolean {
+  refutes(position: number, { checksum, baseOffset }: Pick<RecordBatch, "checksum" | "baseOffset">): boolean {
     let low = 0;
     let high = this.#numbers.length / 3;
     while (low < high) {
@@ -74,13 +74,7 @@ export async function writeBaseOffsets(
 ): Promise<void> {
   const path = baseOffsetsPath(segmentPath);
   try {
-    const file = await disk.open(path, "create");
-    try {
-      await file.write(bytes, 0);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await disk.writeWhole(path, bytes);
   } catch (error) {
     logger.warn("the base offsets of a segment cannot be stored", { path, error: messageOf(error) });
     await disk.remove(path);

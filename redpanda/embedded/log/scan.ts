@@ -99,6 +99,6 @@ function hasValidHeader(batch: RecordBatch, position: number, expected: Expected
   const { from, exact, below, baseOffsets } = expected;
   if (batch.magic !== 2 || batch.leaderEpoch !== LEADER_EPOCH || batch.lastOffsetDelta < 0) return false;
   const { baseOffset } = batch;
-  if (baseOffsets?.refute(position, batch)) return false;
+  if (baseOffsets?.refutes(position, batch)) return false;
   return (exact ? baseOffset === from : baseOffset >= from) && batch.lastOffset < below;
 }

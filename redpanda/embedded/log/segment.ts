@@ -139,7 +139,10 @@ export class Segment {
     return { baseOffset, size, lastOffset, maxTimestamp };
   }
 
-  /** Resolves when everything that an earlier process wrote is verified, or the file is closed. @throws Error of the disk; a later call tries again */
+  /**
+   * Resolves when everything that an earlier process wrote is verified, or the file is closed.
+   * @throws Error of the disk; a later call tries again
+   */
   async verified(): Promise<void> {
     const unverified = this.#unverified;
     if (!unverified || this.#isClosed) return;
@@ -310,8 +313,7 @@ export class Segment {
 
   /**
    * The positions of the batches on both sides of a decrease of the offsets, for a segment whose base offsets are not
-   * known. Without gapless offsets there is no telling
-   * which of the two base offsets is wrong.
+   * known. In a log with gaps, either of the two base offsets may be the wrong one.
    */
   async #misplaced(end: number): Promise<Set<number>> {
     const found = new Set<number>();

@@ -125,6 +125,7 @@ export class LogTransactions {
     }
     this.#aborted.sort((a, b) => a.lastOffset - b.lastOffset);
   }
+
   /** The index of the first aborted transaction that ended at or after `offset`. */
   #firstAborted(offset: number): number {
     let low = 0;

@@ -60,8 +60,8 @@ export class LogWriter {
    * @throws KafkaError when the epoch or sequence of an idempotent producer is invalid.
    */
   append(batch: RecordBatch): Appended {
-    const isProducers = batch.producerId >= 0 && !batch.isControl;
-    const stored = isProducers ? this.producers.findDuplicate(batch) : undefined;
+    const hasSequence = batch.producerId >= 0 && !batch.isControl;
+    const stored = hasSequence ? this.producers.findDuplicate(batch) : undefined;
     // The original may not be synced yet: the duplicate is queued behind it and fails with it.
     if (stored !== undefined) return { baseOffset: stored, durable: this.exclusive(async () => {}) };
     const baseOffset = this.#nextOffset;

@@ -31,26 +31,15 @@ export class CleanStop<Summary extends object> {
 
   /** What the last stop recorded; undefined when it is missing, damaged, or of another version. */
   async summary(): Promise<Summary | undefined> {
-    const file = await this.disk.open(this.#path, "existing");
-    try {
-      const text = (await file.read(0, await file.size())).toString();
-      const content = text.slice(text.indexOf(" ") + 1);
-      // The checksum shows that `record` wrote it.
-      return text === withChecksum(content) ? (JSON.parse(content) as Summary) : undefined;
-    } finally {
-      await file.close();
-    }
+    const text = String((await this.disk.readWhole(this.#path)) ?? "");
+    const content = text.slice(text.indexOf(" ") + 1);
+    // The checksum shows that `record` wrote it.
+    return text === withChecksum(content) ? (JSON.parse(content) as Summary) : undefined;
   }
 
   /** Call when all files are closed and none has a torn tail. */
-  async record(summary: Summary): Promise<void> {
-    const file = await this.disk.open(this.#path, "create");
-    try {
-      await file.write(Buffer.from(withChecksum(JSON.stringify(summary))), 0);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+  record(summary: Summary): Promise<void> {
+    return this.disk.writeWhole(this.#path, Buffer.from(withChecksum(JSON.stringify(summary))));
   }
 
   /** Durable when it resolves. Call before the first write. */

@@ -52,6 +52,17 @@ export class Disk {
     return keptIn;
   }
 
+  /** Writes a new file, or replaces the content of one. Durable when it resolves; a crash before may leave a part of it. */
+  async writeWhole(path: string, bytes: Uint8Array): Promise<void> {
+    const file = await this.open(path, "create");
+    try {
+      await file.write(bytes, 0);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
+
   /** Creates a directory and its missing parents, durably. */
   async makeDirectory(path: string): Promise<void> {
     const last = resolve(path);
@@ -86,6 +97,7 @@ export class Disk {
 
   /** The content of a file; undefined when there is none. */
   async readWhole(path: string): Promise<Buffer | undefined> {
+    this.fault?.("read", path);
     return this.files.readFile(path).catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return undefined;
       throw error;

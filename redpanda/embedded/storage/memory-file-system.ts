@@ -1,5 +1,5 @@
 /**
- * A file system in memory, for a broker that leaves nothing behind. Its own, because memfs copies a whole file at each
+ * A file system in memory, for a broker that leaves nothing behind. Written here, because memfs copies a whole file at each
  * append. A file takes up to twice its size, because its buffer doubles.
  */
 import type { FileSystem, OpenFile } from "./file-system.ts";
@@ -105,9 +105,7 @@ class Space {
   /** @param bytes negative: bytes that are free again. */
   take(bytes: number): void {
     if (this.#used + bytes > this.maxBytes) {
-      throw Object.assign(new Error(`ENOSPC: the files in memory may take ${this.maxBytes} bytes`), {
-        code: "ENOSPC",
-      });
+      throw failure("ENOSPC", `the files in memory may take ${this.maxBytes} bytes`);
     }
     this.#used += bytes;
   }
@@ -184,6 +182,6 @@ function missing(path: string): never {
   throw failure("ENOENT", path);
 }
 
-function failure(code: string, path: string): Error {
-  return Object.assign(new Error(`${code}: ${path}`), { code });
+function failure(code: string, detail: string): Error {
+  return Object.assign(new Error(`${code}: ${detail}`), { code });
 }

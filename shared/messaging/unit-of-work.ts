@@ -288,7 +288,8 @@ export class UnitOfWork {
         if (isStorageFault(error)) throw error;
         group.callbacks.length = callbacks;
         if (!sql.inTransaction) {
-          // What ran before it was rolled back with it, and runs again without it. What is after it runs in the next group.
+          // What ran before it runs again without it, because it was rolled back too (what a COMMIT stored stays). What
+          // is after it runs in the next group.
           group.callbacks.length = 0;
           return [...this.#commitWithSavepoints(entries.slice(0, index), group), { error }];
         }

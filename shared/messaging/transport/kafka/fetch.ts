@@ -1,5 +1,6 @@
 import { errorText } from "../../errors.ts";
 import type { UndecodableBatch } from "../transport.ts";
+import { AT } from "./batch.ts";
 import { decompress } from "./codecs.ts";
 
 /*
@@ -95,20 +96,7 @@ function decodePartition(version: number, input: Input) {
   return { partition, errorCode, ...offsets, abortedTransactions, ...replica, messages };
 }
 
-/** Bytes before those that the length of a batch counts, and where its fields are. */
-const LENGTH_END = 12;
-const AT = {
-  epoch: 12,
-  magic: 16,
-  attributes: 21,
-  lastOffsetDelta: 23,
-  producerId: 43,
-  count: 57,
-  records: 61,
-};
 const CODEC_MASK = 0x07;
-const FIRST_TIMESTAMP_AT = 27;
-const MAX_TIMESTAMP_AT = 35;
 const LOG_APPEND_TIME = 0x08;
 const TRANSACTIONAL = 0x10;
 const CONTROL = 0x20;
@@ -117,7 +105,7 @@ const CONTROL = 0x20;
 export function decodeBatches(set: Buffer, logStart: number): FetchedMessage[] {
   const messages: FetchedMessage[] = [];
   for (let at = 0; at + AT.magic < set.length; ) {
-    const end = at + LENGTH_END + set.readInt32BE(at + 8);
+    const end = at + AT.lengthEnd + set.readInt32BE(at + AT.length);
     if (end > set.length) break;
     const batch = set.subarray(at, Math.max(end, at + AT.magic + 1));
     const offset = Number(batch.readBigInt64BE(0));
@@ -166,9 +154,8 @@ function decodeBatch(batch: Buffer, logStart: number, messages: FetchedMessage[]
   if (batch.length < AT.records) throw new Error("the batch is shorter than its header");
   const base = Number(batch.readBigInt64BE(0));
   const attributes = batch.readInt16BE(AT.attributes);
-  const appendedAt =
-    (attributes & LOG_APPEND_TIME) === 0 ? undefined : batch.readBigInt64BE(MAX_TIMESTAMP_AT);
-  const firstTimestamp = batch.readBigInt64BE(FIRST_TIMESTAMP_AT);
+  const appendedAt = (attributes & LOG_APPEND_TIME) === 0 ? undefined : batch.readBigInt64BE(AT.maxTimestamp);
+  const firstTimestamp = batch.readBigInt64BE(AT.firstTimestamp);
   const isControlRecord = (attributes & CONTROL) !== 0;
   const batchContext: BatchContext = {
     producerId: String(batch.readBigInt64BE(AT.producerId)),

@@ -2,6 +2,7 @@ import type { Message } from "kafkajs";
 import Encoder from "kafkajs/src/protocol/encoder.js";
 import crc32c from "kafkajs/src/protocol/recordBatch/crc32C/index.js";
 import type { OutgoingRecord } from "../transport.ts";
+import { AT } from "./batch.ts";
 
 /*
  * What a publish costs the processor, in place of kafkajs (see client.ts and publisher.ts): the encoding of the request
@@ -70,8 +71,6 @@ export function encodeProduceRequest(options: ProduceOptions<ProducedMessage>, n
 
 /** Grows as needed. */
 const INITIAL_BYTES = 4_000;
-/** Where the fields of a record batch are that are known last (https://kafka.apache.org/documentation/#recordbatch). */
-const AT = { length: 8, lengthEnd: 12, crc: 17, crcEnd: 21 };
 
 /** A record batch, after the number of its bytes. */
 function writeBatch(output: Encoder, messages: readonly ProducedMessage[], nowMs: number): void {
@@ -90,7 +89,7 @@ function writeBatch(output: Encoder, messages: readonly ProducedMessage[], nowMs
   const { buf, offset: end } = output;
   buf.writeInt32BE(end - from, from - 4);
   buf.writeInt32BE(end - from - AT.lengthEnd, from + AT.length);
-  buf.writeUInt32BE(crc32c(buf.subarray(from + AT.crcEnd, end)), from + AT.crc);
+  buf.writeUInt32BE(crc32c(buf.subarray(from + AT.checksumEnd, end)), from + AT.checksum);
 }
 
 /** @param index its place in the batch */

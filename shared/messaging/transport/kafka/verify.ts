@@ -4,6 +4,7 @@ import type { RawRequest } from "kafkajs/src/cluster/index.js";
 import Encoder from "kafkajs/src/protocol/encoder.js";
 import crc32c from "kafkajs/src/protocol/recordBatch/crc32C/index.js";
 import type { Logger } from "../../runtime.ts";
+import { AT } from "./batch.ts";
 import { KafkaClient, type KafkaSettings } from "./client.ts";
 import { errorOfCode } from "./errors.ts";
 import { Input } from "./fetch.ts";
@@ -28,9 +29,6 @@ const AFTER_EVERY_TIMESTAMP = "9223372036854775807";
 const EARLIEST = "-2";
 const READ_BYTES = 1024 * 1024;
 const REQUEST_TIMEOUT_MS = 30_000;
-
-/** Byte positions in a batch: https://kafka.apache.org/documentation/#recordbatch */
-const AT = { length: 8, lengthEnd: 12, checksum: 17, checked: 21, lastOffsetDelta: 23, headerEnd: 61 };
 
 /** Finds records that cannot be read, with requests that every Kafka-protocol broker answers. It changes nothing. */
 export class LogVerifier {
@@ -220,13 +218,13 @@ function answered<Item>(found: Item | undefined): Item {
 /** The offset after the valid batches at the beginning; undefined when the first one is not valid. */
 function endOfValid(records: Buffer, offset: number): number | undefined {
   let end: number | undefined;
-  for (let at = 0; at + AT.headerEnd <= records.length; ) {
+  for (let at = 0; at + AT.records <= records.length; ) {
     const next = at + AT.lengthEnd + records.readInt32BE(at + AT.length);
     // The last batch of a response may be incomplete. The first one never is.
-    if (next > records.length || next < at + AT.headerEnd) break;
+    if (next > records.length || next < at + AT.records) break;
     const batch = records.subarray(at, next);
     const last = Number(batch.readBigInt64BE(0)) + batch.readInt32BE(AT.lastOffsetDelta);
-    const isValid = crc32c(batch.subarray(AT.checked)) === batch.readUInt32BE(AT.checksum);
+    const isValid = crc32c(batch.subarray(AT.checksumEnd)) === batch.readUInt32BE(AT.checksum);
     if (!isValid || last < (end ?? offset)) break;
     end = last + 1;
     at = next;

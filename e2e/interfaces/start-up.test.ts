@@ -139,22 +139,6 @@ describe.each(programs.map((program) => [program.name, program] as const))("%s",
   );
 
   test(
-    "with a data directory in use",
-    async () => {
-      const path = join(dir, crypto.randomUUID());
-      const own = program.name === "broker" ? join(path, "broker") : path;
-      mkdirSync(own, { recursive: true });
-      const lock = acquireLock(join(own, `${program.name}.lock`));
-      const problems = await problemsOf(program, { DATA_DIR: path });
-      lock?.release();
-      expect(problems).toHaveLength(1);
-      expect(problems[0]).toContain(path);
-      expect(problems[0]).toContain("another");
-    },
-    LIMIT_MS,
-  );
-
-  test(
     "with every setting invalid",
     async () => {
       const problems = await problemsOf(program, program.wrong);
@@ -172,3 +156,20 @@ describe.each(programs.map((program) => [program.name, program] as const))("%s",
     LIMIT_MS,
   );
 });
+
+// At the same time, because each waits for the lock for some seconds before it gives up.
+test.concurrent.each(programs.map((program) => [program.name, program] as const))(
+  "%s > with a data directory in use",
+  async (_, program) => {
+    const path = join(dir, crypto.randomUUID());
+    const own = program.name === "broker" ? join(path, "broker") : path;
+    mkdirSync(own, { recursive: true });
+    const lock = acquireLock(join(own, `${program.name}.lock`));
+    const problems = await problemsOf(program, { DATA_DIR: path });
+    lock?.release();
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain(path);
+    expect(problems[0]).toContain("another");
+  },
+  LIMIT_MS,
+);

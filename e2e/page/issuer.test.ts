@@ -277,6 +277,7 @@ describePage("with an issuer", () => {
       });
       const refusal = { status: 401, contentType: "application/problem+json", body: '{"title":"No"}' };
       await shop.context.route(`${baseURL}/orders?*`, (route) => route.fulfill(refusal));
+      await shop.page.reload();
       await shop.page.getByRole("button", { name: "Sign in again" }).waitFor();
       expect(renewals).toBe(1);
       expect(await stored(shop.page)).toEqual({});

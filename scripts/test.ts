@@ -18,8 +18,11 @@ import { countTests } from "./test/summary.ts";
  */
 const WORKERS = Math.min(availableParallelism() + 2, 4);
 
-/** Enough to start processes on a slow machine. Tests that need more set their own. */
-const TEST_TIMEOUT_MS = 20_000;
+/**
+ * Ends a test that hangs. Longer than `eventually` waits, whose error says for what; tests that start many processes
+ * set their own.
+ */
+const TEST_TIMEOUT_MS = 60_000;
 /** The end of the output, which has the summary. */
 const TAIL_LENGTH = 8 * 1024;
 

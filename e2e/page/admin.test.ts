@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Locator } from "playwright-core";
+import { untilIdle } from "../support/state.ts";
 import { seriousFindings } from "./accessibility.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import { holdOrders, releaseOrders } from "./held-orders.ts";
@@ -85,6 +86,7 @@ describePage("the admin panel", () => {
       await shop.goTo(`orders/${orderId}`);
       await shop.page.locator('[data-type="store.order.placed.v1"]', { hasText: "delivered 2 ×" }).waitFor();
       await shop.untilStatus("confirmed");
+      await untilIdle(store);
       expect((await (await store.signIn("TWICE")).notifications()).length).toBe(2);
       expect(shop.consoleMessages()).toEqual([]);
       await shop.context.close();

@@ -262,6 +262,8 @@ export async function startBroker(given: BrokerOptions = {}): Promise<Broker> {
     summarize = () => (journal.tailIsTorn || topics.needRecovery ? undefined : topics.summaries);
     const clusterId = await clusterIdIn(journal);
     const offsets = new Offsets(journal);
+    // Those that were stored during the deletion of their topic, which a crash then interrupted.
+    await journal.write(offsets.deletions((topic) => topics.find({ name: topic, id: null }) === undefined));
     for (const group of offsets.unlisted()) {
       const text = "a group is not listed: its id or its protocol type is too long for the protocol";
       logger.warn(text, { beginsWith: group.slice(0, 100), bytes: Buffer.byteLength(group) });

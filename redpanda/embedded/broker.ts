@@ -236,8 +236,9 @@ export async function startBroker(given: BrokerOptions = {}): Promise<Broker> {
   const { disk, directory, lock } = await openStorage(options);
   const cleanStop = new CleanStop<LogSummaries>(disk, directory);
   let summarize: (() => LogSummaries | undefined) | undefined;
+  const failures: unknown[] = [];
   const recordStop = async () => {
-    const summaries = summarize?.();
+    const summaries = failures.length === 0 ? summarize?.() : undefined;
     if (!summaries) return;
     // Without the record the next start takes this stop for an unclean one, which is safe.
     await cleanStop.record(summaries).catch((error: unknown) => {
@@ -246,7 +247,14 @@ export async function startBroker(given: BrokerOptions = {}): Promise<Broker> {
   };
   const closers: (() => Promise<void> | void)[] = [() => lock?.release(), recordStop];
   const release = async () => {
-    for (const close of closers.reverse()) await close();
+    for (const close of closers.reverse()) {
+      try {
+        await close();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   };
   try {
     const { logger } = options;
@@ -292,7 +300,8 @@ export async function startBroker(given: BrokerOptions = {}): Promise<Broker> {
     await broker.start();
     return broker;
   } catch (error) {
-    await release();
+    // What stopped the start is the error to report.
+    await release().catch(() => {});
     throw error;
   }
 }

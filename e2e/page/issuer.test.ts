@@ -285,9 +285,11 @@ describePage("with an issuer", () => {
       shop.context.on("request", (request) => {
         if ((request.postData() ?? "").includes("grant_type=refresh_token")) renewals += 1;
       });
+      // The page is away meanwhile: a reload would end a renewal that is under way, and begin another.
+      await shop.page.goto("/liveness");
       const refusal = { status: 401, contentType: "application/problem+json", body: '{"title":"No"}' };
       await shop.context.route(`${baseURL}/orders?*`, (route) => route.fulfill(refusal));
-      await shop.page.reload();
+      await shop.open();
       await shop.page.getByRole("button", { name: "Sign in again" }).waitFor();
       expect(renewals).toBe(1);
       expect(await stored(shop.page)).toEqual({});

@@ -3,7 +3,7 @@ import { describeGranted, grantAccess } from "@distributed-messaging/redpanda/ac
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import { Type } from "@sinclair/typebox";
 import { commandsOf, principalsOf, storeGrants, type Tool } from "./access/grants.ts";
-import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { parseOptions, runCommand, UnknownArgument, UsageError } from "./command/command.ts";
 
 const USAGE = `usage: bun run access -- print [--tool kafka-acls|rpk] [--principal …]
        bun run access -- apply [--principal …]
@@ -28,10 +28,9 @@ function toolOf(word: string): Tool {
 }
 
 await runCommand("access", USAGE, async (args) => {
-  const { values, positionals } = parseOptions(args, options, true);
-  const [action, ...rest] = positionals;
-  if ((action !== "print" && action !== "apply") || rest.length > 0)
-    throw new UsageError("expected print or apply; --help explains them");
+  const { values, positionals } = parseOptions(args, options, 1);
+  const [action] = positionals;
+  if (action !== "print" && action !== "apply") throw new UnknownArgument("expected print or apply");
   const grants = await storeGrants(principalsOf(values.principal ?? []));
   const config = loadConfig(Type.Object(commonSettings), process.env, "access");
   if (action === "print") {

@@ -1,6 +1,6 @@
 import { serviceNames, services } from "@distributed-messaging/services/registry";
 import { seedCatalogue } from "./command/client.ts";
-import { runCommand } from "./command/command.ts";
+import { parseOptions, runCommand } from "./command/command.ts";
 import { compose, requireDocker } from "./compose/docker.ts";
 
 const USAGE = `usage: bun run compose-all [--cluster] [arguments of docker compose]
@@ -9,10 +9,13 @@ Builds and starts everything in compose.yaml, waits until it is healthy, and cre
 runs three Redpanda nodes. With other arguments it is docker compose with that file: bun run compose-all down`;
 
 async function main(args: readonly string[]): Promise<number> {
+  // From the first argument that is no option, all are those of docker compose.
+  const command = args.findIndex((arg) => !arg.startsWith("-"));
+  const own = command < 0 ? args : args.slice(0, command);
+  const cluster = parseOptions(own, { cluster: { type: "boolean", default: false } }).values.cluster;
   await requireDocker();
-  const cluster = args[0] === "--cluster";
   const profile = cluster ? ["--profile", "cluster"] : [];
-  if (args.length > (cluster ? 1 : 0)) return compose([...profile, ...args.slice(cluster ? 1 : 0)]);
+  if (command >= 0) return compose([...profile, ...args.slice(command)]);
   const env: Record<string, string> = cluster ? { TOPIC_REPLICATION: "3" } : {};
   const exitCode = await compose([...profile, "up", "--build", "--detach", "--wait"], env);
   if (exitCode !== 0) return exitCode;

@@ -1,6 +1,6 @@
 import type { ShownSigningKey } from "@distributed-messaging/api-gateway/sessions";
-import { AdminClient, flag, noMore, required, TOKEN_USAGE, text } from "./command/admin.ts";
-import { parseOptions, runCommand, table, UsageError } from "./command/command.ts";
+import { AdminClient, flag, required, TOKEN_USAGE, text } from "./command/admin.ts";
+import { noMore, parseOptions, runCommand, table, UnknownArgument, UsageError } from "./command/command.ts";
 
 const USAGE = `usage: bun run keys -- <command> [options]
 
@@ -19,7 +19,7 @@ async function main(args: readonly string[]): Promise<number> {
   // An id may begin with a dash, as an option does.
   const ids = args.filter((arg) => KEY_ID.test(arg));
   const others = args.filter((arg) => !KEY_ID.test(arg));
-  const { values, positionals } = parseOptions(others, { token: text, json: flag }, true);
+  const { values, positionals } = parseOptions(others, { token: text, json: flag }, 2);
   const [command, ...operands] = [...positionals, ...ids];
   if (command === undefined) throw new UsageError("expected a command: list, rotate or withdraw");
   noMore(operands, command === "withdraw" ? 1 : 0);
@@ -45,7 +45,7 @@ async function main(args: readonly string[]): Promise<number> {
       return 0;
     }
     default:
-      throw new UsageError(`unknown command ${command}; the commands are list, rotate and withdraw`);
+      throw new UnknownArgument(`unknown command ${command}; the commands are list, rotate and withdraw`);
   }
 }
 

@@ -1,7 +1,7 @@
 import { serviceNames, services } from "@distributed-messaging/services/registry";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { ROOT } from "@distributed-messaging/supervisor/store";
-import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { parseOptions, runCommand, UnknownArgument, UsageError } from "./command/command.ts";
 import { planService, writeService } from "./new-service/create.ts";
 
 const USAGE = `usage: bun run new-service NAME
@@ -15,8 +15,8 @@ const USAGE = `usage: bun run new-service NAME
 `;
 
 await runCommand("new-service", USAGE, async (args) => {
-  const [name, ...more] = parseOptions(args, {}, true).positionals;
-  if (name === undefined || more.length > 0) throw new UsageError(`expected one name\n${USAGE}`);
+  const [name] = parseOptions(args, {}, 1).positionals;
+  if (name === undefined) throw new UnknownArgument("expected the name of the service");
   const plan = planService({ name, port: freePort() }, ROOT);
   writeService(name, ROOT, plan);
   const written = [...plan.keys()].filter((path) => /\.(ts|json|md)$/.test(path));

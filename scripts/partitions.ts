@@ -1,11 +1,10 @@
-import { type StopAction, stopActions, type TopicFinding } from "@distributed-messaging/messaging";
+import { stopActions, type TopicFinding } from "@distributed-messaging/messaging";
 import type { ShownStop, ShownStopHistory } from "@distributed-messaging/service/partitions";
 import {
   ADMIN_USAGE,
   AdminClient,
   actionLines,
   adminOptions,
-  noMore,
   placeName,
   printable,
   required,
@@ -14,7 +13,7 @@ import {
   text,
   wholeNumber,
 } from "./command/admin.ts";
-import { parseOptions, runCommand, table, UsageError } from "./command/command.ts";
+import { noMore, parseOptions, runCommand, table, UnknownArgument, UsageError } from "./command/command.ts";
 
 const USAGE = `usage: bun run partitions <command> [--service NAME|all] [options]
 
@@ -33,9 +32,13 @@ const USAGE = `usage: bun run partitions <command> [--service NAME|all] [options
 ${ADMIN_USAGE}`;
 
 async function main(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseOptions(args, { ...adminOptions, reason: text, offset: text }, true);
+  const { values, positionals } = parseOptions(args, { ...adminOptions, reason: text, offset: text }, 2);
   const [command, ...operands] = positionals;
   if (command === undefined) throw new UsageError("expected a command; see --help");
+  const known = ["list", "topics", "show", ...stopActions];
+  if (!known.includes(command)) {
+    throw new UnknownArgument(`unknown command ${command}; the commands are ${known.join(", ")}`);
+  }
   const admin = new AdminClient("partitions", values);
   if (command === "list") {
     noMore(operands, 0);
@@ -57,15 +60,9 @@ async function main(args: readonly string[]): Promise<number> {
     admin.print(history, historyText(history));
     return 0;
   }
-  const action = stopActions.find((known): known is StopAction => known === command);
-  if (action === undefined) {
-    throw new UsageError(
-      `unknown command ${command}; the commands are list, topics, show, ${stopActions.join(", ")}`,
-    );
-  }
   const reason = required(values.reason, command, "--reason TEXT");
   const offset = values.offset === undefined ? {} : { offset: wholeNumber("--offset", values.offset) };
-  const body = { action, reason, ...offset };
+  const body = { action: command, reason, ...offset };
   const history = await admin.ask<ShownStopHistory>(service, "POST", `${path}/decisions`, 200, body);
   admin.print(history, `${placeName(place)} of ${service} goes on`);
   return 0;

@@ -1,12 +1,7 @@
 import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { urlOf } from "@distributed-messaging/supervisor/store";
 import { GatewayClient, type OrderLine, type OrderView } from "./command/client.ts";
-import { runCommand, UsageError } from "./command/command.ts";
-
-const USAGE = `usage: bun run post-order-1, bun run post-order-2
-
-Places a demo order and prints its status until it is final, or waits for stock. Placing the order again has no
-further effect. API_GATEWAY_URL names the gateway; without it, HOST and API_GATEWAY_PORT do.`;
+import { parseOptions, runCommand, UnknownArgument, UsageError } from "./command/command.ts";
 
 const CUSTOMER = "CUSTOMER_001";
 const ORDERS: Readonly<Record<string, readonly OrderLine[]>> = {
@@ -17,24 +12,62 @@ const ORDERS: Readonly<Record<string, readonly OrderLine[]>> = {
   ORDER_002: [{ productId: "PRODUCT_001", quantity: 2 }],
 };
 
+const USAGE = `usage: bun run post-order-1 [options], bun run post-order-2 [options]
+       bun run post-order ORDER_ID --item PRODUCT_ID=QUANTITY… [options]
+
+Places an order and prints its status until it is final, or waits for stock. Placing the order again has no further
+effect. post-order-1 and post-order-2 place ${Object.keys(ORDERS).join(" and ")}, whose items are known.
+
+  --item PRODUCT_ID=QUANTITY   an item; may be repeated; in place of the items of a demo order
+  --customer ID                who orders (${CUSTOMER})
+  --gateway URL                the address of the gateway; without it, API_GATEWAY_URL, or HOST and API_GATEWAY_PORT`;
+
 const CATALOGUE_TIMEOUT_MS = 15_000;
 const FINAL_TIMEOUT_MS = 60_000;
 const POLL_MS = 50;
 
-async function main([orderId = ""]: readonly string[]): Promise<number> {
-  const items = ORDERS[orderId];
-  if (items === undefined) throw new UsageError(`expected one of ${Object.keys(ORDERS).join(", ")}`);
-  const gateway = new GatewayClient(gatewayUrl());
-  await gateway.signIn(CUSTOMER);
+const options = {
+  item: { type: "string", multiple: true },
+  customer: { type: "string", default: CUSTOMER },
+  gateway: { type: "string" },
+} as const;
+
+async function main(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parseOptions(args, options, 1);
+  const [orderId] = positionals;
+  if (orderId === undefined) throw new UnknownArgument("expected the id of the order");
+  const items = values.item?.map(orderLine) ?? ORDERS[orderId];
+  if (items === undefined) {
+    const demo = Object.keys(ORDERS).join(" and ");
+    throw new UnknownArgument(`${orderId} needs --item PRODUCT_ID=QUANTITY; only ${demo} have known items`);
+  }
+  const gateway = new GatewayClient(gatewayUrl(values.gateway));
+  await gateway.signIn(values.customer);
   await untilSold(gateway, items);
   const { replayed } = await gateway.placeOrder(orderId, items);
   console.log(`${orderId} accepted${replayed ? " before; it is placed once" : ""}`);
   return follow(gateway, orderId);
 }
 
-function gatewayUrl(): string {
-  const named = process.env.API_GATEWAY_URL?.trim();
-  if (named) return named.replace(/\/+$/, "");
+/** @throws UnknownArgument */
+function orderLine(item: string): OrderLine {
+  const match = /^([^=]+)=(\d{1,9})$/.exec(item);
+  if (match?.[1] === undefined) {
+    throw new UnknownArgument(`--item: expected PRODUCT_ID=QUANTITY, got '${item}'`);
+  }
+  return { productId: match[1], quantity: Number(match[2]) };
+}
+
+/** @throws UsageError */
+function gatewayUrl(given: string | undefined): string {
+  const named = given ?? process.env.API_GATEWAY_URL?.trim();
+  if (named) {
+    const source = given === undefined ? "API_GATEWAY_URL" : "--gateway";
+    if (!/^https?:$/.test(URL.parse(named)?.protocol ?? "")) {
+      throw new UsageError(`${source}: expected an http or https URL, got '${named}'`);
+    }
+    return named.replace(/\/+$/, "");
+  }
   const { host, ports } = readSettings(process.env);
   return urlOf(host, ports["api-gateway"]);
 }

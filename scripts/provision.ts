@@ -2,7 +2,7 @@ import { describeProvisioned, ProvisionFailed, provision } from "@distributed-me
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import { storeTopics } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
-import { runCommand, UsageError } from "./command/command.ts";
+import { parseOptions, runCommand, UsageError } from "./command/command.ts";
 
 const USAGE = `usage: bun scripts/provision.ts
 
@@ -11,7 +11,8 @@ TOPIC_MIN_INSYNC_REPLICAS. compose.yaml runs it before the services.`;
 
 const Config = Type.Object(commonSettings);
 
-async function main(): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
+  parseOptions(args, {});
   try {
     const config = loadConfig(Config, process.env, "provision");
     const settings = kafkaSettings("provision", config);

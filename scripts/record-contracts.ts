@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { allMessages } from "@distributed-messaging/contracts";
 import { contractProblems, contractRecords, readRecords } from "@distributed-messaging/messaging/records";
 import { ROOT } from "@distributed-messaging/supervisor/store";
-import { runCommand, UsageError } from "./command/command.ts";
+import { parseOptions, runCommand, UsageError } from "./command/command.ts";
 
 const USAGE = `usage: bun run record-contracts
 
@@ -12,7 +12,8 @@ change, see docs/decisions.`;
 
 const location = { folder: "shared/contracts/schemas", command: "bun run record-contracts" };
 
-await runCommand("record-contracts", USAGE, async () => {
+await runCommand("record-contracts", USAGE, async (args) => {
+  parseOptions(args, {});
   const folder = join(ROOT, location.folder);
   mkdirSync(folder, { recursive: true });
   for (const [name, record] of contractRecords(allMessages)) {

@@ -1,15 +1,14 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { launch, visitor } from "@distributed-messaging/e2e/page/browser";
 import { Shop } from "@distributed-messaging/e2e/page/shop";
 import { chromium, provideTools } from "@distributed-messaging/e2e/support/test-tools";
 import { serveAdminPanel } from "@distributed-messaging/supervisor/http";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { processNames, ROOT, StoreSupervisor } from "@distributed-messaging/supervisor/store";
-import type { Browser, Page } from "playwright-core";
+import type { BrowserContext, BrowserContextOptions, Page } from "playwright-core";
 import { seedCatalogue } from "./command/client.ts";
-import { runCommand, UsageError } from "./command/command.ts";
+import { parseOptions, runCommand, UsageError } from "./command/command.ts";
 import { scenes } from "./screenshots/scenes.ts";
 
 const USAGE = `usage: bun run screenshots [-- FOLDER]
@@ -22,7 +21,10 @@ const DEVICES = {
   phone: { viewport: { width: 390, height: 844 }, isMobile: true },
 } as const;
 
-async function main([folder = FOLDER]: readonly string[]): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
+  const [folder = FOLDER] = parseOptions(args, {}, 1).positionals;
+  // It looks for Chromium when it is imported.
+  const { launch, visitor } = await import("@distributed-messaging/e2e/page/browser");
   const say = (line: string) => void process.stderr.write(`screenshots: ${line}\n`);
   const [tool] = await provideTools([chromium], process.env, say);
   if (tool?.path === undefined) throw new UsageError(`no Chromium: ${tool?.problem}`);
@@ -43,7 +45,8 @@ async function main([folder = FOLDER]: readonly string[]): Promise<number> {
     const adminPanel = await serveAdminPanel(store, port);
     await seedCatalogue(store.url("inventory"));
     mkdirSync(folder, { recursive: true });
-    await takeAll(browser, store, folder, say);
+    const newVisitor = (options: BrowserContextOptions) => visitor(browser, options);
+    await takeAll(newVisitor, store, folder, say);
     await adminPanel.stop(0);
     return 0;
   } finally {
@@ -54,7 +57,7 @@ async function main([folder = FOLDER]: readonly string[]): Promise<number> {
 }
 
 async function takeAll(
-  browser: Browser,
+  newVisitor: (options: BrowserContextOptions) => Promise<BrowserContext>,
   store: StoreSupervisor,
   folder: string,
   say: (line: string) => void,
@@ -62,7 +65,7 @@ async function takeAll(
   const baseURL = store.url("api-gateway").replace("127.0.0.1", "localhost");
   for (const { name, device, colorScheme, prepare } of scenes) {
     const options = { ...DEVICES[device], baseURL, colorScheme, locale: "en-GB" };
-    const context = await visitor(browser, options);
+    const context = await newVisitor(options);
     const shop = await new Shop(await context.newPage()).open();
     await shop.page.locator("[data-product]").first().waitFor();
     await prepare(shop, store);

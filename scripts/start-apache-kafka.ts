@@ -1,7 +1,7 @@
 import { startApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/broker";
 import { ApacheKafkaMissing } from "@distributed-messaging/redpanda/apache-kafka/jars";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
-import { runCommand, UsageError } from "./command/command.ts";
+import { parseOptions, runCommand, UsageError } from "./command/command.ts";
 
 const USAGE = `usage: bun run start-apache-kafka
 
@@ -9,7 +9,8 @@ Runs one Apache Kafka node until Ctrl-C, and prints its address. Needs Java and 
 
 const say = (line: string) => void process.stderr.write(`start-apache-kafka: ${line}\n`);
 
-async function main(): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
+  parseOptions(args, {});
   const stopRequested = Promise.withResolvers<number>();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => stopRequested.resolve(0));
   const [broker = 0, controller = 0] = freePorts(2);

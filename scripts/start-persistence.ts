@@ -5,7 +5,7 @@ import { DatabaseInUse, errorText, migrate, openDatabase } from "@distributed-me
 import { kitMigrations } from "@distributed-messaging/messaging/internal";
 import { type ServiceName, serviceNames, services } from "@distributed-messaging/services/registry";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
-import { runCommand, UsageError } from "./command/command.ts";
+import { parseOptions, runCommand, UsageError } from "./command/command.ts";
 
 const USAGE = `usage: bun run start-persistence
 
@@ -13,7 +13,8 @@ Creates the missing databases, applies their migrations, as each service does at
 integrity. Each service has one SQLite file in DATA_DIR; there is no database server. The store may be running. The
 exit code is 1 if a database is damaged.`;
 
-async function main(): Promise<number> {
+async function main(args: readonly string[]): Promise<number> {
+  parseOptions(args, {});
   const dataDir = resolve(readSettings(process.env).dataDir);
   try {
     mkdirSync(dataDir, { recursive: true });

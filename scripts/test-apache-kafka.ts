@@ -10,7 +10,7 @@ import {
 import { serviceNames, services } from "@distributed-messaging/services/registry";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { ROOT, StoreSupervisor } from "@distributed-messaging/supervisor/store";
-import { runCommand } from "./command/command.ts";
+import { parseOptions, runCommand } from "./command/command.ts";
 
 const USAGE = `usage: bun run test-apache-kafka
 
@@ -68,7 +68,8 @@ async function endToEnd(): Promise<boolean> {
   }
 }
 
-await runCommand("test-apache-kafka", USAGE, async () => {
+await runCommand("test-apache-kafka", USAGE, async (args) => {
+  parseOptions(args, {});
   try {
     await provideApacheKafka(say);
   } catch (error) {

@@ -1,16 +1,47 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { chromium, kcat, provideTools } from "@distributed-messaging/e2e/support/test-tools";
 import { ROOT } from "@distributed-messaging/supervisor/store";
+import { parseOptions, runCommand, UnknownArgument } from "./command/command.ts";
 import { countTests } from "./test/summary.ts";
 
-/**
- * `npm test [-- arguments of bun test]`: installs the tools that tests need, runs the tests, and prints
- * `N passed, N failed, N skipped` as the last line. The exit code is 0 only if tests ran and none failed.
- *
- * With `--running` as the first argument, the end-to-end tests use a running store instead of starting their own.
- */
+const USAGE = `usage: npm test -- [PATH…] [options of bun test]
+       bun run test-e2e-local
+
+Installs the tools that tests need, runs the tests, and prints "N passed, N failed, N skipped" as the last line. The exit
+code is 0 only if tests ran and none failed. SLOW_TESTS=true runs the slow tests, too.
+
+  PATH        a test file, a folder of them, or a part of their names
+  --running   the end-to-end tests use the store that runs, and start none of their own: test-e2e-local
+
+Of the options of bun test: -t PATTERN (--test-name-pattern), -u (--update-snapshots), --bail=N, --coverage,
+--max-concurrency=N, --only, --only-failures, --parallel=N, --randomize, --reporter=junit --reporter-outfile=FILE,
+--rerun-each=N, --retry=N, --seed=N, --shard=I/N, --timeout=MS, --todo.`;
+
+const text = { type: "string" } as const;
+const flag = { type: "boolean" } as const;
+
+const options = {
+  running: flag,
+  bail: text,
+  coverage: flag,
+  "max-concurrency": text,
+  only: flag,
+  "only-failures": flag,
+  parallel: text,
+  randomize: flag,
+  reporter: text,
+  "reporter-outfile": text,
+  "rerun-each": text,
+  retry: text,
+  seed: text,
+  shard: text,
+  "test-name-pattern": { type: "string", short: "t" },
+  timeout: text,
+  todo: flag,
+  "update-snapshots": { type: "boolean", short: "u" },
+} as const;
 
 /**
  * How many test files run in parallel. Two more than there are cores, because most tests wait more than they compute;
@@ -56,22 +87,34 @@ async function runTests(args: readonly string[], env: Record<string, string>) {
   return { output: tail, exitCode: await child.exited };
 }
 
-const [first, ...rest] = process.argv.slice(2);
-const running = first === "--running";
-const args = running || first === undefined ? rest : [first, ...rest];
-// Test files that share a running store run one after the other.
-if (!running) args.unshift(`--parallel=${WORKERS}`);
+/** Whether it is a path, or a part of the path of a test file. */
+function selectsTests(path: string): boolean {
+  if (existsSync(join(ROOT, path))) return true;
+  const files = new Bun.Glob("{e2e,redpanda,scripts,services,shared}/**/*.test.{ts,tsx}");
+  for (const file of files.scanSync({ cwd: ROOT })) if (file.includes(path)) return true;
+  return false;
+}
 
-const tools = await provideTools([chromium, kcat], process.env, say);
-const env: Record<string, string> = running ? { E2E_RUNNING: "true" } : {};
-for (const { tool, path } of tools) if (path !== undefined) env[tool.setting] = path;
+await runCommand("test", USAGE, async (given) => {
+  const { values, positionals } = parseOptions(given, options, Number.POSITIVE_INFINITY);
+  const unknown = positionals.find((path) => !selectsTests(path));
+  if (unknown !== undefined) throw new UnknownArgument(`no test file has '${unknown}' in its path`);
+  const args = given.filter((arg) => arg !== "--running");
+  // Test files that share a running store run one after the other.
+  if (!values.running) args.unshift(`--parallel=${WORKERS}`);
 
-const { output, exitCode } = await runTests(args, env);
-const { passed, failed, skipped } = countTests(output, exitCode);
+  const tools = await provideTools([chromium, kcat], process.env, say);
+  const env: Record<string, string> = values.running ? { E2E_RUNNING: "true" } : {};
+  for (const { tool, path } of tools) if (path !== undefined) env[tool.setting] = path;
 
-const missing = tools.filter(({ path }) => path === undefined);
-for (const { tool, problem } of missing)
-  say(`${tool.title} is missing (${problem}): skipped ${tool.neededBy}`);
-if (passed + failed === 0) say("no test was run");
-process.stdout.write(`\n${passed} passed, ${failed} failed, ${skipped} skipped\n`);
-process.exit(failed > 0 || passed === 0 ? 1 : 0);
+  const { output, exitCode } = await runTests(args, env);
+  const { passed, failed, skipped } = countTests(output, exitCode);
+
+  const missing = tools.filter(({ path }) => path === undefined);
+  for (const { tool, problem } of missing) {
+    say(`${tool.title} is missing (${problem}): skipped ${tool.neededBy}`);
+  }
+  if (passed + failed === 0) say("no test was run");
+  process.stdout.write(`\n${passed} passed, ${failed} failed, ${skipped} skipped\n`);
+  return failed > 0 || passed === 0 ? 1 : 0;
+});

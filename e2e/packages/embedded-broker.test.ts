@@ -179,7 +179,7 @@ describe.each([
       const refused = await run("--nope --port=x --data-dir nothing");
       expect(refused).toMatchObject({ exitCode: 2, stdout: "" });
       expect(refused.stderr).toContain(
-        'broker: --nope: unknown argument\nbroker: --port: "x" is not a port\n',
+        'broker: --nope: unknown argument; --help lists them\nbroker: --port: "x" is not a port\n',
       );
       expect(readdirSync(folder)).not.toContain("nothing");
     },

@@ -51,9 +51,9 @@ export function readArguments(args: readonly string[]): Arguments {
   for (const token of parsed.tokens) {
     if (token.kind === "option-terminator") continue;
     if (token.kind === "positional") {
-      problems.push(`${token.value}: unknown argument`);
+      problems.push(`${token.value}: unknown argument; --help lists them`);
     } else if (!isName(token.name)) {
-      problems.push(`${token.rawName}: unknown argument`);
+      problems.push(`${token.rawName}: unknown argument; --help lists them`);
     } else {
       const { name, rawName, value } = token;
       const hasValue = value !== undefined && value !== "" && (token.inlineValue || !value.startsWith("--"));

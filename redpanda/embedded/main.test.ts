@@ -85,11 +85,11 @@ test("an argument overrides its environment variable, which is not looked at the
 });
 
 test.each([
-  [["--nope"], "--nope: unknown argument"],
-  [["-x"], "-x: unknown argument"],
-  [["start"], "start: unknown argument"],
-  [["--", "start"], "start: unknown argument"],
-  [["--no-port"], "--no-port: unknown argument"],
+  [["--nope"], "--nope: unknown argument; --help lists them"],
+  [["-x"], "-x: unknown argument; --help lists them"],
+  [["start"], "start: unknown argument; --help lists them"],
+  [["--", "start"], "start: unknown argument; --help lists them"],
+  [["--no-port"], "--no-port: unknown argument; --help lists them"],
   [["--port"], "--port: a value is missing"],
   [["--data-dir", "--in-memory"], "--data-dir: a value is missing"],
   [["--data-dir="], "--data-dir: a value is missing"],
@@ -189,7 +189,7 @@ test("wrong arguments are all named with exit code 2, and nothing is done", asyn
     code: 2,
     stdout: "",
     stderr: [
-      "broker: --nope: unknown argument",
+      "broker: --nope: unknown argument; --help lists them",
       'broker: --port: "x" is not a port',
       'broker: LOG_LEVEL: "loud" is not debug, info, warn, error or silent',
       'broker: --topic: "a:0": a topic has 1 to 1000 partitions',

@@ -87,14 +87,15 @@ describe("bun run access", () => {
   });
 
   test.each([
-    [[], "access: expected print or apply; --help explains them\n"],
-    [["print", "--tool", "x"], "access: --tool: expected kafka-acls or rpk\n"],
+    [[], 2, "access: expected print or apply (for help: bun run access --help)\n"],
+    [["print", "--tool", "x"], 1, "access: --tool: expected kafka-acls or rpk\n"],
     [
       ["print", "--principal", "x"],
+      1,
       "access: x: expected '<service>=<principal>', or a principal with '{service}'\n",
     ],
-  ])("%p is refused", async (args, stderr) => {
-    expect(await run(args)).toEqual({ stdout: "", stderr, exitCode: 1 });
+  ])("%p is refused", async (args, exitCode, stderr) => {
+    expect(await run(args)).toEqual({ stdout: "", stderr, exitCode });
   });
 
   test("fails with one line on a broker without access control", async () => {

@@ -22,7 +22,9 @@ test("an unknown argument ends with 2 and measures nothing", async () => {
   expect(await bench("rate", "speed")).toEqual({
     code: 2,
     stdout: "",
-    stderr: `bench: there is no scenario speed; the scenarios are ${scenarioNames.join(", ")}\n`,
+    stderr:
+      `bench: there is no scenario speed; the scenarios are ${scenarioNames.join(", ")} ` +
+      "(for help: bun run bench --help)\n",
   });
 });
 

@@ -51,7 +51,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
       seconds: { type: "string" },
       save: { type: "string" },
     },
-    true,
+    Number.POSITIVE_INFINITY,
   );
   const named = positionals.map((name) => {
     const scenario = scenarioNames.find((known) => known === name);

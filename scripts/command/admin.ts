@@ -133,12 +133,6 @@ export function required(value: string | undefined, command: string, what: strin
   return value;
 }
 
-/** @throws UsageError */
-export function noMore(operands: readonly string[], most: number): void {
-  const extra = operands[most];
-  if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`);
-}
-
 /** What is given of the values, as a query string with its question mark; nothing where nothing is given. */
 export function queryOf(values: Readonly<Record<string, string | number | undefined>>): string {
   const given = Object.entries(values).flatMap(([name, value]) =>

@@ -138,7 +138,7 @@ export class GatewayClient {
   }
 
   async order(orderId: string): Promise<OrderView> {
-    return expectAnswer<OrderView>(await this.#request("GET", `/orders/${orderId}`), 200);
+    return expectAnswer<OrderView>(await this.#request("GET", `/orders/${encodeURIComponent(orderId)}`), 200);
   }
 
   #request(method: string, path: string, body?: unknown): Promise<Response> {

@@ -9,15 +9,15 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** An option that the command does not know, or an argument where it takes none: exit code 2, as of other programs. */
+/** An option, a command or an argument that is not known: exit code 2, as of other programs. */
 export class UnknownArgument extends UsageError {}
 
 /** The errors whose message is for the user. Any other error is a defect, and is shown with its stack. */
 const EXPECTED = [UsageError, ConfigError, StartError, StartFailed];
 
 /**
- * Runs a command and ends the process with its exit code: 1 after an error, 2 after an option that it does not know.
- * `--help` prints the usage instead.
+ * Runs a command and ends the process with its exit code: 1 after an error, 2 after an argument that it does not know.
+ * `--help` prints the usage instead. A command calls parseOptions() before it does anything.
  *
  * @param main called with the arguments
  */
@@ -35,23 +35,42 @@ export async function runCommand(
     process.exit(await main(args));
   } catch (error) {
     if (!(error instanceof Error && EXPECTED.some((kind) => error instanceof kind))) throw error;
-    for (const line of error.message.split("\n")) process.stderr.write(`${name}: ${line}\n`);
-    process.exit(error instanceof UnknownArgument ? 2 : 1);
+    const isUnknown = error instanceof UnknownArgument;
+    const hint = isUnknown ? ` (for help: bun run ${name} --help)` : "";
+    for (const line of error.message.split("\n")) process.stderr.write(`${name}: ${line}${hint}\n`);
+    process.exit(isUnknown ? 2 : 1);
   }
 }
 
-/** util.parseArgs() for a command. @throws UsageError */
+/**
+ * util.parseArgs() for a command.
+ *
+ * @param mostOperands how many arguments it takes beside its options
+ * @throws UnknownArgument
+ */
 export function parseOptions<const Options extends ParseArgsOptionsConfig>(
   args: readonly string[],
   options: Options,
-  allowPositionals = false,
+  mostOperands = 0,
 ) {
+  const parsed = parse(args, options);
+  noMore(parsed.positionals, mostOperands);
+  return parsed;
+}
+
+function parse<const Options extends ParseArgsOptionsConfig>(args: readonly string[], options: Options) {
   try {
-    return parseArgs({ args: [...args], options, allowPositionals });
+    return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
     // The first sentence names the argument; the others explain how to quote it.
     throw new UnknownArgument(errorText(error).split(". ")[0]);
   }
+}
+
+/** @throws UnknownArgument when there are more than this many */
+export function noMore(operands: readonly string[], most: number): void {
+  const extra = operands[most];
+  if (extra !== undefined) throw new UnknownArgument(`unexpected argument '${extra}'`);
 }
 
 /** Lines of columns, each as wide as its widest cell; the last column is not padded. */

@@ -4,14 +4,13 @@ import {
   AdminClient,
   adminOptions,
   flag,
-  noMore,
   queryOf,
   required,
   servicesOf,
   text,
   wholeNumber,
 } from "./admin.ts";
-import { parseOptions, runCommand, table, UsageError } from "./command.ts";
+import { noMore, parseOptions, runCommand, table, UnknownArgument, UsageError } from "./command.ts";
 
 /** A command that lists, shows, retries and removes what a service has put aside for an operator. */
 export interface ParkedCommand<Shown, Details> {
@@ -59,12 +58,12 @@ async function main<Shown extends { readonly id: number }, Details>(
     reason: text,
     all: flag,
   };
-  const { values, positionals } = parseOptions(args, options, true);
+  const { values, positionals } = parseOptions(args, options, 2);
   const [command, ...operands] = positionals;
   const commands = `list, show, retry and ${remove}`;
   if (command === undefined) throw new UsageError(`expected a command: ${commands}`);
   if (!["list", "show", "retry", remove].includes(command)) {
-    throw new UsageError(`unknown command ${command}; the commands are ${commands}`);
+    throw new UnknownArgument(`unknown command ${command}; the commands are ${commands}`);
   }
   noMore(operands, command === "list" ? 0 : 1);
   const isForAll = command === "list" || (command === "retry" && operands.length === 0);

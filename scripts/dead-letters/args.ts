@@ -4,13 +4,12 @@ import {
   ADMIN_USAGE,
   adminOptions,
   flag,
-  noMore,
   required,
   servicesOf,
   text,
   wholeNumber,
 } from "../command/admin.ts";
-import { parseOptions, UsageError } from "../command/command.ts";
+import { noMore, parseOptions, UnknownArgument, UsageError } from "../command/command.ts";
 
 export const usage = `usage: bun run dead-letters <command> [--service NAME|all] [options]
 
@@ -81,7 +80,7 @@ export function readArguments(args: readonly string[]): Request {
   };
 }
 
-const parse = (args: readonly string[]) => parseOptions(args, options, true);
+const parse = (args: readonly string[]) => parseOptions(args, options, Number.POSITIVE_INFINITY);
 
 type Values = ReturnType<typeof parse>["values"];
 
@@ -100,7 +99,9 @@ function commandOf(name: string, operands: readonly string[], values: Values): C
     case "replay":
       return replayOf(operands, values);
     default:
-      throw new UsageError(`unknown command ${name}; the commands are list, show, edit, replay and discard`);
+      throw new UnknownArgument(
+        `unknown command ${name}; the commands are list, show, edit, replay and discard`,
+      );
   }
 }
 

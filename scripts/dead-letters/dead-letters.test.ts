@@ -184,9 +184,11 @@ test.each([
 
 test("an error is one line on standard error", async () => {
   expect(await run("find")).toEqual({
-    exitCode: 1,
+    exitCode: 2,
     stdout: "",
-    stderr: "dead-letters: unknown command find; the commands are list, show, edit, replay and discard\n",
+    stderr:
+      "dead-letters: unknown command find; the commands are list, show, edit, replay and discard " +
+      "(for help: bun run dead-letters --help)\n",
   });
   expect((await atOrder("edit", "1", "--file", "/no/such/file")).stderr).toBe(
     "dead-letters: cannot read /no/such/file\n",

@@ -62,15 +62,15 @@ describe("an operator has a way in", () => {
 });
 
 test.each([
-  [[], "expected a command"],
-  [["withdraw"], "withdraw needs the id of a key"],
-  [["withdraw", "unknown"], "There is no such key."],
-  [["withdraw", `-${"x".repeat(42)}`], "There is no such key."],
-  [["withdraw", `--${"x".repeat(41)}`], "There is no such key."],
-  [["rotate", `-${"x".repeat(42)}`], "unexpected argument"],
-  [["rotate", "x"], "unexpected argument 'x'"],
-  [["renew"], "unknown command renew"],
-])("refuses %p", async (args, reason) => {
+  [[], 1, "expected a command"],
+  [["withdraw"], 1, "withdraw needs the id of a key"],
+  [["withdraw", "unknown"], 1, "There is no such key."],
+  [["withdraw", `-${"x".repeat(42)}`], 1, "There is no such key."],
+  [["withdraw", `--${"x".repeat(41)}`], 1, "There is no such key."],
+  [["rotate", `-${"x".repeat(42)}`], 2, "unexpected argument"],
+  [["rotate", "x"], 2, "unexpected argument 'x'"],
+  [["renew"], 2, "unknown command renew"],
+])("refuses %p with exit code %p", async (args, code, reason) => {
   const { stderr, exitCode } = await run(...args);
-  expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: expect.stringContaining(reason) });
+  expect({ exitCode, stderr }).toEqual({ exitCode: code, stderr: expect.stringContaining(reason) });
 });

@@ -9,7 +9,9 @@ afterEach(async () => {
 });
 
 interface Answers {
-  /** The answers to `GET /orders/ORDER_001`, in order; the last one is repeated. */
+  /** Called with each request to sign in and to place an order. */
+  readonly onRequest?: (body: unknown) => void;
+  /** The answers to `GET /orders/:orderId`, in order; the last one is repeated. */
   readonly views?: readonly object[];
   readonly sessions?: () => Response;
   readonly place?: () => Response;
@@ -19,7 +21,7 @@ interface Answers {
 
 const problem = (status: number, body: object) => Response.json(body, { status });
 
-function gateway({ views = [], sessions, place, emptyCatalogues = 0 }: Answers): string {
+function gateway({ views = [], sessions, place, emptyCatalogues = 0, onRequest }: Answers): string {
   const catalogue = ["PRODUCT_001", "PRODUCT_002"].map((productId) => ({ productId }));
   let asked = 0;
   let shown = 0;
@@ -27,10 +29,20 @@ function gateway({ views = [], sessions, place, emptyCatalogues = 0 }: Answers):
     hostname: "127.0.0.1",
     port: 0,
     routes: {
-      "/sessions": { POST: () => sessions?.() ?? Response.json({ token: "token" }, { status: 201 }) },
+      "/sessions": {
+        POST: async (request) => {
+          onRequest?.(await request.json());
+          return sessions?.() ?? Response.json({ token: "token" }, { status: 201 });
+        },
+      },
       "/products": () => Response.json(asked++ < emptyCatalogues ? [] : catalogue),
-      "/orders": { POST: () => place?.() ?? Response.json({}, { status: 202 }) },
-      "/orders/ORDER_001": () => Response.json(views[Math.min(shown++, views.length - 1)] ?? {}),
+      "/orders": {
+        POST: async (request) => {
+          onRequest?.(await request.json());
+          return place?.() ?? Response.json({}, { status: 202 });
+        },
+      },
+      "/orders/:orderId": () => Response.json(views[Math.min(shown++, views.length - 1)] ?? {}),
     },
     fetch: () => new Response("", { status: 404 }),
   });
@@ -89,4 +101,36 @@ test("another program on the gateway's port is one line too", async () => {
   const sessions = () => new Response("<html>", { status: 201 });
   const { stderr } = await post(gateway({ sessions }));
   expect(stderr).toMatch(/^post-order: \S+ is not a service of the store\n$/);
+});
+
+test("any order of any customer at any gateway", async () => {
+  const requests: unknown[] = [];
+  const url = gateway({ views: [view("confirmed")], onRequest: (body) => requests.push(body) });
+  const store = new StoreSettings({ API_GATEWAY_URL: "http://127.0.0.1:1" });
+  cleanups.push(() => store.remove());
+  const items = ["--item", "PRODUCT_002=4", "--item=PRODUCT_001=1"];
+  const args = ["MINE", ...items, "--customer", "ALICE", "--gateway", url];
+  expect(await store.run("post-order.ts", args)).toMatchObject({ exitCode: 0, stderr: "" });
+  expect(requests).toEqual([
+    { customerId: "ALICE", role: "customer" },
+    {
+      orderId: "MINE",
+      items: [
+        { productId: "PRODUCT_002", quantity: 4 },
+        { productId: "PRODUCT_001", quantity: 1 },
+      ],
+    },
+  ]);
+});
+
+test.each([
+  [[], 2, "expected the id of the order (for help: bun run post-order --help)"],
+  [["MINE"], 2, "MINE needs --item PRODUCT_ID=QUANTITY; only ORDER_001 and ORDER_002 have known items"],
+  [["MINE", "--item", "PRODUCT_001"], 2, "--item: expected PRODUCT_ID=QUANTITY, got 'PRODUCT_001'"],
+  [["ORDER_001", "--gateway", "here"], 1, "--gateway: expected an http or https URL, got 'here'"],
+])("%p is refused", async (args, exitCode, line) => {
+  const store = new StoreSettings();
+  cleanups.push(() => store.remove());
+  const refused = await store.run("post-order.ts", args);
+  expect(refused).toMatchObject({ exitCode, stdout: "", stderr: expect.stringContaining(line) });
 });

@@ -18,7 +18,7 @@ test("bun run sbom prints the bill of materials, or the licences; it refuses wha
   });
   expect(await run("--licenses")).toMatchObject({
     exitCode: 2,
-    stderr: "sbom: Unknown option '--licenses'\n",
+    stderr: "sbom: Unknown option '--licenses' (for help: bun run sbom --help)\n",
   });
   expect((await run("x")).exitCode).toBe(2);
 });

@@ -21,8 +21,16 @@ test("the usage is printed, and unknown arguments are refused", async () => {
   ]);
   expect(help).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("usage: bun run soak-broker") });
   expect(minutes.exitCode).not.toBe(0);
-  expect(rounds).toEqual({ exitCode: 2, stdout: "", stderr: "crash-broker: Unknown option '--round'\n" });
-  expect(seconds).toEqual({ exitCode: 2, stdout: "", stderr: "bench-broker: Unknown option '--second'\n" });
+  expect(rounds).toEqual({
+    exitCode: 2,
+    stdout: "",
+    stderr: expect.stringContaining("Unknown option '--round'"),
+  });
+  expect(seconds).toEqual({
+    exitCode: 2,
+    stdout: "",
+    stderr: expect.stringContaining("Unknown option '--second'"),
+  });
 });
 
 test("without Go, the broker is not killed, with one line", async () => {

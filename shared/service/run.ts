@@ -34,6 +34,7 @@ export function runService<Config extends CommonConfig, Parts>(
   routes?: (running: Running<Config, Parts>) => AnyElysia,
 ): Promise<void> {
   const { name, description } = composition;
+  if (process.argv.length > 2) return answerArguments(name, description, process.argv.slice(2));
   return runProcess(name, async ({ env, log, lifecycle }) => {
     const config: Config = loadConfig(composition.config, env, name);
     const database = openStorage(composition, config, lifecycle, { log });
@@ -112,4 +113,17 @@ export function runService<Config extends CommonConfig, Parts>(
     lifecycle.add("http", server);
     return { port: server.port };
   });
+}
+
+/** A service has settings and no arguments: `--help` says so with exit code 0, any other is refused with exit code 2. */
+function answerArguments(name: string, description: string, args: readonly string[]): never {
+  if (!args.includes("--help") && !args.includes("-h")) {
+    process.stderr.write(`${name}: unexpected argument '${args[0]}' (for help: --help)\n`);
+    process.exit(2);
+  }
+  process.stdout.write(
+    `The service ${name}: ${description}\n\n` +
+      "It runs until SIGTERM or SIGINT, and takes no arguments. Its settings are environment variables.\n",
+  );
+  process.exit(0);
 }

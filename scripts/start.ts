@@ -1,6 +1,6 @@
 import { serviceNames } from "@distributed-messaging/services/registry";
 import { runStore } from "@distributed-messaging/supervisor/run";
-import { readSettings } from "@distributed-messaging/supervisor/settings";
+import { readStoreSettings } from "@distributed-messaging/supervisor/settings";
 import type { StoreSupervisor } from "@distributed-messaging/supervisor/store";
 import { seedCatalogue } from "./command/client.ts";
 import { parseOptions, runCommand, UsageError } from "./command/command.ts";
@@ -61,7 +61,7 @@ function readyText(store: StoreSupervisor, brokerKind: string): string {
 
 await runCommand("start", USAGE, async (args) => {
   const { fresh, usesRedpanda } = readOptions(args);
-  const settings = readSettings(process.env);
+  const settings = await readStoreSettings(process.env);
   if (usesRedpanda && settings.brokers !== undefined) {
     throw new UsageError("--broker redpanda and KAFKA_BROKERS exclude each other");
   }

@@ -1,12 +1,6 @@
 import { errorText, silentLogger } from "@distributed-messaging/messaging";
-import {
-  KafkaInspector,
-  type KafkaSettings,
-  LogVerifier,
-  type TopicState,
-} from "@distributed-messaging/messaging/kafka";
+import { KafkaInspector, LogVerifier, type TopicState } from "@distributed-messaging/messaging/kafka";
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
-import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { Type } from "@sinclair/typebox";
 import { parseOptions, runCommand, table, UsageError } from "./command/command.ts";
 
@@ -18,13 +12,6 @@ for display.
 
 It names the partitions with records that the broker knows to be damaged. --verify reads every record, verifies the
 checksums, and prints the offsets that cannot be read, on any Kafka-protocol broker. The exit code is 1 then.`;
-
-/** KAFKA_BROKERS; without it, the embedded broker of `npm start`. */
-function brokerSettings(): KafkaSettings {
-  const { ports, brokers } = readSettings(process.env);
-  const env = { ...process.env, KAFKA_BROKERS: brokers ?? `127.0.0.1:${ports.broker}` };
-  return kafkaSettings("topics", loadConfig(Type.Object(commonSettings), env, "topics"));
-}
 
 function topicRow({ name, partitions }: TopicState): string[] {
   const records = partitions.reduce((sum, { earliest, latest }) => sum + latest - earliest, 0);
@@ -68,7 +55,8 @@ async function verify(verifier: LogVerifier, topics: readonly TopicState[]): Pro
 
 await runCommand("topics", USAGE, async (args) => {
   const { values } = parseOptions(args, { verify: { type: "boolean" } });
-  const settings = brokerSettings();
+  const config = loadConfig(Type.Object(commonSettings), process.env, "topics");
+  const settings = kafkaSettings("topics", config);
   const inspector = new KafkaInspector(settings, "all", "all", silentLogger);
   const verifier = new LogVerifier(settings, silentLogger);
   try {

@@ -45,6 +45,14 @@ test.each(["nonsense", "host:", ":9092", "host:99999", "http://host:9092", "a b:
   },
 );
 
+test.each([
+  ["trace", "debug"],
+  ["fatal", "error"],
+] as const)("LOG_LEVEL=%s, of programs that have more levels, is %s", (value, level) => {
+  expect(readSettings({ LOG_LEVEL: value }).logLevel).toBe(level);
+  expect(() => readSettings({}, readArguments(["--log-level", value]))).toThrow("--log-level");
+});
+
 test.each(["nonsense", "99999"])("BROKER_PORT=%j is refused", (value) => {
   expect(() => readSettings({ BROKER_PORT: value })).toThrow(`BROKER_PORT: "${value}" is not a port`);
 });

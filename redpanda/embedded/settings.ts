@@ -29,6 +29,9 @@ export class SettingsError extends Error {
 
 const LOG_LEVELS = "debug, info, warn, error or silent";
 
+/** Programs that have more levels, as pino does, can share the environment variable. */
+const OTHER_LEVELS: Readonly<Record<string, LogLevel>> = { trace: "debug", fatal: "error" };
+
 type Env = Readonly<Record<string, string | undefined>>;
 
 /**
@@ -37,7 +40,7 @@ type Env = Readonly<Record<string, string | undefined>>;
  * - `KAFKA_BROKERS`: the broker listens on the first host:port and gives it to clients. Default: `localhost` and
  *   `BROKER_PORT`, 9092 if that is unset too.
  * - `DATA_DIR`, `.data` by default: the broker uses its subdirectory `broker`.
- * - `LOG_LEVEL`: `debug`, `info` (default), `warn`, `error` or `silent`.
+ * - `LOG_LEVEL`: `debug`, `info` (default), `warn`, `error` or `silent`; `trace` is `debug`, and `fatal` is `error`.
  * - `AUTO_CREATE_TOPICS`: `true` or `false` (default).
  *
  * @throws SettingsError naming every problem.
@@ -74,7 +77,8 @@ export function readSettings(env: Env, { given, problems }: Arguments = readArgu
   }
   const inMemory = given.has("in-memory");
   if (inMemory && given.has("data-dir")) refuse("--in-memory", "excludes --data-dir");
-  const [levelSource, logLevel] = choose("log-level", "LOG_LEVEL", "info");
+  const [levelSource, levelText] = choose("log-level", "LOG_LEVEL", "info");
+  const logLevel = levelSource === "LOG_LEVEL" ? (OTHER_LEVELS[levelText] ?? levelText) : levelText;
   if (!isLogLevel(logLevel)) refuse(levelSource, `"${logLevel}" is not ${LOG_LEVELS}`);
   const autoCreate = given.has("auto-create") ? "true" : env.AUTO_CREATE_TOPICS || "false";
   if (autoCreate !== "true" && autoCreate !== "false") {

@@ -153,14 +153,17 @@ test.skipIf(npm === null)(
   START_TIMEOUT_MS,
 );
 
-test("an invalid setting is one line, and no process keeps running", async () => {
-  const store = settings({ OUTBOX_LIMIT: "many" });
-  const { exitCode, stderr } = await store.run("start.ts");
-  expect(exitCode).toBe(1);
-  expect(stderr.trim().split("\n")).toEqual([
-    expect.stringMatching(/^start: \S+ did not start \(exit code 1\): .*OUTBOX_LIMIT: expected an integer/),
-  ]);
-  expect(freed(store)).toBe(true);
+test("all invalid settings of all processes are named at once, and nothing is started", async () => {
+  const wrong = { OUTBOX_LIMIT: "many", BACKORDER_TTL: "long", MAX_WAITING_ORDERS: "0", ORDER_PORT: "x" };
+  const store = settings({ ...wrong, KAFKA_BROKERS: "nowhere" });
+  const { exitCode, stdout, stderr } = await store.run("start.ts");
+  expect([exitCode, stdout]).toEqual([1, ""]);
+  const named = stderr
+    .trim()
+    .split("\n")
+    .map((line) => /^start: (\w+): expected /.exec(line)?.[1]);
+  expect(named.sort()).toEqual([...Object.keys(wrong), "KAFKA_BROKERS"].sort());
+  expect(existsSync(store.env.DATA_DIR ?? "")).toBe(false);
 });
 
 test.each([

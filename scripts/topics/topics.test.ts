@@ -31,6 +31,8 @@ test("says which partition is damaged and, with --verify, where", async () => {
     expect(plain).toMatchObject({ stderr: "", exitCode: 1 });
     expect(plain.stdout).toMatch(/^TOPIC +RECORDS +PARTITIONS\nthings +3 +0\.\.3\n/);
     expect(plain.stdout).toEndWith("\nDAMAGED: things/0. To see the offsets: bun run topics -- --verify\n");
+    const byPort = await store.run("topics.ts", [], { BROKER_PORT: String(broker.port) });
+    expect(byPort).toEqual(plain);
     expect(verified).toMatchObject({ stderr: "", exitCode: 1 });
     expect(verified.stdout).toEndWith("\n\nDAMAGED  PARTITION  OFFSETS\nthings   0          1..1\n");
   } finally {

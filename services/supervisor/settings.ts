@@ -1,4 +1,11 @@
-import { commonSettings, type Exposure, loadConfig, Port } from "@distributed-messaging/service/config";
+import {
+  ConfigError,
+  commonSettings,
+  type Environment,
+  type Exposure,
+  loadConfig,
+  Port,
+} from "@distributed-messaging/service/config";
 import { operatorKeyPath } from "@distributed-messaging/service/operator";
 import { forEachService, serviceNames, services } from "@distributed-messaging/services/registry";
 import { type TInteger, Type } from "@sinclair/typebox";
@@ -24,23 +31,17 @@ const servicePorts: Readonly<Record<string, TInteger>> = Object.fromEntries(
 );
 
 const Schema = Type.Object({
-  HOST: commonSettings.HOST,
-  NODE_ENV: commonSettings.NODE_ENV,
-  ALLOW_INSECURE: commonSettings.ALLOW_INSECURE,
-  DATA_DIR: commonSettings.DATA_DIR,
-  OPERATOR_KEY_FILE: commonSettings.OPERATOR_KEY_FILE,
-  BROKER_PORT: Port(9092),
+  ...commonSettings,
   ...servicePorts,
   SUPERVISOR_PORT: Port(8909),
 });
 
 /**
- * Reads the settings that `npm start` and the commands for a running store have in common. Each process reads and
- * checks its other settings itself.
+ * Reads the settings that `npm start` and the commands for a running store have in common.
  *
  * @throws ConfigError
  */
-export function readSettings(env: Readonly<Record<string, string | undefined>>): Settings {
+export function readSettings(env: Environment): Settings {
   const brokers = env.KAFKA_BROKERS?.trim() || undefined;
   const config = loadConfig(Schema, env, "start", [
     (ports) => sharedPorts(ports, brokers === undefined ? [] : ["BROKER_PORT"]),
@@ -58,6 +59,36 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     brokers,
     exposure: config,
   };
+}
+
+/**
+ * Also checks the settings that only one service has, so that all that are wrong are named at once.
+ *
+ * @throws ConfigError
+ */
+export async function readStoreSettings(env: Environment): Promise<Settings> {
+  const problems = new Set<string>();
+  const collect = <Result>(read: () => Result): Result | undefined => {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      for (const problem of error.problems) problems.add(problem);
+      return undefined;
+    }
+  };
+  const settings = collect(() => readSettings(env));
+  // The supervisor gives the services what it chose in place of a free port, which is 0.
+  const chosen = {
+    ...(env.BROKER_PORT?.trim() === "0" ? { BROKER_PORT: undefined } : {}),
+    ...(env.SUPERVISOR_PORT?.trim() === "0" ? { SUPERVISOR_PORT: undefined } : {}),
+  };
+  for (const name of serviceNames) {
+    const { service } = await services[name].load();
+    collect(() => loadConfig(service.config, { ...env, ...chosen }, name));
+  }
+  if (settings === undefined || problems.size > 0) throw new ConfigError([...problems]);
+  return settings;
 }
 
 /** The setting that names the port of a process. */

@@ -98,15 +98,9 @@ export function brokerProcess(env: Readonly<Record<string, string>>, port: numbe
   return {
     name: "broker",
     entry: join(ROOT, "redpanda/embedded/main.ts"),
-    env: { ...env, ...brokerLogLevel(env.LOG_LEVEL) },
+    env,
     ready: { kind: "port", host: "127.0.0.1", port },
   };
-}
-
-/** The broker has fewer log levels than the services. */
-function brokerLogLevel(level: string | undefined): Record<string, string> {
-  if (level === "trace") return { LOG_LEVEL: "debug" };
-  return level === "fatal" ? { LOG_LEVEL: "error" } : {};
 }
 
 function serviceProcess(name: ServiceName, env: Readonly<Record<string, string>>, url: string): ProcessSpec {

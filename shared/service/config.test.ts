@@ -36,6 +36,7 @@ describe("loadConfig", () => {
       INBOX_RETENTION: 7 * 24 * 3_600_000,
       GAPS: "stop",
       OUTBOX_LIMIT: 100_000,
+      BROKER_PORT: 9092,
       KAFKA_BROKERS: ["localhost:9092"],
       NODE_ENV: "development",
       KAFKA_SSL: false,
@@ -79,6 +80,17 @@ describe("loadConfig", () => {
     const first = loadConfig(Common, {}, "test");
     first.KAFKA_BROKERS.push("other:1");
     expect(loadConfig(Common, {}, "test").KAFKA_BROKERS).toEqual(["localhost:9092"]);
+  });
+
+  test("BROKER_PORT is the port of the broker, unless KAFKA_BROKERS names another", () => {
+    const brokersWith = (env: Record<string, string>) => loadConfig(Common, env, "test").KAFKA_BROKERS;
+    expect(brokersWith({ BROKER_PORT: "19092" })).toEqual(["localhost:19092"]);
+    expect(brokersWith({ BROKER_PORT: "19092", KAFKA_BROKERS: "a:1" })).toEqual(["a:1"]);
+    expect(problemsOf({ BROKER_PORT: "0" })).toEqual([
+      "BROKER_PORT: 0 is a free port, which only the broker knows; set KAFKA_BROKERS",
+    ]);
+    expect(problemsOf({ BROKER_PORT: "0", KAFKA_BROKERS: "a:1" })).toEqual([]);
+    expect(problemsOf({ BROKER_PORT: "x" })).toHaveLength(1);
   });
 
   test("reports every invalid setting, one line each", () => {

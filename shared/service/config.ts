@@ -26,11 +26,13 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  * - `expected`: completes "expected …" when the value is invalid
  * - `secret`: the value is never shown
  * - `unit: "duration"`: `24h`, `500ms` → milliseconds
+ * - `defaultFrom`: in place of `default`, from the settings before it
  */
 interface SettingOptions {
   expected?: string;
   secret?: boolean;
   unit?: "duration";
+  defaultFrom?: (before: Readonly<Record<string, unknown>>) => unknown;
 }
 
 /**
@@ -46,6 +48,7 @@ export function loadConfig<Schema extends TObject>(
   env: Environment,
   appName: string,
   rules: readonly ConfigRule[] = [
+    brokerPortProblems,
     brokerAccessProblems,
     replicationProblems,
     insecureProblems,
@@ -57,7 +60,8 @@ export function loadConfig<Schema extends TObject>(
   for (const [name, property] of Object.entries<TSchema & SettingOptions>(schema.properties)) {
     const raw = env[name]?.trim();
     if (raw === undefined || raw === "") {
-      if (property.default !== undefined) config[name] = structuredClone(property.default);
+      if (property.defaultFrom !== undefined) config[name] = property.defaultFrom(config);
+      else if (property.default !== undefined) config[name] = structuredClone(property.default);
       else if (schema.required?.includes(name)) problems.push(`${name}: is not set, ${appName} needs it`);
       continue;
     }
@@ -216,13 +220,19 @@ export const commonSettings = {
   /** What happens where retention removed records before they were read. */
   GAPS: oneOf(["stop", "continue"], "stop"),
   OUTBOX_LIMIT: Type.Integer({ minimum: 1, maximum: 1_000_000_000, default: 100_000 }),
+  /** The port of the embedded broker on this machine: the default of KAFKA_BROKERS. */
+  BROKER_PORT: Port(9092),
   KAFKA_BROKERS: Type.Array(
     Type.String({
       pattern:
         "^(\\[[0-9A-Fa-f:]+\\]|[A-Za-z0-9._-]+):(?!0+$)([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$",
       expected: "host:port",
     }),
-    { minItems: 1, default: ["localhost:9092"] },
+    {
+      minItems: 1,
+      default: ["localhost:9092"],
+      defaultFrom: ({ BROKER_PORT }: Readonly<Record<string, unknown>>) => [`localhost:${BROKER_PORT}`],
+    },
   ),
   /** By default `create`, and `check` where NODE_ENV is `production`. */
   TOPICS: Type.Optional(oneOf(["create", "check"])),
@@ -303,6 +313,12 @@ export function kafkaSettings(clientId: string, config: CommonConfig): KafkaSett
       ...(minInsyncReplicas === undefined ? {} : { minInsyncReplicas }),
     },
   };
+}
+
+function brokerPortProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
+  const { BROKER_PORT: port, KAFKA_BROKERS: brokers } = config;
+  if (port !== 0 || !Array.isArray(brokers) || brokers[0] !== "localhost:0") return [];
+  return ["BROKER_PORT: 0 is a free port, which only the broker knows; set KAFKA_BROKERS"];
 }
 
 /** With more in-sync replicas than replicas, no record could ever be written. */

@@ -1,3 +1,4 @@
+import { errorText } from "../../errors.ts";
 import { type Backoff, backoffMs } from "../../runtime.ts";
 import type { SubscribeOptions, Subscription } from "../transport.ts";
 import { KafkaConsumer, type KafkaContext } from "./consumer.ts";
@@ -5,6 +6,8 @@ import { KafkaConsumer, type KafkaContext } from "./consumer.ts";
 /** Fetches end many times a second. After so long without one the subscription is not healthy. */
 const UNHEALTHY_MS = 3_000;
 const RESTART_BACKOFF: Backoff = { firstMs: 100, mostMs: 2_000 };
+/** How often the same failure is a warning: a broker may be unavailable for hours. */
+const WARN_AGAIN_MS = 60_000;
 
 /**
  * Keeps a consumer running, and replaces it when it fails: kafkajs does not recover from errors that it takes for
@@ -15,6 +18,9 @@ export class KafkaSubscription implements Subscription {
   readonly #options: SubscribeOptions;
   readonly #ended: Promise<void>;
   #consumer: KafkaConsumer | undefined;
+  /** The reasons that were logged as warnings since `#warnedSince`. */
+  readonly #warned = new Set<string>();
+  #warnedSince = 0;
   #stopped = false;
   #wakeUp: () => void = () => {};
 
@@ -44,6 +50,7 @@ export class KafkaSubscription implements Subscription {
         onFirstFetch: () => {
           if (failures > 0) log.info({ group, failures }, "consuming again");
           failures = 0;
+          this.#warned.clear();
         },
       });
       this.#consumer = consumer;
@@ -60,12 +67,22 @@ export class KafkaSubscription implements Subscription {
     }
   }
 
-  /** A warning at the 1st, 2nd, 4th, 8th … failure in a row: a broker may be unavailable for hours. */
+  /** A warning for each reason, once a minute; the stack at `debug` only. */
   #logFailure(error: unknown, failures: number): void {
-    const fields = { err: error, group: this.#options.group, failures };
-    const isPowerOfTwo = (failures & (failures - 1)) === 0;
-    if (isPowerOfTwo) this.#context.log.warn(fields, "not consuming, restarting the consumer");
-    else this.#context.log.debug(fields, "still not consuming, restarting the consumer");
+    const { log, runtime, settings } = this.#context;
+    const { group } = this.#options;
+    const reason = errorText(error);
+    log.debug({ err: error, group, failures }, "the consumer failed, it is restarted");
+    const now = runtime.monotonic();
+    if (now - this.#warnedSince >= WARN_AGAIN_MS) {
+      this.#warned.clear();
+      this.#warnedSince = now;
+    }
+    if (this.#warned.has(reason)) return;
+    this.#warned.add(reason);
+    const brokers = settings.brokers.join(", ");
+    const next = `it is tried again every ${RESTART_BACKOFF.mostMs / 1_000} s`;
+    log.warn({ group, failures }, `not consuming from the broker at ${brokers}: ${reason}; ${next}`);
   }
 
   #sleep(delayMs: number): Promise<void> {

@@ -1,5 +1,5 @@
 import { serviceNames } from "@distributed-messaging/services/registry";
-import { runStore } from "@distributed-messaging/supervisor/run";
+import { pageOf, runStore } from "@distributed-messaging/supervisor/run";
 import { readStoreSettings } from "@distributed-messaging/supervisor/settings";
 import type { StoreSupervisor } from "@distributed-messaging/supervisor/store";
 import { seedCatalogue } from "./command/client.ts";
@@ -45,7 +45,7 @@ function readyText(store: StoreSupervisor, brokerKind: string): string {
     "",
     `ready in ${(performance.now() / 1000).toFixed(1)} s`,
     "",
-    `  ${"page".padEnd(13)} ${gateway.replace("127.0.0.1", "localhost")}/`,
+    `  ${"page".padEnd(13)} ${pageOf(store)}`,
     ...rows,
     `  ${"broker".padEnd(13)} ${store.brokers} (${brokerKind})`,
     "",
@@ -77,6 +77,13 @@ await runCommand("start", USAGE, async (args) => {
     env: { AUTOMATION_TESTING: testing, DEMO_SIGN_IN: process.env.DEMO_SIGN_IN?.trim() || "true" },
     ...(usesRedpanda ? { broker: redpanda } : {}),
     onLog: (log) => write(format(log)),
+    onWait: () => write("waiting for the processes of a store that was killed to end …"),
+    onLate: (store) => {
+      const where = `${store.brokers} (${brokerKind})`;
+      write(
+        `\nnot ready yet: waiting for the broker at ${where}; orders are kept. The page: ${pageOf(store)}\n`,
+      );
+    },
     onReady: async (store) => {
       if (testing === "true") await seedCatalogue(store.url("inventory"));
       write(readyText(store, brokerKind));

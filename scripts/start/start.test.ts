@@ -1,8 +1,9 @@
 import { afterEach, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { serviceNames } from "@distributed-messaging/services/registry";
-import { whyUnusable } from "@distributed-messaging/supervisor/ports";
+import { freePorts, whyUnusable } from "@distributed-messaging/supervisor/ports";
 import { portSetting } from "@distributed-messaging/supervisor/settings";
 import { processNames, ROOT } from "@distributed-messaging/supervisor/store";
 import { type StoreProcess, StoreSettings } from "../testing/store-process.ts";
@@ -73,20 +74,13 @@ test(
     expect(persistence.exitCode).toBe(0);
     expect(persistence.stdout.match(/ ok, \d+ KiB /g)).toHaveLength(serviceNames.length);
 
-    const port = Number(store.env.BROKER_PORT);
-    expect(await store.run("start.ts")).toMatchObject({
-      exitCode: 1,
-      stdout: "",
-      stderr: expect.stringContaining(
-        `start: port ${port} is used by another program; BROKER_PORT is the port of broker\n`,
-      ),
-    });
-    const elsewhere = settings({ DATA_DIR: store.env.DATA_DIR ?? "" });
-    expect(await elsewhere.run("start.ts", ["--fresh"])).toMatchObject({
-      exitCode: 1,
-      stdout: "",
-      stderr: expect.stringContaining("start: DATA_DIR: another store uses "),
-    });
+    const page = `http://localhost:${store.env.API_GATEWAY_PORT}/`;
+    const twice = { exitCode: 1, stdout: "", stderr: `start: The store already runs here: ${page}\n` };
+    const otherPorts = settings({ DATA_DIR: store.env.DATA_DIR ?? "" });
+    const otherData = { DATA_DIR: join(store.env.DATA_DIR ?? "", "other") };
+    expect(await store.run("start.ts")).toEqual(twice);
+    expect(await otherPorts.run("start.ts", ["--fresh"])).toEqual(twice);
+    expect(await store.run("start.ts", ["--fresh"], otherData)).toEqual(twice);
 
     running.signal("SIGINT");
     expect(await running.exited).toBe(0);
@@ -99,7 +93,7 @@ test(
 );
 
 test(
-  "killed, it leaves no process; started again, it has its data; with --fresh, it has none",
+  "killed, and started again at once with the same settings, it waits for its processes and has its data; with --fresh, none",
   async () => {
     const store = settings();
     const first = start(store);
@@ -107,7 +101,7 @@ test(
     await store.run("post-order.ts", ["ORDER_001"]);
     first.signal("SIGKILL");
     await first.exited;
-    await eventually(() => freed(store), "the ports to be free");
+    // Its processes have not ended yet: the next one waits for them.
 
     const second = start(store);
     await second.line(/^ready in \d/);
@@ -220,6 +214,23 @@ test("commands that need Docker say so when it is not installed", async () => {
   );
   expect((await store.run("compose-all.ts")).stderr).toBe(`compose-all: ${missing}`);
 });
+
+test(
+  "with a setting KAFKA_BROKERS where no broker answers, it says so and serves the page meanwhile",
+  async () => {
+    const [port = 0] = freePorts(1);
+    const store = settings({ KAFKA_BROKERS: `127.0.0.1:${port}` });
+    const running = start(store);
+    const line = await running.line(/^not ready yet: waiting for the broker at /);
+    const page = `http://localhost:${store.env.API_GATEWAY_PORT}/`;
+    expect(line).toEndWith(`127.0.0.1:${port} (KAFKA_BROKERS); orders are kept. The page: ${page}`);
+    await eventually(async () => (await fetch(page).catch(() => undefined))?.status === 200, "the page");
+    expect(running.lines.filter((other) => /^\s+at /.test(other) || other.includes("stack"))).toEqual([]);
+    running.signal("SIGINT");
+    expect(await running.exited).toBe(0);
+  },
+  START_TIMEOUT_MS,
+);
 
 test("KAFKA_BROKERS and --broker redpanda exclude each other", async () => {
   const store = settings({ KAFKA_BROKERS: "127.0.0.1:1" });

@@ -3,7 +3,10 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { lockDataDir, wipeDataDir } from "./data-dir.ts";
+import { eventually } from "@distributed-messaging/messaging/testing";
+import { spawnChild } from "./child.ts";
+import { lockDataDir, processesLock, untilProcessesEnded, wipeDataDir } from "./data-dir.ts";
+import { fake } from "./testing/processes.ts";
 
 const folders: string[] = [];
 afterEach(() => {
@@ -18,10 +21,39 @@ function folder(): string {
 
 test("only one store can lock a data directory", () => {
   const path = join(folder(), "new", "data");
-  const release = lockDataDir(path);
+  const lock = lockDataDir(path);
   expect(() => lockDataDir(path)).toThrow(`another store uses '${path}'`);
-  release();
-  lockDataDir(path)();
+  lock.announce("http://localhost:1/");
+  expect(() => lockDataDir(path)).toThrow("The store already runs here: http://localhost:1/");
+  lock.release();
+  lockDataDir(path).release();
+});
+
+test("the end of the processes of a store that was killed is waited for", async () => {
+  const path = folder();
+  const notWaited = () => {
+    throw new Error("nothing was to wait for");
+  };
+  await untilProcessesEnded(path, notWaited);
+  const { entry, env } = fake("left", { PROCESSES_LOCK: processesLock(path), FAKE_STUBBORN: "true" });
+  const lines: string[] = [];
+  const child = spawnChild({ entry, env }, (_, line) => lines.push(line));
+  try {
+    await eventually(() => lines.length > 0, "the process to run");
+    await expect(untilProcessesEnded(path, () => {}, 0)).rejects.toThrow("still use");
+    let waits = 0;
+    const ended = untilProcessesEnded(path, () => {
+      waits += 1;
+    });
+    await eventually(() => waits === 1, "the wait to begin");
+    child.signal("SIGKILL");
+    await ended;
+    expect(waits).toBe(1);
+    await untilProcessesEnded(path, notWaited);
+  } finally {
+    child.signal("SIGKILL");
+    await child.ended;
+  }
 });
 
 test("a data directory that cannot be created is one line", () => {

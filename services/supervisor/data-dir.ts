@@ -1,18 +1,27 @@
 import { Database } from "bun:sqlite";
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { StartError } from "@distributed-messaging/service/errors";
 import { processNames } from "./store.ts";
+
+export interface DataDirLock {
+  /** Tells who tries to lock it where the store is. */
+  announce(url: string): void;
+  release(): void;
+}
+
+/** Where the store is whose process holds the lock. */
+const ADDRESS_FILE = "start.url";
 
 /**
  * Locks a data directory, so that no second store uses the same files. The lock is the operating system's lock on an
  * SQLite file, which ends with this process in whatever way that ends.
  *
- * @returns releases the lock
  * @throws StartError when another process holds the lock, or the directory is not writable
  */
-export function lockDataDir(dataDir: string): () => void {
+export function lockDataDir(dataDir: string): DataDirLock {
   const path = resolve(dataDir);
+  const address = join(path, ADDRESS_FILE);
   const notWritable = (error: unknown) =>
     new StartError(`DATA_DIR: cannot write files in '${dataDir}'${codeOf(error)}`);
   let lock: Database;
@@ -28,10 +37,70 @@ export function lockDataDir(dataDir: string): () => void {
     lock.close();
     if (!isLocked(error)) throw notWritable(error);
     throw new StartError(
-      `DATA_DIR: another store uses '${dataDir}'; stop it, or set DATA_DIR to another directory`,
+      existsSync(address)
+        ? alreadyRuns(readFileSync(address, "utf8"))
+        : `DATA_DIR: another store uses '${dataDir}'; stop it, or set DATA_DIR to another directory`,
     );
   }
-  return () => lock.close();
+  // The process that wrote it may have been killed.
+  rmSync(address, { force: true });
+  return {
+    announce: (url) => writeFileSync(address, url),
+    release: () => {
+      rmSync(address, { force: true });
+      lock.close();
+    },
+  };
+}
+
+/** What is said when a store is started where one runs. */
+export function alreadyRuns(url: string): string {
+  return `The store already runs here: ${url}`;
+}
+
+const PROCESSES_FILE = "processes.lock";
+/** Longer than a process takes to stop by itself, or to be killed, after its supervisor has ended: watch-parent.ts. */
+const PROCESSES_TIMEOUT_MS = 20_000;
+
+/** The file on which each process of the store holds a shared lock until it ends, in whatever way. */
+export function processesLock(dataDir: string): string {
+  return join(resolve(dataDir), PROCESSES_FILE);
+}
+
+/**
+ * Waits until the processes of a store that was killed have ended: they notice it, and stop, a little later.
+ *
+ * @param onWait called when there are any
+ * @throws StartError when some do not end
+ */
+export async function untilProcessesEnded(
+  dataDir: string,
+  onWait: () => void,
+  timeoutMs = PROCESSES_TIMEOUT_MS,
+): Promise<void> {
+  const startedAt = performance.now();
+  for (let isFirst = true; isHeld(processesLock(dataDir)); isFirst = false) {
+    if (isFirst) onWait();
+    if (performance.now() - startedAt > timeoutMs) {
+      throw new StartError(
+        `DATA_DIR: processes of a store that was killed still use '${dataDir}' after ${timeoutMs / 1_000} s; end them`,
+      );
+    }
+    await Bun.sleep(50);
+  }
+}
+
+function isHeld(path: string): boolean {
+  const database = new Database(path, { create: true });
+  try {
+    database.run("BEGIN EXCLUSIVE");
+    return false;
+  } catch (error) {
+    if (!isLocked(error)) throw error;
+    return true;
+  } finally {
+    database.close();
+  }
 }
 
 /**

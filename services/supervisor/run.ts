@@ -1,14 +1,27 @@
 import { ConfigError, exposedFeatures, type InsecureFeature } from "@distributed-messaging/service/config";
+import { StartError } from "@distributed-messaging/service/errors";
 import { serviceNames } from "@distributed-messaging/services/registry";
-import { lockDataDir, wipeDataDir } from "./data-dir.ts";
+import {
+  alreadyRuns,
+  type DataDirLock,
+  lockDataDir,
+  processesLock,
+  untilProcessesEnded,
+  wipeDataDir,
+} from "./data-dir.ts";
 import { serveAdminPanel } from "./http.ts";
 import { freePorts, whyUnusable } from "./ports.ts";
 import type { ProcessLog } from "./process.ts";
 import { portSetting, type Settings } from "./settings.ts";
-import { processNames, StoreSupervisor } from "./store.ts";
+import { processNames, StoreSupervisor, urlOf } from "./store.ts";
 
 /** npm forwards Ctrl-C, which the terminal sends to both: a second signal within this time is the same one. */
 const SAME_SIGNAL_MS = 500;
+
+/** After how long without being ready the user is told that the broker is waited for. */
+const LATE_MS = 4_000;
+/** The longest time of a timer. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export interface RunOptions {
   /** Deletes the data of earlier runs first. */
@@ -18,6 +31,10 @@ export interface RunOptions {
   readonly onLog: (log: ProcessLog) => void;
   /** A broker that is started before the store, once it is certain that no other store runs, and stopped after it. */
   readonly broker?: { start(): Promise<void>; stop(): Promise<unknown> };
+  /** Called when processes of a store that was killed have to end before this one can start. */
+  readonly onWait: () => void;
+  /** Called when not all processes are ready after a few seconds, with a broker that is not the store's own. */
+  readonly onLate: (store: StoreSupervisor) => void;
   /** Called when every process is ready and the supervisor listens. */
   readonly onReady: (store: StoreSupervisor) => Promise<void>;
   /** Called when the store begins to stop. */
@@ -33,31 +50,43 @@ export interface RunOptions {
  */
 export async function runStore(settings: Settings, options: RunOptions): Promise<number> {
   requireUnexposed(settings, options.env);
-  requireFreePorts(settings);
-  const unlock = lockDataDir(settings.dataDir);
+  const lock = lockDataDir(settings.dataDir);
   try {
+    await untilProcessesEnded(settings.dataDir, options.onWait);
+    await requireFreePorts(settings);
     if (options.fresh) wipeDataDir(settings.dataDir);
     await options.broker?.start();
     try {
-      return await superviseUntilStopped(settings, options);
+      return await superviseUntilStopped(settings, options, lock);
     } finally {
       await options.broker?.stop();
     }
   } finally {
-    unlock();
+    lock.release();
   }
 }
 
-async function superviseUntilStopped(settings: Settings, options: RunOptions): Promise<number> {
+async function superviseUntilStopped(
+  settings: Settings,
+  options: RunOptions,
+  lock: DataDirLock,
+): Promise<number> {
   const supervisorPort = settings.supervisorPort || (freePorts(1)[0] ?? 0);
   const store = new StoreSupervisor({
     dataDir: settings.dataDir,
     ports: settings.ports,
     ...(settings.brokers === undefined ? {} : { brokers: settings.brokers }),
     // The gateway's page needs the port of the supervisor.
-    env: { ...options.env, SUPERVISOR_PORT: String(supervisorPort) },
+    env: {
+      ...options.env,
+      SUPERVISOR_PORT: String(supervisorPort),
+      PROCESSES_LOCK: processesLock(settings.dataDir),
+    },
     onLog: options.onLog,
+    // The services are not ready without their broker, and wait for it.
+    ...(settings.brokers === undefined ? {} : { timings: { readyTimeoutMs: LONGEST_TIMER_MS } }),
   });
+  lock.announce(pageOf(store));
   let exitCode: number | undefined;
   const stopped = stopRequest(() => {
     exitCode = 130;
@@ -67,9 +96,11 @@ async function superviseUntilStopped(settings: Settings, options: RunOptions): P
     options.onStop();
     return store.stopAll();
   });
+  const late = settings.brokers === undefined ? undefined : setTimeout(() => options.onLate(store), LATE_MS);
   try {
-    await store.startAll();
     await serveAdminPanel(store, supervisorPort);
+    await store.startAll();
+    clearTimeout(late);
     await options.onReady(store);
   } catch (error) {
     // A start that was interrupted by a stop request has not failed.
@@ -78,7 +109,7 @@ async function superviseUntilStopped(settings: Settings, options: RunOptions): P
       throw error;
     }
   }
-  await stopped;
+  await stopped.finally(() => clearTimeout(late));
   return exitCode ?? 0;
 }
 
@@ -108,8 +139,27 @@ function requireUnexposed({ exposure }: Settings, env: RunOptions["env"]): void 
   ]);
 }
 
-/** @throws ConfigError naming every port that is in use, and its setting */
-function requireFreePorts({ host, ports, supervisorPort, brokers }: Settings): void {
+/** The address of the store's page. */
+export function pageOf(store: StoreSupervisor): string {
+  return pageAt(store.url("api-gateway"));
+}
+
+function pageAt(gateway: string): string {
+  return `${gateway.replace("127.0.0.1", "localhost")}/`;
+}
+
+/** Whether the gateway of a store listens there. */
+async function isGateway(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${url}/liveness`, { signal: AbortSignal.timeout(2_000) });
+    return (await response.text()).includes('"api-gateway"');
+  } catch {
+    return false;
+  }
+}
+
+/** @throws StartError when a store runs at them; ConfigError naming every port that is in use, and its setting */
+async function requireFreePorts({ host, ports, supervisorPort, brokers }: Settings): Promise<void> {
   const listening = brokers === undefined ? processNames : serviceNames;
   const wanted = [
     ...listening.map((name) => ({ name, host, port: ports[name] })),
@@ -121,7 +171,10 @@ function requireFreePorts({ host, ports, supervisorPort, brokers }: Settings): v
       ? []
       : [`port ${port} ${reason}; ${portSetting(name)} is the port of ${name}`];
   });
-  if (problems.length > 0) throw new ConfigError(problems);
+  if (problems.length === 0) return;
+  const gateway = urlOf(host, ports["api-gateway"]);
+  if (await isGateway(gateway)) throw new StartError(alreadyRuns(pageAt(gateway)));
+  throw new ConfigError(problems);
 }
 
 /** Resolves at the first signal to stop. @param onSecond called at a second SIGINT */

@@ -90,9 +90,11 @@ async function simulateAll(options: Options): Promise<number> {
   const printProgress = () => {
     const seconds = (performance.now() - startedMs) / 1000;
     const { runs, orders, crashes } = totals;
+    const left = runs === 0 || runs >= options.seeds ? undefined : (seconds / runs) * (options.seeds - runs);
+    const remaining = left === undefined ? "" : `, about ${left.toFixed(0)} s left`;
     console.log(
       `${runs}/${options.seeds} seeds, ${orders} orders, ${crashes} crashes, ${failed.length} failed; ` +
-        `${seconds.toFixed(0)} s, ${Math.round(orders / seconds)} orders/s`,
+        `${seconds.toFixed(0)} s${remaining}, ${Math.round(orders / seconds)} orders/s`,
     );
   };
   const timer = setInterval(printProgress, PROGRESS_EVERY_MS);

@@ -117,7 +117,7 @@ export class Shop {
   }
 
   processLight(process: string, state: string): Locator {
-    return this.page.locator(`.process-light[data-process="${process}"][data-state="${state}"]`);
+    return this.page.locator(`.map-part[data-process="${process}"][data-state="${state}"]`);
   }
 }
 

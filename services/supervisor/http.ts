@@ -20,6 +20,7 @@ import { Elysia } from "elysia";
 import { FiguresAnswer, ProcessAnswer } from "./http/answers.ts";
 import { brokerRoutes, coalesced } from "./http/broker.ts";
 import { readFigures, serviceRoutes } from "./http/services.ts";
+import { trafficRoutes } from "./http/traffic.ts";
 import { WrongState } from "./process.ts";
 import { type ProcessAction, type ProcessReport, processActions } from "./reports.ts";
 import { ROOT, type StoreSupervisor } from "./store.ts";
@@ -114,6 +115,7 @@ export async function serveSupervisor(options: SupervisorHttpOptions): Promise<L
   app.get("/figures", () => figures(), {
     detail: documented("Outbox, dead letters and lag of every service", { answers: { 200: FiguresAnswer } }),
   });
+  app.use(trafficRoutes(inspector));
   app.use(promiseRoutes());
   const listening = await listen(app, { host: "127.0.0.1", port, setting: "SUPERVISOR_PORT" });
   return {

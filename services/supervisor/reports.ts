@@ -63,6 +63,35 @@ export interface RecordReport {
   readonly value: string | null;
 }
 
+/** `GET /traffic`: what has moved through the broker since an earlier answer. */
+export interface TrafficReport {
+  /** The value of `after` for the next request. */
+  readonly next: number;
+  /** Oldest first; without `after`, none. `null` while the broker does not answer. */
+  readonly movements: readonly Movement[] | null;
+}
+
+/** The movements of one topic within a fraction of a second. */
+export interface Movement {
+  readonly topic: string;
+  /** How many records were stored. */
+  readonly stored: number;
+  /** Some of them, oldest first. */
+  readonly sample: readonly MovedMessage[];
+  /** How many records each consumer group has committed as handled. */
+  readonly read: Readonly<Record<string, number>>;
+}
+
+export interface MovedMessage {
+  /** The timestamp of the record. */
+  readonly at: number;
+  readonly key: string | null;
+  /** The CloudEvents type; `null` for a record that is no message. */
+  readonly type: string | null;
+  /** The service that sent it; `null` for a record that is no message. */
+  readonly sender: string | null;
+}
+
 /** `POST /orders/:orderId/deliver-again` */
 export interface Redelivery {
   readonly orderId: string;

@@ -44,4 +44,21 @@ export const RecordAnswer = Type.Object({
   value: orNull(Text),
 });
 
+export const TrafficAnswer = Type.Object({
+  next: Count,
+  movements: Type.Union([
+    Type.Array(
+      Type.Object({
+        topic: Text,
+        stored: Count,
+        sample: Type.Array(
+          Type.Object({ at: Type.Integer(), key: orNull(Text), type: orNull(Text), sender: orNull(Text) }),
+        ),
+        read: Type.Record(Text, Count),
+      }),
+    ),
+    Type.Null(),
+  ]),
+});
+
 export const RedeliveryAnswer = Type.Object({ orderId: Text, records: Type.Record(Text, Count) });

@@ -6,11 +6,13 @@ import { orderIdOf } from "@distributed-messaging/contracts";
 import { type Broker, startBroker } from "@distributed-messaging/embedded-broker";
 import { silentLogger } from "@distributed-messaging/messaging";
 import { KafkaInspector } from "@distributed-messaging/messaging/kafka";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { provision } from "@distributed-messaging/redpanda/provision";
 import type { Listening } from "@distributed-messaging/service/http";
 import { services, storeTopics } from "@distributed-messaging/services/registry";
 import { serveSupervisor } from "../http.ts";
 import { freePorts } from "../ports.ts";
+import type { Movement } from "../reports.ts";
 import { Supervisor } from "../supervisor.ts";
 
 /* The routes that show a broker and the services, and those that publish records and forward requests. */
@@ -147,6 +149,38 @@ describe("the broker", () => {
     expect(new TextDecoder().decode(record?.value ?? undefined)).toBe("not a message");
   });
 
+  test("traffic: what was stored and handled since an earlier answer, with a sample; nothing of before", async () => {
+    const traffic = async (after: number) => (await request(`/traffic?after=${after}`)).body;
+    const first = (await request("/traffic")).body;
+    expect(first.movements).toEqual([]);
+    const message = JSON.stringify({ type: "store.order.placed.v1", source: "order/2" });
+    await inspector.publish([
+      ...Array.from({ length: 8 }, () => order("order.events", "G", message)),
+      order("order.commands", "G", "not a message"),
+    ]);
+    const moved: Movement[] = [];
+    let { next } = first;
+    await eventually(async () => {
+      const report = await traffic(next);
+      next = report.next;
+      moved.push(...report.movements);
+      return moved.reduce((sum, { stored }) => sum + stored, 0) === 9;
+    }, "the records to be reported");
+    const of = (topic: string) => moved.filter((movement) => movement.topic === topic);
+    const events = of("order.events");
+    expect(events.reduce((sum, { stored }) => sum + stored, 0)).toBe(8);
+    const sample = events.flatMap((movement) => movement.sample);
+    expect(sample[0]).toMatchObject({ key: "G", type: "store.order.placed.v1", sender: "order" });
+    expect(sample.length).toBeLessThan(8);
+    expect(of("order.commands").flatMap((movement) => movement.sample)).toMatchObject([
+      { key: "G", type: null, sender: null },
+    ]);
+    // Every page gets what it has not seen, however often others ask.
+    expect((await traffic(first.next)).movements).toEqual(moved);
+    expect((await request("/traffic")).body.movements).toEqual([]);
+    expect((await request("/traffic?after=x")).status).toBe(422);
+  });
+
   test("a broker that does not answer is a 503 until it is back", async () => {
     await broker.stop();
     expect(await request("/orders/A/messages")).toMatchObject({
@@ -154,6 +188,7 @@ describe("the broker", () => {
       body: { type: "urn:problem-type:broker-silent" },
     });
     expect((await request("/figures")).body.lag).toBeNull();
+    expect((await request("/traffic")).body.movements).toBeNull();
     broker = await startEmbedded();
     expect((await request("/orders/A/messages")).body).toHaveLength(2);
   });

@@ -1,11 +1,13 @@
 import { render } from "preact";
 import { resumeSending } from "./state/checkout.ts";
+import { followFigures } from "./state/figures.ts";
 import { followNotifications } from "./state/notifications.ts";
 import { resetOrders } from "./state/orders.ts";
 import { followProcesses } from "./state/processes.ts";
 import { followProducts } from "./state/products.ts";
 import { completeSignIn } from "./state/session.ts";
 import { measureThroughput } from "./state/throughput.ts";
+import { followTraffic } from "./state/traffic.ts";
 import { Page } from "./views/page.tsx";
 
 void completeSignIn();
@@ -14,6 +16,8 @@ resumeSending();
 followProducts();
 followNotifications();
 followProcesses();
+followFigures();
+followTraffic();
 measureThroughput();
 
 const root = document.getElementById("page");

@@ -5,6 +5,7 @@ import type {
   RecordReport,
   Redelivery,
   TopicReport,
+  TrafficReport,
 } from "@distributed-messaging/supervisor/reports";
 import { supervisorUrl } from "../settings.ts";
 import { type RequestOptions, request, Unreachable } from "./request.ts";
@@ -31,6 +32,10 @@ export function actOn(name: string, action: ProcessAction): Promise<ProcessRepor
 
 export const fetchFigures = () => ask<FiguresReport>("/figures");
 export const fetchTopics = () => ask<readonly TopicReport[]>("/topics");
+
+/** @param after the `next` of the previous answer */
+export const fetchTraffic = (after: number | undefined) =>
+  ask<TrafficReport>(`/traffic${after === undefined ? "" : `?after=${after}`}`);
 
 /** The latest records of a topic, newest first. */
 export const fetchLatest = (topic: string) => ask<readonly RecordReport[]>(`/topics/${topic}/messages`);

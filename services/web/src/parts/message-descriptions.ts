@@ -105,7 +105,21 @@ export const messageDescriptions: Readonly<Record<string, MessageDescription>> =
     "order.events",
     "order",
     ["inventory", ...customerSide],
-    "The order is called off; what it held is free again.",
+    "The order is cancelled; what it held is free again.",
+  ),
+  "store.stock.changed.v1": describe(
+    "StockChanged",
+    "inventory.stock",
+    "inventory",
+    ["api-gateway"],
+    "The available quantity of a product is another one.",
+  ),
+  "store.signing-key.published.v1": describe(
+    "SigningKeyPublished",
+    "api-gateway.keys",
+    "api-gateway",
+    ["order", "inventory", "notification"],
+    "The gateway signs with another key.",
   ),
 };
 

@@ -1,6 +1,7 @@
 import type { FiguresReport } from "@distributed-messaging/supervisor/reports";
 import { signal } from "@preact/signals";
-import { fetchFigures } from "../api/supervisor.ts";
+import { fetchFigures, hasSupervisor } from "../api/supervisor.ts";
+import { poll } from "./poll.ts";
 import { WINDOW_S } from "./throughput.ts";
 
 /** The last report of the supervisor; undefined when it did not answer. */
@@ -15,8 +16,14 @@ interface Backlog {
 /** The last WINDOW_S backlogs, oldest first. */
 export const backlog = signal<readonly Backlog[]>([]);
 
+const POLL_MS = 1_000;
+
+export function followFigures(): void {
+  if (hasSupervisor) poll(updateFigures, () => POLL_MS);
+}
+
 /** Asks the supervisor once. @throws Refused, Unreachable */
-export async function updateFigures(): Promise<void> {
+async function updateFigures(): Promise<void> {
   try {
     const report = await fetchFigures();
     figures.value = report;

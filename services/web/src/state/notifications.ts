@@ -9,6 +9,7 @@ import { poll } from "./poll.ts";
 import { refreshProducts } from "./products.ts";
 import { session, tokenRefused } from "./session.ts";
 import { readStored, writeStored } from "./storage.ts";
+import { showHop } from "./traffic.ts";
 
 /** `live`: notifications are pushed. `polling`: the WebSocket is down, and the page asks the gateway instead. */
 export const connection = signal<"off" | "connecting" | "live" | "polling">("off");
@@ -95,6 +96,7 @@ class NotificationStream {
     if (!isNotification(notification) || notification.seq <= this.#seq) return;
     this.#seq = notification.seq;
     this.#queue.push(notification);
+    showHop({ from: "notification", to: "browser", message: notification.type });
     this.#batch ??= setTimeout(() => this.#flush(), BATCH_MS);
   }
 

@@ -5,6 +5,7 @@ import type { Line, Money, Notification, Order, OrderStatus } from "../api/types
 import { productsById } from "./products.ts";
 import { customerId, token, tokenRefused } from "./session.ts";
 import { countConfirmed, countSent } from "./throughput.ts";
+import { showHop } from "./traffic.ts";
 
 /** An order in the list. `sending`: not acknowledged by the gateway yet. */
 export interface ListedOrder {
@@ -73,6 +74,7 @@ function totalOf(lines: readonly Line[]): Money | undefined {
 
 /** The gateway has acknowledged the order. */
 export function markAccepted(orderId: string): void {
+  showHop({ from: "browser", to: "api-gateway", message: "POST /orders" });
   const order = known.get(orderId);
   if (order?.status === "sending") put({ ...order, status: "accepted" });
 }

@@ -1,6 +1,4 @@
 import { hasSupervisor } from "../api/supervisor.ts";
-import { updateFigures } from "../state/figures.ts";
-import { usePoll } from "../state/poll.ts";
 import { session } from "../state/session.ts";
 import { DeadLetters } from "./admin/dead-letters.tsx";
 import { DeliverTwice } from "./admin/deliver-twice.tsx";
@@ -9,8 +7,6 @@ import { ProcessPanel } from "./admin/process-panel.tsx";
 import { Stock } from "./admin/stock.tsx";
 import { Topics } from "./admin/topics.tsx";
 import { NoSupervisor } from "./frame.tsx";
-
-const POLL_MS = 2_000;
 
 /** The admin panel: processes, stock, outboxes, dead letters, topics; without a supervisor, an admin's stock. */
 export function AdminView() {
@@ -30,7 +26,6 @@ function StockOnly() {
 }
 
 function AdminPanel() {
-  usePoll(updateFigures, POLL_MS);
   return (
     <div class="admin">
       <header>

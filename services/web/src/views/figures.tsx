@@ -3,17 +3,14 @@ import { hasSupervisor } from "../api/supervisor.ts";
 import { Chart } from "../parts/chart.tsx";
 import { count, duration, plural } from "../parts/format.ts";
 import { StatusBadge } from "../parts/order-status.tsx";
-import { backlog, updateFigures } from "../state/figures.ts";
+import { backlog } from "../state/figures.ts";
 import { load, loadError, placeMany } from "../state/load.ts";
 import { orders } from "../state/orders.ts";
-import { usePoll } from "../state/poll.ts";
 import { hrefOf } from "../state/router.ts";
 import { token } from "../state/session.ts";
 import { throughput, WINDOW_S } from "../state/throughput.ts";
 import { NoSupervisor } from "./frame.tsx";
 import { SignInForm } from "./sign-in.tsx";
-
-const POLL_MS = 1_000;
 
 /** Charts of the throughput and the backlog, and a load generator. Only with a supervisor: not for production. */
 export function FiguresView() {
@@ -128,7 +125,6 @@ function OrderCharts() {
 }
 
 function BacklogCharts() {
-  usePoll(updateFigures, POLL_MS);
   const known = backlog.value;
   const age = known.map(({ oldestAgeS }) => (oldestAgeS === null ? null : oldestAgeS * 1000));
   return (

@@ -5,9 +5,9 @@ import { AdminView } from "./admin.tsx";
 import { BasketBar, BasketView } from "./basket.tsx";
 import { FiguresView } from "./figures.tsx";
 import { Footer, Header } from "./frame.tsx";
+import { StoreMap } from "./map.tsx";
 import { OrderView } from "./order.tsx";
 import { OrdersView } from "./orders.tsx";
-import { ProcessStatus } from "./process-status.tsx";
 import { ShopView } from "./shop.tsx";
 import { SignInNotice } from "./sign-in.tsx";
 import { TourView } from "./tour.tsx";
@@ -45,7 +45,7 @@ export function Page() {
         Skip to the content
       </button>
       <Header view={current.view} />
-      <ProcessStatus />
+      <StoreMap view={current.view} />
       <main id="main" ref={main} tabIndex={-1}>
         <SignInNotice />
         <View route={current} />

@@ -94,7 +94,7 @@ export class KafkaInspector {
   /** The last records of a topic, newest first. @throws when the broker does not answer */
   async latest(topic: string, count: number): Promise<StoredRecord[]> {
     const partitions = await this.#query((admin) => partitionsOf(admin, topic));
-    const records = await this.#read(partitions.map((state) => lastOf(topic, state, count)));
+    const records = await this.read(partitions.map((state) => lastOf(topic, state, count)));
     return records.sort((one, other) => other.at - one.at || other.offset - one.offset).slice(0, count);
   }
 
@@ -115,7 +115,7 @@ export class KafkaInspector {
         }),
       ),
     );
-    const records = await this.#read(ranges.flat());
+    const records = await this.read(ranges.flat());
     return records
       .filter((record) => record.key === key)
       .sort((one, other) => one.at - other.at || one.offset - other.offset);
@@ -143,8 +143,12 @@ export class KafkaInspector {
     return this.#withSession((session) => within(limitMs, "asking the broker", session.query(query)));
   }
 
-  /** Reads ranges of offsets, one call after the other. */
-  #read(ranges: readonly OffsetRange[]): Promise<StoredRecord[]> {
+  /**
+   * The records of ranges of offsets, in any order. Concurrent calls are executed one after the other.
+   *
+   * @throws when the broker does not answer
+   */
+  read(ranges: readonly OffsetRange[]): Promise<StoredRecord[]> {
     const wanted = ranges.filter(({ from, to }) => to > from);
     if (wanted.length === 0) return Promise.resolve([]);
     const read = this.#lastRead.then(() =>
@@ -190,7 +194,7 @@ export class KafkaInspector {
 }
 
 /** Offsets of one partition, `from` inclusive, `to` exclusive. */
-interface OffsetRange {
+export interface OffsetRange {
   readonly topic: string;
   readonly partition: number;
   readonly from: number;

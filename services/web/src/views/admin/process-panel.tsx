@@ -1,7 +1,7 @@
-import type { ProcessAction, ProcessReport } from "@distributed-messaging/supervisor/reports";
-import { ActionButton } from "../../parts/action-button.tsx";
+import type { ProcessReport } from "@distributed-messaging/supervisor/reports";
 import { plural } from "../../parts/format.ts";
-import { act, processes, stateWords, textsOf } from "../../state/processes.ts";
+import { ProcessButtons } from "../../parts/process-buttons.tsx";
+import { processes, stateWords, textsOf } from "../../state/processes.ts";
 
 /** Every process with its state and its actions. */
 export function ProcessPanel() {
@@ -22,24 +22,6 @@ export function ProcessPanel() {
   );
 }
 
-/** The actions in each state, in the order of the buttons. */
-const actionsOf: Readonly<Record<ProcessReport["state"], readonly ProcessAction[]>> = {
-  ready: ["stop", "kill", "pause"],
-  starting: ["stop", "kill", "pause"],
-  paused: ["stop", "kill", "resume"],
-  "backing-off": ["stop"],
-  stopping: ["kill"],
-  stopped: ["start"],
-};
-
-const labels: Readonly<Record<ProcessAction, { text: string; title: string }>> = {
-  stop: { text: "Stop", title: "SIGTERM; it stays down until it is started" },
-  start: { text: "Start", title: "Runs it again" },
-  kill: { text: "Kill", title: "SIGKILL; it is started again by itself" },
-  pause: { text: "Pause", title: "SIGSTOP; it keeps its connections and answers nobody" },
-  resume: { text: "Resume", title: "SIGCONT" },
-};
-
 function ProcessCard({ process }: { process: ProcessReport }) {
   const { name, state, pid, restarts } = process;
   const { purpose, effect } = textsOf(name);
@@ -54,18 +36,7 @@ function ProcessCard({ process }: { process: ProcessReport }) {
       <p class="process-numbers">
         {pid === null ? "no process" : `pid ${pid}`} · {plural(restarts, "restart")}
       </p>
-      <div class="process-buttons">
-        {actionsOf[state].map((action) => (
-          <span key={action} title={labels[action].title}>
-            <ActionButton
-              label={`${labels[action].text} ${name}`}
-              onAct={() => act(name, action).then(() => undefined)}
-            >
-              {labels[action].text}
-            </ActionButton>
-          </span>
-        ))}
-      </div>
+      <ProcessButtons process={process} />
     </li>
   );
 }

@@ -1,0 +1,119 @@
+import type { KafkaInspector, StoredRecord, TopicState } from "@distributed-messaging/messaging/kafka";
+import { documented } from "@distributed-messaging/service/http";
+import { Type } from "@sinclair/typebox";
+import { Elysia } from "elysia";
+import type { MovedMessage, Movement, TrafficReport } from "../reports.ts";
+import { TrafficAnswer } from "./answers.ts";
+import { coalesced } from "./broker.ts";
+
+const MAX_AGE_MS = 300;
+/** How many records of a partition are read for a sample: under load, the last ones. */
+const SAMPLE = 3;
+/** How many movements are kept for pages that ask later. */
+const KEPT = 200;
+
+/** Where a topic ended, and how many records its groups had handled, at the last look. */
+interface Position {
+  readonly latest: ReadonlyMap<number, number>;
+  readonly handled: ReadonlyMap<string, number>;
+}
+
+/**
+ * What moves through the broker: the growth of its topics and of the committed offsets from one look to the next. It
+ * looks only when a page asks, at most every 300 ms.
+ */
+export class Traffic {
+  readonly #inspector: Pick<KafkaInspector, "topics" | "read">;
+  readonly #look = coalesced(() => this.#observe(), MAX_AGE_MS);
+  #positions: ReadonlyMap<string, Position> = new Map();
+  #movements: readonly Movement[] = [];
+  #next = 0;
+
+  constructor(inspector: Pick<KafkaInspector, "topics" | "read">) {
+    this.#inspector = inspector;
+  }
+
+  /** @param after the `next` of an earlier answer */
+  async since(after: number | undefined): Promise<TrafficReport> {
+    const answered = await this.#look().then(
+      () => true,
+      () => false,
+    );
+    if (!answered) return { next: after ?? this.#next, movements: null };
+    const count = after === undefined ? 0 : Math.max(0, this.#next - after);
+    return { next: this.#next, movements: count === 0 ? [] : this.#movements.slice(-count) };
+  }
+
+  async #observe(): Promise<void> {
+    const topics = await this.#inspector.topics();
+    const grown = topics.flatMap((topic) => growthOf(topic, this.#positions.get(topic.name)));
+    const records = await this.#inspector.read(grown.flatMap(({ ranges }) => ranges));
+    const byTopic = Map.groupBy(records, ({ topic }) => topic);
+    const movements = grown.map(({ topic, stored, read }): Movement => {
+      const sample = (byTopic.get(topic) ?? []).sort((one, other) => one.at - other.at).map(messageIn);
+      return { topic, stored, sample, read };
+    });
+    // After the read: records that could not be read are reported by the next look.
+    this.#positions = new Map(topics.map((topic) => [topic.name, positionOf(topic)]));
+    this.#movements = [...this.#movements, ...movements].slice(-KEPT);
+    this.#next += movements.length;
+  }
+}
+
+function positionOf({ partitions, groups }: TopicState): Position {
+  const total = partitions.reduce((sum, { latest }) => sum + latest, 0);
+  return {
+    latest: new Map(partitions.map(({ partition, latest }) => [partition, latest])),
+    handled: new Map(groups.map(({ group, lag }) => [group, total - lag])),
+  };
+}
+
+/** What a topic has grown by; empty for a topic that did not change or is looked at for the first time. */
+function growthOf(topic: TopicState, before: Position | undefined) {
+  if (before === undefined) return [];
+  const ranges = topic.partitions.flatMap(({ partition, earliest, latest: to }) => {
+    const from = Math.max(before.latest.get(partition) ?? 0, earliest);
+    return to > from ? [{ topic: topic.name, partition, from, to }] : [];
+  });
+  const read: Record<string, number> = {};
+  for (const [group, handled] of positionOf(topic).handled) {
+    const more = handled - (before.handled.get(group) ?? 0);
+    if (more > 0) read[group] = more;
+  }
+  const stored = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
+  if (stored === 0 && Object.keys(read).length === 0) return [];
+  const sampled = ranges.map((range) => ({ ...range, from: Math.max(range.from, range.to - SAMPLE) }));
+  return [{ topic: topic.name, stored, read, ranges: sampled }];
+}
+
+/** The type and the sender of a message (CloudEvents, structured mode). */
+function messageIn({ at, key, value }: StoredRecord): MovedMessage {
+  let message: unknown;
+  try {
+    message = JSON.parse(new TextDecoder().decode(value ?? undefined));
+  } catch {
+    // A record that no service can read either.
+  }
+  return { at, key, type: textOf(message, "type"), sender: textOf(message, "source")?.split("/")[0] ?? null };
+}
+
+function textOf(message: unknown, field: "type" | "source"): string | null {
+  if (typeof message !== "object" || message === null || !(field in message)) return null;
+  const value: unknown = Reflect.get(message, field);
+  return typeof value === "string" ? value : null;
+}
+
+/** @param inspector its topics are followed */
+export function trafficRoutes(inspector: Pick<KafkaInspector, "topics" | "read">) {
+  const traffic = new Traffic(inspector);
+  return new Elysia().get(
+    "/traffic",
+    ({ query: { after } }) => traffic.since(after === undefined ? undefined : Number(after)),
+    {
+      query: Type.Object({ after: Type.Optional(Type.String({ pattern: "^\\d{1,15}$" })) }),
+      detail: documented("What has moved through the broker since an earlier answer", {
+        answers: { 200: TrafficAnswer },
+      }),
+    },
+  );
+}

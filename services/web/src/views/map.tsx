@@ -1,0 +1,291 @@
+import type { ProcessReport } from "@distributed-messaging/supervisor/reports";
+import { signal, useSignal } from "@preact/signals";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { hasSupervisor } from "../api/supervisor.ts";
+import { count, plural } from "../parts/format.ts";
+import { describeMessage } from "../parts/message-descriptions.ts";
+import { ProcessButtons } from "../parts/process-buttons.tsx";
+import { figures } from "../state/figures.ts";
+import { connection } from "../state/notifications.ts";
+import { orders } from "../state/orders.ts";
+import { down, processes, processesAsked, stateWords, textsOf } from "../state/processes.ts";
+import { gatewayAnswers } from "../state/products.ts";
+import type { Route } from "../state/router.ts";
+import { listenToTraffic } from "../state/traffic.ts";
+import { GatewayStatus } from "./map/gateway-status.tsx";
+import { BROKER, BROWSER, edgeOf, halfOf, type MapPlan, type Point, planMap } from "./map/geometry.ts";
+import { MovementLayer } from "./map/movement.ts";
+
+/** Before the supervisor has answered. */
+const expected = ["api-gateway", "order", "inventory", "notification"];
+/** The services that the browser talks to. */
+const toBrowser = ["api-gateway", "notification"];
+/** The messages of a pile that are drawn. */
+const MAX_PILE = 8;
+const PILE_STEP = 9;
+
+/** Whether the visitor wants the large map; undefined: large on the first view only. */
+const wanted = signal<boolean | undefined>(undefined);
+
+/** The parts of the store, live: their states, and the messages between them. */
+export function StoreMap({ view }: { view: Route["view"] }) {
+  if (!hasSupervisor) return <GatewayStatus />;
+  const isLarge = wanted.value ?? view === "shop";
+  return (
+    <section class={`map ${isLarge ? "map-large" : "map-compact"}`} aria-label="The store's processes">
+      {isLarge && (
+        <p class="map-claim">
+          A store of four services that talk only through a message broker. Stop any of them: no accepted
+          order is lost, and every order counts once.
+        </p>
+      )}
+      <Stage isLarge={isLarge} />
+      <div class="map-foot">
+        {/* Empty until the first answer, because a text would move when the parts appear. */}
+        <p class="process-status-text">{processesAsked.value && sentence()}</p>
+        <button
+          type="button"
+          class="small"
+          aria-expanded={isLarge}
+          onClick={() => {
+            wanted.value = !isLarge;
+          }}
+        >
+          {isLarge ? "Small map" : "Large map"}
+        </button>
+      </div>
+      {isLarge && <LastMessage />}
+    </section>
+  );
+}
+
+function sentence(): string {
+  if (processes.value === undefined) {
+    return gatewayAnswers.value ? "The supervisor does not answer." : "Nothing answers just now.";
+  }
+  const [first, ...others] = down.value;
+  if (first === undefined) return "Everything runs.";
+  const { effect } = textsOf(first.name);
+  if (others.length === 0) return `${first.name} is ${stateWords[first.state]}. ${effect}`;
+  return `Not running: ${down.value.map(({ name }) => name).join(", ")}. ${effect}`;
+}
+
+function Stage({ isLarge }: { isLarge: boolean }) {
+  const list = processes.value;
+  const stage = useRef<HTMLDivElement>(null);
+  const layer = useRef<SVGGElement>(null);
+  // Until it is measured: close enough for the height to be right.
+  const width = useSignal(document.documentElement.clientWidth - 40);
+  const reported = list?.map(({ name }) => name).filter((name) => name !== BROKER) ?? [];
+  const services = reported.length === 0 ? expected : reported;
+  const plan = planMap(services, width.value, isLarge);
+  const latest = useRef(plan);
+  latest.current = plan;
+  useLayoutEffect(() => {
+    const element = stage.current;
+    if (element === null) return;
+    const measure = () => {
+      width.value = element.clientWidth;
+    };
+    measure();
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, [isLarge]);
+  useEffect(() => {
+    if (layer.current === null) return;
+    const lineOf = (name: string) => stage.current?.querySelector(`[data-line="${name}"]`) ?? undefined;
+    const movement = new MovementLayer(layer.current, () => latest.current, lineOf);
+    const stopListening = listenToTraffic(movement);
+    return () => {
+      stopListening();
+      movement.stop();
+    };
+  }, []);
+  const stateOf = (name: string) => list?.find((process) => process.name === name)?.state;
+  return (
+    <div class="map-stage" ref={stage} style={{ height: `${plan.height}px` }}>
+      <svg aria-hidden="true" focusable="false">
+        {services.map((name) => (
+          <Line key={name} name={name} plan={plan} isCut={isCut(stateOf(name)) || isCut(stateOf(BROKER))} />
+        ))}
+        {(plan.centers.has(BROWSER) ? toBrowser : []).map((name) => (
+          <line
+            key={name}
+            class={`map-line map-line-http ${isCut(stateOf(name)) ? "map-line-cut" : ""}`}
+            {...ends(plan.centers.get(BROWSER), plan.centers.get(name))}
+          />
+        ))}
+        <g ref={layer} />
+      </svg>
+      <ul>
+        {plan.centers.has(BROWSER) && <BrowserPart plan={plan} isLarge={isLarge} />}
+        {[...toBrowser, BROKER, ...services]
+          .filter((name, index, all) => all.indexOf(name) === index && plan.centers.has(name))
+          .map((name) => (
+            <Part
+              key={name}
+              name={name}
+              process={list?.find((process) => process.name === name)}
+              plan={plan}
+              isLarge={isLarge}
+            />
+          ))}
+      </ul>
+    </div>
+  );
+}
+
+/** Whether nothing travels to and from a process in this state. */
+function isCut(state: ProcessReport["state"] | undefined): boolean {
+  return state !== undefined && state !== "ready";
+}
+
+function ends(from: Point = { x: 0, y: 0 }, to: Point = from) {
+  return { x1: from.x, y1: from.y, x2: to.x, y2: to.y };
+}
+
+/** The line between a service and the broker, and at its end the records that the service has not read. */
+function Line({ name, plan, isCut: cut }: { name: string; plan: MapPlan; isCut: boolean }) {
+  const from = plan.centers.get(BROKER);
+  const to = plan.centers.get(name);
+  if (from === undefined || to === undefined) return null;
+  const unread = Math.min(MAX_PILE, figures.value?.lag?.[name] ?? 0);
+  const edge = edgeOf(from, to, plan.half);
+  const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
+  const step = { x: ((to.x - from.x) / length) * PILE_STEP, y: ((to.y - from.y) / length) * PILE_STEP };
+  return (
+    <g>
+      <line class={`map-line ${cut ? "map-line-cut" : ""}`} data-line={name} {...ends(from, to)} />
+      {Array.from({ length: unread }, (_, index) => (
+        <rect
+          key={`${index}`}
+          class="map-unread"
+          x={edge.x + step.x * (index + 0.8) - 3}
+          y={edge.y + step.y * (index + 0.8) - 5}
+          width="6"
+          height="10"
+        />
+      ))}
+    </g>
+  );
+}
+
+function boxOf(name: string, plan: MapPlan) {
+  const { x, y } = plan.centers.get(name) ?? { x: 0, y: 0 };
+  const half = halfOf(name, plan);
+  return {
+    transform: `translate(${x - half.x}px, ${y - half.y}px)`,
+    width: `${2 * half.x}px`,
+    height: `${2 * half.y}px`,
+  };
+}
+
+interface PartProps {
+  readonly name: string;
+  /** Undefined before the first answer, and for a broker that the supervisor did not start. */
+  readonly process: ProcessReport | undefined;
+  readonly plan: MapPlan;
+  readonly isLarge: boolean;
+}
+
+function Part({ name, process, plan, isLarge }: PartProps) {
+  const state = process?.state;
+  return (
+    <li
+      class={`map-part ${state === undefined ? "" : `state-${state}`}`}
+      style={boxOf(name, plan)}
+      data-process={name}
+      data-state={state}
+    >
+      <p class="map-name">
+        <span class="light" aria-hidden="true" />
+        <strong>{name}</strong>
+        <span class={isLarge ? "map-state" : "visually-hidden"}>
+          {" "}
+          {state === undefined ? "" : stateWords[state]}
+        </span>
+      </p>
+      <Counts name={name} isLarge={isLarge} />
+      {isLarge && process !== undefined && <ProcessButtons process={process} />}
+    </li>
+  );
+}
+
+/** Unsent messages in the outbox of a service, and those that it has not read. */
+function Counts({ name, isLarge }: { name: string; isLarge: boolean }) {
+  const report = figures.value;
+  const lag = report?.lag;
+  if (name === BROKER) {
+    const unread =
+      lag === null || lag === undefined ? undefined : Object.values(lag).reduce((sum, one) => sum + one, 0);
+    return (
+      <p class={isLarge ? "map-counts" : "visually-hidden"}>
+        {unread === undefined ? "no answer" : `${count(unread)} unread`}
+      </p>
+    );
+  }
+  const outbox = report?.services.find((service) => service.name === name)?.outboxDepth;
+  const unread = lag?.[name];
+  const alarming = (outbox ?? 0) > 0 || (unread ?? 0) > 0;
+  if (!isLarge) {
+    return (
+      <p class={alarming ? "map-badge" : "visually-hidden"}>
+        {count((outbox ?? 0) + (unread ?? 0))}
+        <span class="visually-hidden"> messages wait in its outbox or at the broker</span>
+      </p>
+    );
+  }
+  return (
+    <p class={`map-counts ${alarming ? "alarming" : ""}`}>
+      outbox {typeof outbox === "number" ? count(outbox) : "–"} · unread{" "}
+      {unread === undefined ? "–" : count(unread)}
+    </p>
+  );
+}
+
+const connectionWords: Readonly<Record<typeof connection.value, string>> = {
+  off: "not signed in",
+  connecting: "connecting",
+  live: "live",
+  polling: "polling",
+};
+
+function BrowserPart({ plan, isLarge }: { plan: MapPlan; isLarge: boolean }) {
+  const kept = orders.value.filter(({ status }) => status === "sending").length;
+  return (
+    <li class="map-part map-browser" style={boxOf(BROWSER, plan)} data-part="browser">
+      <p class="map-name">
+        <strong>your browser</strong>
+      </p>
+      <p class={isLarge ? "map-counts" : "visually-hidden"}>
+        {kept > 0 ? `${plural(kept, "order")} kept here` : connectionWords[connection.value]}
+      </p>
+    </li>
+  );
+}
+
+/** The last message that went through the broker, in words. */
+function LastMessage() {
+  const text = useSignal(
+    "Messages appear on the lines as they travel, slowed down so that they can be followed.",
+  );
+  useEffect(
+    () =>
+      listenToTraffic({
+        onHop: () => {},
+        onMovements: (movements) => {
+          const messages = movements.flatMap(({ sample }) => sample).sort((one, other) => one.at - other.at);
+          const { type, sender } = messages.at(-1) ?? {};
+          if (typeof type !== "string" || typeof sender !== "string") return;
+          const { name, to } = describeMessage(type, sender);
+          const receivers = to.length === 0 ? "" : ` for ${to.join(", ")}`;
+          const stored = movements.reduce((sum, movement) => sum + movement.stored, 0);
+          const more = stored > 1 ? ` and ${plural(stored - 1, "message")} more` : "";
+          text.value = `Last: ${name} from ${sender}${receivers}${more}.`;
+        },
+      }),
+    [],
+  );
+  return <p class="map-last hint">{text}</p>;
+}

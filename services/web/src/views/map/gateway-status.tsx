@@ -1,0 +1,14 @@
+import { gatewayAnswers } from "../../state/products.ts";
+
+/** Without a supervisor the page knows only whether the gateway answers. */
+export function GatewayStatus() {
+  return (
+    <section class="process-status" aria-label="The store">
+      <p class="process-status-text">
+        {gatewayAnswers.value
+          ? "The store is open."
+          : "The store does not answer just now. What you order is kept here and sent later."}
+      </p>
+    </section>
+  );
+}

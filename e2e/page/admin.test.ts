@@ -74,7 +74,7 @@ describePage("the admin panel", () => {
       const orderId = await shop.checkOut();
       await shop.untilStatus("confirmed");
       await shop.goTo("admin");
-      await press(shop, `Deliver ${orderId} twice`);
+      await press(shop, `Send again ${orderId}`);
       await shop.page.locator(".outcome", { hasText: "4 messages published again" }).waitFor();
       const duplicates = (name: string) => count(shop.page.locator(`[data-outbox="${name}"] td`).nth(4));
       await eventually(async () => (await duplicates("order")) >= 2, "the copies to be dropped");

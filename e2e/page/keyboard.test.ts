@@ -66,7 +66,7 @@ describePage("the page without a mouse", () => {
       await page.keyboard.press("Tab");
       await page.keyboard.press("Enter");
       await page.getByRole("button", { name: "Sign out" }).waitFor();
-      await eventually(async () => (await focused()) === "Good coffee things", "the focus in the view");
+      await eventually(async () => (await focused()) === "Coffee gear", "the focus in the view");
       await page.getByRole("button", { name: "Sign out" }).press("Enter");
       await eventually(async () => (await focused()) === "Sign in", "the focus on the menu");
       await shop.context.close();

@@ -137,7 +137,7 @@ describePage("the shop", () => {
       await shop.page.getByText("No orders yet.", { exact: false }).waitFor();
       await nothing();
       await shop.goTo(`orders/${orderId}`);
-      await shop.page.getByText("You have no order of this number.").waitFor();
+      await shop.page.getByText("No such order on this account.").waitFor();
       expect(await shop.page.locator(".timeline").count()).toBe(0);
       await (await shop.goTo("")).add("PRODUCT_002");
       await shop.checkOut();

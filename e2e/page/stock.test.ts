@@ -64,7 +64,7 @@ describePage("backordered, cancelled and refused orders", () => {
       await shop.untilStatus("backordered");
       await cancel();
       await shop.untilStatus("cancelled");
-      await shop.page.locator(".status-text", { hasText: "It was called off: you asked for it." }).waitFor();
+      await shop.page.locator(".status-text", { hasText: "Cancelled at your request." }).waitFor();
 
       await (await shop.goTo("")).add("PRODUCT_005", 2);
       await shop.checkOut();

@@ -55,4 +55,23 @@ describePage("the tour", () => {
     },
     LIMIT_MS,
   );
+
+  test(
+    "a demonstration whose order was rejected says why instead of waiting for it",
+    async () => {
+      const shop = await (await fixture.visit()).open("tour");
+      await shop.page.route(/\/orders\/[\w-]+$/, async (route) => {
+        const response = await route.fetch();
+        const order = await response.json();
+        await route.fulfill({ response, json: { ...order, status: "rejected", reason: "unknown product" } });
+      });
+      const promise = shop.page.locator('[data-promise="5"]');
+      await promise.getByRole("button", { name: "Order what is sold out" }).click();
+      const text = await promise.locator(".verdict").textContent({ timeout: LIMIT_MS });
+      expect(text).toMatch(/^It could not be shown\. \S+ is rejected: unknown product\.$/);
+      await shop.page.unrouteAll({ behavior: "wait" });
+      await shop.context.close();
+    },
+    LIMIT_MS,
+  );
 });

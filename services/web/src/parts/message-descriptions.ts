@@ -49,14 +49,14 @@ export const messageDescriptions: Readonly<Record<string, MessageDescription>> =
     "inventory.events",
     "inventory",
     ["order", "api-gateway"],
-    "Every line is set aside.",
+    "Every line is reserved.",
   ),
   "store.stock.short.v1": describe(
     "StockShort",
     "inventory.events",
     "inventory",
     ["order"],
-    "Some of it is missing: it stands in line.",
+    "Some of it is missing: the order waits for it.",
   ),
   "store.stock.rejected.v1": describe(
     "StockRejected",
@@ -70,7 +70,7 @@ export const messageDescriptions: Readonly<Record<string, MessageDescription>> =
     "inventory.events",
     "inventory",
     ["order"],
-    "What was set aside is back on the shelf.",
+    "What was reserved is available again.",
   ),
   "store.order.backordered.v1": describe(
     "OrderBackordered",
@@ -84,7 +84,7 @@ export const messageDescriptions: Readonly<Record<string, MessageDescription>> =
     "order.events",
     "order",
     customerSide,
-    "Everything is set aside: confirmed.",
+    "Everything is reserved: confirmed.",
   ),
   "store.order.rejected.v1": describe(
     "OrderRejected",
@@ -98,7 +98,7 @@ export const messageDescriptions: Readonly<Record<string, MessageDescription>> =
     "order.commands",
     "api-gateway",
     ["order"],
-    "Somebody asks for the order to be called off.",
+    "Somebody asks to cancel the order.",
   ),
   "store.order.cancelled.v1": describe(
     "OrderCancelled",

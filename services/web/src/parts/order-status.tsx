@@ -26,8 +26,8 @@ export function StatusBadge({ status }: { status: ListedOrder["status"] }) {
 
 /** Texts for the reason codes. Other reasons are texts already. */
 const reasons: Readonly<Record<string, string>> = {
-  customer_request: "you asked for it",
-  backorder_expired: "what it waited for has not come in in time",
+  customer_request: "at your request",
+  backorder_expired: "because what it waited for did not arrive in time",
 };
 
 /** The outcome of an order, or what it waits for. */
@@ -37,19 +37,19 @@ export function describeStatus({ status, shortages = [], reason }: Order): strin
     case "accepted":
       return `The store has it, safe on disk. ${nextAction("order", "to take it in")}`;
     case "pending":
-      return `The order service has taken it in. ${nextAction("inventory", "to set the goods aside")}`;
+      return `The order service has taken it in. ${nextAction("inventory", "to reserve the goods")}`;
     case "backordered": {
       const missing = listed(
         shortages.map(({ productId, missing }) => `${count(missing)} × ${nameOf(productId)}`),
       );
-      return `It waits for ${missing || "stock"}. It stands in line: as soon as there is enough it is confirmed by itself.`;
+      return `It waits for ${missing || "stock"}. It is confirmed as soon as there is enough: new stock goes to waiting orders first.`;
     }
     case "confirmed":
-      return "Everything is set aside for you.";
+      return "Everything is reserved for you.";
     case "rejected":
       return `It cannot be served${why}.`;
     case "cancelled":
-      return `It was called off${why}.`;
+      return reason !== undefined && reason in reasons ? `Cancelled ${reasons[reason]}.` : `Cancelled${why}.`;
     default:
       return status satisfies never;
   }

@@ -76,7 +76,7 @@ const texts: Readonly<Record<string, ProcessTexts>> = {
     effect: "Orders are accepted and stay “accepted” until it is back.",
   },
   inventory: {
-    purpose: "Keeps the stock and sets it aside.",
+    purpose: "Keeps the stock and reserves it.",
     effect: "Orders are accepted and stay “pending” until it is back.",
   },
   notification: {

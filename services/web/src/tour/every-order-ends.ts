@@ -23,7 +23,7 @@ export const everyOrderEnds: TourPromise = {
     const second = await step("Order the same again: it waits behind the first", () =>
       placeBackordered(scenario, line),
     );
-    await step("Call the second one off: cancelled", async () => {
+    await step("Cancel the second one", async () => {
       await cancelOrder(scenario.token, second);
       await scenario.untilStatus(second, "cancelled");
     });

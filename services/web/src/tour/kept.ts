@@ -3,7 +3,7 @@ import type { TourPromise } from "./tour.ts";
 
 export const kept: TourPromise = {
   number: 1,
-  title: "Accepted is kept.",
+  title: "Accepted orders are never lost.",
   text: "When the store says that it has an order, the order is on its disk. Killing any of the processes changes nothing about that.",
   button: "Kill the gateway",
   async demonstrate(scenario) {

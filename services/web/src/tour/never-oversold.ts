@@ -11,7 +11,7 @@ const MAX_STOCK = 12;
 export const neverOversold: TourPromise = {
   number: 4,
   title: "Stock is never oversold.",
-  text: "What is set aside and what is available are together what is on hand, at every moment. Nothing is promised twice.",
+  text: "Reserved plus available always equals stock on hand. Nothing is promised twice.",
   button: "Order more than there is",
   async demonstrate(scenario) {
     const { step } = scenario;
@@ -30,7 +30,7 @@ export const neverOversold: TourPromise = {
     const { onHand, reserved } = stock;
     expectThat(onHand === stock.available + reserved && stock.available >= 0, JSON.stringify(stock));
     expectThat(confirmed <= available, `${confirmed} were confirmed, of ${available}.`);
-    await step("Call off those that wait", () =>
+    await step("Cancel those that wait", () =>
       Promise.all(
         orders
           .filter(({ status }) => status === "backordered")

@@ -7,7 +7,7 @@ const TIMES = 5;
 
 export const once: TourPromise = {
   number: 2,
-  title: "Once.",
+  title: "Every order counts once.",
   text: "However often a client asks or a broker delivers, an order takes effect once.",
   button: "Send everything again",
   async demonstrate(scenario) {

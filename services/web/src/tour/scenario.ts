@@ -24,7 +24,7 @@ export function expectThat(holds: boolean, otherwise: string): void {
 /**
  * Repeats `ask` until it has an answer, also after errors, which are expected while processes are down.
  *
- * @throws ExpectationFailed after LIMIT_MS
+ * @throws ExpectationFailed after LIMIT_MS, or at once when `ask` throws it
  */
 export async function until<T>(what: string, ask: () => Promise<T | undefined | false>): Promise<T> {
   const startedAt = performance.now();
@@ -34,6 +34,7 @@ export async function until<T>(what: string, ask: () => Promise<T | undefined | 
       const answer = await ask();
       if (answer !== undefined && answer !== false) return answer;
     } catch (error) {
+      if (error instanceof ExpectationFailed) throw error;
       lastError = messageOf(error);
     }
     await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, MAX_PAUSE_MS)));
@@ -79,11 +80,15 @@ export class Scenario {
     return fetchOrder(this.token, orderId);
   }
 
-  /** Resolves when the order has one of the statuses. @throws ExpectationFailed */
+  /** Resolves when the order has one of the statuses. @throws ExpectationFailed when it can no longer have one */
   untilStatus(orderId: string, ...statuses: readonly OrderStatus[]): Promise<Order> {
     return until(`${orderId} to be ${statuses.join(" or ")}`, async () => {
       const order = await this.order(orderId);
-      return statuses.includes(order.status) && order;
+      if (statuses.includes(order.status)) return order;
+      const { status, reason = "without a reason" } = order;
+      const isFinal = status === "rejected" || status === "cancelled";
+      expectThat(!isFinal, `${orderId} is ${status}: ${reason}.`);
+      return undefined;
     });
   }
 

@@ -107,18 +107,18 @@ function OrderCharts() {
         write={duration}
         series={[
           {
-            name: "half of them within",
+            name: "median (p50)",
             tone: "green",
             values: seconds.map((second) => second.p50Ms ?? null),
           },
-          { name: "99 of 100 within", tone: "copper", values: seconds.map((second) => second.p99Ms ?? null) },
+          { name: "p99", tone: "copper", values: seconds.map((second) => second.p99Ms ?? null) },
         ]}
       />
       <p class="visually-hidden" data-totals>
         {plural(accepted, "order")} accepted, {count(confirmed)} confirmed
         {p50Ms !== undefined &&
           p99Ms !== undefined &&
-          `, half of them within ${duration(p50Ms)}, 99 of 100 within ${duration(p99Ms)}`}
+          `, median ${duration(p50Ms)}, p99 ${duration(p99Ms)}`}
       </p>
     </>
   );
@@ -137,7 +137,7 @@ function BacklogCharts() {
         series={[{ name: "has waited", tone: "copper", values: age }]}
       />
       <Chart
-        title="Messages still to read"
+        title="Unread messages"
         length={WINDOW_S}
         least={10}
         write={count}

@@ -43,7 +43,7 @@ export function OrderView({ orderId }: { orderId: string }) {
       </section>
       {(order !== undefined || sendingOrder !== undefined) && (
         <section class="order-way" aria-labelledby="way-title">
-          <h2 id="way-title">Its way through the store</h2>
+          <h2 id="way-title">How this order travelled</h2>
           <Timeline order={order} />
         </section>
       )}
@@ -83,7 +83,7 @@ function Unknown({ orderId, state, failures }: UnknownProps) {
       </div>
     );
   }
-  if (state.missing) return <p>You have no order of this number.</p>;
+  if (state.missing) return <p>No such order on this account.</p>;
   if (state.answered) return <p aria-busy="true">Looking for it.</p>;
   const listed = orders.value.find((order) => order.orderId === orderId);
   return (

@@ -40,7 +40,8 @@ function OrderList() {
     try {
       await loadOrders(older);
     } catch (reason) {
-      error.value = messageOf(reason);
+      const what = older ? "Older orders cannot be loaded now" : "This list may be out of date";
+      error.value = `${what}: ${messageOf(reason)}`;
     } finally {
       busy.value = false;
     }
@@ -62,7 +63,7 @@ function OrderList() {
         rowHeight={ROW_HEIGHT}
         label="Orders, newest first"
       />
-      {error.value !== undefined && <p role="alert">The older ones cannot be shown just now: {error}</p>}
+      {error.value !== undefined && <p role="alert">{error}</p>}
       {moreOrders.value && list.length > 0 && (
         <button type="button" disabled={busy} onClick={() => load(true)}>
           Show older orders

@@ -18,11 +18,11 @@ export function ShopView() {
     <div class="shop">
       <section class="shelves" aria-labelledby="shop-title">
         <h1 id="shop-title" tabIndex={-1}>
-          Good coffee things
+          Coffee gear
         </h1>
         <p class="lead">
-          The shop stays open when its parts fail. Sold out? Order anyway: it waits in line and is served
-          first.
+          The shop stays open when its parts fail. Sold out? Order anyway: your order waits, and new stock goes
+          to waiting orders first.
         </p>
         <Shelves />
       </section>

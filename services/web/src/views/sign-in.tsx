@@ -155,7 +155,7 @@ function DemoSignInForm({ id }: { id: string }) {
           <button type="submit">Sign in</button>
         </div>
       </fieldset>
-      <p class="hint">A demo: anybody may be anybody.</p>
+      <p class="hint">Demo: no password needed.</p>
       {error.value !== undefined && <p role="alert">{error}</p>}
     </form>
   );

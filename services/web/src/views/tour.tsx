@@ -10,7 +10,7 @@ export function TourView() {
         <h1 tabIndex={-1}>Six promises</h1>
         <p class="lead">
           {hasSupervisor
-            ? "Each button really breaks something: processes are stopped and killed, messages are sent twice or broken. Watch the lights above. In the end everything runs again."
+            ? "Each button really breaks something: processes are stopped and killed, messages are sent twice or broken. Watch the map above. In the end everything runs again."
             : "This store runs without a supervisor, so nothing can be broken here. Run it with npm start to see the promises hold."}
         </p>
       </header>

@@ -54,8 +54,8 @@ export function DeliverTwice() {
               {order.orderId}
             </a>
             <StatusBadge status={order.status} />
-            <ActionButton label={`Deliver ${order.orderId} twice`} onAct={() => again(order.orderId)}>
-              Twice
+            <ActionButton label={`Send again ${order.orderId}`} onAct={() => again(order.orderId)}>
+              Send again
             </ActionButton>
           </li>
         ))}

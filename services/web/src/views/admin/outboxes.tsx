@@ -15,8 +15,8 @@ export function Outboxes() {
             <tr>
               <th scope="col">Service</th>
               <Heading title="In the outbox" />
-              <Heading title="Oldest there" />
-              <Heading title="Still to read" />
+              <Heading title="Oldest waiting" />
+              <Heading title="Unread" />
               <Heading title="Handled" />
               <Heading title="Duplicates dropped" />
               <Heading title="Dead letters" />

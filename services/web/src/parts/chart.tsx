@@ -10,8 +10,8 @@ interface ChartProps {
   readonly series: readonly Series[];
   /** Formats a value. */
   readonly write: (value: number) => string;
-  /** The number of values from left to right. */
-  readonly length: number;
+  /** For each second from left to right, whether a process did not run. */
+  readonly outages: readonly boolean[];
   /** The smallest value at the top edge. */
   readonly least: number;
   /** The text for an unknown latest value. */
@@ -22,9 +22,11 @@ const WIDTH = 300;
 const HEIGHT = 96;
 
 /** A line chart. The latest value of each series is written as text too, for screen readers. */
-export function Chart({ title, series, write, length, least, unknown = "no answer" }: ChartProps) {
+export function Chart({ title, series, write, outages, least, unknown = "no answer" }: ChartProps) {
   const known = series.flatMap(({ values }) => values.filter((value) => value !== null));
-  const top = Math.max(least, ...known);
+  const top = roundUp(Math.max(least, ...known));
+  const { length } = outages;
+  const step = WIDTH / Math.max(1, length - 1);
   return (
     <figure class="chart">
       <figcaption>{title}</figcaption>
@@ -36,19 +38,51 @@ export function Chart({ title, series, write, length, least, unknown = "no answe
           </div>
         ))}
       </dl>
-      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true" focusable="false">
-        <path class="chart-grid" d={`M0 ${HEIGHT / 2}H${WIDTH}M0 1H${WIDTH}M0 ${HEIGHT - 1}H${WIDTH}`} />
-        {series.map(({ name, values, tone }) => (
-          <path key={name} class={`chart-line chart-${tone}`} d={pathOf(values, length, top)} />
-        ))}
-      </svg>
+      <div class="chart-plot">
+        <p class="chart-values" aria-hidden="true">
+          <span>{write(top)}</span>
+          <span>{write(top / 2)}</span>
+          <span>{write(0)}</span>
+        </p>
+        <svg
+          viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+          preserveAspectRatio="none"
+          aria-hidden="true"
+          focusable="false"
+        >
+          {outages.map(
+            (outage, index) =>
+              outage && (
+                <rect
+                  key={`${index}`}
+                  class="chart-outage"
+                  x={(index - 0.5) * step}
+                  y="0"
+                  width={step}
+                  height={HEIGHT}
+                />
+              ),
+          )}
+          <path class="chart-grid" d={`M0 ${HEIGHT / 2}H${WIDTH}M0 1H${WIDTH}M0 ${HEIGHT - 1}H${WIDTH}`} />
+          {series.map(({ name, values, tone }) => (
+            <path key={name} class={`chart-line chart-${tone}`} d={pathOf(values, length, top)} />
+          ))}
+        </svg>
+      </div>
       <p class="chart-scale">
         <span>{length} s ago</span>
-        <span>top: {write(top)}</span>
+        {outages.includes(true) && <span class="chart-outage-key">a process did not run</span>}
         <span>now</span>
       </p>
     </figure>
   );
+}
+
+/** The next of 1, 2, 5, 10, 20, 50, … */
+export function roundUp(value: number): number {
+  const power = 10 ** Math.floor(Math.log10(value));
+  const factor = [1, 2, 5].find((one) => one * power >= value) ?? 10;
+  return factor * power;
 }
 
 function latest(

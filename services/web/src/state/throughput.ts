@@ -1,21 +1,16 @@
 import { signal } from "@preact/signals";
+import { figures } from "./figures.ts";
+import { down } from "./processes.ts";
+import { percentile, runOf, type Second } from "./seconds.ts";
 
-/** The time span of the charts in seconds. */
-export const WINDOW_S = 90;
+/** The longest time span of the charts in seconds. */
+const WINDOW_S = 90;
 /** Bounds on the orders that wait for their confirmation, and on the durations for the percentiles. */
 const MAX_TRACKED = 5_000;
 const MAX_DURATIONS = 1_000;
 
-interface Second {
-  readonly accepted: number;
-  readonly confirmed: number;
-  /** Percentiles of the durations so far, at the end of this second; undefined without durations. */
-  readonly p50Ms?: number | undefined;
-  readonly p99Ms?: number | undefined;
-}
-
 interface Throughput {
-  /** The last WINDOW_S complete seconds, oldest first. */
+  /** The last complete seconds, oldest first: from the first order that is shown. */
   readonly seconds: readonly Second[];
   readonly accepted: number;
   readonly confirmed: number;
@@ -24,7 +19,7 @@ interface Throughput {
   readonly p99Ms: number | undefined;
 }
 
-const seconds: Second[] = Array.from({ length: WINDOW_S }, () => ({ accepted: 0, confirmed: 0 }));
+let seconds: readonly Second[] = [];
 const sentAt = new Map<string, number>();
 const durations: number[] = [];
 let current = { accepted: 0, confirmed: 0 };
@@ -59,23 +54,27 @@ export function countConfirmed(orderId: string): void {
 /** Updates `throughput` every second. */
 export function measureThroughput(): void {
   setInterval(() => {
-    seconds.push({ ...current, ...percentiles() });
-    seconds.shift();
+    const second = { ...current, ...backlog(), outage: down.peek().length > 0, ...percentiles() };
+    seconds = [...seconds, second].slice(-WINDOW_S);
     current = { accepted: 0, confirmed: 0 };
     throughput.value = summary();
   }, 1_000);
 }
 
 function summary(): Throughput {
-  return { seconds: [...seconds], ...totals, ...percentiles() };
+  return { seconds: runOf(seconds), ...totals, ...percentiles() };
+}
+
+function backlog() {
+  const { services = [], lag = null } = figures.peek() ?? {};
+  const ages = services.flatMap(({ outboxOldestAgeS }) => outboxOldestAgeS ?? []);
+  return {
+    oldestAgeS: ages.length === 0 ? null : Math.max(...ages),
+    lag: lag === null ? null : Object.values(lag).reduce((sum, one) => sum + one, 0),
+  };
 }
 
 function percentiles() {
   const sorted = durations.toSorted((one, other) => one - other);
   return { p50Ms: percentile(sorted, 0.5), p99Ms: percentile(sorted, 0.99) };
-}
-
-/** The nearest-rank percentile. @param sorted ascending */
-export function percentile(sorted: readonly number[], share: number): number | undefined {
-  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)];
 }

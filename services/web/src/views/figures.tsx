@@ -3,12 +3,11 @@ import { hasSupervisor } from "../api/supervisor.ts";
 import { Chart } from "../parts/chart.tsx";
 import { count, duration, plural } from "../parts/format.ts";
 import { StatusBadge } from "../parts/order-status.tsx";
-import { backlog } from "../state/figures.ts";
 import { load, loadError, placeMany } from "../state/load.ts";
 import { orders } from "../state/orders.ts";
 import { hrefOf } from "../state/router.ts";
 import { token } from "../state/session.ts";
-import { throughput, WINDOW_S } from "../state/throughput.ts";
+import { throughput } from "../state/throughput.ts";
 import { NoSupervisor } from "./frame.tsx";
 import { SignInForm } from "./sign-in.tsx";
 
@@ -87,11 +86,12 @@ function LoadPanel() {
 
 function OrderCharts() {
   const { seconds, accepted, confirmed, p50Ms, p99Ms } = throughput.value;
+  const outages = seconds.map(({ outage }) => outage);
   return (
     <>
       <Chart
         title="Orders a second"
-        length={WINDOW_S}
+        outages={outages}
         least={5}
         write={count}
         series={[
@@ -101,7 +101,7 @@ function OrderCharts() {
       />
       <Chart
         title="Time to confirmation"
-        length={WINDOW_S}
+        outages={outages}
         least={100}
         unknown="–"
         write={duration}
@@ -116,32 +116,31 @@ function OrderCharts() {
       />
       <p class="visually-hidden" data-totals>
         {plural(accepted, "order")} accepted, {count(confirmed)} confirmed
-        {p50Ms !== undefined &&
-          p99Ms !== undefined &&
-          `, median ${duration(p50Ms)}, p99 ${duration(p99Ms)}`}
+        {p50Ms !== undefined && p99Ms !== undefined && `, median ${duration(p50Ms)}, p99 ${duration(p99Ms)}`}
       </p>
     </>
   );
 }
 
 function BacklogCharts() {
-  const known = backlog.value;
-  const age = known.map(({ oldestAgeS }) => (oldestAgeS === null ? null : oldestAgeS * 1000));
+  const { seconds } = throughput.value;
+  const outages = seconds.map(({ outage }) => outage);
+  const age = seconds.map(({ oldestAgeS }) => (oldestAgeS === null ? null : oldestAgeS * 1000));
   return (
     <>
       <Chart
         title="Oldest message in an outbox"
-        length={WINDOW_S}
+        outages={outages}
         least={1000}
         write={duration}
         series={[{ name: "has waited", tone: "copper", values: age }]}
       />
       <Chart
         title="Unread messages"
-        length={WINDOW_S}
+        outages={outages}
         least={10}
         write={count}
-        series={[{ name: "all groups", tone: "green", values: known.map(({ lag }) => lag) }]}
+        series={[{ name: "all groups", tone: "green", values: seconds.map(({ lag }) => lag) }]}
       />
     </>
   );

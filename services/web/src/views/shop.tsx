@@ -21,8 +21,8 @@ export function ShopView() {
           Coffee gear
         </h1>
         <p class="lead">
-          The shop stays open when its parts fail. Sold out? Order anyway: your order waits, and new stock goes
-          to waiting orders first.
+          The shop stays open when its parts fail. Sold out? Order anyway: your order waits, and new stock
+          goes to waiting orders first.
         </p>
         <Shelves />
       </section>

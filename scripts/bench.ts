@@ -1,29 +1,28 @@
-import { compare, type Figure } from "./bench/comparison.ts";
+import { writeFileSync } from "node:fs";
+import { type Comparison, compare, type Figure } from "./bench/comparison.ts";
 import { type BenchOptions, readOptions, USAGE } from "./bench/options.ts";
 import { asText, loadBefore, machine, type Report } from "./bench/report.ts";
 import { save } from "./bench/save.ts";
 import { measureHighestRate, measureIdle, measureLatency, measurePeak } from "./bench/scenarios.ts";
-import { System, type SystemName } from "./bench/system.ts";
-import { benchUnitOfWork } from "./bench/unit-of-work.ts";
+import { System, systemNames } from "./bench/system.ts";
+import { measureCommits } from "./bench/unit-of-work.ts";
 import { canReadUsage } from "./bench/usage.ts";
-import { benchWaitingOrders } from "./bench/waiting-orders.ts";
+import { measureWaitingOrders } from "./bench/waiting-orders.ts";
 import { runCommand } from "./command/command.ts";
 
-/** The scenarios that compare the store with the floor. */
-const COMPARED = ["idle", "latency", "rate"] as const;
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
+type OnLimit = (what: string) => void;
+
 /** Measures store and floor in turn. */
-async function measureBoth(options: BenchOptions, command: string): Promise<Report> {
-  const { scenarios, rounds, lengths } = options;
-  const before = { startedAt: new Date().toISOString(), loadBefore: loadBefore() };
-  const limits: string[] = [];
-  if (!canReadUsage) say("CPU and memory of processes are left out: they can be read on Linux only");
-  const comparisons = await compare(rounds, async (name: SystemName, round) => {
+function measureBoth({ scenarios, rounds, lengths }: BenchOptions, onLimit: OnLimit): Promise<Comparison[]> {
+  return compare(systemNames, rounds, async (name, round) => {
     say(`round ${round} of ${rounds}: ${name}`);
     await using system = await System.start(name);
-    const onLimit = (what: string) => limits.push(`round ${round}, ${name}: ${what}`);
-    const measuring = { system, lengths, onLimit };
+    const measuring = {
+      ...{ system, lengths },
+      onLimit: (what: string) => onLimit(`round ${round}, ${name}: ${what}`),
+    };
     const figures: Figure[] = [];
     if (scenarios.has("idle")) figures.push(...(await measureIdle(measuring)));
     if (scenarios.has("latency")) figures.push(...(await measureLatency(measuring)));
@@ -31,28 +30,36 @@ async function measureBoth(options: BenchOptions, command: string): Promise<Repo
     if (scenarios.has("idle")) figures.push(...measurePeak(measuring));
     return figures;
   });
-  return {
-    command,
-    ...before,
-    machine: machine(),
-    scenarios: COMPARED.filter((name) => scenarios.has(name)),
-    rounds,
-    comparisons,
-    limits,
-  };
+}
+
+async function measureAll(options: BenchOptions, onLimit: OnLimit): Promise<Comparison[]> {
+  const { scenarios, rounds, waiting } = options;
+  const comparisons: Comparison[] = [];
+  if (scenarios.has("idle") || scenarios.has("latency") || scenarios.has("rate")) {
+    comparisons.push(...(await measureBoth(options, onLimit)));
+  }
+  if (scenarios.has("commits")) comparisons.push(...(await measureCommits(rounds)));
+  if (scenarios.has("waiting-orders")) {
+    comparisons.push(...(await compare(["inventory"], rounds, () => measureWaitingOrders(waiting))));
+  }
+  return comparisons;
 }
 
 async function main(args: readonly string[]): Promise<number> {
   const options = readOptions(args);
-  const { scenarios, save: folder } = options;
   say(machine());
-  if (COMPARED.some((name) => scenarios.has(name))) {
-    const report = await measureBoth(options, ["bun run bench", ...args].join(" "));
-    say(`\n${asText(report)}`);
-    if (folder !== undefined) save(folder, report);
-  }
-  if (scenarios.has("commits")) await benchUnitOfWork();
-  if (scenarios.has("waiting-orders")) await benchWaitingOrders();
+  if (!canReadUsage) say("CPU and memory of processes are left out: they can be read on Linux only");
+  const limits: string[] = [];
+  const report: Report = {
+    command: ["bun run bench", ...args].join(" "),
+    ...{ startedAt: new Date().toISOString(), machine: machine(), loadBefore: loadBefore() },
+    ...{ scenarios: [...options.scenarios], rounds: options.rounds },
+    comparisons: await measureAll(options, (what) => limits.push(what)),
+    limits,
+  };
+  say(`\n${asText(report)}`);
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
+  if (options.save !== undefined) save(options.save, report);
   return 0;
 }
 

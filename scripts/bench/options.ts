@@ -1,5 +1,6 @@
 import { parseOptions, UnknownArgument, UsageError } from "../command/command.ts";
 import type { Lengths } from "./scenarios.ts";
+import { MIN_WAITING } from "./waiting-orders.ts";
 
 /** Those that compare the store with the floor, and those that measure a part of the store alone. */
 export const scenarioNames = ["idle", "latency", "rate", "commits", "waiting-orders"] as const;
@@ -9,6 +10,10 @@ export interface BenchOptions {
   readonly scenarios: ReadonlySet<ScenarioName>;
   readonly rounds: number;
   readonly lengths: Lengths;
+  /** Orders that wait for stock. */
+  readonly waiting: number;
+  /** A file. */
+  readonly json: string | undefined;
   /** A folder. */
   readonly save: string | undefined;
 }
@@ -26,8 +31,8 @@ Fails unless every order was confirmed and its customer notified, once.
   idle             CPU and memory without orders; the most memory after the other scenarios
   latency          at steady rates, from when an order is due until 202, its confirmation, its notification
   rate             the highest rate, with a bounded number of orders under way
-  commits          units of work a second that the kit commits; no floor
-  waiting-orders   how long the inventory takes while 10,000 orders wait; no floor
+  commits          units of work a second that the kit commits, many together beside one at a time
+  waiting-orders   how long the inventory takes while 10,000 orders wait, and to free them all; no floor
 
 Without a scenario: all.
 
@@ -36,6 +41,8 @@ Without a scenario: all.
   --at-once N      orders under way at the highest rate (1000)
   --rates LIST     orders a second for latency (50,200,500,1000)
   --seconds N      of each rate, and of idling (10)
+  --waiting N      orders that wait (10000; at least ${MIN_WAITING})
+  --json FILE      write every measured value
   --save FOLDER    add every measured value to performance.json there, in place of an earlier run of the same scenarios,
                    and write all runs as tables (performance.md, between its marks) and as a chart (performance.svg)`;
 
@@ -49,6 +56,8 @@ export function readOptions(args: readonly string[]): BenchOptions {
       "at-once": { type: "string" },
       rates: { type: "string" },
       seconds: { type: "string" },
+      waiting: { type: "string" },
+      json: { type: "string" },
       save: { type: "string" },
     },
     true,
@@ -63,7 +72,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
     return scenario;
   });
   return {
-    scenarios: new Set(named.length === 0 ? scenarioNames : named),
+    scenarios: new Set(scenarioNames.filter((name) => named.length === 0 || named.includes(name))),
     rounds: integer("--rounds", values.rounds ?? "3", 1),
     lengths: {
       orders: integer("--orders", values.orders ?? "10000", MIN_ORDERS),
@@ -71,6 +80,8 @@ export function readOptions(args: readonly string[]): BenchOptions {
       rates: (values.rates ?? "50,200,500,1000").split(",").map((rate) => integer("--rates", rate, 1)),
       seconds: integer("--seconds", values.seconds ?? "10", 1),
     },
+    waiting: integer("--waiting", values.waiting ?? "10000", MIN_WAITING),
+    json: values.json,
     save: values.save,
   };
 }

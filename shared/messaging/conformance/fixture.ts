@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { Topic } from "../contract/define.ts";
 import { eventually } from "../testing/eventually.ts";
 import {
@@ -169,4 +170,9 @@ export function firsts(values: readonly string[]): string[] {
 
 export function numbered(prefix: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+}
+
+/** A text that has nearly its length when it is compressed. */
+export function noise(characters: number): string {
+  return randomBytes(characters).toString("base64").slice(0, characters);
 }

@@ -27,9 +27,9 @@ const STALLED_MS = 20_000;
 const COMMIT_INTERVAL_MS = 1_000;
 /** How soon partitions that were added to a topic are found. */
 const METADATA_MAX_AGE_MS = 10_000;
-/** At most this much of each partition is fetched at a time, and this much from each broker. */
-const PARTITION_BYTES = 512 * 1024;
-const FETCH_BYTES = 8 * 1024 * 1024;
+/** At most this much of each partition is fetched at a time, and this much from each broker: compressed, as it is stored. */
+const PARTITION_BYTES = 128 * 1024;
+const FETCH_BYTES = 2 * 1024 * 1024;
 const REJECTED_PAUSE_MS = 1_000;
 
 const consumerConfig: Omit<ConsumerConfig, "groupId"> = {

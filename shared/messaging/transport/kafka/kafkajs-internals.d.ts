@@ -107,9 +107,9 @@ declare module "kafkajs/src/protocol/requests/fetch/index.js" {
 declare module "kafkajs/src/protocol/encoder.js" {
   /** Bytes that grow as they are written. */
   export default class Encoder {
-    readonly buf: Buffer;
+    readonly buf: Buffer<ArrayBuffer>;
     /** The number of bytes that are written. */
-    readonly offset: number;
+    offset: number;
     /** What is written. */
     readonly buffer: Buffer;
     constructor(initialBytes?: number);

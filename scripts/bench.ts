@@ -3,13 +3,21 @@ import { type Comparison, compare, type Figure } from "./bench/comparison.ts";
 import { type BenchOptions, readOptions, USAGE } from "./bench/options.ts";
 import { asText, loadBefore, machine, type Report } from "./bench/report.ts";
 import { save } from "./bench/save.ts";
-import { measureHighestRate, measureIdle, measureLatency, measurePeak } from "./bench/scenarios.ts";
+import {
+  measureCatchUp,
+  measureHighestRate,
+  measureIdle,
+  measureLatency,
+  measurePeak,
+} from "./bench/scenarios.ts";
 import { System, systemNames } from "./bench/system.ts";
 import { measureCommits } from "./bench/unit-of-work.ts";
 import { canReadUsage } from "./bench/usage.ts";
 import { measureWaitingOrders } from "./bench/waiting-orders.ts";
 import { runCommand } from "./command/command.ts";
 
+/** The scenarios that are measured one after the other in a store, or a floor, that is started once. */
+const IN_ONE_SYSTEM = ["idle", "latency", "rate", "catch-up"] as const;
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
 type OnLimit = (what: string) => void;
@@ -26,8 +34,12 @@ function measureBoth({ scenarios, rounds, lengths }: BenchOptions, onLimit: OnLi
     const figures: Figure[] = [];
     if (scenarios.has("idle")) figures.push(...(await measureIdle(measuring)));
     if (scenarios.has("latency")) figures.push(...(await measureLatency(measuring)));
-    if (scenarios.has("rate")) figures.push(...(await measureHighestRate(measuring)));
+    const highest =
+      scenarios.has("rate") || scenarios.has("catch-up") ? await measureHighestRate(measuring) : [];
+    figures.push(...highest);
     if (scenarios.has("idle")) figures.push(...measurePeak(measuring));
+    // Last: it starts processes anew.
+    if (scenarios.has("catch-up")) figures.push(...(await measureCatchUp(measuring, highest[0]?.value ?? 0)));
     return figures;
   });
 }
@@ -35,7 +47,7 @@ function measureBoth({ scenarios, rounds, lengths }: BenchOptions, onLimit: OnLi
 async function measureAll(options: BenchOptions, onLimit: OnLimit): Promise<Comparison[]> {
   const { scenarios, rounds, waiting } = options;
   const comparisons: Comparison[] = [];
-  if (scenarios.has("idle") || scenarios.has("latency") || scenarios.has("rate")) {
+  if (IN_ONE_SYSTEM.some((name) => scenarios.has(name))) {
     comparisons.push(...(await measureBoth(options, onLimit)));
   }
   if (scenarios.has("commits")) comparisons.push(...(await measureCommits(rounds)));

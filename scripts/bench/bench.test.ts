@@ -38,6 +38,8 @@ describe("options", () => {
 
   test.each([
     "--nothing",
+    "--outage 0",
+    "--waiting 10",
     "--orders 4999",
     "--rounds 0",
     "--rounds 1.5",
@@ -52,9 +54,14 @@ describe("options", () => {
 test.skipIf(!runsSlowTests)(
   "store and floor run, every order is confirmed, and the ratio is printed",
   async () => {
-    const { code, stdout, stderr } = await bench("rate", "--rounds", "1", "--orders", "5000");
+    const { code, stdout, stderr } = await bench(
+      ...["catch-up", "--rounds", "1", "--orders", "5000", "--outage", "500", "--arriving", "20"],
+    );
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(/Highest rate\n +ratio +lowest–highest +store +floor\n +orders +\d\.\d\d /);
+    expect(stdout).toMatch(
+      /Catch-up with 500 orders\n +ratio +lowest–highest +store +floor\n +orders +\d\.\d\d /,
+    );
   },
   300_000,
 );

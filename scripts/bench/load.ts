@@ -16,11 +16,18 @@ export const LoadRequest = Type.Object({
   customers: Type.Integer({ minimum: 1 }),
   /** Lines of an order, each for one piece of another product. */
   lines: Type.Integer({ minimum: 1 }),
-  /** Orders before those that are measured. */
+  /** Orders before those that are measured; with `whileDown`, those that are placed while services are down. */
   warmUp: Type.Integer({ minimum: 0 }),
   orders: Type.Integer({ minimum: 1 }),
   arrivals: Type.Union([
-    Type.Object({ perSecond: Type.Number({ exclusiveMinimum: 0 }) }),
+    Type.Object({
+      perSecond: Type.Number({ exclusiveMinimum: 0 }),
+      /**
+       * The orders to warm up are placed at once, and only accepted. The event `measuring` says so. Orders arrive at the
+       * rate from then on, until the last of those has ended, which is `measured`.
+       */
+      whileDown: Type.Optional(Type.Literal(true)),
+    }),
     Type.Object({ atOnce: Type.Integer({ minimum: 1 }) }),
   ]),
   /** Without an end of any order for so long, the rest is given up. */
@@ -47,6 +54,8 @@ export type LoadEvent = Static<typeof LoadEvent>;
 /** Of one restock, as the store allows. */
 const MAX_QUANTITY = 10_000;
 const CATALOGUE_PATIENCE_MS = 60_000;
+/** Requests without an answer while services are down. */
+const PLACED_AT_ONCE = 100;
 
 const notification = TypeCompiler.Compile(
   Type.Object({ orderId: Type.String(), type: Type.String(), at: Type.String() }),
@@ -105,6 +114,7 @@ class Placing {
   readonly #sockets: WebSocket[] = [];
   /** Called when an order ends, in a closed loop. */
   readonly #onEnd = new Map<string, () => void>();
+  #lastEndMs = 0;
   #start: Start | undefined;
   #measured: { readonly seconds: number; readonly ended: number; readonly generatorCpu: number } | undefined;
 
@@ -132,37 +142,63 @@ class Placing {
   async place(): Promise<void> {
     const { arrivals, warmUp, orders, patienceMs } = this.#load;
     const count = warmUp + orders;
-    const isClosed = "atOnce" in arrivals;
-    if (isClosed) {
+    if ("atOnce" in arrivals) {
       underWay(clock, { count, atOnce: arrivals.atOnce }, (index, dueMs, ended) => {
         this.#onEnd.set(this.#idOf(index), ended);
         // The end, when fewer and fewer orders are under way, is not measured.
         if (index === count - 1) this.#stopMeasuring();
-        this.#send(index, dueMs);
+        void this.#send(index, dueMs);
       });
+    } else if (arrivals.whileDown) {
+      await this.#catchUp(arrivals.perSecond);
     } else {
       await atRate(clock, { count, perSecond: arrivals.perSecond }, (index, dueMs) => {
         if (index === warmUp) this.#startMeasuring();
-        this.#send(index, dueMs);
+        void this.#send(index, dueMs);
       });
     }
-    let ended = -1;
-    let changedAt = clock.now();
-    while (this.#orders.ended < count && clock.now() - changedAt < patienceMs) {
-      if (this.#orders.ended !== ended) changedAt = clock.now();
-      ended = this.#orders.ended;
-      await Bun.sleep(5);
-    }
+    this.#lastEndMs = clock.now();
+    const isPatient = () => clock.now() - this.#lastEndMs < patienceMs;
+    while (this.#orders.ended < this.#orders.sent && isPatient()) await Bun.sleep(5);
     this.#stopMeasuring();
     const measured = this.#measured ?? { seconds: 0, ended: 0, generatorCpu: 0 };
     print({ event: "done", outcome: this.#orders.outcome(), ...measured });
+  }
+
+  async #catchUp(perSecond: number): Promise<void> {
+    const { warmUp: down, orders, patienceMs } = this.#load;
+    let left = down;
+    let unanswered = down;
+    let lastEndMs = 0;
+    const answered = Promise.withResolvers<void>();
+    underWay(clock, { count: down, atOnce: PLACED_AT_ONCE }, async (index, dueMs, next) => {
+      this.#onEnd.set(this.#idOf(index), () => {
+        left -= 1;
+        lastEndMs = clock.now();
+        if (left === 0) this.#stopMeasuring();
+      });
+      await this.#send(index, dueMs);
+      unanswered -= 1;
+      if (unanswered === 0) answered.resolve();
+      next();
+    });
+    await answered.promise;
+    lastEndMs = clock.now();
+    this.#startMeasuring();
+    await atRate(
+      clock,
+      { count: orders, perSecond },
+      (index, dueMs) => void this.#send(down + index, dueMs),
+      () => left > 0 && clock.now() - lastEndMs < patienceMs,
+    );
   }
 
   #idOf(index: number): string {
     return `${this.#run}-${index}`;
   }
 
-  #send(index: number, dueMs: number): void {
+  /** Resolves when the request has been answered, or has failed. */
+  #send(index: number, dueMs: number): Promise<void> {
     const { gateway, warmUp, lines } = this.#load;
     const orderId = this.#idOf(index);
     const items = Array.from({ length: lines }, (_, line) => ({
@@ -171,7 +207,7 @@ class Placing {
     }));
     this.#orders.send(orderId, dueMs, clock.now(), index >= warmUp);
     const headers = this.#headers[index % this.#headers.length] ?? {};
-    void fetch(`${gateway}/orders`, { method: "POST", headers, body: JSON.stringify({ orderId, items }) })
+    return fetch(`${gateway}/orders`, { method: "POST", headers, body: JSON.stringify({ orderId, items }) })
       .then(async (response) => {
         await response.arrayBuffer();
         if (this.#orders.answer(orderId, response.status, clock.now())) this.#ended(orderId);
@@ -190,6 +226,7 @@ class Placing {
   }
 
   #ended(orderId: string): void {
+    this.#lastEndMs = clock.now();
     if ("atOnce" in this.#load.arrivals && this.#orders.ended >= this.#load.warmUp) this.#startMeasuring();
     const next = this.#onEnd.get(orderId);
     this.#onEnd.delete(orderId);

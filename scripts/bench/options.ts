@@ -3,7 +3,7 @@ import type { Lengths } from "./scenarios.ts";
 import { MIN_WAITING } from "./waiting-orders.ts";
 
 /** Those that compare the store with the floor, and those that measure a part of the store alone. */
-export const scenarioNames = ["idle", "latency", "rate", "commits", "waiting-orders"] as const;
+export const scenarioNames = ["idle", "latency", "rate", "catch-up", "commits", "waiting-orders"] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
 export interface BenchOptions {
@@ -31,6 +31,8 @@ Fails unless every order was confirmed and its customer notified, once.
   idle             CPU and memory without orders; the most memory after the other scenarios
   latency          at steady rates, from when an order is due until 202, its confirmation, its notification
   rate             the highest rate, with a bounded number of orders under way
+  catch-up         of orders that were placed while the order service was down, while new ones arrive; beside the highest
+                   rate, which it measures, too
   commits          units of work a second that the kit commits, many together beside one at a time
   waiting-orders   how long the inventory takes while 10,000 orders wait, and to free them all; no floor
 
@@ -41,6 +43,8 @@ Without a scenario: all.
   --at-once N      orders under way at the highest rate (1000)
   --rates LIST     orders a second for latency (50,200,500,1000)
   --seconds N      of each rate, and of idling (10)
+  --outage N       orders that are placed while the order service is down (10000)
+  --arriving N     new orders a second while those are caught up with (100)
   --waiting N      orders that wait (10000; at least ${MIN_WAITING})
   --json FILE      write every measured value
   --save FOLDER    add every measured value to performance.json there, in place of an earlier run of the same scenarios,
@@ -56,6 +60,8 @@ export function readOptions(args: readonly string[]): BenchOptions {
       "at-once": { type: "string" },
       rates: { type: "string" },
       seconds: { type: "string" },
+      outage: { type: "string" },
+      arriving: { type: "string" },
       waiting: { type: "string" },
       json: { type: "string" },
       save: { type: "string" },
@@ -79,6 +85,8 @@ export function readOptions(args: readonly string[]): BenchOptions {
       atOnce: integer("--at-once", values["at-once"] ?? "1000", 1),
       rates: (values.rates ?? "50,200,500,1000").split(",").map((rate) => integer("--rates", rate, 1)),
       seconds: integer("--seconds", values.seconds ?? "10", 1),
+      outage: integer("--outage", values.outage ?? "10000", 1),
+      arriving: integer("--arriving", values.arriving ?? "100", 1),
     },
     waiting: integer("--waiting", values.waiting ?? "10000", MIN_WAITING),
     json: values.json,

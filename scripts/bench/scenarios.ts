@@ -17,11 +17,17 @@ export interface Lengths {
   readonly rates: readonly number[];
   /** For each rate, and for an idle system. */
   readonly seconds: number;
+  /** Orders that are placed while the order service is down. */
+  readonly outage: number;
+  /** New orders a second while those are caught up with. */
+  readonly arriving: number;
 }
 
 interface Measuring {
-  readonly system: Pick<System, "gateway" | "notification" | "usage">;
+  readonly system: Pick<System, "gateway" | "notification" | "usage" | "stop" | "start">;
   readonly lengths: Lengths;
+  /** Without an end of any order for so long, the rest is given up. */
+  readonly patienceMs?: number;
   /** Called with what limits the worth of the figures. */
   readonly onLimit: (what: string) => void;
 }
@@ -34,16 +40,24 @@ const BUSY_GENERATOR = 0.9;
 /** Orders that are sent later than this, at the 99th percentile, make latencies of their own. */
 const LATE_MS = 10;
 const PATIENCE_MS = 30_000;
+/**
+ * While it is down, orders are accepted, and none goes further than to its topic; once it is up, they pass through all
+ * services as others do.
+ */
+const DOWN = ["order"] as const;
+/** No new orders arrive after so long. */
+const MOST_CATCH_UP_SECONDS = 600;
 /** After its start, until a system is idle. */
 const SETTLE_MS = 8_000;
 
 type Used = ReadonlyMap<ProcessName, Usage>;
 
 /** So many orders under way at any time: how many end a second, and what one costs. */
-export async function measureHighestRate({ system, lengths, onLimit }: Measuring): Promise<Figure[]> {
+export async function measureHighestRate(measuring: Measuring): Promise<Figure[]> {
+  const { lengths, onLimit } = measuring;
   const section = "Highest rate";
   const { orders, atOnce } = lengths;
-  const { done, before, after } = await load(system, {
+  const { done, before, after } = await load(measuring, {
     // The first orders only fill the store.
     ...{ warmUp: Math.max(2 * atOnce, Math.ceil(orders / 5)), orders: orders + atOnce, arrivals: { atOnce } },
   });
@@ -56,11 +70,12 @@ export async function measureHighestRate({ system, lengths, onLimit }: Measuring
 }
 
 /** Orders at a steady rate, whatever the store does: how long each takes from when it is due. */
-export async function measureLatency({ system, lengths, onLimit }: Measuring): Promise<Figure[]> {
+export async function measureLatency(measuring: Measuring): Promise<Figure[]> {
+  const { lengths, onLimit } = measuring;
   const figures: Figure[] = [];
   for (const perSecond of lengths.rates) {
     const section = `At ${perSecond.toLocaleString("en")} orders a second`;
-    const { done, before, after } = await load(system, {
+    const { done, before, after } = await load(measuring, {
       warmUp: Math.ceil(perSecond * WARM_UP_SECONDS),
       orders: Math.ceil(perSecond * lengths.seconds),
       arrivals: { perSecond },
@@ -77,6 +92,54 @@ export async function measureLatency({ system, lengths, onLimit }: Measuring): P
     figures.push(...cpuFigures(section, before, after, done.ended));
   }
   return figures;
+}
+
+/**
+ * Orders are placed while the order service is down; then it is started, and new orders arrive.
+ *
+ * @param highest orders a second, as measured before
+ */
+export async function measureCatchUp(measuring: Measuring, highest: number): Promise<Figure[]> {
+  const { system, lengths, onLimit } = measuring;
+  const { outage, arriving: perSecond } = lengths;
+  const section = `Catch-up with ${outage.toLocaleString("en")} orders`;
+  await system.stop(DOWN);
+  let started: Promise<number> | undefined;
+  const start = async () => {
+    const startedAt = performance.now();
+    await system.start(DOWN);
+    return (performance.now() - startedAt) / 1_000;
+  };
+  const loading = load(
+    measuring,
+    {
+      warmUp: outage,
+      orders: Math.ceil(perSecond * MOST_CATCH_UP_SECONDS),
+      arrivals: { perSecond, whileDown: true },
+    },
+    () => {
+      started = start();
+      // Handled below, once the load has ended.
+      started.catch(() => {});
+    },
+  );
+  // That a service did not start says more than that orders did not end.
+  const { done } = await loading.catch(async (error) => {
+    await started;
+    throw error;
+  });
+  const readyAfter = (await started) ?? 0;
+  if (done.generatorCpu > BUSY_GENERATOR) onLimit(`${section}: ${busy(done.generatorCpu)}`);
+  const rate = done.ended / (done.seconds - readyAfter);
+  const { accepted } = done.outcome;
+  return [
+    { section, name: "orders", unit: "a second", value: rate },
+    { section, name: "orders a second", unit: "of the highest rate", value: rate / highest },
+    { section, name: "caught up after the start", unit: "s", value: done.seconds },
+    { section, name: "accepted meanwhile, p50", unit: "ms", value: accepted.p50 },
+    { section, name: "accepted meanwhile, p99", unit: "ms", value: accepted.p99 },
+    ...memoryFigures(section, system.usage(), ({ peakMb }) => peakMb, "most memory"),
+  ];
 }
 
 /** What an idle system uses, before it has had an order. */
@@ -98,11 +161,11 @@ export function measurePeak({ system }: Measuring): Figure[] {
   return memoryFigures("Peak", system.usage(), ({ peakMb }) => peakMb);
 }
 
-function memoryFigures(section: string, used: Used, of: (usage: Usage) => number): Figure[] {
+function memoryFigures(section: string, used: Used, of: (usage: Usage) => number, what = "memory"): Figure[] {
   const figures = [...used].map(([name, usage]) => ({
-    ...{ section, name: `memory, ${name}`, unit: "MB", value: of(usage) },
+    ...{ section, name: `${what}, ${name}`, unit: "MB", value: of(usage) },
   }));
-  return withTotal(figures, "memory");
+  return withTotal(figures, what);
 }
 
 function cpuFigures(section: string, before: Used, after: Used, orders: number): Figure[] {
@@ -127,14 +190,15 @@ const busy = (share: number) => `the load generator used ${(100 * share).toFixed
 
 type Done = Extract<LoadEvent, { event: "done" }>;
 
-/** Runs the load generator. @throws UsageError when it ends early, or an order was not confirmed */
+/** Runs the load generator. @param onMeasuring called when it begins to measure @throws UsageError when it ends early, or an order was not confirmed */
 async function load(
-  system: Measuring["system"],
+  { system, patienceMs = PATIENCE_MS }: Measuring,
   what: Pick<LoadRequest, "warmUp" | "orders" | "arrivals">,
+  onMeasuring?: () => void,
 ): Promise<{ readonly done: Done; readonly before: Used; readonly after: Used }> {
   const { gateway, notification } = system;
   const request: LoadRequest = {
-    ...{ gateway, notification, customers: CUSTOMERS, lines: LINES, patienceMs: PATIENCE_MS },
+    ...{ gateway, notification, customers: CUSTOMERS, lines: LINES, patienceMs },
     ...what,
   };
   let before: Used = new Map();
@@ -155,8 +219,9 @@ async function load(
       }
       const event = Value.Parse(LoadEvent, JSON.parse(line));
       if (event.event === "done") done = event;
-      else if (event.event === "measuring") before = system.usage();
-      else after = system.usage();
+      else if (event.event === "measured") after = system.usage();
+      else if (onMeasuring === undefined) before = system.usage();
+      else onMeasuring();
     },
   );
   const end = await generator.ended;

@@ -95,6 +95,16 @@ export class System implements AsyncDisposable {
     });
   }
 
+  /** Resolves when these have ended. */
+  async stop(names: readonly ProcessName[]): Promise<void> {
+    await Promise.all(names.map((name) => this.#supervisor.process(name).stop()));
+  }
+
+  /** Resolves when these are ready. */
+  async start(names: readonly ProcessName[]): Promise<void> {
+    await Promise.all(names.map((name) => this.#supervisor.process(name).start()));
+  }
+
   /** What each process has used; none where that cannot be read. @throws Error when one was restarted or has ended */
   usage(): ReadonlyMap<ProcessName, Usage> {
     if (!canReadUsage) return new Map();

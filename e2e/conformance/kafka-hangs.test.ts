@@ -110,6 +110,27 @@ test.concurrent(
 );
 
 test.concurrent(
+  "a reader that is stopped leaves its group, although its fetch is not answered",
+  async () => {
+    await using fixture = new FaultFixture(server, systemRuntime, 10 * 60_000);
+    const topic = fixture.topic(1);
+    const client = fixture.connect(topic);
+    const reader = fixture.read(client, { topics: [topic] });
+    await client.publish([record(topic, "key", "before")]);
+    await reader.hasAll(["before"]);
+    let left = 0;
+    fixture.watch("LeaveGroup", () => {
+      left += 1;
+    });
+    using hang = new Hang(fixture, "Fetch");
+    await eventually(() => hang.hits > 0, "a fetch hangs");
+    await reader.subscription.stop();
+    expect(left).toBe(1);
+  },
+  TEST_TIMEOUT_MS,
+);
+
+test.concurrent(
   "closing a client ends what it asks a broker that does not answer",
   async () => {
     const clientId = "closing";

@@ -65,6 +65,8 @@ interface TokenCredentials {
 
 const REQUEST_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 2_000;
+/** How often it is checked whether a request has timed out: of a timeout, at most a tenth. */
+const TIMEOUT_CHECK_MS = 1_000;
 const KEEP_ALIVE_MS = 60_000;
 const METADATA_MAX_AGE_MS = 300_000;
 /** How long a client may take to leave its group and to disconnect before its connections are destroyed. */
@@ -87,6 +89,8 @@ interface ConsumerListeners {
   onEmptyFetch(fetch: EmptyFetch): Promise<void>;
   /** Asked before each fetch: how long the broker may wait for records, in milliseconds. */
   fetchWaitMs?(): number;
+  /** Given each fetch. @returns what kafkajs waits for in its place, and an empty array for no records */
+  untilClosed?(fetching: Promise<unknown>): Promise<unknown>;
 }
 
 /** By the `eachBatch` of a consumer. */
@@ -218,13 +222,15 @@ export function listenTo(eachBatch: object, listeners: ConsumerListeners): void 
  *
  * - After each response it sets a timer to check the queue of pending requests, also of an empty queue, and then with
  *   a negative delay, for which Bun and Node print a warning (https://github.com/tulios/kafkajs/issues/1751).
+ * - Ten times a second it checks on each connection whether a request has timed out, which is most of what an idle
+ *   client costs.
  * - A consumer that has joined its group and then fails to start does not leave it. The group's next rebalance would
  *   wait for that member until its session times out.
  * - It throws the first error of a Produce response, and so hides which partitions were stored. With this correction
  *   `sendBatch` resolves, unless kafkajs retries all of them, and its result has the error code of each partition.
  * - It encodes the records of a Produce request slowly: see produce.ts.
  * - A consumer that crashes reports the reason last, and nothing of a fetch without records; each of its fetches waits
- *   equally long for records: see `listenTo`.
+ *   equally long for records, and is waited for when the consumer stops: see `listenTo`.
  * - To a client that may not use its group it says that the group's coordinator was not found.
  * - A batch that cannot be decoded fails the response with all its topics: see fetch.ts.
  *
@@ -239,6 +245,19 @@ function correctKafkajs(): void {
   const { scheduleCheckPendingRequests } = RequestQueue.prototype;
   RequestQueue.prototype.scheduleCheckPendingRequests = function () {
     if (this.pending.length > 0) scheduleCheckPendingRequests.call(this);
+  };
+  RequestQueue.prototype.scheduleRequestTimeoutCheck = function () {
+    this.destroy();
+    if (!this.enforceRequestTimeout) return;
+    const everyMs = Math.min(TIMEOUT_CHECK_MS, this.requestTimeout / 10);
+    this.requestTimeoutIntervalId = setInterval(() => {
+      const now = Date.now();
+      for (const request of this.inflight.values()) {
+        if (request.sentAt !== null && now - request.sentAt > request.requestTimeout)
+          request.timeoutRequest();
+      }
+      if (!this.isConnected()) this.destroy();
+    }, everyMs);
   };
   const { start } = Runner.prototype;
   Runner.prototype.start = function () {
@@ -267,9 +286,11 @@ function correctKafkajs(): void {
   };
   const { fetch: fetchOnce } = Runner.prototype;
   Runner.prototype.fetch = function (nodeId) {
-    const waitMs = consumerListeners.get(this.eachBatch)?.fetchWaitMs?.();
+    const listeners = consumerListeners.get(this.eachBatch);
+    const waitMs = listeners?.fetchWaitMs?.();
     if (waitMs !== undefined) this.consumerGroup.maxWaitTime = waitMs;
-    return fetchOnce.call(this, nodeId);
+    const fetching = fetchOnce.call(this, nodeId);
+    return listeners?.untilClosed?.(fetching) ?? fetching;
   };
   const { handleBatch } = Runner.prototype;
   Runner.prototype.handleBatch = async function (batch) {

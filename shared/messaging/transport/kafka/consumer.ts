@@ -16,10 +16,10 @@ import { createMissingTopics } from "./topics.ts";
 /** A member without a heartbeat for so long loses its partitions. The least that Apache Kafka allows. */
 export const SESSION_TIMEOUT_MS = 6_000;
 const HEARTBEAT_MS = 1_500;
-/** A fetch without data is answered after so long. A pause or a seek takes effect when the fetch has ended. */
+/** A fetch without data is answered after so long. A seek, or the end of a pause, takes effect when the fetch has ended. */
 const FETCH_WAIT_MS = 100;
 /** The same, once there was nothing to do for some time: an idle consumer costs CPU for each fetch, and nothing else. */
-const IDLE_FETCH_WAIT_MS = 500;
+const IDLE_FETCH_WAIT_MS = 1_000;
 const IDLE_AFTER_MS = 5_000;
 /** After so long without a fetch the consumer is replaced. Longer than a rebalance. */
 const STALLED_MS = 20_000;
@@ -76,6 +76,10 @@ export class KafkaConsumer {
   #committing: Promise<void> | undefined;
   #hasFetched = false;
   #failed = false;
+  /** Partitions that are paused. */
+  #paused = 0;
+  /** Ends a fetch, which the broker may not have answered. */
+  readonly #endFetch = new Map<Promise<unknown>, () => void>();
   #lastFetchMs: number;
   /** When records were read, or a partition was sought, paused or resumed. */
   #lastActiveMs: number;
@@ -125,8 +129,21 @@ export class KafkaConsumer {
       // A consumer that is stopped while it joins would join all the same, and stay in the group.
       await this.#started?.catch(() => {});
       await this.#commit();
-      await this.#consumer.disconnect();
+      const stopped = this.#consumer.stop();
+      for (const endFetch of this.#endFetch.values()) endFetch();
+      await stopped;
     });
+  }
+
+  /** The same as the fetch, but for one that is not answered when the consumer is closed: no records. */
+  async #untilClosed(fetching: Promise<unknown>): Promise<unknown> {
+    const closed = Promise.withResolvers<readonly []>();
+    this.#endFetch.set(fetching, () => closed.resolve([]));
+    try {
+      return await Promise.race([fetching, closed.promise]);
+    } finally {
+      this.#endFetch.delete(fetching);
+    }
   }
 
   async #start(): Promise<void> {
@@ -147,6 +164,7 @@ export class KafkaConsumer {
       onCrash: (error) => this.fail(error),
       onEmptyFetch: (fetch) => track(this.#emptyFetch(fetch)),
       fetchWaitMs: () => this.#fetchWaitMs(),
+      untilClosed: (fetching) => this.#untilClosed(fetching),
     });
     this.#consumer.on(events.STOP, () => this.fail(new Error("the consumer stopped")));
     this.#consumer.on(events.REQUEST_TIMEOUT, ({ payload }) =>
@@ -298,9 +316,11 @@ export class KafkaConsumer {
     const paused = [{ topic, partitions: [partition] }];
     this.#markActive();
     this.#consumer.pause(paused);
+    this.#paused += 1;
     const cancel = this.#context.runtime.after(pauseMs, () => {
       this.#timers.delete(cancel);
       this.#markActive();
+      this.#paused -= 1;
       try {
         this.#consumer.resume(paused);
       } catch {
@@ -328,7 +348,7 @@ export class KafkaConsumer {
 
   #fetchWaitMs(): number {
     const isIdle = this.#context.runtime.monotonic() - this.#lastActiveMs > IDLE_AFTER_MS;
-    return isIdle ? IDLE_FETCH_WAIT_MS : FETCH_WAIT_MS;
+    return isIdle && this.#paused === 0 ? IDLE_FETCH_WAIT_MS : FETCH_WAIT_MS;
   }
 
   #markFetch(): void {

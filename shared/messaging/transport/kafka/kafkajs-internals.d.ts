@@ -6,9 +6,25 @@ declare module "kafkajs/package.json" {
 }
 
 declare module "kafkajs/src/network/requestQueue/index.js" {
+  interface InflightRequest {
+    /** Milliseconds since the epoch; null before. */
+    readonly sentAt: number | null;
+    readonly requestTimeout: number;
+    timeoutRequest(): void;
+  }
   export default class RequestQueue {
     readonly pending: readonly unknown[];
+    readonly inflight: ReadonlyMap<number, InflightRequest>;
+    /** Milliseconds. */
+    readonly requestTimeout: number;
+    readonly enforceRequestTimeout: boolean;
+    requestTimeoutIntervalId: ReturnType<typeof setInterval> | undefined;
+    readonly isConnected: () => boolean;
     scheduleCheckPendingRequests(): void;
+    /** Called when the connection is made. */
+    scheduleRequestTimeoutCheck(): void;
+    /** Cancels the timers. */
+    destroy(): void;
   }
 }
 

@@ -6,7 +6,8 @@ const USAGE = `usage: bun run soak-broker [options]
 
 Runs the embedded broker under a steady load of different clients: kafkajs, librdkafka, and connections that break off.
 Consumers leave and return, producers change, topics come and go. The exit code is 0 only if memory, open files and disk
-did not grow and no client failed. librdkafka is left out if the package confluent-kafka of Python is not installed.
+did not grow and no client failed. librdkafka is the one of the package confluent-kafka for Python, which is installed in
+.tools/clients; where it cannot be, it is left out.
 
   --minutes N   how long (5)
   --rate R      records a second, of each kind of client (500)`;

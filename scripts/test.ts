@@ -13,13 +13,16 @@ import { countTests } from "./test/summary.ts";
  */
 
 /**
- * How many test files run in parallel. One more than there are cores, because most tests wait more than they compute;
+ * How many test files run in parallel. Two more than there are cores, because most tests wait more than they compute;
  * at most four, because a store is five processes, and a browser several more.
  */
-const WORKERS = Math.min(availableParallelism() + 1, 4);
+const WORKERS = Math.min(availableParallelism() + 2, 4);
 
-/** Enough to start processes on a slow machine. Tests that need more set their own. */
-const TEST_TIMEOUT_MS = 20_000;
+/**
+ * Ends a test that hangs. Longer than `eventually` waits, whose error says for what; tests that start many processes
+ * set their own.
+ */
+const TEST_TIMEOUT_MS = 60_000;
 /** The end of the output, which has the summary. */
 const TAIL_LENGTH = 8 * 1024;
 

@@ -46,6 +46,8 @@ test("no record of a whole log of Apache Kafka is taken for damaged", async () =
 });
 
 const hasJavaCompiler = Bun.which("javac") !== null;
+if (!hasJavaCompiler)
+  console.warn("a Java compiler (javac) is not installed: the tests with Java programs are skipped");
 
 /** What a program of this folder prints. */
 async function runJava(program: string, ...args: string[]): Promise<string> {

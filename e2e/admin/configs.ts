@@ -4,7 +4,7 @@ import { ask, int8, list, text } from "./raw-client.ts";
 
 /*
  * What a broker answers to changes of configurations. The codes and the configurations after each step are those of
- * Apache Kafka 4.1; `apache-kafka.ts` compares them with a real one, `configs.test.ts` with the embedded broker.
+ * Apache Kafka 4.1; `apache-kafka.ts` compares them with a real one, `admin.test.ts` with the embedded broker.
  */
 
 const NONE = 0;

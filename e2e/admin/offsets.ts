@@ -53,9 +53,9 @@ async function join(port: number, group: string, protocolType: string, metadata:
 async function commit(port: number, group: string): Promise<boolean> {
   const topics = list([SUBSCRIBED, OTHER], (topic) => [
     text(topic),
-    list([0, 1], (partition) => [int32(partition), int64(5n), text(null)]),
+    list([0, 1], (partition) => [int32(partition), int64(5), text(null)]),
   ]);
-  const [noGeneration, noMember, noRetention] = [int32(-1), text(""), int64(-1n)];
+  const [noGeneration, noMember, noRetention] = [int32(-1), text(""), int64(-1)];
   const body = Buffer.concat([text(group), noGeneration, noMember, noRetention, topics]);
   const response = await ask(port, OFFSET_COMMIT, 2, body);
   const codes = response.list(() => {

@@ -108,9 +108,9 @@ export function int32(value: number): Buffer {
   return bytes;
 }
 
-export function int64(value: bigint): Buffer {
+export function int64(value: number): Buffer {
   const content = Buffer.alloc(8);
-  content.writeBigInt64BE(value);
+  content.writeBigInt64BE(BigInt(value));
   return content;
 }
 

@@ -3,10 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { freePorts } from "@distributed-messaging/supervisor/ports";
-import { defaultTimings, ManagedProcess } from "@distributed-messaging/supervisor/process";
-import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Kafka, logLevel } from "kafkajs";
+import { brokerProcess } from "../support/broker-process.ts";
 import { startLoad } from "./load.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "load-"));
@@ -23,27 +21,16 @@ if (goMissing) console.warn("Go is not installed: the test of the load is skippe
 test.skipIf(goMissing || process.env.SLOW_TESTS !== "true")(
   "each record that the load reports as acknowledged is in the log once, at its offset, after a kill -9",
   async () => {
-    const [port = 0] = freePorts(1);
-    const brokers = `127.0.0.1:${port}`;
-    const process = new ManagedProcess(
-      {
-        name: "broker",
-        entry: join(ROOT, "redpanda/embedded/main.ts"),
-        env: { KAFKA_BROKERS: brokers, DATA_DIR: folder },
-        ready: { kind: "port", host: "127.0.0.1", port },
-      },
-      defaultTimings,
-      () => {},
-    );
-    await process.start();
+    const { broker, brokers } = brokerProcess(folder, console.warn);
+    await broker.start();
     const kafka = new Kafka({ brokers: [brokers], logLevel: logLevel.NOTHING });
     const admin = kafka.admin();
     await admin.createTopics({ topics: [{ topic: "t", numPartitions: PARTITIONS }] });
     const load = await startLoad({ brokers, topic: "t", producers: 2, output: join(folder, "acknowledged") });
     try {
       await eventually(() => load.outputBytes > ENOUGH);
-      await process.kill();
-      await process.ready();
+      await broker.kill();
+      await broker.ready();
       const restartedAt = load.outputBytes;
       await eventually(() => load.outputBytes > restartedAt + ENOUGH);
       await load.stop();
@@ -61,7 +48,7 @@ test.skipIf(goMissing || process.env.SLOW_TESTS !== "true")(
     } finally {
       await load.kill();
       await admin.disconnect();
-      await process.stop();
+      await broker.stop();
     }
   },
   LIMIT_MS,

@@ -94,14 +94,6 @@ export class Runtime {
   }
 }
 
-/** The keys of the APIs of a broker. */
-export async function apisOf(port: number): Promise<Set<number>> {
-  const raw = await RawProducer.connect(port);
-  const apis = await raw.apis();
-  raw.close();
-  return apis;
-}
-
 async function becomesTrue(ask: () => Promise<boolean>): Promise<boolean> {
   try {
     return await eventually(ask);

@@ -94,11 +94,15 @@ describeOwn("a message that no service can handle", () => {
           })),
         );
         const was = before.get(name);
-        expect(await countsOf(name)).toEqual({
-          kept: (was?.kept ?? 0) + bad.length,
-          parked: (was?.parked ?? 0) + bad.length,
-          logged: bad.length,
-        });
+        // Lines of the log arrive after the answer to a request.
+        await eventually(async () => {
+          expect(await countsOf(name)).toEqual({
+            kept: (was?.kept ?? 0) + bad.length,
+            parked: (was?.parked ?? 0) + bad.length,
+            logged: bad.length,
+          });
+          return true;
+        }, `${name} to report what it parked`);
         expect((await store.request(name, "/readiness")).status).toBe(200);
       }
     },

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Locator } from "playwright-core";
+import { untilIdle } from "../support/state.ts";
 import { seriousFindings } from "./accessibility.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import { holdOrders, releaseOrders } from "./held-orders.ts";
@@ -58,6 +59,8 @@ describePage("the admin panel", () => {
       expect(await shop.page.locator(".process-status-text").textContent()).toBe("shipping is stopped. ");
       await card(shop, "shipping", "stopped").getByRole("button", { name: "Start shipping" }).waitFor();
       expect(shop.consoleMessages()).toEqual([]);
+      // The page asks all the time: what is under way would fail when its context closes.
+      await shop.page.unrouteAll({ behavior: "wait" });
       await shop.context.close();
     },
     TEST_LIMIT_MS,
@@ -85,6 +88,7 @@ describePage("the admin panel", () => {
       await shop.goTo(`orders/${orderId}`);
       await shop.page.locator('[data-type="store.order.placed.v1"]', { hasText: "delivered 2 ×" }).waitFor();
       await shop.untilStatus("confirmed");
+      await untilIdle(store);
       expect((await (await store.signIn("TWICE")).notifications()).length).toBe(2);
       expect(shop.consoleMessages()).toEqual([]);
       await shop.context.close();

@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, BrowserContext, Page } from "playwright-core";
 import { problemIn } from "../support/answers.ts";
 import { Issuer } from "../support/issuer.ts";
 import { OwnStore } from "../support/own-store.ts";
@@ -44,6 +44,7 @@ describePage("with an issuer", () => {
   });
   const baseURL = store.url("api-gateway").replace("127.0.0.1", "localhost");
   let browser: Browser;
+  const visitors: BrowserContext[] = [];
 
   beforeAll(async () => {
     [browser] = await Promise.all([launch(), issuer.start(baseURL), store.startAll()]);
@@ -56,10 +57,19 @@ describePage("with an issuer", () => {
     await issuer.stop();
   }, START_LIMIT_MS);
 
+  // Their pages would go on asking, and slow the next test down.
+  afterEach(async () => {
+    for (const context of visitors.splice(0)) {
+      await context.unrouteAll({ behavior: "wait" });
+      await context.close();
+    }
+  });
+
   async function visit(): Promise<Shop> {
     issuer.tokenTtlS = 600;
     issuer.givesRefreshTokens = true;
     const context = await visitor(browser, { baseURL });
+    visitors.push(context);
     // The issuer's own pages ask for a font of another host, and for an icon that they do not have.
     const isForeign = ({ hostname, pathname }: URL) =>
       (hostname !== "localhost" && hostname !== "127.0.0.1") || pathname === "/favicon.ico";
@@ -275,9 +285,11 @@ describePage("with an issuer", () => {
       shop.context.on("request", (request) => {
         if ((request.postData() ?? "").includes("grant_type=refresh_token")) renewals += 1;
       });
+      // The page is away meanwhile: a reload would end a renewal that is under way, and begin another.
+      await shop.page.goto("/liveness");
       const refusal = { status: 401, contentType: "application/problem+json", body: '{"title":"No"}' };
       await shop.context.route(`${baseURL}/orders?*`, (route) => route.fulfill(refusal));
-      await shop.page.reload();
+      await shop.open();
       await shop.page.getByRole("button", { name: "Sign in again" }).waitFor();
       expect(renewals).toBe(1);
       expect(await stored(shop.page)).toEqual({});

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { cloudEvent } from "../support/bad-messages.ts";
 import { documentBasics, seriousFindings } from "./accessibility.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
@@ -150,7 +151,11 @@ describePage("the page's quality", () => {
       await shop.untilStatus("confirmed");
       const links = await shop.page.getByRole("navigation").getByRole("link").allTextContents();
       expect(links).toEqual(["Shop", "Orders"]);
-      expect(await shop.timeline()).toEqual(["PlaceOrder", "OrderPlaced", "StockReserved", "OrderConfirmed"]);
+      const messages = ["PlaceOrder", "OrderPlaced", "StockReserved", "OrderConfirmed"];
+      await eventually(
+        async () => Bun.deepEquals(await shop.timeline(), messages),
+        "every message to be shown",
+      );
       for (const view of ["admin", "figures", "tour"] as const) {
         await shop.goTo(view);
         await shop.page.getByText("This store runs without a supervisor").waitFor();

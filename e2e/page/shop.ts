@@ -37,10 +37,15 @@ export class Shop {
     return this;
   }
 
-  /** Goes to a view without a reload, as the links do. */
+  /** Goes to a view without a reload, as the links do. Resolves when the page shows it. */
   async goTo(view: View): Promise<this> {
-    await this.page.evaluate((hash) => {
+    await this.page.evaluate(async (hash) => {
+      if (window.location.hash === hash) return;
+      const changed = new Promise((resolve) => {
+        window.addEventListener("hashchange", resolve, { once: true });
+      });
       window.location.hash = hash;
+      await changed;
     }, `#/${view}`);
     await this.page.locator("h1").first().waitFor();
     return this;

@@ -46,15 +46,12 @@ async function first<Schema extends TSchema>(
 
 describe("dead letters", () => {
   test(
-    "every service shows its own to an admin, verified with its projection of the key, and to no other client",
+    "every service shows its own to an admin, and to no other client",
     async () => {
       const customer = await store.signIn("CUSTOMER_001");
       const request = await operator();
       for (const name of serviceNames) {
-        await eventually(
-          async () => read(Type.Array(Letter), await request(name, "")),
-          `${name} to know the key`,
-        );
+        read(Type.Array(Letter), await request(name, ""));
         expect((await store.request(name, "/dead-letters")).status).toBe(401);
         expect((await store.request(name, "/dead-letters", { headers: customer.authorization })).status).toBe(
           403,
@@ -105,7 +102,10 @@ describe("dead letters", () => {
       expect((await request("order", `/${id}/replay`, "POST")).body).toEqual({ id, outcome: "handled" });
       const order = await customer.until(stuck, "confirmed");
       expect(order.history.filter(({ type }) => type.includes("confirmed"))).toHaveLength(1);
-      expect(await customer.notificationTypes(stuck)).toEqual(["order.received", "order.confirmed"]);
+      await eventually(async () => {
+        expect(await customer.notificationTypes(stuck)).toEqual(["order.received", "order.confirmed"]);
+        return true;
+      }, "its notifications");
       expect(await store.stock("PRODUCT_006")).toMatchObject({ available: 0, reserved: OTHERS + 1 });
       await eventually(async () => {
         expect((await request("order", `?key=${key}`)).body).toEqual([]);

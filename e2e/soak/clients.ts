@@ -2,6 +2,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { errorText } from "@distributed-messaging/messaging";
 import { CompressionTypes, Kafka, logLevel, Partitioners } from "kafkajs";
+import { buildPythonEnvironment } from "../clients/toolchains.ts";
 
 export interface Counts {
   produced: number;
@@ -171,14 +172,9 @@ export function startIntruders({ brokers }: Target): RunningClient {
   return { name: "intruders", counts, stop: () => work.stop() };
 }
 
-/** The Python to use: `PYTHON`, or `python3`. */
-const python = process.env.PYTHON ?? "python3";
-
-/** @returns undefined when Python or its package confluent-kafka is not installed */
-export async function startLibrdkafka({ brokers, topic, rate }: Target): Promise<RunningClient | undefined> {
-  if (Bun.which(python) === null) return undefined;
-  const probe = Bun.spawn([python, "-c", "import confluent_kafka"], { stdout: "ignore", stderr: "ignore" });
-  if ((await probe.exited) !== 0) return undefined;
+/** Those of `librdkafka.py`. @throws ClientMissing when Python or its packages cannot be had */
+export async function startLibrdkafka({ brokers, topic, rate }: Target): Promise<RunningClient> {
+  const python = await buildPythonEnvironment();
   const program = join(import.meta.dir, "librdkafka.py");
   const child = Bun.spawn([python, program, brokers, topic, String(rate)], {
     stdin: "pipe",

@@ -62,11 +62,10 @@ export async function crash({ rounds, report }: CrashOptions): Promise<string[]>
 }
 
 async function untilAcknowledged(load: Load, bytes: number): Promise<void> {
-  const from = load.outputBytes;
-  const startedAt = Date.now();
-  while (load.outputBytes < from + bytes) {
-    if (Date.now() - startedAt > STALL_MS) throw new Error(`nothing was acknowledged for ${STALL_MS} ms`);
-    await Bun.sleep(10);
+  const enough = load.outputBytes + bytes;
+  for (let known = load.outputBytes, knownAt = Date.now(); known < enough; await Bun.sleep(10)) {
+    if (load.outputBytes > known) [known, knownAt] = [load.outputBytes, Date.now()];
+    else if (Date.now() - knownAt > STALL_MS) throw new Error(`nothing was acknowledged for ${STALL_MS} ms`);
   }
 }
 

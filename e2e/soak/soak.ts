@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Kafka, logLevel } from "kafkajs";
+import { ClientMissing } from "../clients/toolchains.ts";
 import { brokerProcess } from "../support/broker-process.ts";
 import { type RunningClient, startIntruders, startKafkajs, startLibrdkafka } from "./clients.ts";
 
@@ -44,9 +45,12 @@ export async function soak({ minutes, rate, report }: SoakOptions): Promise<stri
     await createTopic(brokers);
     const target = { brokers, topic: TOPIC, rate };
     clients.push(await startKafkajs(target), startIntruders(target));
-    const librdkafka = await startLibrdkafka(target);
-    if (librdkafka) clients.push(librdkafka);
-    else report("left out: librdkafka (Python with confluent-kafka is not installed)");
+    try {
+      clients.push(await startLibrdkafka(target));
+    } catch (error) {
+      if (!(error instanceof ClientMissing)) throw error;
+      report(`left out: librdkafka (${error.message})`);
+    }
     const samples = await sampleFor(minutes * 60_000, () => sampleOf(broker.pid ?? 0, folder), report);
     const failures = [...growth(samples), ...stalled(clients)];
     for (const client of clients.splice(0)) {

@@ -3,7 +3,6 @@ import { afterAll, beforeAll, describe } from "bun:test";
 import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { eventually } from "@distributed-messaging/messaging/testing";
 import { forEachService, type ServiceName } from "@distributed-messaging/services/registry";
 import { serveAdminPanel } from "@distributed-messaging/supervisor/http";
 import type { ManagedProcess } from "@distributed-messaging/supervisor/process";
@@ -20,7 +19,6 @@ export class OwnStore extends Store {
   readonly dataDir: string;
   readonly supervisor: StoreSupervisor;
   readonly #lines: ReadonlyMap<string, string[]>;
-  readonly #signsIn: boolean;
 
   constructor({ env = {} }: OwnStoreOptions = {}) {
     const dataDir = join(tmpdir(), `e2e-${crypto.randomUUID()}`);
@@ -38,17 +36,11 @@ export class OwnStore extends Store {
     this.dataDir = dataDir;
     this.supervisor = supervisor;
     this.#lines = lines;
-    this.#signsIn = (env.DEMO_SIGN_IN ?? "true") === "true";
   }
 
-  /** Starts every process that does not run; resolves when all are ready and know the key that signs tokens. */
-  async startAll(): Promise<void> {
-    await this.supervisor.startAll();
-    if (!this.#signsIn) return;
-    await eventually(async () => {
-      const customer = await this.signIn("CUSTOMER_first");
-      return customer.notifications();
-    }, "the notification service to know the gateway's key");
+  /** Starts every process that does not run; resolves when all are ready. */
+  startAll(): Promise<void> {
+    return this.supervisor.startAll();
   }
 
   /** Stops every process and deletes the data. @throws when a process has logged a token or a private key */

@@ -1,6 +1,6 @@
 import { expect } from "bun:test";
 import { Kafka, logLevel } from "kafkajs";
-import { ask, int8, int16, int32, list, text } from "../admin/raw-client.ts";
+import { ask, int8, int16, int32, int64, list, text } from "../admin/raw-client.ts";
 import { recordBatch, recordBytes, resealed } from "../fuzz/raw-producer.ts";
 
 /*
@@ -39,12 +39,6 @@ interface Producer {
   readonly id: string;
   readonly producerId: number;
   readonly epoch: number;
-}
-
-function int64(value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigInt64BE(BigInt(value));
-  return bytes;
 }
 
 const identity = ({ id, producerId, epoch }: Producer) => [text(id), int64(producerId), int16(epoch)];

@@ -1,5 +1,6 @@
 /** The broker as a library: its options, and what a program gets. */
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, spyOn, test } from "bun:test";
+import { readdir } from "node:fs/promises";
 import { type BrokerOptions, startBroker } from "./broker.ts";
 import { ErrorCode } from "./errors.ts";
 import { compact } from "./log/compaction.ts";
@@ -147,4 +148,38 @@ test("a topic in memory is compacted", async () => {
   await log.maintain(() => compact(log));
   expect(textsIn(await log.read(0, 1024, true))).toEqual(["2:k=3"]);
   expect((await broker.disk.list("/")).sort()).toEqual(["state.journal", "topics"]);
+});
+
+test("a log that cannot be closed does not keep the data directory locked, and the stop is not recorded as clean", async () => {
+  const dataDir = await temporaryDirectory();
+  const broker = await startBroker({ dataDir, topics: [{ name: "t" }] });
+  const log = broker.topics.log({ name: "t", id: null }, 0);
+  const close = spyOn(log, "close").mockRejectedValue(new Error("input/output error"));
+  await expect(broker.stop()).rejects.toThrow("input/output error");
+  close.mockRestore();
+  await log.close();
+  expect(await readdir(dataDir)).not.toContain("clean-stop");
+  await (await startBroker({ dataDir })).stop();
+  expect(await readdir(dataDir)).toContain("clean-stop");
+});
+
+test("the close of the topics ends when all logs are closed, also when one fails", async () => {
+  const { topics } = await started({ topics: [{ name: "t", partitions: 2 }] });
+  const [first, second] = topics.resolve({ name: "t", id: null }).partitions;
+  if (!first || !second) throw new Error("the topic has two partitions");
+  const { promise: closed, resolve: close } = Promise.withResolvers<void>();
+  const spies = [
+    spyOn(first, "close").mockRejectedValue(new Error("input/output error")),
+    spyOn(second, "close").mockReturnValue(closed),
+  ];
+  let ended = false;
+  const closing = topics.close().finally(() => {
+    ended = true;
+  });
+  closing.catch(() => {});
+  await new Promise(setImmediate);
+  expect(ended).toBe(false);
+  close();
+  await expect(closing).rejects.toThrow("input/output error");
+  for (const spy of spies) spy.mockRestore();
 });

@@ -236,8 +236,9 @@ export async function startBroker(given: BrokerOptions = {}): Promise<Broker> {
   const { disk, directory, lock } = await openStorage(options);
   const cleanStop = new CleanStop<LogSummaries>(disk, directory);
   let summarize: (() => LogSummaries | undefined) | undefined;
+  const failures: unknown[] = [];
   const recordStop = async () => {
-    const summaries = summarize?.();
+    const summaries = failures.length === 0 ? summarize?.() : undefined;
     if (!summaries) return;
     // Without the record the next start takes this stop for an unclean one, which is safe.
     await cleanStop.record(summaries).catch((error: unknown) => {
@@ -246,7 +247,14 @@ export async function startBroker(given: BrokerOptions = {}): Promise<Broker> {
   };
   const closers: (() => Promise<void> | void)[] = [() => lock?.release(), recordStop];
   const release = async () => {
-    for (const close of closers.reverse()) await close();
+    for (const close of closers.reverse()) {
+      try {
+        await close();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   };
   try {
     const { logger } = options;
@@ -262,6 +270,8 @@ export async function startBroker(given: BrokerOptions = {}): Promise<Broker> {
     summarize = () => (journal.tailIsTorn || topics.needRecovery ? undefined : topics.summaries);
     const clusterId = await clusterIdIn(journal);
     const offsets = new Offsets(journal);
+    // Those that were stored during the deletion of their topic, which a crash then interrupted.
+    await journal.write(offsets.deletions((topic) => topics.find({ name: topic, id: null }) === undefined));
     for (const group of offsets.unlisted()) {
       const text = "a group is not listed: its id or its protocol type is too long for the protocol";
       logger.warn(text, { beginsWith: group.slice(0, 100), bytes: Buffer.byteLength(group) });
@@ -290,7 +300,8 @@ export async function startBroker(given: BrokerOptions = {}): Promise<Broker> {
     await broker.start();
     return broker;
   } catch (error) {
-    await release();
+    // What stopped the start is the error to report.
+    await release().catch(() => {});
     throw error;
   }
 }

@@ -462,7 +462,8 @@ test("an offset that is committed while its topic is deleted is deleted with it"
   const broker = await temporaryBroker({ topics: [{ name: "t" }] });
   const { topics, groups, disk } = broker;
   const ref = { name: "t", id: null };
-  const deletion = () => topics.delete(topics.resolve(ref), () => groups.offsets.deletionsForTopic("t"));
+  const deletion = () =>
+    topics.delete(topics.resolve(ref), () => groups.offsets.deletions((topic) => topic === "t"));
   const commit = () => groups.commit("g", { memberId: "", instanceId: null }, -1, [committed]);
   const committed = { topic: "t", partition: 0, offset: 5, leaderEpoch: 0, metadata: "" };
   // A failed deletion leaves both.
@@ -479,4 +480,44 @@ test("an offset that is committed while its topic is deleted is deleted with it"
   await Promise.all([commit(), deletion()]);
   expect(() => topics.resolve(ref)).toThrow();
   expect(groups.offsets.partitions("g")).toEqual([]);
+});
+
+test("an offset that is committed during an interrupted deletion of its topic is deleted at the next start", async () => {
+  const dataDir = await temporaryDirectory();
+  const broker = await temporaryBroker({ dataDir, topics: [{ name: "t" }, { name: "kept" }] });
+  const { topics, groups, disk } = broker;
+  const ref = { name: "t", id: null };
+  const commit = (topic: string) => {
+    const committed = { topic, partition: 0, offset: 5, leaderEpoch: 0, metadata: "" };
+    return groups.commit("g", { memberId: "", instanceId: null }, -1, [committed]);
+  };
+  await commit("kept");
+  // Nothing is written any more from the moment when the topic is deleted: the late offset stays.
+  disk.fault = (operation) => {
+    if (operation === "write" && !topics.find(ref)) throw new Error("no space left on device");
+  };
+  const late = commit("t");
+  const deletion = topics.delete(topics.resolve(ref), () =>
+    groups.offsets.deletions((topic) => topic === "t"),
+  );
+  await expect(deletion).rejects.toMatchObject({ code: ErrorCode.KAFKA_STORAGE_ERROR });
+  await late;
+  expect(groups.offsets.partitions("g").map(({ topic }) => topic)).toEqual(["kept", "t"]);
+  disk.fault = undefined;
+  await broker.stop();
+  const again = await temporaryBroker({ dataDir });
+  expect(again.groups.offsets.partitions("g").map(({ topic }) => topic)).toEqual(["kept"]);
+});
+
+test("an offset that is committed while its group is deleted does not remain without the group", async () => {
+  const { groups } = await temporaryBroker({ topics: [{ name: "t", partitions: 2 }] });
+  const commit = (partition: number) => {
+    const committed = { topic: "t", partition, offset: 5, leaderEpoch: 0, metadata: "" };
+    return groups.commit("g", { memberId: "", instanceId: null }, -1, [committed]);
+  };
+  await commit(0);
+  await Promise.all([commit(1), groups.delete("g")]);
+  expect([groups.describe("g"), groups.offsets.partitions("g")]).toEqual([undefined, []]);
+  await commit(1);
+  expect([groups.list(), groups.offsets.partitions("g")]).toEqual([["g"], [{ topic: "t", partition: 1 }]]);
 });

@@ -344,6 +344,8 @@ function summaryKey(topic: Pick<Topic, "name" | "id">, partition: number): strin
   return `${directoryName(topic)}/${partition}`;
 }
 
+/** Resolves, or fails with the first error, when no log is open any more. */
 async function closeAll(logs: readonly PartitionLog[]): Promise<void> {
-  await Promise.all(logs.map((log) => log.close()));
+  const results = await Promise.allSettled(logs.map((log) => log.close()));
+  for (const result of results) if (result.status === "rejected") throw result.reason;
 }

@@ -9,14 +9,14 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** An argument that the command does not know: exit code 2, as of other programs. */
+/** An option that the command does not know, or an argument where it takes none: exit code 2, as of other programs. */
 export class UnknownArgument extends UsageError {}
 
 /** The errors whose message is for the user. Any other error is a defect, and is shown with its stack. */
 const EXPECTED = [UsageError, ConfigError, StartError, StartFailed];
 
 /**
- * Runs a command and ends the process with its exit code: 1 after an error, 2 after an argument that it does not know.
+ * Runs a command and ends the process with its exit code: 1 after an error, 2 after an option that it does not know.
  * `--help` prints the usage instead.
  *
  * @param main called with the arguments

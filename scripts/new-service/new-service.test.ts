@@ -6,7 +6,6 @@ import { orderIdOf } from "@distributed-messaging/contracts";
 import { runToEnd } from "@distributed-messaging/e2e/support/run-to-end";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Environment } from "@distributed-messaging/service/config";
-import { serviceNames } from "@distributed-messaging/services/registry";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import type { ProcessReport } from "@distributed-messaging/supervisor/reports";
 import { ROOT } from "@distributed-messaging/supervisor/store";
@@ -66,120 +65,116 @@ test("writeService overwrites no file of a service", () => {
   }
 });
 
-// In a copy in which the page's service was added, the page cannot add it again.
-describe.skipIf(serviceNames.some((name) => String(name) === "shipping"))(
-  "docs/a-fifth-service.md, in a copy",
-  () => {
-    const folder = mkdtempSync(join(tmpdir(), "a-fifth-service-"));
-    const root = join(folder, "repository");
-    const [port = 0] = freePorts(1);
-    const settings = new StoreSettings({ SHIPPING_PORT: String(port), HOME: folder });
-    const env = { ...settings.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` };
+// By itself, in .ci/run: two suites at once would slow each other down. The suite in the copy makes no further copy.
+describe.skipIf(process.env.WHOLE_COPY !== "true")("docs/a-fifth-service.md, in a copy", () => {
+  const folder = mkdtempSync(join(tmpdir(), "a-fifth-service-"));
+  const root = join(folder, "repository");
+  const [port = 0] = freePorts(1);
+  const settings = new StoreSettings({ SHIPPING_PORT: String(port), HOME: folder });
+  const env = { ...settings.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` };
 
-    const run = (command: readonly string[], environment: Environment = env) =>
-      runToEnd(command, { cwd: root, env: environment });
+  const run = (command: readonly string[], environment: Environment = env) =>
+    runToEnd(command, { cwd: root, env: environment });
 
-    /** Runs a line of the page. @throws with its output when it fails */
-    async function shell(line: string, environment: Environment = env): Promise<void> {
-      const { stdout, stderr, exitCode } = await run(["/bin/sh", "-c", line], environment);
-      if (exitCode !== 0) throw new Error(`${line}: exit code ${exitCode}\n${stdout}${stderr}`);
-    }
+  /** Runs a line of the page. @throws with its output when it fails */
+  async function shell(line: string, environment: Environment = env): Promise<void> {
+    const { stdout, stderr, exitCode } = await run(["/bin/sh", "-c", line], environment);
+    if (exitCode !== 0) throw new Error(`${line}: exit code ${exitCode}\n${stdout}${stderr}`);
+  }
 
-    beforeAll(async () => {
-      copyRepository(root);
-      // With the downloads of this repository, nothing has to be downloaded again.
-      if (existsSync(join(ROOT, ".tools"))) symlinkSync(join(ROOT, ".tools"), join(root, ".tools"));
-      for (const line of write) await shell(line);
-    }, LIMIT_MS);
-    afterAll(() => {
-      settings.remove();
-      rmSync(folder, { recursive: true, force: true });
-    }, LIMIT_MS);
+  beforeAll(async () => {
+    copyRepository(root);
+    // With the downloads of this repository, nothing has to be downloaded again.
+    if (existsSync(join(ROOT, ".tools"))) symlinkSync(join(ROOT, ".tools"), join(root, ".tools"));
+    for (const line of write) await shell(line);
+  }, LIMIT_MS);
+  afterAll(() => {
+    settings.remove();
+    rmSync(folder, { recursive: true, force: true });
+  }, LIMIT_MS);
 
-    test.each(check)("%s", (line) => shell(line), LIMIT_MS);
+  test.each(check)("%s", (line) => shell(line), LIMIT_MS);
 
-    test(
-      "it is in the containers, the AsyncAPI document and the commands",
-      async () => {
-        await shell(
-          `"${process.execPath}" test --timeout=60000 scripts/compose scripts/asyncapi e2e/structure`,
+  test(
+    "it is in the containers, the AsyncAPI document and the commands",
+    async () => {
+      await shell(
+        `"${process.execPath}" test --timeout=60000 scripts/compose scripts/asyncapi e2e/structure`,
+      );
+      const usage = await run([process.execPath, "scripts/dead-letters.ts", "--help"]);
+      expect(usage.stdout).toContain("shipping");
+      const again = await run([process.execPath, "scripts/new-service.ts", "shipping"]);
+      expect(again).toEqual({
+        exitCode: 1,
+        stdout: "",
+        stderr: "new-service: the name shipping is taken\n",
+      });
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "it runs in the simulation",
+    async () => {
+      const trace = await run([
+        process.execPath,
+        "scripts/simulate.ts",
+        "--seeds",
+        "1",
+        "--orders",
+        "5",
+        "--trace",
+      ]);
+      const handles = /^\S+ shipping: handles store\./m.test(trace.stdout);
+      expect({ exitCode: trace.exitCode, handles }).toEqual({ exitCode: 0, handles: true });
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "npm start runs it, and it has a task for a confirmed order",
+    async () => {
+      expect(start).toEqual(["npm start"]);
+      const store = new StoreProcess([process.execPath, "scripts/start.ts"], root, env);
+      try {
+        await store.line(/^ready in \d/);
+        const ask = async (url: string, init: RequestInit = {}): Promise<unknown> =>
+          (await fetch(url, { ...init, keepalive: false })).json();
+        const processes = (await ask(
+          `http://127.0.0.1:${settings.env.SUPERVISOR_PORT}/processes`,
+        )) as ProcessReport[];
+        expect(processes).toContainEqual(expect.objectContaining({ name: "shipping", state: "ready" }));
+        expect((await run([process.execPath, "scripts/post-order.ts", "ORDER_001"])).stdout).toContain(
+          "confirmed",
         );
-        const usage = await run([process.execPath, "scripts/dead-letters.ts", "--help"]);
-        expect(usage.stdout).toContain("shipping");
-        const again = await run([process.execPath, "scripts/new-service.ts", "shipping"]);
-        expect(again).toEqual({
-          exitCode: 1,
-          stdout: "",
-          stderr: "new-service: the name shipping is taken\n",
-        });
-      },
-      LIMIT_MS,
-    );
-
-    test(
-      "it runs in the simulation",
-      async () => {
-        const trace = await run([
-          process.execPath,
-          "scripts/simulate.ts",
-          "--seeds",
-          "1",
-          "--orders",
-          "5",
-          "--trace",
+        const signIn = {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ customerId: "ADMIN_001", role: "admin" }),
+        };
+        const { token } = (await ask(`${settings.url("api-gateway")}/sessions`, signIn)) as {
+          token: string;
+        };
+        const headers = { authorization: `Bearer ${token}` };
+        // The order is confirmed before the new service has handled that.
+        const tasks = await eventually(async () => {
+          const found = await ask(`http://127.0.0.1:${port}/tasks`, { headers });
+          return Array.isArray(found) && found.length > 0 && found;
+        }, "the task");
+        expect(tasks).toMatchObject([
+          { orderId: orderIdOf("CUSTOMER_001", "ORDER_001"), customerId: "CUSTOMER_001", status: "open" },
         ]);
-        const handles = /^\S+ shipping: handles store\./m.test(trace.stdout);
-        expect({ exitCode: trace.exitCode, handles }).toEqual({ exitCode: 0, handles: true });
-      },
-      LIMIT_MS,
-    );
+      } finally {
+        store.signal("SIGTERM");
+        await store.exited;
+      }
+    },
+    LIMIT_MS,
+  );
 
-    test(
-      "npm start runs it, and it has a task for a confirmed order",
-      async () => {
-        expect(start).toEqual(["npm start"]);
-        const store = new StoreProcess([process.execPath, "scripts/start.ts"], root, env);
-        try {
-          await store.line(/^ready in \d/);
-          const ask = async (url: string, init: RequestInit = {}): Promise<unknown> =>
-            (await fetch(url, { ...init, keepalive: false })).json();
-          const processes = (await ask(
-            `http://127.0.0.1:${settings.env.SUPERVISOR_PORT}/processes`,
-          )) as ProcessReport[];
-          expect(processes).toContainEqual(expect.objectContaining({ name: "shipping", state: "ready" }));
-          expect((await run([process.execPath, "scripts/post-order.ts", "ORDER_001"])).stdout).toContain(
-            "confirmed",
-          );
-          const signIn = {
-            method: "POST",
-            headers: { "content-type": "application/json" },
-            body: JSON.stringify({ customerId: "ADMIN_001", role: "admin" }),
-          };
-          const { token } = (await ask(`${settings.url("api-gateway")}/sessions`, signIn)) as {
-            token: string;
-          };
-          const headers = { authorization: `Bearer ${token}` };
-          // The order is confirmed before the new service has handled that.
-          const tasks = await eventually(async () => {
-            const found = await ask(`http://127.0.0.1:${port}/tasks`, { headers });
-            return Array.isArray(found) && found.length > 0 && found;
-          }, "the task");
-          expect(tasks).toMatchObject([
-            { orderId: orderIdOf("CUSTOMER_001", "ORDER_001"), customerId: "CUSTOMER_001", status: "open" },
-          ]);
-        } finally {
-          store.signal("SIGTERM");
-          await store.exited;
-        }
-      },
-      LIMIT_MS,
-    );
-
-    // By itself, in .ci/run: two suites at once would slow each other down.
-    test.skipIf(process.env.WHOLE_COPY !== "true")(
-      "every test of the repository passes",
-      () => shell("bun run test", { ...process.env, SLOW_TESTS: "false", WHOLE_COPY: "false" }),
-      SUITE_LIMIT_MS,
-    );
-  },
-);
+  test(
+    "every test of the repository passes",
+    () => shell("bun run test", { ...process.env, SLOW_TESTS: "false", WHOLE_COPY: "false" }),
+    SUITE_LIMIT_MS,
+  );
+});

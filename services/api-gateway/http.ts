@@ -45,6 +45,8 @@ interface GatewayRoutes {
   readonly outboxLimit: number;
   /** For each customer and minute; 0 for no limit. */
   readonly rateLimits: { readonly orders: number; readonly cancels: number; readonly signIns: number };
+  /** The clock of these limits, in milliseconds, which is not set back; by default that of the process. */
+  readonly monotonic?: () => number;
   /** The addresses and networks of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
 }
@@ -81,8 +83,8 @@ export function gatewayRoutes(options: GatewayRoutes) {
   const addressOf = clientAddresses(trustedProxies);
   const backlog = new Backlog(outboxLimit, () => messaging.outbox.depth());
   const parts = { ...options, addressOf, backlog };
-  const { store, sessions, demoSignIn, rateLimits } = parts;
-  const signIns = new RateLimit(rateLimits.signIns);
+  const { store, sessions, demoSignIn, rateLimits, monotonic } = parts;
+  const signIns = new RateLimit(rateLimits.signIns, monotonic);
   const open = new Elysia()
     .get("/products", () => store.products(), {
       detail: documented("What the store sells", { answers: { 200: Type.Array(ProductAnswer) } }),
@@ -118,9 +120,9 @@ export function gatewayRoutes(options: GatewayRoutes) {
 
 /** For signed-in customers, about their own orders. */
 function orderRoutes(parts: Accepting) {
-  const { store, verifier, addressOf, rateLimits } = parts;
-  const orders = new RateLimit(rateLimits.orders);
-  const cancels = new RateLimit(rateLimits.cancels);
+  const { store, verifier, addressOf, rateLimits, monotonic } = parts;
+  const orders = new RateLimit(rateLimits.orders, monotonic);
+  const cancels = new RateLimit(rateLimits.cancels, monotonic);
   return new Elysia()
     .derive(async ({ request, server }) => {
       const identity = await authenticate(request, verifier);

@@ -208,7 +208,12 @@ test("rotations and withdrawals at the same time leave one key, and it signs", a
     sessions.rotate(unitOfWork),
     sessions.rotate(unitOfWork),
   ]);
-  expect(Object.values(states()).sort()).toEqual(["current", "retired", "retired", "withdrawn"]);
+  const { [first]: ofFirst, ...others } = states();
+  expect(ofFirst).toBe("withdrawn");
+  const [current, ...retired] = Object.values(others).sort();
+  expect([current, new Set(retired)]).toEqual(["current", new Set(["retired"])]);
+  // Each rotation made a key, and so did the withdrawal if its turn came first: keys are generated in any order.
+  expect([2, 3]).toContain(retired.length);
   expect(await statusOf(await signIn(gateway, "ANN"))).toBe(200);
 });
 

@@ -5,16 +5,32 @@
 const LOWEST_PORT = 20_000;
 const HIGHEST_PORT = 31_999;
 const ATTEMPTS = 200;
+/** `bun test --parallel` numbers its workers from 1. Each one takes ports of its own part of the range. */
+const PARTS = 4;
+const PART_SIZE = (HIGHEST_PORT - LOWEST_PORT + 1) / PARTS;
 
-/** Different TCP ports that were free when they were tried. @throws when too few are found */
+/** What this process has chosen: its user may not listen yet, or may be about to start again. */
+const chosen = new Set<number>();
+
+/**
+ * TCP ports that were free when they were tried. Neither another call in this process nor another worker of the same
+ * `bun test` chooses one of them.
+ *
+ * @throws when too few are found
+ */
 export function freePorts(count: number, host = "127.0.0.1"): number[] {
-  const found = new Set<number>();
-  for (let attempt = 0; attempt < ATTEMPTS && found.size < count; attempt++) {
-    const port = LOWEST_PORT + Math.floor(Math.random() * (HIGHEST_PORT - LOWEST_PORT + 1));
-    if (whyUnusable(host, port) === undefined) found.add(port);
+  const worker = Number(process.env.BUN_TEST_WORKER_ID ?? 0);
+  const lowest = worker === 0 ? LOWEST_PORT : LOWEST_PORT + ((worker - 1) % PARTS) * PART_SIZE;
+  const size = worker === 0 ? PARTS * PART_SIZE : PART_SIZE;
+  const found: number[] = [];
+  for (let attempt = 0; attempt < ATTEMPTS && found.length < count; attempt++) {
+    const port = lowest + Math.floor(Math.random() * size);
+    if (chosen.has(port) || whyUnusable(host, port) !== undefined) continue;
+    chosen.add(port);
+    found.push(port);
   }
-  if (found.size < count) throw new Error(`no free port on ${host} from ${LOWEST_PORT} to ${HIGHEST_PORT}`);
-  return [...found];
+  if (found.length < count) throw new Error(`no free port on ${host} from ${lowest} to ${lowest + size - 1}`);
+  return found;
 }
 
 /** Why a process cannot listen on the port; `undefined` when it can. */

@@ -21,6 +21,15 @@ test("is held by one at a time, and by the next after the release", () => {
   second?.release();
 });
 
+test("is held until its release, also when nothing refers to it", async () => {
+  const path = join(directory, "unreferenced.lock");
+  acquireLock(path);
+  // What was just allocated may still be on the stack.
+  await Bun.sleep(1);
+  Bun.gc(true);
+  expect(acquireLock(path)).toBeUndefined();
+});
+
 test("ends with the process that held it, however that ends", async () => {
   const path = join(directory, "killed.lock");
   const module = join(import.meta.dir, "lock.ts");

@@ -7,6 +7,9 @@ export interface Lock {
   release(): void;
 }
 
+/** A connection that nothing refers to is closed by the garbage collector, and its lock ends with it. */
+const held = new Set<Database>();
+
 /**
  * Keeps a second process off files that one process works on.
  *
@@ -27,7 +30,13 @@ export function acquireLock(path: string): Lock | undefined {
     if (isLocked(error)) return undefined;
     throw error;
   }
-  return { release: () => database.close() };
+  held.add(database);
+  return {
+    release: () => {
+      held.delete(database);
+      database.close();
+    },
+  };
 }
 
 /** How often a lock that is held is tried again. */

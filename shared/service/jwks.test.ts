@@ -227,6 +227,8 @@ describe("keys at a URL", () => {
   afterEach(() => database.close());
 
   const down = () => Promise.reject(new TypeError("unreachable"));
+  const isStored = ({ x = "" }: typeof p256.jwk) =>
+    database.sql.query("SELECT 1 FROM jwks_cache WHERE instr(document, ?)").get(x) !== null;
   const open = (log = silentLogger) =>
     new KeyUrl(database, url, log, {
       fetch: async (_url, init) => {
@@ -302,25 +304,22 @@ describe("keys at a URL", () => {
     await keys.find(ed25519.keyId);
     issue = () => new Response(setOf(p256.jwk));
     keys.invalidate();
-    await eventually(
-      () =>
-        database.sql.query("SELECT 1 FROM jwks_cache WHERE instr(document, ?)").get(p256.jwk.x ?? "") !==
-        null,
-    );
+    await eventually(() => isStored(p256.jwk));
     expect(keys.current(ed25519.keyId)).toBeUndefined();
   });
 
-  test("an event that arrives during a request causes another one", async () => {
+  test("an event that arrives during a request causes another one, also before a token", async () => {
     const answer = Promise.withResolvers<Response>();
     issue = () => answer.promise;
     const keys = open();
     const found = keys.find(ed25519.keyId);
+    await eventually(() => requests === 1);
     keys.invalidate();
-    answer.resolve(new Response(setOf(ed25519.jwk)));
-    await found;
     issue = () => new Response(setOf(p256.jwk));
-    keys.current(ed25519.keyId);
-    await eventually(() => keys.current(p256.keyId) !== undefined);
+    answer.resolve(new Response(setOf(ed25519.jwk)));
+    expect((await found)?.algorithm).toBe("EdDSA");
+    await eventually(() => isStored(p256.jwk));
+    expect([keys.current(ed25519.keyId), requests]).toEqual([undefined, 2]);
   });
 
   test("stay while the issuer is down, also after a restart", async () => {

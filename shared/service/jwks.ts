@@ -254,13 +254,14 @@ interface UrlOptions {
 
 /**
  * The keys that an issuer publishes (`jwks_uri` of OpenID Connect Discovery). The last good answer is kept in the
- * database and used for as long as the issuer gives no other, without a bound, so a withdrawn key counts for as long as the issuer
- * cannot be reached. It is asked
+ * database and used until the issuer gives another one: while it cannot be reached, a withdrawn key stays valid. It is
+ * asked
  *
  * - for a key that is not known: the token waits for the answer
  * - after `invalidate`, and for a token that finds keys of five minutes or older: tokens do not wait
  *
- * and at most once in ten seconds, and once more after `invalidate`. An answer may take five seconds and have 64 KiB; a redirect is not followed.
+ * and at most once in ten seconds, and once more after `invalidate`. An answer may take five seconds and have 64 KiB; a
+ * redirect is not followed.
  */
 export class KeyUrl implements KeySource {
   readonly #url: string;
@@ -308,8 +309,9 @@ export class KeyUrl implements KeySource {
 
   invalidate(): void {
     this.#isInvalidated = true;
-    // Not only with the next token: that one would still be verified with the former keys.
-    void this.#refresh();
+    // Not only with the next token: that one would still be verified with the former keys. And not before the answer to a
+    // request under way, which may be older than the event.
+    void Promise.resolve(this.#pending).then(() => this.#refresh());
   }
 
   /** Never rejects. */

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from commands import emit, incoming, received, records_of, serve
+from commands import emit, incoming_record, received, records_of, serve
 
 TIMEOUT = 60
 ACKS = {"0": 0, "1": 1, "all": "all"}
@@ -69,19 +69,8 @@ class Client:
         ends = await consumer.end_offsets(partitions)
         records = []
         while not all([await consumer.position(each) >= ends[each] for each in partitions]):
-            for partition, batch in (await consumer.getmany(timeout_ms=1_000)).items():
-                for each in batch:
-                    records.append(
-                        incoming(
-                            partition.topic,
-                            partition.partition,
-                            each.offset,
-                            each.key,
-                            each.value,
-                            each.headers,
-                            each.timestamp,
-                        )
-                    )
+            for batch in (await consumer.getmany(timeout_ms=1_000)).values():
+                records.extend(incoming_record(each) for each in batch)
         await consumer.stop()
         return {"records": records}
 

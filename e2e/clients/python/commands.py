@@ -36,6 +36,7 @@ def records_of(command):
 
 
 def incoming(topic, partition, offset, key, value, headers, timestamp):
+    """A record that was read, as an answer shows it."""
     return {
         "topic": topic,
         "partition": partition,
@@ -45,6 +46,12 @@ def incoming(topic, partition, offset, key, value, headers, timestamp):
         "headers": [[name, content.decode()] for name, content in headers or []],
         "timestamp": timestamp,
     }
+
+
+def incoming_record(record):
+    """Likewise, for aiokafka and kafka-python: their records have the same fields."""
+    fields = (record.topic, record.partition, record.offset, record.key, record.value, record.headers, record.timestamp)
+    return incoming(*fields)
 
 
 def received(partition, offset, value):

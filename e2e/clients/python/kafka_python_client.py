@@ -10,7 +10,7 @@ import kafka.errors
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
-from commands import emit, incoming, received, records_of, serve
+from commands import emit, incoming_record, received, records_of, serve
 
 TIMEOUT = 30
 ACKS = {"0": 0, "1": 1, "all": "all"}
@@ -62,19 +62,8 @@ class Client:
         ends = consumer.end_offsets(partitions)
         records = []
         while any(consumer.position(partition) < ends[partition] for partition in partitions):
-            for partition, batch in consumer.poll(timeout_ms=1_000).items():
-                for each in batch:
-                    records.append(
-                        incoming(
-                            partition.topic,
-                            partition.partition,
-                            each.offset,
-                            each.key,
-                            each.value,
-                            each.headers,
-                            each.timestamp,
-                        )
-                    )
+            for batch in consumer.poll(timeout_ms=1_000).values():
+                records.extend(incoming_record(each) for each in batch)
         consumer.close()
         return {"records": records}
 

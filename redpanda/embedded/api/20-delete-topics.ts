@@ -50,7 +50,7 @@ export const deleteTopics = defineApi<DeleteTopicsRequest, { topics: readonly To
 function remove({ topics, groups }: BrokerState, ref: TopicRef): Promise<TopicResult> {
   const work = async () => {
     const topic = topics.resolve(ref);
-    await topics.delete(topic, () => groups.offsets.deletionsForTopic(topic.name));
+    await topics.delete(topic, () => groups.offsets.deletions((name) => name === topic.name));
     return { name: topic.name, id: topic.id, code: ErrorCode.NONE, message: null };
   };
   return catchKafkaError<TopicResult>(work, ({ code, message }) => ({ ...ref, code, message }));

@@ -74,15 +74,22 @@ export class Offsets {
     if (changes.length > 0) await this.journal.write(changes);
   }
 
+  /** Resolves when the group and its offsets are deleted. A commit that is called later creates the group again. */
   async deleteGroup(group: string): Promise<void> {
-    const keys = this.partitions(group).map(({ topic, partition }) => offsetKey(group, topic, partition));
-    await this.journal.write([GROUP + group, ...keys].map((key) => [key, null]));
+    await this.journal.write([[GROUP + group, null], ...this.#deletions(group)]);
+    // What was being committed meanwhile, for the group that is deleted.
+    await this.journal.settled();
+    if (this.protocolType(group) === undefined) await this.journal.write(this.#deletions(group));
   }
 
-  /** The changes that delete all offsets of a topic, so that a new topic of the same name starts without them. */
-  deletionsForTopic(topic: string): Change[] {
+  /** The changes that delete all offsets of deleted topics, so that a new topic of the same name starts without them. */
+  deletions(isDeleted: (topic: string) => boolean): Change[] {
     const keys = [...this.journal.entries(OFFSET)].map(([key]) => key);
-    return keys.filter((key) => partitionOf(key).topic === topic).map((key) => [key, null]);
+    return keys.filter((key) => isDeleted(partitionOf(key).topic)).map((key) => [key, null]);
+  }
+
+  #deletions(group: string): Change[] {
+    return this.partitions(group).map(({ topic, partition }) => [offsetKey(group, topic, partition), null]);
   }
 
   #groups(): string[] {

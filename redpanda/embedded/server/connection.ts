@@ -235,8 +235,8 @@ export class Connection {
     this.#responses = this.#responses.then(async () => {
       try {
         const bytes = await response;
-        // What was reserved is an estimate.
-        responses.add((bytes?.length ?? 0) - held);
+        // What was reserved is an estimate; what is too much of it may be granted to others at once.
+        responses.subtract(held - (bytes?.length ?? 0));
         held = bytes?.length ?? 0;
         if (bytes) await this.#write(bytes);
       } catch (error) {

@@ -4,7 +4,7 @@ import { ServiceFixture } from "@distributed-messaging/service/testing";
 import { gatewayRoutes } from "../http.ts";
 import { service } from "../service.ts";
 
-/** A gateway in this process, with its routes. */
+/** A gateway in this process, with its routes. No time passes for its rate limits: slow tests get no further requests. */
 export const startGatewayFixture = (env: Environment = {}, demoSignIn = true) =>
   new ServiceFixture(service, {
     env,
@@ -16,6 +16,7 @@ export const startGatewayFixture = (env: Environment = {}, demoSignIn = true) =>
           cancels: config.RATE_LIMIT_CANCELS,
           signIns: config.RATE_LIMIT_SIGN_INS,
         },
+        monotonic: () => 0,
         trustedProxies: config.TRUSTED_PROXIES,
       }),
   }).start();

@@ -21,7 +21,7 @@ const Call = defineEffect({
   name: "call",
   input: Input,
   retry,
-  timeoutMs: 50,
+  timeoutMs: 60_000,
   run: ({ name }, context) => {
     calls.push({ name, ...context });
     return respond(context);
@@ -148,8 +148,9 @@ test("a DomainError is not tried again", async () => {
 
 test("a try ends with its time, also if it does not heed its signal", async () => {
   respond = ({ attempt }) => (attempt === 1 ? new Promise(() => {}) : Promise.resolve("done"));
-  start();
-  await enqueue();
+  const Short = defineEffect({ ...Call, timeoutMs: 50, retry });
+  start({ effects: [Short] });
+  await service.kit.unitOfWork.run((transaction) => transaction.enqueue(Short, { name: "a" }));
   await eventually(() => answers().length === 1);
   expect(calls.map(({ signal, attempt }) => [attempt, signal.aborted])).toEqual([
     [1, true],
@@ -180,9 +181,8 @@ test("an effect that the last process did not complete is performed by the next 
 
 test("stops during an effect, however many, are not counted as crashes", async () => {
   respond = () => new Promise(() => {});
-  const Slow = defineEffect({ ...Call, timeoutMs: 60_000, retry });
-  start({ effects: [Slow] });
-  await service.kit.unitOfWork.run((transaction) => transaction.enqueue(Slow, { name: "a" }));
+  start();
+  await enqueue();
   for (let stops = 1; stops <= 4; stops += 1) {
     await eventually(() => calls.length === stops);
     if (stops === 4) respond = async () => "done";
@@ -333,7 +333,7 @@ test("a slow effect leaves room for others: at most four of a kind are performed
   const release = Promise.withResolvers<string>();
   respond = () => release.promise;
   const quick: string[] = [];
-  const Slow = defineEffect({ ...Call, timeoutMs: 20_000, completed: () => {}, concurrency: 4 });
+  const Slow = defineEffect({ ...Call, completed: () => {}, concurrency: 4 });
   const Quick = defineEffect({
     name: "quick",
     input: Input,
@@ -394,7 +394,7 @@ test("at most 16 effects are performed at a time, the others follow", async () =
     running -= 1;
     return "done";
   };
-  const Slow = defineEffect({ ...Call, timeoutMs: 20_000, completed: () => {}, concurrency: 100 });
+  const Slow = defineEffect({ ...Call, completed: () => {}, concurrency: 100 });
   start({ effects: [Slow] });
   await service.kit.unitOfWork.run((transaction) => {
     for (let i = 0; i < 40; i++) transaction.enqueue(Slow, { name: String(i) });

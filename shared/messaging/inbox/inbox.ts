@@ -216,6 +216,8 @@ export class Inbox {
       // The handler would write outside of the transaction.
       if (hasEnded) throw new UsageError("a middleware must call next once, synchronously");
       calls += 1;
+      // An error of a second run would take the place of the one that is about the middleware.
+      if (calls > 1) return;
       try {
         this.#run(handler, message, transaction, index + 1);
       } catch (error) {

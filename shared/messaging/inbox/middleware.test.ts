@@ -79,6 +79,23 @@ test.each<[string, Middleware, string]>([
   expect(service.applied()).toEqual([]);
 });
 
+test("when a middleware calls next twice, the handler runs once, and its dead letter names that mistake", async () => {
+  let runs = 0;
+  const handle = () => {
+    runs += 1;
+    if (runs > 1) throw new DomainError("handled before");
+  };
+  // What fails in a group is run again with a savepoint of its own.
+  const once: Middleware = (message, transaction, next) => {
+    runs = 0;
+    twice(message, transaction, next);
+  };
+  expect(await outcomeOf([once], handle)).toBe(
+    "handler-error: a middleware must call next once, it called it 2 times",
+  );
+  expect(runs).toBe(1);
+});
+
 test("asynchronous middleware is refused by its type and at run time", async () => {
   // @ts-expect-error a middleware that returns a promise
   const asynchronous: Middleware = async (_message, _transaction, next) => next();

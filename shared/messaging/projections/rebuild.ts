@@ -80,10 +80,9 @@ export interface RebuildOptions {
   readonly tables: readonly string[];
   readonly runtime: Runtime;
   readonly log: Logger;
-  /** Without progress for so long, although the broker answers, a rebuild fails. */
-  readonly stallMs?: number;
 }
 
+/** Without progress for so long, although the broker answers, a rebuild fails. */
 const STALL_MS = 60_000;
 const CHECK_EVERY_MS = 200;
 /** Rows that one unit of work checks. */
@@ -276,14 +275,14 @@ export class Rebuild {
 
   /** Ends the rebuild once everything has been read, or cannot be. @throws what the disk throws */
   #advance(): void {
-    const { runtime, stallMs = STALL_MS } = this.#options;
+    const { runtime } = this.#options;
     const { phase, read, toRead } = this.#store.status();
     if (phase === "checking" || (phase === "reading" && read >= toRead)) {
       this.#ending = this.#finish().catch((error: unknown) => this.#checkLater(error));
       return;
     }
     if (phase !== "reading") return;
-    const stalled = runtime.monotonic() - this.#progressAtMs > stallMs;
+    const stalled = runtime.monotonic() - this.#progressAtMs > STALL_MS;
     if (stalled && this.#subscription?.healthy() === true) {
       const reason =
         this.#fault ?? "the topics no longer hold the messages that the projections were made from";

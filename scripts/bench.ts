@@ -1,5 +1,9 @@
-import { writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Comparison, compare, type Figure } from "./bench/comparison.ts";
+import { measureGrowth } from "./bench/growth.ts";
+import { Histories } from "./bench/history.ts";
 import { type BenchOptions, readOptions, USAGE } from "./bench/options.ts";
 import { asText, loadBefore, machine, type Report } from "./bench/report.ts";
 import { save } from "./bench/save.ts";
@@ -44,12 +48,31 @@ function measureBoth({ scenarios, rounds, lengths }: BenchOptions, onLimit: OnLi
   });
 }
 
+async function measureHistories(
+  { rounds, lengths, history: counts, histories: given }: BenchOptions,
+  onLimit: OnLimit,
+): Promise<Comparison[]> {
+  const folder = given ?? mkdtempSync(join(tmpdir(), "bench-histories-"));
+  const remove = () => {
+    if (given === undefined) rmSync(folder, { recursive: true, force: true });
+  };
+  // Also when it is interrupted.
+  process.once("exit", remove);
+  try {
+    return await measureGrowth(new Histories(folder), { counts, rounds, lengths }, say, onLimit);
+  } finally {
+    process.off("exit", remove);
+    remove();
+  }
+}
+
 async function measureAll(options: BenchOptions, onLimit: OnLimit): Promise<Comparison[]> {
   const { scenarios, rounds, waiting } = options;
   const comparisons: Comparison[] = [];
   if (IN_ONE_SYSTEM.some((name) => scenarios.has(name))) {
     comparisons.push(...(await measureBoth(options, onLimit)));
   }
+  if (scenarios.has("growth")) comparisons.push(...(await measureHistories(options, onLimit)));
   if (scenarios.has("commits")) comparisons.push(...(await measureCommits(rounds)));
   if (scenarios.has("waiting-orders")) {
     comparisons.push(...(await compare(["inventory"], rounds, () => measureWaitingOrders(waiting))));

@@ -1,7 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { ROOT } from "@distributed-messaging/supervisor/store";
+import { Value } from "@sinclair/typebox/value";
 import { UsageError } from "../command/command.ts";
 import { readOptions, scenarioNames, USAGE } from "./options.ts";
+import { Report } from "./report.ts";
 
 const runsSlowTests = process.env.SLOW_TESTS === "true";
 
@@ -39,6 +44,7 @@ describe("options", () => {
   test.each([
     "--nothing",
     "--outage 0",
+    "--history 100,0",
     "--waiting 10",
     "--orders 4999",
     "--rounds 0",
@@ -52,16 +58,36 @@ describe("options", () => {
 });
 
 test.skipIf(!runsSlowTests)(
-  "store and floor run, every order is confirmed, and the ratio is printed",
+  "every scenario runs, as short as it can be",
   async () => {
-    const { code, stdout, stderr } = await bench(
-      ...["catch-up", "--rounds", "1", "--orders", "5000", "--outage", "500", "--arriving", "20"],
-    );
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    expect(stdout).toMatch(/Highest rate\n +ratio +lowest–highest +store +floor\n +orders +\d\.\d\d /);
-    expect(stdout).toMatch(
-      /Catch-up with 500 orders\n +ratio +lowest–highest +store +floor\n +orders +\d\.\d\d /,
-    );
+    const folder = mkdtempSync(join(tmpdir(), "bench-"));
+    const json = join(folder, "report.json");
+    try {
+      const { code, stdout, stderr } = await bench(
+        ...["--rounds", "1", "--orders", "5000", "--rates", "100", "--seconds", "1", "--outage", "500"],
+        ...["--arriving", "50", "--history", "500", "--waiting", "250", "--json", json],
+      );
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      const report = Value.Parse(Report, await Bun.file(json).json());
+      expect(report.scenarios).toEqual([...scenarioNames]);
+      const sections = new Set(report.comparisons.map(({ section }) => section));
+      for (const section of [
+        "Idle",
+        "At 100 orders a second",
+        "Highest rate",
+        "Peak",
+        "Catch-up with 500 orders",
+        "Start, 500 orders of history",
+        "Highest rate, 500 orders of history",
+        "Units of work, each fsynced before it is answered",
+        "250 orders wait: one product",
+      ]) {
+        expect(sections).toContain(section);
+        expect(stdout).toContain(`\n${section}\n`);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   },
-  300_000,
+  900_000,
 );

@@ -3,13 +3,25 @@ import type { Lengths } from "./scenarios.ts";
 import { MIN_WAITING } from "./waiting-orders.ts";
 
 /** Those that compare the store with the floor, and those that measure a part of the store alone. */
-export const scenarioNames = ["idle", "latency", "rate", "catch-up", "commits", "waiting-orders"] as const;
+export const scenarioNames = [
+  "idle",
+  "latency",
+  "rate",
+  "catch-up",
+  "growth",
+  "commits",
+  "waiting-orders",
+] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
 export interface BenchOptions {
   readonly scenarios: ReadonlySet<ScenarioName>;
   readonly rounds: number;
   readonly lengths: Lengths;
+  /** Orders that a store has had before it is measured. */
+  readonly history: readonly number[];
+  /** A folder. */
+  readonly histories: string | undefined;
   /** Orders that wait for stock. */
   readonly waiting: number;
   /** A file. */
@@ -33,6 +45,8 @@ Fails unless every order was confirmed and its customer notified, once.
   rate             the highest rate, with a bounded number of orders under way
   catch-up         of orders that were placed while the order service was down, while new ones arrive; beside the highest
                    rate, which it measures, too
+  growth           start-up, latency, highest rate, memory and disk of a store that has had 100,000 and 1,000,000 orders,
+                   beside one that has had none; no floor. It first places these orders, about a thousand a second
   commits          units of work a second that the kit commits, many together beside one at a time
   waiting-orders   how long the inventory takes while 10,000 orders wait, and to free them all; no floor
 
@@ -44,7 +58,9 @@ Without a scenario: all.
   --rates LIST     orders a second for latency (50,200,500,1000)
   --seconds N      of each rate, and of idling (10)
   --outage N       orders that are placed while the order service is down (10000)
-  --arriving N     new orders a second while those are caught up with (100)
+  --arriving N     new orders a second while those are caught up with, and for the latency in growth (100)
+  --history LIST   orders of history (100000,1000000)
+  --histories DIR  keep the histories there, and use those that are there; delete them when the store has changed
   --waiting N      orders that wait (10000; at least ${MIN_WAITING})
   --json FILE      write every measured value
   --save FOLDER    add every measured value to performance.json there, in place of an earlier run of the same scenarios,
@@ -62,6 +78,8 @@ export function readOptions(args: readonly string[]): BenchOptions {
       seconds: { type: "string" },
       outage: { type: "string" },
       arriving: { type: "string" },
+      history: { type: "string" },
+      histories: { type: "string" },
       waiting: { type: "string" },
       json: { type: "string" },
       save: { type: "string" },
@@ -83,15 +101,21 @@ export function readOptions(args: readonly string[]): BenchOptions {
     lengths: {
       orders: integer("--orders", values.orders ?? "10000", MIN_ORDERS),
       atOnce: integer("--at-once", values["at-once"] ?? "1000", 1),
-      rates: (values.rates ?? "50,200,500,1000").split(",").map((rate) => integer("--rates", rate, 1)),
+      rates: list("--rates", values.rates ?? "50,200,500,1000"),
       seconds: integer("--seconds", values.seconds ?? "10", 1),
       outage: integer("--outage", values.outage ?? "10000", 1),
       arriving: integer("--arriving", values.arriving ?? "100", 1),
     },
+    history: list("--history", values.history ?? "100000,1000000"),
+    histories: values.histories,
     waiting: integer("--waiting", values.waiting ?? "10000", MIN_WAITING),
     json: values.json,
     save: values.save,
   };
+}
+
+function list(option: string, text: string): number[] {
+  return text.split(",").map((item) => integer(option, item, 1));
 }
 
 function integer(option: string, text: string, least: number): number {

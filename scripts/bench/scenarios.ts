@@ -1,10 +1,6 @@
-import { join } from "node:path";
-import { spawnChild } from "@distributed-messaging/supervisor/child";
-import { type ProcessName, ROOT } from "@distributed-messaging/supervisor/store";
-import { Value } from "@sinclair/typebox/value";
-import { UsageError } from "../command/command.ts";
+import type { ProcessName } from "@distributed-messaging/supervisor/store";
 import type { Figure } from "./comparison.ts";
-import { LoadEvent, type LoadRequest } from "./load.ts";
+import { type Loaded, load, type Used } from "./generator.ts";
 import type { System } from "./system.ts";
 import type { Usage } from "./usage.ts";
 
@@ -19,27 +15,22 @@ export interface Lengths {
   readonly seconds: number;
   /** Orders that are placed while the order service is down. */
   readonly outage: number;
-  /** New orders a second while those are caught up with. */
+  /** Orders a second while those are caught up with, and for the latency of a store with a history. */
   readonly arriving: number;
 }
 
-interface Measuring {
-  readonly system: Pick<System, "gateway" | "notification" | "usage" | "stop" | "start">;
+export interface Measuring extends Loaded {
+  readonly system: Loaded["system"] & Pick<System, "stop" | "start">;
   readonly lengths: Lengths;
-  /** Without an end of any order for so long, the rest is given up. */
-  readonly patienceMs?: number;
   /** Called with what limits the worth of the figures. */
   readonly onLimit: (what: string) => void;
 }
 
-const CUSTOMERS = 20;
-const LINES = 2;
 const WARM_UP_SECONDS = 3;
 /** As a share of one core: with more, the load generator may be what is slow. */
 const BUSY_GENERATOR = 0.9;
 /** Orders that are sent later than this, at the 99th percentile, make latencies of their own. */
 const LATE_MS = 10;
-const PATIENCE_MS = 30_000;
 /**
  * While it is down, orders are accepted, and none goes further than to its topic; once it is up, they pass through all
  * services as others do.
@@ -49,8 +40,6 @@ const DOWN = ["order"] as const;
 const MOST_CATCH_UP_SECONDS = 600;
 /** After its start, until a system is idle. */
 const SETTLE_MS = 8_000;
-
-type Used = ReadonlyMap<ProcessName, Usage>;
 
 /** So many orders under way at any time: how many end a second, and what one costs. */
 export async function measureHighestRate(measuring: Measuring): Promise<Figure[]> {
@@ -179,7 +168,8 @@ function cpuOf(before: Used, after: Used): Map<ProcessName, number> {
   return new Map([...after].map(([name, { cpuMs }]) => [name, cpuMs - (before.get(name)?.cpuMs ?? 0)]));
 }
 
-function withTotal(figures: readonly Figure[], what: string): Figure[] {
+/** The figures after their sum. */
+export function withTotal(figures: readonly Figure[], what: string): Figure[] {
   const [first] = figures;
   if (first === undefined) return [];
   const value = figures.reduce((sum, figure) => sum + figure.value, 0);
@@ -187,46 +177,3 @@ function withTotal(figures: readonly Figure[], what: string): Figure[] {
 }
 
 const busy = (share: number) => `the load generator used ${(100 * share).toFixed(0)} % of a core`;
-
-type Done = Extract<LoadEvent, { event: "done" }>;
-
-/** Runs the load generator. @param onMeasuring called when it begins to measure @throws UsageError when it ends early, or an order was not confirmed */
-async function load(
-  { system, patienceMs = PATIENCE_MS }: Measuring,
-  what: Pick<LoadRequest, "warmUp" | "orders" | "arrivals">,
-  onMeasuring?: () => void,
-): Promise<{ readonly done: Done; readonly before: Used; readonly after: Used }> {
-  const { gateway, notification } = system;
-  const request: LoadRequest = {
-    ...{ gateway, notification, customers: CUSTOMERS, lines: LINES, patienceMs },
-    ...what,
-  };
-  let before: Used = new Map();
-  let after: Used = new Map();
-  let done: Done | undefined;
-  const errors: string[] = [];
-  const env = { PATH: process.env.PATH ?? "", TMPDIR: process.env.TMPDIR ?? "/tmp" };
-  const generator = spawnChild(
-    {
-      entry: join(ROOT, "scripts/bench/load.ts"),
-      // An open loop has as many requests under way as there are; by default, Bun's fetch lets others wait.
-      env: { ...env, LOAD: JSON.stringify(request), BUN_CONFIG_MAX_HTTP_REQUESTS: "65000" },
-    },
-    (source, line) => {
-      if (source === "stderr") {
-        errors.push(line);
-        return;
-      }
-      const event = Value.Parse(LoadEvent, JSON.parse(line));
-      if (event.event === "done") done = event;
-      else if (event.event === "measured") after = system.usage();
-      else if (onMeasuring === undefined) before = system.usage();
-      else onMeasuring();
-    },
-  );
-  const end = await generator.ended;
-  if (done === undefined)
-    throw new UsageError([`the load generator ended early (${end})`, ...errors].join("\n"));
-  if (done.outcome.faults.length > 0) throw new UsageError(done.outcome.faults.join("\n"));
-  return { done, before, after };
-}

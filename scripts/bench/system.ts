@@ -25,12 +25,20 @@ const PRODUCTS = 12;
 const CATALOGUE_TIMEOUT_MS = 30_000;
 const HOST = "127.0.0.1";
 
-/** The store or the floor: a broker and four services, each a process, on fresh data. Disposing of it deletes all. */
+interface SystemOptions {
+  /** Without it, data is fresh. */
+  readonly dataDir?: string;
+  /** Of every process of a store, besides the usual settings. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** The store or the floor: a broker and four services, each a process. Disposing of it deletes its data. */
 export class System implements AsyncDisposable {
   readonly gateway: string;
   readonly notification: string;
   readonly #supervisor: Supervisor;
   readonly #dataDir: string;
+  #startUpMs = 0;
 
   private constructor(
     supervisor: Supervisor,
@@ -43,12 +51,14 @@ export class System implements AsyncDisposable {
     this.notification = urls.notification;
   }
 
-  static async start(name: SystemName): Promise<System> {
-    const dataDir = mkdtempSync(join(tmpdir(), `bench-${name}-`));
-    const system = name === "store" ? System.#store(dataDir) : System.#floor(dataDir);
+  static async start(name: SystemName, options: SystemOptions = {}): Promise<System> {
+    const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), `bench-${name}-`));
+    const system = name === "store" ? System.#store(dataDir, options.env) : System.#floor(dataDir);
     try {
       for (const signal of SIGNALS) process.once(signal, system.#interrupt);
+      const startedAt = performance.now();
       await system.#supervisor.startAll();
+      system.#startUpMs = performance.now() - startedAt;
       if (system.#supervisor instanceof StoreSupervisor) {
         await seedCatalogue(system.#supervisor.url("inventory"));
         await untilSold(system.gateway);
@@ -60,11 +70,12 @@ export class System implements AsyncDisposable {
     }
   }
 
-  static #store(dataDir: string): System {
+  static #store(dataDir: string, more: Readonly<Record<string, string>> = {}): System {
     const env = {
       ...{ AUTOMATION_TESTING: "true", DEMO_SIGN_IN: "true", LOG_LEVEL: "warn" },
       // A few customers send as much as the store can take.
       ...{ RATE_LIMIT_ORDERS: "0" },
+      ...more,
     };
     const supervisor = new StoreSupervisor({ dataDir, env: { ...env, HOST } });
     const urls = { gateway: supervisor.url("api-gateway"), notification: supervisor.url("notification") };
@@ -93,6 +104,11 @@ export class System implements AsyncDisposable {
       gateway: urlOfService("api-gateway"),
       notification: urlOfService("notification"),
     });
+  }
+
+  /** From the start of the first process until all were ready. */
+  get startUpMs(): number {
+    return this.#startUpMs;
   }
 
   /** Resolves when these have ended. */

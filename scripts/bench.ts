@@ -27,10 +27,13 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 type OnLimit = (what: string) => void;
 
 /** Measures store and floor in turn. */
-function measureBoth({ scenarios, rounds, lengths }: BenchOptions, onLimit: OnLimit): Promise<Comparison[]> {
+function measureBoth(
+  { scenarios, rounds, lengths, broker }: BenchOptions,
+  onLimit: OnLimit,
+): Promise<Comparison[]> {
   return compare(systemNames, rounds, async (name, round) => {
     say(`round ${round} of ${rounds}: ${name}`);
-    await using system = await System.start(name);
+    await using system = await System.start(name, { broker });
     const measuring = {
       ...{ system, lengths },
       onLimit: (what: string) => onLimit(`round ${round}, ${name}: ${what}`),
@@ -49,7 +52,7 @@ function measureBoth({ scenarios, rounds, lengths }: BenchOptions, onLimit: OnLi
 }
 
 async function measureHistories(
-  { rounds, lengths, history: counts, histories: given }: BenchOptions,
+  { rounds, lengths, broker, history: counts, histories: given }: BenchOptions,
   onLimit: OnLimit,
 ): Promise<Comparison[]> {
   const folder = given ?? mkdtempSync(join(tmpdir(), "bench-histories-"));
@@ -59,7 +62,7 @@ async function measureHistories(
   // Also when it is interrupted.
   process.once("exit", remove);
   try {
-    return await measureGrowth(new Histories(folder), { counts, rounds, lengths }, say, onLimit);
+    return await measureGrowth(new Histories(folder), { counts, rounds, lengths, broker }, say, onLimit);
   } finally {
     process.off("exit", remove);
     remove();
@@ -81,7 +84,7 @@ async function measureAll(options: BenchOptions, onLimit: OnLimit): Promise<Comp
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const options = readOptions(args);
+  const options = readOptions(args, process.env);
   say(machine());
   if (!canReadUsage) say("CPU and memory of processes are left out: they can be read on Linux only");
   const limits: string[] = [];

@@ -1,6 +1,6 @@
-import { processNames } from "@distributed-messaging/supervisor/store";
 import { type Comparison, compare, type Figure } from "./comparison.ts";
 import type { Histories } from "./history.ts";
+import type { OtherBroker } from "./other-broker.ts";
 import {
   type Lengths,
   type Measuring,
@@ -13,20 +13,24 @@ import { System } from "./system.ts";
 
 const labelOf = (count: number) => `${count.toLocaleString("en")} orders`;
 
+interface Growth {
+  /** Orders of history, without 0, with which each is compared. */
+  readonly counts: readonly number[];
+  readonly rounds: number;
+  readonly lengths: Lengths;
+  /** With it, the store starts with its databases, and without records: a history includes an embedded broker's. */
+  readonly broker: OtherBroker | undefined;
+}
+
 /**
  * A store that has had so many orders, beside one that has had none.
  *
- * @param counts without 0, with which each is compared
  * @param onLimit called with what limits the worth of the figures
  * @throws UsageError unless every order was confirmed
  */
 export async function measureGrowth(
   histories: Histories,
-  {
-    counts,
-    rounds,
-    lengths,
-  }: { readonly counts: readonly number[]; readonly rounds: number; readonly lengths: Lengths },
+  { counts, rounds, lengths, broker }: Growth,
   report: (line: string) => void,
   onLimit: Measuring["onLimit"],
 ): Promise<Comparison[]> {
@@ -37,7 +41,7 @@ export async function measureGrowth(
     report(`round ${round} of ${rounds}: ${label} of history`);
     const count = byLabel.get(label) ?? 0;
     const dataDir = histories.copy(count, "measured");
-    await using system = await System.start("store", { dataDir });
+    await using system = await System.start("store", { dataDir, broker });
     const startUp = { section: "Start", name: "start-up, all", unit: "ms", value: system.startUpMs };
     const measuring = {
       ...{ system, lengths: { ...lengths, rates: [lengths.arriving] } },
@@ -59,7 +63,7 @@ export async function measureGrowth(
 async function measureRestarts(system: System): Promise<Figure[]> {
   const figures: Figure[] = [];
   // The broker last: the services join their groups anew after it.
-  for (const name of processNames.toReversed()) {
+  for (const name of system.processes.toReversed()) {
     await system.stop([name]);
     const startedAt = performance.now();
     await system.start([name]);

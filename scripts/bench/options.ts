@@ -1,4 +1,5 @@
 import { parseOptions, UnknownArgument, UsageError } from "../command/command.ts";
+import { OtherBroker } from "./other-broker.ts";
 import type { Lengths } from "./scenarios.ts";
 import { MIN_WAITING } from "./waiting-orders.ts";
 
@@ -17,6 +18,8 @@ export type ScenarioName = (typeof scenarioNames)[number];
 export interface BenchOptions {
   readonly scenarios: ReadonlySet<ScenarioName>;
   readonly rounds: number;
+  /** The one to measure with, in place of embedded brokers. */
+  readonly broker: OtherBroker | undefined;
   readonly lengths: Lengths;
   /** Orders that a store has had before it is measured. */
   readonly history: readonly number[];
@@ -52,6 +55,9 @@ Fails unless every order was confirmed and its customer notified, once.
 
 Without a scenario: all.
 
+With KAFKA_BROKERS, that broker is used in place of embedded ones. It must not have the store's topics: store and floor
+create them, and delete them at their end.
+
   --rounds N       each of store and floor so many times, alternating (3)
   --orders N       measured orders of the highest rate (10000; at least ${MIN_ORDERS})
   --at-once N      orders under way at the highest rate (1000)
@@ -62,12 +68,16 @@ Without a scenario: all.
   --history LIST   orders of history (100000,1000000)
   --histories DIR  keep the histories there, and use those that are there; delete them when the store has changed
   --waiting N      orders that wait (10000; at least ${MIN_WAITING})
+  --delete-topics  of the broker that KAFKA_BROKERS names, if it has those of a store before
   --json FILE      write every measured value
   --save FOLDER    add every measured value to performance.json there, in place of an earlier run of the same scenarios,
                    and write all runs as tables (performance.md, between its marks) and as a chart (performance.svg)`;
 
 /** @throws UsageError that names what is wrong */
-export function readOptions(args: readonly string[]): BenchOptions {
+export function readOptions(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = {},
+): BenchOptions {
   const { values, positionals } = parseOptions(
     args,
     {
@@ -81,6 +91,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
       history: { type: "string" },
       histories: { type: "string" },
       waiting: { type: "string" },
+      "delete-topics": { type: "boolean", default: false },
       json: { type: "string" },
       save: { type: "string" },
     },
@@ -106,6 +117,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
       outage: integer("--outage", values.outage ?? "10000", 1),
       arriving: integer("--arriving", values.arriving ?? "100", 1),
     },
+    broker: OtherBroker.of(env, values["delete-topics"]),
     history: list("--history", values.history ?? "100000,1000000"),
     histories: values.histories,
     waiting: integer("--waiting", values.waiting ?? "10000", MIN_WAITING),

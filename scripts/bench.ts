@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { measureBrokers } from "./bench/broker.ts";
 import { type Comparison, compare, type Figure } from "./bench/comparison.ts";
 import { measureGrowth } from "./bench/growth.ts";
 import { Histories } from "./bench/history.ts";
@@ -70,12 +71,15 @@ async function measureHistories(
 }
 
 async function measureAll(options: BenchOptions, onLimit: OnLimit): Promise<Comparison[]> {
-  const { scenarios, rounds, waiting } = options;
+  const { scenarios, rounds, lengths, records, waiting } = options;
   const comparisons: Comparison[] = [];
   if (IN_ONE_SYSTEM.some((name) => scenarios.has(name))) {
     comparisons.push(...(await measureBoth(options, onLimit)));
   }
   if (scenarios.has("growth")) comparisons.push(...(await measureHistories(options, onLimit)));
+  if (scenarios.has("broker")) {
+    comparisons.push(...(await measureBrokers({ seconds: lengths.seconds, records }, rounds, say)));
+  }
   if (scenarios.has("commits")) comparisons.push(...(await measureCommits(rounds)));
   if (scenarios.has("waiting-orders")) {
     comparisons.push(...(await compare(["inventory"], rounds, () => measureWaitingOrders(waiting))));

@@ -31,6 +31,11 @@ test("an unknown argument ends with 2 and measures nothing", async () => {
   });
 });
 
+test("bench-broker is the scenario broker", async () => {
+  const { scripts } = await Bun.file(join(ROOT, "package.json")).json();
+  expect(scripts["bench-broker"]).toEndWith(" scripts/bench.ts broker");
+});
+
 describe("options", () => {
   test("have defaults, and all scenarios", () => {
     expect(readOptions([])).toMatchObject({
@@ -65,7 +70,8 @@ test.skipIf(!runsSlowTests)(
     try {
       const { code, stdout, stderr } = await bench(
         ...["--rounds", "1", "--orders", "5000", "--rates", "100", "--seconds", "1", "--outage", "500"],
-        ...["--arriving", "50", "--history", "500", "--waiting", "250", "--json", json],
+        ...["--arriving", "50", "--history", "500", "--records", "10000", "--waiting", "250"],
+        ...["--json", json],
       );
       expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
       const report = Value.Parse(Report, await Bun.file(json).json());
@@ -79,6 +85,8 @@ test.skipIf(!runsSlowTests)(
         "Catch-up with 500 orders",
         "Start, 500 orders of history",
         "Highest rate, 500 orders of history",
+        "Broker: 1 connection, 1 record a request",
+        "Start of the embedded broker with 10,000 records",
         "Units of work, each fsynced before it is answered",
         "250 orders wait: one product",
       ]) {

@@ -10,6 +10,7 @@ export const scenarioNames = [
   "rate",
   "catch-up",
   "growth",
+  "broker",
   "commits",
   "waiting-orders",
 ] as const;
@@ -25,6 +26,8 @@ export interface BenchOptions {
   readonly history: readonly number[];
   /** A folder. */
   readonly histories: string | undefined;
+  /** Records that a broker has when it starts. */
+  readonly records: number;
   /** Orders that wait for stock. */
   readonly waiting: number;
   /** A file. */
@@ -46,27 +49,31 @@ Fails unless every order was confirmed and its customer notified, once.
   idle             CPU and memory without orders; the most memory after the other scenarios
   latency          at steady rates, from when an order is due until 202, its confirmation, its notification
   rate             the highest rate, with a bounded number of orders under way
-  catch-up         of orders that were placed while the order service was down, while new ones arrive; beside the highest
-                   rate, which it measures, too
+  catch-up         the rate at which orders end that were placed while the order service was down, while new ones arrive,
+                   beside the highest rate, which it measures, too
   growth           start-up, latency, highest rate, memory and disk of a store that has had 100,000 and 1,000,000 orders,
                    beside one that has had none; no floor. It first places these orders, about a thousand a second
+  broker           the embedded broker, which syncs before it answers, beside an Apache Kafka that does so, too, and one
+                   with its defaults, which does not; and how long the embedded one takes to start. Without Java or Maven,
+                   Apache Kafka is left out. KAFKA_BROKERS does not matter. bun run bench-broker is the same
   commits          units of work a second that the kit commits, many together beside one at a time
   waiting-orders   how long the inventory takes while 10,000 orders wait, and to free them all; no floor
 
-Without a scenario: all.
+Without a scenario: all, which takes an hour or two.
 
 With KAFKA_BROKERS, that broker is used in place of embedded ones. It must not have the store's topics: store and floor
 create them, and delete them at their end.
 
-  --rounds N       each of store and floor so many times, alternating (3)
+  --rounds N       store and floor, or whatever is compared, so many times, alternating (3)
   --orders N       measured orders of the highest rate (10000; at least ${MIN_ORDERS})
   --at-once N      orders under way at the highest rate (1000)
   --rates LIST     orders a second for latency (50,200,500,1000)
-  --seconds N      of each rate, and of idling (10)
+  --seconds N      of each rate, of each load of a broker, and of idling (10)
   --outage N       orders that are placed while the order service is down (10000)
   --arriving N     new orders a second while those are caught up with, and for the latency in growth (100)
   --history LIST   orders of history (100000,1000000)
   --histories DIR  keep the histories there, and use those that are there; delete them when the store has changed
+  --records N      records of 100 bytes that are stored when the embedded broker starts (5000000); 0 leaves this out
   --waiting N      orders that wait (10000; at least ${MIN_WAITING})
   --delete-topics  of the broker that KAFKA_BROKERS names, if it has those of a store before
   --json FILE      write every measured value
@@ -90,6 +97,7 @@ export function readOptions(
       arriving: { type: "string" },
       history: { type: "string" },
       histories: { type: "string" },
+      records: { type: "string" },
       waiting: { type: "string" },
       "delete-topics": { type: "boolean", default: false },
       json: { type: "string" },
@@ -120,6 +128,7 @@ export function readOptions(
     broker: OtherBroker.of(env, values["delete-topics"]),
     history: list("--history", values.history ?? "100000,1000000"),
     histories: values.histories,
+    records: integer("--records", values.records ?? "5000000", 0),
     waiting: integer("--waiting", values.waiting ?? "10000", MIN_WAITING),
     json: values.json,
     save: values.save,

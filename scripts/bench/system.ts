@@ -162,8 +162,8 @@ export class System implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const signal of SIGNALS) process.off(signal, this.#interrupt);
     await this.#supervisor.stopAll();
-    await this.#broker?.clear();
     rmSync(this.#dataDir, { recursive: true, force: true });
+    await this.#broker?.clear();
   }
 }
 

@@ -7,6 +7,7 @@ import {
   Messaging,
   openDatabase,
   silentLogger,
+  storedId,
   systemRuntime,
   type Transaction,
 } from "@distributed-messaging/messaging";
@@ -46,11 +47,11 @@ async function measureRound(): Promise<Figure[]> {
     });
     const { unitOfWork } = messaging;
     const claim = database.sql.prepare(
-      "INSERT INTO inbox (consumer, message_id, handled_at) VALUES ('bench', ?, ?) ON CONFLICT DO NOTHING",
+      "INSERT INTO inbox (message_id, handled_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
     );
     const work = (transaction: Transaction) => {
       const orderId = systemRuntime.newId();
-      claim.run(orderId, transaction.now);
+      claim.run(storedId(orderId), transaction.now);
       transaction.emit(OrderPlaced, {
         orderId,
         customerId: "BENCH",

@@ -140,7 +140,7 @@ export class Messaging {
     const { parked } = this;
     const horizon = new Horizon(database, inboxRetentionMs, runtime);
     this.#horizon = horizon;
-    const inbox = new Inbox({ consumer: service, database, definitions, handlers, middleware, horizon, log });
+    const inbox = new Inbox({ database, definitions, handlers, middleware, horizon, log });
     this.#inbox = inbox;
     const deadLetters = new DeadLetterStore(database, options.deadLetterTopic);
     this.deadLetters = deadLetters;

@@ -1,14 +1,20 @@
 import { join } from "node:path";
 import { spawnChild } from "@distributed-messaging/supervisor/child";
-import { type ProcessName, ROOT } from "@distributed-messaging/supervisor/store";
+import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Value } from "@sinclair/typebox/value";
 import { UsageError } from "../command/command.ts";
 import { LoadEvent, type LoadRequest } from "./load.ts";
 import type { System } from "./system.ts";
 import type { Usage } from "./usage.ts";
 
+/** What every system has that can be measured. */
+export interface MeasuredSystem extends Pick<System, "gateway" | "notification"> {
+  /** By process; none where that cannot be read. */
+  usage(): Used;
+}
+
 export interface Loaded {
-  readonly system: Pick<System, "gateway" | "notification" | "usage">;
+  readonly system: MeasuredSystem;
   /** Without an end of any order for so long, the rest is given up. */
   readonly patienceMs?: number;
 }
@@ -17,7 +23,7 @@ const CUSTOMERS = 20;
 const LINES = 2;
 const PATIENCE_MS = 30_000;
 
-export type Used = ReadonlyMap<ProcessName, Usage>;
+export type Used = ReadonlyMap<string, Usage>;
 type Done = Extract<LoadEvent, { event: "done" }>;
 
 /**

@@ -13,6 +13,7 @@ export const scenarioNames = [
   "broker",
   "commits",
   "waiting-orders",
+  "watermill",
 ] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
@@ -58,6 +59,8 @@ Fails unless every order was confirmed and its customer notified, once.
                    Apache Kafka is left out. KAFKA_BROKERS does not matter. bun run bench-broker is the same
   commits          units of work a second that the kit commits, many together beside one at a time
   waiting-orders   how long the inventory takes while 10,000 orders wait, and to free them all; no floor
+  watermill        latency at 50 orders a second, and the highest rate, beside the same way of an order with Watermill and
+                   PostgreSQL; left out where Go, PostgreSQL or setpriv is missing
 
 Without a scenario: all, which takes an hour or two.
 

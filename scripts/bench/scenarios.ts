@@ -1,4 +1,3 @@
-import type { ProcessName } from "@distributed-messaging/supervisor/store";
 import type { Figure } from "./comparison.ts";
 import { type Loaded, load, type Used } from "./generator.ts";
 import type { System } from "./system.ts";
@@ -20,7 +19,6 @@ export interface Lengths {
 }
 
 export interface Measuring extends Loaded {
-  readonly system: Loaded["system"] & Pick<System, "stop" | "start">;
   readonly lengths: Lengths;
   /** Called with what limits the worth of the figures. */
   readonly onLimit: (what: string) => void;
@@ -88,7 +86,10 @@ export async function measureLatency(measuring: Measuring): Promise<Figure[]> {
  *
  * @param highest orders a second, as measured before
  */
-export async function measureCatchUp(measuring: Measuring, highest: number): Promise<Figure[]> {
+export async function measureCatchUp(
+  measuring: Measuring & { readonly system: Pick<System, "stop" | "start"> },
+  highest: number,
+): Promise<Figure[]> {
   const { system, lengths, onLimit } = measuring;
   const { outage, arriving: perSecond } = lengths;
   const section = `Catch-up with ${outage.toLocaleString("en")} orders`;
@@ -164,7 +165,7 @@ function cpuFigures(section: string, before: Used, after: Used, orders: number):
   return withTotal(figures, "CPU of an order");
 }
 
-function cpuOf(before: Used, after: Used): Map<ProcessName, number> {
+function cpuOf(before: Used, after: Used): Map<string, number> {
   return new Map([...after].map(([name, { cpuMs }]) => [name, cpuMs - (before.get(name)?.cpuMs ?? 0)]));
 }
 

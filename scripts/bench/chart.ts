@@ -1,8 +1,8 @@
 import { type Comparison, ratioOf } from "./comparison.ts";
 
-const WIDTH = 860;
+const WIDTH = 920;
 const ROW = 22;
-const LABELS = 430;
+const LABELS = 490;
 const RIGHT = 70;
 const TOP = 34;
 /** Ratios beyond these are drawn at the edge, with their figure. */

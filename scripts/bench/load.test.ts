@@ -152,7 +152,7 @@ test("catch-up: all orders of the outage are placed before the services start, a
 
 test("with one order of the outage that is lost, there are no figures", async () => {
   store = new FakeStore((index) => (index === 20 ? "lost" : "confirmed"));
-  const lost = measureCatchUp({ ...measuring(), patienceMs: 500 }, 100);
+  const lost = measureCatchUp({ ...measuring(), patienceMs: 100 }, 100);
   await expect(lost).rejects.toThrow("orders: not confirmed");
 });
 
@@ -160,6 +160,6 @@ test("with services that do not start, there are no figures", async () => {
   store = new FakeStore(() => "confirmed");
   const { system, ...rest } = measuring();
   const start = () => Promise.reject(new Error("order did not start"));
-  const failed = measureCatchUp({ ...rest, system: { ...system, start }, patienceMs: 500 }, 100);
+  const failed = measureCatchUp({ ...rest, system: { ...system, start }, patienceMs: 100 }, 100);
   await expect(failed).rejects.toThrow("order did not start");
 });

@@ -17,11 +17,14 @@ export interface Loaded {
   readonly system: MeasuredSystem;
   /** Without an end of any order for so long, the rest is given up. */
   readonly patienceMs?: number;
+  /** The catalogue shows the stock when it has not changed for so long. */
+  readonly settleMs?: number;
 }
 
 const CUSTOMERS = 20;
 const LINES = 2;
 const PATIENCE_MS = 30_000;
+const SETTLE_MS = 1_000;
 
 export type Used = ReadonlyMap<string, Usage>;
 type Done = Extract<LoadEvent, { event: "done" }>;
@@ -33,13 +36,13 @@ type Done = Extract<LoadEvent, { event: "done" }>;
  * @throws UsageError when it ends early, or an order was not confirmed
  */
 export async function load(
-  { system, patienceMs = PATIENCE_MS }: Loaded,
+  { system, patienceMs = PATIENCE_MS, settleMs = SETTLE_MS }: Loaded,
   what: Pick<LoadRequest, "warmUp" | "orders" | "arrivals">,
   onMeasuring?: () => void,
 ): Promise<{ readonly done: Done; readonly before: Used; readonly after: Used }> {
   const { gateway, notification } = system;
   const request: LoadRequest = {
-    ...{ gateway, notification, customers: CUSTOMERS, lines: LINES, patienceMs },
+    ...{ gateway, notification, customers: CUSTOMERS, lines: LINES, patienceMs, settleMs },
     ...what,
   };
   let before: Used = new Map();

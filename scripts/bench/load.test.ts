@@ -12,6 +12,8 @@ class FakeStore {
   readonly restocked: number[] = [];
   available = 1;
   placed = 0;
+  /** Of what earlier orders took, which the catalogue shows after some requests. */
+  notShownYet = { quantity: 0, requests: 0 };
   /** While it is down, it accepts orders and confirms none. */
   #held: (() => void)[] | undefined;
 
@@ -26,7 +28,10 @@ class FakeStore {
             ? undefined
             : new Response(null, { status: 426 });
         }
-        if (pathname === "/products") return Response.json([{ productId: "CUP", available: this.available }]);
+        if (pathname === "/products") {
+          const taken = this.notShownYet.requests-- > 0 ? this.notShownYet.quantity : 0;
+          return Response.json([{ productId: "CUP", available: this.available + taken }]);
+        }
         const body: { customerId: string; quantity: number; orderId: string } = await request.json();
         if (pathname === "/sessions") return Response.json({ token: body.customerId }, { status: 201 });
         if (pathname.endsWith("/restock")) {
@@ -73,7 +78,7 @@ async function loadOn(arrivals: LoadRequest["arrivals"], patienceMs: number): Pr
   const { url: gateway } = store;
   const request: LoadRequest = {
     ...{ gateway, notification: gateway, customers: 3, lines: 1, warmUp: 50, orders: 250 },
-    ...{ patienceMs, arrivals },
+    ...{ patienceMs, settleMs: 100, arrivals },
   };
   const events: LoadEvent[] = [];
   const errors: string[] = [];
@@ -94,6 +99,7 @@ const measuring = () => ({
     ...{ stop: () => store.goDown(), start: () => store.comeUp() },
   },
   lengths: { orders: 230, atOnce: 20, rates: [], seconds: 0, outage: 150, arriving: 1_000 },
+  settleMs: 1,
   onLimit() {},
 });
 const highestRate = () => measureHighestRate(measuring());
@@ -104,6 +110,13 @@ test("orders at a rate: restocked before, each placed once, confirmed and measur
   expect(events.map(({ event }) => event)).toEqual(["measuring", "measured", "done"]);
   expect(events.at(-1)).toMatchObject({ outcome: { orders: 250, faults: [] } });
   expect(store.placed).toBe(300);
+  expect(store.restocked).toEqual([300]);
+});
+
+test("what the catalogue does not show yet is not taken for stock", async () => {
+  store = new FakeStore(() => "confirmed");
+  store.notShownYet = { quantity: 10_000, requests: 3 };
+  await loadOn({ atOnce: 20 }, 30_000);
   expect(store.restocked).toEqual([300]);
 });
 

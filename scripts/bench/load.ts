@@ -32,6 +32,8 @@ export const LoadRequest = Type.Object({
   ]),
   /** Without an end of any order for so long, the rest is given up. */
   patienceMs: Type.Number(),
+  /** The catalogue shows the stock when it has not changed for so long. */
+  settleMs: Type.Number(),
 });
 export type LoadRequest = Static<typeof LoadRequest>;
 
@@ -77,25 +79,43 @@ async function run(load: LoadRequest): Promise<void> {
 }
 
 /** Makes sure that no order has to wait for stock. @returns the products */
-async function restock({ gateway, warmUp, orders, lines }: LoadRequest): Promise<string[]> {
+async function restock({ gateway, warmUp, orders, lines, settleMs }: LoadRequest): Promise<string[]> {
   const admin = await new GatewayClient(gateway).signIn("BENCH_ADMIN", "admin");
   const productIds = await new GatewayClient(gateway).productIds();
   const wanted = Math.ceil(((warmUp + orders) * lines) / productIds.length) + lines;
-  const products = async () =>
-    Value.Parse(Products, await expectAnswer(await request("GET", `${gateway}/products`), 200));
-  for (const { productId, available } of await products()) {
-    for (let missing = wanted - available; missing > 0; missing -= MAX_QUANTITY) {
-      const body = { quantity: Math.min(missing, MAX_QUANTITY) };
-      const url = `${gateway}/products/${productId}/restock`;
-      await expectAnswer(await request("POST", url, { body, token: admin }), 202);
+  const deadline = performance.now() + CATALOGUE_PATIENCE_MS;
+  for (;;) {
+    const short = (await settledCatalogue(gateway, settleMs, deadline)).filter(
+      ({ available }) => available < wanted,
+    );
+    if (short.length === 0) return productIds;
+    for (const { productId, available } of short) {
+      for (let missing = wanted - available; missing > 0; missing -= MAX_QUANTITY) {
+        const body = { quantity: Math.min(missing, MAX_QUANTITY) };
+        const url = `${gateway}/products/${productId}/restock`;
+        await expectAnswer(await request("POST", url, { body, token: admin }), 202);
+      }
     }
   }
-  const deadline = performance.now() + CATALOGUE_PATIENCE_MS;
-  while ((await products()).some(({ available }) => available < wanted)) {
+}
+
+/** The catalogue, once it does not change any more: it shows what orders took some time after they have ended. */
+async function settledCatalogue(
+  gateway: string,
+  settleMs: number,
+  deadline: number,
+): Promise<Static<typeof Products>> {
+  const read = async () =>
+    Value.Parse(Products, await expectAnswer(await request("GET", `${gateway}/products`), 200));
+  let catalogue = await read();
+  for (let changedAt = performance.now(); performance.now() - changedAt < settleMs; ) {
     if (performance.now() > deadline) throw new Error("the gateway's catalogue does not show the restock");
     await Bun.sleep(20);
+    const next = await read();
+    if (!Bun.deepEquals(next, catalogue)) changedAt = performance.now();
+    catalogue = next;
   }
-  return productIds;
+  return catalogue;
 }
 
 /** What was used when the measuring began. */

@@ -1,4 +1,5 @@
-import type { Money, PricedLine, Shortage } from "@distributed-messaging/contracts";
+import type { Shortage } from "@distributed-messaging/contracts";
+import { linesOf, storedLines } from "@distributed-messaging/contracts/stored-lines";
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
 import type { Order } from "./domain.ts";
 
@@ -6,9 +7,10 @@ interface Row {
   readonly orderId: string;
   readonly customerId: string;
   readonly status: Order["status"];
-  /** JSON, like the next two. */
   readonly items: string;
-  readonly total: string;
+  readonly total: number;
+  readonly currency: string;
+  /** JSON. */
   readonly shortages: string | null;
   readonly reason: string | null;
   readonly revision: number | null;
@@ -34,21 +36,21 @@ export class OrderStore {
 
   constructor({ sql }: ServiceDatabase) {
     this.#find = sql.prepare<Row, [string]>(
-      `SELECT order_id AS orderId, customer_id AS customerId, status, items, total, shortages, reason, revision,
-         expires_at AS expiresAt
+      `SELECT order_id AS orderId, customer_id AS customerId, status, items, total, currency, shortages, reason,
+         revision, expires_at AS expiresAt
        FROM orders WHERE order_id = ?`,
     );
-    this.#add = sql.prepare<null, [...State, number, string, string, string, string]>(
+    this.#add = sql.prepare<null, [...State, number, string, string, string, number, string]>(
       `INSERT INTO orders (status, shortages, reason, revision, expires_at, updated_at, placed_at,
-         order_id, customer_id, items, total)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         order_id, customer_id, items, total, currency)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     );
     this.#change = sql.prepare<null, [...State, string]>(
       `UPDATE orders SET status = ?, shortages = ?, reason = ?, revision = ?, expires_at = ?, updated_at = ?
        WHERE order_id = ?`,
     );
     this.#countByStatus = sql.prepare<{ count: number }, [string]>(
-      "SELECT count(*) AS count FROM orders WHERE status = ?",
+      "SELECT count FROM order_counts WHERE status = ?",
     );
   }
 
@@ -59,11 +61,10 @@ export class OrderStore {
 
   /** Stores a new order. */
   add(order: Order, { now }: Pick<Transaction, "now">): void {
-    const { orderId, customerId, items, total } = order;
-    this.#add.run(
-      ...stateOf(order, now),
-      ...([now, orderId, customerId, JSON.stringify(items), JSON.stringify(total)] as const),
-    );
+    const { orderId, customerId, items } = order;
+    const { amount, currency } = order.total;
+    const lines = storedLines(items, currency);
+    this.#add.run(...stateOf(order, now), now, orderId, customerId, lines, amount, currency);
   }
 
   /** Stores what has become of an order. */
@@ -90,11 +91,9 @@ function stateOf(order: Order, now: number): State {
 }
 
 function toOrder(row: Row): Order {
-  const { orderId, customerId, status, revision, expiresAt, reason } = row;
-  // Written by `add` and `change`, and by nothing else.
-  const items = JSON.parse(row.items) as readonly PricedLine[];
-  const total = JSON.parse(row.total) as Money;
-  const details = { orderId, customerId, items, total };
+  const { orderId, customerId, status, currency, revision, expiresAt, reason } = row;
+  const total = { amount: row.total, currency };
+  const details = { orderId, customerId, items: linesOf(row.items, currency), total };
   switch (status) {
     case "backordered":
       // A CHECK of the table: none of these is null.

@@ -87,6 +87,35 @@ test("an idle consumer fetches less often, but not while a partition is paused, 
   expect(waitMs).toBe(100);
 }, 120_000);
 
+test("after records, a reader with an interval fetches only once it has passed; a stop does not wait for it", async () => {
+  const intervalMs = 60 * 60_000;
+  const waits: (() => void)[] = [];
+  const after = (delayMs: number, callback: () => void) => {
+    if (delayMs > intervalMs / 2) waits.push(callback);
+    return delayMs > intervalMs / 2 ? () => {} : systemRuntime.after(delayMs, callback);
+  };
+  await using fixture = new FaultFixture(server, { ...systemRuntime, after });
+  const topic = fixture.topic();
+  const client = fixture.connect(topic);
+  let fetches = 0;
+  fixture.watch("Fetch", () => {
+    fetches += 1;
+  });
+  const reader = fixture.read(client, { topics: [topic], fetchIntervalMs: intervalMs });
+  await eventually(() => fetches > 2, "without records it fetches");
+  await client.publish([record(topic, "key", "first")]);
+  await reader.hasAll(["first"]);
+  await eventually(() => waits.length === 1, "it waits");
+  const before = fetches;
+  await client.publish([record(topic, "key", "second"), record(topic, "other", "third")]);
+  expect([fetches, reader.values]).toEqual([before, ["first"]]);
+  waits[0]?.();
+  await reader.hasAll(["second", "third"]);
+  await eventually(() => waits.length === 2, "it waits again");
+  await reader.subscription.stop();
+  expect(waits).toHaveLength(2);
+}, 120_000);
+
 test("the topics that the store creates are configured as its messages need it", async () => {
   const settings = { brokers: [server.address], clientId: "check" };
   const checking = { ...settings, topics: { create: false } };

@@ -69,6 +69,7 @@ export interface ReaderOptions {
   readonly group?: string;
   readonly startAt?: SubscribeOptions["startAt"];
   readonly rereadsLast?: boolean;
+  readonly fetchIntervalMs?: number;
   /** Called after the batch was recorded. */
   readonly handle?: (batch: Batch) => Promise<Progress | undefined>;
   /** Positions by `topic/partition`; shared by readers that take over from each other. */
@@ -96,6 +97,7 @@ export class Reader {
         return position ?? options.startAt?.(topic, partition);
       },
       rereadsLast: options.rereadsLast ?? false,
+      fetchIntervalMs: options.fetchIntervalMs ?? 0,
       handle: async (batch) => {
         this.batches.push(batch);
         const progress = (await options.handle?.(batch)) ?? { next: after(batch) };

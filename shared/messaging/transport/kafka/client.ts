@@ -85,12 +85,12 @@ export interface EmptyFetch {
 interface ConsumerListeners {
   /** Called when a consumer crashes. kafkajs first reports that it has stopped, and only after it has disconnected, why. */
   onCrash(error: Error): void;
-  /** Called for each partition whose fetch brought no records, of which kafkajs reports nothing. */
-  onEmptyFetch(fetch: EmptyFetch): Promise<void>;
+  /** Called for each partition whose fetch brought no records, of which kafkajs reports nothing. The next fetch waits for it. */
+  onEmptyFetch(fetch: EmptyFetch): Promise<void> | undefined;
   /** Asked before each fetch: how long the broker may wait for records, in milliseconds. */
   fetchWaitMs?(): number;
-  /** Given each fetch. @returns what kafkajs waits for in its place, and an empty array for no records */
-  untilClosed?(fetching: Promise<unknown>): Promise<unknown>;
+  /** Calls `fetch`, at the time of its choice. @returns what kafkajs takes for its result: an empty array for no records */
+  aroundFetch?<Batch>(fetch: () => Promise<readonly Batch[]>): Promise<readonly Batch[]>;
 }
 
 /** By the `eachBatch` of a consumer. */
@@ -230,7 +230,8 @@ export function listenTo(eachBatch: object, listeners: ConsumerListeners): void 
  *   `sendBatch` resolves, unless kafkajs retries all of them, and its result has the error code of each partition.
  * - It encodes the records of a Produce request slowly: see produce.ts.
  * - A consumer that crashes reports the reason last, and nothing of a fetch without records; each of its fetches waits
- *   equally long for records, and is waited for when the consumer stops: see `listenTo`.
+ *   equally long for records, follows at once, and is waited for when the consumer stops: see `listenTo`.
+ * - Of a fetch, a partition without records costs it as much as one with records.
  * - To a client that may not use its group it says that the group's coordinator was not found.
  * - A batch that cannot be decoded fails the response with all its topics: see fetch.ts.
  *
@@ -285,26 +286,31 @@ function correctKafkajs(): void {
     }
   };
   const { fetch: fetchOnce } = Runner.prototype;
-  Runner.prototype.fetch = function (nodeId) {
+  Runner.prototype.fetch = async function (nodeId) {
     const listeners = consumerListeners.get(this.eachBatch);
     const waitMs = listeners?.fetchWaitMs?.();
     if (waitMs !== undefined) this.consumerGroup.maxWaitTime = waitMs;
-    const fetching = fetchOnce.call(this, nodeId);
-    return listeners?.untilClosed?.(fetching) ?? fetching;
+    if (listeners === undefined) return fetchOnce.call(this, nodeId);
+    const fetch = () => fetchOnce.call(this, nodeId);
+    const batches = await (listeners.aroundFetch?.(fetch) ?? fetch());
+    const withRecords = batches.filter(({ rawMessages }) => rawMessages.length > 0);
+    if (withRecords.length === batches.length) return batches;
+    for (const { topic, partition, highWatermark, rawMessages } of batches) {
+      const start = logStartOf(rawMessages);
+      if (start === undefined || !this.running) continue;
+      await listeners.onEmptyFetch({ topic, partition, start, end: Number(highWatermark) });
+    }
+    // With records, kafkajs does it once they are handled.
+    if (withRecords.length === 0) await this.heartbeat();
+    return withRecords;
   };
   const { handleBatch } = Runner.prototype;
   Runner.prototype.handleBatch = async function (batch) {
-    const { topic, partition, highWatermark, rawMessages } = batch;
-    const listeners = consumerListeners.get(this.eachBatch);
+    const { topic, partition, rawMessages } = batch;
     const undecodable = undecodableOf(rawMessages);
     // Of another consumer in the process, which would take the placeholder for a record.
-    if (undecodable !== undefined && listeners === undefined) {
+    if (undecodable !== undefined && !consumerListeners.has(this.eachBatch)) {
       throw new Error(`${topic}/${partition} at offset ${undecodable.offset}: ${undecodable.cause}`);
-    }
-    const start = logStartOf(rawMessages);
-    if (start !== undefined && this.running) {
-      const fetched = { topic, partition, start, end: Number(highWatermark) };
-      await listeners?.onEmptyFetch(fetched);
     }
     return handleBatch.call(this, batch);
   };

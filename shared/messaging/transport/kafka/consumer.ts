@@ -31,6 +31,8 @@ const METADATA_MAX_AGE_MS = 10_000;
 const PARTITION_BYTES = 128 * 1024;
 const FETCH_BYTES = 2 * 1024 * 1024;
 const REJECTED_PAUSE_MS = 1_000;
+/** Partitions whose records are handled at the same time. */
+const MAX_CONCURRENCY = 64;
 
 const consumerConfig: Omit<ConsumerConfig, "groupId"> = {
   sessionTimeout: SESSION_TIMEOUT_MS,
@@ -78,8 +80,10 @@ export class KafkaConsumer {
   #failed = false;
   /** Partitions that are paused. */
   #paused = 0;
-  /** Ends a fetch, which the broker may not have answered. */
-  readonly #endFetch = new Map<Promise<unknown>, () => void>();
+  /** Each ends a fetch, which the broker may not have answered. */
+  readonly #endFetch = new Set<() => void>();
+  /** Until then there is no fetch: it would be soon after one that brought records. */
+  #nextFetchMs = Number.NEGATIVE_INFINITY;
   #lastFetchMs: number;
   /** When records were read, or a partition was sought, paused or resumed. */
   #lastActiveMs: number;
@@ -130,19 +134,28 @@ export class KafkaConsumer {
       await this.#started?.catch(() => {});
       await this.#commit();
       const stopped = this.#consumer.stop();
-      for (const endFetch of this.#endFetch.values()) endFetch();
+      for (const endFetch of this.#endFetch) endFetch();
       await stopped;
     });
   }
 
-  /** The same as the fetch, but for one that is not answered when the consumer is closed: no records. */
-  async #untilClosed(fetching: Promise<unknown>): Promise<unknown> {
+  /** Fetches when it is time to. A fetch that is not answered when the consumer is closed brings no records. */
+  async #fetch<Batch>(fetch: () => Promise<readonly Batch[]>): Promise<readonly Batch[]> {
+    const { runtime } = this.#context;
     const closed = Promise.withResolvers<readonly []>();
-    this.#endFetch.set(fetching, () => closed.resolve([]));
+    const endFetch = () => closed.resolve([]);
+    this.#endFetch.add(endFetch);
     try {
-      return await Promise.race([fetching, closed.promise]);
+      const delayMs = this.#nextFetchMs - runtime.monotonic();
+      if (delayMs > 0) {
+        const due = Promise.withResolvers<void>();
+        const cancel = runtime.after(delayMs, due.resolve);
+        await Promise.race([due.promise, closed.promise]);
+        cancel();
+      }
+      return await Promise.race([fetch(), closed.promise]);
     } finally {
-      this.#endFetch.delete(fetching);
+      this.#endFetch.delete(endFetch);
     }
   }
 
@@ -162,9 +175,9 @@ export class KafkaConsumer {
     const eachBatch = (payload: EachBatchPayload) => track(this.#eachBatch(payload));
     listenTo(eachBatch, {
       onCrash: (error) => this.fail(error),
-      onEmptyFetch: (fetch) => track(this.#emptyFetch(fetch)),
+      onEmptyFetch: (fetch) => (this.#isBefore(fetch) ? track(this.#emptyFetch(fetch)) : undefined),
       fetchWaitMs: () => this.#fetchWaitMs(),
-      untilClosed: (fetching) => this.#untilClosed(fetching),
+      aroundFetch: (fetch) => this.#fetch(fetch),
     });
     this.#consumer.on(events.STOP, () => this.fail(new Error("the consumer stopped")));
     this.#consumer.on(events.REQUEST_TIMEOUT, ({ payload }) =>
@@ -191,9 +204,18 @@ export class KafkaConsumer {
     await this.#consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,
-      partitionsConsumedConcurrently: 64,
+      partitionsConsumedConcurrently: this.#concurrency(),
       eachBatch,
     });
+  }
+
+  /** As many as there may be partitions with records: for each fetch, kafkajs calls so many workers. */
+  #concurrency(): number {
+    let partitions = 0;
+    for (const name of this.#options.topics) {
+      partitions += this.#context.topics.find((topic) => topic.name === name)?.partitions ?? MAX_CONCURRENCY;
+    }
+    return Math.min(partitions, MAX_CONCURRENCY);
   }
 
   #assign(assignment: Readonly<Record<string, number[]>>): void {
@@ -246,6 +268,7 @@ export class KafkaConsumer {
   async #eachBatch(payload: EachBatchPayload): Promise<void> {
     const { topic, partition, messages, highWatermark } = payload.batch;
     this.#markActive();
+    this.#nextFetchMs = this.#lastActiveMs + (this.#options.fetchIntervalMs ?? 0);
     if (this.#failed) {
       // Until it is disconnected, kafkajs delivers the same batch again without a delay.
       await Bun.sleep(FETCH_WAIT_MS);
@@ -284,11 +307,15 @@ export class KafkaConsumer {
     await payload.heartbeat();
   }
 
+  /** Whether the reader asked for what the log has no more. */
+  #isBefore({ topic, partition, start }: EmptyFetch): boolean {
+    const asked = this.#asked.get(topicPartition(topic, partition));
+    return !this.#failed && asked !== undefined && asked < start;
+  }
+
   /** Delivers that the log has nothing more of what the reader asked for. */
   async #emptyFetch({ topic, partition, start, end }: EmptyFetch): Promise<void> {
     const key = topicPartition(topic, partition);
-    const asked = this.#asked.get(key);
-    if (this.#failed || asked === undefined || asked >= start) return;
     const assignments = this.#assignments;
     const { next, pauseMs } = await this.#handle({ topic, partition, records: [], start, end, epoch: 0 });
     if (this.#failed || assignments !== this.#assignments) return;

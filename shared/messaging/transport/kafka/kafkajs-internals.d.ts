@@ -47,7 +47,9 @@ declare module "kafkajs/src/consumer/runner.js" {
     readonly eachBatch: object;
     onCrash: (error: Error) => Promise<void>;
     start(): Promise<void>;
-    fetch(nodeId: string): Promise<unknown>;
+    fetch(nodeId: string): Promise<readonly FetchedBatch[]>;
+    /** Tells the group that this member lives, unless it was told within the interval. */
+    heartbeat(): Promise<void>;
     handleBatch(batch: FetchedBatch): Promise<void>;
   }
 }

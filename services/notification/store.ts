@@ -1,4 +1,4 @@
-import type { ServiceDatabase } from "@distributed-messaging/messaging";
+import { idOf, type ServiceDatabase, type StoredId, storedId } from "@distributed-messaging/messaging";
 import type { NotificationType } from "./domain.ts";
 
 /** A notification as its customer sees it. */
@@ -14,6 +14,11 @@ interface NewNotification extends Omit<Notification, "seq"> {
   readonly customerId: string;
 }
 
+type Row = Omit<Notification, "notificationId" | "at"> & {
+  readonly notificationId: StoredId;
+  readonly at: string | number;
+};
+
 /** The tables that are projections of other services' events, and can be rebuilt from their topics. */
 export const projections = ["notifications"] as const;
 
@@ -24,7 +29,7 @@ export class NotificationStore {
 
   constructor({ sql }: ServiceDatabase) {
     // Idempotent. During a rebuild, the first message of the new generation overwrites the row.
-    this.#add = sql.prepare<null, [string, string, string, string, string, string]>(
+    this.#add = sql.prepare<null, [StoredId, string, string, string, string, string | number]>(
       `INSERT INTO notifications (notification_id, customer_id, order_id, type, message, at, generation)
        VALUES (?, ?, ?, ?, ?, ?, (SELECT generation FROM rebuild))
        ON CONFLICT (notification_id) DO UPDATE SET
@@ -32,18 +37,28 @@ export class NotificationStore {
          message = excluded.message, at = excluded.at, generation = excluded.generation
        WHERE notifications.generation < excluded.generation`,
     );
-    this.#after = sql.prepare<Notification, [string, number, number]>(
+    this.#after = sql.prepare<Row, [string, number, number]>(
       `SELECT seq, notification_id AS notificationId, order_id AS orderId, type, message, at FROM notifications
        WHERE customer_id = ? AND seq > ? ORDER BY seq LIMIT ?`,
     );
   }
 
   add({ notificationId, customerId, orderId, type, message, at }: NewNotification): void {
-    this.#add.run(notificationId, customerId, orderId, type, message, at);
+    this.#add.run(storedId(notificationId), customerId, orderId, type, message, storedTime(at));
   }
 
   /** A customer's notifications with a higher number than `after`, oldest first. */
   after(customerId: string, after: number, limit: number): Notification[] {
-    return this.#after.all(customerId, after, limit);
+    return this.#after.all(customerId, after, limit).map((row) => ({
+      ...row,
+      notificationId: idOf(row.notificationId),
+      at: typeof row.at === "number" ? new Date(row.at).toISOString() : row.at,
+    }));
   }
+}
+
+/** A time as a number, if it is the same again when it is read. */
+function storedTime(at: string): string | number {
+  const ms = Date.parse(at);
+  return new Date(ms).toISOString() === at ? ms : at;
 }

@@ -37,9 +37,10 @@ export class NotificationStore {
          message = excluded.message, at = excluded.at, generation = excluded.generation
        WHERE notifications.generation < excluded.generation`,
     );
+    // `+?`, the same value: of a plain one beside an ORDER BY, SQLite prepares the statement anew whenever one is bound.
     this.#after = sql.prepare<Row, [string, number, number]>(
       `SELECT seq, notification_id AS notificationId, order_id AS orderId, type, message, at FROM notifications
-       WHERE customer_id = ? AND seq > ? ORDER BY seq LIMIT ?`,
+       WHERE customer_id = +? AND seq > +? ORDER BY seq LIMIT ?`,
     );
   }
 

@@ -107,7 +107,7 @@ export const mutants: readonly Mutant[] = [
   }),
   mutant("dead letters: later messages of a blocked key are handled", {
     statement: (sql) =>
-      sql.startsWith("SELECT id FROM dead_letters WHERE topic = ? AND key = ?") ? { get: () => null } : {},
+      sql.startsWith("SELECT id FROM dead_letters WHERE topic = +? AND key = +?") ? { get: () => null } : {},
   }),
   mutant("log identity: a recreated topic is read from the offset in the old one", {
     transport: ({ publish, subscribe }) => ({

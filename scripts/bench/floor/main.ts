@@ -142,5 +142,11 @@ const services: Readonly<Record<string, () => Promise<void>>> = {
 };
 const start = services[name];
 if (start === undefined) throw new Error(`FLOOR_SERVICE: there is no service ${name}`);
-await node.connect();
-await start();
+try {
+  await node.connect();
+  await start();
+} catch (error) {
+  // The benchmark shows the last line.
+  process.stderr.write(`${name}: ${error}\n`);
+  process.exit(1);
+}

@@ -82,6 +82,8 @@ export class FloorNode {
     this.#kafka = new Kafka({
       clientId: `floor-${name}`,
       brokers: brokers.split(","),
+      // kafkajs gives up after a second, which a busy machine may need.
+      connectionTimeout: 30_000,
       logLevel: logLevel.ERROR,
     });
     this.#producer = this.#kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner });

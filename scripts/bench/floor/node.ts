@@ -97,8 +97,13 @@ export class FloorNode {
     const admin = this.#kafka.admin();
     await admin.connect();
     const topics = TOPICS.map((topic) => ({ topic, numPartitions: PARTITIONS }));
-    // Another process may create them at the same time.
+    // Another process may create them at the same time: then they are there soon.
     await admin.createTopics({ topics, waitForLeaders: true }).catch(() => false);
+    for (;;) {
+      const existing = await admin.listTopics();
+      if (TOPICS.every((topic) => existing.includes(topic))) break;
+      await Bun.sleep(10);
+    }
     await admin.disconnect();
     await this.#producer.connect();
   }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { kcat as kcatTool, provideTools } from "../support/test-tools.ts";
 import type { WriterLimits } from "./records.ts";
-import { buildGoClient, buildJavaClient, buildPythonEnvironment, ClientMissing } from "./toolchains.ts";
+import { buildGoModule, buildJavaClient, buildPythonEnvironment, ClientMissing } from "./toolchains.ts";
 
 /** A client of the matrix, which a machine may lack. */
 export interface MatrixClient {
@@ -20,7 +20,7 @@ export const matrixClients: readonly MatrixClient[] = [
   {
     name: "franz-go",
     title: "franz-go (Go)",
-    provide: async () => ({ command: [await buildGoClient("franz-go")] }),
+    provide: async () => ({ command: [await buildGoModule(join(import.meta.dir, "franz-go"))] }),
   },
   {
     name: "kafkajs",

@@ -1,6 +1,7 @@
 import { createReadStream, statSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { buildGoClient } from "./toolchains.ts";
+import { buildGoModule } from "./toolchains.ts";
 
 interface LoadOptions {
   /** `host:port`, several separated by commas. */
@@ -27,7 +28,7 @@ interface Acknowledged {
  * @throws ClientMissing when Go is missing
  */
 export async function startLoad(options: LoadOptions): Promise<Load> {
-  return new Load(await buildGoClient("franz-go"), options);
+  return new Load(await buildGoModule(join(import.meta.dir, "franz-go")), options);
 }
 
 export class Load {

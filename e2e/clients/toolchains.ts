@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { provideApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/jars";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 
@@ -23,17 +23,16 @@ export class ClientMissing extends Error {
 }
 
 /**
- * Builds the Go module of a folder beside this file, unless this state of it was built before.
+ * Builds the Go module of a folder, unless this state of it was built before.
  *
  * @returns the path of the program
  * @throws ClientMissing when Go is missing or too old, or the modules cannot be downloaded
  */
-export async function buildGoClient(name: string): Promise<string> {
+export async function buildGoModule(source: string): Promise<string> {
   const go = Bun.which("go");
   if (go === null) throw new ClientMissing("Go is not installed");
-  const source = join(import.meta.dir, name);
   const files = readdirSync(source).map((file) => join(source, file));
-  return build(name, files.sort(), async (target) => {
+  return build(basename(source), files.sort(), async (target) => {
     await run([go, "build", "-o", target, "."], source, {
       GOMODCACHE: join(CLIENTS_DIR, "go/mod"),
       GOCACHE: join(CLIENTS_DIR, "go/build"),

@@ -39,15 +39,22 @@ class Hang implements Disposable {
   }
 }
 
+/** A client that has sent a record to a topic of its own, and read it. */
+async function reading(fixture: FaultFixture) {
+  const topic = fixture.topic(1);
+  const client = fixture.connect(topic);
+  const reader = fixture.read(client, { topics: [topic] });
+  await client.publish([record(topic, "key", "before")]);
+  await reader.hasAll(["before"]);
+  return { topic, client, reader };
+}
+
 test.concurrent(
   "a reader whose fetches hang is not healthy, and its consumer is replaced",
   async () => {
     await using fixture = new FaultFixture(server);
-    const topic = fixture.topic(1);
+    const { topic, reader } = await reading(fixture);
     const sender = fixture.connect(topic);
-    const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
-    await sender.publish([record(topic, "key", "before")]);
-    await reader.hasAll(["before"]);
     const asked = reader.starts.length;
     {
       using hang = new Hang(fixture, "Fetch");
@@ -68,11 +75,8 @@ test.concurrent(
     let aheadMs = 0;
     const runtime = { ...systemRuntime, monotonic: () => systemRuntime.monotonic() + aheadMs };
     await using fixture = new FaultFixture(server, runtime, 10 * 60_000);
-    const topic = fixture.topic(1);
+    const { topic, reader } = await reading(fixture);
     const sender = fixture.connect(topic);
-    const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
-    await sender.publish([record(topic, "key", "before")]);
-    await reader.hasAll(["before"]);
     const asked = reader.starts.length;
     {
       using hang = new Hang(fixture, "Fetch");
@@ -90,11 +94,7 @@ test.concurrent(
   "publishes to a broker that answers nothing reject, and its readers are not healthy",
   async () => {
     await using fixture = new FaultFixture(server);
-    const topic = fixture.topic(1);
-    const client = fixture.connect(topic);
-    const reader = fixture.read(client, { topics: [topic] });
-    await client.publish([record(topic, "key", "before")]);
-    await reader.hasAll(["before"]);
+    const { topic, client, reader } = await reading(fixture);
     using _ = new Hang(fixture, ...(Object.keys(ApiKey) as Api[]));
     expect(await rejects(client.publish([record(topic, "key", "lost")]))).toBe(true);
     await eventually(() => !reader.subscription.healthy(), "the reader is not healthy");
@@ -106,17 +106,34 @@ test.concurrent(
   "a stop waits for no answer",
   async () => {
     await using fixture = new FaultFixture(server, systemRuntime, 10 * 60_000);
-    const topic = fixture.topic(1);
-    const client = fixture.connect(topic);
-    const reader = fixture.read(client, { topics: [topic] });
-    await client.publish([record(topic, "key", "before")]);
-    await reader.hasAll(["before"]);
+    const { topic, client, reader } = await reading(fixture);
     using hang = new Hang(fixture, ...(Object.keys(ApiKey) as Api[]));
     const publishing = rejects(client.publish([record(topic, "key", "lost")]));
     const startedMeanwhile = fixture.read(client, { topics: [topic] });
     await eventually(() => hang.hits > 1, "requests hang");
     await Promise.all([reader.subscription.stop(), startedMeanwhile.subscription.stop(), client.close()]);
     expect(await publishing).toBe(true);
+  },
+  TEST_TIMEOUT_MS,
+);
+
+test.concurrent(
+  "a reader that is stopped leaves its group, although its fetch is not answered",
+  async () => {
+    await using fixture = new FaultFixture(server, systemRuntime, 10 * 60_000);
+    const topic = fixture.topic(1);
+    const client = fixture.connect(topic);
+    const reader = fixture.read(client, { topics: [topic] });
+    await client.publish([record(topic, "key", "before")]);
+    await reader.hasAll(["before"]);
+    let left = 0;
+    fixture.watch("LeaveGroup", () => {
+      left += 1;
+    });
+    using hang = new Hang(fixture, "Fetch");
+    await eventually(() => hang.hits > 0, "a fetch hangs");
+    await reader.subscription.stop();
+    expect(left).toBe(1);
   },
   TEST_TIMEOUT_MS,
 );

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { ApiKey, ErrorCode } from "@distributed-messaging/embedded-broker";
-import { silentLogger, systemRuntime } from "@distributed-messaging/messaging";
+import { type Batch, silentLogger, systemRuntime } from "@distributed-messaging/messaging";
 import { record, TEST_TIMEOUT_MS } from "@distributed-messaging/messaging/conformance";
 import { checkTopic } from "@distributed-messaging/messaging/internal";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
@@ -56,23 +56,64 @@ test.each([
   120_000,
 );
 
-test("an idle consumer fetches less often, and as often as before once there is a record", async () => {
+test("an idle consumer fetches less often, but not while a partition is paused, nor once there is a record", async () => {
   let aheadMs = 0;
   const monotonic = () => systemRuntime.monotonic() + aheadMs;
   await using fixture = new FaultFixture(server, { ...systemRuntime, monotonic });
-  const topic = fixture.topic(1);
+  const topic = fixture.topic(2);
   const client = fixture.connect(topic);
   let waitMs: unknown;
+  let fetches = 0;
   fixture.watch("Fetch", (request) => {
     waitMs = typeof request === "object" && request !== null && "maxWaitMs" in request && request.maxWaitMs;
+    fetches += 1;
   });
-  const reader = fixture.read(client, { topics: [topic] });
+  let pauseMs: number | undefined;
+  const handle = async ({ records }: Batch) =>
+    pauseMs === undefined ? undefined : { next: records[0]?.offset ?? 0, pauseMs };
+  const reader = fixture.read(client, { topics: [topic], handle });
   await eventually(() => waitMs === 100, "it fetches");
   aheadMs += 10_000;
-  await eventually(() => waitMs === 500, "it is idle");
+  await eventually(() => waitMs === 1_000, "it is idle");
   await client.publish([record(topic, "key", "value")]);
   await reader.hasAll(["value"]);
   await eventually(() => waitMs === 100, "it is idle no more");
+  pauseMs = 60 * 60_000;
+  await client.publish([record(topic, "key", "paused")]);
+  await reader.hasAll(["paused"]);
+  aheadMs += 10_000;
+  const before = fetches;
+  await eventually(() => fetches > before + 2, "it fetches the other partition");
+  expect(waitMs).toBe(100);
+}, 120_000);
+
+test("after records, a reader with an interval fetches only once it has passed; a stop does not wait for it", async () => {
+  const intervalMs = 60 * 60_000;
+  const waits: (() => void)[] = [];
+  const after = (delayMs: number, callback: () => void) => {
+    if (delayMs > intervalMs / 2) waits.push(callback);
+    return delayMs > intervalMs / 2 ? () => {} : systemRuntime.after(delayMs, callback);
+  };
+  await using fixture = new FaultFixture(server, { ...systemRuntime, after });
+  const topic = fixture.topic();
+  const client = fixture.connect(topic);
+  let fetches = 0;
+  fixture.watch("Fetch", () => {
+    fetches += 1;
+  });
+  const reader = fixture.read(client, { topics: [topic], fetchIntervalMs: intervalMs });
+  await eventually(() => fetches > 2, "without records it fetches");
+  await client.publish([record(topic, "key", "first")]);
+  await reader.hasAll(["first"]);
+  await eventually(() => waits.length === 1, "it waits");
+  const before = fetches;
+  await client.publish([record(topic, "key", "second"), record(topic, "other", "third")]);
+  expect([fetches, reader.values]).toEqual([before, ["first"]]);
+  waits[0]?.();
+  await reader.hasAll(["second", "third"]);
+  await eventually(() => waits.length === 2, "it waits again");
+  await reader.subscription.stop();
+  expect(waits).toHaveLength(2);
 }, 120_000);
 
 test("the topics that the store creates are configured as its messages need it", async () => {

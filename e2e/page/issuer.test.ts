@@ -207,7 +207,14 @@ describePage("with an issuer", () => {
     async () => {
       const shop = await signIn(await (await visit()).open(), "ann");
       const other = await (await shop.otherTab()).open();
-      await other.untilConnection("live");
+      const tabs = [shop, other];
+      const reconnects = tabs.map(() => 0);
+      for (const [index, tab] of tabs.entries()) {
+        await tab.untilConnection("live");
+        tab.page.on("websocket", () => {
+          reconnects[index] = (reconnects[index] ?? 0) + 1;
+        });
+      }
       let renewals = 0;
       shop.context.on("request", (request) => {
         if ((request.postData() ?? "").includes("grant_type=refresh_token")) renewals += 1;
@@ -218,13 +225,14 @@ describePage("with an issuer", () => {
         async () => (await stored(shop.page)).token !== first.token,
         "the token to be renewed",
       );
-      for (const tab of [shop, other]) {
+      for (const tab of tabs) {
         await tab.untilConnection("live");
         await tab.goTo("");
         await tab.add("PRODUCT_006");
         await tab.checkOut();
         await tab.untilStatus("confirmed");
       }
+      expect(reconnects).toEqual([1, 1]);
       expect((await stored(shop.page)).refreshToken).not.toBe(first.refreshToken);
       expect(renewals).toBe(1);
       expect(shop.consoleMessages()).toEqual([]);

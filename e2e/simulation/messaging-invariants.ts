@@ -78,11 +78,11 @@ export function* inboxIsComplete({ processes, shortRetention }: World): Iterable
   if (shortRetention) return;
   for (const { name, disk } of processes) {
     const missing = disk.database.sql
-      .query<{ id: string }, [string]>(
+      .query<{ id: string }, []>(
         `SELECT message_id AS id FROM simulation_handled
-         WHERE message_id NOT IN (SELECT message_id FROM inbox WHERE consumer = ?)`,
+         WHERE coalesce(unhex(message_id, '-'), message_id) NOT IN (SELECT message_id FROM inbox)`,
       )
-      .all(name);
+      .all();
     for (const { id } of missing) yield `${name} has handled ${id}, which is not in its inbox`;
   }
 }

@@ -5,6 +5,7 @@ import type {
   Message,
   Publisher,
   StopReason,
+  StoredId,
   Subscriber,
   Transaction,
 } from "@distributed-messaging/messaging";
@@ -106,7 +107,7 @@ export const mutants: readonly Mutant[] = [
   }),
   mutant("dead letters: later messages of a blocked key are handled", {
     statement: (sql) =>
-      sql.startsWith("SELECT id FROM dead_letters WHERE topic = ? AND key = ?") ? { get: () => null } : {},
+      sql.startsWith("SELECT id FROM dead_letters WHERE topic = +? AND key = +?") ? { get: () => null } : {},
   }),
   mutant("log identity: a recreated topic is read from the offset in the old one", {
     transport: ({ publish, subscribe }) => ({
@@ -204,7 +205,7 @@ function skipping(skipped: StopReason): SeededFault {
 function unclaimedDiscards(): SeededFault {
   let database: Database | undefined;
   /** Claimed since a dead letter was looked up. */
-  let claimed: unknown[] = [];
+  let claimed: StoredId[] = [];
   return {
     schema: (sql) => {
       database = sql;
@@ -220,9 +221,10 @@ function unclaimedDiscards(): SeededFault {
       }
       if (sql.startsWith("INSERT INTO inbox")) {
         return {
-          run: (consumer, id, handledAt) => {
-            const result = original.run(consumer, id, handledAt);
-            if (result.changes === 1) claimed.push(id);
+          run: (id, handledAt) => {
+            const result = original.run(id, handledAt);
+            if (result.changes === 1 && (typeof id === "string" || id instanceof Uint8Array))
+              claimed.push(id);
             return result;
           },
         };
@@ -231,7 +233,7 @@ function unclaimedDiscards(): SeededFault {
       return {
         run: (letter, action, ...rest) => {
           for (const id of action === "discard" ? claimed : []) {
-            database?.run("DELETE FROM inbox WHERE message_id = ?", [String(id)]);
+            database?.run("DELETE FROM inbox WHERE message_id = ?", [id]);
           }
           return original.run(letter, action, ...rest);
         },

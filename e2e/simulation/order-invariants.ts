@@ -10,6 +10,7 @@ import {
   topics,
 } from "@distributed-messaging/contracts";
 import type { Reservation } from "@distributed-messaging/inventory/domain";
+import { idOf, type StoredId } from "@distributed-messaging/messaging";
 import type { Order } from "@distributed-messaging/order/domain";
 import { type Emitted, emittedBy } from "./ledger.ts";
 import { missingAt } from "./losses.ts";
@@ -148,7 +149,7 @@ const notifying: ReadonlySet<string> = new Set(
 /** There is one notification for each event that changes the status of an order. */
 export function* notifiedOnce({ notification, order }: World): Iterable<string> {
   const notified = notification.disk.database.sql
-    .query<{ id: string }, []>("SELECT notification_id AS id FROM notifications")
+    .query<{ id: StoredId }, []>("SELECT notification_id AS id FROM notifications")
     .all();
   // An order may be backordered several times, with other shortages: only the first changes its status.
   const seen = new Set<string>();
@@ -157,7 +158,7 @@ export function* notifiedOnce({ notification, order }: World): Iterable<string> 
     seen.add(`${type} ${key}`);
     return isFirst && notifying.has(type);
   });
-  const ids = new Set(notified.map(({ id }) => id));
+  const ids = new Set(notified.map(({ id }) => idOf(id)));
   for (const { id, type, key } of events) if (!ids.has(id)) yield `no notification of ${type} of ${key}`;
   if (notified.length !== events.length) {
     yield `${notified.length} notifications for ${events.length} events`;

@@ -446,7 +446,8 @@ test("a topic that was created again does not get offsets of its predecessor", a
 test("a transaction is aborted after its timeout, and its producer is fenced", async () => {
   const { broker, committed } = await setUp();
   const producer = await TransactionalClient.connect(broker, "x");
-  await producer.initialize({ timeoutMs: 20 });
+  // Long enough that nothing is written too late.
+  await producer.initialize({ timeoutMs: 1_000 });
   await producer.write("t", 0, ["a"]);
   while (logOf(broker).lastStableOffset < 2) await Bun.sleep(5);
   expect(await committed()).toEqual([]);
@@ -458,10 +459,13 @@ test("while the disk is full, a transaction that is due is tried again after pau
   const { broker } = await setUp({ logger: createLogger("warn", () => attempts.push(performance.now())) });
   const producer = await TransactionalClient.connect(broker, "x");
   await producer.initialize({ timeoutMs: 20 });
-  await producer.write("t", 0, ["a"]);
+  // As soon as the transaction is open: it may be due before its record is written.
   broker.disk.fault = (operation, path) => {
-    if (operation === "write" && path.endsWith("state.journal")) throw new Error("no space left on device");
+    const isOpen = broker.transactions.find("x")?.state === "Ongoing";
+    if (isOpen && operation === "write" && path.endsWith("state.journal"))
+      throw new Error("no space left on device");
   };
+  await producer.write("t", 0, ["a"]);
   while (attempts.length < 2) await Bun.sleep(5);
   const [first = 0, second = 0] = attempts;
   // A pause can be longer, and is never shorter.
@@ -490,7 +494,7 @@ test("aborted records that are deleted while they are read do not reach a reader
 });
 
 test("unused transactional ids expire; open transactions do not", async () => {
-  const { broker } = await setUp({ transactionalIdExpirationMs: 20 });
+  const { broker } = await setUp({ transactionalIdExpirationMs: 1_000 });
   const open = await TransactionalClient.start(broker, "open");
   await open.write("t", 0, ["a"]);
   await TransactionalClient.start(broker, "unused");
@@ -631,7 +635,7 @@ test("the timeout of a transaction goes on after a restart", async () => {
   let broker = await temporaryBroker({ dataDir });
   await broker.topics.create("t", 1, {});
   const producer = await TransactionalClient.connect(broker, "x");
-  await producer.initialize({ timeoutMs: 50 });
+  await producer.initialize({ timeoutMs: 1_000 });
   await producer.write("t", 0, ["a"]);
   await broker.stop();
   broker = await temporaryBroker({ dataDir });

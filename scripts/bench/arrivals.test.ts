@@ -46,6 +46,14 @@ describe("an open loop", () => {
     ]);
   });
 
+  test("ends early when it is not to go on", async () => {
+    const clock = new FakeClock();
+    const sent: number[] = [];
+    const goesOn = () => clock.ms < 1_020;
+    await atRate(clock, { count: 5, perSecond: 100 }, (index) => sent.push(index), goesOn);
+    expect(sent).toEqual([0, 1]);
+  });
+
   test("omits nothing when the store stands still: every order that was due meanwhile has waited", async () => {
     const clock = new FakeClock();
     const orders = new Orders();

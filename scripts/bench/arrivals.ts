@@ -9,14 +9,16 @@ export interface Clock {
  * same when it was, and so are those after it.
  *
  * @param send must not wait for an answer
+ * @param goesOn asked before each order; when it is false, no more are due
  */
 export async function atRate(
   clock: Clock,
   { count, perSecond }: { readonly count: number; readonly perSecond: number },
   send: (index: number, dueMs: number) => void,
+  goesOn = () => true,
 ): Promise<void> {
   const startedAt = clock.now();
-  for (let index = 0; index < count; ) {
+  for (let index = 0; index < count && goesOn(); ) {
     const dueMs = startedAt + (index * 1_000) / perSecond;
     const earlyMs = dueMs - clock.now();
     if (earlyMs > 0) await clock.sleep(earlyMs);

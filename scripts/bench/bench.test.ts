@@ -1,7 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { ROOT } from "@distributed-messaging/supervisor/store";
+import { Value } from "@sinclair/typebox/value";
 import { UsageError } from "../command/command.ts";
 import { readOptions, scenarioNames, USAGE } from "./options.ts";
+import { Report } from "./report.ts";
 
 const runsSlowTests = process.env.SLOW_TESTS === "true";
 
@@ -28,6 +33,11 @@ test("an unknown argument ends with 2 and measures nothing", async () => {
   });
 });
 
+test("bench-broker is the scenario broker", async () => {
+  const { scripts } = await Bun.file(join(ROOT, "package.json")).json();
+  expect(scripts["bench-broker"]).toEndWith(" scripts/bench.ts broker");
+});
+
 describe("options", () => {
   test("have defaults, and all scenarios", () => {
     expect(readOptions([])).toMatchObject({
@@ -40,6 +50,9 @@ describe("options", () => {
 
   test.each([
     "--nothing",
+    "--outage 0",
+    "--history 100,0",
+    "--waiting 10",
     "--orders 4999",
     "--rounds 0",
     "--rounds 1.5",
@@ -52,11 +65,42 @@ describe("options", () => {
 });
 
 test.skipIf(!runsSlowTests)(
-  "store and floor run, every order is confirmed, and the ratio is printed",
+  "every scenario runs, as short as it can be",
   async () => {
-    const { code, stdout, stderr } = await bench("rate", "--rounds", "1", "--orders", "5000");
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    expect(stdout).toMatch(/Highest rate\n +ratio +lowest–highest +store +floor\n +orders +\d\.\d\d /);
+    const folder = mkdtempSync(join(tmpdir(), "bench-"));
+    const json = join(folder, "report.json");
+    // Watermill has a test of its own, with fewer orders.
+    const scenarios = scenarioNames.filter((name) => name !== "watermill");
+    try {
+      const { code, stdout, stderr } = await bench(
+        ...scenarios,
+        ...["--rounds", "1", "--orders", "5000", "--rates", "100", "--seconds", "1", "--outage", "500"],
+        ...["--arriving", "50", "--history", "500", "--records", "10000", "--waiting", "250"],
+        ...["--json", json],
+      );
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      const report = Value.Parse(Report, await Bun.file(json).json());
+      expect(report.scenarios).toEqual(scenarios);
+      const sections = new Set(report.comparisons.map(({ section }) => section));
+      for (const section of [
+        "Idle",
+        "At 100 orders a second",
+        "Highest rate",
+        "Peak",
+        "Catch-up with 500 orders",
+        "Start, 500 orders of history",
+        "Highest rate, 500 orders of history",
+        "Broker: 1 connection, 1 record a request",
+        "Start of the embedded broker with 10,000 records",
+        "Units of work, each fsynced before it is answered",
+        "250 orders wait: one product",
+      ]) {
+        expect(sections).toContain(section);
+        expect(stdout).toContain(`\n${section}\n`);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   },
-  300_000,
+  900_000,
 );

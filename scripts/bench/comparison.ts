@@ -1,7 +1,6 @@
 import { type Static, Type } from "@sinclair/typebox";
-import { type SystemName, systemNames } from "./system.ts";
 
-/** One measured value of one system. */
+/** One measured value. */
 export interface Figure {
   /** Figures of the same section and name are compared. */
   readonly section: string;
@@ -10,31 +9,36 @@ export interface Figure {
   readonly value: number;
 }
 
-const Values = Type.Array(Type.Number());
 export const Comparison = Type.Object({
   section: Type.String(),
   name: Type.String(),
   unit: Type.String(),
-  /** One value for each round. */
-  store: Values,
-  floor: Values,
+  /** By what was measured, one value for each round. The first is compared with the second, if there is one. */
+  values: Type.Record(Type.String(), Type.Array(Type.Number())),
 });
 export type Comparison = Static<typeof Comparison>;
 
-/** Measures both systems in each round, and in every other round in the other order. */
-export async function compare(
+/** Measures each subject in each round, and in every other round in the other order. */
+export async function compare<Subject extends string>(
+  subjects: readonly Subject[],
   rounds: number,
-  measure: (system: SystemName, round: number) => Promise<readonly Figure[]>,
+  measure: (subject: Subject, round: number) => Promise<readonly Figure[]>,
 ): Promise<Comparison[]> {
-  const comparisons = new Map<string, Comparison>();
+  const measured = new Map<Subject, Figure[]>(subjects.map((subject) => [subject, []]));
   for (let round = 1; round <= rounds; round += 1) {
-    for (const system of round % 2 === 1 ? systemNames : systemNames.toReversed()) {
-      for (const { section, name, unit, value } of await measure(system, round)) {
-        const key = `${section}\n${name}`;
-        const comparison = comparisons.get(key) ?? { section, name, unit, store: [], floor: [] };
-        comparisons.set(key, comparison);
-        comparison[system].push(value);
-      }
+    for (const subject of round % 2 === 1 ? subjects : subjects.toReversed()) {
+      measured.get(subject)?.push(...(await measure(subject, round)));
+    }
+  }
+  const comparisons = new Map<string, Comparison>();
+  for (const [subject, figures] of measured) {
+    for (const { section, name, unit, value } of figures) {
+      const key = `${section}\n${name}`;
+      const comparison = comparisons.get(key) ?? { section, name, unit, values: {} };
+      comparisons.set(key, comparison);
+      const values = comparison.values[subject] ?? [];
+      comparison.values[subject] = values;
+      values.push(value);
     }
   }
   return [...comparisons.values()];
@@ -46,9 +50,10 @@ interface Spread {
   readonly highest: number;
 }
 
-/** The store's value divided by the floor's, of each round. A floor of 0 has no ratio. */
-export function ratioOf({ store, floor }: Comparison): Spread | undefined {
-  const ratios = store.map((value, round) => value / (floor[round] ?? Number.NaN)).filter(Number.isFinite);
+/** The first value divided by the second, of each round. There is none where the second is 0 or missing. */
+export function ratioOf({ values }: Comparison): Spread | undefined {
+  const [of = [], base = []] = Object.values(values);
+  const ratios = of.map((value, round) => value / (base[round] ?? Number.NaN)).filter(Number.isFinite);
   if (ratios.length === 0) return undefined;
   return { median: medianOf(ratios), lowest: Math.min(...ratios), highest: Math.max(...ratios) };
 }

@@ -4,7 +4,7 @@ import { spawnChild } from "@distributed-messaging/supervisor/child";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Value } from "@sinclair/typebox/value";
 import { LoadEvent, type LoadRequest } from "./load.ts";
-import { measureHighestRate } from "./scenarios.ts";
+import { measureCatchUp, measureHighestRate } from "./scenarios.ts";
 
 /** The public doors of a store that confirms each order at once, except those that a test has it lose or refuse. */
 class FakeStore {
@@ -12,6 +12,10 @@ class FakeStore {
   readonly restocked: number[] = [];
   available = 1;
   placed = 0;
+  /** Of what earlier orders took, which the catalogue shows after some requests. */
+  notShownYet = { quantity: 0, requests: 0 };
+  /** While it is down, it accepts orders and confirms none. */
+  #held: (() => void)[] | undefined;
 
   constructor(answer: (index: number) => "confirmed" | "lost" | "refused") {
     this.#server = Bun.serve<string>({
@@ -24,7 +28,10 @@ class FakeStore {
             ? undefined
             : new Response(null, { status: 426 });
         }
-        if (pathname === "/products") return Response.json([{ productId: "CUP", available: this.available }]);
+        if (pathname === "/products") {
+          const taken = this.notShownYet.requests-- > 0 ? this.notShownYet.quantity : 0;
+          return Response.json([{ productId: "CUP", available: this.available + taken }]);
+        }
         const body: { customerId: string; quantity: number; orderId: string } = await request.json();
         if (pathname === "/sessions") return Response.json({ token: body.customerId }, { status: 201 });
         if (pathname.endsWith("/restock")) {
@@ -36,11 +43,23 @@ class FakeStore {
         if (outcome === "refused") return Response.json({}, { status: 503 });
         const notification = { orderId: body.orderId, type: "order.confirmed", at: new Date().toISOString() };
         const customer = (request.headers.get("authorization") ?? "").slice("Bearer ".length);
-        if (outcome === "confirmed") server.publish(customer, JSON.stringify(notification));
+        const confirm = () => void server.publish(customer, JSON.stringify(notification));
+        if (outcome === "confirmed" && this.#held === undefined) confirm();
+        else if (outcome === "confirmed") this.#held?.push(confirm);
         return Response.json({}, { status: 202 });
       },
       websocket: { open: (socket) => void socket.subscribe(socket.data), message() {} },
     });
+  }
+
+  async goDown(): Promise<void> {
+    this.#held = [];
+  }
+
+  async comeUp(): Promise<void> {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const confirm of held) confirm();
   }
 
   get url(): string {
@@ -59,7 +78,7 @@ async function loadOn(arrivals: LoadRequest["arrivals"], patienceMs: number): Pr
   const { url: gateway } = store;
   const request: LoadRequest = {
     ...{ gateway, notification: gateway, customers: 3, lines: 1, warmUp: 50, orders: 250 },
-    ...{ patienceMs, arrivals },
+    ...{ patienceMs, settleMs: 100, arrivals },
   };
   const events: LoadEvent[] = [];
   const errors: string[] = [];
@@ -74,12 +93,16 @@ async function loadOn(arrivals: LoadRequest["arrivals"], patienceMs: number): Pr
   return events;
 }
 
-const highestRate = () =>
-  measureHighestRate({
-    system: { gateway: store.url, notification: store.url, usage: () => new Map() },
-    lengths: { orders: 230, atOnce: 20, rates: [], seconds: 0 },
-    onLimit() {},
-  });
+const measuring = () => ({
+  system: {
+    ...{ gateway: store.url, notification: store.url, usage: () => new Map() },
+    ...{ stop: () => store.goDown(), start: () => store.comeUp() },
+  },
+  lengths: { orders: 230, atOnce: 20, rates: [], seconds: 0, outage: 150, arriving: 1_000 },
+  settleMs: 1,
+  onLimit() {},
+});
+const highestRate = () => measureHighestRate(measuring());
 
 test("orders at a rate: restocked before, each placed once, confirmed and measured", async () => {
   store = new FakeStore(() => "confirmed");
@@ -87,6 +110,13 @@ test("orders at a rate: restocked before, each placed once, confirmed and measur
   expect(events.map(({ event }) => event)).toEqual(["measuring", "measured", "done"]);
   expect(events.at(-1)).toMatchObject({ outcome: { orders: 250, faults: [] } });
   expect(store.placed).toBe(300);
+  expect(store.restocked).toEqual([300]);
+});
+
+test("what the catalogue does not show yet is not taken for stock", async () => {
+  store = new FakeStore(() => "confirmed");
+  store.notShownYet = { quantity: 10_000, requests: 3 };
+  await loadOn({ atOnce: 20 }, 30_000);
   expect(store.restocked).toEqual([300]);
 });
 
@@ -108,4 +138,41 @@ test("one order that is never confirmed is reported", async () => {
 test("with one order that is refused, there are no figures", async () => {
   store = new FakeStore((index) => (index === 200 ? "refused" : "confirmed"));
   await expect(highestRate()).rejects.toThrow("1 of 296 orders: answered with 503 instead of 202");
+});
+
+test("catch-up: all orders of the outage are placed before the services start, and all end", async () => {
+  store = new FakeStore(() => "confirmed");
+  let placedWhileDown = 0;
+  const { system, ...rest } = measuring();
+  const start = async () => {
+    placedWhileDown = store.placed;
+    // It is caught up with when orders have arrived.
+    while (store.placed < placedWhileDown + 10) await Bun.sleep(1);
+    await store.comeUp();
+  };
+  const figures = await measureCatchUp({ ...rest, system: { ...system, start } }, 100);
+  expect(placedWhileDown).toBeGreaterThanOrEqual(150);
+  expect(figures.map(({ name }) => name)).toEqual([
+    "orders",
+    "orders a second",
+    "caught up after the start",
+    "accepted meanwhile, p50",
+    "accepted meanwhile, p99",
+  ]);
+  expect(figures[0]?.value).toBeGreaterThan(0);
+  expect(figures[1]?.value).toBe((figures[0]?.value ?? 0) / 100);
+});
+
+test("with one order of the outage that is lost, there are no figures", async () => {
+  store = new FakeStore((index) => (index === 20 ? "lost" : "confirmed"));
+  const lost = measureCatchUp({ ...measuring(), patienceMs: 100 }, 100);
+  await expect(lost).rejects.toThrow("orders: not confirmed");
+});
+
+test("with services that do not start, there are no figures", async () => {
+  store = new FakeStore(() => "confirmed");
+  const { system, ...rest } = measuring();
+  const start = () => Promise.reject(new Error("order did not start"));
+  const failed = measureCatchUp({ ...rest, system: { ...system, start }, patienceMs: 100 }, 100);
+  await expect(failed).rejects.toThrow("order did not start");
 });

@@ -16,15 +16,24 @@ export const LoadRequest = Type.Object({
   customers: Type.Integer({ minimum: 1 }),
   /** Lines of an order, each for one piece of another product. */
   lines: Type.Integer({ minimum: 1 }),
-  /** Orders before those that are measured. */
+  /** Orders before those that are measured; with `whileDown`, those that are placed while services are down. */
   warmUp: Type.Integer({ minimum: 0 }),
   orders: Type.Integer({ minimum: 1 }),
   arrivals: Type.Union([
-    Type.Object({ perSecond: Type.Number({ exclusiveMinimum: 0 }) }),
+    Type.Object({
+      perSecond: Type.Number({ exclusiveMinimum: 0 }),
+      /**
+       * The orders to warm up are placed at once, and only accepted. The event `measuring` says so. Orders arrive at the
+       * rate from then on, until the last of those has ended, which is `measured`.
+       */
+      whileDown: Type.Optional(Type.Literal(true)),
+    }),
     Type.Object({ atOnce: Type.Integer({ minimum: 1 }) }),
   ]),
   /** Without an end of any order for so long, the rest is given up. */
   patienceMs: Type.Number(),
+  /** The catalogue shows the stock when it has not changed for so long. */
+  settleMs: Type.Number(),
 });
 export type LoadRequest = Static<typeof LoadRequest>;
 
@@ -47,6 +56,8 @@ export type LoadEvent = Static<typeof LoadEvent>;
 /** Of one restock, as the store allows. */
 const MAX_QUANTITY = 10_000;
 const CATALOGUE_PATIENCE_MS = 60_000;
+/** Requests without an answer while services are down. */
+const PLACED_AT_ONCE = 100;
 
 const notification = TypeCompiler.Compile(
   Type.Object({ orderId: Type.String(), type: Type.String(), at: Type.String() }),
@@ -68,25 +79,43 @@ async function run(load: LoadRequest): Promise<void> {
 }
 
 /** Makes sure that no order has to wait for stock. @returns the products */
-async function restock({ gateway, warmUp, orders, lines }: LoadRequest): Promise<string[]> {
+async function restock({ gateway, warmUp, orders, lines, settleMs }: LoadRequest): Promise<string[]> {
   const admin = await new GatewayClient(gateway).signIn("BENCH_ADMIN", "admin");
   const productIds = await new GatewayClient(gateway).productIds();
   const wanted = Math.ceil(((warmUp + orders) * lines) / productIds.length) + lines;
-  const products = async () =>
-    Value.Parse(Products, await expectAnswer(await request("GET", `${gateway}/products`), 200));
-  for (const { productId, available } of await products()) {
-    for (let missing = wanted - available; missing > 0; missing -= MAX_QUANTITY) {
-      const body = { quantity: Math.min(missing, MAX_QUANTITY) };
-      const url = `${gateway}/products/${productId}/restock`;
-      await expectAnswer(await request("POST", url, { body, token: admin }), 202);
+  const deadline = performance.now() + CATALOGUE_PATIENCE_MS;
+  for (;;) {
+    const short = (await settledCatalogue(gateway, settleMs, deadline)).filter(
+      ({ available }) => available < wanted,
+    );
+    if (short.length === 0) return productIds;
+    for (const { productId, available } of short) {
+      for (let missing = wanted - available; missing > 0; missing -= MAX_QUANTITY) {
+        const body = { quantity: Math.min(missing, MAX_QUANTITY) };
+        const url = `${gateway}/products/${productId}/restock`;
+        await expectAnswer(await request("POST", url, { body, token: admin }), 202);
+      }
     }
   }
-  const deadline = performance.now() + CATALOGUE_PATIENCE_MS;
-  while ((await products()).some(({ available }) => available < wanted)) {
+}
+
+/** The catalogue, once it does not change any more: it shows what orders took some time after they have ended. */
+async function settledCatalogue(
+  gateway: string,
+  settleMs: number,
+  deadline: number,
+): Promise<Static<typeof Products>> {
+  const read = async () =>
+    Value.Parse(Products, await expectAnswer(await request("GET", `${gateway}/products`), 200));
+  let catalogue = await read();
+  for (let changedAt = performance.now(); performance.now() - changedAt < settleMs; ) {
     if (performance.now() > deadline) throw new Error("the gateway's catalogue does not show the restock");
     await Bun.sleep(20);
+    const next = await read();
+    if (!Bun.deepEquals(next, catalogue)) changedAt = performance.now();
+    catalogue = next;
   }
-  return productIds;
+  return catalogue;
 }
 
 /** What was used when the measuring began. */
@@ -105,6 +134,7 @@ class Placing {
   readonly #sockets: WebSocket[] = [];
   /** Called when an order ends, in a closed loop. */
   readonly #onEnd = new Map<string, () => void>();
+  #lastEndMs = 0;
   #start: Start | undefined;
   #measured: { readonly seconds: number; readonly ended: number; readonly generatorCpu: number } | undefined;
 
@@ -132,37 +162,63 @@ class Placing {
   async place(): Promise<void> {
     const { arrivals, warmUp, orders, patienceMs } = this.#load;
     const count = warmUp + orders;
-    const isClosed = "atOnce" in arrivals;
-    if (isClosed) {
+    if ("atOnce" in arrivals) {
       underWay(clock, { count, atOnce: arrivals.atOnce }, (index, dueMs, ended) => {
         this.#onEnd.set(this.#idOf(index), ended);
         // The end, when fewer and fewer orders are under way, is not measured.
         if (index === count - 1) this.#stopMeasuring();
-        this.#send(index, dueMs);
+        void this.#send(index, dueMs);
       });
+    } else if (arrivals.whileDown) {
+      await this.#catchUp(arrivals.perSecond);
     } else {
       await atRate(clock, { count, perSecond: arrivals.perSecond }, (index, dueMs) => {
         if (index === warmUp) this.#startMeasuring();
-        this.#send(index, dueMs);
+        void this.#send(index, dueMs);
       });
     }
-    let ended = -1;
-    let changedAt = clock.now();
-    while (this.#orders.ended < count && clock.now() - changedAt < patienceMs) {
-      if (this.#orders.ended !== ended) changedAt = clock.now();
-      ended = this.#orders.ended;
-      await Bun.sleep(5);
-    }
+    this.#lastEndMs = clock.now();
+    const isPatient = () => clock.now() - this.#lastEndMs < patienceMs;
+    while (this.#orders.ended < this.#orders.sent && isPatient()) await Bun.sleep(5);
     this.#stopMeasuring();
     const measured = this.#measured ?? { seconds: 0, ended: 0, generatorCpu: 0 };
     print({ event: "done", outcome: this.#orders.outcome(), ...measured });
+  }
+
+  async #catchUp(perSecond: number): Promise<void> {
+    const { warmUp: down, orders, patienceMs } = this.#load;
+    let left = down;
+    let unanswered = down;
+    let lastEndMs = 0;
+    const answered = Promise.withResolvers<void>();
+    underWay(clock, { count: down, atOnce: PLACED_AT_ONCE }, async (index, dueMs, next) => {
+      this.#onEnd.set(this.#idOf(index), () => {
+        left -= 1;
+        lastEndMs = clock.now();
+        if (left === 0) this.#stopMeasuring();
+      });
+      await this.#send(index, dueMs);
+      unanswered -= 1;
+      if (unanswered === 0) answered.resolve();
+      next();
+    });
+    await answered.promise;
+    lastEndMs = clock.now();
+    this.#startMeasuring();
+    await atRate(
+      clock,
+      { count: orders, perSecond },
+      (index, dueMs) => void this.#send(down + index, dueMs),
+      () => left > 0 && clock.now() - lastEndMs < patienceMs,
+    );
   }
 
   #idOf(index: number): string {
     return `${this.#run}-${index}`;
   }
 
-  #send(index: number, dueMs: number): void {
+  /** Resolves when the request has been answered, or has failed. */
+  #send(index: number, dueMs: number): Promise<void> {
     const { gateway, warmUp, lines } = this.#load;
     const orderId = this.#idOf(index);
     const items = Array.from({ length: lines }, (_, line) => ({
@@ -171,7 +227,7 @@ class Placing {
     }));
     this.#orders.send(orderId, dueMs, clock.now(), index >= warmUp);
     const headers = this.#headers[index % this.#headers.length] ?? {};
-    void fetch(`${gateway}/orders`, { method: "POST", headers, body: JSON.stringify({ orderId, items }) })
+    return fetch(`${gateway}/orders`, { method: "POST", headers, body: JSON.stringify({ orderId, items }) })
       .then(async (response) => {
         await response.arrayBuffer();
         if (this.#orders.answer(orderId, response.status, clock.now())) this.#ended(orderId);
@@ -190,6 +246,7 @@ class Placing {
   }
 
   #ended(orderId: string): void {
+    this.#lastEndMs = clock.now();
     if ("atOnce" in this.#load.arrivals && this.#orders.ended >= this.#load.warmUp) this.#startMeasuring();
     const next = this.#onEnd.get(orderId);
     this.#onEnd.delete(orderId);

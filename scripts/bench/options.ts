@@ -1,14 +1,38 @@
 import { parseOptions, UnknownArgument, UsageError } from "../command/command.ts";
+import { OtherBroker } from "./other-broker.ts";
 import type { Lengths } from "./scenarios.ts";
+import { MIN_WAITING } from "./waiting-orders.ts";
 
 /** Those that compare the store with the floor, and those that measure a part of the store alone. */
-export const scenarioNames = ["idle", "latency", "rate", "commits", "waiting-orders"] as const;
+export const scenarioNames = [
+  "idle",
+  "latency",
+  "rate",
+  "catch-up",
+  "growth",
+  "broker",
+  "commits",
+  "waiting-orders",
+  "watermill",
+] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
 export interface BenchOptions {
   readonly scenarios: ReadonlySet<ScenarioName>;
   readonly rounds: number;
+  /** The one to measure with, in place of embedded brokers. */
+  readonly broker: OtherBroker | undefined;
   readonly lengths: Lengths;
+  /** Orders that a store has had before it is measured. */
+  readonly history: readonly number[];
+  /** A folder. */
+  readonly histories: string | undefined;
+  /** Records that a broker has when it starts. */
+  readonly records: number;
+  /** Orders that wait for stock. */
+  readonly waiting: number;
+  /** A file. */
+  readonly json: string | undefined;
   /** A folder. */
   readonly save: string | undefined;
 }
@@ -26,21 +50,44 @@ Fails unless every order was confirmed and its customer notified, once.
   idle             CPU and memory without orders; the most memory after the other scenarios
   latency          at steady rates, from when an order is due until 202, its confirmation, its notification
   rate             the highest rate, with a bounded number of orders under way
-  commits          units of work a second that the kit commits; no floor
-  waiting-orders   how long the inventory takes while 10,000 orders wait; no floor
+  catch-up         the rate at which orders end that were placed while the order service was down, while new ones arrive,
+                   beside the highest rate, which it measures, too
+  growth           start-up, latency, highest rate, memory and disk of a store that has had 100,000 and 1,000,000 orders,
+                   beside one that has had none; no floor. It first places these orders, about a thousand a second
+  broker           the embedded broker, which syncs before it answers, beside an Apache Kafka that does so, too, and one
+                   with its defaults, which does not; and how long the embedded one takes to start. Without Java or Maven,
+                   Apache Kafka is left out. KAFKA_BROKERS does not matter. bun run bench-broker is the same
+  commits          units of work a second that the kit commits, many together beside one at a time
+  waiting-orders   how long the inventory takes while 10,000 orders wait, and to free them all; no floor
+  watermill        latency at 50 orders a second, and the highest rate, beside the same way of an order with Watermill and
+                   PostgreSQL; left out where Go, PostgreSQL or setpriv is missing
 
-Without a scenario: all.
+Without a scenario: all, which takes an hour or two.
 
-  --rounds N       each of store and floor so many times, alternating (3)
+With KAFKA_BROKERS, that broker is used in place of embedded ones. It must not have the store's topics: store and floor
+create them, and delete them at their end.
+
+  --rounds N       store and floor, or whatever is compared, so many times, alternating (3)
   --orders N       measured orders of the highest rate (10000; at least ${MIN_ORDERS})
   --at-once N      orders under way at the highest rate (1000)
   --rates LIST     orders a second for latency (50,200,500,1000)
-  --seconds N      of each rate, and of idling (10)
+  --seconds N      of each rate, of each load of a broker, and of idling (10)
+  --outage N       orders that are placed while the order service is down (10000)
+  --arriving N     new orders a second while those are caught up with, and for the latency in growth (100)
+  --history LIST   orders of history (100000,1000000)
+  --histories DIR  keep the histories there, and use those that are there; delete them when the store has changed
+  --records N      records of 100 bytes that are stored when the embedded broker starts (5000000); 0 leaves this out
+  --waiting N      orders that wait (10000; at least ${MIN_WAITING})
+  --delete-topics  of the broker that KAFKA_BROKERS names, if it has those of a store before
+  --json FILE      write every measured value
   --save FOLDER    add every measured value to performance.json there, in place of an earlier run of the same scenarios,
                    and write all runs as tables (performance.md, between its marks) and as a chart (performance.svg)`;
 
 /** @throws UsageError that names what is wrong */
-export function readOptions(args: readonly string[]): BenchOptions {
+export function readOptions(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = {},
+): BenchOptions {
   const { values, positionals } = parseOptions(
     args,
     {
@@ -49,6 +96,14 @@ export function readOptions(args: readonly string[]): BenchOptions {
       "at-once": { type: "string" },
       rates: { type: "string" },
       seconds: { type: "string" },
+      outage: { type: "string" },
+      arriving: { type: "string" },
+      history: { type: "string" },
+      histories: { type: "string" },
+      records: { type: "string" },
+      waiting: { type: "string" },
+      "delete-topics": { type: "boolean", default: false },
+      json: { type: "string" },
       save: { type: "string" },
     },
     Number.POSITIVE_INFINITY,
@@ -63,16 +118,28 @@ export function readOptions(args: readonly string[]): BenchOptions {
     return scenario;
   });
   return {
-    scenarios: new Set(named.length === 0 ? scenarioNames : named),
+    scenarios: new Set(scenarioNames.filter((name) => named.length === 0 || named.includes(name))),
     rounds: integer("--rounds", values.rounds ?? "3", 1),
     lengths: {
       orders: integer("--orders", values.orders ?? "10000", MIN_ORDERS),
       atOnce: integer("--at-once", values["at-once"] ?? "1000", 1),
-      rates: (values.rates ?? "50,200,500,1000").split(",").map((rate) => integer("--rates", rate, 1)),
+      rates: list("--rates", values.rates ?? "50,200,500,1000"),
       seconds: integer("--seconds", values.seconds ?? "10", 1),
+      outage: integer("--outage", values.outage ?? "10000", 1),
+      arriving: integer("--arriving", values.arriving ?? "100", 1),
     },
+    broker: OtherBroker.of(env, values["delete-topics"]),
+    history: list("--history", values.history ?? "100000,1000000"),
+    histories: values.histories,
+    records: integer("--records", values.records ?? "5000000", 0),
+    waiting: integer("--waiting", values.waiting ?? "10000", MIN_WAITING),
+    json: values.json,
     save: values.save,
   };
+}
+
+function list(option: string, text: string): number[] {
+  return text.split(",").map((item) => integer(option, item, 1));
 }
 
 function integer(option: string, text: string, least: number): number {

@@ -98,6 +98,10 @@ export class Orders {
     return this.#ended;
   }
 
+  get sent(): number {
+    return this.#orders.size;
+  }
+
   #end(order: PlacedOrder): boolean {
     const isNew = !order.hasEnded;
     if (isNew) this.#ended += 1;

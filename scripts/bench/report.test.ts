@@ -15,22 +15,32 @@ const report: Report = {
   scenarios: ["rate"],
   rounds: 3,
   comparisons: [
-    { section: "Highest rate", name: "orders", unit: "a second", store: [10, 30, 20], floor: [40, 40, 80] },
-    { section: "Idle", name: "CPU, all", unit: "% of a core", store: [1, 1, 1], floor: [0, 0, 0] },
+    {
+      section: "Highest rate",
+      name: "orders",
+      unit: "a second",
+      values: { store: [10, 30, 20], floor: [40, 40, 80] },
+    },
+    {
+      section: "Idle",
+      name: "CPU, all",
+      unit: "% of a core",
+      values: { store: [1, 1, 1], floor: [0, 0, 0] },
+    },
   ],
   limits: [],
 };
 
 test("store and floor take turns, and the values of a round are compared with each other", async () => {
   const turns: string[] = [];
-  const comparisons = await compare(3, async (system, round) => {
+  const comparisons = await compare(["store", "floor"], 3, async (system, round) => {
     turns.push(`${system} ${round}`);
     const value = system === "store" ? round : 10 * round;
     return [{ section: "S", name: "figure", unit: "ms", value }];
   });
   expect(turns).toEqual(["store 1", "floor 1", "floor 2", "store 2", "store 3", "floor 3"]);
   expect(comparisons).toEqual([
-    { section: "S", name: "figure", unit: "ms", store: [1, 2, 3], floor: [10, 20, 30] },
+    { section: "S", name: "figure", unit: "ms", values: { store: [1, 2, 3], floor: [10, 20, 30] } },
   ]);
 });
 
@@ -52,6 +62,13 @@ test("the ratio comes before the figures, and what limits their worth is said", 
   });
   expect(limited).toContain("Other work was going on: 7 processes");
   expect(limited).toContain("- round 1, floor: the load generator was busy");
+});
+
+test("figures without anything to compare them with have no columns for a ratio, and no place in the chart", () => {
+  const alone = { section: "Waiting", name: "a restock", unit: "ms", values: { inventory: [1, 3, 2] } };
+  const text = asText({ ...report, comparisons: [alone] });
+  expect(text).toBe("Waiting\n             inventory\n  a restock  2.00       ms");
+  expect(chart([{ ...report, comparisons: [alone] }])).not.toContain("Waiting");
 });
 
 test("a saved report takes the place of an earlier one of the same scenarios, in all three files", () => {

@@ -29,13 +29,15 @@ export function loadBefore(): number {
   return Math.round((loadavg()[0] ?? 0) * 100) / 100;
 }
 
-const HEADER = ["", "ratio", "lowest–highest", "store", "floor", ""];
-
 /** The report as text: for each figure the ratio first, then the medians. */
 export function asText(report: Report): string {
-  const tables = sections(report).map(
-    ([section, comparisons]) => `${section}\n${indented(table(HEADER, comparisons.map(cells)))}`,
-  );
+  const tables = sections(report).map(({ section, header, rows }) => {
+    const text = table(
+      ["", ...header, ""],
+      rows.map(({ name, cells, unit }) => [name, ...cells, unit]),
+    );
+    return `${section}\n${indented(text)}`;
+  });
   return [...tables, ...notes(report)].join("\n\n");
 }
 
@@ -47,16 +49,15 @@ function indented(text: string): string {
 export function asMarkdown(report: Report): string {
   const { command, startedAt, machine: where, rounds } = report;
   const parts = [
-    `\`${command}\`, ${startedAt.slice(0, 10)}, on ${where}. Medians of ${rounds} alternating rounds; the ratio is the store's value divided by the floor's.`,
+    `\`${command}\`, ${startedAt.slice(0, 10)}, on ${where}. Medians of ${rounds} alternating rounds; the ratio is that of the first system to the second.`,
   ];
-  for (const [section, figures] of sections(report)) {
-    const rows = figures
-      .map(cells)
-      .map(([name, ratio, range, store, floor, unit]) => [
-        `${name}, ${unit}`,
-        ...[ratio, range, store, floor].map((cell) => cell ?? ""),
-      ]);
-    parts.push(markdownTable([section, "ratio", "lowest–highest", "store", "floor"], rows));
+  for (const { section, header, rows } of sections(report)) {
+    parts.push(
+      markdownTable(
+        [section, ...header],
+        rows.map(({ name, cells, unit }) => [`${name}, ${unit}`, ...cells]),
+      ),
+    );
   }
   return [...parts, ...notes(report)].join("\n\n");
 }
@@ -70,24 +71,42 @@ function markdownTable(header: readonly string[], rows: readonly (readonly strin
   return [line(header), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
 }
 
-function sections({ comparisons }: Report): [string, Comparison[]][] {
-  return [...Map.groupBy(comparisons, ({ section }) => section)];
+interface Section {
+  readonly section: string;
+  readonly header: readonly string[];
+  readonly rows: readonly {
+    readonly name: string;
+    readonly cells: readonly string[];
+    readonly unit: string;
+  }[];
 }
 
-function cells(comparison: Comparison): string[] {
-  const { name, unit, store, floor } = comparison;
+function sections({ comparisons }: Report): Section[] {
+  return [...Map.groupBy(comparisons, ({ section }) => section)].map(([section, inSection]) => {
+    const subjects = [...new Set(inSection.flatMap(({ values }) => Object.keys(values)))];
+    const isCompared = inSection.some((comparison) => ratioOf(comparison) !== undefined);
+    return {
+      section,
+      header: [...(isCompared ? ["ratio", "lowest–highest"] : []), ...subjects],
+      rows: inSection.map((comparison) => ({
+        ...{ name: comparison.name, unit: comparison.unit },
+        cells: [
+          ...(isCompared ? ratioCells(comparison) : []),
+          ...subjects.map((subject) => shown(medianOf(comparison.values[subject] ?? []))),
+        ],
+      })),
+    };
+  });
+}
+
+function ratioCells(comparison: Comparison): string[] {
   const ratio = ratioOf(comparison);
-  return [
-    name,
-    ratio === undefined ? "–" : shown(ratio.median),
-    ratio === undefined ? "–" : `${shown(ratio.lowest)}–${shown(ratio.highest)}`,
-    shown(medianOf(store)),
-    shown(medianOf(floor)),
-    unit,
-  ];
+  if (ratio === undefined) return ["–", "–"];
+  return [shown(ratio.median), `${shown(ratio.lowest)}–${shown(ratio.highest)}`];
 }
 
 function shown(value: number): string {
+  if (Number.isNaN(value)) return "–";
   if (value >= 100) return Math.round(value).toLocaleString("en");
   return value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }

@@ -1,10 +1,5 @@
-import { join } from "node:path";
-import { spawnChild } from "@distributed-messaging/supervisor/child";
-import { type ProcessName, ROOT } from "@distributed-messaging/supervisor/store";
-import { Value } from "@sinclair/typebox/value";
-import { UsageError } from "../command/command.ts";
 import type { Figure } from "./comparison.ts";
-import { LoadEvent, type LoadRequest } from "./load.ts";
+import { type Loaded, load, type Used } from "./generator.ts";
 import type { System } from "./system.ts";
 import type { Usage } from "./usage.ts";
 
@@ -17,33 +12,39 @@ export interface Lengths {
   readonly rates: readonly number[];
   /** For each rate, and for an idle system. */
   readonly seconds: number;
+  /** Orders that are placed while the order service is down. */
+  readonly outage: number;
+  /** Orders a second while those are caught up with, and for the latency of a store with a history. */
+  readonly arriving: number;
 }
 
-interface Measuring {
-  readonly system: Pick<System, "gateway" | "notification" | "usage">;
+export interface Measuring extends Loaded {
   readonly lengths: Lengths;
   /** Called with what limits the worth of the figures. */
   readonly onLimit: (what: string) => void;
 }
 
-const CUSTOMERS = 20;
-const LINES = 2;
 const WARM_UP_SECONDS = 3;
 /** As a share of one core: with more, the load generator may be what is slow. */
 const BUSY_GENERATOR = 0.9;
 /** Orders that are sent later than this, at the 99th percentile, make latencies of their own. */
 const LATE_MS = 10;
-const PATIENCE_MS = 30_000;
+/**
+ * While it is down, orders are accepted, and none goes further than to its topic; once it is up, they pass through all
+ * services as others do.
+ */
+const DOWN = ["order"] as const;
+/** No new orders arrive after so long. */
+const MOST_CATCH_UP_SECONDS = 600;
 /** After its start, until a system is idle. */
 const SETTLE_MS = 8_000;
 
-type Used = ReadonlyMap<ProcessName, Usage>;
-
 /** So many orders under way at any time: how many end a second, and what one costs. */
-export async function measureHighestRate({ system, lengths, onLimit }: Measuring): Promise<Figure[]> {
+export async function measureHighestRate(measuring: Measuring): Promise<Figure[]> {
+  const { lengths, onLimit } = measuring;
   const section = "Highest rate";
   const { orders, atOnce } = lengths;
-  const { done, before, after } = await load(system, {
+  const { done, before, after } = await load(measuring, {
     // The first orders only fill the store.
     ...{ warmUp: Math.max(2 * atOnce, Math.ceil(orders / 5)), orders: orders + atOnce, arrivals: { atOnce } },
   });
@@ -56,11 +57,12 @@ export async function measureHighestRate({ system, lengths, onLimit }: Measuring
 }
 
 /** Orders at a steady rate, whatever the store does: how long each takes from when it is due. */
-export async function measureLatency({ system, lengths, onLimit }: Measuring): Promise<Figure[]> {
+export async function measureLatency(measuring: Measuring): Promise<Figure[]> {
+  const { lengths, onLimit } = measuring;
   const figures: Figure[] = [];
   for (const perSecond of lengths.rates) {
     const section = `At ${perSecond.toLocaleString("en")} orders a second`;
-    const { done, before, after } = await load(system, {
+    const { done, before, after } = await load(measuring, {
       warmUp: Math.ceil(perSecond * WARM_UP_SECONDS),
       orders: Math.ceil(perSecond * lengths.seconds),
       arrivals: { perSecond },
@@ -77,6 +79,57 @@ export async function measureLatency({ system, lengths, onLimit }: Measuring): P
     figures.push(...cpuFigures(section, before, after, done.ended));
   }
   return figures;
+}
+
+/**
+ * Orders are placed while the order service is down; then it is started, and new orders arrive.
+ *
+ * @param highest orders a second, as measured before
+ */
+export async function measureCatchUp(
+  measuring: Measuring & { readonly system: Pick<System, "stop" | "start"> },
+  highest: number,
+): Promise<Figure[]> {
+  const { system, lengths, onLimit } = measuring;
+  const { outage, arriving: perSecond } = lengths;
+  const section = `Catch-up with ${outage.toLocaleString("en")} orders`;
+  await system.stop(DOWN);
+  let started: Promise<number> | undefined;
+  const start = async () => {
+    const startedAt = performance.now();
+    await system.start(DOWN);
+    return (performance.now() - startedAt) / 1_000;
+  };
+  const loading = load(
+    measuring,
+    {
+      warmUp: outage,
+      orders: Math.ceil(perSecond * MOST_CATCH_UP_SECONDS),
+      arrivals: { perSecond, whileDown: true },
+    },
+    () => {
+      started = start();
+      // Handled below, once the load has ended.
+      started.catch(() => {});
+    },
+  );
+  // That a service did not start says more than that orders did not end.
+  const { done } = await loading.catch(async (error) => {
+    await started;
+    throw error;
+  });
+  const readyAfter = (await started) ?? 0;
+  if (done.generatorCpu > BUSY_GENERATOR) onLimit(`${section}: ${busy(done.generatorCpu)}`);
+  const rate = done.ended / (done.seconds - readyAfter);
+  const { accepted } = done.outcome;
+  return [
+    { section, name: "orders", unit: "a second", value: rate },
+    { section, name: "orders a second", unit: "of the highest rate", value: rate / highest },
+    { section, name: "caught up after the start", unit: "s", value: done.seconds },
+    { section, name: "accepted meanwhile, p50", unit: "ms", value: accepted.p50 },
+    { section, name: "accepted meanwhile, p99", unit: "ms", value: accepted.p99 },
+    ...memoryFigures(section, system.usage(), ({ peakMb }) => peakMb, "most memory"),
+  ];
 }
 
 /** What an idle system uses, before it has had an order. */
@@ -98,11 +151,11 @@ export function measurePeak({ system }: Measuring): Figure[] {
   return memoryFigures("Peak", system.usage(), ({ peakMb }) => peakMb);
 }
 
-function memoryFigures(section: string, used: Used, of: (usage: Usage) => number): Figure[] {
+function memoryFigures(section: string, used: Used, of: (usage: Usage) => number, what = "memory"): Figure[] {
   const figures = [...used].map(([name, usage]) => ({
-    ...{ section, name: `memory, ${name}`, unit: "MB", value: of(usage) },
+    ...{ section, name: `${what}, ${name}`, unit: "MB", value: of(usage) },
   }));
-  return withTotal(figures, "memory");
+  return withTotal(figures, what);
 }
 
 function cpuFigures(section: string, before: Used, after: Used, orders: number): Figure[] {
@@ -112,11 +165,12 @@ function cpuFigures(section: string, before: Used, after: Used, orders: number):
   return withTotal(figures, "CPU of an order");
 }
 
-function cpuOf(before: Used, after: Used): Map<ProcessName, number> {
+function cpuOf(before: Used, after: Used): Map<string, number> {
   return new Map([...after].map(([name, { cpuMs }]) => [name, cpuMs - (before.get(name)?.cpuMs ?? 0)]));
 }
 
-function withTotal(figures: readonly Figure[], what: string): Figure[] {
+/** The figures after their sum. */
+export function withTotal(figures: readonly Figure[], what: string): Figure[] {
   const [first] = figures;
   if (first === undefined) return [];
   const value = figures.reduce((sum, figure) => sum + figure.value, 0);
@@ -124,44 +178,3 @@ function withTotal(figures: readonly Figure[], what: string): Figure[] {
 }
 
 const busy = (share: number) => `the load generator used ${(100 * share).toFixed(0)} % of a core`;
-
-type Done = Extract<LoadEvent, { event: "done" }>;
-
-/** Runs the load generator. @throws UsageError when it ends early, or an order was not confirmed */
-async function load(
-  system: Measuring["system"],
-  what: Pick<LoadRequest, "warmUp" | "orders" | "arrivals">,
-): Promise<{ readonly done: Done; readonly before: Used; readonly after: Used }> {
-  const { gateway, notification } = system;
-  const request: LoadRequest = {
-    ...{ gateway, notification, customers: CUSTOMERS, lines: LINES, patienceMs: PATIENCE_MS },
-    ...what,
-  };
-  let before: Used = new Map();
-  let after: Used = new Map();
-  let done: Done | undefined;
-  const errors: string[] = [];
-  const env = { PATH: process.env.PATH ?? "", TMPDIR: process.env.TMPDIR ?? "/tmp" };
-  const generator = spawnChild(
-    {
-      entry: join(ROOT, "scripts/bench/load.ts"),
-      // An open loop has as many requests under way as there are; by default, Bun's fetch lets others wait.
-      env: { ...env, LOAD: JSON.stringify(request), BUN_CONFIG_MAX_HTTP_REQUESTS: "65000" },
-    },
-    (source, line) => {
-      if (source === "stderr") {
-        errors.push(line);
-        return;
-      }
-      const event = Value.Parse(LoadEvent, JSON.parse(line));
-      if (event.event === "done") done = event;
-      else if (event.event === "measuring") before = system.usage();
-      else after = system.usage();
-    },
-  );
-  const end = await generator.ended;
-  if (done === undefined)
-    throw new UsageError([`the load generator ended early (${end})`, ...errors].join("\n"));
-  if (done.outcome.faults.length > 0) throw new UsageError(done.outcome.faults.join("\n"));
-  return { done, before, after };
-}

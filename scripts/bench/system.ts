@@ -14,6 +14,7 @@ import {
 import { Supervisor } from "@distributed-messaging/supervisor/supervisor";
 import { GatewayClient, seedCatalogue } from "../command/client.ts";
 import { UsageError } from "../command/command.ts";
+import type { OtherBroker } from "./other-broker.ts";
 import { canReadUsage, type Usage, usageOf } from "./usage.ts";
 
 export const systemNames = ["store", "floor"] as const;
@@ -25,30 +26,51 @@ const PRODUCTS = 12;
 const CATALOGUE_TIMEOUT_MS = 30_000;
 const HOST = "127.0.0.1";
 
-/** The store or the floor: a broker and four services, each a process, on fresh data. Disposing of it deletes all. */
+interface SystemOptions {
+  /** Without it, data is fresh. */
+  readonly dataDir?: string;
+  /** Of every process of a store, besides the usual settings. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Without it, an embedded broker is one of the processes. */
+  readonly broker?: OtherBroker | undefined;
+}
+
+type Started = SystemOptions & { readonly dataDir: string };
+
+/** The store or the floor: a broker and four services, each a process. Disposing of it deletes its data and topics. */
 export class System implements AsyncDisposable {
   readonly gateway: string;
   readonly notification: string;
   readonly #supervisor: Supervisor;
+  /** In the order in which they were started. */
+  readonly processes: readonly ProcessName[];
   readonly #dataDir: string;
+  readonly #broker: OtherBroker | undefined;
+  #startUpMs = 0;
 
   private constructor(
     supervisor: Supervisor,
-    dataDir: string,
+    { dataDir, broker }: Started,
     urls: { gateway: string; notification: string },
   ) {
     this.#supervisor = supervisor;
+    this.processes = processNames.filter((name) => name !== "broker" || broker === undefined);
     this.#dataDir = dataDir;
+    this.#broker = broker;
     this.gateway = urls.gateway;
     this.notification = urls.notification;
   }
 
-  static async start(name: SystemName): Promise<System> {
-    const dataDir = mkdtempSync(join(tmpdir(), `bench-${name}-`));
-    const system = name === "store" ? System.#store(dataDir) : System.#floor(dataDir);
+  static async start(name: SystemName, options: SystemOptions = {}): Promise<System> {
+    await options.broker?.makeReady();
+    const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), `bench-${name}-`));
+    const system =
+      name === "store" ? System.#store({ ...options, dataDir }) : System.#floor({ ...options, dataDir });
     try {
       for (const signal of SIGNALS) process.once(signal, system.#interrupt);
+      const startedAt = performance.now();
       await system.#supervisor.startAll();
+      system.#startUpMs = performance.now() - startedAt;
       if (system.#supervisor instanceof StoreSupervisor) {
         await seedCatalogue(system.#supervisor.url("inventory"));
         await untilSold(system.gateway);
@@ -60,25 +82,36 @@ export class System implements AsyncDisposable {
     }
   }
 
-  static #store(dataDir: string): System {
+  static #store(started: Started): System {
     const env = {
       ...{ AUTOMATION_TESTING: "true", DEMO_SIGN_IN: "true", LOG_LEVEL: "warn" },
       // A few customers send as much as the store can take.
       ...{ RATE_LIMIT_ORDERS: "0" },
+      ...started.env,
     };
-    const supervisor = new StoreSupervisor({ dataDir, env: { ...env, HOST } });
+    const { dataDir, broker } = started;
+    const supervisor = new StoreSupervisor({
+      ...{ dataDir, env: { ...env, HOST } },
+      ...(broker === undefined ? {} : { brokers: broker.address }),
+    });
     const urls = { gateway: supervisor.url("api-gateway"), notification: supervisor.url("notification") };
-    return new System(supervisor, dataDir, urls);
+    return new System(supervisor, started, urls);
   }
 
-  static #floor(dataDir: string): System {
+  static #floor(started: Started): System {
+    const { dataDir, broker } = started;
     const [brokerPort = 0, ...ports] = freePorts(serviceNames.length + 1, HOST);
     const inherited = Object.entries(process.env).filter(
       (entry): entry is [string, string] => entry[1] !== undefined,
     );
     const env = {
       ...Object.fromEntries(inherited),
-      ...{ LOG_LEVEL: "warn", HOST, DATA_DIR: dataDir, KAFKA_BROKERS: `${HOST}:${brokerPort}` },
+      ...{
+        LOG_LEVEL: "warn",
+        HOST,
+        DATA_DIR: dataDir,
+        KAFKA_BROKERS: broker?.address ?? `${HOST}:${brokerPort}`,
+      },
     };
     const urls = new Map(serviceNames.map((service, index) => [service, urlOf(HOST, ports[index] ?? 0)]));
     const urlOfService = (service: (typeof serviceNames)[number]) => urls.get(service) ?? "";
@@ -88,18 +121,33 @@ export class System implements AsyncDisposable {
       env: { ...env, FLOOR_SERVICE: service, PORT: String(ports[index]) },
       ready: { kind: "http", url: `${urlOfService(service)}/readiness` } as const,
     }));
-    const supervisor = new Supervisor([{ processes: [brokerProcess(env, brokerPort)] }, { processes }]);
-    return new System(supervisor, dataDir, {
+    const ownBroker = broker === undefined ? [{ processes: [brokerProcess(env, brokerPort)] }] : [];
+    return new System(new Supervisor([...ownBroker, { processes }]), started, {
       gateway: urlOfService("api-gateway"),
       notification: urlOfService("notification"),
     });
+  }
+
+  /** From the start of the first process until all were ready. */
+  get startUpMs(): number {
+    return this.#startUpMs;
+  }
+
+  /** Resolves when these have ended. */
+  async stop(names: readonly ProcessName[]): Promise<void> {
+    await Promise.all(names.map((name) => this.#supervisor.process(name).stop()));
+  }
+
+  /** Resolves when these are ready. */
+  async start(names: readonly ProcessName[]): Promise<void> {
+    await Promise.all(names.map((name) => this.#supervisor.process(name).start()));
   }
 
   /** What each process has used; none where that cannot be read. @throws Error when one was restarted or has ended */
   usage(): ReadonlyMap<ProcessName, Usage> {
     if (!canReadUsage) return new Map();
     return new Map(
-      processNames.map((name) => {
+      this.processes.map((name) => {
         const { pid, restarts } = this.#supervisor.process(name);
         if (pid === undefined || restarts > 0) throw new Error(`${name} has crashed`);
         return [name, usageOf(pid)];
@@ -115,6 +163,7 @@ export class System implements AsyncDisposable {
     for (const signal of SIGNALS) process.off(signal, this.#interrupt);
     await this.#supervisor.stopAll();
     rmSync(this.#dataDir, { recursive: true, force: true });
+    await this.#broker?.clear();
   }
 }
 

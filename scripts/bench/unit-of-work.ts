@@ -7,16 +7,29 @@ import {
   Messaging,
   openDatabase,
   silentLogger,
+  storedId,
   systemRuntime,
   type Transaction,
 } from "@distributed-messaging/messaging";
 import { MemoryBroker } from "@distributed-messaging/messaging/memory";
-import { type Figure, perSecond, report } from "./measure.ts";
+import { type Comparison, compare, type Figure } from "./comparison.ts";
+import { perSecond } from "./measure.ts";
 
 const DURATION_MS = 1_500;
 
 /** Measures group commit: the same work, an inbox claim and a message, by different numbers of callers at once. */
-export async function benchUnitOfWork(): Promise<void> {
+export async function measureCommits(rounds: number): Promise<Comparison[]> {
+  const measured = await compare(["together"], rounds, measureRound);
+  const alone = measured.find(({ name }) => name === nameOf(1))?.values.together ?? [];
+  return measured.map((comparison) => ({
+    ...comparison,
+    values: { ...comparison.values, "one at a time": alone },
+  }));
+}
+
+const nameOf = (callers: number) => `commits, ${callers.toLocaleString("en")} at once`;
+
+async function measureRound(): Promise<Figure[]> {
   const folder = mkdtempSync(join(tmpdir(), "bench-"));
   const database = openDatabase(join(folder, "order.sqlite"));
   try {
@@ -34,11 +47,11 @@ export async function benchUnitOfWork(): Promise<void> {
     });
     const { unitOfWork } = messaging;
     const claim = database.sql.prepare(
-      "INSERT INTO inbox (consumer, message_id, handled_at) VALUES ('bench', ?, ?) ON CONFLICT DO NOTHING",
+      "INSERT INTO inbox (message_id, handled_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
     );
     const work = (transaction: Transaction) => {
       const orderId = systemRuntime.newId();
-      claim.run(orderId, transaction.now);
+      claim.run(storedId(orderId), transaction.now);
       transaction.emit(OrderPlaced, {
         orderId,
         customerId: "BENCH",
@@ -52,11 +65,12 @@ export async function benchUnitOfWork(): Promise<void> {
         await Promise.all(Array.from({ length: callers }, () => unitOfWork.run(work)));
         return callers;
       });
-      figures.push({ what: `${callers} at once`, value, unit: "commits/s" });
+      const section = "Units of work, each fsynced before it is answered";
+      figures.push({ section, name: nameOf(callers), unit: "a second", value });
     }
-    report("Units of work, each fsynced before it is answered", figures);
     await messaging.stop();
     claim.finalize();
+    return figures;
   } finally {
     database.close();
     rmSync(folder, { recursive: true });

@@ -16,11 +16,14 @@ import {
   silentLogger,
   systemRuntime,
 } from "@distributed-messaging/messaging";
-import { percentile, report } from "./measure.ts";
+import { UsageError } from "../command/command.ts";
+import type { Figure } from "./comparison.ts";
+import { percentile } from "./measure.ts";
 
-const WAITING = 10_000;
 /** Each figure but the last is the median of so many. */
 const REPETITIONS = 50;
+/** A queue from which so many can be cancelled, and served one by one. */
+export const MIN_WAITING = 5 * REPETITIONS;
 /** The defaults of the service. */
 const POLICY = { priorityMs: 15 * 60 * 1000, priorityQuantity: 100, maxWaiting: 1_000 };
 const price = { amount: 100, currency: "EUR" };
@@ -46,68 +49,77 @@ function threeOf151(index: number): Quantities {
 }
 
 /**
- * The time of the inventory's decisions while 10,000 orders wait for stock: from the call of the handler until the
+ * The time of the inventory's decisions while so many orders wait for stock: from the call of the handler until the
  * effect and the messages are on disk. The broker acknowledges at once.
+ *
+ * @throws UsageError when an order waits that a restock should have freed, or has been freed that should wait
  */
-export async function benchWaitingOrders(): Promise<void> {
-  for (const [name, linesOf] of Object.entries(queues)) await benchQueue(name, linesOf);
-  await benchTwoScarceProducts();
+export async function measureWaitingOrders(waiting: number): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  for (const [name, linesOf] of Object.entries(queues)) {
+    figures.push(...figuresOf(waiting, name, await measureQueue(waiting, linesOf)));
+  }
+  const name = "every product set differs, two products are scarce";
+  return [...figures, ...figuresOf(waiting, name, await measureTwoScarceProducts(waiting))];
 }
 
-async function benchQueue(name: string, linesOf: (index: number) => Quantities): Promise<void> {
+type Times = Readonly<Record<string, number>>;
+
+function figuresOf(waiting: number, queue: string, times: Times): Figure[] {
+  const section = `${waiting.toLocaleString("en")} orders wait: ${queue}`;
+  return Object.entries(times).map(([name, value]) => ({ section, name, unit: "ms", value }));
+}
+
+async function measureQueue(waiting: number, linesOf: (index: number) => Quantities): Promise<Times> {
   await using inventory = new Inventory();
-  const plenty = Object.fromEntries(products(150).map((id) => [id, 10 * WAITING]));
-  await inventory.stock({ ...plenty, FREE: WAITING, SHORT: REPETITIONS });
+  const plenty = Object.fromEntries(products(150).map((id) => [id, 10 * waiting]));
+  await inventory.stock({ ...plenty, FREE: waiting, SHORT: REPETITIONS });
   for (let index = 0; index < REPETITIONS; index += 1)
     await inventory.place(`RESERVED${index}`, one(["SHORT"]));
-  await inventory.queue(linesOf);
+  await inventory.queue(waiting, linesOf);
   const median = async (act: (index: number) => Promise<number>): Promise<number> => {
     const all: number[] = [];
     for (let index = 0; index < REPETITIONS; index += 1) all.push(await act(index));
     return percentile(all, 0.5);
   };
-  const figures = {
+  const middle = Math.floor(waiting / 2);
+  const times = {
     "a new order that is reserved": await median((i) => inventory.place(`FREE${i}`, one(["FREE"]))),
     "a new order that waits": await median((i) => inventory.place(`LATE${i}`, linesOf(i))),
     "the last waiting order is cancelled": await median((i) => inventory.cancel(`LATE${i}`)),
-    "one in the middle is cancelled": await median((i) => inventory.cancel(`W${WAITING / 2 + i}`)),
+    "one in the middle is cancelled": await median((i) => inventory.cancel(`W${middle + i}`)),
     "the first is cancelled": await median((i) => inventory.cancel(`W${i}`)),
     "a cancelled reservation serves one": await median((i) => inventory.cancel(`RESERVED${i}`)),
     "a restock serves one": await median(() => inventory.restock("SHORT", 1)),
-    "one restock serves all the others": await inventory.restock("SHORT", WAITING),
   };
-  if (inventory.waiting() > 0) throw new Error(`${inventory.waiting()} orders still wait`);
-  show(name, figures);
+  inventory.assertWaiting(waiting - 4 * REPETITIONS);
+  const all = await inventory.restock("SHORT", waiting);
+  inventory.assertWaiting(0);
+  return { ...times, "one restock serves all the others": all };
 }
 
 /** Every order waits for a second product as well, so a restock of the first examines all and serves none. */
-async function benchTwoScarceProducts(): Promise<void> {
+async function measureTwoScarceProducts(waiting: number): Promise<Times> {
   await using inventory = new Inventory();
   await inventory.stock({
-    ...Object.fromEntries(products(150).map((id) => [id, 10 * WAITING])),
+    ...Object.fromEntries(products(150).map((id) => [id, 10 * waiting])),
     SHORT: 0,
     OTHER: 0,
   });
-  await inventory.queue((index) => ({ ...threeOf151(index), OTHER: 1 }));
+  await inventory.queue(waiting, (index) => ({ ...threeOf151(index), OTHER: 1 }));
   const restocks: number[] = [];
   for (let index = 0; index < REPETITIONS; index += 1) restocks.push(await inventory.restock("SHORT", 1));
   inventory.pass(POLICY.priorityMs);
   const ended = await inventory.restock("P0", 1);
   const later: number[] = [];
   for (let index = 0; index < REPETITIONS; index += 1) later.push(await inventory.restock("SHORT", 1));
-  show("every product set differs, two products are scarce", {
+  inventory.assertWaiting(waiting);
+  return {
     "the first restock of one of them": restocks[0] ?? Number.NaN,
     "further ones": percentile(restocks, 0.5),
     "any message, when all priorities have ended": ended,
     "further restocks": percentile(later, 0.5),
-  });
-}
-
-function show(name: string, figures: Readonly<Record<string, number>>): void {
-  report(
-    `${WAITING.toLocaleString("en")} orders wait: ${name}`,
-    Object.entries(figures).map(([what, value]) => ({ what, value, unit: "ms" })),
-  );
+  };
 }
 
 /** An inventory on disk whose handlers are called without a broker. */
@@ -143,8 +155,10 @@ class Inventory implements AsyncDisposable {
     this.#passedMs += ms;
   }
 
-  waiting(): number {
-    return this.#store.waiting();
+  /** @throws UsageError when the orders that wait are more or fewer */
+  assertWaiting(expected: number): void {
+    const waiting = this.#store.waiting();
+    if (waiting !== expected) throw new UsageError(`${waiting} orders wait instead of ${expected}`);
   }
 
   stock(onHand: Quantities): Promise<void> {
@@ -157,10 +171,10 @@ class Inventory implements AsyncDisposable {
   }
 
   /** Places the orders that are to wait, many in a transaction. */
-  async queue(linesOf: (index: number) => Quantities): Promise<void> {
+  async queue(count: number, linesOf: (index: number) => Quantities): Promise<void> {
     const group = 500;
-    for (let from = 0; from < WAITING; from += group) {
-      const numbers = Array.from({ length: group }, (_, index) => from + index);
+    for (let from = 0; from < count; from += group) {
+      const numbers = Array.from({ length: Math.min(group, count - from) }, (_, index) => from + index);
       await Promise.all(numbers.map((number) => this.place(`W${number}`, linesOf(number))));
     }
   }
@@ -210,5 +224,3 @@ class Inventory implements AsyncDisposable {
     rmSync(this.#folder, { recursive: true });
   }
 }
-
-if (import.meta.main) await benchWaitingOrders();

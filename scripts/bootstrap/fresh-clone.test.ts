@@ -42,7 +42,10 @@ async function startAndTest(name: string, path: string, run: readonly string[]):
     const tools = { CHROMIUM_PATH: "/nowhere", KCAT_PATH: "/nowhere" };
     const command = [...run, "test", "--", "services/supervisor/ports"];
     const tests = new StoreProcess(command, root, { ...settings.env, ...tools });
-    expect([await tests.exited, tests.lines.at(-1)]).toEqual([0, "3 passed, 0 failed, 0 skipped"]);
+    expect([await tests.exited, tests.lines.at(-1)]).toEqual([
+      0,
+      expect.stringMatching(/^[1-9]\d* passed, 0 failed, 0 skipped$/),
+    ]);
     expect(readdirSync(home)).toEqual([]);
   } finally {
     settings.remove();

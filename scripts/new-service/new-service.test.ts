@@ -65,7 +65,8 @@ test("writeService overwrites no file of a service", () => {
   }
 });
 
-// By itself, in .ci/run: two suites at once would slow each other down. The suite in the copy makes no further copy.
+// Only in a part of .ci/run of its own: two runs of all tests at once would slow each other down, and the one in the copy must not
+// copy again.
 describe.skipIf(process.env.WHOLE_COPY !== "true")("docs/a-fifth-service.md, in a copy", () => {
   const folder = mkdtempSync(join(tmpdir(), "a-fifth-service-"));
   const root = join(folder, "repository");

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,7 +39,8 @@ const Letter = define({
   key: "name",
   data: Type.Object({ name: Type.String(), text: Type.String() }, closed),
 });
-const LARGE = "large ".repeat(1_000);
+/** Also when it is compressed. */
+const LARGE = `large ${randomBytes(3_000).toString("base64")}`;
 
 let folder: string;
 let broker: Broker;

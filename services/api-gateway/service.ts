@@ -9,6 +9,9 @@ import { migrations } from "./migrations/index.ts";
 import { Sessions } from "./sessions.ts";
 import { GatewayStore, projections } from "./store.ts";
 
+/** Orders are shown so much later at most, and each request that is accepted meanwhile waits for fewer commits. */
+const FETCH_INTERVAL_MS = 25;
+
 export const service = defineService({
   name: "api-gateway",
   description: "Takes orders, and answers questions about them from its own projections",
@@ -30,6 +33,7 @@ export const service = defineService({
       parts: { store, sessions },
       handlers,
       timers: sessions.timers(),
+      fetchIntervalMs: FETCH_INTERVAL_MS,
       projections: { handlers, tables: projections },
       verifier,
       started: async (unitOfWork) => {

@@ -71,6 +71,110 @@ test("the catalogue shows the latest version of a product, in whichever order ve
   expect(store.products()).toHaveLength(orders.length);
 });
 
+describe("what was stored before histories were compact", () => {
+  /** Runs statements on a file of the version before, and opens it with this one. */
+  function upgraded(...statements: readonly string[]): GatewayStore {
+    const before = openDatabase(":memory:");
+    migrate(before, "api-gateway", migrations.slice(0, 3));
+    for (const statement of statements) before.sql.run(statement);
+    migrate(before, "api-gateway", migrations);
+    database.close();
+    database = before;
+    return new GatewayStore(before);
+  }
+  const id = (number: number) => `0198c0de-0000-7000-8000-00000000000${number}`;
+  const lines = JSON.stringify([
+    { productId: "CUP", quantity: 2, unitPrice: { amount: 250, currency: "EUR" } },
+    { productId: "POT", quantity: 1, unitPrice: { amount: 900, currency: "USD" } },
+  ]);
+  const order = (seq: number, orderId: string, generation: number | null) =>
+    `INSERT INTO orders VALUES (${seq}, '${orderId}', 'ANN', '${lines}', '{"amount":1400,"currency":"EUR"}', 1000, ${generation})`;
+  const step = (orderId: string, values: string) =>
+    `INSERT INTO order_steps (order_id, message_id, cause_id, at, type, service, shortages, revision, reason, generation)
+     VALUES ('${orderId}', ${values})`;
+
+  test("is answered as before", () => {
+    const shortages = [{ productId: "CUP", missing: 1 }];
+    store = upgraded(
+      order(7, "A", null),
+      order(9, "B", 1),
+      step(
+        "A",
+        `'${id(1)}', '${id(1)}', 1000, 'store.order.place.v1', 'api-gateway', NULL, NULL, NULL, NULL`,
+      ),
+      step("A", `'${id(2)}', '${id(1)}', 1001, 'store.order.placed.v1', 'order', NULL, NULL, NULL, 1`),
+      step("A", `'${id(3)}', '${id(2)}', 1002, 'store.stock.short.v1', 'inventory/2', NULL, 1, NULL, 1`),
+      step(
+        "A",
+        `'Foreign', '${id(3)}', 1003, 'store.order.backordered.v1', 'order', '${JSON.stringify(shortages)}', 1, NULL, 1`,
+      ),
+      step(
+        "B",
+        `'${id(5)}', 'Foreign', 1004, 'store.order.cancelled.v1', 'order', NULL, NULL, 'customer_request', 1`,
+      ),
+    );
+    const items = [
+      { productId: "CUP", quantity: 2, unitPrice: eur(250) },
+      { productId: "POT", quantity: 1, unitPrice: { amount: 900, currency: "USD" } },
+    ];
+    const details = { customerId: "ANN", items, total: eur(1400), placedAt: 1000 };
+    const entry = (entryId: string, cause: string, at: number, type: string, service: string) => ({
+      ...{ id: entryId, cause, at, type, service },
+    });
+    const a = {
+      ...{ ...details, orderId: "A", status: "backordered", updatedAt: 1003, shortages },
+      history: [
+        entry(id(1), id(1), 1000, "store.order.place.v1", "api-gateway"),
+        entry(id(2), id(1), 1001, "store.order.placed.v1", "order"),
+        { ...entry(id(3), id(2), 1002, "store.stock.short.v1", "inventory/2"), revision: 1 },
+        { ...entry("Foreign", id(3), 1003, "store.order.backordered.v1", "order"), shortages, revision: 1 },
+      ],
+    };
+    const reason = "customer_request";
+    const b = {
+      ...{ ...details, orderId: "B", status: "cancelled", updatedAt: 1004, reason },
+      history: [{ ...entry(id(5), "Foreign", 1004, "store.order.cancelled.v1", "order"), reason }],
+    };
+    expect<unknown>(store.page("ANN", 10, undefined)).toEqual([b, a]);
+  });
+
+  test("is applied once: a message that was applied before changes nothing", () => {
+    store = upgraded(
+      order(1, "A", 1),
+      step("A", `'${id(1)}', '${id(1)}', 1000, 'store.order.confirmed.v1', 'order', NULL, NULL, NULL, 1`),
+    );
+    const before = store.order("A");
+    store.applyEntry("A", {
+      ...{ id: id(1), cause: id(2), at: 5, service: "order", type: "store.order.confirmed.v1" },
+    });
+    expect(store.order("A")).toEqual(before);
+  });
+
+  test("shows an order of which only the inventory had told once its customer is known", () => {
+    store = upgraded(
+      step("A", `'${id(1)}', '${id(2)}', 1000, 'store.stock.reserved.v1', 'inventory', NULL, NULL, NULL, 1`),
+    );
+    expect(store.order("A")).toBeUndefined();
+    expect(store.hasOrder("A")).toBe(false);
+    expect(store.page("ANN", 10, undefined)).toEqual([]);
+    store.applyOrder({ orderId: "A", customerId: "ANN", items: [], total: eur(0) }, 900);
+    expect(store.order("A")).toMatchObject({ customerId: "ANN", history: [{ id: id(1) }] });
+  });
+
+  test("gives no number again: the last order before was deleted", () => {
+    store = upgraded(order(5, "A", 1), "DELETE FROM orders");
+    store.acceptOrder({ orderId: "B", customerId: "ANN", items: [], total: eur(0), placedAt: 1 });
+    expect(database.sql.query("SELECT seq FROM orders").all()).toEqual([{ seq: 6 }]);
+  });
+});
+
+test("an order that is there is not accepted again", () => {
+  const order = { orderId: "A", customerId: "ANN", items: [], total: eur(0), placedAt: 1 };
+  store.acceptOrder(order);
+  expect(() => store.acceptOrder({ ...order, customerId: "BOB" })).toThrow("order A is there already");
+  expect(store.order("A")).toMatchObject({ customerId: "ANN" });
+});
+
 describe("idempotency keys", () => {
   const request = (key: string | undefined, customerId = "ANN"): ClientRequest => ({
     ...{ operation: "cancel-order", customerId, key, name: "X" },

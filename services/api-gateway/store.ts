@@ -1,15 +1,32 @@
 import {
+  CancelOrder,
   type Money,
-  type OrderPlaced,
+  OrderBackordered,
+  OrderCancelled,
+  OrderConfirmed,
+  OrderPlaced,
+  OrderRejected,
   orderIdOf,
-  type PricedLine,
+  PlaceOrder,
   type ProductWithdrawn,
   type Shortage,
   type StockChanged,
+  StockRejected,
+  StockReleased,
+  StockReserved,
+  StockShort,
 } from "@distributed-messaging/contracts";
-import type { DataOf, ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
+import { linesOf, storedLines } from "@distributed-messaging/contracts/stored-lines";
+import {
+  type DataOf,
+  idOf,
+  type ServiceDatabase,
+  type StoredId,
+  storedId,
+  type Transaction,
+} from "@distributed-messaging/messaging";
 import { excluded } from "@distributed-messaging/messaging/drizzle";
-import { and, desc, eq, lt, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import {
   type AcceptedRequest,
@@ -27,29 +44,43 @@ import {
 /** The tables that are projections of other services' events, and can be rebuilt from their topics. */
 export const projections = ["orders", "order_steps", "products"] as const;
 
-const orders = sqliteTable("orders", {
-  seq: integer("seq").primaryKey({ autoIncrement: true }),
-  orderId: text("order_id").notNull(),
-  customerId: text("customer_id").notNull(),
-  items: text("items", { mode: "json" }).$type<readonly PricedLine[]>().notNull(),
-  total: text("total", { mode: "json" }).$type<Money>().notNull(),
-  placedAt: integer("placed_at").notNull(),
-  generation: integer("generation"),
-});
+/** A row of `orders` whose order is known. */
+interface OrderRow {
+  readonly seq: number;
+  readonly order_id: string;
+  readonly customer_id: string;
+  readonly items: string;
+  readonly total: number;
+  readonly currency: string;
+  readonly placed_at: number;
+}
 
-const historyEntries = sqliteTable("order_steps", {
-  seq: integer("seq").primaryKey(),
-  orderId: text("order_id").notNull(),
-  id: text("message_id").notNull(),
-  cause: text("cause_id").notNull(),
-  at: integer("at").notNull(),
-  type: text("type").$type<HistoryEntry["type"]>().notNull(),
-  service: text("service").notNull(),
-  shortages: text("shortages", { mode: "json" }).$type<readonly Shortage[]>(),
-  revision: integer("revision"),
-  reason: text("reason"),
-  generation: integer("generation"),
-});
+/** A row of `order_steps`, as far as it is read. */
+interface EntryRow {
+  readonly message_id: StoredId;
+  readonly cause_id: StoredId | null;
+  readonly at: number;
+  readonly type: number;
+  readonly service: string | null;
+  readonly shortages: string | null;
+  readonly revision: number | null;
+  readonly reason: string | null;
+}
+
+/** The messages of histories. A type is stored as its place here, so that further ones are appended. */
+const HISTORY = [
+  PlaceOrder,
+  CancelOrder,
+  OrderPlaced,
+  OrderBackordered,
+  OrderConfirmed,
+  OrderRejected,
+  OrderCancelled,
+  StockReserved,
+  StockShort,
+  StockRejected,
+  StockReleased,
+] as const;
 
 const products = sqliteTable("products", {
   productId: text("product_id").primaryKey(),
@@ -90,8 +121,8 @@ export class GatewayStore {
   }
 
   order(orderId: string): OrderView | undefined {
-    const row = this.#statements.order.get({ orderId });
-    return row === undefined ? undefined : this.#view(row);
+    const row = this.#statements.order.get(orderId);
+    return row === null ? undefined : this.#view(row);
   }
 
   /**
@@ -107,7 +138,7 @@ export class GatewayStore {
   }
 
   hasOrder(orderId: string): boolean {
-    return this.#statements.order.get({ orderId }) !== undefined;
+    return this.#statements.order.get(orderId) !== null;
   }
 
   /**
@@ -118,29 +149,30 @@ export class GatewayStore {
   page(customerId: string, limit: number, after: string | undefined): OrderView[] {
     const orderId = after === undefined ? undefined : this.orderNamed(customerId, after)?.orderId;
     if (after !== undefined && orderId === undefined) return [];
-    const before =
-      orderId === undefined ? Number.MAX_SAFE_INTEGER : (this.#statements.seqOf.get({ orderId })?.seq ?? 0);
-    return this.#statements.page.all({ customerId, before, limit }).map((row) => this.#view(row));
+    const before = orderId === undefined ? Number.MAX_SAFE_INTEGER : this.#numberOf(orderId);
+    return this.#statements.page.all(customerId, before, limit).map((row) => this.#view(row));
   }
 
   /** Stores an order that this gateway accepts. */
   acceptOrder(order: PlacedOrder): void {
-    this.#statements.acceptOrder.run({ ...order });
+    const { orderId } = order;
+    const { changes } = this.#statements.acceptOrder.run(this.#numberOf(orderId), ...valuesOf(order));
+    if (changes !== 1) throw new Error(`order ${orderId} is there already`);
   }
 
   /** Stores a command that this gateway emits: no rebuild could bring it back. */
   addOwnEntry(orderId: string, entry: HistoryEntry): void {
-    this.#statements.addOwnEntry.run(valuesOf(orderId, entry));
+    this.#statements.addOwnEntry.run(this.#numberOf(orderId), ...valuesOfEntry(entry));
   }
 
   /** Applies an order of the order service; one that this gateway has accepted does not change. */
   applyOrder(order: DataOf<typeof OrderPlaced>, placedAt: number): void {
-    this.#statements.applyOrder.run({ ...order, placedAt });
+    this.#statements.applyOrder.run(this.#numberOf(order.orderId), ...valuesOf({ ...order, placedAt }));
   }
 
   /** Applies a message about an order. Idempotent. */
   applyEntry(orderId: string, entry: HistoryEntry): void {
-    this.#statements.applyEntry.run(valuesOf(orderId, entry));
+    this.#statements.applyEntry.run(this.#numberOf(orderId), ...valuesOfEntry(entry));
   }
 
   /** What is sold. */
@@ -199,28 +231,65 @@ export class GatewayStore {
     return { operation, content, target, status: status === "" ? undefined : status };
   }
 
-  #view({ orderId, customerId, items, total, placedAt }: typeof orders.$inferSelect): OrderView {
-    const entries = this.#statements.entries.all({ orderId }).map(toEntry);
-    return viewOf({ orderId, customerId, items, total, placedAt }, entries);
+  /** The number of an order, which it gets when it is named for the first time. */
+  #numberOf(orderId: string): number {
+    const { number, addNumber } = this.#statements;
+    const row = number.get(orderId) ?? addNumber.get(orderId);
+    if (row === null) throw new Error(`order ${orderId} has no number`);
+    return row.seq;
+  }
+
+  #view({ seq, order_id: orderId, customer_id: customerId, ...row }: OrderRow): OrderView {
+    const { total: amount, currency, placed_at: placedAt } = row;
+    const order = { orderId, customerId, items: linesOf(row.items, currency), total: { amount, currency } };
+    return viewOf({ ...order, placedAt }, this.#statements.entries.all(seq).map(toEntry));
   }
 }
 
-function valuesOf(orderId: string, entry: HistoryEntry) {
-  return {
-    ...entry,
-    orderId,
-    shortages: "shortages" in entry ? JSON.stringify(entry.shortages) : null,
-    revision: "revision" in entry ? entry.revision : null,
-    reason: "reason" in entry ? entry.reason : null,
-  };
+/** Customer, lines, total, currency, time. */
+type OrderValues = [string, string, number, string, number];
+
+function valuesOf({ customerId, items, total, placedAt }: PlacedOrder): OrderValues {
+  const { amount, currency } = total;
+  return [customerId, storedLines(items, currency), amount, currency, placedAt];
 }
 
-/** Sound: a row is what `valuesOf` made of an entry. */
-function toEntry(row: typeof historyEntries.$inferSelect): HistoryEntry {
-  const { id, cause, at, service, type, shortages, revision, reason } = row;
+/** Id, cause, time, type, service, shortages, revision, reason. */
+type EntryValues = [
+  StoredId,
+  StoredId | null,
+  number,
+  number,
+  string | null,
+  string | null,
+  number | null,
+  string | null,
+];
+
+function valuesOfEntry(entry: HistoryEntry): EntryValues {
+  const { id, cause, at, service } = entry;
+  const type = HISTORY.findIndex((definition) => definition.type === entry.type);
+  return [
+    storedId(id),
+    cause === id ? null : storedId(cause),
+    at,
+    type,
+    service === HISTORY[type]?.source ? null : service,
+    "shortages" in entry ? JSON.stringify(entry.shortages) : null,
+    "revision" in entry ? entry.revision : null,
+    "reason" in entry ? entry.reason : null,
+  ];
+}
+
+/** Sound: a row is what `valuesOfEntry` made of an entry. */
+function toEntry(row: EntryRow): HistoryEntry {
+  const { message_id, cause_id, at, service, shortages, revision, reason } = row;
+  const id = idOf(message_id);
+  const definition = HISTORY[row.type];
   return {
-    ...{ id, cause, at, service, type },
-    ...(shortages === null ? {} : { shortages }),
+    ...{ id, cause: cause_id === null ? id : idOf(cause_id), at },
+    ...{ service: service ?? definition?.source, type: definition?.type },
+    ...(shortages === null ? {} : { shortages: JSON.parse(shortages) as readonly Shortage[] }),
     ...(revision === null ? {} : { revision }),
     ...(reason === null ? {} : { reason }),
   } as HistoryEntry;
@@ -230,70 +299,45 @@ function prepare(database: ServiceDatabase) {
   return { ...prepareOrders(database), ...prepareProducts(database), ...prepareKeys(database) };
 }
 
-function prepareOrders({ orm }: ServiceDatabase) {
-  const orderId = sql.placeholder("orderId");
-  const customerId = sql.placeholder("customerId");
-  const order = {
-    orderId,
-    customerId,
-    items: sql.placeholder("items"),
-    total: sql.placeholder("total"),
-    placedAt: sql.placeholder("placedAt"),
-  };
-  const entry = {
-    orderId,
-    id: sql.placeholder("id"),
-    cause: sql.placeholder("cause"),
-    at: sql.placeholder("at"),
-    type: sql.placeholder("type"),
-    service: sql.placeholder("service"),
-    // As SQL, so that null stays null: drizzle would make it the JSON text of null.
-    shortages: sql`${sql.placeholder("shortages")}`,
-    revision: sql.placeholder("revision"),
-    reason: sql.placeholder("reason"),
-  };
+/** What runs for every order: plain statements, which take half of the time. */
+function prepareOrders({ sql: database }: ServiceDatabase) {
+  const generation = "(SELECT generation FROM rebuild)";
+  const known = "SELECT seq, order_id, customer_id, items, total, currency, placed_at FROM orders";
+  const setOrder = `UPDATE orders SET customer_id = ?2, items = ?3, total = ?4, currency = ?5, placed_at = ?6`;
+  const addEntry = `INSERT INTO order_steps
+    (order_seq, message_id, cause_id, at, type, service, shortages, revision, reason, generation)`;
   return {
-    order: orm.select().from(orders).where(eq(orders.orderId, orderId)).prepare(),
-    seqOf: orm.select({ seq: orders.seq }).from(orders).where(eq(orders.orderId, orderId)).prepare(),
-    page: orm
-      .select()
-      .from(orders)
-      .where(and(eq(orders.customerId, customerId), lt(orders.seq, sql.placeholder("before"))))
-      .orderBy(desc(orders.seq))
-      .limit(sql.placeholder("limit"))
-      .prepare(),
-    entries: orm.select().from(historyEntries).where(eq(historyEntries.orderId, orderId)).prepare(),
-    acceptOrder: orm.insert(orders).values(order).prepare(),
-    addOwnEntry: orm.insert(historyEntries).values(entry).prepare(),
+    number: database.prepare<{ seq: number }, [string]>("SELECT seq FROM orders WHERE order_id = ?"),
+    addNumber: database.prepare<{ seq: number }, [string]>(
+      "INSERT INTO orders (order_id) VALUES (?) RETURNING seq",
+    ),
+    order: database.prepare<OrderRow, [string]>(`${known} WHERE order_id = ? AND customer_id IS NOT NULL`),
+    page: database.prepare<OrderRow, [string, number, number]>(
+      `${known} WHERE customer_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?`,
+    ),
+    entries: database.prepare<EntryRow, [number]>(
+      `SELECT message_id, cause_id, at, type, service, shortages, revision, reason FROM order_steps
+       WHERE order_seq = ?`,
+    ),
+    acceptOrder: database.prepare<never, [number, ...OrderValues]>(
+      `${setOrder} WHERE seq = ?1 AND customer_id IS NULL`,
+    ),
+    addOwnEntry: database.prepare<never, [number, ...EntryValues]>(
+      `${addEntry} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)`,
+    ),
     // During a rebuild, the first message of the new generation overwrites the row.
-    applyOrder: orm
-      .insert(orders)
-      .values({ ...order, generation: currentGeneration })
-      .onConflictDoUpdate({
-        target: orders.orderId,
-        set: excluded(orders, "customerId", "items", "total", "placedAt", "generation"),
-        setWhere: sql`orders.generation < excluded.generation`,
-      })
-      .prepare(),
-    applyEntry: orm
-      .insert(historyEntries)
-      .values({ ...entry, generation: currentGeneration })
-      .onConflictDoUpdate({
-        target: [historyEntries.orderId, historyEntries.id],
-        set: excluded(
-          historyEntries,
-          "cause",
-          "at",
-          "type",
-          "service",
-          "shortages",
-          "revision",
-          "reason",
-          "generation",
-        ),
-        setWhere: sql`order_steps.generation < excluded.generation`,
-      })
-      .prepare(),
+    applyOrder: database.prepare<never, [number, ...OrderValues]>(
+      `${setOrder}, generation = ${generation}
+       WHERE seq = ?1 AND (customer_id IS NULL OR generation < ${generation})`,
+    ),
+    applyEntry: database.prepare<never, [number, ...EntryValues]>(
+      `${addEntry} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ${generation})
+       ON CONFLICT DO UPDATE SET
+         cause_id = excluded.cause_id, at = excluded.at, type = excluded.type, service = excluded.service,
+         shortages = excluded.shortages, revision = excluded.revision, reason = excluded.reason,
+         generation = excluded.generation
+       WHERE order_steps.generation < excluded.generation`,
+    ),
   };
 }
 

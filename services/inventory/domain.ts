@@ -201,9 +201,9 @@ function place(input: Place, ledger: StockLedger, moment: Moment): Decision {
   if (new Set(lines.map(({ productId }) => productId)).size < lines.length) {
     throw new DomainError(`order ${orderId} names a product twice`);
   }
-  const unknown = lines.find(({ productId }) => ledger.stock(productId) === undefined);
-  if (unknown !== undefined) return reject(orderId, `unknown product ${unknown.productId}`);
   const allocation = new Allocation(ledger);
+  const unknown = lines.find(({ productId }) => !allocation.knows(productId));
+  if (unknown !== undefined) return reject(orderId, `unknown product ${unknown.productId}`);
   if (allocation.reserve(orderId, lines)) return allocation.decision();
   const { customerId } = input;
   if (ledger.waitingOf(customerId) >= moment.policy.maxWaiting) {
@@ -322,6 +322,10 @@ class Allocation {
       stock: this.#changed(),
       messages: this.#messages,
     };
+  }
+
+  knows(productId: string): boolean {
+    return this.#find(productId) !== undefined;
   }
 
   /** Reserves a new order, unless it has to wait. @returns whether it is reserved */
@@ -521,10 +525,17 @@ class Allocation {
   }
 
   #stockOf(productId: string): Stock {
+    const stock = this.#find(productId);
+    if (stock === undefined) throw new DomainError(`there is no product ${productId}`);
+    return stock;
+  }
+
+  /** The stock of a product, as this decision leaves it so far. */
+  #find(productId: string): Stock | undefined {
     const known = this.#stock.get(productId);
     if (known !== undefined) return known;
     const found = this.#ledger.stock(productId);
-    if (found === undefined) throw new DomainError(`there is no product ${productId}`);
+    if (found === undefined) return undefined;
     const stock = { productId, onHand: found.onHand, reserved: found.reserved };
     this.#stored.set(productId, stock);
     this.#stock.set(productId, stock);

@@ -56,10 +56,7 @@ function carryOut(
 function save(decision: Decision, store: InventoryStore, transaction: Transaction): void {
   store.save(decision, transaction);
   for (const { definition, data } of decision.messages) transaction.emit(definition, data);
-  for (const { productId, onHand, reserved } of decision.stock) {
-    const product = store.product(productId);
-    if (product !== undefined) changeProduct(store, { ...product, onHand, reserved }, transaction);
-  }
+  for (const product of store.changeStock(decision.stock)) publish(product, transaction);
   // Only a new order can have the priority that ends first and no timer for it.
   const first = decision.reservations.some(isNewWithPriority) ? store.firstPriority() : undefined;
   if (first !== undefined && decision.reservations.some(({ orderId }) => orderId === first.orderId)) {
@@ -79,12 +76,10 @@ export function changeProduct(
   product: Omit<Product, "version">,
   transaction: Transaction,
 ): void {
-  const { productId, name, price, version, ...stock } = store.saveProduct(product);
-  transaction.emit(StockChanged, {
-    productId,
-    name,
-    price,
-    available: availableOf({ productId, ...stock }),
-    version,
-  });
+  publish(store.saveProduct(product), transaction);
+}
+
+function publish(product: Product, transaction: Transaction): void {
+  const { productId, name, price, version } = product;
+  transaction.emit(StockChanged, { productId, name, price, available: availableOf(product), version });
 }

@@ -1,8 +1,5 @@
 import type { Line, Money, Shortage } from "@distributed-messaging/contracts";
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
-import { excluded } from "@distributed-messaging/messaging/drizzle";
-import { count, eq, sql } from "drizzle-orm";
-import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import {
   type ChangedReservation,
   type Decision,
@@ -15,38 +12,6 @@ import {
   type Waiting,
 } from "./domain.ts";
 
-const products = sqliteTable("products", {
-  productId: text("product_id").primaryKey(),
-  name: text("name").notNull(),
-  price: text("price", { mode: "json" }).$type<Money>().notNull(),
-  onHand: integer("on_hand").notNull(),
-  reserved: integer("reserved").notNull(),
-  version: integer("version").notNull(),
-});
-
-const reservations = sqliteTable("reservations", {
-  arrival: integer("arrival").primaryKey({ autoIncrement: true }),
-  orderId: text("order_id").notNull(),
-  customerId: text("customer_id"),
-  status: text("status").$type<Reservation["status"]>().notNull(),
-  lines: text("lines", { mode: "json" }).$type<readonly Line[]>().notNull(),
-  shortages: text("shortages", { mode: "json" }).$type<readonly Shortage[]>(),
-  revision: integer("revision"),
-  priorityUntil: integer("priority_until"),
-});
-
-const restockings = sqliteTable("restockings", {
-  restockId: text("restock_id").primaryKey(),
-  productId: text("product_id").notNull(),
-  quantity: integer("quantity").notNull(),
-  at: integer("at").notNull(),
-});
-
-const productVersions = sqliteTable("product_versions", {
-  singleton: integer("singleton").primaryKey(),
-  last: integer("last").notNull(),
-});
-
 export interface Product extends Stock {
   readonly name: string;
   readonly price: Money;
@@ -55,42 +20,52 @@ export interface Product extends Stock {
 
 /** Stock, reservations and the queue of waiting orders. */
 export class InventoryStore implements StockLedger {
-  readonly #orm;
   readonly #statements;
   readonly #queue;
 
   constructor(database: ServiceDatabase) {
-    this.#orm = database.orm;
     this.#statements = prepare(database);
     this.#queue = prepareQueue(database);
   }
 
   product(productId: string): Product | undefined {
-    return this.#statements.product.get({ productId });
+    const row = this.#statements.product.get(productId);
+    return row === null ? undefined : toProduct(row);
   }
 
   products(): Product[] {
-    return this.#statements.products.all();
+    return this.#statements.products.all().map(toProduct);
   }
 
   /** Saves a product under the next version. @returns it with that version */
   saveProduct(product: Omit<Product, "version">): Product {
-    const saved = { ...product, version: this.#nextVersion() };
-    this.#statements.saveProduct.run(saved);
-    return saved;
+    const { productId, name, price, onHand, reserved } = product;
+    const version = this.#nextVersion();
+    this.#statements.saveProduct.run(productId, name, JSON.stringify(price), onHand, reserved, version);
+    return { ...product, version };
+  }
+
+  /** Changes the stock of products, each under the next version. @returns those of them that there are, as they are now */
+  changeStock(changed: readonly Stock[]): Product[] {
+    if (changed.length === 0) return [];
+    const first = this.#nextVersion(changed.length);
+    return changed.flatMap(({ productId, onHand, reserved }, index) => {
+      this.#statements.changeStock.run(onHand, reserved, first + index, productId);
+      return this.product(productId) ?? [];
+    });
   }
 
   stock(productId: string): Stock | undefined {
-    return this.product(productId);
+    return this.#statements.stock.get(productId) ?? undefined;
   }
 
   reservation(orderId: string): Reservation | undefined {
-    const row = this.#statements.reservation.get({ orderId });
-    return row === undefined ? undefined : toReservation(row);
+    const row = this.#statements.reservation.get(orderId);
+    return row === null ? undefined : toReservation(row);
   }
 
   restocking(restockId: string): Restocking | undefined {
-    return this.#statements.restocking.get({ restockId });
+    return this.#statements.restocking.get(restockId) ?? undefined;
   }
 
   windowOf(customerId: string): number | undefined {
@@ -128,13 +103,16 @@ export class InventoryStore implements StockLedger {
     return this.#queue.askingBetween.all(productId, above, upTo).map(({ arrival }) => arrival);
   }
 
-  /** Saves a decision, but for the stock: see `saveProduct`. */
+  /** Saves a decision, but for the stock: see `changeStock`. */
   save({ reservations, left, restocking, window }: Decision, { now }: Pick<Transaction, "now">): void {
     for (const { arrival, lines } of left) {
       for (const { productId } of lines) this.#queue.removeLine.run(productId, arrival);
     }
     for (const reservation of reservations) this.#saveReservation(reservation);
-    if (restocking !== undefined) this.#statements.addRestocking.run({ ...restocking, now });
+    if (restocking !== undefined) {
+      const { restockId, productId, quantity } = restocking;
+      this.#statements.addRestocking.run(restockId, productId, quantity, now);
+    }
     if (window !== undefined) {
       this.#queue.pruneWindows.run(now - PRIORITY_PERIOD_MS);
       this.#queue.openWindow.run(window.customerId, window.openedAt);
@@ -149,10 +127,10 @@ export class InventoryStore implements StockLedger {
   /** Deletes every product and reservation. @returns what was sold, and the version of its withdrawal */
   clear(): { productId: string; version: number }[] {
     const withdrawn = this.products().map(({ productId }) => ({ productId, version: this.#nextVersion() }));
-    this.#orm.delete(reservations).run();
+    this.#statements.clearReservations.run();
     this.#queue.clear.run();
     this.#queue.clearWindows.run();
-    this.#orm.delete(products).run();
+    this.#statements.clearProducts.run();
     return withdrawn;
   }
 
@@ -164,7 +142,7 @@ export class InventoryStore implements StockLedger {
       return;
     }
     const { customerId, lines, shortages, revision, priorityUntil } = reservation;
-    const saved = this.#queue.saveReservation.get(
+    this.#queue.saveReservation.run(
       orderId,
       customerId ?? null,
       status,
@@ -173,6 +151,7 @@ export class InventoryStore implements StockLedger {
       revision,
       priorityUntil ?? null,
     );
+    const saved = this.#queue.arrivalOf.get(orderId);
     if (saved === null) throw new Error(`order ${orderId} was not saved`);
     const priority = priorityUntil === undefined ? 0 : 1;
     for (const { productId, quantity } of lines) {
@@ -182,15 +161,43 @@ export class InventoryStore implements StockLedger {
     }
   }
 
-  #nextVersion(): number {
-    const row = this.#statements.nextVersion.get();
-    if (row === undefined) throw new Error("product_versions has no row");
-    return row.last;
+  /** @returns the first of as many versions as are needed */
+  #nextVersion(count = 1): number {
+    this.#statements.addVersions.run(count);
+    const row = this.#statements.lastVersion.get();
+    if (row === null) throw new Error("product_versions has no row");
+    return row.last - count + 1;
   }
 }
 
-function toReservation(row: typeof reservations.$inferSelect): Reservation {
-  const { status, orderId, lines, arrival } = row;
+interface ProductRow extends Stock {
+  readonly name: string;
+  /** JSON. */
+  readonly price: string;
+  readonly version: number;
+}
+
+interface ReservationRow {
+  readonly arrival: number;
+  readonly orderId: string;
+  readonly customerId: string | null;
+  readonly status: Reservation["status"];
+  /** JSON, like the shortages. */
+  readonly lines: string;
+  readonly shortages: string | null;
+  readonly revision: number | null;
+  readonly priorityUntil: number | null;
+}
+
+function toProduct(row: ProductRow): Product {
+  // Written by `saveProduct`, and by nothing else.
+  return { ...row, price: JSON.parse(row.price) as Money };
+}
+
+function toReservation(row: ReservationRow): Reservation {
+  const { status, orderId, arrival } = row;
+  // Written by `#saveReservation`, and by nothing else.
+  const lines = JSON.parse(row.lines) as readonly Line[];
   switch (status) {
     case "waiting":
       return {
@@ -198,7 +205,7 @@ function toReservation(row: typeof reservations.$inferSelect): Reservation {
         customerId: row.customerId ?? undefined,
         priorityUntil: row.priorityUntil ?? undefined,
         // A CHECK of the table: neither is null.
-        shortages: row.shortages ?? [],
+        shortages: JSON.parse(row.shortages ?? "[]") as readonly Shortage[],
         revision: row.revision ?? 0,
       };
     case "reserved":
@@ -211,56 +218,43 @@ function toReservation(row: typeof reservations.$inferSelect): Reservation {
   }
 }
 
-function prepare({ orm }: ServiceDatabase) {
-  const productId = sql.placeholder("productId");
+function prepare({ sql }: ServiceDatabase) {
+  const product = "product_id AS productId, name, price, on_hand AS onHand, reserved, version";
   return {
-    product: orm.select().from(products).where(eq(products.productId, productId)).prepare(),
-    products: orm.select().from(products).orderBy(products.productId).prepare(),
-    saveProduct: orm
-      .insert(products)
-      .values({
-        productId,
-        name: sql.placeholder("name"),
-        price: sql.placeholder("price"),
-        onHand: sql.placeholder("onHand"),
-        reserved: sql.placeholder("reserved"),
-        version: sql.placeholder("version"),
-      })
-      .onConflictDoUpdate({
-        target: products.productId,
-        set: excluded(products, "name", "price", "onHand", "reserved", "version"),
-      })
-      .prepare(),
-    nextVersion: orm
-      .update(productVersions)
-      .set({ last: sql`${productVersions.last} + 1` })
-      .where(eq(productVersions.singleton, 1))
-      .returning({ last: productVersions.last })
-      .prepare(),
-    reservation: orm
-      .select()
-      .from(reservations)
-      .where(eq(reservations.orderId, sql.placeholder("orderId")))
-      .prepare(),
-    waiting: orm.select({ count: count() }).from(reservations).where(sql`status = 'waiting'`).prepare(),
-    restocking: orm
-      .select({
-        restockId: restockings.restockId,
-        productId: restockings.productId,
-        quantity: restockings.quantity,
-      })
-      .from(restockings)
-      .where(eq(restockings.restockId, sql.placeholder("restockId")))
-      .prepare(),
-    addRestocking: orm
-      .insert(restockings)
-      .values({
-        restockId: sql.placeholder("restockId"),
-        productId,
-        quantity: sql.placeholder("quantity"),
-        at: sql.placeholder("now"),
-      })
-      .prepare(),
+    product: sql.prepare<ProductRow, [string]>(`SELECT ${product} FROM products WHERE product_id = ?`),
+    products: sql.prepare<ProductRow, []>(`SELECT ${product} FROM products ORDER BY product_id`),
+    stock: sql.prepare<Stock, [string]>(
+      "SELECT product_id AS productId, on_hand AS onHand, reserved FROM products WHERE product_id = ?",
+    ),
+    saveProduct: sql.prepare<null, [string, string, string, number, number, number]>(
+      `INSERT INTO products (product_id, name, price, on_hand, reserved, version) VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (product_id) DO UPDATE SET
+         name = excluded.name, price = excluded.price, on_hand = excluded.on_hand,
+         reserved = excluded.reserved, version = excluded.version`,
+    ),
+    changeStock: sql.prepare<null, [number, number, number, string]>(
+      "UPDATE products SET on_hand = ?, reserved = ?, version = ? WHERE product_id = ?",
+    ),
+    addVersions: sql.prepare<null, [number]>(
+      "UPDATE product_versions SET last = last + ? WHERE singleton = 1",
+    ),
+    lastVersion: sql.prepare<{ last: number }, []>("SELECT last FROM product_versions WHERE singleton = 1"),
+    reservation: sql.prepare<ReservationRow, [string]>(
+      `SELECT arrival, order_id AS orderId, customer_id AS customerId, status, lines, shortages, revision,
+         priority_until AS priorityUntil
+       FROM reservations WHERE order_id = ?`,
+    ),
+    waiting: sql.prepare<{ count: number }, []>(
+      "SELECT count(*) AS count FROM reservations WHERE status = 'waiting'",
+    ),
+    restocking: sql.prepare<Restocking, [string]>(
+      `SELECT restock_id AS restockId, product_id AS productId, quantity FROM restockings WHERE restock_id = ?`,
+    ),
+    addRestocking: sql.prepare<null, [string, string, number, number]>(
+      "INSERT INTO restockings (restock_id, product_id, quantity, at) VALUES (?, ?, ?, ?)",
+    ),
+    clearReservations: sql.prepare<null, []>("DELETE FROM reservations"),
+    clearProducts: sql.prepare<null, []>("DELETE FROM products"),
   };
 }
 
@@ -277,19 +271,24 @@ interface WaitingRow {
   readonly revision: number;
 }
 
-/** What runs for every order that a restock serves: plain statements, which take half of the time. */
+/**
+ * The queue of waiting orders. A plain `?` beside an ORDER BY would make SQLite prepare the statement anew whenever another
+ * value is bound, which takes ten times as long as the statement: hence `+?`, the same value.
+ */
 function prepareQueue({ sql: database }: ServiceDatabase) {
   return {
     saveReservation: database.prepare<
-      { arrival: number },
+      null,
       [string, string | null, string, string, string | null, number | null, number | null]
     >(
       `INSERT INTO reservations (order_id, customer_id, status, lines, shortages, revision, priority_until)
        VALUES (?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (order_id) DO UPDATE SET
          customer_id = excluded.customer_id, status = excluded.status, lines = excluded.lines,
-         shortages = excluded.shortages, revision = excluded.revision, priority_until = excluded.priority_until
-       RETURNING arrival`,
+         shortages = excluded.shortages, revision = excluded.revision, priority_until = excluded.priority_until`,
+    ),
+    arrivalOf: database.prepare<{ arrival: number }, [string]>(
+      "SELECT arrival FROM reservations WHERE order_id = ?",
     ),
     addLine: database.prepare(
       "INSERT INTO waiting_lines (product_id, arrival, quantity, priority) VALUES (?, ?, ?, ?)",
@@ -305,20 +304,20 @@ function prepareQueue({ sql: database }: ServiceDatabase) {
        SELECT order_id AS orderId, customer_id AS customerId, lines, arrival, shortages, revision,
          priority_until AS priorityUntil
        FROM waiting_lines AS line JOIN reservations USING (arrival)
-       WHERE line.product_id = ?1 AND line.arrival > ?2 AND NOT EXISTS (
+       WHERE line.product_id = +?1 AND line.arrival > +?2 AND NOT EXISTS (
          SELECT 1 FROM limits CROSS JOIN waiting_lines AS other
          WHERE other.product_id = limits.product_id AND other.arrival = line.arrival AND other.quantity > most
        )
        ORDER BY line.arrival LIMIT 1`,
     ),
     mostAsked: database.prepare<{ quantity: number }, [string]>(
-      `SELECT quantity FROM waiting_lines WHERE product_id = ? AND priority = 1
+      `SELECT quantity FROM waiting_lines WHERE product_id = +? AND priority = 1
        ORDER BY quantity DESC LIMIT 1`,
     ),
     // The plus keeps it in order of arrival, so that it ends at the first.
     firstAskingForMore: database.prepare<{ arrival: number }, [string, number, number]>(
       `SELECT arrival FROM waiting_lines
-       WHERE product_id = ? AND priority = 1 AND +quantity > ? AND arrival > ? ORDER BY arrival LIMIT 1`,
+       WHERE product_id = +? AND priority = 1 AND +quantity > +? AND arrival > +? ORDER BY arrival LIMIT 1`,
     ),
     askingBetween: database.prepare<{ arrival: number }, [string, number, number]>(
       `SELECT arrival FROM waiting_lines

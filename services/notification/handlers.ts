@@ -13,11 +13,11 @@ import type { NotificationStore } from "./store.ts";
 /**
  * Store a notification for each event. Idempotent, and independent of the order in which events arrive.
  *
- * @param stored called after the commit with the customer who has a new notification
+ * @param stored called after the commit with the customer who has a new notification; when its promise rejects, that is logged
  */
 export function notificationHandlers(
   store: NotificationStore,
-  stored: (customerId: string) => void,
+  stored: (customerId: string) => Promise<void> | undefined,
 ): readonly Handler[] {
   const notify = (event: OrderEvent & { id: string; time: string }, transaction: Transaction) => {
     const { customerId } = event.data;

@@ -34,6 +34,9 @@ export class Push {
   readonly #after: (customerId: string, after: number, limit: number) => Notification[];
   readonly #readers = new Map<Socket, Reader>();
   readonly #sockets = new Map<string, Set<Socket>>();
+  /** Customers whose sockets have not been sent their newest notifications. */
+  readonly #notified = new Set<string>();
+  #isCatchingUp = false;
 
   /** @param after reads a customer's notifications with a higher number than `after`, oldest first */
   constructor(after: (customerId: string, after: number, limit: number) => Notification[]) {
@@ -87,11 +90,28 @@ export class Push {
     } while (page.length === PAGE);
   }
 
-  /** A customer has a new notification. */
-  notify(customerId: string): void {
-    for (const socket of this.#sockets.get(customerId) ?? []) {
-      const reader = this.#readers.get(socket);
-      if (reader !== undefined && !reader.full) this.#send(socket, reader);
+  /**
+   * A customer has a new notification. Those of one commit are read together, once its callbacks have been called.
+   *
+   * @returns for the first of them, the end of that; it rejects when they cannot be read
+   */
+  notify(customerId: string): Promise<void> | undefined {
+    if (!this.#sockets.has(customerId)) return undefined;
+    this.#notified.add(customerId);
+    if (this.#isCatchingUp) return undefined;
+    this.#isCatchingUp = true;
+    return this.#catchUp();
+  }
+
+  async #catchUp(): Promise<void> {
+    await Promise.resolve();
+    this.#isCatchingUp = false;
+    for (const customerId of this.#notified) {
+      this.#notified.delete(customerId);
+      for (const socket of this.#sockets.get(customerId) ?? []) {
+        const reader = this.#readers.get(socket);
+        if (reader !== undefined && !reader.full) this.#send(socket, reader);
+      }
     }
   }
 

@@ -1,79 +1,65 @@
-import type { ServiceDatabase } from "@distributed-messaging/messaging";
-import { excluded } from "@distributed-messaging/messaging/drizzle";
-import { and, eq, gt, sql } from "drizzle-orm";
-import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { idOf, type ServiceDatabase, type StoredId, storedId } from "@distributed-messaging/messaging";
 import type { NotificationType } from "./domain.ts";
 
-const notifications = sqliteTable("notifications", {
-  seq: integer("seq").primaryKey({ autoIncrement: true }),
-  notificationId: text("notification_id").notNull(),
-  customerId: text("customer_id").notNull(),
-  orderId: text("order_id").notNull(),
-  type: text("type").$type<NotificationType>().notNull(),
-  message: text("message").notNull(),
-  at: text("at").notNull(),
-  generation: integer("generation").notNull(),
-});
-
 /** A notification as its customer sees it. */
-export type Notification = Omit<typeof notifications.$inferSelect, "customerId" | "generation">;
-type NewNotification = Omit<typeof notifications.$inferSelect, "seq" | "generation">;
+export interface Notification {
+  readonly seq: number;
+  readonly notificationId: string;
+  readonly orderId: string;
+  readonly type: NotificationType;
+  readonly message: string;
+  readonly at: string;
+}
+interface NewNotification extends Omit<Notification, "seq"> {
+  readonly customerId: string;
+}
+
+type Row = Omit<Notification, "notificationId" | "at"> & {
+  readonly notificationId: StoredId;
+  readonly at: string | number;
+};
 
 /** The tables that are projections of other services' events, and can be rebuilt from their topics. */
 export const projections = ["notifications"] as const;
 
-/** Customers' notifications. */
+/** Customers' notifications. Plain statements: each notification is stored and read once, which is most of the work. */
 export class NotificationStore {
   readonly #add;
   readonly #after;
 
-  constructor({ orm }: ServiceDatabase) {
-    this.#add = orm
-      .insert(notifications)
-      .values({
-        notificationId: sql.placeholder("notificationId"),
-        customerId: sql.placeholder("customerId"),
-        orderId: sql.placeholder("orderId"),
-        type: sql.placeholder("type"),
-        message: sql.placeholder("message"),
-        at: sql.placeholder("at"),
-        generation: sql`(SELECT generation FROM rebuild)`,
-      })
-      // Idempotent. During a rebuild, the first message of the new generation overwrites the row.
-      .onConflictDoUpdate({
-        target: notifications.notificationId,
-        set: excluded(notifications, "customerId", "orderId", "type", "message", "at", "generation"),
-        setWhere: sql`notifications.generation < excluded.generation`,
-      })
-      .prepare();
-    const shown = {
-      seq: notifications.seq,
-      notificationId: notifications.notificationId,
-      orderId: notifications.orderId,
-      type: notifications.type,
-      message: notifications.message,
-      at: notifications.at,
-    };
-    this.#after = orm
-      .select(shown)
-      .from(notifications)
-      .where(
-        and(
-          eq(notifications.customerId, sql.placeholder("customerId")),
-          gt(notifications.seq, sql.placeholder("after")),
-        ),
-      )
-      .orderBy(notifications.seq)
-      .limit(sql.placeholder("limit"))
-      .prepare();
+  constructor({ sql }: ServiceDatabase) {
+    // Idempotent. During a rebuild, the first message of the new generation overwrites the row.
+    this.#add = sql.prepare<null, [StoredId, string, string, string, string, string | number]>(
+      `INSERT INTO notifications (notification_id, customer_id, order_id, type, message, at, generation)
+       VALUES (?, ?, ?, ?, ?, ?, (SELECT generation FROM rebuild))
+       ON CONFLICT (notification_id) DO UPDATE SET
+         customer_id = excluded.customer_id, order_id = excluded.order_id, type = excluded.type,
+         message = excluded.message, at = excluded.at, generation = excluded.generation
+       WHERE notifications.generation < excluded.generation`,
+    );
+    // `+?`, the same value: of a plain one beside an ORDER BY, SQLite prepares the statement anew whenever one is bound.
+    this.#after = sql.prepare<Row, [string, number, number]>(
+      `SELECT seq, notification_id AS notificationId, order_id AS orderId, type, message, at FROM notifications
+       WHERE customer_id = +? AND seq > +? ORDER BY seq LIMIT ?`,
+    );
   }
 
-  add(notification: NewNotification): void {
-    this.#add.run(notification);
+  add({ notificationId, customerId, orderId, type, message, at }: NewNotification): void {
+    this.#add.run(storedId(notificationId), customerId, orderId, type, message, storedTime(at));
   }
 
   /** A customer's notifications with a higher number than `after`, oldest first. */
   after(customerId: string, after: number, limit: number): Notification[] {
-    return this.#after.all({ customerId, after, limit });
+    return this.#after.all(customerId, after, limit).map((row) => ({
+      ...row,
+      notificationId: idOf(row.notificationId),
+      at: typeof row.at === "number" ? new Date(row.at).toISOString() : row.at,
+    }));
   }
+}
+
+/** A time as a number, if it is the same again when it is read. */
+function storedTime(at: string): string | number {
+  const ms = Date.parse(at);
+  return new Date(ms).toISOString() === at ? ms : at;
 }

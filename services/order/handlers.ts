@@ -46,7 +46,8 @@ export function orderTimers(store: OrderStore, backorderTtlMs = DAY_MS): readonl
 function carryOut(input: Input, store: OrderStore, backorderTtlMs: number, transaction: Transaction): void {
   const before = store.find(input.data.orderId);
   const { state, messages } = decide(before, input, { now: transaction.now, backorderTtlMs });
-  if (state !== before) store.save(state, transaction);
+  if (before === undefined) store.add(state, transaction);
+  else if (state !== before) store.change(state, transaction);
   setDeadline(before, state, transaction);
   for (const { definition, data } of messages) transaction.emit(definition, data);
 }

@@ -1,95 +1,106 @@
-import type { Money, PricedLine, Shortage } from "@distributed-messaging/contracts";
+import type { Shortage } from "@distributed-messaging/contracts";
+import { linesOf, storedLines } from "@distributed-messaging/contracts/stored-lines";
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
-import { excluded } from "@distributed-messaging/messaging/drizzle";
-import { count, eq, sql } from "drizzle-orm";
-import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import type { Order } from "./domain.ts";
 
-const orders = sqliteTable("orders", {
-  orderId: text("order_id").primaryKey(),
-  customerId: text("customer_id").notNull(),
-  status: text("status").$type<Order["status"]>().notNull(),
-  items: text("items", { mode: "json" }).$type<readonly PricedLine[]>().notNull(),
-  total: text("total", { mode: "json" }).$type<Money>().notNull(),
-  shortages: text("shortages", { mode: "json" }).$type<readonly Shortage[]>(),
-  reason: text("reason"),
-  revision: integer("revision"),
-  expiresAt: integer("expires_at"),
-  placedAt: integer("placed_at").notNull(),
-  updatedAt: integer("updated_at").notNull(),
-});
+interface Row {
+  readonly orderId: string;
+  readonly customerId: string;
+  readonly status: Order["status"];
+  readonly items: string;
+  readonly total: number;
+  readonly currency: string;
+  /** JSON. */
+  readonly shortages: string | null;
+  readonly reason: string | null;
+  readonly revision: number | null;
+  readonly expiresAt: number | null;
+}
 
-/** The orders as this service decides on them. */
+/** What changes of an order. */
+type State = [
+  status: string,
+  shortages: string | null,
+  reason: string | null,
+  revision: number | null,
+  expiresAt: number | null,
+  updatedAt: number,
+];
+
+/** The orders as this service decides on them. Plain statements: reading and saving orders is most of the work. */
 export class OrderStore {
   readonly #find;
-  readonly #save;
+  readonly #add;
+  readonly #change;
   readonly #countByStatus;
 
-  constructor({ orm }: ServiceDatabase) {
-    this.#find = orm
-      .select()
-      .from(orders)
-      .where(eq(orders.orderId, sql.placeholder("orderId")))
-      .prepare();
-    this.#save = orm
-      .insert(orders)
-      .values({
-        orderId: sql.placeholder("orderId"),
-        customerId: sql.placeholder("customerId"),
-        status: sql.placeholder("status"),
-        items: sql.placeholder("items"),
-        total: sql.placeholder("total"),
-        // As SQL, so that null stays null: drizzle would make it the JSON text of null.
-        shortages: sql`${sql.placeholder("shortages")}`,
-        reason: sql.placeholder("reason"),
-        revision: sql.placeholder("revision"),
-        expiresAt: sql.placeholder("expiresAt"),
-        placedAt: sql.placeholder("now"),
-        updatedAt: sql.placeholder("now"),
-      })
-      .onConflictDoUpdate({
-        target: orders.orderId,
-        set: excluded(orders, "status", "shortages", "reason", "revision", "expiresAt", "updatedAt"),
-      })
-      .prepare();
-    this.#countByStatus = orm
-      .select({ count: count() })
-      .from(orders)
-      .where(eq(orders.status, sql.placeholder("status")))
-      .prepare();
+  constructor({ sql }: ServiceDatabase) {
+    this.#find = sql.prepare<Row, [string]>(
+      `SELECT order_id AS orderId, customer_id AS customerId, status, items, total, currency, shortages, reason,
+         revision, expires_at AS expiresAt
+       FROM orders WHERE order_id = ?`,
+    );
+    this.#add = sql.prepare<null, [...State, number, string, string, string, number, string]>(
+      `INSERT INTO orders (status, shortages, reason, revision, expires_at, updated_at, placed_at,
+         order_id, customer_id, items, total, currency)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    );
+    this.#change = sql.prepare<null, [...State, string]>(
+      `UPDATE orders SET status = ?, shortages = ?, reason = ?, revision = ?, expires_at = ?, updated_at = ?
+       WHERE order_id = ?`,
+    );
+    this.#countByStatus = sql.prepare<{ count: number }, [string]>(
+      "SELECT count FROM order_counts WHERE status = ?",
+    );
   }
 
   find(orderId: string): Order | undefined {
-    const row = this.#find.get({ orderId });
-    return row === undefined ? undefined : toOrder(row);
+    const row = this.#find.get(orderId);
+    return row === null ? undefined : toOrder(row);
   }
 
-  save(order: Order, { now }: Pick<Transaction, "now">): void {
-    this.#save.run({
-      ...order,
-      shortages: order.status === "backordered" ? JSON.stringify(order.shortages) : null,
-      revision: order.status === "backordered" ? order.revision : null,
-      expiresAt: order.status === "backordered" ? order.expiresAt : null,
-      reason: order.status === "rejected" || order.status === "cancelled" ? order.reason : null,
-      now,
-    });
+  /** Stores a new order. */
+  add(order: Order, { now }: Pick<Transaction, "now">): void {
+    const { orderId, customerId, items } = order;
+    const { amount, currency } = order.total;
+    const lines = storedLines(items, currency);
+    this.#add.run(...stateOf(order, now), now, orderId, customerId, lines, amount, currency);
+  }
+
+  /** Stores what has become of an order. */
+  change(order: Order, { now }: Pick<Transaction, "now">): void {
+    this.#change.run(...stateOf(order, now), order.orderId);
   }
 
   countByStatus(status: Order["status"]): number {
-    return this.#countByStatus.get({ status })?.count ?? 0;
+    return this.#countByStatus.get(status)?.count ?? 0;
   }
 }
 
-function toOrder(row: typeof orders.$inferSelect): Order {
-  const { orderId, customerId, items, total, status, shortages, revision, expiresAt, reason } = row;
-  const details = { orderId, customerId, items, total };
+function stateOf(order: Order, now: number): State {
+  const { status } = order;
+  const waiting = status === "backordered" ? order : undefined;
+  return [
+    status,
+    waiting === undefined ? null : JSON.stringify(waiting.shortages),
+    status === "rejected" || status === "cancelled" ? order.reason : null,
+    waiting?.revision ?? null,
+    waiting?.expiresAt ?? null,
+    now,
+  ];
+}
+
+function toOrder(row: Row): Order {
+  const { orderId, customerId, status, currency, revision, expiresAt, reason } = row;
+  const total = { amount: row.total, currency };
+  const details = { orderId, customerId, items: linesOf(row.items, currency), total };
   switch (status) {
     case "backordered":
       // A CHECK of the table: none of these is null.
       return {
         status,
         ...details,
-        shortages: shortages ?? [],
+        shortages: JSON.parse(row.shortages ?? "[]") as readonly Shortage[],
         revision: revision ?? 0,
         expiresAt: expiresAt ?? 0,
       };

@@ -5,7 +5,7 @@
 const LOWEST_PORT = 20_000;
 const HIGHEST_PORT = 31_999;
 const ATTEMPTS = 200;
-/** `bun test --parallel` numbers its workers from 1. Each one takes ports of its own part of the range. */
+/** `bun test --parallel` numbers its workers from 1; `npm test` has four at most. Each takes ports of its own part of the range. */
 const PARTS = 4;
 const PART_SIZE = (HIGHEST_PORT - LOWEST_PORT + 1) / PARTS;
 
@@ -14,7 +14,7 @@ const chosen = new Set<number>();
 
 /**
  * TCP ports that were free when they were tried. Neither another call in this process nor another worker of the same
- * `bun test` chooses one of them.
+ * `npm test` chooses one of them.
  *
  * @throws when too few are found
  */

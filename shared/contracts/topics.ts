@@ -13,7 +13,8 @@ const PARTITIONS = 4;
 const commandConfig = { "cleanup.policy": "delete", "retention.ms": String(7 * DAY_MS) };
 /** Events are kept forever: the projections are rebuilt from them. */
 const eventConfig = { "cleanup.policy": "delete", "retention.ms": "-1" };
-const stateConfig = { "cleanup.policy": "compact" };
+/** The segment that is written is not compacted: smaller ones than by default keep what is stored close to the last states. */
+const stateConfig = { "cleanup.policy": "compact", "segment.bytes": String(8 * 1024 * 1024) };
 
 function topic(name: string, key: string, config: Record<string, string>, partitions = PARTITIONS): Topic {
   return { name, key, partitions, config };

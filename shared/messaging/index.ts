@@ -85,6 +85,7 @@ export {
   rebuildMigration,
 } from "./projections/rebuild.ts";
 export { type Logger, type Runtime, silentLogger, systemRuntime } from "./runtime.ts";
+export { idOf, type StoredId, storedId } from "./stored-id.ts";
 export type { TimerHandler } from "./timers/timers.ts";
 export type { TopicFinding } from "./transport/topic-check.ts";
 export {

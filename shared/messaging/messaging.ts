@@ -74,6 +74,12 @@ export interface MessagingOptions {
   readonly inboxRetentionMs?: number;
   /** What happens where retention removed records before they were read: `stop` unless given. */
   readonly gaps?: GapPolicy;
+  /**
+   * For a service whose messages nobody waits for, such as one that keeps projections: after messages were fetched,
+   * the next fetch begins at least so long after, and what has arrived meanwhile is handled in one unit of work.
+   * Requests wait for fewer commits then. Milliseconds, from 0, the default, to 1,000.
+   */
+  readonly fetchIntervalMs?: number;
   readonly retry?: RetryPolicy;
   /** Runs around every handler, the first one outermost. */
   readonly middleware?: readonly Middleware[];
@@ -81,6 +87,8 @@ export interface MessagingOptions {
 
 const INBOX_RETENTION_MS = 7 * 24 * 60 * 60 * 1000;
 const PRUNE_EVERY_MS = 60_000;
+/** The consumer sends heartbeats between fetches. */
+const MAX_FETCH_INTERVAL_MS = 1_000;
 
 /** The databases that kits work on: a second relay or consumer on one would break the order of messages. */
 const inUse = new WeakSet<ServiceDatabase>();
@@ -123,6 +131,10 @@ export class Messaging {
     if (!(inboxRetentionMs >= 0)) {
       throw new UsageError(`the inbox cannot keep claims for ${inboxRetentionMs} ms`);
     }
+    const { fetchIntervalMs = 0 } = options;
+    if (!(fetchIntervalMs >= 0 && fetchIntervalMs <= MAX_FETCH_INTERVAL_MS)) {
+      throw new UsageError(`fetchIntervalMs is ${fetchIntervalMs}`);
+    }
     const hasTopic = (name: string) => transport.hasTopic?.(name) ?? true;
     for (const name of [options.deadLetterTopic, ...definitions.map(({ topic }) => topic.name)]) {
       if (!hasTopic(name)) throw new UsageError(`the transport was not given the topic ${name}`);
@@ -140,7 +152,7 @@ export class Messaging {
     const { parked } = this;
     const horizon = new Horizon(database, inboxRetentionMs, runtime);
     this.#horizon = horizon;
-    const inbox = new Inbox({ consumer: service, database, definitions, handlers, middleware, horizon, log });
+    const inbox = new Inbox({ database, definitions, handlers, middleware, horizon, log });
     this.#inbox = inbox;
     const deadLetters = new DeadLetterStore(database, options.deadLetterTopic);
     this.deadLetters = deadLetters;
@@ -170,6 +182,7 @@ export class Messaging {
       horizon,
       isCompacted: (topic) => compacted.has(topic),
       gaps: options.gaps ?? "stop",
+      fetchIntervalMs,
     });
     this.#topicCheck = new TopicCheck({ transport, runtime, log, isHealthy: () => this.healthy() });
     this.#replayer = new DeadLetterReplayer(handling);

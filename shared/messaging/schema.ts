@@ -273,4 +273,25 @@ export const kitMigrations: readonly Migration[] = [
       ALTER TABLE inbox_horizon ADD COLUMN pruned_to INTEGER NOT NULL DEFAULT 0;
     `,
   },
+  {
+    name: "claims of UUIDs in 16 bytes",
+    sql: `
+      -- A UUID is stored as its bytes, any other id as it is. A file has one consumer.
+      ALTER TABLE inbox RENAME TO inbox_before;
+      DROP INDEX inbox_by_time;
+      CREATE TABLE inbox (message_id ANY PRIMARY KEY NOT NULL, handled_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+      INSERT INTO inbox
+        SELECT
+          CASE
+            WHEN message_id GLOB '[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]-[0-9a-f][0-9a-f][0-9a-f][0-9a-f]-[0-9a-f][0-9a-f][0-9a-f][0-9a-f]-[0-9a-f][0-9a-f][0-9a-f][0-9a-f]-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]'
+            THEN unhex(replace(message_id, '-', ''))
+            ELSE message_id
+          END,
+          max(handled_at)
+        FROM inbox_before GROUP BY message_id ORDER BY message_id;
+      DROP TABLE inbox_before;
+      CREATE INDEX inbox_by_time ON inbox (handled_at) WHERE message_id NOT BETWEEN
+        unhex(printf('%012x', handled_at - 3600000)) AND unhex(printf('%012x', handled_at + 60000));
+    `,
+  },
 ];

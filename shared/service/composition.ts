@@ -60,6 +60,8 @@ interface Composed<Parts> {
   /** Runs around every handler, the first one outermost. */
   readonly middleware?: readonly Middleware[];
   readonly retry?: RetryPolicy;
+  /** As in the options of the kit. */
+  readonly fetchIntervalMs?: number;
   /** What can be rebuilt from the topics: the tables, and the handlers that fill them. */
   readonly projections?: { readonly handlers: readonly Handler[]; readonly tables: readonly string[] };
   /** Verifies the tokens of requests. */
@@ -121,6 +123,7 @@ export function assemble<Config extends CommonConfig, Parts>(
     timers: composed.timers ?? [],
     middleware: composed.middleware ?? [],
     effects: composed.effects ?? [],
+    fetchIntervalMs: composed.fetchIntervalMs ?? 0,
     deadLetterTopic: deadLetters.name,
     runtime,
     log,

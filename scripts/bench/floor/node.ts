@@ -4,7 +4,7 @@ import { Kafka, logLevel, Partitioners } from "kafkajs";
 
 /*
  * What every process of the floor does: the outbox, the inbox and the offsets of the store, with no more than these lines.
- * It is started once, on empty data, and only to be measured: it does not survive a restart.
+ * It is only to be measured: it can be stopped and started again, and does not survive much else.
  */
 
 const TOPICS = ["order.commands", "order.events", "inventory.events"] as const;
@@ -37,9 +37,9 @@ interface OutboxRow {
 const SCHEMA = `
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = FULL;
-  CREATE TABLE inbox (id TEXT PRIMARY KEY) WITHOUT ROWID;
-  CREATE TABLE offsets (topic TEXT, part INTEGER, next INTEGER, PRIMARY KEY (topic, part)) WITHOUT ROWID;
-  CREATE TABLE outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT, key TEXT, value TEXT);
+  CREATE TABLE IF NOT EXISTS inbox (id TEXT PRIMARY KEY) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS offsets (topic TEXT, part INTEGER, next INTEGER, PRIMARY KEY (topic, part)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT, key TEXT, value TEXT);
 `;
 
 export class FloorNode {
@@ -72,6 +72,9 @@ export class FloorNode {
         `SELECT seq, topic, key, value FROM outbox WHERE seq > ? ORDER BY seq LIMIT ${BATCH}`,
       ),
       remove: database.prepare<null, [number]>("DELETE FROM outbox WHERE seq <= ?"),
+      next: database.prepare<{ next: number }, [string, number]>(
+        "SELECT next FROM offsets WHERE topic = ? AND part = ?",
+      ),
     };
     this.#commit = database.transaction((works) => {
       for (const work of works) work();
@@ -82,6 +85,8 @@ export class FloorNode {
     this.#kafka = new Kafka({
       clientId: `floor-${name}`,
       brokers: brokers.split(","),
+      // kafkajs gives up after a second, which a busy machine may need.
+      connectionTimeout: 30_000,
       logLevel: logLevel.ERROR,
     });
     this.#producer = this.#kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner });
@@ -92,8 +97,13 @@ export class FloorNode {
     const admin = this.#kafka.admin();
     await admin.connect();
     const topics = TOPICS.map((topic) => ({ topic, numPartitions: PARTITIONS }));
-    // Another process may create them at the same time.
+    // Another process may create them at the same time: then they are there soon.
     await admin.createTopics({ topics, waitForLeaders: true }).catch(() => false);
+    for (;;) {
+      const existing = await admin.listTopics();
+      if (TOPICS.every((topic) => existing.includes(topic))) break;
+      await Bun.sleep(10);
+    }
     await admin.disconnect();
     await this.#producer.connect();
   }
@@ -158,7 +168,17 @@ export class FloorNode {
       ...{ maxBytesPerPartition: 512 * 1024, maxBytes: 8 * 1024 * 1024 },
     });
     const joined = Promise.withResolvers<void>();
-    consumer.on(consumer.events.GROUP_JOIN, () => joined.resolve());
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+      for (const [topic, partitions] of Object.entries(payload.memberAssignment)) {
+        for (const partition of partitions) {
+          const next = this.#statements.next.get(topic, partition)?.next;
+          if (next !== undefined) consumer.seek({ topic, partition, offset: String(next) });
+        }
+      }
+      joined.resolve();
+    });
+    // Without this, the group would wait for it when it starts again.
+    process.once("SIGTERM", () => void consumer.disconnect().finally(() => process.exit(0)));
     await consumer.connect();
     await consumer.subscribe({ topics: [...topics], fromBeginning: true });
     await consumer.run({

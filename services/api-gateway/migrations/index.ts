@@ -1,9 +1,11 @@
 import { type Migration, rebuildMigration } from "@distributed-messaging/messaging";
 import gateway from "./0001-gateway.sql" with { type: "text" };
 import signingKeys from "./0002-signing-keys.sql" with { type: "text" };
+import compactHistory from "./0003-compact-history.sql" with { type: "text" };
 
 export const migrations: readonly Migration[] = [
   rebuildMigration,
   { name: "gateway", sql: gateway },
   { name: "signing keys that are retired and withdrawn", sql: signingKeys },
+  { name: "compact history", sql: compactHistory },
 ];

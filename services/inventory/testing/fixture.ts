@@ -38,7 +38,7 @@ export function onTables(
   }
   const save = (decision: Decision, now: number) => {
     store.save(decision, { now });
-    for (const stock of decision.stock) store.saveProduct({ name: stock.productId, price, ...stock });
+    store.changeStock(decision.stock);
   };
   return { database, ledger: store, save, close: () => database.close() };
 }

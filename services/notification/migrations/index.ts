@@ -1,7 +1,9 @@
 import { type Migration, rebuildMigration } from "@distributed-messaging/messaging";
 import notifications from "./0001-notifications.sql" with { type: "text" };
+import compactNotifications from "./0002-compact-notifications.sql" with { type: "text" };
 
 export const migrations: readonly Migration[] = [
   rebuildMigration,
   { name: "notifications", sql: notifications },
+  { name: "compact notifications", sql: compactNotifications },
 ];

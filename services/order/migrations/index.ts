@@ -1,4 +1,8 @@
 import type { Migration } from "@distributed-messaging/messaging";
 import orders from "./0001-orders.sql" with { type: "text" };
+import compactOrders from "./0002-compact-orders.sql" with { type: "text" };
 
-export const migrations: readonly Migration[] = [{ name: "orders", sql: orders }];
+export const migrations: readonly Migration[] = [
+  { name: "orders", sql: orders },
+  { name: "compact orders", sql: compactOrders },
+];

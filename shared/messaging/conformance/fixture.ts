@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { Topic } from "../contract/define.ts";
 import { eventually } from "../testing/eventually.ts";
 import {
@@ -68,6 +69,7 @@ export interface ReaderOptions {
   readonly group?: string;
   readonly startAt?: SubscribeOptions["startAt"];
   readonly rereadsLast?: boolean;
+  readonly fetchIntervalMs?: number;
   /** Called after the batch was recorded. */
   readonly handle?: (batch: Batch) => Promise<Progress | undefined>;
   /** Positions by `topic/partition`; shared by readers that take over from each other. */
@@ -95,6 +97,7 @@ export class Reader {
         return position ?? options.startAt?.(topic, partition);
       },
       rereadsLast: options.rereadsLast ?? false,
+      fetchIntervalMs: options.fetchIntervalMs ?? 0,
       handle: async (batch) => {
         this.batches.push(batch);
         const progress = (await options.handle?.(batch)) ?? { next: after(batch) };
@@ -169,4 +172,9 @@ export function firsts(values: readonly string[]): string[] {
 
 export function numbered(prefix: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+}
+
+/** A text that has nearly its length when it is compressed. */
+export function noise(characters: number): string {
+  return randomBytes(characters).toString("base64").slice(0, characters);
 }

@@ -70,7 +70,12 @@ function administration(settings: KafkaSettings): BrokerAdministration {
         await admin.fetchTopicOffsets(topic);
         await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(before) }] });
       }),
-    deleteTopic: ({ name: topic }) => withAdmin((admin) => admin.deleteTopics({ topics: [topic] })),
+    deleteTopic: ({ name: topic }) =>
+      withAdmin(async (admin) => {
+        await admin.deleteTopics({ topics: [topic] });
+        // The broker may learn of it after the controller: until then it appends records to the old log.
+        while ((await admin.listTopics()).includes(topic)) await Bun.sleep(10);
+      }),
   };
 }
 

@@ -3,7 +3,7 @@ import type { Topic } from "../contract/define.ts";
 import { eventually } from "../testing/eventually.ts";
 import { PublishError } from "../transport/transport.ts";
 import { type BrokerUnderTest, TEST_TIMEOUT_MS } from "./broker.ts";
-import { Fixture, firsts, numbered, record } from "./fixture.ts";
+import { Fixture, firsts, noise, numbered, record } from "./fixture.ts";
 
 /** The promises of a publisher. */
 export function publishing(broker: () => BrokerUnderTest): void {
@@ -116,8 +116,7 @@ export function publishing(broker: () => BrokerUnderTest): void {
     async () => {
       await using fixture = new Fixture(broker());
       const topic = fixture.topic();
-      const padding = "x".repeat(8 * 1024);
-      const values = numbered("", 500).map((value) => `${value}:${padding}`);
+      const values = numbered("", 500).map((value) => `${value}:${noise(8 * 1024)}`);
       await fixture.connect(topic).publish(values.map((value) => record(topic, "one key", value)));
       const reader = fixture.read(fixture.connect(topic), { topics: [topic] });
       await reader.hasAll(values);
@@ -177,7 +176,7 @@ export function refusals(broker: () => BrokerUnderTest): void {
       const topic = fixture.topic(1);
       const narrow: Topic = { ...fixture.topic(1), config: { "max.message.bytes": "2000" } };
       const sender = fixture.connect(topic, narrow);
-      const large = record(narrow, "key", "x".repeat(5_000));
+      const large = record(narrow, "key", noise(5_000));
       const small = record(narrow, "key", "small");
       const records = [record(topic, "key", "1"), small, large, record(topic, "key", "2")];
       const failures = await failuresOf(sender.publish(records));

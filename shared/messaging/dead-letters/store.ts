@@ -157,8 +157,9 @@ export class DeadLetterStore {
       countByReason: sql.prepare<{ reason: DeadLetterReason; count: number }, []>(
         "SELECT reason, count(*) AS count FROM dead_letters GROUP BY reason",
       ),
+      // `+?`: of a plain one beside an ORDER BY, SQLite prepares the statement anew whenever a value is bound.
       first: sql.prepare<{ id: number }, [string, string]>(
-        `SELECT id FROM dead_letters WHERE topic = ? AND key = ? AND ${BLOCKING} ORDER BY id LIMIT 1`,
+        `SELECT id FROM dead_letters WHERE topic = +? AND key = +? AND ${BLOCKING} ORDER BY id LIMIT 1`,
       ),
       countOfKey: sql.prepare<{ count: number }, [string, string]>(
         `SELECT count(*) AS count FROM dead_letters WHERE topic = ? AND key = ? AND ${BLOCKING}`,

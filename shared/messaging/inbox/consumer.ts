@@ -51,6 +51,7 @@ interface ConsumerOptions {
   /** Whether a topic is compacted: then records are missing from its logs as a rule. */
   isCompacted(topic: string): boolean;
   readonly gaps: GapPolicy;
+  readonly fetchIntervalMs: number;
   readonly retry: RetryPolicy;
   readonly runtime: Runtime;
   readonly log: Logger;
@@ -94,7 +95,7 @@ export class Consumer {
   }
 
   start(): void {
-    const { subscriber, name, inbox } = this.#options;
+    const { subscriber, name, inbox, fetchIntervalMs } = this.#options;
     this.#subscription ??= subscriber.subscribe({
       group: name,
       topics: inbox.topics,
@@ -103,6 +104,7 @@ export class Consumer {
         return this.#logIdentity.startAt(topic, partition);
       },
       rereadsLast: true,
+      fetchIntervalMs,
       handle: async (batch) => {
         const progress = await this.#handle(batch);
         this.#follow(batch, progress);

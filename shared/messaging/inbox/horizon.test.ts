@@ -276,29 +276,32 @@ test("claims are deleted once the horizon has passed their stamps, whatever thei
   await eventually(() => claims() === 0);
 });
 
-test("claims that an earlier version of the kit stored are kept", () => {
-  const database = openDatabase(":memory:");
-  try {
-    const step = kitMigrations.findIndex(({ name }) => name === "claims in the order of their ids");
+test.each(["claims in the order of their ids", "claims of UUIDs in 16 bytes"])(
+  "claims that the kit stored before the step '%s' are found",
+  async (name) => {
+    const step = kitMigrations.findIndex((migration) => migration.name === name);
+    const database = openDatabase(":memory:");
     migrate(database, "messaging", kitMigrations.slice(0, step));
     const now = systemRuntime.now();
-    const ids = [idOf(now), crypto.randomUUID(), "reader an id of its own"];
-    for (const consumer of ["reader", "other"])
-      for (const id of ids)
-        database.sql.run("INSERT INTO inbox (consumer, message_id, handled_at) VALUES (?, ?, ?)", [
-          consumer,
-          id,
-          now,
-        ]);
-    const all = () =>
-      database.sql
-        .query("SELECT consumer, message_id, handled_at FROM inbox ORDER BY consumer, message_id")
-        .all();
-    const before = all();
-    migrate(database, "messaging", kitMigrations);
-    expect(all()).toEqual(before);
-    expect(before).toHaveLength(6);
-  } finally {
+    const uuids = [idOf(now), crypto.randomUUID()];
+    const others = [crypto.randomUUID().toUpperCase(), "an id of its own"];
+    const stored = [...uuids, ...others.map((id) => `reader ${id}`)];
+    for (const id of stored) {
+      database.sql.run("INSERT INTO inbox (consumer, message_id, handled_at) VALUES ('reader', ?, ?)", [
+        id,
+        now,
+      ]);
+    }
+    start(undefined, { database });
+    const known = [...uuids, ...others].map((id) => ({ ...letter("a", "known"), id }));
+    await service.publish(...known, letter("a", "new"));
+    await eventually(() => service.applied().length > 0);
+    expect(service.applied()).toEqual(["a:new"]);
+    expect(database.sql.query("SELECT count(*) AS n, min(handled_at) AS first FROM inbox").get()).toEqual({
+      n: known.length + 1,
+      first: now,
+    });
+    await service.kit.stop();
     database.close();
-  }
-});
+  },
+);

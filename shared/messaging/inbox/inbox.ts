@@ -6,6 +6,7 @@ import type { ServiceDatabase } from "../database.ts";
 import { byName, resultOfWork, UsageError } from "../errors.ts";
 import type { Cause } from "../outbox/outbox.ts";
 import type { Logger } from "../runtime.ts";
+import { type StoredId, storedId, UUID } from "../stored-id.ts";
 import type { Synchronous, Transaction } from "../unit-of-work.ts";
 import { type Horizon, type OlderMessages, stampOf } from "./horizon.ts";
 
@@ -55,8 +56,6 @@ export interface Rejected {
   readonly detail: string;
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 /** Whether a message of a log that is read anew was handled cannot be said: an operator has to decide. */
 export class Unverifiable extends Error {
   override readonly name = "Unverifiable";
@@ -65,14 +64,14 @@ export class Unverifiable extends Error {
 /** The oldest claims that are deleted at once, with others of the same time: few enough to commit with a group of messages. */
 const PRUNE_SLICE = 500;
 
-/** A time as the beginning of a UUID of version 7. @param ms in SQL, milliseconds since the epoch */
-const asId = (ms: string) => `printf('%08x-%04x', ${ms} >> 16, ${ms} & 65535)`;
+/** A time as the beginning of a stored UUID of version 7. @param ms in SQL, milliseconds since the epoch */
+const asId = (ms: string) => `unhex(printf('%012x', ${ms}))`;
 /** The condition of the index `inbox_by_time`. */
-const INDEXED = `message_id NOT BETWEEN ${asId("(handled_at - 3600000)")} AND ${asId("(handled_at + 60000)")}`;
+const INDEXED = `message_id NOT BETWEEN ${asId("handled_at - 3600000")} AND ${asId("handled_at + 60000")}`;
 /** Where the others are of which some may have a stamp before a time. */
 const UNINDEXED = `message_id BETWEEN (
     SELECT ${asId("max(pruned_to - 3600000, 0)")} FROM inbox_horizon
-  ) AND ${asId("(?1 + 60000)")}`;
+  ) AND ${asId("?1 + 60000")}`;
 
 /** Deletes claims that a condition finds and whose stamp is before a time. @param column by which they are found */
 function sliceOf(column: "message_id" | "handled_at", condition: string): string {
@@ -89,7 +88,6 @@ function sliceOf(column: "message_id" | "handled_at", condition: string): string
 export class Inbox {
   /** The topics of the handlers' messages. */
   readonly topics: readonly string[];
-  readonly #consumer: string;
   readonly #sql: ServiceDatabase["sql"];
   readonly #log: Logger;
   readonly #known: ReadonlyMap<string, MessageDefinition>;
@@ -101,7 +99,6 @@ export class Inbox {
   readonly #pruning;
 
   constructor(options: {
-    readonly consumer: string;
     readonly database: ServiceDatabase;
     readonly definitions: readonly MessageDefinition[];
     readonly handlers: readonly Handler[];
@@ -110,7 +107,6 @@ export class Inbox {
     readonly log: Logger;
   }) {
     const { database, handlers } = options;
-    this.#consumer = options.consumer;
     this.#sql = database.sql;
     this.#log = options.log;
     this.#middleware = options.middleware;
@@ -122,11 +118,11 @@ export class Inbox {
     }
     this.topics = [...new Set(handlers.map(({ definition }) => definition.topic.name))];
     this.#claim = database.sql.prepare(
-      "INSERT INTO inbox (consumer, message_id, handled_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+      "INSERT INTO inbox (message_id, handled_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
     );
     this.#horizon = options.horizon;
-    this.#find = database.sql.prepare<{ found: number }, [string, string]>(
-      "SELECT 1 AS found FROM inbox WHERE consumer = ? AND message_id = ?",
+    this.#find = database.sql.prepare<{ found: number }, [StoredId]>(
+      "SELECT 1 AS found FROM inbox WHERE message_id = ?",
     );
     this.#pruning = {
       byId: database.sql.prepare(sliceOf("message_id", UNINDEXED)),
@@ -193,12 +189,12 @@ export class Inbox {
   }
 
   #isClaimed(message: Message): boolean {
-    return this.#find.get(this.#consumer, claimOf(message)) !== null;
+    return this.#find.get(storedId(claimOf(message))) !== null;
   }
 
   #claimFor(message: Message, transaction: Transaction): boolean {
     const stamp = stampOf(Date.parse(message.time), transaction);
-    return this.#claim.run(this.#consumer, claimOf(message), stamp).changes === 1;
+    return this.#claim.run(storedId(claimOf(message)), stamp).changes === 1;
   }
 
   /** Runs the middleware from `index` on, the first one outermost, and the handler inside. */

@@ -81,7 +81,8 @@ function fingerprintAt({ records, undecodable }: Batch, offset: number): string 
  * Checks that an offset is used only in the log that it belongs to. The log of a topic that was deleted and created
  * again, or of a broker that lost its disk, starts at 0; one that lost its end has other records at the same offsets.
  * At the old offset messages would be skipped. The log is the same if the last record that was handled is still where
- * it was. If not, the offset is deleted and the log is read from its beginning; the inbox removes what is read twice.
+ * it was, or, where retention had removed that, if the log still begins after it. If not, the offset is deleted and the
+ * log is read from its beginning; the inbox removes what is read twice.
  *
  * The check is made when a partition is assigned, and when records are of another leader epoch than those before:
  * only then can they have replaced others.
@@ -114,8 +115,7 @@ export class LogIdentity {
     this.#checked.delete(topicPartition(topic, partition));
     this.#checking.delete(topicPartition(topic, partition));
     const position = this.#offsets.get(topic, partition);
-    if (position === undefined) return undefined;
-    return position.lastRecord === null ? position.next : Math.max(0, position.next - 1);
+    return position === undefined ? undefined : Math.max(0, position.next - 1);
   }
 
   /** @returns undefined when the batch is of the log that the offset belongs to, else where to read instead */
@@ -137,8 +137,12 @@ export class LogIdentity {
       this.#checked.delete(name);
       if (isAfter) this.#checking.set(name, epoch);
       if (isBefore || isAfter) return { next: next - 1 };
-      // A fingerprint of version 0.1 lacks the time.
-      const differs = lastRecord !== null && fingerprintAt(batch, next - 1)?.startsWith(lastRecord) === false;
+      // Where retention had removed what is before the offset, the log cannot begin before it any more. A fingerprint of
+      // version 0.1 lacks the time.
+      const differs =
+        lastRecord === null
+          ? batch.start < next
+          : fingerprintAt(batch, next - 1)?.startsWith(lastRecord) === false;
       if (batch.end < next || differs) {
         this.#log.warn(
           { topic, partition, next, end: batch.end },

@@ -299,6 +299,28 @@ test("a log that was replaced is recognised where the last records of the old on
   expect(stops().list()).toEqual([]);
 });
 
+test.each([2, 3, 4, 5])(
+  "and where an operator acknowledged that retention had emptied it: %d new records",
+  async (count) => {
+    const partition = await handledOne();
+    await service.kit.stop();
+    await service.publish(letter("a", "2"), letter("a", "3"));
+    const log = service.broker.partition(topic, partition);
+    log.trim(3);
+    await service.restart();
+    await eventually(() => stops().list().length === 1);
+    await stops().decide({ topic, partition }, "skip", "restored by hand", "olga");
+    await eventually(() => nextOf(partition) === 3);
+    await service.kit.stop();
+    log.trim(0);
+    log.truncate(0);
+    await service.publish(...Array.from({ length: count }, (_, n) => letter("a", `new ${n}`)));
+    await service.restart();
+    await eventually(() => service.applied("a").length === 1 + count, "none of them is skipped");
+    expect(stops().list()).toEqual([]);
+  },
+);
+
 test("a new log ends the stop of the old one", async () => {
   const partition = await handledOne();
   service.broker.partition(topic, partition).appendUndecodable(bytes, 3, "unknown codec");

@@ -51,8 +51,9 @@ export class ParkedRecords {
   constructor({ sql }: ServiceDatabase) {
     this.#sql = sql;
     this.#statements = {
+      // `+?`: of a plain one beside an ORDER BY, SQLite prepares the statement anew whenever a value is bound.
       blocks: sql.prepare<{ id: number }, [string, string]>(
-        "SELECT id FROM parked_outgoing WHERE topic = ? AND key = ? ORDER BY id LIMIT 1",
+        "SELECT id FROM parked_outgoing WHERE topic = +? AND key = +? ORDER BY id LIMIT 1",
       ),
       insert: sql.prepare(
         `INSERT INTO parked_outgoing (${CONTENT}, reason, error, parked_at)

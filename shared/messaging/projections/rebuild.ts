@@ -1,3 +1,4 @@
+import type { SQLQueryBindings } from "bun:sqlite";
 import { decode } from "../contract/decode.ts";
 import { byType, type MessageDefinition } from "../contract/define.ts";
 import type { Migration, ServiceDatabase } from "../database.ts";
@@ -75,7 +76,7 @@ export interface RebuildOptions {
    * that it writes has the current generation. They emit nothing and set no timers.
    */
   readonly handlers: readonly Handler[];
-  /** The tables of the projections, each with a rowid and a column `generation`. */
+  /** The tables of the projections, each with a column `generation`. */
   readonly tables: readonly string[];
   readonly runtime: Runtime;
   readonly log: Logger;
@@ -303,12 +304,14 @@ export class Rebuild {
     await unitOfWork.run(() => this.#store.beginCheck());
     let unaccounted = 0;
     for (const table of tables) {
-      for (let after: number | undefined = 0; after !== undefined && !this.#stopped; ) {
-        const from: number = after;
-        const slice = await unitOfWork.run(() => this.#store.check(table, from, CHECKED_ROWS));
+      const key = this.#store.keyOf(table);
+      let after: Key | undefined;
+      do {
+        const from = after;
+        const slice = await unitOfWork.run(() => this.#store.check(table, key, from, CHECKED_ROWS));
         unaccounted += slice.unaccounted;
         after = slice.next;
-      }
+      } while (after !== undefined && !this.#stopped);
     }
     if (this.#stopped) return;
     await unitOfWork.run((transaction) => this.#store.end("done", null, unaccounted, transaction));
@@ -361,10 +364,13 @@ interface StatusRow extends Omit<RebuildStatus, "read" | "toRead"> {
   readonly dropUnaccounted: number;
 }
 
+/** The values by which a row is found. */
+type Key = SQLQueryBindings[];
+
 /** A part of a table that was checked. */
 interface Slice {
-  /** The rowid to continue after; undefined at the end of the table. */
-  readonly next: number | undefined;
+  /** The key of the row to continue after; undefined at the end of the table. */
+  readonly next: Key | undefined;
   /** Rows in it that have not been written since the rebuild began. */
   readonly unaccounted: number;
 }
@@ -432,28 +438,45 @@ class RebuildStore {
     this.#statements.check.run();
   }
 
+  /** The columns by which the rows of a table are in order. */
+  keyOf(table: string): string {
+    const { sql } = this.#database;
+    using kind = sql.prepare<{ wr: number }, [string]>(
+      "SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?",
+    );
+    if (kind.get(table)?.wr !== 1) return "rowid";
+    using columns = sql.prepare<{ name: string }, [string]>(
+      "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk",
+    );
+    return columns
+      .all(table)
+      .map(({ name }) => name)
+      .join(", ");
+  }
+
   /**
    * Counts the rows of an older generation among the next rows of a table, and deletes them if that was requested.
    *
-   * @param table of a projection, with a rowid and a generation; a row without one does not belong to it
+   * @param table of a projection, with a generation; a row without one does not belong to it
+   * @param key as `keyOf` returns it
+   * @param after where the last slice ended; undefined for the first one
    */
-  check(table: string, after: number, rows: number): Slice {
+  check(table: string, key: string, after: Key | undefined, rows: number): Slice {
     const { sql } = this.#database;
-    const one = <Row>(text: string, ...bindings: number[]): Row | undefined => {
-      using statement = sql.prepare<Row, number[]>(text);
-      return statement.get(...bindings) ?? undefined;
-    };
-    const end = one<{ rowid: number | null }>(
-      `SELECT max(rowid) AS rowid FROM (SELECT rowid FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT ?)`,
-      after,
-      rows,
-    )?.rowid;
-    if (end === undefined || end === null) return { next: undefined, unaccounted: 0 };
-    const old = `rowid > ? AND rowid <= ? AND generation < (SELECT generation FROM rebuild)`;
-    const unaccounted =
-      one<{ count: number }>(`SELECT count(*) AS count FROM ${table} WHERE ${old}`, after, end)?.count ?? 0;
+    const marks = key.replaceAll(/[^, ]+/g, "?");
+    const isAfter = after === undefined ? "true" : `(${key}) > (${marks})`;
+    const from = after ?? [];
+    using last = sql.prepare<unknown, Key>(
+      `SELECT ${key} FROM (SELECT ${key} FROM ${table} WHERE ${isAfter} ORDER BY ${key} LIMIT ?)
+       ORDER BY ${key.replaceAll(",", " DESC,")} DESC LIMIT 1`,
+    );
+    const [end] = last.values(...from, rows);
+    if (end === undefined) return { next: undefined, unaccounted: 0 };
+    const old = `${isAfter} AND (${key}) <= (${marks}) AND generation < (SELECT generation FROM rebuild)`;
+    using count = sql.prepare<{ count: number }, Key>(`SELECT count(*) AS count FROM ${table} WHERE ${old}`);
+    const unaccounted = count.get(...from, ...end)?.count ?? 0;
     if (unaccounted > 0 && this.#row().dropUnaccounted === 1) {
-      sql.run(`DELETE FROM ${table} WHERE ${old}`, [after, end]);
+      sql.run(`DELETE FROM ${table} WHERE ${old}`, [...from, ...end]);
     }
     return { next: end, unaccounted };
   }

@@ -150,6 +150,11 @@ export interface SubscribeOptions {
    */
   readonly rereadsLast?: boolean;
   /**
+   * After a fetch that brought records, the next one begins at least so long after it: what arrives meanwhile is
+   * delivered together. In milliseconds, 0 unless given. A transport without fetches ignores it.
+   */
+  readonly fetchIntervalMs?: number;
+  /**
    * Handles a batch. For one partition, a subscription calls it again only after the previous call resolved. After a
    * rejection the batch is delivered again, later.
    */

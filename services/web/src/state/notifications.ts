@@ -7,7 +7,7 @@ import { announce } from "./announcer.ts";
 import { applyNotifications, loadOrders } from "./orders.ts";
 import { poll } from "./poll.ts";
 import { refreshProducts } from "./products.ts";
-import { session, tokenRefused } from "./session.ts";
+import { customerId, token, tokenRefused } from "./session.ts";
 import { readStored, writeStored } from "./storage.ts";
 import { showHop } from "./traffic.ts";
 
@@ -27,11 +27,11 @@ const MAX_ANNOUNCED = 2;
 /** Receives the notifications of whoever is signed in. */
 export function followNotifications(): void {
   effect(() => {
-    const current = session.value;
-    if (current === null) return;
-    const source = signInMode === "oidc" ? "oidc" : keyIdOf(current.token);
-    const key = `store.seq.${current.customerId}.${source}`;
-    const stream = new NotificationStream(current.token, key);
+    // Not the session: it is another object each time that it is stored, and the stream would begin anew.
+    const [ofCustomer, withToken] = [customerId.value, token.value];
+    if (ofCustomer === undefined || withToken === undefined) return;
+    const source = signInMode === "oidc" ? "oidc" : keyIdOf(withToken);
+    const stream = new NotificationStream(withToken, `store.seq.${ofCustomer}.${source}`);
     return () => stream.stop();
   });
 }

@@ -65,6 +65,8 @@ interface TokenCredentials {
 
 const REQUEST_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 2_000;
+/** How often it is checked whether a request has timed out: of a timeout, at most a tenth. */
+const TIMEOUT_CHECK_MS = 1_000;
 const KEEP_ALIVE_MS = 60_000;
 const METADATA_MAX_AGE_MS = 300_000;
 /** How long a client may take to leave its group and to disconnect before its connections are destroyed. */
@@ -83,10 +85,12 @@ export interface EmptyFetch {
 interface ConsumerListeners {
   /** Called when a consumer crashes. kafkajs first reports that it has stopped, and only after it has disconnected, why. */
   onCrash(error: Error): void;
-  /** Called for each partition whose fetch brought no records, of which kafkajs reports nothing. */
-  onEmptyFetch(fetch: EmptyFetch): Promise<void>;
+  /** Called for each partition whose fetch brought no records, of which kafkajs reports nothing. The next fetch waits for it. */
+  onEmptyFetch(fetch: EmptyFetch): Promise<void> | undefined;
   /** Asked before each fetch: how long the broker may wait for records, in milliseconds. */
   fetchWaitMs?(): number;
+  /** Calls `fetch`, at the time of its choice. @returns what kafkajs takes for its result: an empty array for no records */
+  aroundFetch?<Batch>(fetch: () => Promise<readonly Batch[]>): Promise<readonly Batch[]>;
 }
 
 /** By the `eachBatch` of a consumer. */
@@ -218,13 +222,16 @@ export function listenTo(eachBatch: object, listeners: ConsumerListeners): void 
  *
  * - After each response it sets a timer to check the queue of pending requests, also of an empty queue, and then with
  *   a negative delay, for which Bun and Node print a warning (https://github.com/tulios/kafkajs/issues/1751).
+ * - Ten times a second it checks on each connection whether a request has timed out, which is most of what an idle
+ *   client costs.
  * - A consumer that has joined its group and then fails to start does not leave it. The group's next rebalance would
  *   wait for that member until its session times out.
  * - It throws the first error of a Produce response, and so hides which partitions were stored. With this correction
  *   `sendBatch` resolves, unless kafkajs retries all of them, and its result has the error code of each partition.
  * - It encodes the records of a Produce request slowly: see produce.ts.
  * - A consumer that crashes reports the reason last, and nothing of a fetch without records; each of its fetches waits
- *   equally long for records: see `listenTo`.
+ *   equally long for records, follows at once, and is waited for when the consumer stops: see `listenTo`.
+ * - Of a fetch, a partition without records costs it as much as one with records.
  * - To a client that may not use its group it says that the group's coordinator was not found.
  * - A batch that cannot be decoded fails the response with all its topics: see fetch.ts.
  *
@@ -239,6 +246,19 @@ function correctKafkajs(): void {
   const { scheduleCheckPendingRequests } = RequestQueue.prototype;
   RequestQueue.prototype.scheduleCheckPendingRequests = function () {
     if (this.pending.length > 0) scheduleCheckPendingRequests.call(this);
+  };
+  RequestQueue.prototype.scheduleRequestTimeoutCheck = function () {
+    this.destroy();
+    if (!this.enforceRequestTimeout) return;
+    const everyMs = Math.min(TIMEOUT_CHECK_MS, this.requestTimeout / 10);
+    this.requestTimeoutIntervalId = setInterval(() => {
+      const now = Date.now();
+      for (const request of this.inflight.values()) {
+        if (request.sentAt !== null && now - request.sentAt > request.requestTimeout)
+          request.timeoutRequest();
+      }
+      if (!this.isConnected()) this.destroy();
+    }, everyMs);
   };
   const { start } = Runner.prototype;
   Runner.prototype.start = function () {
@@ -266,24 +286,31 @@ function correctKafkajs(): void {
     }
   };
   const { fetch: fetchOnce } = Runner.prototype;
-  Runner.prototype.fetch = function (nodeId) {
-    const waitMs = consumerListeners.get(this.eachBatch)?.fetchWaitMs?.();
+  Runner.prototype.fetch = async function (nodeId) {
+    const listeners = consumerListeners.get(this.eachBatch);
+    const waitMs = listeners?.fetchWaitMs?.();
     if (waitMs !== undefined) this.consumerGroup.maxWaitTime = waitMs;
-    return fetchOnce.call(this, nodeId);
+    if (listeners === undefined) return fetchOnce.call(this, nodeId);
+    const fetch = () => fetchOnce.call(this, nodeId);
+    const batches = await (listeners.aroundFetch?.(fetch) ?? fetch());
+    const withRecords = batches.filter(({ rawMessages }) => rawMessages.length > 0);
+    if (withRecords.length === batches.length) return batches;
+    for (const { topic, partition, highWatermark, rawMessages } of batches) {
+      const start = logStartOf(rawMessages);
+      if (start === undefined || !this.running) continue;
+      await listeners.onEmptyFetch({ topic, partition, start, end: Number(highWatermark) });
+    }
+    // With records, kafkajs does it once they are handled.
+    if (withRecords.length === 0) await this.heartbeat();
+    return withRecords;
   };
   const { handleBatch } = Runner.prototype;
   Runner.prototype.handleBatch = async function (batch) {
-    const { topic, partition, highWatermark, rawMessages } = batch;
-    const listeners = consumerListeners.get(this.eachBatch);
+    const { topic, partition, rawMessages } = batch;
     const undecodable = undecodableOf(rawMessages);
     // Of another consumer in the process, which would take the placeholder for a record.
-    if (undecodable !== undefined && listeners === undefined) {
+    if (undecodable !== undefined && !consumerListeners.has(this.eachBatch)) {
       throw new Error(`${topic}/${partition} at offset ${undecodable.offset}: ${undecodable.cause}`);
-    }
-    const start = logStartOf(rawMessages);
-    if (start !== undefined && this.running) {
-      const fetched = { topic, partition, start, end: Number(highWatermark) };
-      await listeners?.onEmptyFetch(fetched);
     }
     return handleBatch.call(this, batch);
   };

@@ -16,10 +16,10 @@ import { createMissingTopics } from "./topics.ts";
 /** A member without a heartbeat for so long loses its partitions. The least that Apache Kafka allows. */
 export const SESSION_TIMEOUT_MS = 6_000;
 const HEARTBEAT_MS = 1_500;
-/** A fetch without data is answered after so long. A pause or a seek takes effect when the fetch has ended. */
+/** A fetch without data is answered after so long. A seek, or the end of a pause, takes effect when the fetch has ended. */
 const FETCH_WAIT_MS = 100;
 /** The same, once there was nothing to do for some time: an idle consumer costs CPU for each fetch, and nothing else. */
-const IDLE_FETCH_WAIT_MS = 500;
+const IDLE_FETCH_WAIT_MS = 1_000;
 const IDLE_AFTER_MS = 5_000;
 /** After so long without a fetch the consumer is replaced. Longer than a rebalance. */
 const STALLED_MS = 20_000;
@@ -27,10 +27,12 @@ const STALLED_MS = 20_000;
 const COMMIT_INTERVAL_MS = 1_000;
 /** How soon partitions that were added to a topic are found. */
 const METADATA_MAX_AGE_MS = 10_000;
-/** At most this much of each partition is fetched at a time, and this much from each broker. */
-const PARTITION_BYTES = 512 * 1024;
-const FETCH_BYTES = 8 * 1024 * 1024;
+/** At most this much of each partition is fetched at a time, and this much from each broker: compressed, as it is stored. */
+const PARTITION_BYTES = 128 * 1024;
+const FETCH_BYTES = 2 * 1024 * 1024;
 const REJECTED_PAUSE_MS = 1_000;
+/** Partitions whose records are handled at the same time. */
+const MAX_CONCURRENCY = 64;
 
 const consumerConfig: Omit<ConsumerConfig, "groupId"> = {
   sessionTimeout: SESSION_TIMEOUT_MS,
@@ -76,6 +78,12 @@ export class KafkaConsumer {
   #committing: Promise<void> | undefined;
   #hasFetched = false;
   #failed = false;
+  /** Partitions that are paused. */
+  #paused = 0;
+  /** Each ends a fetch, which the broker may not have answered. */
+  readonly #endFetch = new Set<() => void>();
+  /** Until then there is no fetch: it would be soon after one that brought records. */
+  #nextFetchMs = Number.NEGATIVE_INFINITY;
   #lastFetchMs: number;
   /** When records were read, or a partition was sought, paused or resumed. */
   #lastActiveMs: number;
@@ -125,8 +133,30 @@ export class KafkaConsumer {
       // A consumer that is stopped while it joins would join all the same, and stay in the group.
       await this.#started?.catch(() => {});
       await this.#commit();
-      await this.#consumer.disconnect();
+      const stopped = this.#consumer.stop();
+      for (const endFetch of this.#endFetch) endFetch();
+      await stopped;
     });
+  }
+
+  /** Fetches when it is time to. A fetch that is not answered when the consumer is closed brings no records. */
+  async #fetch<Batch>(fetch: () => Promise<readonly Batch[]>): Promise<readonly Batch[]> {
+    const { runtime } = this.#context;
+    const closed = Promise.withResolvers<readonly []>();
+    const endFetch = () => closed.resolve([]);
+    this.#endFetch.add(endFetch);
+    try {
+      const delayMs = this.#nextFetchMs - runtime.monotonic();
+      if (delayMs > 0) {
+        const due = Promise.withResolvers<void>();
+        const cancel = runtime.after(delayMs, due.resolve);
+        await Promise.race([due.promise, closed.promise]);
+        cancel();
+      }
+      return await Promise.race([fetch(), closed.promise]);
+    } finally {
+      this.#endFetch.delete(endFetch);
+    }
   }
 
   async #start(): Promise<void> {
@@ -145,8 +175,9 @@ export class KafkaConsumer {
     const eachBatch = (payload: EachBatchPayload) => track(this.#eachBatch(payload));
     listenTo(eachBatch, {
       onCrash: (error) => this.fail(error),
-      onEmptyFetch: (fetch) => track(this.#emptyFetch(fetch)),
+      onEmptyFetch: (fetch) => (this.#isBefore(fetch) ? track(this.#emptyFetch(fetch)) : undefined),
       fetchWaitMs: () => this.#fetchWaitMs(),
+      aroundFetch: (fetch) => this.#fetch(fetch),
     });
     this.#consumer.on(events.STOP, () => this.fail(new Error("the consumer stopped")));
     this.#consumer.on(events.REQUEST_TIMEOUT, ({ payload }) =>
@@ -173,9 +204,18 @@ export class KafkaConsumer {
     await this.#consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,
-      partitionsConsumedConcurrently: 64,
+      partitionsConsumedConcurrently: this.#concurrency(),
       eachBatch,
     });
+  }
+
+  /** As many as there may be partitions with records: for each fetch, kafkajs calls so many workers. */
+  #concurrency(): number {
+    let partitions = 0;
+    for (const name of this.#options.topics) {
+      partitions += this.#context.topics.find((topic) => topic.name === name)?.partitions ?? MAX_CONCURRENCY;
+    }
+    return Math.min(partitions, MAX_CONCURRENCY);
   }
 
   #assign(assignment: Readonly<Record<string, number[]>>): void {
@@ -228,6 +268,7 @@ export class KafkaConsumer {
   async #eachBatch(payload: EachBatchPayload): Promise<void> {
     const { topic, partition, messages, highWatermark } = payload.batch;
     this.#markActive();
+    this.#nextFetchMs = this.#lastActiveMs + (this.#options.fetchIntervalMs ?? 0);
     if (this.#failed) {
       // Until it is disconnected, kafkajs delivers the same batch again without a delay.
       await Bun.sleep(FETCH_WAIT_MS);
@@ -266,11 +307,15 @@ export class KafkaConsumer {
     await payload.heartbeat();
   }
 
+  /** Whether the reader asked for what the log has no more. */
+  #isBefore({ topic, partition, start }: EmptyFetch): boolean {
+    const asked = this.#asked.get(topicPartition(topic, partition));
+    return !this.#failed && asked !== undefined && asked < start;
+  }
+
   /** Delivers that the log has nothing more of what the reader asked for. */
   async #emptyFetch({ topic, partition, start, end }: EmptyFetch): Promise<void> {
     const key = topicPartition(topic, partition);
-    const asked = this.#asked.get(key);
-    if (this.#failed || asked === undefined || asked >= start) return;
     const assignments = this.#assignments;
     const { next, pauseMs } = await this.#handle({ topic, partition, records: [], start, end, epoch: 0 });
     if (this.#failed || assignments !== this.#assignments) return;
@@ -298,9 +343,11 @@ export class KafkaConsumer {
     const paused = [{ topic, partitions: [partition] }];
     this.#markActive();
     this.#consumer.pause(paused);
+    this.#paused += 1;
     const cancel = this.#context.runtime.after(pauseMs, () => {
       this.#timers.delete(cancel);
       this.#markActive();
+      this.#paused -= 1;
       try {
         this.#consumer.resume(paused);
       } catch {
@@ -328,7 +375,7 @@ export class KafkaConsumer {
 
   #fetchWaitMs(): number {
     const isIdle = this.#context.runtime.monotonic() - this.#lastActiveMs > IDLE_AFTER_MS;
-    return isIdle ? IDLE_FETCH_WAIT_MS : FETCH_WAIT_MS;
+    return isIdle && this.#paused === 0 ? IDLE_FETCH_WAIT_MS : FETCH_WAIT_MS;
   }
 
   #markFetch(): void {

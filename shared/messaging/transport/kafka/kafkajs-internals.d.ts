@@ -6,9 +6,25 @@ declare module "kafkajs/package.json" {
 }
 
 declare module "kafkajs/src/network/requestQueue/index.js" {
+  interface InflightRequest {
+    /** Milliseconds since the epoch; null before. */
+    readonly sentAt: number | null;
+    readonly requestTimeout: number;
+    timeoutRequest(): void;
+  }
   export default class RequestQueue {
     readonly pending: readonly unknown[];
+    readonly inflight: ReadonlyMap<number, InflightRequest>;
+    /** Milliseconds. */
+    readonly requestTimeout: number;
+    readonly enforceRequestTimeout: boolean;
+    requestTimeoutIntervalId: ReturnType<typeof setInterval> | undefined;
+    readonly isConnected: () => boolean;
     scheduleCheckPendingRequests(): void;
+    /** Called when the connection is made. */
+    scheduleRequestTimeoutCheck(): void;
+    /** Cancels the timers. */
+    destroy(): void;
   }
 }
 
@@ -31,7 +47,9 @@ declare module "kafkajs/src/consumer/runner.js" {
     readonly eachBatch: object;
     onCrash: (error: Error) => Promise<void>;
     start(): Promise<void>;
-    fetch(nodeId: string): Promise<unknown>;
+    fetch(nodeId: string): Promise<readonly FetchedBatch[]>;
+    /** Tells the group that this member lives, unless it was told within the interval. */
+    heartbeat(): Promise<void>;
     handleBatch(batch: FetchedBatch): Promise<void>;
   }
 }
@@ -107,9 +125,9 @@ declare module "kafkajs/src/protocol/requests/fetch/index.js" {
 declare module "kafkajs/src/protocol/encoder.js" {
   /** Bytes that grow as they are written. */
   export default class Encoder {
-    readonly buf: Buffer;
+    readonly buf: Buffer<ArrayBuffer>;
     /** The number of bytes that are written. */
-    readonly offset: number;
+    offset: number;
     /** What is written. */
     readonly buffer: Buffer;
     constructor(initialBytes?: number);

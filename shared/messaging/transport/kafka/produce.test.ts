@@ -1,7 +1,10 @@
 import { expect, test } from "bun:test";
+import { gunzipSync } from "node:zlib";
 import murmur2 from "kafkajs/src/producer/partitioners/default/murmur2.js";
+import crc32c from "kafkajs/src/protocol/recordBatch/crc32C/index.js";
 import Produce from "kafkajs/src/protocol/requests/produce/index.js";
 import type { OutgoingRecord } from "../transport.ts";
+import { AT } from "./batch.ts";
 import "./client.ts";
 import { encodeProduceRequest, keyHash, ProducedMessage } from "./produce.ts";
 
@@ -27,12 +30,51 @@ const records: readonly OutgoingRecord[] = texts.flatMap((text, index) => [
 /** What kafkajs passes on for a producer that is neither idempotent nor transactional. */
 const options = { acks: -1, timeout: 15_000, compression: 0, producerId: -1, producerEpoch: 0 };
 
+/** A request with its batches as they are without compression, and how many were compressed. */
+function uncompressed(request: Buffer): { readonly bytes: Buffer; readonly compressed: number } {
+  const parts: Buffer[] = [];
+  let at = 0;
+  let compressed = 0;
+  const take = (length: number) => {
+    const part = request.subarray(at, at + length);
+    parts.push(part);
+    at += length;
+    return part;
+  };
+  // No transactional id, acks, timeout.
+  take(8);
+  for (let topics = take(4).readInt32BE(); topics > 0; topics--) {
+    take(take(2).readInt16BE());
+    for (let partitions = take(4).readInt32BE(); partitions > 0; partitions--) {
+      take(4);
+      const batch = request.subarray(at + 4, at + 4 + request.readInt32BE(at));
+      at += 4 + batch.length;
+      const isCompressed = batch.readInt16BE(AT.attributes) === 1;
+      compressed += Number(isCompressed);
+      const records = batch.subarray(AT.records);
+      const plain = Buffer.concat([
+        batch.subarray(0, AT.records),
+        isCompressed ? gunzipSync(records) : records,
+      ]);
+      expect(batch.readUInt32BE(AT.checksum)).toBe(crc32c(batch.subarray(AT.checksumEnd)));
+      plain.writeInt32BE(plain.length - AT.lengthEnd, AT.length);
+      plain.writeInt16BE(0, AT.attributes);
+      plain.writeUInt32BE(crc32c(plain.subarray(AT.checksumEnd)), AT.checksum);
+      const length = Buffer.alloc(4);
+      length.writeInt32BE(plain.length);
+      parts.push(length, plain);
+    }
+  }
+  return { bytes: Buffer.concat([...parts, request.subarray(at)]), compressed };
+}
+
 for (const version of [3, 4, 5, 6, 7]) {
-  test(`a request of version ${version} is encoded byte for byte as kafkajs encodes it`, async () => {
-    for (const [nowMs, count] of [
-      [0, 1],
-      [1_764_000_000_123, 2],
-      [2 ** 44 + 5, records.length],
+  test(`a request of version ${version} is encoded byte for byte as kafkajs encodes it, but for the compression`, async () => {
+    for (const [nowMs, count, compressed] of [
+      // The first records are so small that compression makes them larger.
+      [0, 1, 0],
+      [1_764_000_000_123, 2, 0],
+      [2 ** 44 + 5, records.length, 2],
     ] as const) {
       const messages = records.slice(0, count).map((record) => new ProducedMessage(record));
       const withTime = messages.map(({ key, value, headers }) => ({
@@ -52,7 +94,10 @@ for (const version of [3, 4, 5, 6, 7]) {
       const { request } = Produce.protocol({ version })({ ...options, topicData: topicData(withTime) });
       const expected = await request.encode();
       const encoded = encodeProduceRequest({ ...options, topicData: topicData(messages) }, nowMs);
-      expect(Buffer.compare(encoded.buffer, expected.buffer)).toBe(0);
+      const plain = uncompressed(encoded.buffer);
+      expect(Buffer.compare(plain.bytes, expected.buffer)).toBe(0);
+      expect(plain.compressed).toBe(compressed);
+      if (compressed > 0) expect(encoded.buffer.length).toBeLessThan(expected.buffer.length / 10);
     }
   });
 }

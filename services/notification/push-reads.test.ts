@@ -1,0 +1,50 @@
+import { describe, expect, test } from "bun:test";
+import { Push } from "./push.ts";
+import type { Notification } from "./store.ts";
+
+const DAY_MS = 86_400_000;
+
+/** A customer's notifications, and how often they were read. */
+function follow() {
+  const stored: Notification[] = [];
+  const state = { reads: 0, fails: false };
+  const push = new Push((_customerId, after) => {
+    state.reads += 1;
+    if (state.fails) throw new Error("the disk is full");
+    return stored.filter(({ seq }) => seq > after);
+  });
+  const sent: number[] = [];
+  const send = (text: string) => sent.push((JSON.parse(text) as Notification).seq);
+  const socket = { send, close: () => {} };
+  push.open(socket, "ANN", 0, DAY_MS);
+  const store = (): Promise<void> | undefined => {
+    const seq = stored.length + 1;
+    const texts = { notificationId: String(seq), orderId: "X", message: "confirmed", at: "now" };
+    stored.push({ seq, ...texts, type: "order.confirmed" });
+    return push.notify("ANN");
+  };
+  return { state, sent, store, disconnect: () => push.close(socket) };
+}
+
+describe("notifications that are stored together", () => {
+  test("are read once, and all sent", async () => {
+    const { state, sent, store, disconnect } = follow();
+    const before = state.reads;
+    const [first] = [store(), store(), store()];
+    await first;
+    expect([sent, state.reads - before]).toEqual([[1, 2, 3], 1]);
+    await store();
+    expect([sent, state.reads - before]).toEqual([[1, 2, 3, 4], 2]);
+    disconnect();
+  });
+
+  test("are sent with the next ones when they could not be read", async () => {
+    const { state, sent, store, disconnect } = follow();
+    state.fails = true;
+    await expect(Promise.resolve(store())).rejects.toThrow("the disk is full");
+    state.fails = false;
+    await store();
+    expect(sent).toEqual([1, 2]);
+    disconnect();
+  });
+});

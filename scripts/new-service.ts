@@ -28,8 +28,10 @@ await runCommand("new-service", USAGE, async (args) => {
     ...written,
   ]);
   await run("docs/asyncapi.json is not generated", ["scripts/asyncapi.ts"]);
+  await run("docs/settings.md is not generated", ["scripts/settings.ts"]);
   for (const path of plan.keys()) console.log(path);
   console.log(`docs/asyncapi.json
+docs/settings.md
 
 next:
   bun test services/${name}         runs its tests

@@ -36,7 +36,7 @@ describe("bounds", () => {
 /** The number that a source gives a name: `NAME = 8 * 1024`, `name: 8 * 1024`, or its `default:`. */
 function valueIn(source: string, name: string): number {
   const product = "[\\d_]+(?: \\* [\\d_A-Z]+)*";
-  const text = new RegExp(`\\b${name}(?: =|:)(?: Type\\..*?default:)? (${product})`).exec(source)?.[1];
+  const text = new RegExp(`\\b${name}(?: =|:)(?: Type\\.[^]*?default:)? (${product})`).exec(source)?.[1];
   if (text === undefined) throw new Error(`${name} is not given a number`);
   const factors = text.split(" * ").map((factor) => {
     return /^[A-Z]/.test(factor) ? valueIn(source, factor) : Number(factor.replaceAll("_", ""));

@@ -44,7 +44,7 @@ describe("planService", () => {
     const own = [...plan].filter(([path]) => path.startsWith("services/gift-wrapping/"));
     expect(own.map(([path]) => path)).toContain("services/gift-wrapping/migrations/0001-gift-wrapping.sql");
     const text = own.map(([, content]) => content).join("");
-    for (const spelling of ["GiftWrappingStore", "giftWrappingHandlers", "GIFT_WRAPPING_PORT: Port(8950)"]) {
+    for (const spelling of ["GiftWrappingStore", "giftWrappingHandlers", "GIFT_WRAPPING_PORT: Port(8950"]) {
       expect(text).toContain(spelling);
     }
     expect(text).not.toMatch(/template|8999/i);
@@ -100,7 +100,7 @@ describe.skipIf(process.env.WHOLE_COPY !== "true")("docs/a-fifth-service.md, in 
     "it is in the containers, the AsyncAPI document and the commands",
     async () => {
       await shell(
-        `"${process.execPath}" test --timeout=60000 scripts/compose scripts/asyncapi e2e/structure`,
+        `"${process.execPath}" test --timeout=60000 scripts/compose scripts/asyncapi scripts/settings e2e/structure`,
       );
       const usage = await run([process.execPath, "scripts/dead-letters.ts", "--help"]);
       expect(usage.stdout).toContain("shipping");

@@ -6,7 +6,10 @@ const YEAR_MS = 365 * 24 * 60 * 60 * SECOND_MS;
 
 export const OrderConfig = Type.Object({
   ...commonSettings,
-  ORDER_PORT: Port(8902),
-  /** For how long an order may wait for stock. */
-  BACKORDER_TTL: Duration("24h", { minimum: SECOND_MS, maximum: YEAR_MS }),
+  ORDER_PORT: Port(8902, "the port of the order service"),
+  BACKORDER_TTL: Duration("24h", {
+    minimum: SECOND_MS,
+    maximum: YEAR_MS,
+    description: "for how long an order may wait for stock, before it is cancelled",
+  }),
 });

@@ -57,31 +57,44 @@ import { UnitOfWork } from "./unit-of-work.ts";
 export interface MessagingOptions {
   /** The service: the source of its messages and the name of its consumer group. */
   readonly service: string;
+  /** The service's SQLite file, from `openDatabase`: the kit keeps its own tables in it. */
   readonly database: ServiceDatabase;
+  /** How it reaches the broker: `kafkaTransport(…)`, or a `MemoryBroker` in tests. */
   readonly transport: Transport;
   /** All messages that may be on the topics that it reads. */
   readonly definitions: readonly MessageDefinition[];
   /** For the messages that the service handles; those of other types are skipped. */
   readonly handlers: readonly Handler[];
+  /** For the timers that its transactions set. @defaultValue none */
   readonly timers?: readonly TimerHandler[];
-  /** The side effects that its transactions may enqueue. */
+  /** The side effects that its transactions may enqueue. @defaultValue none */
   readonly effects?: readonly Effect[];
   /** Gets a copy of each dead letter, for people who look at topics. */
   readonly deadLetterTopic: string;
+  /** Clock, timers and random numbers: `systemRuntime`, but in simulations. */
   readonly runtime: Runtime;
+  /** Any logger with the methods of pino. */
   readonly log: Logger;
-  /** How long the inbox keeps a claim. A message that is delivered again after that is parked or stops its partition. */
+  /**
+   * How long the inbox keeps a claim, in milliseconds. A message that is delivered again after that is parked or stops
+   * its partition.
+   *
+   * @defaultValue 7 days
+   */
   readonly inboxRetentionMs?: number;
-  /** What happens where retention removed records before they were read: `stop` unless given. */
+  /** What happens where retention removed records before they were read. @defaultValue `stop` */
   readonly gaps?: GapPolicy;
   /**
    * For a service whose messages nobody waits for, such as one that keeps projections: after messages were fetched,
    * the next fetch begins at least so long after, and what has arrived meanwhile is handled in one unit of work.
-   * Requests wait for fewer commits then. Milliseconds, from 0, the default, to 1,000.
+   * Requests wait for fewer commits then. Milliseconds, up to 1,000.
+   *
+   * @defaultValue 0
    */
   readonly fetchIntervalMs?: number;
+  /** How a message whose handler failed is retried before it is parked. @defaultValue 10 attempts, up to 30 s apart */
   readonly retry?: RetryPolicy;
-  /** Runs around every handler, the first one outermost. */
+  /** Runs around every handler, the first one outermost. @defaultValue none */
   readonly middleware?: readonly Middleware[];
 }
 

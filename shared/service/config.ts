@@ -21,7 +21,7 @@ type ConfigRule = (config: Readonly<Record<string, unknown>>) => readonly string
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * Options of a setting's schema that JSON Schema does not have.
+ * Options of a setting's schema that JSON Schema does not have. Its `description` is in docs/settings.md.
  *
  * - `expected`: completes "expected …" when the value is invalid
  * - `secret`: the value is never shown
@@ -93,7 +93,8 @@ function convert(schema: TSchema & SettingOptions, raw: string): unknown {
   }
 }
 
-function expectation(schema: TSchema & SettingOptions): string {
+/** What a value has to be, such as "an integer from 0 to 65535". */
+export function expectation(schema: TSchema & SettingOptions): string {
   if (schema.expected !== undefined) return schema.expected;
   if (Array.isArray(schema.anyOf)) return `one of ${schema.anyOf.map((member) => member.const).join(", ")}`;
   if (schema.type === "boolean") return "true or false";
@@ -119,18 +120,26 @@ function shown(name: string, schema: SettingOptions, raw: string): string {
   return `, got '${printable.length > 80 ? `${printable.slice(0, 80)}…` : printable}'`;
 }
 
-function oneOf<const Words extends readonly [string, ...string[]]>(words: Words, fallback?: Words[number]) {
+function oneOf<const Words extends readonly [string, ...string[]]>(
+  words: Words,
+  options: { readonly default?: Words[number]; readonly description?: string } = {},
+) {
   return Type.Unsafe<Words[number]>(
     Type.Union(
       words.map((word) => Type.Literal(word)),
-      fallback === undefined ? {} : { default: fallback },
+      options,
     ),
   );
 }
 
 /** A TCP port; with 0 the system chooses a free one. */
-export function Port(fallback: number) {
-  return Type.Integer({ minimum: 0, maximum: 65_535, default: fallback });
+export function Port(fallback: number, description?: string) {
+  return Type.Integer({
+    minimum: 0,
+    maximum: 65_535,
+    default: fallback,
+    ...(description === undefined ? {} : { description }),
+  });
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -149,13 +158,15 @@ const MAX_DURATION_MS = 36_525 * 86_400_000;
  * A setting that is written as a duration and read as milliseconds.
  *
  * @param fallback the default, written as a duration (`24h`)
- * @param bounds in milliseconds
+ * @param options the bounds are in milliseconds
  */
-export function Duration(fallback: string, bounds: { minimum?: number; maximum?: number } = {}) {
+export function Duration(
+  fallback: string,
+  options: { minimum?: number; maximum?: number; description?: string } = {},
+) {
   const defaultMs = durationToMs(fallback);
   if (defaultMs === undefined) throw new TypeError(`not a duration: ${fallback}`);
-  const minimum = bounds.minimum ?? 0;
-  const maximum = bounds.maximum ?? MAX_DURATION_MS;
+  const { minimum = 0, maximum = MAX_DURATION_MS, ...rest } = options;
   const range = `from ${formatDuration(minimum)} to ${formatDuration(maximum)}`;
   return Type.Integer({
     minimum,
@@ -163,10 +174,12 @@ export function Duration(fallback: string, bounds: { minimum?: number; maximum?:
     default: defaultMs,
     unit: "duration",
     expected: `a duration ${range}, such as 500ms, 30s, 15m, 24h or 7d`,
+    ...rest,
   });
 }
 
-function formatDuration(ms: number): string {
+/** Milliseconds → `24h`, in the largest unit that has no fraction. */
+export function formatDuration(ms: number): string {
   for (const unit of ["d", "h", "m", "s"]) {
     const unitMs = UNIT_MS[unit];
     if (unitMs !== undefined && ms >= unitMs && ms % unitMs === 0) return `${ms / unitMs}${unit}`;
@@ -181,13 +194,20 @@ export type InsecureFeature = (typeof insecureFeatures)[number];
 export const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
 /** A URL may contain credentials. */
-const HttpUrl = Type.String({
-  pattern: "^https?://[^\\s/]+(/\\S*)?$",
-  expected: "an http or https URL",
-  secret: true,
-});
+const HttpUrl = (description: string) =>
+  Type.String({
+    pattern: "^https?://[^\\s/]+(/\\S*)?$",
+    expected: "an http or https URL",
+    secret: true,
+    description,
+  });
 
-const Text = (fallback: string) => Type.String({ minLength: 1, default: fallback });
+const Text = (fallback: string, description: string) =>
+  Type.String({ minLength: 1, default: fallback, description });
+const OptionalText = (description: string) => Type.Optional(Type.String({ description }));
+const OptionalFile = (description: string) =>
+  Type.Optional(Type.String({ minLength: 1, expected: "a path", description }));
+const OptionalSecret = (description: string) => Type.Optional(Type.String({ secret: true, description }));
 
 /** A host without a port. */
 const AllowedHost = Type.String({
@@ -199,29 +219,57 @@ const Origin = Type.String({
   expected: "scheme://host or scheme://host:port",
 });
 
-/** The settings of every service, to be spread into the `Type.Object` of its own. */
+/**
+ * The settings of every service, to be spread into the `Type.Object` of its own. `bun run settings` writes the
+ * descriptions to docs/settings.md.
+ */
 export const commonSettings = {
   HOST: Type.String({
     pattern: "^[A-Za-z0-9.:_-]+$",
     default: "127.0.0.1",
     expected: "a host name or address",
+    description: "where the service listens for HTTP",
   }),
-  /** Host names that the service answers to, beside the loopback names, its own name and HOST. */
-  ALLOWED_HOSTS: Type.Array(AllowedHost, { default: [] }),
-  /** Origins whose pages may send requests, beside the service's own. */
-  ALLOWED_ORIGINS: Type.Array(Origin, { default: [] }),
-  /** What is wanted although others could abuse it. */
-  ALLOW_INSECURE: Type.Array(oneOf([...insecureFeatures, "sasl-without-tls"]), { default: [] }),
-  DATA_DIR: Text(".data"),
-  LOG_LEVEL: oneOf(logLevels, "info"),
-  AUTOMATION_TESTING: Type.Boolean({ default: false }),
-  SQLITE_SYNCHRONOUS: oneOf(["OFF", "NORMAL", "FULL", "EXTRA"], "FULL"),
-  INBOX_RETENTION: Duration("7d", { minimum: 60_000 }),
-  /** What happens where retention removed records before they were read. */
-  GAPS: oneOf(["stop", "continue"], "stop"),
-  OUTBOX_LIMIT: Type.Integer({ minimum: 1, maximum: 1_000_000_000, default: 100_000 }),
-  /** The port of the embedded broker on this machine: the default of KAFKA_BROKERS. */
-  BROKER_PORT: Port(9092),
+  ALLOWED_HOSTS: Type.Array(AllowedHost, {
+    default: [],
+    description: "host names that the service answers to, beside the loopback names, its own name and HOST",
+  }),
+  ALLOWED_ORIGINS: Type.Array(Origin, {
+    default: [],
+    description: "origins whose pages may send requests, beside the service's own",
+  }),
+  ALLOW_INSECURE: Type.Array(oneOf([...insecureFeatures, "sasl-without-tls"]), {
+    default: [],
+    description:
+      "what may be on in production or on an address that others reach, although they could abuse it",
+  }),
+  DATA_DIR: Text(".data", "the directory of the databases and keys, and of the embedded broker's records"),
+  LOG_LEVEL: oneOf(logLevels, { default: "info", description: "the least severe lines that are logged" }),
+  AUTOMATION_TESTING: Type.Boolean({
+    default: false,
+    description:
+      "the requests under /automation-testing that add demo products and delete all; npm start sets true",
+  }),
+  SQLITE_SYNCHRONOUS: oneOf(["OFF", "NORMAL", "FULL", "EXTRA"], {
+    default: "FULL",
+    description:
+      "PRAGMA synchronous of the database; only FULL and EXTRA keep what was acknowledged over a power cut",
+  }),
+  INBOX_RETENTION: Duration("7d", {
+    minimum: 60_000,
+    description: "how long the inbox remembers a message, to recognise it when it is delivered again",
+  }),
+  GAPS: oneOf(["stop", "continue"], {
+    default: "stop",
+    description: "what happens where retention removed records before they were read",
+  }),
+  OUTBOX_LIMIT: Type.Integer({
+    minimum: 1,
+    maximum: 1_000_000_000,
+    default: 100_000,
+    description: "unsent messages above which the gateway answers 503 to requests that add more",
+  }),
+  BROKER_PORT: Port(9092, "the port of the embedded broker on this machine: the default of KAFKA_BROKERS"),
   KAFKA_BROKERS: Type.Array(
     Type.String({
       pattern:
@@ -232,55 +280,81 @@ export const commonSettings = {
       minItems: 1,
       default: ["localhost:9092"],
       defaultFrom: ({ BROKER_PORT }: Readonly<Record<string, unknown>>) => [`localhost:${BROKER_PORT}`],
+      description: "brokers of the cluster; unset, the embedded one at BROKER_PORT",
     },
   ),
-  /** By default `create`, and `check` where NODE_ENV is `production`. */
-  TOPICS: Type.Optional(oneOf(["create", "check"])),
-  TOPIC_REPLICATION: Type.Optional(Type.Integer({ minimum: 1, maximum: 9 })),
-  TOPIC_MIN_INSYNC_REPLICAS: Type.Optional(Type.Integer({ minimum: 1, maximum: 9 })),
-  NODE_ENV: Text("development"),
-  KAFKA_SSL: Type.Boolean({ default: false }),
-  KAFKA_SSL_CA_FILE: Type.Optional(Type.String()),
-  KAFKA_SSL_CERT_FILE: Type.Optional(Type.String()),
-  KAFKA_SSL_KEY_FILE: Type.Optional(Type.String()),
-  KAFKA_SSL_KEY_PASSWORD: Type.Optional(Type.String({ secret: true })),
-  KAFKA_SSL_KEY_PASSWORD_FILE: Type.Optional(Type.String()),
-  KAFKA_SASL_MECHANISM: Type.Optional(oneOf(["plain", "scram-sha-256", "scram-sha-512", "oauthbearer"])),
-  KAFKA_SASL_USERNAME: Type.Optional(Type.String()),
-  KAFKA_SASL_PASSWORD: Type.Optional(Type.String({ secret: true })),
-  KAFKA_SASL_PASSWORD_FILE: Type.Optional(Type.String()),
-  KAFKA_OAUTH_TOKEN_FILE: Type.Optional(Type.String()),
-  KAFKA_OAUTH_TOKEN_URL: Type.Optional(HttpUrl),
-  KAFKA_OAUTH_CLIENT_ID: Type.Optional(Type.String()),
-  KAFKA_OAUTH_CLIENT_SECRET: Type.Optional(Type.String({ secret: true })),
-  KAFKA_OAUTH_CLIENT_SECRET_FILE: Type.Optional(Type.String()),
-  KAFKA_OAUTH_SCOPE: Type.Optional(Type.String()),
-  /** Where the issuer of the tokens publishes its keys; by default, they are in a file. */
+  TOPICS: Type.Optional(
+    oneOf(["create", "check"], {
+      description:
+        "what happens to missing topics; by default create, and check where NODE_ENV is production",
+    }),
+  ),
+  TOPIC_REPLICATION: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 9,
+      description: "replicas of a topic that is created; by default, the brokers decide",
+    }),
+  ),
+  TOPIC_MIN_INSYNC_REPLICAS: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 9,
+      description: "min.insync.replicas of a topic that is created; by default, the brokers decide",
+    }),
+  ),
+  NODE_ENV: Text("development", "production: nothing of the demonstration is on, and topics are not created"),
+  KAFKA_SSL: Type.Boolean({ default: false, description: "TLS to the brokers" }),
+  KAFKA_SSL_CA_FILE: OptionalFile("the CAs of the brokers' certificates, PEM; by default, the system's"),
+  KAFKA_SSL_CERT_FILE: OptionalFile("the service's own certificate, PEM, for mutual TLS"),
+  KAFKA_SSL_KEY_FILE: OptionalFile("its private key, PEM"),
+  KAFKA_SSL_KEY_PASSWORD: OptionalSecret("decrypts the private key"),
+  KAFKA_SSL_KEY_PASSWORD_FILE: OptionalFile("the same, in a file"),
+  KAFKA_SASL_MECHANISM: Type.Optional(
+    oneOf(["plain", "scram-sha-256", "scram-sha-512", "oauthbearer"], {
+      description: "how the service authenticates itself at the brokers; unset: not with SASL",
+    }),
+  ),
+  KAFKA_SASL_USERNAME: OptionalText("for plain and scram"),
+  KAFKA_SASL_PASSWORD: OptionalSecret("for plain and scram"),
+  KAFKA_SASL_PASSWORD_FILE: OptionalFile("the same, in a file, which is read for each connection"),
+  KAFKA_OAUTH_TOKEN_FILE: OptionalFile("for oauthbearer: a token, which is read for each connection"),
+  KAFKA_OAUTH_TOKEN_URL: Type.Optional(
+    HttpUrl("for oauthbearer: the token endpoint (RFC 6749, client credentials)"),
+  ),
+  KAFKA_OAUTH_CLIENT_ID: OptionalText("the client at the token endpoint"),
+  KAFKA_OAUTH_CLIENT_SECRET: OptionalSecret("its secret"),
+  KAFKA_OAUTH_CLIENT_SECRET_FILE: OptionalFile("the same, in a file"),
+  KAFKA_OAUTH_SCOPE: OptionalText("the scope that the token endpoint is asked for"),
   AUTH_JWKS_URL: Type.Optional(
     Type.String({
       pattern: "^https?://[^\\s/@]+(/\\S*)?$",
       expected: "an http or https URL without credentials",
       secret: true,
+      description:
+        "where the issuer of the tokens publishes its keys; by default, they are in AUTH_JWKS_FILE",
     }),
   ),
-  /** By default `jwks.json` in DATA_DIR. */
-  AUTH_JWKS_FILE: Type.Optional(Type.String({ minLength: 1 })),
-  /** By default `operator.jwk` in DATA_DIR. */
-  OPERATOR_KEY_FILE: Type.Optional(Type.String({ minLength: 1 })),
-  /** The `iss` of the only tokens that are accepted, as its metadata has it; by default, the store's own. */
+  AUTH_JWKS_FILE: OptionalFile("the keys that verify tokens; by default jwks.json in DATA_DIR"),
+  OPERATOR_KEY_FILE: OptionalFile("the operators' key; by default operator.jwk in DATA_DIR"),
   AUTH_ISSUER: Type.Optional(
     Type.String({
       pattern: "^https?://[^\\s/?#@]+(/[^\\s?#]*)?$",
       expected: "an http or https URL without credentials, query and fragment",
       secret: true,
+      description:
+        "the `iss` of the only tokens that are accepted, as its metadata has it; by default, the store's own",
     }),
   ),
-  /** The `aud` of these tokens. */
-  AUTH_AUDIENCE: Type.Optional(Type.String({ minLength: 1 })),
-  /** Where a token has its bearer's roles: the names of claims, one in the other, such as `realm_access.roles`. */
-  AUTH_ROLE_CLAIM: Text("role"),
-  AUTH_ADMIN_ROLE: Text("admin"),
-  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(HttpUrl),
+  AUTH_AUDIENCE: Type.Optional(Type.String({ minLength: 1, description: "the `aud` of these tokens" })),
+  AUTH_ROLE_CLAIM: Text(
+    "role",
+    "where a token has its bearer's roles: the names of claims, one in the other, such as `realm_access.roles`",
+  ),
+  AUTH_ADMIN_ROLE: Text("admin", "the role of admins"),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(
+    HttpUrl("where traces are sent (OpenTelemetry, OTLP over HTTP); unset: nowhere"),
+  ),
 } as const;
 
 const CommonConfig = Type.Object(commonSettings);

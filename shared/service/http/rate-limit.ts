@@ -113,8 +113,13 @@ export class RateLimit {
 }
 
 /** The setting of a rate limit. @param perMinute the default for each customer */
-export function PerMinute(perMinute: number) {
-  return Type.Integer({ minimum: 0, maximum: 1_000_000_000, default: perMinute });
+export function PerMinute(perMinute: number, description: string) {
+  return Type.Integer({
+    minimum: 0,
+    maximum: 1_000_000_000,
+    default: perMinute,
+    description: `${description}; 0: no limit`,
+  });
 }
 
 const Address = Type.String({
@@ -123,7 +128,10 @@ const Address = Type.String({
 });
 
 /** The setting of the proxies whose `X-Forwarded-For` is believed. */
-export const TrustedProxies = Type.Array(Address, { default: [] });
+export const TrustedProxies = Type.Array(Address, {
+  default: [],
+  description: "proxies whose X-Forwarded-For is believed",
+});
 
 /** The address at the other end of a request's connection; empty when that is closed already. */
 export function peerOf(

@@ -26,13 +26,15 @@ import type { TopicSetup } from "./topics.ts";
 export interface KafkaSettings {
   /** `host:port` of any brokers of the cluster. */
   readonly brokers: readonly string[];
+  /** The name that the brokers see. */
   readonly clientId: string;
-  /** TLS, unless it is false or absent. The brokers are verified in any case, by default with the system's CAs. */
+  /** TLS; the brokers are verified in any case, by default with the system's CAs. @defaultValue `false` */
   readonly ssl?: boolean | (() => TlsCredentials);
+  /** How the client authenticates itself at the brokers. @defaultValue not with SASL */
   readonly sasl?: SaslCredentials;
-  /** What is done about missing topics; by default they are created. */
+  /** What is done about missing topics. @defaultValue they are created */
   readonly topics?: TopicSetup;
-  /** After how long without a response a request has failed. Milliseconds, 10,000 unless given. */
+  /** After how long without a response a request has failed, in milliseconds. @defaultValue 10,000 */
   readonly requestTimeoutMs?: number;
 }
 

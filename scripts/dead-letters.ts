@@ -1,3 +1,4 @@
+import { escapeInvisible } from "@distributed-messaging/messaging";
 import type { ShownStop } from "@distributed-messaging/service/partitions";
 import type { ServiceName } from "@distributed-messaging/services/registry";
 import { AdminClient, queryOf } from "./command/admin.ts";
@@ -55,7 +56,7 @@ async function list(
   const stops = answers.flatMap((answer) => answer.stops);
   admin.print(letters, [listing(letters, Date.now()), ...stops].join("\n"));
   // The JSON is the list of dead letters.
-  if (json) for (const line of stops) process.stderr.write(`${line}\n`);
+  if (json) for (const line of stops) process.stderr.write(escapeInvisible(`${line}\n`));
   return isComplete ? 0 : 1;
 }
 

@@ -1,5 +1,5 @@
 import type { ShownEffect, ShownEffectDetails } from "@distributed-messaging/service/effects";
-import { actionLines, printable } from "./command/admin.ts";
+import { actionLines } from "./command/admin.ts";
 import { runParkedCommand } from "./command/parked.ts";
 
 await runParkedCommand<ShownEffect, ShownEffectDetails>({
@@ -16,11 +16,11 @@ await runParkedCommand<ShownEffect, ShownEffectDetails>({
   none: "no effect is dead",
   columns: ["NAME", "ENQUEUED", "TRIES", "RETRIES", "ERROR"],
   row: ({ name, enqueuedAt, attempts, retries, error }) => [
-    ...[name, enqueuedAt, String(attempts), String(retries), printable(error)],
+    ...[name, enqueuedAt, String(attempts), String(retries), error],
   ],
   details: ({ input, actions, ...effect }) => {
     const facts = Object.entries(effect).map(([name, fact]) => `${name}: ${fact}`);
     const lines = [...facts, ...actionLines(actions), "", JSON.stringify(input, null, 2)];
-    return lines.map(printable).join("\n");
+    return lines.join("\n");
   },
 });

@@ -1,5 +1,5 @@
 import type { ShownParked, ShownParkedDetails } from "@distributed-messaging/service/outbox";
-import { actionLines, printable } from "./command/admin.ts";
+import { actionLines } from "./command/admin.ts";
 import { runParkedCommand } from "./command/parked.ts";
 
 await runParkedCommand<ShownParked, ShownParkedDetails>({
@@ -19,12 +19,12 @@ await runParkedCommand<ShownParked, ShownParkedDetails>({
   none: "no message is parked",
   columns: ["SINCE", "REASON", "TOPIC", "KEY", "BYTES", "ERROR"],
   row: ({ parkedAt, reason, topic, key, bytes, error }) => [
-    ...[parkedAt, reason, topic, printable(key ?? "(none)"), String(bytes), printable(error)],
+    ...[parkedAt, reason, topic, key ?? "(none)", String(bytes), error],
   ],
   details: ({ value, headers, actions, ...record }) => {
     const facts = Object.entries(record).map(([name, fact]) => `${name}: ${fact ?? "(none)"}`);
     const content = value === null ? "(none)" : Buffer.from(value.base64, "base64").toString();
     const lines = [...facts, `headers: ${JSON.stringify(headers)}`, ...actionLines(actions), "", content];
-    return lines.map(printable).join("\n");
+    return lines.join("\n");
   },
 });

@@ -6,7 +6,6 @@ import {
   actionLines,
   adminOptions,
   placeName,
-  printable,
   required,
   serviceOf,
   servicesOf,
@@ -76,7 +75,7 @@ async function list(admin: AdminClient, named: string | undefined): Promise<numb
   const rows = answers
     .flat()
     .map(({ service, offset, reason, stoppedAt, error, ...place }) => [
-      ...[service, placeName(place), String(offset), reason, stoppedAt, printable(error)],
+      ...[service, placeName(place), String(offset), reason, stoppedAt, error],
     ]);
   const header = ["SERVICE", "PARTITION", "OFFSET", "REASON", "SINCE", "ERROR"];
   admin.print(answers.flat(), rows.length === 0 ? "no partition is stopped" : table(header, rows));
@@ -98,7 +97,7 @@ function historyText({ stop, decisions, ...place }: ShownStopHistory): string {
     ...decision,
     action: `${action} at offset ${offset} (${reason})`,
   }));
-  return [...state, ...actionLines(done)].map(printable).join("\n");
+  return [...state, ...actionLines(done)].join("\n");
 }
 
 /** @throws UsageError */

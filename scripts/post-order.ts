@@ -1,3 +1,4 @@
+import { escapeInvisible } from "@distributed-messaging/messaging";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { urlOf } from "@distributed-messaging/supervisor/store";
 import { GatewayClient, type OrderLine, type OrderView } from "./command/client.ts";
@@ -99,7 +100,7 @@ async function follow(gateway: GatewayClient, orderId: string): Promise<number> 
     });
     if (order !== undefined && order.status !== shown) {
       shown = order.status;
-      console.log(describe(order));
+      console.log(escapeInvisible(describe(order)));
     }
     if (!["accepted", "pending"].includes(shown)) return 0;
     if (performance.now() > deadline) {

@@ -23,7 +23,7 @@ const store = [
 export const layers: readonly Layer[] = [
   { path: "scripts", imports: ["e2e", "services/supervisor", ...store] },
   { path: "e2e", imports: ["services/supervisor", ...store] },
-  { path: "services/web", imports: ["shared/contracts"], types: ["services/supervisor"] },
+  { path: "services/web", imports: ["shared/contracts", "shared/messaging"], types: ["services/supervisor"] },
   {
     path: "services/supervisor",
     imports: ["services/registry.ts", "redpanda", ...shared],

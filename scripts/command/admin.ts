@@ -1,3 +1,4 @@
+import { escapeInvisible } from "@distributed-messaging/messaging";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { urlOf } from "@distributed-messaging/supervisor/store";
@@ -84,12 +85,13 @@ export class AdminClient {
       }
     }
     if (answers.length === 0) throw new UsageError(problems.join("\n"));
-    for (const problem of problems) process.stderr.write(`${this.#command}: ${problem}\n`);
+    for (const problem of problems) process.stderr.write(escapeInvisible(`${this.#command}: ${problem}\n`));
     return { answers, isComplete: problems.length === 0 };
   }
 
+  /** Prints the value as JSON, or the lines; what could change the look of a terminal is escaped. */
   print(value: unknown, lines: string): void {
-    console.log(this.#values.json ? JSON.stringify(value, null, 2) : lines);
+    console.log(escapeInvisible(this.#values.json ? JSON.stringify(value, null, 2) : lines));
   }
 }
 
@@ -146,11 +148,6 @@ export function actionLines(
   actions: readonly { at: string; actor: string; action: string; detail: string }[],
 ): string[] {
   return actions.map(({ at, actor, action, detail }) => `${at}  ${actor}  ${action}  ${detail}`);
-}
-
-/** Replaces control characters, which could change what a terminal shows: the texts come from messages. */
-export function printable(line: string): string {
-  return line.replace(/[^\P{Cc}\n\t]/gu, "\ufffd");
 }
 
 /** The name of a partition, or of a topic as a whole. */

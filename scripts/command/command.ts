@@ -1,5 +1,5 @@
 import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
-import { errorText } from "@distributed-messaging/messaging";
+import { errorText, escapeInvisible } from "@distributed-messaging/messaging";
 import { ConfigError } from "@distributed-messaging/service/config";
 import { StartError } from "@distributed-messaging/service/errors";
 import { StartFailed } from "@distributed-messaging/supervisor/process";
@@ -37,7 +37,9 @@ export async function runCommand(
     if (!(error instanceof Error && EXPECTED.some((kind) => error instanceof kind))) throw error;
     const isUnknown = error instanceof UnknownArgument;
     const hint = isUnknown ? ` (for help: bun run ${name} --help)` : "";
-    for (const line of error.message.split("\n")) process.stderr.write(`${name}: ${line}${hint}\n`);
+    for (const line of error.message.split("\n")) {
+      process.stderr.write(escapeInvisible(`${name}: ${line}${hint}\n`));
+    }
     process.exit(isUnknown ? 2 : 1);
   }
 }
@@ -73,9 +75,9 @@ export function noMore(operands: readonly string[], most: number): void {
   if (extra !== undefined) throw new UnknownArgument(`unexpected argument '${extra}'`);
 }
 
-/** Lines of columns, each as wide as its widest cell; the last column is not padded. */
+/** Lines of columns, each as wide as its widest cell; the last column is not padded. Cells are escaped. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [header, ...rows];
+  const all = [header, ...rows.map((row) => row.map(escapeInvisible))];
   const widths = header.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
   return all
     .map((row) =>

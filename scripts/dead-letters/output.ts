@@ -5,7 +5,7 @@ import type {
 } from "@distributed-messaging/service/dead-letters";
 import type { ShownStop } from "@distributed-messaging/service/partitions";
 import type { ServiceName } from "@distributed-messaging/services/registry";
-import { actionLines, placeName, printable } from "../command/admin.ts";
+import { actionLines, placeName } from "../command/admin.ts";
 import { table } from "../command/command.ts";
 
 export type Summary = ShownDeadLetter;
@@ -67,7 +67,7 @@ export function details(letter: Details): string {
     ["headers", JSON.stringify(headers)],
   ];
   const width = Math.max(...facts.map(([name = ""]) => name.length));
-  const lines = facts.map(([name = "", value = ""]) => `${name.padEnd(width)}  ${printable(value)}`);
+  const lines = facts.map(([name = "", value = ""]) => `${name.padEnd(width)}  ${value}`);
   const meaning =
     "message" in decoded ? indented(JSON.stringify(decoded.message, null, 2)) : indented(decoded.problem);
   return [
@@ -110,10 +110,10 @@ function age(ms: number): string {
 }
 
 function cell(text: string): string {
-  const line = printable(text.replace(/\s+/g, " "));
+  const line = text.replace(/\s+/g, " ");
   return line.length > MAX_CELL ? `${line.slice(0, MAX_CELL - 1)}…` : line;
 }
 
 function indented(text: string): string {
-  return printable(text).replace(/^/gm, "  ");
+  return text.replace(/^/gm, "  ");
 }

@@ -105,7 +105,7 @@ test("lists, shows, retries and drops messages that the broker refuses", async (
   await send(2, ["a\u001b", LARGE], ["a\u001b", "1"], ["b", "2"]);
   const listed = await run("list");
   expect(listed).toMatchObject({ stderr: "", exitCode: 0 });
-  expect(listed.stdout).toMatch(/^order +1 .* record +letters +a\ufffd +\d{4} .*larger than/im);
+  expect(listed.stdout).toMatch(/^order +1 .* record +letters +a\\u001b +\d{4} .*larger than/im);
   expect(JSON.parse((await run("list", "--after", "1", "--limit", "1", "--json")).stdout)).toMatchObject([
     { service: "order", id: 2, reason: "blocked", key: "a\u001b" },
   ]);

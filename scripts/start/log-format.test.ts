@@ -29,10 +29,12 @@ test.each(["broker listening", '{"a":1}', "{broken", "[1]"])("%s is printed unch
   expect(plain({ process: "broker", source: "stdout", line })).toBe(`broker       ${line}`);
 });
 
-test("control characters are replaced", () => {
-  expect(plain({ process: "order", source: "stderr", line: "a\x1b[2Jb" })).toBe("order        a?[2Jb");
-  const line = JSON.stringify({ level: "info", msg: "a\u001b[2Jb" });
-  expect(plain({ process: "order", source: "stdout", line })).toBe("order        info  a?[2Jb");
+test("control and bidirectional characters are visible", () => {
+  expect(plain({ process: "order", source: "stderr", line: "a\x1b[2Jb" })).toBe("order        a\\u001b[2Jb");
+  const line = JSON.stringify({ level: "info", msg: "a\u001b[2Jb", key: "a \u202eb\n" });
+  expect(plain({ process: "order", source: "stdout", line })).toBe(
+    'order        info  a\\u001b[2Jb key="a \\u202eb\\n"',
+  );
 });
 
 test("with colours, each process has its own", () => {

@@ -1,3 +1,4 @@
+import { escapeInvisible } from "@distributed-messaging/messaging";
 import type { ProcessLog } from "@distributed-messaging/supervisor/process";
 
 /** ANSI colours that are legible on dark and light backgrounds. Each process has one. */
@@ -85,11 +86,12 @@ function clockOf(time: unknown): string {
 }
 
 function shown(value: unknown): string {
-  if (typeof value === "string") return /^[^\s"=]+$/.test(value) ? plain(value) : JSON.stringify(value);
-  return JSON.stringify(value) ?? "undefined";
+  if (typeof value === "string")
+    return /^[^\s"=]+$/.test(value) ? plain(value) : plain(JSON.stringify(value));
+  return plain(JSON.stringify(value) ?? "undefined");
 }
 
-/** Replaces control characters, which could move the cursor or hide the rest of a line. */
+/** One line, in which nothing moves the cursor, hides the rest or changes its order. */
 function plain(text: string): string {
-  return text.replace(/(?!\t)\p{Cc}/gu, "?");
+  return escapeInvisible(text).replaceAll("\n", "\\n");
 }

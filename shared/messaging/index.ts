@@ -106,3 +106,4 @@ export {
   type UndecodableBatch,
 } from "./transport/transport.ts";
 export type { Transaction, UnitOfWork, Work } from "./unit-of-work.ts";
+export { escapeInvisible } from "./visible-text.ts";

@@ -1,3 +1,4 @@
+import { escapeInvisible } from "@distributed-messaging/messaging";
 import type { KafkaSettings } from "@distributed-messaging/messaging/kafka";
 import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
@@ -116,8 +117,8 @@ function shown(name: string, schema: SettingOptions, raw: string): string {
   const isSecret = schema.secret === true || SECRET_NAME.test(name) || raw.includes("@");
   if (isSecret) return " (the value is not shown)";
   // In a terminal, a control character can hide the rest of the line.
-  const printable = raw.replace(/\p{Cc}/gu, "?");
-  return `, got '${printable.length > 80 ? `${printable.slice(0, 80)}…` : printable}'`;
+  const visible = escapeInvisible(raw).replaceAll("\n", "\\n");
+  return `, got '${visible.length > 80 ? `${visible.slice(0, 80)}…` : visible}'`;
 }
 
 function oneOf<const Words extends readonly [string, ...string[]]>(

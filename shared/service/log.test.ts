@@ -53,6 +53,15 @@ describe("a logger", () => {
     expect(lines).toHaveLength(2);
   });
 
+  test("writes what could hide or reorder a line as JSON escapes, which mean the same", () => {
+    const { log, lines } = captureLogger();
+    const key = "gpj.\u202eexe\u009b\u2028";
+    log.warn({ key }, `parked ${key}`);
+    expect(lines.join("")).toContain("parked gpj.\\u202eexe\\u009b\\u2028");
+    expect(lines.join("")).not.toMatch(/[\u202e\u009b\u2028]/);
+    expect(JSON.parse(lines[0] ?? "")).toMatchObject({ key, msg: `parked ${key}` });
+  });
+
   test("writes nothing below its level", () => {
     const { log, lines } = captureLogger("order", "warn");
     log.info("no");

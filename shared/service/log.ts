@@ -1,3 +1,4 @@
+import { escapeInvisible } from "@distributed-messaging/messaging";
 import pino, { type Logger as PinoLogger } from "pino";
 import { logLevels } from "./config.ts";
 
@@ -16,7 +17,8 @@ const SECRET_PATHS = SECRET_KEYS.flatMap((key) => [key, `*.${key}`, `*.*.${key}`
 /**
  * A logger of JSON lines, `{"level":"info","time":"2026-01-01T00:00:00.000Z","app":"order","msg":"…"}`. A line is
  * written before the call returns, so that none is lost in a crash. Values named authorization, token, password and
- * the like are replaced by `[redacted]`.
+ * the like are replaced by `[redacted]`; characters that could hide or reorder a line on a screen are written as JSON
+ * escapes.
  *
  * @param destination instead of standard output
  */
@@ -32,6 +34,7 @@ export function createLogger(
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: (error: unknown) => errorFields(error) },
+      hooks: { streamWrite: escapeInvisible },
       redact: { paths: SECRET_PATHS, censor: "[redacted]" },
     },
     destination ?? pino.destination({ dest: 1, sync: true }),

@@ -108,6 +108,17 @@ test("the policy allows the page's own files, and connections under the host nam
   expect(production).toContain("connect-src 'self' ws://shop.example:8903 wss://shop.example:8903;");
 });
 
+test.each(["localhost;script-src *", "a;script-src-elem", "*", "a'unsafe-inline'", "a,b", "shop.example."])(
+  "the policy does not repeat a host name that could change it: %s",
+  async (host) => {
+    const plain = contentSecurityPolicy(host, settings);
+    expect(plain).toContain("; connect-src 'self'; form-action");
+    const response = await app.handle(new Request("http://localhost:8900/", { headers: { host } }));
+    const policy = response.headers.get("content-security-policy");
+    expect([response.ok, policy?.includes(host) ?? false]).toEqual([false, false]);
+  },
+);
+
 test.each([
   ["", "identity"],
   ["br;q=1.0, gzip;q=0.8", "br"],

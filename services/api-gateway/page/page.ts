@@ -80,11 +80,15 @@ export function preferredEncoding(accepted: string): Encoding {
   return accepts("gzip") ? "gzip" : "identity";
 }
 
+/** A name or an address, without the wildcard of policies. Browsers accept IPv6 addresses too. */
+const HOST_SOURCE = /^([a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])$/i;
+
 /**
  * Allows the page's own files, and connections to the gateway, the notification service, the supervisor and the
  * issuer.
  *
- * @param hostname the host name in the request for the page, under which the browser connects to the others too
+ * @param hostname the host name in the request for the page, under which the browser connects to the others too. One
+ *   that is no host-source of a policy (CSP Level 3 §2.3.1), such as `a;script-src`, is left out
  */
 export function contentSecurityPolicy(
   hostname: string,
@@ -92,8 +96,10 @@ export function contentSecurityPolicy(
   issuerOrigins: readonly string[] = [],
 ): string {
   const connect = ["'self'"];
-  for (const scheme of ["ws", "wss"]) connect.push(`${scheme}://${hostname}:${settings.notificationPort}`);
-  if (settings.supervisorPort !== undefined) connect.push(`http://${hostname}:${settings.supervisorPort}`);
+  if (HOST_SOURCE.test(hostname)) {
+    for (const scheme of ["ws", "wss"]) connect.push(`${scheme}://${hostname}:${settings.notificationPort}`);
+    if (settings.supervisorPort !== undefined) connect.push(`http://${hostname}:${settings.supervisorPort}`);
+  }
   connect.push(...issuerOrigins);
   return [
     "default-src 'none'",

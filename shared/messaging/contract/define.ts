@@ -153,12 +153,12 @@ export function byType(definitions: readonly MessageDefinition[]): ReadonlyMap<s
   return known;
 }
 
-/** The first few faults of a value, each with its path. */
+/** The first few faults of a value, each with its path; of one path the first. */
 export function faultsOf(check: TypeCheck<TSchema>, value: unknown): string {
-  const faults: string[] = [];
+  const faults = new Map<string, string>();
   for (const { path, message } of check.Errors(value)) {
-    faults.push(`${path || "/"}: ${message}`);
-    if (faults.length === 3) break;
+    if (!faults.has(path)) faults.set(path, `${path || "/"}: ${message}`);
+    if (faults.size === 3) break;
   }
-  return faults.join("; ");
+  return [...faults.values()].join("; ");
 }

@@ -1,3 +1,4 @@
+import { escapeInvisible } from "@distributed-messaging/messaging/visible-text";
 import { isRecord, parseJson } from "../json.ts";
 
 /** The service answered with an error: a problem document (RFC 9457). */
@@ -73,14 +74,17 @@ function parse<Body>(response: Response, text: string): Body {
 function refusal(response: Response, text: string): Refused {
   const problem = parseJson(text);
   const { detail, title, errors } = isRecord(problem) ? problem : {};
+  const words = String(detail ?? title ?? `The answer was ${response.status}.`);
+  // The detail names some of them already.
   const fieldErrors = (Array.isArray(errors) ? errors : [])
     .filter(isRecord)
+    .filter(({ path }) => path !== "" && !words.includes(`${path}:`))
     .map(({ path, message }) => ` ${path} ${message}.`)
     .join("");
   const retryAfterS = Number(response.headers.get("retry-after") ?? Number.NaN);
   return new Refused(
     response.status,
-    `${detail ?? title ?? `The answer was ${response.status}.`}${fieldErrors}`,
+    escapeInvisible(`${words}${fieldErrors}`),
     Number.isFinite(retryAfterS) ? retryAfterS * 1000 : undefined,
   );
 }

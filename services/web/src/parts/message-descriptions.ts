@@ -1,3 +1,5 @@
+import { escapeInvisible } from "@distributed-messaging/messaging/visible-text";
+
 /** The description of a message type in a timeline. */
 interface MessageDescription {
   /** The name in the contracts. */
@@ -130,5 +132,5 @@ export const services: readonly string[] = [
 
 /** The description of a type. An unknown type is described by the type and its sender. */
 export function describeMessage(type: string, sender: string): MessageDescription {
-  return messageDescriptions[type] ?? describe(type, "", sender, [], "");
+  return messageDescriptions[type] ?? describe(escapeInvisible(type), "", escapeInvisible(sender), [], "");
 }

@@ -1,3 +1,4 @@
+import { escapeInvisible } from "@distributed-messaging/messaging/visible-text";
 import type { Order } from "../api/types.ts";
 import type { ListedOrder } from "../state/orders.ts";
 import { isDown } from "../state/processes.ts";
@@ -32,7 +33,7 @@ const reasons: Readonly<Record<string, string>> = {
 
 /** The outcome of an order, or what it waits for. */
 export function describeStatus({ status, shortages = [], reason }: Order): string {
-  const why = reason === undefined ? "" : `: ${reasons[reason] ?? reason}`;
+  const why = reason === undefined ? "" : `: ${reasons[reason] ?? escapeInvisible(reason)}`;
   switch (status) {
     case "accepted":
       return `The store has it, safe on disk. ${nextAction("order", "to take it in")}`;

@@ -1,3 +1,4 @@
+import { escapeInvisible } from "@distributed-messaging/messaging/visible-text";
 import { computed, signal } from "@preact/signals";
 import { fetchProducts } from "../api/gateway.ts";
 import type { Product } from "../api/types.ts";
@@ -36,7 +37,10 @@ export function refreshProducts(): void {
 
 async function load(): Promise<void> {
   try {
-    const answer = await fetchProducts();
+    const answer = (await fetchProducts()).map((product) => ({
+      ...product,
+      name: escapeInvisible(product.name),
+    }));
     gatewayAnswers.value = true;
     // Avoids rendering an unchanged catalogue.
     if (JSON.stringify(answer) !== JSON.stringify(products.peek())) products.value = answer;

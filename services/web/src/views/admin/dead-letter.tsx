@@ -1,3 +1,4 @@
+import { escapeInvisible } from "@distributed-messaging/messaging/visible-text";
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import {
@@ -59,7 +60,7 @@ export function DeadLetter({ service, id, onChange }: DeadLetterProps) {
       <p>
         {letter.decoded.problem === undefined
           ? "The message itself can be read."
-          : `What is wrong: ${letter.decoded.problem}.`}
+          : `What is wrong: ${escapeInvisible(letter.decoded.problem)}.`}
         {letter.lineLength > 1 && ` ${plural(letter.lineLength, "message")} of this key stand in its line.`}
       </p>
       <label for={`dead-letter-${service}-${id}`}>The message</label>
@@ -83,9 +84,9 @@ export function DeadLetter({ service, id, onChange }: DeadLetterProps) {
   );
 }
 
-/** The edited message, otherwise the received one; indented if it is JSON. */
+/** The edited message, otherwise the received one; indented if it is JSON. What is invisible is escaped, which JSON reads as the same. */
 function pretty({ edited, raw }: DeadLetterDetails): string {
   const text = (edited ?? raw)?.text ?? "";
   const message = parseJson(text);
-  return message === undefined ? text : JSON.stringify(message, null, 2);
+  return escapeInvisible(message === undefined ? text : JSON.stringify(message, null, 2));
 }

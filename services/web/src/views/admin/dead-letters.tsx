@@ -1,3 +1,4 @@
+import { escapeInvisible } from "@distributed-messaging/messaging/visible-text";
 import { useSignal } from "@preact/signals";
 import { type DeadLetterSummary, listDeadLetters } from "../../api/admin.ts";
 import { messageOf } from "../../api/request.ts";
@@ -76,14 +77,14 @@ function Row({ letter, onChange }: { letter: Listed; onChange: () => Promise<voi
           <strong>{service}</strong>
           <span class={`badge ${reason === "blocked" ? "badge-off" : "badge-bad"}`}>{reason}</span>
           <code>
-            {topic} · {key ?? "no key"}
+            {topic} · {escapeInvisible(key ?? "no key")}
           </code>
           <span class="hint">
             {time(Date.parse(parkedAt))}
             {replays > 0 && `, replayed ${plural(replays, "time")}`}
             {edited && ", edited"}
           </span>
-          <span class="dead-letter-error">{error}</span>
+          <span class="dead-letter-error">{escapeInvisible(error)}</span>
         </summary>
         {open.value && <DeadLetter service={service} id={id} onChange={onChange} />}
       </details>

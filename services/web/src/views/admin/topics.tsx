@@ -1,3 +1,4 @@
+import { escapeInvisible } from "@distributed-messaging/messaging/visible-text";
 import type { RecordReport, TopicReport } from "@distributed-messaging/supervisor/reports";
 import { useSignal } from "@preact/signals";
 import { messageOf } from "../../api/request.ts";
@@ -97,12 +98,12 @@ function Latest({ topic }: { topic: string }) {
             <summary>
               <time>{exactTime(record.at)}</time>
               <strong>{nameIn(record)}</strong>
-              <code>{record.key ?? "no key"}</code>
+              <code>{escapeInvisible(record.key ?? "no key")}</code>
               <span class="hint">
                 {record.partition}/{record.offset}
               </span>
             </summary>
-            <pre>{pretty(record.value)}</pre>
+            <pre>{escapeInvisible(pretty(record.value))}</pre>
           </details>
         </li>
       ))}

@@ -33,6 +33,7 @@ export function planService({ name, port }: NewService, root: string): Map<strin
     edit("bun.lock", (text) => inLockFile(text, name)),
     edit("compose.yaml", (text) => inCompose(text, name, port)),
     edit("docs/operations.md", (text) => inAccessControl(text, name)),
+    edit("docs/commands.md", (text) => inCommands(text, name)),
   ]);
 }
 
@@ -150,6 +151,13 @@ function inAccessControl(text: string, name: string): string {
     rows.join(""),
     "docs/operations.md",
   );
+}
+
+/** The command that starts the service, after those that start the others. */
+function inCommands(text: string, name: string): string {
+  const last = /(?<=`start-service-[\w-]+`)(?= +\| one part by itself)/;
+  if (!last.test(text)) throw new UsageError("docs/commands.md: no row of the commands that start one part");
+  return text.replace(last, `, \`start-service-${name}\``);
 }
 
 /** @param anchor the beginning of exactly one line */

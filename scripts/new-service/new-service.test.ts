@@ -48,6 +48,9 @@ describe("planService", () => {
       expect(text).toContain(spelling);
     }
     expect(text).not.toMatch(/template|8999/i);
+    expect(plan.get("docs/commands.md")).toMatch(
+      /`start-service-notification`, `start-service-gift-wrapping` +\| one part by itself/,
+    );
   });
 });
 

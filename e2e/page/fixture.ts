@@ -57,3 +57,10 @@ export function usePageFixture(): PageFixture {
   afterAll(() => fixture.stop(), START_LIMIT_MS);
   return fixture;
 }
+
+/** SIGKILL, and no restart. */
+export async function killGateway(store: OwnStore): Promise<void> {
+  const gateway = store.process("api-gateway");
+  await gateway.kill();
+  await gateway.stop();
+}

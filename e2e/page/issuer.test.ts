@@ -300,7 +300,8 @@ describePage("with an issuer", () => {
       await shop.open();
       await shop.page.getByRole("button", { name: "Sign in again" }).waitFor();
       expect(renewals).toBe(1);
-      expect(await stored(shop.page)).toEqual({});
+      // Whom to ask to sign in again, and no token.
+      expect(await stored(shop.page)).toEqual({ customerId: "ann" });
     },
     TEST_LIMIT_MS,
   );

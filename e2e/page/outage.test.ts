@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { LOST_CONNECTIONS } from "./browser.ts";
-import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
-import type { Shop } from "./shop.ts";
+import { describePage, killGateway, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
+import { KEPT, type Shop } from "./shop.ts";
 
 describePage("the page while parts of the store are down", () => {
   const fixture = usePageFixture();
@@ -60,7 +60,7 @@ describePage("the page while parts of the store are down", () => {
   );
 
   test(
-    "while the gateway is down the page keeps the order, and places it once after its start",
+    "with the gateway killed the page opens, also in a new tab; an order is kept over the end of all tabs, and confirmed once",
     async () => {
       const { shop, id } = await newCustomer();
       await shop.page.setViewportSize({ width: 390, height: 844 });
@@ -68,20 +68,43 @@ describePage("the page while parts of the store are down", () => {
       const top = () =>
         shop.page.locator("main").evaluate((main) => main.getBoundingClientRect().top + window.scrollY);
       await shop.page.locator(".process-status-text", { hasText: "Everything runs." }).waitFor();
-      await shop.add("PRODUCT_006");
+      await shop.add("PRODUCT_009");
       await shop.goTo("basket");
+      const earlier = await shop.checkOut();
+      await shop.untilStatus("confirmed");
+      await shop.untilShellIsKept();
+      await eventually(
+        () =>
+          shop.page.evaluate(() => localStorage.getItem("store.orders")?.includes('"confirmed"') ?? false),
+        "the browser to know the order",
+      );
       await shop.page.locator(".map-compact").waitFor();
       const before = await top();
-      await store.process("api-gateway").stop();
-      const orderId = await shop.checkOut();
-      await shop.untilStatus("sending");
-      await shop.page.getByText("The store did not answer").waitFor();
+      await killGateway(store);
       await shop.processLight("api-gateway", "stopped").waitFor();
       // The longest status text, and nothing below it has moved.
       expect(await top()).toBe(before);
+
+      await shop.page.reload();
+      await shop.page.getByText("When it last answered, this order was confirmed").waitFor();
+      await (await shop.goTo("")).add("PRODUCT_006", 2);
+      await shop.goTo("basket");
+      const orderId = await shop.checkOut();
+      await shop.untilStatus("sending");
+      const other = await (await shop.otherTab()).open("orders");
+      expect(await other.page.locator(".order-row .order-id").allTextContents()).toEqual([orderId, earlier]);
+      await shop.page.close();
+      await other.page.close();
+      const again = await (await shop.otherTab()).open(`orders/${orderId}`);
+      await again.page.getByText(KEPT).waitFor();
+
       await store.process("api-gateway").start();
-      await shop.untilStatus("confirmed");
-      expect(await ordersOf(id)).toMatchObject([{ orderId, status: "confirmed" }]);
+      await again.untilStatus("confirmed");
+      expect(await ordersOf(id)).toMatchObject([
+        { orderId, status: "confirmed", items: [{ productId: "PRODUCT_006", quantity: 2 }] },
+        { orderId: earlier },
+      ]);
+      expect(await again.page.evaluate(() => Object.keys(localStorage).join())).not.toContain(orderId);
       expect(shop.consoleMessages(LOST_CONNECTIONS)).toEqual([]);
       await shop.context.close();
     },

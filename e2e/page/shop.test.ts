@@ -61,8 +61,17 @@ describePage("the shop", () => {
         // The tabs do not see each other's changes, as in a simultaneous click.
         await tab.page.addInitScript(() => {
           window.addEventListener("storage", (event) => event.stopImmediatePropagation(), true);
-          const stored = { ...localStorage };
-          Storage.prototype.getItem = (key) => stored[key] ?? null;
+          const stored = new Map(Object.entries(localStorage));
+          const { setItem, removeItem } = Storage.prototype;
+          Storage.prototype.getItem = (key) => stored.get(key) ?? null;
+          Storage.prototype.setItem = function (key, value) {
+            stored.set(key, value);
+            setItem.call(this, key, value);
+          };
+          Storage.prototype.removeItem = function (key) {
+            stored.delete(key);
+            removeItem.call(this, key);
+          };
         });
       }
       await shop.page.reload();

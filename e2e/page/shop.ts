@@ -1,5 +1,10 @@
+import { eventually } from "@distributed-messaging/messaging/testing";
 import type { BrowserContext, Locator, Page } from "playwright-core";
 import type { Status } from "../support/answers.ts";
+
+/** What the page says of an order that it cannot send. */
+export const KEPT =
+  "The store cannot be reached. Your order is kept in this browser and is sent when it is back.";
 
 export type View = "" | "basket" | "orders" | "admin" | "figures" | "tour" | `orders/${string}`;
 
@@ -114,6 +119,23 @@ export class Shop {
   /** The names of the messages in the timeline of the shown order. */
   timeline(): Promise<string[]> {
     return this.page.locator(".timeline .step-head strong").allTextContents();
+  }
+
+  /** The paths of all that the service worker keeps. */
+  keptPaths(): Promise<string[]> {
+    return this.page.evaluate(async () => {
+      const names = await caches.keys();
+      const requests = await Promise.all(names.map(async (name) => (await caches.open(name)).keys()));
+      return requests.flat().map(({ url }) => url.replace(location.origin, ""));
+    });
+  }
+
+  /** Waits until the page opens without the gateway. */
+  async untilShellIsKept(): Promise<void> {
+    await eventually(
+      async () => (await this.keptPaths()).includes("/"),
+      "the service worker to keep the page",
+    );
   }
 
   processLight(process: string, state: string): Locator {

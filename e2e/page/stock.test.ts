@@ -86,7 +86,7 @@ describePage("backordered, cancelled and refused orders", () => {
   );
 
   test(
-    "a refused order shows the reason, and its lines are in the basket again",
+    "a refused order shows the reason, and its customer puts its lines into the basket again",
     async () => {
       const shop = await (await fixture.visit()).open();
       await shop.signIn("REFUSED");
@@ -100,7 +100,7 @@ describePage("backordered, cancelled and refused orders", () => {
       await shop.checkOut();
       await shop.untilStatus("refused");
       await shop.page.getByRole("alert").getByText("The order cannot be placed as it is.").waitFor();
-      await shop.page.getByRole("link", { name: "the basket", exact: true }).click();
+      await shop.page.getByRole("button", { name: "Put it into the basket again" }).click();
       await shop.checkOut();
       await shop.untilStatus("confirmed");
       expect(await (await store.signIn("REFUSED")).orders()).toMatchObject([

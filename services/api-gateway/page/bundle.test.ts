@@ -11,6 +11,8 @@ describe("the bundle", () => {
     // A first visit loads less than 100 kB in all; the answers of the services are a small part of it.
     expect(size(one)).toBeLessThan(60_000);
     expect([...one.assets.keys()]).toEqual([...other.assets.keys()]);
+    expect(one.worker.bodies.br.byteLength).toBeLessThan(1_500);
+    expect(one.worker.hash).toBe(other.worker.hash);
     expect([...one.assets.keys()].map((name) => name.replace(/-\w+\./, "."))).toEqual(
       expect.arrayContaining(["main.js", "main.css", "icon.svg"]),
     );

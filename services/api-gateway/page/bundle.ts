@@ -22,11 +22,13 @@ export interface Page {
   readonly html: PageFile;
   /** Scripts, styles and images by file name. A name contains the hash of its content, so the content never changes. */
   readonly assets: ReadonlyMap<string, PageFile>;
+  /** The service worker. Browsers ask for it under one address for ever. */
+  readonly worker: PageFile;
 }
 
 /**
- * Bundles the page: one script, one style sheet, one icon and the document, minified and compressed. Takes some tenths of
- * a second, mostly on other threads.
+ * Bundles the page: one script, one style sheet, one icon, the document and the service worker, minified and compressed.
+ * Takes some tenths of a second, mostly on other threads.
  *
  * @throws AggregateError when the source has errors
  */
@@ -39,6 +41,7 @@ export async function bundlePage(settings: PageSettings): Promise<Page> {
     loader: { ".svg": "file" },
     naming: { entry: "[name]-[hash].[ext]", asset: "[name]-[hash].[ext]" },
   });
+  const worker = await bundleWorker();
   const files = await Promise.all(
     outputs.filter(isServed).map(async (output) => {
       const content = new Uint8Array(await output.arrayBuffer());
@@ -49,7 +52,20 @@ export async function bundlePage(settings: PageSettings): Promise<Page> {
   const assets = new Map(files);
   const pick = (extension: string) => [...assets.keys()].find((name) => name.endsWith(extension)) ?? "";
   const html = pageHtml(settings, { script: pick(".js"), style: pick(".css"), icon: pick(".svg") });
-  return { html: await compress(new TextEncoder().encode(html), "text/html; charset=utf-8"), assets };
+  return { html: await compress(new TextEncoder().encode(html), "text/html; charset=utf-8"), assets, worker };
+}
+
+async function bundleWorker(): Promise<PageFile> {
+  const { outputs } = await Bun.build({
+    entrypoints: [join(SOURCE, "service-worker.ts")],
+    target: "browser",
+    // Not every browser runs modules as service workers.
+    format: "iife",
+    minify: true,
+  });
+  const [script] = outputs;
+  if (script === undefined) throw new Error("The service worker was not bundled.");
+  return compress(new Uint8Array(await script.arrayBuffer()), SCRIPT_TYPE);
 }
 
 /** Bun emits a script for an image entry too, which the page does not use. */
@@ -57,8 +73,10 @@ function isServed({ path }: { path: string }): boolean {
   return !/icon-[^/]*\.js$/.test(path);
 }
 
+const SCRIPT_TYPE = "text/javascript; charset=utf-8";
+
 const contentTypes: Readonly<Record<string, string>> = {
-  js: "text/javascript; charset=utf-8",
+  js: SCRIPT_TYPE,
   css: "text/css; charset=utf-8",
   svg: "image/svg+xml",
 };

@@ -97,12 +97,24 @@ describe("GET /", () => {
   });
 });
 
+test("the service worker is a script for every path, asked for again each time, that may connect to the gateway only", async () => {
+  const response = await ask("/service-worker.js");
+  expect(response.status).toBe(200);
+  expect(response.headers.get("content-type")).toBe("text/javascript; charset=utf-8");
+  expect(response.headers.get("cache-control")).toBe("no-cache");
+  expect(response.headers.get("content-security-policy")).toBe("default-src 'none'; connect-src 'self'");
+  // A classic script.
+  expect(await response.text()).not.toMatch(/\b(import|export)\b/);
+});
+
 test("the policy allows the page's own files, and connections under the host name of the request", async () => {
   const policy = (await ask("/")).headers.get("content-security-policy") ?? "";
   expect(policy).toStartWith("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; ");
   expect(policy).toContain(
     "connect-src 'self' ws://localhost:8903 wss://localhost:8903 http://localhost:8909;",
   );
+  expect(policy).toContain("; worker-src 'self'; ");
+  expect(policy).toEndWith("; require-trusted-types-for 'script'; trusted-types service-worker");
   expect(policy).not.toContain("unsafe");
   const production = contentSecurityPolicy("shop.example", { notificationPort: 8903, demoSignIn: false });
   expect(production).toContain("connect-src 'self' ws://shop.example:8903 wss://shop.example:8903;");

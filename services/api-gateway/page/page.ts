@@ -5,9 +5,11 @@ import { bundlePage, type Encoding, type Page, type PageFile } from "./bundle.ts
 import type { PageSettings } from "./document.ts";
 
 const YEAR_S = 365 * 24 * 60 * 60;
+/** Of the service worker: it sends requests to the gateway, and does nothing else. */
+const WORKER_POLICY = "default-src 'none'; connect-src 'self'";
 
 /**
- * Serves the checkout page: `/`, and its files under names that change with their content.
+ * Serves the checkout page: `/`, its files under names that change with their content, and its service worker.
  *
  * The page is bundled on the first request for it, so that a restarted gateway accepts orders first.
  *
@@ -51,6 +53,15 @@ export function pageRoutes(settings: PageSettings, issuerOrigins: () => readonly
         return send(request, asset, { "cache-control": `public, max-age=${YEAR_S}, immutable` });
       },
       { params: Type.Object({ file: Type.String({ maxLength: 100 }) }), detail: { hide: true } },
+    )
+    .get(
+      "/service-worker.js",
+      async ({ request }) =>
+        send(request, (await page()).worker, {
+          "cache-control": "no-cache",
+          "content-security-policy": WORKER_POLICY,
+        }),
+      { detail: { hide: true } },
     );
 }
 
@@ -106,10 +117,12 @@ export function contentSecurityPolicy(
     "script-src 'self'",
     "style-src 'self'",
     "img-src 'self'",
+    "worker-src 'self'",
     `connect-src ${connect.join(" ")}`,
     "form-action 'self'",
     "base-uri 'none'",
     "frame-ancestors 'none'",
     "require-trusted-types-for 'script'",
+    "trusted-types service-worker",
   ].join("; ");
 }

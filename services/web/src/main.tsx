@@ -1,4 +1,5 @@
 import { render } from "preact";
+import { registerWorker } from "./register-worker.ts";
 import { resumeSending } from "./state/checkout.ts";
 import { followFigures } from "./state/figures.ts";
 import { followNotifications } from "./state/notifications.ts";
@@ -19,6 +20,7 @@ followProcesses();
 followFigures();
 followTraffic();
 measureThroughput();
+registerWorker();
 
 const root = document.getElementById("page");
 if (root !== null) render(<Page />, root);

@@ -8,6 +8,7 @@ import { count, listed, plural } from "./format.ts";
 /** The word and the colour of each status. */
 export const statusWords: Readonly<Record<ListedOrder["status"], { word: string; tone: string }>> = {
   sending: { word: "sending", tone: "idle" },
+  refused: { word: "not taken", tone: "bad" },
   accepted: { word: "accepted", tone: "idle" },
   pending: { word: "pending", tone: "idle" },
   backordered: { word: "waiting", tone: "wait" },

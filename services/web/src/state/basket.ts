@@ -22,6 +22,9 @@ const key = () => keyOf(customerId.peek());
 
 export const basket = signal<Basket>(readBasket(key()));
 
+/** Whether the browser has stored the last change. */
+let isStored = true;
+
 export const itemCount = computed(() => basket.value.lines.reduce((sum, { quantity }) => sum + quantity, 0));
 
 /** Each customer has a basket. On sign-in an empty one takes over the lines of the anonymous basket. */
@@ -37,6 +40,7 @@ effect(() => {
     }
   }
   basket.value = next;
+  isStored = true;
 });
 
 onStoredElsewhere(key, () => {
@@ -56,18 +60,22 @@ export function quantityOf(productId: string): number {
   return basket.value.lines.find((line) => line.productId === productId)?.quantity ?? 0;
 }
 
-/** Returns and empties the basket, as it is in the storage: other tabs may have changed it. */
-export function takeBasket(): Basket {
-  const taken = readBasket(key());
-  save({ orderId: newOrderId(), lines: [] });
-  return taken;
+/** The basket as it is in the storage: other tabs may have changed it. */
+export function storedBasket(): Basket {
+  return isStored ? readBasket(key()) : basket.peek();
 }
 
-/** Adds the lines of a refused order to the basket, under a new order id. */
-export function restoreLines(lines: readonly Line[]): void {
-  const { lines: present } = basket.peek();
-  const missing = lines.filter(({ productId }) => !present.some((line) => line.productId === productId));
-  save({ orderId: newOrderId(), lines: [...present, ...missing].slice(0, MAX_LINES) });
+export function emptyBasket(): void {
+  save({ orderId: newOrderId(), lines: [] });
+}
+
+/** Adds lines to the basket, under a new order id. */
+export function addLines(added: readonly Line[]): void {
+  const quantities = new Map(basket.peek().lines.map(({ productId, quantity }) => [productId, quantity]));
+  for (const { productId, quantity } of added)
+    quantities.set(productId, Math.min(MAX_QUANTITY, (quantities.get(productId) ?? 0) + quantity));
+  const lines = [...quantities].map(([productId, quantity]) => ({ productId, quantity }));
+  save({ orderId: newOrderId(), lines: lines.slice(0, MAX_LINES) });
 }
 
 /** A unique id that sorts by time. */
@@ -77,7 +85,7 @@ export function newOrderId(): string {
 
 function save(next: Basket): void {
   basket.value = next;
-  writeStored(key(), next);
+  isStored = writeStored(key(), next);
 }
 
 function readBasket(from: string): Basket {

@@ -4,7 +4,7 @@ import { placeOrder } from "../api/gateway.ts";
 import { messageOf, Refused, retryDelayMs } from "../api/request.ts";
 import type { Line } from "../api/types.ts";
 import { newOrderId } from "./basket.ts";
-import { addSentOrder, markAccepted, removeRefused } from "./orders.ts";
+import { addSentOrder, markAccepted, removeUnsent } from "./orders.ts";
 import { products } from "./products.ts";
 import { customerId, token, tokenRefused } from "./session.ts";
 import { countAccepted } from "./throughput.ts";
@@ -60,7 +60,7 @@ export async function placeMany(count: number, restockFirst: boolean): Promise<v
 /** @throws Refused when the gateway refuses the order */
 async function placeUntilAccepted(by: string, lines: readonly Line[]): Promise<void> {
   const orderId = newOrderId();
-  addSentOrder(orderId, lines);
+  addSentOrder({ orderId, lines, placedAt: Date.now() });
   for (let failures = 0; customerId.peek() === by; ) {
     const withToken = token.peek() ?? "";
     try {
@@ -71,7 +71,7 @@ async function placeUntilAccepted(by: string, lines: readonly Line[]): Promise<v
     } catch (error) {
       if (error instanceof Refused && error.status === 401) tokenRefused(withToken);
       if (error instanceof Refused && error.status < 500) {
-        removeRefused(orderId);
+        removeUnsent(orderId);
         throw error;
       }
       failures += 1;

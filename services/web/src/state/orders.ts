@@ -2,27 +2,33 @@ import { signal } from "@preact/signals";
 import { fetchOrders } from "../api/gateway.ts";
 import { Refused } from "../api/request.ts";
 import type { Line, Money, Notification, Order, OrderStatus } from "../api/types.ts";
-import { productsById } from "./products.ts";
+import { isRecord } from "../json.ts";
+import { isLine } from "./basket.ts";
+import type { KeptOrder } from "./kept-orders.ts";
+import { isMoney, productsById } from "./products.ts";
 import { customerId, token, tokenRefused } from "./session.ts";
+import { ORDERS_KEY, readStored, writeStored } from "./storage.ts";
 import { countConfirmed, countSent } from "./throughput.ts";
 import { showHop } from "./traffic.ts";
 
-/** An order in the list. `sending`: not acknowledged by the gateway yet. */
+/** An order in the list. `sending`: not acknowledged by the gateway yet. `refused`: not taken by it, and kept here. */
 export interface ListedOrder {
   readonly orderId: string;
-  readonly status: OrderStatus | "sending";
+  readonly status: OrderStatus | "sending" | "refused";
   readonly lines: readonly Line[];
   /** Undefined while the prices are unknown. */
   readonly total?: Money;
   /** Milliseconds since the epoch. */
   readonly placedAt: number;
-  /** The time of the last status change by the store's clock, in milliseconds since the epoch; 0 while `sending`. */
+  /** The time of the last status change by the store's clock, in milliseconds since the epoch; 0 before the gateway has it. */
   readonly updatedAt: number;
 }
 
 /** The oldest orders above this number are removed from the list; they can be loaded again. */
 const MAX_LISTED = 2_000;
 const PAGE = 50;
+/** The copy in this browser is as old as this at most. */
+const COPY_MS = 1_000;
 
 const known = new Map<string, ListedOrder>();
 let scheduled = false;
@@ -34,29 +40,36 @@ export const moreOrders = signal(true);
 
 let lastOfPage: string | undefined;
 
-/** Empties the list at each sign-in and sign-out. */
+/** Begins the list anew at each sign-in and sign-out, with what this browser knows of the customer. */
 export function resetOrders(): void {
-  customerId.subscribe(() => {
+  customerId.subscribe((customer) => {
     known.clear();
+    // One customer's at a time, for as long as they are signed in: whoever is next at this browser finds nothing.
+    const copy = readStored(ORDERS_KEY);
+    if (customer === undefined || !isRecord(copy) || copy.customerId !== customer) {
+      writeStored(ORDERS_KEY, undefined);
+    } else if (Array.isArray(copy.orders)) {
+      for (const order of copy.orders.filter(isListedOrder)) known.set(order.orderId, order);
+    }
     lastOfPage = undefined;
     moreOrders.value = true;
-    orders.value = [];
+    orders.value = newestFirst();
   });
 }
 
-/** Adds an order that was sent and is not acknowledged. */
-export function addSentOrder(orderId: string, lines: readonly Line[]): void {
-  countSent(orderId);
-  if (known.has(orderId)) return;
+/** Adds an order that is sent for the first time. */
+export function addSentOrder(order: Omit<KeptOrder, "refusal">): void {
+  countSent(order.orderId);
+  listUnsent(order);
+}
+
+/** Lists an order that the gateway has not acknowledged, or has refused. */
+export function listUnsent({ orderId, lines, placedAt, refusal }: KeptOrder): void {
+  const status = refusal === undefined ? "sending" : "refused";
+  const before = known.get(orderId);
+  if (before !== undefined && (before.status !== "sending" || status === "sending")) return;
   const total = totalOf(lines);
-  put({
-    orderId,
-    status: "sending",
-    lines,
-    ...(total === undefined ? {} : { total }),
-    placedAt: Date.now(),
-    updatedAt: 0,
-  });
+  put({ orderId, status, lines, ...(total === undefined ? {} : { total }), placedAt, updatedAt: 0 });
 }
 
 /** The total at the prices that the page shows, until the gateway's own total is known. */
@@ -79,9 +92,10 @@ export function markAccepted(orderId: string): void {
   if (order?.status === "sending") put({ ...order, status: "accepted" });
 }
 
-/** The gateway has refused the order. */
-export function removeRefused(orderId: string): void {
-  if (known.get(orderId)?.status !== "sending") return;
+/** The order is no longer kept here. It stays in the list if the gateway has it. */
+export function removeUnsent(orderId: string): void {
+  const status = known.get(orderId)?.status;
+  if (status !== "sending" && status !== "refused") return;
   known.delete(orderId);
   scheduleUpdate();
 }
@@ -103,6 +117,8 @@ const statusByNotification: ReadonlyMap<string, OrderStatus> = new Map([
   ["order.rejected", "rejected"],
   ["order.cancelled", "cancelled"],
 ]);
+
+const statuses: ReadonlySet<string> = new Set(["accepted", ...statusByNotification.values()]);
 
 /** Applies notifications, oldest first. @returns whether one announces an order that is not listed here */
 export function applyNotifications(notifications: readonly Notification[]): boolean {
@@ -161,8 +177,43 @@ function scheduleUpdate(): void {
   scheduled = true;
   setTimeout(() => {
     scheduled = false;
-    const sorted = [...known.values()].sort((one, other) => other.placedAt - one.placedAt);
+    const sorted = newestFirst();
     for (const { orderId } of sorted.splice(MAX_LISTED)) known.delete(orderId);
     orders.value = sorted;
+    scheduleCopy();
   }, UPDATE_MS);
+}
+
+function newestFirst(): ListedOrder[] {
+  return [...known.values()].sort((one, other) => other.placedAt - one.placedAt);
+}
+
+let copying = false;
+
+/** Copies the newest orders that the gateway has, for a page that is opened while it is down. */
+function scheduleCopy(): void {
+  if (copying) return;
+  copying = true;
+  setTimeout(() => {
+    copying = false;
+    const customer = customerId.peek();
+    if (customer === undefined) return;
+    const placed = orders.peek().filter(({ status }) => status !== "sending" && status !== "refused");
+    writeStored(ORDERS_KEY, { customerId: customer, orders: placed.slice(0, PAGE) });
+  }, COPY_MS);
+}
+
+function isListedOrder(value: unknown): value is ListedOrder {
+  return (
+    isRecord(value) &&
+    typeof value.orderId === "string" &&
+    /^[\w-]{1,64}$/.test(value.orderId) &&
+    typeof value.status === "string" &&
+    statuses.has(value.status) &&
+    Array.isArray(value.lines) &&
+    value.lines.every(isLine) &&
+    (value.total === undefined || isMoney(value.total)) &&
+    typeof value.placedAt === "number" &&
+    typeof value.updatedAt === "number"
+  );
 }

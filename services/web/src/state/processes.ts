@@ -65,7 +65,7 @@ interface ProcessTexts {
 const texts: Readonly<Record<string, ProcessTexts>> = {
   "api-gateway": {
     purpose: "Takes orders, serves this page, answers from its own copy.",
-    effect: "This page keeps your orders and sends them when it is back.",
+    effect: "What you order is kept in this browser and is sent when it is back.",
   },
   broker: {
     purpose: "Carries every message between the services.",

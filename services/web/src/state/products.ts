@@ -1,15 +1,17 @@
 import { escapeInvisible } from "@distributed-messaging/messaging/visible-text";
 import { computed, signal } from "@preact/signals";
 import { fetchProducts } from "../api/gateway.ts";
-import type { Product } from "../api/types.ts";
+import type { Money, Product } from "../api/types.ts";
+import { isRecord } from "../json.ts";
 import { type Polling, poll } from "./poll.ts";
+import { PRODUCTS_KEY, readStored, writeStored } from "./storage.ts";
 
 const POLL_MS = 2_500;
 /** The gateway applies a stock change a moment after the notification of its order. */
 const REFRESH_DELAY_MS = 250;
 
-/** The catalogue; undefined until the first answer. */
-export const products = signal<readonly Product[] | undefined>(undefined);
+/** The catalogue: the last one that this browser has seen, until the first answer; undefined if it has seen none. */
+export const products = signal<readonly Product[] | undefined>(readProducts());
 /** Whether the last request to the gateway was answered. */
 export const gatewayAnswers = signal(true);
 
@@ -43,11 +45,37 @@ async function load(): Promise<void> {
     }));
     gatewayAnswers.value = true;
     // Avoids rendering an unchanged catalogue.
-    if (JSON.stringify(answer) !== JSON.stringify(products.peek())) products.value = answer;
+    if (JSON.stringify(answer) === JSON.stringify(products.peek())) return;
+    products.value = answer;
+    writeStored(PRODUCTS_KEY, answer);
   } catch (error) {
     gatewayAnswers.value = false;
     throw error;
   }
+}
+
+function readProducts(): readonly Product[] | undefined {
+  const stored = readStored(PRODUCTS_KEY);
+  return Array.isArray(stored) && stored.every(isProduct) ? stored : undefined;
+}
+
+function isProduct(value: unknown): value is Product {
+  return (
+    isRecord(value) &&
+    typeof value.productId === "string" &&
+    typeof value.name === "string" &&
+    isMoney(value.price) &&
+    typeof value.available === "number"
+  );
+}
+
+export function isMoney(value: unknown): value is Money {
+  return (
+    isRecord(value) &&
+    typeof value.amount === "number" &&
+    typeof value.currency === "string" &&
+    /^[A-Z]{3}$/.test(value.currency)
+  );
 }
 
 /** The name of a product; its id while the name is unknown. */

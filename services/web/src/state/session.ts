@@ -17,8 +17,8 @@ const RENEWAL_MS = 60_000;
 
 /** The session of the customer who is signed in; null when nobody is. */
 export const session = signal<Session | null>(readSession());
-/** The customer whose session expired, until the next sign-in or sign-out. */
-export const expiredCustomer = signal<string | null>(null);
+/** The customer whose session expired, until the next sign-in or sign-out; also after a reload. */
+export const expiredCustomer = signal<string | null>(readExpired());
 /** Why a sign-in at the issuer failed, or a renewal does so far. */
 export const signInProblem = signal<string | null>(null);
 
@@ -70,6 +70,7 @@ function expire(): void {
   const ended = session.peek();
   if (ended === null) return;
   forget();
+  writeStored(KEY, { customerId: ended.customerId });
   expiredCustomer.value = ended.customerId;
 }
 
@@ -170,11 +171,19 @@ function readSession(): Session | null {
   };
 }
 
+/** The customer of a stored session that is over. */
+function readExpired(): string | null {
+  const stored = readStored(KEY);
+  const customer = isRecord(stored) ? stored.customerId : undefined;
+  return typeof customer === "string" && readSession() === null ? customer : null;
+}
+
 // A sign-in or sign-out in one tab applies to all tabs.
 onStoredElsewhere(
   () => KEY,
   () => {
     session.value = readSession();
+    expiredCustomer.value = readExpired();
   },
 );
 

@@ -3,7 +3,7 @@ import { useEffect } from "preact/hooks";
 import { fetchOrder } from "../api/gateway.ts";
 import { Refused } from "../api/request.ts";
 import { isOpen, type Notification, type Order } from "../api/types.ts";
-import { refusal, sending } from "./checkout.ts";
+import { refused, sending } from "./checkout.ts";
 import { connection } from "./notifications.ts";
 import { applyOrder, onNotification } from "./orders.ts";
 import { poll } from "./poll.ts";
@@ -30,8 +30,7 @@ export function useOrder(orderId: string): Signal<OrderState> {
   const state = useSignal(initial);
   const by = customerId.value;
   // The gateway does not have an order that is being sent or was refused.
-  const isUnknown =
-    sending.value.some((order) => order.orderId === orderId) || refusal.value?.orderId === orderId;
+  const isUnknown = [...sending.value, ...refused.value].some((order) => order.orderId === orderId);
   useEffect(() => {
     state.value = initial;
     if (by === undefined || isUnknown) return;

@@ -3,8 +3,8 @@ import type { Line } from "../api/types.ts";
 import { listed, money, plural } from "../parts/format.ts";
 import { Quantity } from "../parts/quantity.tsx";
 import { basket, itemCount, setQuantity } from "../state/basket.ts";
-import { checkOut, refusal, sending } from "../state/checkout.ts";
-import { nameOf, productsById } from "../state/products.ts";
+import { checkOut, refused, sending } from "../state/checkout.ts";
+import { gatewayAnswers, nameOf, productsById } from "../state/products.ts";
 import { goTo, hrefOf } from "../state/router.ts";
 import { session } from "../state/session.ts";
 import { SignInForm } from "./sign-in.tsx";
@@ -35,11 +35,11 @@ export function BasketPanel({ id }: { id: string }) {
         Still Open
       </p>
       {lines.length === 0 ? <EmptyBasket /> : <Lines lines={lines} />}
-      {refusal.value !== undefined && (
-        <p class="refusal" role="alert">
-          The order was not taken. {refusal.value.reason}
+      {refused.value.map(({ orderId, refusal }) => (
+        <p key={orderId} class="refusal" role="alert">
+          An order was not taken. {refusal} <a href={hrefOf.order(orderId)}>Change or remove it</a>
         </p>
-      )}
+      ))}
       {lines.length > 0 && <CheckOut id={id} />}
     </div>
   );
@@ -52,7 +52,9 @@ function EmptyBasket() {
       <p>The basket is empty.</p>
       {count > 0 && (
         <p>
-          {plural(count, "order is", "orders are")} on the way to the store.{" "}
+          {gatewayAnswers.value
+            ? `${plural(count, "order is", "orders are")} on the way to the store.`
+            : `The store cannot be reached. ${plural(count, "order is", "orders are")} kept in this browser and sent when it is back.`}{" "}
           <a href={hrefOf.orders}>See it go</a>
         </p>
       )}
@@ -119,9 +121,16 @@ function CheckOut({ id }: { id: string }) {
     goTo(orderId === undefined ? hrefOf.orders : hrefOf.order(orderId));
   };
   return (
-    <button type="button" class="primary" onClick={place}>
-      Place the order
-    </button>
+    <>
+      <button type="button" class="primary" onClick={place}>
+        Place the order
+      </button>
+      {!gatewayAnswers.value && (
+        <p class="hint">
+          The store cannot be reached. Your order is kept in this browser and is sent when it is back.
+        </p>
+      )}
+    </>
   );
 }
 

@@ -61,7 +61,9 @@ export function StoreMap({ view }: { view: Route["view"] }) {
 
 function sentence(): string {
   if (processes.value === undefined) {
-    return gatewayAnswers.value ? "The supervisor does not answer." : "Nothing answers just now.";
+    return gatewayAnswers.value
+      ? "The supervisor does not answer."
+      : "The store cannot be reached. What you order is kept in this browser and is sent when it is back.";
   }
   const [first, ...others] = down.value;
   if (first === undefined) return "Everything runs.";

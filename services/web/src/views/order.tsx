@@ -4,10 +4,10 @@ import { messageOf } from "../api/request.ts";
 import { canCancel, type Order } from "../api/types.ts";
 import { money, plural, time } from "../parts/format.ts";
 import { describeStatus, StatusBadge, statusWords } from "../parts/order-status.tsx";
-import { refusal, sending } from "../state/checkout.ts";
-import { orders } from "../state/orders.ts";
-import { nameOf } from "../state/products.ts";
-import { hrefOf } from "../state/router.ts";
+import { changeRefused, refused, removeRefused, sending } from "../state/checkout.ts";
+import { type ListedOrder, orders } from "../state/orders.ts";
+import { gatewayAnswers, nameOf } from "../state/products.ts";
+import { goTo, hrefOf } from "../state/router.ts";
 import { token } from "../state/session.ts";
 import { type OrderState, useOrder } from "../state/use-order.ts";
 import { SignInForm } from "./sign-in.tsx";
@@ -36,7 +36,7 @@ export function OrderView({ orderId }: { orderId: string }) {
           Order <span class="order-number">{orderId}</span>
         </h1>
         {order === undefined ? (
-          <Unknown orderId={orderId} state={state.value} failures={sendingOrder?.failures} />
+          <Unknown orderId={orderId} state={state.value} />
         ) : (
           <Facts order={order} answered={state.value.answered} />
         )}
@@ -51,51 +51,106 @@ export function OrderView({ orderId }: { orderId: string }) {
   );
 }
 
-interface UnknownProps {
-  readonly orderId: string;
-  readonly state: OrderState;
-  /** The requests without an answer; undefined when the order is not being sent. */
-  readonly failures: number | undefined;
-}
-
-function Unknown({ orderId, state, failures }: UnknownProps) {
-  if (refusal.value?.orderId === orderId) {
+/** An order that the gateway has not shown. */
+function Unknown({ orderId, state }: { orderId: string; state: OrderState }) {
+  const isThis = (order: { readonly orderId: string }) => order.orderId === orderId;
+  const listed = orders.value.find(isThis);
+  const refusedOrder = refused.value.find(isThis);
+  const sendingOrder = sending.value.find(isThis);
+  if (refusedOrder !== undefined || sendingOrder !== undefined) {
     return (
-      <div class="status-card status-bad" data-status="refused">
-        <p role="alert">The order was not taken. {refusal.value.reason}</p>
-        <p>
-          What was in it is in <a href={hrefOf.basket}>the basket</a> again.
-        </p>
-      </div>
-    );
-  }
-  if (failures !== undefined) {
-    return (
-      <div class="status-card" data-status="sending">
-        <p class="status-line">
-          <StatusBadge status="sending" />
-        </p>
-        <p>
-          {failures === 0
-            ? "On its way to the store."
-            : `The store did not answer (${plural(failures, "time")}). The order is kept here, over a reload too, and sent again until the store has it. It will be placed once.`}
-        </p>
-      </div>
+      <>
+        {refusedOrder !== undefined && <RefusedOrder orderId={orderId} reason={refusedOrder.refusal} />}
+        {sendingOrder !== undefined && <SendingOrder order={sendingOrder} />}
+        {listed !== undefined && <ListedItems order={listed} />}
+      </>
     );
   }
   if (state.missing) return <p>No such order on this account.</p>;
-  if (state.answered) return <p aria-busy="true">Looking for it.</p>;
-  const listed = orders.value.find((order) => order.orderId === orderId);
+  if (state.answered && listed === undefined) return <p aria-busy="true">Looking for it.</p>;
   return (
-    <p aria-busy="true">
-      The store does not answer just now.
-      {listed !== undefined && (
-        <>
-          {" "}
-          When it last did, this order was <StatusBadge status={listed.status} />
-        </>
+    <>
+      <p aria-busy="true">
+        {state.answered ? "Looking for news of it." : "The store cannot be reached."}
+        {listed !== undefined && (
+          <>
+            {" "}
+            When it last answered, this order was <StatusBadge status={listed.status} />
+          </>
+        )}
+      </p>
+      {listed !== undefined && <ListedItems order={listed} />}
+    </>
+  );
+}
+
+/** It stays here until its customer has decided. */
+function RefusedOrder({ orderId, reason }: { orderId: string; reason: string | undefined }) {
+  const change = () => {
+    changeRefused(orderId);
+    goTo(hrefOf.basket);
+  };
+  const remove = () => {
+    removeRefused(orderId);
+    goTo(hrefOf.orders);
+  };
+  return (
+    <div class="status-card status-bad" data-status="refused">
+      <p role="alert">The order was not taken. {reason}</p>
+      <div class="row">
+        <button type="button" onClick={change}>
+          Put it into the basket again
+        </button>
+        <button type="button" class="danger" onClick={remove}>
+          Remove it
+        </button>
+      </div>
+    </div>
+  );
+}
+
+function SendingOrder({ order }: { order: (typeof sending.value)[number] }) {
+  const { failures, problem, isStored } = order;
+  const isReached = gatewayAnswers.value && (failures === 0 || problem !== undefined);
+  const kept = isStored
+    ? `Your order is kept in this browser and is sent ${isReached ? "again" : "when it is back"}.`
+    : "This browser refuses to keep your order: leave this page open until the store has it.";
+  return (
+    <div class="status-card" data-status="sending">
+      <p class="status-line">
+        <StatusBadge status="sending" />
+      </p>
+      <p>
+        {!isReached && `The store cannot be reached. ${kept}`}
+        {isReached && problem === undefined && (isStored ? "On its way to the store." : kept)}
+        {isReached && problem !== undefined && `The store cannot take it just now: ${problem} ${kept}`}
+      </p>
+      {failures > 0 && <p class="hint">Tried {plural(failures, "time")}. It will be placed once.</p>}
+    </div>
+  );
+}
+
+/** What this browser knows of an order. */
+function ListedItems({ order: { lines, total, placedAt } }: { order: ListedOrder }) {
+  return (
+    <div class="receipt">
+      <p class="receipt-head">Placed {time(placedAt)}</p>
+      <ul class="receipt-lines">
+        {lines.map(({ productId, quantity }) => (
+          <li key={productId}>
+            <span class="receipt-name">
+              {quantity} × {nameOf(productId)}
+            </span>
+          </li>
+        ))}
+      </ul>
+      {total !== undefined && (
+        <p class="receipt-total">
+          <span>Total</span>
+          <span>{money(total)}</span>
+        </p>
       )}
-    </p>
+    </div>
   );
 }
 
@@ -111,7 +166,7 @@ function Facts({ order, answered }: { order: Order; answered: boolean }) {
         <p class="status-text">{describeStatus(order)}</p>
         {canCancel(order.status) && <CancelButton orderId={order.orderId} />}
       </div>
-      {!answered && <p class="hint">The store does not answer just now: this is how it was.</p>}
+      {!answered && <p class="hint">The store cannot be reached: this is how it was.</p>}
       <Items order={order} />
     </>
   );

@@ -1,7 +1,9 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import { messageOf } from "../api/request.ts";
+import { messageOf, Unreachable } from "../api/request.ts";
+import { plural } from "../parts/format.ts";
 import { signInMode } from "../settings.ts";
+import { waitingForSignIn } from "../state/checkout.ts";
 import { expiredCustomer, goToIssuer, session, signIn, signInProblem, signOut } from "../state/session.ts";
 
 const demoCustomers = ["CUSTOMER_001", "CUSTOMER_002", "CUSTOMER_003"] as const;
@@ -119,7 +121,7 @@ function DemoSignInForm({ id }: { id: string }) {
       await signIn(customerId);
       next?.focus({ preventScroll: true });
     } catch (reason) {
-      error.value = messageOf(reason);
+      error.value = wordsFor(reason);
     } finally {
       busy.value = false;
     }
@@ -161,9 +163,15 @@ function DemoSignInForm({ id }: { id: string }) {
   );
 }
 
-/** Shown after a session has expired, or while one cannot be begun or renewed. */
+function wordsFor(reason: unknown): string {
+  if (reason instanceof Unreachable) return "The store cannot be reached: sign in when it is back.";
+  return messageOf(reason);
+}
+
+/** Shown after a session has expired, or while one cannot be begun or renewed, or with orders that wait for one. */
 export function SignInNotice() {
   const customer = expiredCustomer.value;
+  const waiting = waitingForSignIn.value;
   if (signInProblem.value !== null) {
     return (
       <section class="notice" role="alert">
@@ -172,18 +180,42 @@ export function SignInNotice() {
       </section>
     );
   }
-  if (customer === null || session.value !== null) return null;
+  if (session.value !== null || (customer === null && waiting === 0)) return null;
   return (
     <section class="notice" role="alert">
       <p>
-        The session of <strong>{customer}</strong> has ended. What was in the basket or on its way is kept.
+        {customer !== null && (
+          <>
+            The session of <strong>{customer}</strong> has ended. What was in the basket or on its way is
+            kept.{" "}
+          </>
+        )}
+        {waiting > 0 &&
+          `${plural(waiting, "order is", "orders are")} kept in this browser until whoever placed ${waiting === 1 ? "it" : "them"} signs in.`}
       </p>
+      {customer !== null && <SignInAgain customer={customer} />}
+    </section>
+  );
+}
+
+function SignInAgain({ customer }: { customer: string }) {
+  const error = useSignal<string | undefined>(undefined);
+  const enter = () =>
+    signIn(customer).catch((reason: unknown) => {
+      error.value = wordsFor(reason);
+    });
+  return (
+    <>
       {signInMode === "oidc" && <IssuerButton label="Sign in again" />}
       {signInMode === "demo" && (
-        <button type="button" onClick={() => void signIn(customer).catch(() => {})}>
+        <button type="button" onClick={enter}>
           Sign in again as {customer}
         </button>
       )}
-    </section>
+      <button type="button" class="quiet" onClick={() => void signOut()}>
+        Forget this session
+      </button>
+      {error.value !== undefined && <p>{error}</p>}
+    </>
   );
 }

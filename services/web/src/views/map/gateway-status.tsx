@@ -7,7 +7,7 @@ export function GatewayStatus() {
       <p class="process-status-text">
         {gatewayAnswers.value
           ? "The store is open."
-          : "The store does not answer just now. What you order is kept here and sent later."}
+          : "The store cannot be reached. What you order is kept in this browser and is sent when it is back."}
       </p>
     </section>
   );

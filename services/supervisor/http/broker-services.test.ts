@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, spyOn, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -181,8 +181,12 @@ describe("the broker", () => {
     expect((await request("/traffic?after=x")).status).toBe(422);
   });
 
-  test("a broker that does not answer is a 503 until it is back", async () => {
+  test("a broker that does not answer is a 503 until it is back, and no listeners are left at its sockets", async () => {
+    using warning = spyOn(process, "emitWarning");
+    await inspector.topics();
     await broker.stop();
+    const asked = await Promise.allSettled(Array.from({ length: 12 }, () => inspector.topics()));
+    expect(asked.map(({ status }) => status)).toEqual(asked.map(() => "rejected"));
     expect(await request("/orders/A/messages")).toMatchObject({
       status: 503,
       body: { type: "urn:problem-type:broker-silent" },
@@ -191,6 +195,7 @@ describe("the broker", () => {
     expect((await request("/traffic")).body.movements).toBeNull();
     broker = await startEmbedded();
     expect((await request("/orders/A/messages")).body).toHaveLength(2);
+    expect(warning.mock.calls).toEqual([]);
   });
 
   test("a broker that restarted between two requests makes no difference", async () => {

@@ -167,10 +167,23 @@ export class KafkaClient {
       : net.connect({ host, port }, onConnect);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.setNoDelay(true);
+    unrefOnce(socket);
     this.#sockets.add(socket);
     socket.on("close", () => this.#sockets.delete(socket));
     return socket;
   }
+}
+
+/**
+ * kafkajs calls `unref` at each disconnect, which every request does that waited for a connection that failed. A socket
+ * that is not connected adds a listener for each call, and from the eleventh on that is reported as a leak.
+ */
+function unrefOnce(socket: net.Socket): void {
+  const unref = socket.unref.bind(socket);
+  socket.unref = () => {
+    socket.unref = () => socket;
+    return unref();
+  };
 }
 
 function tlsOptions(host: string, port: number, ssl: true | (() => TlsCredentials)): tls.ConnectionOptions {

@@ -219,7 +219,9 @@ class Session {
   readonly #admin: Promise<Admin>;
   readonly #group = `inspector-${crypto.randomUUID()}`;
   readonly #consumer: Consumer;
-  readonly #failure = Promise.withResolvers<never>();
+  /** Resolved at the first assignment. */
+  readonly #assigned = Promise.withResolvers<void>();
+  #failure: Error | undefined;
   #joined: Promise<void> | undefined;
   #pending: PendingRead | undefined;
 
@@ -235,7 +237,7 @@ class Session {
       allowAutoTopicCreation: false,
       retry: { restartOnFailure: async () => false },
     });
-    this.#failure.promise.catch(() => {});
+    this.#assigned.promise.catch(() => {});
   }
 
   /** Whether it has joined its group, or is about to. */
@@ -249,7 +251,8 @@ class Session {
 
   async read(ranges: readonly OffsetRange[]): Promise<StoredRecord[]> {
     this.#joined ??= this.#join();
-    await Promise.race([this.#joined, this.#failure.promise]);
+    await this.#joined;
+    if (this.#failure !== undefined) throw this.#failure;
     const pending: PendingRead = {
       ranges: new Map(ranges.map((range) => [topicPartition(range.topic, range.partition), range])),
       records: [],
@@ -260,7 +263,7 @@ class Session {
       this.#consumer.seek({ topic, partition, offset: String(from) });
       this.#consumer.resume([{ topic, partitions: [partition] }]);
     }
-    await Promise.race([pending.done.promise, this.#failure.promise]);
+    await pending.done.promise;
     this.#pending = undefined;
     return pending.records;
   }
@@ -282,16 +285,15 @@ class Session {
 
   async #join(): Promise<void> {
     const { events } = this.#consumer;
-    const joined = Promise.withResolvers<void>();
-    this.#consumer.on(events.CRASH, ({ payload }) => this.#failure.reject(payload.error));
-    this.#consumer.on(events.STOP, () => this.#failure.reject(new Error("the consumer stopped")));
+    this.#consumer.on(events.CRASH, ({ payload }) => this.#fail(payload.error));
+    this.#consumer.on(events.STOP, () => this.#fail(new Error("the consumer stopped")));
     // Called before the first fetch of an assignment: kafkajs calls its listeners synchronously.
     this.#consumer.on(events.GROUP_JOIN, ({ payload }) => {
       for (const [topic, partitions] of Object.entries(payload.memberAssignment)) {
         this.#consumer.pause([{ topic, partitions }]);
       }
-      if (this.#pending !== undefined) this.#failure.reject(new Error("the group was rebalanced"));
-      joined.resolve();
+      if (this.#pending !== undefined) this.#fail(new Error("the group was rebalanced"));
+      this.#assigned.resolve();
     });
     await this.#consumer.connect();
     await this.#consumer.subscribe({ topics: [...this.#topics], fromBeginning: false });
@@ -299,7 +301,13 @@ class Session {
     // A batch that cannot be decoded is no failure.
     listenTo(eachBatch, { onCrash: () => {}, onEmptyFetch: async () => {} });
     await this.#consumer.run({ autoCommit: false, partitionsConsumedConcurrently: 8, eachBatch });
-    await joined.promise;
+    await this.#assigned.promise;
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#assigned.reject(error);
+    this.#pending?.done.reject(error);
   }
 
   #take({ batch }: EachBatchPayload): void {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe } from "bun:test";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
+import type { TrafficReport } from "@distributed-messaging/supervisor/reports";
 import type { Browser, BrowserContextOptions } from "playwright-core";
 import { OwnStore } from "../support/own-store.ts";
 import { isRunningElsewhere } from "../support/store.ts";
@@ -35,6 +36,12 @@ class PageFixture {
     await this.#browser?.close();
     await this.#stopServing();
     await this.store.dispose();
+  }
+
+  /** What has moved through the broker, as the page asks. @param after the `next` of an earlier answer */
+  async traffic(after: number): Promise<TrafficReport> {
+    const response = await fetch(`http://localhost:${this.#supervisorPort}/traffic?after=${after}`);
+    return response.json();
   }
 
   /** A new visitor on an empty page. */

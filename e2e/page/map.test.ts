@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { processNames } from "@distributed-messaging/supervisor/store";
+import { type ProcessName, processNames } from "@distributed-messaging/supervisor/store";
 import type { Page } from "playwright-core";
+import { Prng } from "../simulation/prng.ts";
 import { seriousFindings } from "./accessibility.ts";
 import { LOST_CONNECTIONS } from "./browser.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
@@ -19,6 +20,9 @@ const words: Readonly<Record<string, string>> = {
 };
 
 const MAX_SHIFT = 0.05;
+const slowTest = test.skipIf(process.env.SLOW_TESTS !== "true");
+/** How many faults the map has to follow. */
+const FAULTS = 25;
 
 interface Recorded {
   readonly drawn: string[];
@@ -60,7 +64,7 @@ describePage("the map of the store", () => {
     }, "the map to agree with the processes");
   }
 
-  test(
+  slowTest(
     "what it says agrees with the processes, large and small, while they are stopped, paused, killed and started on it",
     async () => {
       const shop = await (await fixture.visit()).open();
@@ -96,7 +100,7 @@ describePage("the map of the store", () => {
   );
 
   test(
-    "an order's messages move on the lines on which they travel; what a stopped service has not read waits at the broker",
+    "an order's messages move on the lines on which they travel",
     async () => {
       const shop = await (await fixture.visit({ reducedMotion: "no-preference" })).open();
       await shop.signIn("TRAVELLER");
@@ -120,10 +124,21 @@ describePage("the map of the store", () => {
         async () => (await drawn()).some((hop) => hop.endsWith("broker>inventory")),
         "a message to reach the inventory",
       );
+      expect(shop.consoleMessages()).toEqual([]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  slowTest(
+    "what a stopped service has not read waits at the broker, and what a stopped broker did not take in the outbox",
+    async () => {
+      const shop = await (await fixture.visit()).open();
+      await shop.signIn("PILES");
+      await shop.add("PRODUCT_006");
       await shop.goTo("");
       await press(shop, "Stop inventory");
       await eventually(() => store.process("inventory").state === "stopped", "the inventory to be stopped");
-      await shop.add("PRODUCT_006");
       await shop.checkOut();
       await shop.untilStatus("pending");
       await shop.goTo("");
@@ -199,7 +214,45 @@ describePage("the map of the store", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
+    "it agrees with the processes while random ones are killed, stopped and paused",
+    async () => {
+      const seed = crypto.randomUUID();
+      const random = new Prng(seed);
+      const shop = await (await fixture.visit()).open();
+      const done: string[] = [];
+      const inject = async (name: ProcessName): Promise<void> => {
+        const process = store.process(name);
+        if (process.state === "stopped") return await process.start();
+        if (process.state === "paused") return process.resume();
+        const action = random.pick(["kill", "kill", "stop", "pause"] as const);
+        done.push(`${action} ${name}`);
+        await process[action]();
+      };
+      try {
+        for (let fault = 0; fault < FAULTS; fault++) {
+          // One that is starting or stopping just now refuses some of them.
+          const injected = inject(random.pick(processNames)).catch(() => {});
+          if (random.chance(0.5)) await injected;
+          await untilTrue(shop);
+          await injected;
+        }
+        for (const name of processNames) {
+          const process = store.process(name);
+          if (process.state === "paused") await process.resume();
+          await process.start();
+        }
+        await untilTrue(shop);
+        await shop.page.getByText("Everything runs.").waitFor();
+      } catch (error) {
+        throw new Error(`seed ${seed}: ${done.join(", ")}`, { cause: error });
+      }
+      await shop.context.close();
+    },
+    2 * TEST_LIMIT_MS,
+  );
+
+  slowTest(
     "the layout is stable while processes stop and start, on a desktop and on a phone",
     async () => {
       for (const viewport of [

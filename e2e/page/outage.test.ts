@@ -27,8 +27,22 @@ describePage("the page while parts of the store are down", () => {
       await shop.untilStatus("pending");
       await shop.page.locator(".status-text", { hasText: "inventory does not run just now" }).waitFor();
       expect(await shop.page.locator(".process-status-text").textContent()).toContain("stay “pending”");
+      // The wait goes on while it is looked at, on a phone as well: with the names of the lanes.
+      await shop.page.setViewportSize({ width: 390, height: 844 });
+      const placed = shop.page.locator('.step[data-type="store.order.placed.v1"]');
+      const wait = placed.getByText(/at the broker so far: inventory has not handled it$/);
+      const shown = await wait.textContent();
+      const bar = shop.page.locator(".plot-wait-broker.plot-wait-open");
+      const widthOf = async () => (await bar.boundingBox())?.width ?? 0;
+      await eventually(async () => (await wait.textContent()) !== shown, "the wait to become longer");
+      await eventually(async () => (await widthOf()) > 10, "the bar to grow");
+      for (const lane of ["api-gateway", "order", "broker", "inventory", "notification"]) {
+        await shop.page.locator(".plot-lane", { hasText: lane }).waitFor();
+      }
       await store.process("inventory").start();
       await shop.untilStatus("confirmed");
+      await placed.getByText(/s at the broker until inventory had handled it$/).waitFor();
+      await bar.waitFor({ state: "detached" });
       await shop.processLight("inventory", "ready").waitFor();
       expect(shop.consoleMessages()).toEqual([]);
       await shop.context.close();

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Route } from "playwright-core";
+import { seriousFindings } from "./accessibility.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import type { Shop } from "./shop.ts";
 
@@ -40,6 +41,19 @@ describePage("the shop", () => {
         "every message to be shown",
       );
       expect(await ordersOf(id)).toMatchObject([{ orderId, status: "confirmed", total: { amount: 3700 } }]);
+      const reserved = shop.page.locator('.step[data-type="store.stock.reserved.v1"]');
+      await reserved.getByText(/ms at the broker until order had handled it/).waitFor();
+      await reserved.locator("summary").press("Enter");
+      const texts = (selector: string) => reserved.locator(selector).allTextContents();
+      const [names, values] = [await texts("dt"), await texts("dd")];
+      expect(Object.fromEntries(names.map((name, index) => [name, values[index]]))).toMatchObject({
+        "partition and offset": expect.stringMatching(/^\d+ \/ \d+$/),
+        key: expect.stringMatching(new RegExp(`^${orderId}-`)),
+        "caused by": "2 OrderPlaced",
+        trace: expect.stringMatching(/^[0-9a-f]{32}$/),
+        source: "inventory",
+      });
+      expect(await seriousFindings(shop.page)).toEqual([]);
       await shop.goTo("");
       await eventually(
         async () => (await shop.available("PRODUCT_009")) === before - 2,

@@ -103,8 +103,10 @@ describe("the broker", () => {
     });
   });
 
-  test("every record of one order, from all topics, and of no other order", async () => {
+  test("every record of one order, from all topics and whole, and of no other order", async () => {
+    const long = "x".repeat(20_000);
     await inspector.publish([
+      order("order.commands", "L", long),
       order("order.commands", "C", "command"),
       order("order.events", "D", "other"),
       order("order.events", "C", "event"),
@@ -114,6 +116,7 @@ describe("the broker", () => {
     expect(
       body.map(({ topic, value }: { topic: string; value: string }) => `${topic} ${value}`).toSorted(),
     ).toEqual(["inventory.events answer", "order.commands command", "order.events event"]);
+    expect((await request("/orders/L/messages")).body).toMatchObject([{ value: long }]);
     expect((await request("/orders/NOBODY/messages")).body).toEqual([]);
     expect((await request("/orders/no%20id/messages")).status).toBe(422);
   });

@@ -8,9 +8,11 @@ import { Elysia } from "elysia";
 import type { RecordReport, Redelivery, TopicReport } from "../reports.ts";
 import { RecordAnswer, RedeliveryAnswer, TopicAnswer } from "./answers.ts";
 
-/** How many records of a topic are shown, and how many characters of each. */
+/** How many records of a topic are shown, and how many bytes of each. */
 const LATEST = 20;
-const MAX_CHARACTERS = 4_000;
+const MAX_BYTES = 4_000;
+/** Of an order's: whole ones, also of the largest order. */
+const MAX_BYTES_OF_ORDER = 64_000;
 const MAX_AGE_MS = 1_000;
 
 /** The topics that carry the messages of an order. */
@@ -56,7 +58,7 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
         if (ask === undefined) {
           throw new ServiceError("not-found", "topic-not-found", `There is no topic ${topic}.`);
         }
-        return (await ask()).map(shown);
+        return (await ask()).map((record) => shown(record, MAX_BYTES));
       },
       {
         params: Type.Object({ topic: Type.String({ maxLength: 249 }) }),
@@ -68,7 +70,8 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
     )
     .get(
       "/orders/:orderId/messages",
-      async ({ params, query }): Promise<RecordReport[]> => (await recordsOf(params, query)).map(shown),
+      async ({ params, query }): Promise<RecordReport[]> =>
+        (await recordsOf(params, query)).map((record) => shown(record, MAX_BYTES_OF_ORDER)),
       {
         ...byOrder,
         detail: documented("Every record of an order, oldest first", {
@@ -124,8 +127,8 @@ function keyOf({ orderId }: OrderParams, { customerId }: CustomerQuery): string 
   return customerId === undefined ? orderId : orderIdOf(customerId, orderId);
 }
 
-function shown({ topic, partition, offset, key, at, value }: StoredRecord): RecordReport {
-  const text = value === null ? null : new TextDecoder().decode(value.subarray(0, MAX_CHARACTERS));
+function shown({ topic, partition, offset, key, at, value }: StoredRecord, maxBytes: number): RecordReport {
+  const text = value === null ? null : new TextDecoder().decode(value.subarray(0, maxBytes));
   return { topic, partition, offset, key, at, value: text };
 }
 

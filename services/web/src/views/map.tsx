@@ -153,7 +153,7 @@ function Line({ name, plan, isCut: cut }: { name: string; plan: MapPlan; isCut: 
   const to = plan.centers.get(name);
   if (from === undefined || to === undefined) return null;
   const unread = Math.min(MAX_PILE, figures.value?.lag?.[name] ?? 0);
-  const edge = edgeOf(from, to, plan.half);
+  const edge = edgeOf(from, to, halfOf(BROKER, plan));
   const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
   const step = { x: ((to.x - from.x) / length) * PILE_STEP, y: ((to.y - from.y) / length) * PILE_STEP };
   return (

@@ -181,8 +181,10 @@ export class KafkaClient {
 function unrefOnce(socket: net.Socket): void {
   const unref = socket.unref.bind(socket);
   socket.unref = () => {
+    unref();
+    // Only now: what is called when it connects is the function that was the method a moment ago.
     socket.unref = () => socket;
-    return unref();
+    return socket;
   };
 }
 

@@ -9,6 +9,8 @@ export interface MapPlan {
   readonly centers: ReadonlyMap<string, Point>;
   /** Half of the size of a part. */
   readonly half: Point;
+  /** The broker's size, as a share of that. */
+  readonly brokerShare: number;
 }
 
 export const BROKER = "broker";
@@ -40,24 +42,44 @@ interface Columns {
   readonly pitch: number;
   readonly leastGap: number;
   readonly withBrowser: boolean;
+  /** The width of the broker's column, as a share of another one's: its name is short. */
+  readonly brokerShare: number;
 }
 
-const large: Columns = { half: { x: 104, y: 58 }, pitch: 150, leastGap: 20, withBrowser: true };
-const compact: Columns = { half: { x: 66, y: 14 }, pitch: 38, leastGap: 16, withBrowser: true };
-const narrow: Columns = { half: { x: 58, y: 14 }, pitch: 38, leastGap: 8, withBrowser: false };
+const large: Columns = {
+  half: { x: 104, y: 58 },
+  pitch: 150,
+  leastGap: 20,
+  withBrowser: true,
+  brokerShare: 1,
+};
+const compact: Columns = {
+  half: { x: 66, y: 14 },
+  pitch: 38,
+  leastGap: 16,
+  withBrowser: true,
+  brokerShare: 1,
+};
+const narrow: Columns = {
+  half: { x: 62, y: 14 },
+  pitch: 38,
+  leastGap: 8,
+  withBrowser: false,
+  brokerShare: 0.65,
+};
 
 /** The browser, its services, the broker, the other services: one column each, with equal gaps. */
 function inColumns(
   left: readonly string[],
   right: readonly string[],
   width: number,
-  { half: most, pitch, leastGap, withBrowser }: Columns,
+  { half: most, pitch, leastGap, withBrowser, brokerShare }: Columns,
 ): MapPlan {
   const columns = [...(withBrowser ? [[BROWSER]] : []), left, [BROKER], right];
-  const fitting = (width - (columns.length - 1) * leastGap) / (2 * columns.length);
+  const fitting = (width - (columns.length - 1) * leastGap) / (2 * (columns.length - 1 + brokerShare));
   const half = { x: Math.min(most.x, fitting), y: most.y };
   const height = pitch * Math.max(2, left.length, right.length);
-  const halves = columns.map(([name = ""]) => halfOf(name, { half }).x);
+  const halves = columns.map(([name = ""]) => halfOf(name, { half, brokerShare }).x);
   const gap = (width - 2 * halves.reduce((sum, one) => sum + one, 0)) / (columns.length - 1);
   const centers = new Map<string, Point>();
   let start = 0;
@@ -68,7 +90,7 @@ function inColumns(
     }
     start += 2 * halfWidth + gap;
   }
-  return { height, centers, half };
+  return { height, centers, half, brokerShare };
 }
 
 /** The browser, its services, the broker, the other services: two in a row. */
@@ -85,11 +107,12 @@ function inRows(left: readonly string[], right: readonly string[], width: number
       if (index % 2 === 1 || index === names.length - 1) y += pitch;
     }
   }
-  return { height: y - pitch + half.y, centers, half };
+  return { height: y - pitch + half.y, centers, half, brokerShare: 1 };
 }
 
-/** Half of the size of a part: the browser has less to show. */
-export function halfOf(name: string, { half }: Pick<MapPlan, "half">): Point {
+/** Half of the size of a part: the browser has less to show, and the broker has a short name. */
+export function halfOf(name: string, { half, brokerShare }: Pick<MapPlan, "half" | "brokerShare">): Point {
+  if (name === BROKER) return { x: half.x * brokerShare, y: half.y };
   return name === BROWSER ? { x: Math.min(half.x, 84), y: Math.min(half.y, 28) } : half;
 }
 

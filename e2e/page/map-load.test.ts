@@ -1,0 +1,143 @@
+import { describe, expect, test } from "bun:test";
+import { eventually } from "@distributed-messaging/messaging/testing";
+import type { Page } from "playwright-core";
+import type { Customer } from "../support/customer.ts";
+import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
+
+const ORDERS_PER_SECOND = 200;
+const MEASURED_MS = 10_000;
+/** How often the page asks what moved. */
+const POLL_MS = 500;
+/** As in the page: what is drawn at the same time, whatever the load. */
+const MAX_DOTS = 60;
+
+interface Drawn {
+  readonly frames: number;
+  readonly ms: number;
+  /** The longest time between two frames, in milliseconds. */
+  readonly longestMs: number;
+  readonly mostDots: number;
+  /** What the animations of the dots change. */
+  readonly animated: readonly string[];
+}
+
+/** Counts what is drawn for a while. */
+function watchFrames(page: Page, forMs: number): Promise<Drawn> {
+  return page.evaluate(
+    (limitMs) =>
+      new Promise<Drawn>((resolve) => {
+        const start = performance.now();
+        const animated = new Set<string>();
+        let [frames, longestMs, mostDots, last] = [0, 0, 0, start];
+        const onFrame = () => {
+          const now = performance.now();
+          frames += 1;
+          longestMs = Math.max(longestMs, now - last);
+          last = now;
+          mostDots = Math.max(mostDots, document.querySelectorAll(".map-dot").length);
+          for (const { effect } of document.getAnimations()) {
+            if (!(effect instanceof KeyframeEffect) || !effect.target?.classList.contains("map-dot"))
+              continue;
+            for (const keyframe of effect.getKeyframes()) {
+              const { offset: _, computedOffset: __, easing: ___, composite: ____, ...changed } = keyframe;
+              for (const property of Object.keys(changed)) animated.add(property);
+            }
+          }
+          if (now - start < limitMs) requestAnimationFrame(onFrame);
+          else resolve({ frames, ms: now - start, longestMs, mostDots, animated: [...animated] });
+        };
+        requestAnimationFrame(onFrame);
+      }),
+    forMs,
+  );
+}
+
+/** Places orders at a steady rate until it is stopped. @returns stops it, with the number of accepted orders */
+function placeSteadily(customer: Customer, name: string): () => Promise<number> {
+  const started = performance.now();
+  const sent: Promise<unknown>[] = [];
+  const timer = setInterval(() => {
+    const due = ((performance.now() - started) / 1_000) * ORDERS_PER_SECOND;
+    while (sent.length < due) {
+      const items = [{ productId: "PRODUCT_006", quantity: 1 }];
+      sent.push(customer.place({ orderId: `${name}_${sent.length}`, items }));
+    }
+  }, 5);
+  return async () => {
+    clearInterval(timer);
+    await Promise.all(sent);
+    return sent.length;
+  };
+}
+
+/** Without SLOW_TESTS not even the store is started. */
+const describeSlow = process.env.SLOW_TESTS === "true" ? describePage : describe.skip;
+
+describeSlow("the map under load", () => {
+  const fixture = usePageFixture();
+  const { store } = fixture;
+
+  test(
+    `at ${ORDERS_PER_SECOND} orders a second a bounded number of elements moves, by their transform alone`,
+    async () => {
+      const shop = await (await fixture.visit({ reducedMotion: "no-preference" })).open();
+      await shop.processLight("inventory", "ready").waitFor();
+      const idle = await watchFrames(shop.page, MEASURED_MS / 5);
+      const customer = await store.signIn("LOAD");
+      const stop = placeSteadily(customer, "MAP");
+      await shop.page.locator(".map-dot").first().waitFor();
+      const loaded = await watchFrames(shop.page, MEASURED_MS);
+      const placed = await stop();
+      process.stderr.write(
+        `map: ${placed} orders; frames a second: ${perSecond(idle)} idle, ${perSecond(loaded)} under load, ` +
+          `longest ${loaded.longestMs.toFixed(0)} ms; at most ${loaded.mostDots} dots\n`,
+      );
+      expect(loaded.mostDots).toBeGreaterThan(0);
+      expect(loaded.mostDots).toBeLessThanOrEqual(MAX_DOTS);
+      expect(loaded.animated).toEqual(["transform"]);
+      await eventually(async () => (await shop.page.locator(".map-dot").count()) === 0, "no dot to be left");
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "a page that asks what moved has an answer under load, with a bounded sample",
+    async () => {
+      const customer = await store.signIn("LOAD");
+      const measure = async (name: string, work: () => Promise<void>) => {
+        const stop = placeSteadily(customer, name);
+        const before = process.cpuUsage();
+        await work();
+        const { user, system } = process.cpuUsage(before);
+        await stop();
+        return (user + system) / 1_000 / MEASURED_MS;
+      };
+      const without = await measure("ALONE", () => Bun.sleep(MEASURED_MS));
+      let [answers, largest, next] = [0, 0, 0];
+      const following = await measure("FOLLOWED", async () => {
+        const end = performance.now() + MEASURED_MS;
+        while (performance.now() < end) {
+          const report = await fixture.traffic(next);
+          next = report.next;
+          answers += 1;
+          for (const { sample } of report.movements ?? []) largest = Math.max(largest, sample.length);
+          await Bun.sleep(POLL_MS);
+        }
+      });
+      process.stderr.write(
+        `traffic: ${answers} answers; the CPU of the supervisor and the load: ${(100 * without).toFixed(0)} % ` +
+          `without, ${(100 * following).toFixed(0)} % with a page that follows\n`,
+      );
+      expect(answers).toBeGreaterThan(0);
+      expect(largest).toBeGreaterThan(0);
+      // 3 of each of its 4 partitions.
+      expect(largest).toBeLessThanOrEqual(12);
+    },
+    TEST_LIMIT_MS,
+  );
+});
+
+function perSecond({ frames, ms }: Drawn): string {
+  return ((1_000 * frames) / ms).toFixed(0);
+}

@@ -126,8 +126,8 @@ describeSlow("the map under load", () => {
         }
       });
       process.stderr.write(
-        `traffic: ${answers} answers; the CPU of the supervisor and the load: ${(100 * without).toFixed(0)} % ` +
-          `without, ${(100 * following).toFixed(0)} % with a page that follows\n`,
+        `traffic: ${answers} answers; the CPU of the supervisor and the load: ${(100 * without).toFixed(1)} % ` +
+          `without, ${(100 * following).toFixed(1)} % with a page that follows\n`,
       );
       expect(answers).toBeGreaterThan(0);
       expect(largest).toBeGreaterThan(0);

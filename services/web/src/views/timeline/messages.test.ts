@@ -78,6 +78,14 @@ test("what nobody has handled yet waits until now, in the outbox or at the broke
   expect(waits("accepted", [])).toEqual(["0 outbox api-gateway 0 now"]);
   expect(waits("accepted", [], false)).toEqual(["0 broker broker 0 now"]);
   expect(waits("accepted", [place])).toEqual(["1 outbox api-gateway 0 2", "1 broker broker 2 now"]);
+  // The gateway has received it, so it was at the broker.
+  const received = entry("store.order.placed.v1", "order", 9);
+  const messages = timelineOf({ history: [...history.slice(0, 1), received] }, []);
+  const pending = travelsOf({ status: "pending" }, messages, true);
+  expect(waitsOf({ status: "pending" }, pending).map(({ kind, to }) => [kind, to])).toEqual([
+    ["broker", START + 9],
+    ["broker", undefined],
+  ]);
   expect(waits("pending", [place, placed])).toEqual([
     "1 outbox api-gateway 0 2",
     "1 broker broker 2 9",

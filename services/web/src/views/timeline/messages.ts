@@ -77,21 +77,25 @@ export interface Travel {
   readonly isWaiting: boolean;
 }
 
+/** What the gateway sends itself. Of all other messages its history proves that the broker had them. */
+const commands: readonly string[] = ["store.order.place.v1", "store.order.cancel.v1"];
+
 /** The messages that an order in this status still needs to be handled. */
 const needed: Readonly<Partial<Record<OrderStatus, readonly string[]>>> = {
-  accepted: ["store.order.place.v1"],
+  accepted: commands,
   pending: [
     "store.order.placed.v1",
     "store.stock.reserved.v1",
     "store.stock.short.v1",
     "store.stock.rejected.v1",
+    "store.order.cancel.v1",
   ],
   backordered: ["store.stock.reserved.v1", "store.order.cancel.v1"],
 };
 
 /**
- * @param recordsKnown whether a message without a record is in its sender's outbox; otherwise it is taken for sent when
- * it was emitted
+ * @param recordsKnown whether a waiting command without a record is in the outbox; otherwise it is taken for sent when it was
+ * emitted
  */
 export function travelsOf(
   { status }: Pick<Order, "status">,
@@ -104,18 +108,13 @@ export function travelsOf(
     const [record] = message.records;
     // Clocks may differ: nothing is shown as stored before it was emitted, or as handled before it was stored.
     const sentAt = record === undefined ? undefined : Math.max(message.at, record.at);
-    const isUnsent = record === undefined && recordsKnown && effect === undefined;
-    const storedAt = isUnsent ? undefined : (sentAt ?? message.at);
-    const handledAt = effect === undefined ? undefined : Math.max(effect.at, storedAt ?? effect.at);
     const isNeeded = needed[status]?.includes(message.type) ?? false;
     const isLatest = messages.findLastIndex(({ type }) => type === message.type) === index;
-    return {
-      message,
-      storedAt,
-      receiver,
-      handledAt,
-      isWaiting: effect === undefined && isNeeded && isLatest,
-    };
+    const isWaiting = effect === undefined && isNeeded && isLatest;
+    const isUnsent = isWaiting && record === undefined && recordsKnown && commands.includes(message.type);
+    const storedAt = isUnsent ? undefined : (sentAt ?? message.at);
+    const handledAt = effect === undefined ? undefined : Math.max(effect.at, storedAt ?? effect.at);
+    return { message, storedAt, receiver, handledAt, isWaiting };
   });
 }
 
@@ -154,7 +153,7 @@ export function waitsOf({ status }: Pick<Order, "status">, travels: readonly Tra
   for (const [index, { message, storedAt, handledAt, isWaiting }] of travels.entries()) {
     const { key, at, type, service } = message;
     if (storedAt === undefined) {
-      if (isWaiting) waits.push({ key, kind: "outbox", lane: service, from: at, to: undefined });
+      waits.push({ key, kind: "outbox", lane: service, from: at, to: undefined });
       continue;
     }
     if (storedAt > at) waits.push({ key, kind: "outbox", lane: service, from: at, to: storedAt });

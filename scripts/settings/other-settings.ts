@@ -24,7 +24,7 @@ export const otherSettings: readonly Setting[] = [
     readBy: "post-order",
     value: "a URL",
     default: "HOST and API_GATEWAY_PORT",
-    meaning: "the gateway of another machine; --url overrides it",
+    meaning: "the gateway of another machine; --gateway overrides it",
   },
   {
     name: "TOKEN",

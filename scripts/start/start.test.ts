@@ -38,6 +38,17 @@ async function available(store: StoreSettings, productId: string): Promise<numbe
   return stock.available;
 }
 
+/** Lines that somebody would have to look into. */
+function alarms(lines: readonly string[]): string[] {
+  return lines.filter((line) => /\b(?:warn|error|fatal|crashed|SIGKILL)\b|^\s+at /i.test(line));
+}
+
+/** Stops or starts a process through the supervisor. */
+async function ask(store: StoreSettings, name: string, action: "stop" | "start"): Promise<number> {
+  const url = `http://127.0.0.1:${store.env.SUPERVISOR_PORT}/processes/${name}/${action}`;
+  return (await fetch(url, { method: "POST" })).status;
+}
+
 const PORTS = processNames.map(portSetting);
 
 function freed(store: StoreSettings): boolean {
@@ -82,8 +93,14 @@ test(
     expect(await otherPorts.run("start.ts", ["--fresh"])).toEqual(twice);
     expect(await store.run("start.ts", ["--fresh"], otherData)).toEqual(twice);
 
+    const before = running.lines.length;
+    expect(await ask(store, "notification", "stop")).toBeLessThan(300);
+    await running.line(/notification +info +stopping/);
+    await eventually(async () => (await ask(store, "notification", "start")) < 300, "the service to start");
     running.signal("SIGINT");
     expect(await running.exited).toBe(0);
+    expect(running.lines.slice(before).join("\n")).toContain("\nstopping … (Ctrl-C again");
+    expect(alarms(running.lines.slice(before))).toEqual([]);
     expect(freed(store)).toBe(true);
     expect((await store.run("post-order.ts", ["ORDER_001"])).stderr).toMatch(
       /^post-order: no answer from .*\n$/,
@@ -228,6 +245,9 @@ test(
     expect(running.lines.filter((other) => /^\s+at /.test(other) || other.includes("stack"))).toEqual([]);
     running.signal("SIGINT");
     expect(await running.exited).toBe(0);
+    const stopping = running.lines.findIndex((other) => other.startsWith("stopping … (Ctrl-C again"));
+    expect(stopping).toBeGreaterThan(0);
+    expect(alarms(running.lines.slice(stopping))).toEqual([]);
   },
   START_TIMEOUT_MS,
 );

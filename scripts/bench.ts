@@ -21,6 +21,7 @@ import { measureCommits } from "./bench/unit-of-work.ts";
 import { canReadUsage } from "./bench/usage.ts";
 import { measureWaitingOrders } from "./bench/waiting-orders.ts";
 import { runCommand } from "./command/command.ts";
+import { timeLeft } from "./command/progress.ts";
 
 /** The scenarios that are measured one after the other in a store, or a floor, that is started once. */
 const IN_ONE_SYSTEM = ["idle", "latency", "rate", "catch-up"] as const;
@@ -33,8 +34,11 @@ function measureBoth(
   { scenarios, rounds, lengths, broker }: BenchOptions,
   onLimit: OnLimit,
 ): Promise<Comparison[]> {
+  const startedMs = performance.now();
+  let done = 0;
   return compare(systemNames, rounds, async (name, round) => {
-    say(`round ${round} of ${rounds}: ${name}`);
+    const left = timeLeft(performance.now() - startedMs, done++, rounds * systemNames.length);
+    say(`round ${round} of ${rounds}: ${name}${left === undefined ? "" : `, about ${left} left`}`);
     await using system = await System.start(name, { broker });
     const measuring = {
       ...{ system, lengths },

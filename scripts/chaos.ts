@@ -4,6 +4,7 @@ import { verdict } from "@distributed-messaging/e2e/chaos/verdict";
 import { Prng } from "@distributed-messaging/e2e/simulation/prng";
 import { OwnStore } from "@distributed-messaging/e2e/support/own-store";
 import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { Progress } from "./command/progress.ts";
 
 const USAGE = `usage: bun run chaos [options]
 
@@ -23,7 +24,23 @@ function readOptions(args: readonly string[]): { readonly minutes: number; reado
   return { minutes, seed };
 }
 
-const say = (line: string) => process.stdout.write(`${line}\n`);
+const progress = new Progress();
+const say = (line: string) => {
+  progress.clear();
+  process.stdout.write(`${line}\n`);
+};
+
+const PROGRESS_EVERY_MS = 1_000;
+
+/** Shows meanwhile how far it is. */
+async function withProgress(limitMs: number, load: Load, work: Promise<unknown>): Promise<void> {
+  const startedMs = performance.now();
+  const timer = setInterval(() => {
+    progress.show(`${load.accepted.size} orders accepted`, performance.now() - startedMs, limitMs);
+  }, PROGRESS_EVERY_MS);
+  await work.finally(() => clearInterval(timer));
+  progress.clear();
+}
 
 async function main(args: readonly string[]): Promise<number> {
   const { minutes, seed } = readOptions(args);
@@ -36,7 +53,8 @@ async function main(args: readonly string[]): Promise<number> {
     await store.seed();
     const load = await Load.start(store, prng.fork("load"));
     const faults = new Faults(store, prng.fork("faults"), say);
-    await faults.injectFor(minutes * 60_000);
+    const limitMs = minutes * 60_000;
+    await withProgress(limitMs, load, faults.injectFor(limitMs));
     await load.stop();
     say(`${load.accepted.size} orders were accepted; ${faults.summary()}`);
     failures = await verdict(store, load);

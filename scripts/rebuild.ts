@@ -4,6 +4,7 @@ import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { urlOf } from "@distributed-messaging/supervisor/store";
 import { adminToken, expectAnswer, request } from "./command/client.ts";
 import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { Progress } from "./command/progress.ts";
 
 const USAGE = `usage: bun run rebuild --service NAME [--drop-unaccounted] [--token TOKEN]
 
@@ -55,8 +56,10 @@ async function follow(
   dropUnaccounted: boolean,
   poll: () => Promise<ShownRebuild>,
 ): Promise<number> {
+  const progress = new Progress();
   let printed = "";
   const say = (line: string) => {
+    progress.clear();
     if (line !== printed) console.log(line);
     printed = line;
   };
@@ -76,9 +79,12 @@ async function follow(
       return 0;
     }
     if (status?.phase === "failed") {
+      progress.clear();
       throw new UsageError(`${service} is not changed: ${status.error ?? "no reason given"}`);
     }
-    if (status?.phase === "reading") say(`${status.read} of ${status.toRead} messages read`);
+    if (status?.phase === "reading") {
+      progress.show(`${status.read} of ${status.toRead} messages read`, status.read, status.toRead);
+    }
     await Bun.sleep(POLL_MS);
   }
 }

@@ -11,6 +11,7 @@ import { type FaultName, faultNames, isFaultName } from "@distributed-messaging/
 import { mutants } from "@distributed-messaging/e2e/simulation/mutants";
 import { describeFailure, type Report, Totals } from "@distributed-messaging/e2e/simulation/report";
 import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { Progress } from "./command/progress.ts";
 
 const usage = `usage: bun run simulate [options]
 
@@ -26,7 +27,7 @@ code is 0 only if there was no violation.
   --trace         print the trace of one run
   --take-away T   run a mutant, which must be detected: the beginning of ${mutants.map(({ name }) => `\n                  "${name}"`).join("")}`;
 
-const PROGRESS_EVERY_MS = 5_000;
+const PROGRESS_EVERY_MS = 1_000;
 /** Failed runs that are described. */
 const MAX_DESCRIBED = 3;
 
@@ -87,25 +88,26 @@ async function simulateAll(options: Options): Promise<number> {
   const startedMs = performance.now();
   const totals = new Totals();
   const failed: Report[] = [];
-  const printProgress = () => {
+  const progress = new Progress();
+  const state = () => {
     const seconds = (performance.now() - startedMs) / 1000;
     const { runs, orders, crashes } = totals;
-    const left = runs === 0 || runs >= options.seeds ? undefined : (seconds / runs) * (options.seeds - runs);
-    const remaining = left === undefined ? "" : `, about ${left.toFixed(0)} s left`;
-    console.log(
+    return (
       `${runs}/${options.seeds} seeds, ${orders} orders, ${crashes} crashes, ${failed.length} failed; ` +
-        `${seconds.toFixed(0)} s${remaining}, ${Math.round(orders / seconds)} orders/s`,
+      `${seconds.toFixed(0)} s, ${Math.round(orders / seconds)} orders/s`
     );
   };
-  const timer = setInterval(printProgress, PROGRESS_EVERY_MS);
+  const timer = setInterval(() => progress.show(state(), totals.runs, options.seeds), PROGRESS_EVERY_MS);
   const lost = await runCampaign(options, options.workers, import.meta.path, (report) => {
     totals.add(report);
     if (report.violations.length === 0) return;
     failed.push(report);
+    progress.clear();
     console.log(`seed ${report.seed}: ${report.violations[0]}`);
   });
   clearInterval(timer);
-  printProgress();
+  progress.clear();
+  console.log(state());
   console.log(`faults: ${[...totals.faults].map(([name, count]) => `${name} ${count}`).join(", ")}`);
   for (const seed of lost) console.log(`seed ${seed}: its run did not end, or ended its process`);
   for (const report of failed.slice(0, MAX_DESCRIBED)) console.log(describeFailure(await shrink(report)));

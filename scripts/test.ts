@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { chromium, kcat, provideTools } from "@distributed-messaging/e2e/support/test-tools";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { parseOptions, runCommand, UnknownArgument } from "./command/command.ts";
-import { countTests } from "./test/summary.ts";
+import { Progress } from "./command/progress.ts";
+import { countTests, FileCount } from "./test/summary.ts";
 
 const USAGE = `usage: npm test -- [PATH…] [options of bun test]
        bun run test-e2e-local
@@ -66,7 +67,8 @@ function testHome(): string {
   return home;
 }
 
-async function runTests(args: readonly string[], env: Record<string, string>) {
+/** @param files how many test files there are */
+async function runTests(args: readonly string[], files: number, env: Record<string, string>) {
   const terminal = process.stderr.isTTY === true && !process.env.NO_COLOR;
   const child = Bun.spawn([process.execPath, "test", `--timeout=${TEST_TIMEOUT_MS}`, ...args], {
     cwd: ROOT,
@@ -80,19 +82,31 @@ async function runTests(args: readonly string[], env: Record<string, string>) {
   process.on("SIGTERM", passOn("SIGTERM"));
   const decoder = new TextDecoder();
   let tail = "";
+  const progress = new Progress();
+  const begun = new FileCount();
   for await (const chunk of child.stderr) {
+    const text = decoder.decode(chunk, { stream: true });
+    progress.clear();
     process.stderr.write(chunk);
-    tail = (tail + decoder.decode(chunk, { stream: true })).slice(-TAIL_LENGTH);
+    tail = (tail + text).slice(-TAIL_LENGTH);
+    const count = begun.add(text);
+    // In the middle of a line, nothing of ours is written.
+    if (text.endsWith("\n")) progress.show(`test: ${count} of ${files} files`, count, files);
   }
+  progress.clear();
   return { output: tail, exitCode: await child.exited };
 }
 
+const testFiles = [
+  ...new Bun.Glob("{e2e,redpanda,scripts,services,shared}/**/*.test.{ts,tsx}").scanSync({ cwd: ROOT }),
+].filter((file) => !file.includes("node_modules/"));
+
+/** The test files of which this is the path, or a part of it. */
+const selectedBy = (path: string) => testFiles.filter((file) => file.includes(path.replace(/^\.\//, "")));
+
 /** Whether it is a path, or a part of the path of a test file. */
 function selectsTests(path: string): boolean {
-  if (existsSync(join(ROOT, path))) return true;
-  const files = new Bun.Glob("{e2e,redpanda,scripts,services,shared}/**/*.test.{ts,tsx}");
-  for (const file of files.scanSync({ cwd: ROOT })) if (file.includes(path)) return true;
-  return false;
+  return existsSync(join(ROOT, path)) || selectedBy(path).length > 0;
 }
 
 await runCommand("test", USAGE, async (given) => {
@@ -107,7 +121,8 @@ await runCommand("test", USAGE, async (given) => {
   const env: Record<string, string> = values.running ? { E2E_RUNNING: "true" } : {};
   for (const { tool, path } of tools) if (path !== undefined) env[tool.setting] = path;
 
-  const { output, exitCode } = await runTests(args, env);
+  const files = positionals.length === 0 ? testFiles : positionals.flatMap(selectedBy);
+  const { output, exitCode } = await runTests(args, new Set(files).size, env);
   const { passed, failed, skipped } = countTests(output, exitCode);
 
   const missing = tools.filter(({ path }) => path === undefined);

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { countTests } from "./summary.ts";
+import { countTests, FileCount } from "./summary.ts";
 
 const summary = (...lines: string[]) => [...lines, "Ran 9 tests across 2 files. [1.00s]", ""].join("\n");
 
@@ -32,4 +32,11 @@ test("ignores the output of tests", () => {
 test("counts a run with an exit code other than 0 as failed", () => {
   expect(countTests("Segmentation fault", 139)).toEqual({ passed: 0, failed: 1, skipped: 0 });
   expect(countTests(summary("3 pass", "0 fail"), 1)).toEqual({ passed: 3, failed: 1, skipped: 0 });
+});
+
+test("counts the files that were begun, each once, also when their lines arrive in pieces", () => {
+  const files = new FileCount();
+  expect(files.add("e2e/a.te")).toBe(0);
+  expect(files.add("st.ts:\n(pass) b.test.ts: is read [1ms]\n\x1b[1mweb/c.test.tsx:\x1b[0m\n")).toBe(2);
+  expect(files.add("e2e/a.test.ts:\n")).toBe(2);
 });

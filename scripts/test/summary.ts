@@ -34,3 +34,20 @@ export function countTests(output: string, exitCode: number): TestCounts {
   const failed = Math.max(of("fail"), exitCode === 0 ? 0 : 1);
   return { passed: of("pass"), failed, skipped: of("skip") + of("todo") };
 }
+
+/** Counts the test files whose results `bun test` has begun to print: each has a line `path/of/file.test.ts:`. */
+export class FileCount {
+  readonly #files = new Set<string>();
+  #unfinished = "";
+
+  /** @param text what was printed next, which may end within a line @returns the files up to now */
+  add(text: string): number {
+    const lines = (this.#unfinished + text).split("\n");
+    this.#unfinished = lines.pop() ?? "";
+    for (const line of lines) {
+      const [, file] = /^(\S+\.test\.tsx?):$/.exec(Bun.stripANSI(line).trim()) ?? [];
+      if (file !== undefined) this.#files.add(file);
+    }
+    return this.#files.size;
+  }
+}

@@ -79,6 +79,7 @@ describePage("the admin panel", () => {
       const duplicates = (name: string) => count(shop.page.locator(`[data-outbox="${name}"] td`).nth(4));
       await eventually(async () => (await duplicates("order")) >= 2, "the copies to be dropped");
 
+      await shop.goTo("admin/topics");
       const topic = shop.page.locator('[data-topic="order.events"]');
       await topic.locator("summary").first().click();
       await eventually(
@@ -99,7 +100,7 @@ describePage("the admin panel", () => {
   test(
     "a dead letter can be shown, edited and replayed",
     async () => {
-      const shop = await (await fixture.visit()).open("admin");
+      const shop = await (await fixture.visit()).open("admin/dead-letters");
       const good = {
         specversion: "1.0",
         id: Bun.randomUUIDv7(),
@@ -128,10 +129,10 @@ describePage("the admin panel", () => {
       expect(await seriousFindings(shop.page)).toEqual([]);
       expect(JSON.parse(await message.inputValue())).toMatchObject({ data: { customerId: 7 } });
       await deadLetter.getByRole("button", { name: "Replay" }).click();
-      await deadLetter.getByText("failed:").waitFor();
+      await deadLetter.getByText("It failed again: ").waitFor();
       await message.fill(JSON.stringify(good));
       await deadLetter.getByRole("button", { name: "Save the edit" }).click();
-      await deadLetter.getByText("Kept beside what came").waitFor();
+      await deadLetter.getByText("Saved beside what came").waitFor();
       await deadLetter.getByRole("button", { name: "Replay" }).click();
       await deadLetter.waitFor({ state: "detached" });
       expect(await (await store.signIn("EDITOR")).until("EDITED", "confirmed")).toMatchObject({

@@ -4,14 +4,23 @@ import { cloudEvent } from "../support/bad-messages.ts";
 import { documentBasics, seriousFindings } from "./accessibility.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import { type Shop, type View, withoutSupervisor } from "./shop.ts";
-import { layoutShift, recordShifts, transferred } from "./vitals.ts";
+import { layoutShift, recordShifts, shiftsByView, transferred } from "./vitals.ts";
 
 /** The limits for the compressed size of a first visit, and for the layout shift (web.dev: up to 0.1 is good). */
 const MAX_TRANSFER = 100_000;
 const MAX_SHIFT = 0.02;
+/** For one change from a view to another. */
+const MAX_CHANGE_SHIFT = 0.05;
 
 const phone = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true } as const;
-const views: readonly View[] = ["", "basket", "orders", "admin", "figures", "tour"];
+const sections = ["admin", "admin/stock", "admin/dead-letters", "admin/topics"] as const;
+const views: readonly View[] = ["", "basket", "orders", ...sections, "figures", "tour"];
+
+/** Each view after another one; with SLOW_TESTS after each other one. */
+function changes(all: readonly View[]): View[] {
+  if (process.env.SLOW_TESTS !== "true") return [...all, ...all.toReversed(), "basket"];
+  return all.flatMap((one, index) => [...all.slice(index + 1).flatMap((other) => [one, other]), one]);
+}
 
 /** A PlaceOrder command for an unknown product, which the gateway would refuse. */
 function unservable(orderId: string, customerId: string) {
@@ -94,6 +103,42 @@ describePage("the page's quality", () => {
         await shop.page.reload();
         await shop.product("PRODUCT_001").waitFor();
         expect(await layoutShift(shop.page)).toBeLessThan(MAX_SHIFT);
+        await shop.context.close();
+      }
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "no change from one view to another shifts the layout",
+    async () => {
+      const ready: Readonly<Record<string, string>> = {
+        "": "[data-product]",
+        orders: ".order-row",
+        admin: "[data-outbox]",
+        "admin/stock": "[data-stock]",
+        "admin/dead-letters": "[data-dead-letter]",
+        "admin/topics": "[data-topic]",
+        figures: ".charts",
+        tour: "[data-promise]",
+      };
+      const value = Buffer.from("not a message");
+      await store.records.write([{ topic: "order.commands", key: Buffer.from("SHIFT"), value }]);
+      for (const size of [{}, phone]) {
+        const shop = await fixture.visit(size);
+        await recordShifts(shop.page);
+        const orderId = await customer(shop, `MOVER_${"isMobile" in size ? "narrow" : "wide"}`);
+        const all: readonly View[] = [...views, `orders/${orderId}`];
+        for (const view of changes(all)) {
+          await shop.goTo(view);
+          await shop.page
+            .locator(ready[view] ?? (view === "basket" ? "h1" : ".status-card"))
+            .first()
+            .waitFor();
+        }
+        const shifts = await shiftsByView(shop.page);
+        expect(shifts.filter(({ shift }) => shift >= MAX_CHANGE_SHIFT)).toEqual([]);
+        expect(new Set(shifts.map(({ view }) => view)).size).toBe(all.length);
         await shop.context.close();
       }
     },

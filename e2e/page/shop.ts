@@ -6,7 +6,15 @@ import type { Status } from "../support/answers.ts";
 export const KEPT =
   "The store cannot be reached. Your order is kept in this browser and is sent when it is back.";
 
-export type View = "" | "basket" | "orders" | "admin" | "figures" | "tour" | `orders/${string}`;
+export type View =
+  | ""
+  | "basket"
+  | "orders"
+  | "admin"
+  | `admin/${string}`
+  | "figures"
+  | "tour"
+  | `orders/${string}`;
 
 /** The page, operated as its users do: by its texts and roles. */
 export class Shop {

@@ -18,7 +18,7 @@ describePage("backordered, cancelled and refused orders", () => {
       await shop.untilStatus("backordered");
       await shop.page.locator(".status-text", { hasText: "It waits for 3 × Last year's calendar" }).waitFor();
 
-      const admin = await (await shop.otherTab()).open("admin");
+      const admin = await (await shop.otherTab()).open("admin/stock");
       const row = admin.page.locator('[data-stock="PRODUCT_012"]');
       await row.getByRole("spinbutton").fill("5");
       await row.getByRole("button", { name: "Restock" }).click();

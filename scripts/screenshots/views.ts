@@ -155,7 +155,21 @@ export const views = [
     name: "admin",
     async prepare(shop) {
       await shop.goTo("admin");
-      await shop.page.locator('.process[data-process="order"][data-state="running"]').waitFor();
+      await shop.page.locator('.process[data-process="order"][data-state="ready"]').waitFor();
+    },
+  },
+  {
+    name: "admin-stock",
+    async prepare(shop) {
+      await shop.goTo("admin/stock");
+      await shop.page.locator("[data-stock]").first().waitFor();
+    },
+  },
+  {
+    name: "admin-topics",
+    async prepare(shop) {
+      await shop.goTo("admin/topics");
+      await shop.page.locator("[data-topic]").first().waitFor();
     },
   },
   {

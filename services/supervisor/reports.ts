@@ -34,6 +34,10 @@ export interface ServiceFigures {
   readonly outboxDepth: number | null;
   readonly outboxOldestAgeS: number | null;
   readonly deadLetters: number | null;
+  /** Outgoing messages that the broker refuses. */
+  readonly outboxParked: number | null;
+  /** Partitions and topics that wait for an operator. */
+  readonly partitionsStopped: number | null;
   readonly handled: number | null;
   readonly duplicates: number | null;
 }

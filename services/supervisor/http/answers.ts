@@ -24,6 +24,7 @@ export const FiguresAnswer = Type.Object({
       name: Text,
       ...{ outboxDepth: Figure, outboxOldestAgeS: Figure },
       ...{ deadLetters: Figure, handled: Figure, duplicates: Figure },
+      ...{ outboxParked: Figure, partitionsStopped: Figure },
     }),
   ),
   lag: Type.Union([Type.Record(Text, Count), Type.Null()]),

@@ -30,7 +30,8 @@ const service = Bun.serve({
     const { pathname, search } = new URL(request.url);
     if (pathname === "/metrics") {
       return new Response(
-        'outbox_depth{app="x"} 3\noutbox_oldest_age_seconds 1.5\ndead_letters{app="x"} 2\n',
+        'outbox_depth{app="x"} 3\noutbox_oldest_age_seconds 1.5\ndead_letters{app="x"} 2\n' +
+          'messaging_partitions_stopped{reason="gap"} 1\nmessaging_partitions_stopped{reason="damaged"} 2\n',
       );
     }
     const body = await request.text();
@@ -220,6 +221,8 @@ describe("the services", () => {
       outboxDepth: 3,
       outboxOldestAgeS: 1.5,
       deadLetters: 2,
+      outboxParked: null,
+      partitionsStopped: 3,
       handled: null,
     });
     expect(of("notification")).toMatchObject({ outboxDepth: null, deadLetters: null });

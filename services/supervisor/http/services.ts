@@ -39,15 +39,18 @@ async function figuresOf(name: ServiceName, url: string): Promise<ServiceFigures
     outboxDepth: metricIn(text, "outbox_depth"),
     outboxOldestAgeS: metricIn(text, "outbox_oldest_age_seconds"),
     deadLetters: metricIn(text, "dead_letters"),
+    outboxParked: metricIn(text, "outbox_parked"),
+    partitionsStopped: metricIn(text, "messaging_partitions_stopped"),
     handled: metricIn(text, "messages_handled_total"),
     duplicates: metricIn(text, "messages_duplicate_total"),
   };
 }
 
-/** A metric in the Prometheus text format; `null` when it is missing. */
+/** A metric in the Prometheus text format, the sum over its labels; `null` when it is missing. */
 export function metricIn(text: string, name: string): number | null {
-  const value = Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, "m").exec(text)?.[1] ?? Number.NaN);
-  return Number.isFinite(value) ? value : null;
+  const samples = [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, "gm"))];
+  const sum = samples.reduce((total, [, value]) => total + Number(value), 0);
+  return samples.length > 0 && Number.isFinite(sum) ? sum : null;
 }
 
 function lagByGroup(topics: readonly TopicReport[]): Record<string, number> {

@@ -6,6 +6,7 @@ import { followNotifications } from "./state/notifications.ts";
 import { resetOrders } from "./state/orders.ts";
 import { followProcesses } from "./state/processes.ts";
 import { followProducts } from "./state/products.ts";
+import { followScrolling } from "./state/scroll-positions.ts";
 import { completeSignIn } from "./state/session.ts";
 import { measureThroughput } from "./state/throughput.ts";
 import { followTraffic } from "./state/traffic.ts";
@@ -19,6 +20,7 @@ followNotifications();
 followProcesses();
 followFigures();
 followTraffic();
+followScrolling();
 measureThroughput();
 registerWorker();
 

@@ -153,11 +153,17 @@ export function byType(definitions: readonly MessageDefinition[]): ReadonlyMap<s
   return known;
 }
 
+/** TypeBox's messages that can be said in plain words. */
+const words: Readonly<Record<string, string>> = {
+  "Expected required property": "is missing",
+  "Unexpected property": "is not a known field",
+};
+
 /** The first few faults of a value, each with its path; of one path the first. */
 export function faultsOf(check: TypeCheck<TSchema>, value: unknown): string {
   const faults = new Map<string, string>();
   for (const { path, message } of check.Errors(value)) {
-    if (!faults.has(path)) faults.set(path, `${path || "/"}: ${message}`);
+    if (!faults.has(path)) faults.set(path, `${path || "/"}: ${words[message] ?? message}`);
     if (faults.size === 3) break;
   }
   return [...faults.values()].join("; ");

@@ -98,7 +98,7 @@ describe("a message of an older version", () => {
     expect(read("test.parcel.sent.v1", { parcelId: "P1", grams: 0 })).toEqual({
       status: "rejected",
       reason: "schema",
-      detail: "lifted from test.parcel.sent.v1 to test.parcel.sent.v2: /empty: Unexpected property",
+      detail: "lifted from test.parcel.sent.v1 to test.parcel.sent.v2: /empty: is not a known field",
     });
     expect(read("test.parcel.sent.v2", { parcelId: "P1", kilograms: 1_001 })).toMatchObject({
       reason: "schema",

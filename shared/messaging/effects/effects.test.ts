@@ -96,7 +96,7 @@ test("an input that breaks its schema, and an effect that the service does not h
   const { unitOfWork } = service.kit;
   const wrong = { name: "a", more: "than the schema" };
   expect(await failureOf(unitOfWork.run((transaction) => transaction.enqueue(Call, wrong)))).toBe(
-    "ContractViolation: effect call: /more: Unexpected property",
+    "ContractViolation: effect call: /more: is not a known field",
   );
   const Other = defineEffect({ name: "call", input: Input, run: async () => {} });
   expect(await failureOf(unitOfWork.run((transaction) => transaction.enqueue(Other, { name: "a" })))).toBe(

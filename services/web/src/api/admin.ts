@@ -47,10 +47,10 @@ async function asWhoIsSignedIn<Body>(ask: (token: string) => Promise<Body>): Pro
   }
 }
 
-/** Adds stock of a product. */
-export async function restock(productId: string, quantity: number): Promise<void> {
+/** Adds stock of a product. @param idempotencyKey requests with the same one count once */
+export async function restock(productId: string, quantity: number, idempotencyKey?: string): Promise<void> {
   const url = `/products/${productId}/restock`;
-  await asAdmin((token) => request(url, { method: "POST", token, body: { quantity } }));
+  await asAdmin((token) => request(url, { method: "POST", token, body: { quantity }, idempotencyKey }));
 }
 
 export interface DeadLetterSummary {
@@ -73,6 +73,7 @@ interface Bytes {
   readonly bytes: number;
   /** `null` when they are not UTF-8. */
   readonly text: string | null;
+  readonly base64: string;
 }
 
 export interface DeadLetterDetails extends Omit<DeadLetterSummary, "edited" | "bytes"> {

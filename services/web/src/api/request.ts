@@ -23,6 +23,7 @@ export interface RequestOptions {
   readonly method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly body?: object;
   readonly token?: string | undefined;
+  readonly idempotencyKey?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number;
 }
@@ -43,7 +44,7 @@ const MAX_RETRY_MS = 5_000;
  * @throws Refused for an answer with an error status, Unreachable without an answer
  */
 export async function request<Body>(url: string, options: RequestOptions = {}): Promise<Answer<Body>> {
-  const { method = "GET", body, token, signal, timeoutMs = TIMEOUT_MS } = options;
+  const { method = "GET", body, token, idempotencyKey, signal, timeoutMs = TIMEOUT_MS } = options;
   const signals = [AbortSignal.timeout(timeoutMs), ...(signal === undefined ? [] : [signal])];
   let response: Response;
   let text: string;
@@ -54,6 +55,7 @@ export async function request<Body>(url: string, options: RequestOptions = {}): 
       headers: {
         ...(body === undefined ? {} : { "content-type": "application/json" }),
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });

@@ -4,7 +4,7 @@ import { authorizationUrl, endSession, isCallback, redeem, renewTokens } from ".
 import { backoffMs, messageOf, Refused } from "../api/request.ts";
 import type { Session } from "../api/types.ts";
 import { isRecord } from "../json.ts";
-import { signInMode } from "../settings.ts";
+import { signInMode, supervisorUrl } from "../settings.ts";
 import { onStoredElsewhere, readStored, writeStored } from "./storage.ts";
 
 const KEY = "store.session";
@@ -24,6 +24,10 @@ export const signInProblem = signal<string | null>(null);
 
 export const customerId = computed(() => session.value?.customerId);
 export const token = computed(() => session.value?.token);
+/** Whether this visitor may do what admins do: in the demo with a supervisor everybody may. */
+export const isOperator = computed(
+  () => session.value?.role === "admin" || (signInMode === "demo" && supervisorUrl !== undefined),
+);
 
 /** Signs a customer in by the demo's sign-in. @throws Refused, Unreachable */
 export async function signIn(customerId: string): Promise<void> {

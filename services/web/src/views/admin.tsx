@@ -1,5 +1,9 @@
 import { hasSupervisor } from "../api/supervisor.ts";
+import { count } from "../parts/format.ts";
+import { figures } from "../state/figures.ts";
+import { type AdminSection, hrefOf } from "../state/router.ts";
 import { session } from "../state/session.ts";
+import { Attention } from "./admin/attention.tsx";
 import { DeadLetters } from "./admin/dead-letters.tsx";
 import { DeliverTwice } from "./admin/deliver-twice.tsx";
 import { Outboxes } from "./admin/outboxes.tsx";
@@ -8,9 +12,9 @@ import { Stock } from "./admin/stock.tsx";
 import { Topics } from "./admin/topics.tsx";
 import { NoSupervisor } from "./frame.tsx";
 
-/** The admin panel: processes, stock, outboxes, dead letters, topics; without a supervisor, an admin's stock. */
-export function AdminView() {
-  if (hasSupervisor) return <AdminPanel />;
+/** The admin panel, one section at a time; without a supervisor, an admin's stock. */
+export function AdminView({ section }: { section: AdminSection }) {
+  if (hasSupervisor) return <AdminPanel section={section} />;
   return session.value?.role === "admin" ? <StockOnly /> : <NoSupervisor title="Behind the counter" />;
 }
 
@@ -25,7 +29,15 @@ function StockOnly() {
   );
 }
 
-function AdminPanel() {
+const tabs: readonly (readonly [section: AdminSection, href: string, text: string])[] = [
+  ["overview", hrefOf.admin, "Overview"],
+  ["stock", hrefOf.stock, "Stock"],
+  ["dead-letters", hrefOf.deadLetters, "Dead letters"],
+  ["topics", hrefOf.topics, "Topics"],
+];
+
+function AdminPanel({ section }: { section: AdminSection }) {
+  const deadLetters = (figures.value?.services ?? []).reduce((sum, one) => sum + (one.deadLetters ?? 0), 0);
   return (
     <div class="admin">
       <header>
@@ -35,14 +47,41 @@ function AdminPanel() {
           lost.
         </p>
       </header>
-      <ProcessPanel />
-      <div class="admin-pair">
-        <Stock />
-        <DeliverTwice />
-      </div>
-      <Outboxes />
-      <DeadLetters />
-      <Topics />
+      <Attention />
+      <nav class="tabs" aria-label="Behind the counter">
+        <ul>
+          {tabs.map(([name, href, text]) => (
+            <li key={name}>
+              <a href={href} aria-current={name === section ? "page" : undefined}>
+                {text}
+                {name === "dead-letters" && <span class="pill">{count(deadLetters)}</span>}
+              </a>
+            </li>
+          ))}
+        </ul>
+      </nav>
+      <Section section={section} />
     </div>
   );
+}
+
+function Section({ section }: { section: AdminSection }) {
+  switch (section) {
+    case "overview":
+      return (
+        <>
+          <ProcessPanel />
+          <Outboxes />
+          <DeliverTwice />
+        </>
+      );
+    case "stock":
+      return <Stock />;
+    case "dead-letters":
+      return <DeadLetters />;
+    case "topics":
+      return <Topics />;
+    default:
+      return section satisfies never;
+  }
 }

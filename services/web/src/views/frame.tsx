@@ -33,7 +33,12 @@ export function Header({ view }: { view: Route["view"] }) {
   // On a phone the links scroll horizontally: scrolls the current one into view.
   useEffect(() => {
     const current = links.findIndex(([name]) => name === here);
-    list.current?.children[current]?.scrollIntoView({ inline: "center", block: "nearest" });
+    const link = list.current?.children[current]?.getBoundingClientRect();
+    const nav = list.current?.parentElement;
+    if (link === undefined || nav === null || nav === undefined) return;
+    // Not `scrollIntoView`, which would scroll the page as well.
+    const { left, width } = nav.getBoundingClientRect();
+    nav.scrollLeft += link.left + link.width / 2 - left - width / 2;
   }, [here, links.length]);
   return (
     <header class="top">

@@ -1,14 +1,16 @@
 import { useSignal } from "@preact/signals";
+import { restock } from "../api/admin.ts";
 import { cancelOrder } from "../api/gateway.ts";
 import { messageOf } from "../api/request.ts";
 import { canCancel, type Order } from "../api/types.ts";
+import { ActionButton } from "../parts/action-button.tsx";
 import { money, plural, time } from "../parts/format.ts";
 import { describeStatus, StatusBadge, statusWords } from "../parts/order-status.tsx";
 import { changeRefused, refused, removeRefused, sending } from "../state/checkout.ts";
 import { type ListedOrder, orders } from "../state/orders.ts";
-import { gatewayAnswers, nameOf } from "../state/products.ts";
+import { gatewayAnswers, nameOf, refreshProducts } from "../state/products.ts";
 import { goTo, hrefOf } from "../state/router.ts";
-import { token } from "../state/session.ts";
+import { isOperator, token } from "../state/session.ts";
 import { type OrderState, useOrder } from "../state/use-order.ts";
 import { SignInForm } from "./sign-in.tsx";
 import { Timeline } from "./timeline.tsx";
@@ -164,11 +166,35 @@ function Facts({ order, answered }: { order: Order; answered: boolean }) {
           <span>{time(Date.parse(order.updatedAt))}</span>
         </p>
         <p class="status-text">{describeStatus(order)}</p>
+        {isOperator.value && <RestockMissing order={order} />}
         {canCancel(order.status) && <CancelButton orderId={order.orderId} />}
       </div>
       {!answered && <p class="hint">The store cannot be reached: this is how it was.</p>}
       <Items order={order} />
     </>
+  );
+}
+
+/** Restocks exactly what a waiting order lacks, for operators. */
+function RestockMissing({ order }: { order: Order }) {
+  /** The restocks of this page that were accepted: a further one is meant to count, too. */
+  const accepted = useSignal(0);
+  const { orderId, status, updatedAt, shortages = [] } = order;
+  if (status !== "backordered" || shortages.length === 0) return null;
+  const restockMissing = async () => {
+    // Until it is accepted, it counts once: pressed again after an error, in another tab, or while the order is told.
+    const key = `waiting-order:${orderId}:${Date.parse(updatedAt)}:${accepted.peek()}`;
+    for (const { productId, missing } of shortages) {
+      await restock(productId, missing, `${key}:${productId}:${missing}`);
+    }
+    accepted.value += 1;
+    refreshProducts();
+    return "Asked for. Orders that came earlier are served first.";
+  };
+  return (
+    <div class="missing">
+      <ActionButton onAct={restockMissing}>Restock what is missing</ActionButton>
+    </div>
   );
 }
 

@@ -1,6 +1,7 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { announcement } from "../state/announcer.ts";
-import { type Route, route } from "../state/router.ts";
+import { type AdminSection, type Route, route } from "../state/router.ts";
+import { keepScroll, restoreScroll } from "../state/scroll-positions.ts";
 import { AdminView } from "./admin.tsx";
 import { BasketBar, BasketView } from "./basket.tsx";
 import { FiguresView } from "./figures.tsx";
@@ -23,34 +24,50 @@ const titles: Readonly<Record<Route["view"], string>> = {
   unknown: "Nothing here",
 };
 
+const sectionTitles: Readonly<Record<AdminSection, string>> = {
+  overview: titles.admin,
+  stock: "Stock",
+  "dead-letters": "Dead letters",
+  topics: "Topics",
+};
+
+function titleOf(current: Route): string {
+  return current.view === "admin" ? sectionTitles[current.section] : titles[current.view];
+}
+
 /** The frame, and the view of the current route. */
 export function Page() {
   const current = route.value;
   const main = useRef<HTMLElement>(null);
-  const first = useRef(true);
+  const shown = useRef<string | undefined>(undefined);
   const place = current.view === "order" ? current.orderId : current.view;
+  const title = titleOf(current);
   useEffect(() => {
-    document.title = `${titles[current.view]} · Still Open`;
-    if (first.current) {
-      first.current = false;
-      return;
-    }
+    document.title = `${title} · Still Open`;
+  }, [title]);
+  // Before it is painted.
+  useLayoutEffect(() => {
+    const before = shown.current;
+    shown.current = place;
+    if (before === place) return keepScroll();
+    restoreScroll();
+    if (before === undefined) return;
     // Screen readers and the keyboard continue at the start of the new view.
-    window.scrollTo(0, 0);
     main.current?.querySelector<HTMLElement>("h1")?.focus({ preventScroll: true });
-  }, [place]);
+  }, [current]);
   return (
     <>
       <button type="button" class="skip" onClick={() => main.current?.focus()}>
         Skip to the content
       </button>
       <Header view={current.view} />
-      <StoreMap view={current.view} />
-      <main id="main" ref={main} tabIndex={-1}>
+      {/* What is elsewhere in another view is another element: one that is moved would be a shift of the layout. */}
+      <StoreMap key={current.view === "shop" ? "map of the shop" : "map"} view={current.view} />
+      <main key={place} id="main" ref={main} tabIndex={-1}>
         <SignInNotice />
         <View route={current} />
       </main>
-      <Footer />
+      <Footer key={`footer ${place}`} />
       {current.view === "shop" && <BasketBar />}
       <div class="visually-hidden" role="status" aria-live="polite">
         {announcement}
@@ -70,7 +87,7 @@ function View({ route: current }: { route: Route }) {
     case "order":
       return <OrderView key={current.orderId} orderId={current.orderId} />;
     case "admin":
-      return <AdminView />;
+      return <AdminView section={current.section} />;
     case "figures":
       return <FiguresView />;
     case "tour":

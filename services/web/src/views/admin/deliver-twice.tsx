@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { deliverAgain } from "../../api/supervisor.ts";
-import { ActionButton } from "../../parts/action-button.tsx";
+import { ActionButton, type ActionOutcome, Outcome } from "../../parts/action-button.tsx";
 import { plural } from "../../parts/format.ts";
 import { StatusBadge } from "../../parts/order-status.tsx";
 import { orders } from "../../state/orders.ts";
@@ -12,10 +12,11 @@ const SHOWN = 6;
 /** Publishes the messages of an order again, as a redelivery by the broker. It must have no effect. */
 export function DeliverTwice() {
   const orderId = useSignal("");
+  const outcome = useSignal<ActionOutcome | undefined>(undefined);
   const again = async (id: string) => {
     const { records } = await deliverAgain({ orderId: id, customerId: customerId.peek() });
     const total = Object.values(records).reduce((sum, one) => sum + one, 0);
-    return `${plural(total, "message")} published again. The inboxes drop them: see “duplicates” below.`;
+    return `${plural(total, "message")} published again. The inboxes drop them: see “duplicates” above.`;
   };
   const latest = orders.value.filter(({ status }) => status !== "sending").slice(0, SHOWN);
   return (
@@ -42,10 +43,17 @@ export function DeliverTwice() {
             orderId.value = currentTarget.value.trim();
           }}
         />
-        <ActionButton onAct={() => again(orderId.peek())} disabled={!/^[\w-]{1,64}$/.test(orderId.value)}>
+        <ActionButton
+          onAct={() => again(orderId.peek())}
+          outcome={outcome}
+          disabled={!/^[\w-]{1,64}$/.test(orderId.value)}
+        >
           Deliver twice
         </ActionButton>
       </form>
+      <p class="outcome-line">
+        <Outcome of={outcome} />
+      </p>
       {latest.length === 0 && <p class="empty">Your own orders are listed here once you have some.</p>}
       <ul class="latest">
         {latest.map((order) => (
@@ -54,7 +62,11 @@ export function DeliverTwice() {
               {order.orderId}
             </a>
             <StatusBadge status={order.status} />
-            <ActionButton label={`Send again ${order.orderId}`} onAct={() => again(order.orderId)}>
+            <ActionButton
+              label={`Send again ${order.orderId}`}
+              onAct={() => again(order.orderId)}
+              outcome={outcome}
+            >
               Send again
             </ActionButton>
           </li>

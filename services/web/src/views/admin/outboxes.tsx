@@ -10,7 +10,7 @@ export function Outboxes() {
     <section class="panel" aria-labelledby="outboxes-title">
       <h2 id="outboxes-title">Outboxes and inboxes</h2>
       <Scroll label="Outboxes and inboxes, by service">
-        <table>
+        <table class="outboxes">
           <thead>
             <tr>
               <th scope="col">Service</th>
@@ -20,6 +20,8 @@ export function Outboxes() {
               <Heading title="Handled" />
               <Heading title="Duplicates dropped" />
               <Heading title="Dead letters" />
+              <Heading title="Parked" />
+              <Heading title="Stopped partitions" />
             </tr>
           </thead>
           <tbody>
@@ -50,6 +52,7 @@ interface RowProps {
 
 function Row({ service, lag }: RowProps) {
   const { name, outboxDepth, outboxOldestAgeS, handled, duplicates, deadLetters } = service;
+  const { outboxParked, partitionsStopped } = service;
   const age = outboxOldestAgeS === null ? null : outboxOldestAgeS * 1000;
   return (
     <tr data-outbox={name}>
@@ -60,6 +63,8 @@ function Row({ service, lag }: RowProps) {
       <Cell value={handled} />
       <Cell value={duplicates} />
       <Cell value={deadLetters} alarming={deadLetters !== 0} />
+      <Cell value={outboxParked} alarming={outboxParked !== 0} />
+      <Cell value={partitionsStopped} alarming={partitionsStopped !== 0} />
     </tr>
   );
 }

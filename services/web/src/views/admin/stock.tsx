@@ -3,36 +3,24 @@ import { restock } from "../../api/admin.ts";
 import type { Product } from "../../api/types.ts";
 import { ActionButton } from "../../parts/action-button.tsx";
 import { count } from "../../parts/format.ts";
-import { Scroll } from "../../parts/scroll.tsx";
 import { MAX_QUANTITY } from "../../state/basket.ts";
 import { products, refreshProducts } from "../../state/products.ts";
 
 const DEFAULT_QUANTITY = 10;
 
-/** The stock of each product, with a form to add more. */
+/** The stock of every product, with a form to add more. */
 export function Stock() {
+  const list = products.value;
   return (
     <section class="panel" aria-labelledby="stock-title">
       <h2 id="stock-title">Stock</h2>
       <p class="hint">New stock goes to the orders that wait first, in the order in which they came.</p>
-      <Scroll label="Stock, by product">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Product</th>
-              <th scope="col" class="number">
-                Available
-              </th>
-              <th scope="col">Restock</th>
-            </tr>
-          </thead>
-          <tbody>
-            {(products.value ?? []).map((product) => (
-              <Row key={product.productId} product={product} />
-            ))}
-          </tbody>
-        </table>
-      </Scroll>
+      {list === undefined && <p class="empty">The products are on their way.</p>}
+      <ul class="stock-list">
+        {(list ?? []).map((product) => (
+          <Row key={product.productId} product={product} />
+        ))}
+      </ul>
     </section>
   );
 }
@@ -45,30 +33,30 @@ function Row({ product: { productId, name, available } }: { product: Product }) 
     return `${count(quantity.peek())} more asked for.`;
   };
   return (
-    <tr data-stock={productId}>
-      <th scope="row">{name}</th>
-      <td class="number">{count(available)}</td>
-      <td>
-        <div class="row">
-          <input
-            class="short"
-            type="number"
-            min={1}
-            max={MAX_QUANTITY}
-            value={quantity}
-            aria-label={`How many more of ${name}`}
-            onChange={({ currentTarget }) => {
-              quantity.value = Math.min(
-                MAX_QUANTITY,
-                Math.max(1, Math.trunc(currentTarget.valueAsNumber) || 1),
-              );
-            }}
-          />
-          <ActionButton label={`Restock ${name}`} onAct={add}>
-            Restock
-          </ActionButton>
-        </div>
-      </td>
-    </tr>
+    <li data-stock={productId}>
+      <span class="stock-name">{name}</span>
+      <span class="stock-count">
+        {count(available)} <span class="hint">available</span>
+      </span>
+      <div class="row stock-form">
+        <input
+          class="short"
+          type="number"
+          min={1}
+          max={MAX_QUANTITY}
+          value={quantity}
+          aria-label={`How many more of ${name}`}
+          onChange={({ currentTarget }) => {
+            quantity.value = Math.min(
+              MAX_QUANTITY,
+              Math.max(1, Math.trunc(currentTarget.valueAsNumber) || 1),
+            );
+          }}
+        />
+        <ActionButton label={`Restock ${name}`} onAct={add}>
+          Restock
+        </ActionButton>
+      </div>
+    </li>
   );
 }

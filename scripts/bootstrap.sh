@@ -18,7 +18,9 @@ BUN_MINIMUM=1.4
 LOCK_ATTEMPTS=3000 # of 0.2 s each: ten minutes
 
 say() { printf 'bootstrap: %s\n' "$*" >&2; }
+said=
 fail() {
+  said_all
   say "$*"
   exit 1
 }
@@ -112,6 +114,25 @@ release_lock() {
   trap - EXIT INT TERM HUP
 }
 
+# Says what is done and, each ten seconds until said_all, for how long. Ends with this process, however that ends.
+say_while() {
+  say "$1"
+  (
+    seconds=0
+    while sleep 10 </dev/null >/dev/null 2>&1 && kill -0 "$$" 2>/dev/null; do
+      seconds=$((seconds + 10))
+      say "still $1, for $seconds s"
+    done
+  ) </dev/null >/dev/null &
+  said=$!
+}
+
+# Ends what say_while began.
+said_all() {
+  [ -z "$said" ] || kill "$said" 2>/dev/null || true
+  said=
+}
+
 # Installs the pinned Bun with npm, or with the Bun on PATH. Install scripts are not run (npm 11 blocks them by
 # default): the binary is in the package of this platform, and npm may install the packages of several.
 install_bun() {
@@ -119,7 +140,6 @@ install_bun() {
   rm -rf "$staging"
   mkdir -p "$staging"
   printf '{ "private": true }\n' >"$staging/package.json"
-  say "installing Bun $BUN_VERSION into .tools"
   if [ -n "$npm" ]; then
     (cd "$staging" && "$npm" install --prefix . --ignore-scripts --no-audit --no-fund --no-progress \
       --loglevel=error --fetch-retries=2 --fetch-retry-mintimeout=1000 "bun@$BUN_VERSION") >"$log" 2>&1 || return 1
@@ -151,10 +171,13 @@ reason() {
 set_up_bun() {
   [ -n "$npm" ] || [ -n "$bun_on_path" ] ||
     fail "neither npm nor Bun is on PATH; install Bun $BUN_VERSION (https://bun.sh) or Node.js (https://nodejs.org)"
+  say_while "installing Bun $BUN_VERSION into .tools"
   if install_bun; then
+    said_all
     bun=$pinned
     return
   fi
+  said_all
   rm -rf "$tools/staging.$$"
   version=
   [ -z "$bun_on_path" ] || version=$(version_of "$bun_on_path")
@@ -165,9 +188,10 @@ set_up_bun() {
 }
 
 set_up_dependencies() {
-  say "installing the dependencies"
+  say_while "installing the dependencies"
   "$bun" install --frozen-lockfile --no-progress >"$log" 2>&1 ||
     fail "cannot install the dependencies (is there a network?): $(reason); more in .tools/bootstrap.log"
+  said_all
   cp bun.lock "$installed.$$"
   mv "$installed.$$" "$installed"
 }

@@ -29,6 +29,29 @@ for platform in alien here; do
   cp "$FAKE_BUN_FOLDER/$platform" "node_modules/@oven/bun-$platform/bin/bun"
 done`;
 
+/** Ends at once; its second call, after which the first line is written, creates a file. */
+const fakeSleep = `
+if [ -e "$SLEEPS" ]; then : > "$SLEEPS.again"; exec /bin/sleep 10; fi
+: > "$SLEEPS"`;
+/** An installation that lasts until that file is there. */
+const slowBun = `
+case $1 in
+--version) echo ${VERSION} ;;
+install) until [ -e "$SLEEPS.again" ]; do /bin/sleep 0.05; done; mkdir -p node_modules ;;
+*) echo done ;;
+esac`;
+
+test("an installation that takes long says every ten seconds that it goes on", async () => {
+  const clone = folder.clone();
+  const bin = folder.programs({ bun: slowBun, sleep: fakeSleep });
+  expect(await clone.run([bin], { env: { SLEEPS: join(bin, "sleeps") } })).toEqual({
+    exitCode: 0,
+    stdout: "done\n",
+    stderr:
+      "bootstrap: installing the dependencies\nbootstrap: still installing the dependencies, for 10 s\n",
+  });
+});
+
 const offlineNpm =
   "echo 'npm error code ENOTFOUND' >&2; echo 'npm error A complete log is in: x' >&2; exit 1";
 

@@ -104,6 +104,8 @@ describeSlow("the page without the gateway", () => {
         await shop.page.getByText(KEPT).waitFor();
         await gateway.start();
         await shop.untilStatus("refused");
+        await shop.page.setViewportSize({ width: 320, height: 700 });
+        expect(await shop.page.evaluate(() => document.documentElement.scrollWidth)).toBe(320);
         await shop.page.reload();
         await shop.page.getByRole("alert").getByText("You have an order with this orderId").waitFor();
         if (choice === "change") {

@@ -99,7 +99,7 @@ function RefusedOrder({ orderId, reason }: { orderId: string; reason: string | u
   return (
     <div class="status-card status-bad" data-status="refused">
       <p role="alert">The order was not taken. {reason}</p>
-      <div class="row">
+      <div class="row wrap">
         <button type="button" onClick={change}>
           Put it into the basket again
         </button>

@@ -5,7 +5,7 @@ import { money, plural, time } from "../parts/format.ts";
 import { StatusBadge } from "../parts/order-status.tsx";
 import { WindowedList } from "../parts/windowed-list.tsx";
 import { type ListedOrder, loadOrders, moreOrders, orders } from "../state/orders.ts";
-import { nameOf } from "../state/products.ts";
+import { gatewayAnswers, nameOf } from "../state/products.ts";
 import { hrefOf } from "../state/router.ts";
 import { customerId } from "../state/session.ts";
 import { SignInForm } from "./sign-in.tsx";
@@ -46,7 +46,11 @@ function OrderList() {
       busy.value = false;
     }
   };
-  useEffect(() => void load(false), []);
+  const answers = gatewayAnswers.value;
+  useEffect(() => {
+    if (answers) void load(false);
+    else busy.value = false;
+  }, [answers]);
   const list = orders.value;
   return (
     <>
@@ -63,9 +67,12 @@ function OrderList() {
         rowHeight={ROW_HEIGHT}
         label="Orders, newest first"
       />
-      {error.value !== undefined && <p role="alert">{error}</p>}
+      {!answers && (
+        <p class="hint">The store cannot be reached. These are the orders that this browser knows.</p>
+      )}
+      {answers && error.value !== undefined && <p role="alert">{error}</p>}
       {moreOrders.value && list.length > 0 && (
-        <button type="button" disabled={busy} onClick={() => load(true)}>
+        <button type="button" disabled={busy.value || !answers} onClick={() => load(true)}>
           Show older orders
         </button>
       )}

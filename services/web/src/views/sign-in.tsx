@@ -205,7 +205,7 @@ function SignInAgain({ customer }: { customer: string }) {
       error.value = wordsFor(reason);
     });
   return (
-    <>
+    <div class="row wrap">
       {signInMode === "oidc" && <IssuerButton label="Sign in again" />}
       {signInMode === "demo" && (
         <button type="button" onClick={enter}>
@@ -216,6 +216,6 @@ function SignInAgain({ customer }: { customer: string }) {
         Forget this session
       </button>
       {error.value !== undefined && <p>{error}</p>}
-    </>
+    </div>
   );
 }

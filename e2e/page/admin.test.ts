@@ -87,7 +87,7 @@ describePage("the admin panel", () => {
         "the copies to be shown",
       );
       await shop.goTo(`orders/${orderId}`);
-      await shop.page.locator('[data-type="store.order.placed.v1"]', { hasText: "delivered 2 ×" }).waitFor();
+      await shop.page.locator('[data-type="store.order.placed.v1"]', { hasText: "stored 2 ×" }).waitFor();
       await shop.untilStatus("confirmed");
       await untilIdle(store);
       expect((await (await store.signIn("TWICE")).notifications()).length).toBe(2);

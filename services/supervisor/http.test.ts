@@ -74,6 +74,85 @@ describe("processes", () => {
   });
 });
 
+describe("a lease", () => {
+  /** A page that holds the lease. `end` closes its connection. */
+  const hold = async () => {
+    const connection = new AbortController();
+    const response = await request("/lease", { method: "POST", signal: connection.signal });
+    if (!response.ok) return { refusal: await codeOf(response), lease: "", end: () => {} };
+    const reader = response.body?.getReader();
+    const line = new TextDecoder().decode((await reader?.read())?.value);
+    return { refusal: undefined, lease: JSON.parse(line).lease as string, end: () => connection.abort() };
+  };
+  const actAs = (lease: string, name: string, action: string) =>
+    request(`/processes/${name}/${action}?lease=${lease}`, { method: "POST" });
+
+  test("ends with its connection: every process is brought back, and a late request is refused", async () => {
+    const first = await hold();
+    expect((await actAs(first.lease, "alpha", "stop")).status).toBe(200);
+    expect((await actAs(first.lease, "beta", "pause")).status).toBe(200);
+    first.end();
+    await eventually(() => state("alpha") === "ready" && state("beta") === "ready", "both to run");
+    expect(await codeOf(await actAs(first.lease, "alpha", "stop"))).toBe("409 lease-ended");
+    expect(state("alpha")).toBe("ready");
+  });
+
+  test("has one holder at a time; the next one gets it when everything runs again", async () => {
+    const first = await hold();
+    expect((await hold()).refusal).toBe("409 lease-held");
+    expect(await codeOf(await actAs("another", "alpha", "stop"))).toBe("409 lease-ended");
+    await actAs(first.lease, "alpha", "stop");
+    first.end();
+    let next = await hold();
+    while (next.refusal !== undefined) next = await hold();
+    expect(state("alpha")).toBe("ready");
+    next.end();
+    await eventually(async () => {
+      const last = await hold();
+      last.end();
+      return last.refusal === undefined;
+    }, "the lease to be free");
+  });
+
+  test("is not asked for by the map and the admin panel: their actions last", async () => {
+    expect((await act("alpha", "stop")).status).toBe(200);
+    await act("alpha", "start");
+  });
+});
+
+test("the log of a process is shown", async () => {
+  await act("beta", "kill");
+  await eventually(() => state("beta") === "ready");
+  expect(await (await request("/processes/beta/log")).json()).toContainEqual({
+    at: expect.any(Number),
+    source: "supervisor",
+    line: expect.stringContaining("ended (SIGKILL)"),
+  });
+  expect(await codeOf(await request("/processes/gamma/log"))).toBe("404 process-not-found");
+});
+
+test("sources are shown, and no other file of the machine", async () => {
+  const shown = await request("/sources/services/supervisor/http.test.ts");
+  expect(shown.headers.get("content-type")).toBe("text/plain; charset=utf-8");
+  expect(await shown.text()).toContain("sources are shown, and no other file of the machine");
+  for (const path of [
+    "package.json",
+    "services/package.json",
+    "services/..%2fpackage.json",
+    "services/%2e%2e/bunfig.toml",
+    "services/../../../../etc/passwd.ts",
+    "node_modules/elysia/index.ts",
+    "services/node_modules/elysia/index.ts",
+    "%2fetc%2fpasswd",
+    "services//etc/passwd.ts",
+    "services/.secret.ts",
+    "services/nothing.ts",
+    "services/supervisor/http.test.ts%00.ts",
+  ]) {
+    expect({ path, status: (await request(`/sources/${path}`)).status }).toEqual({ path, status: 404 });
+  }
+});
+
 describe("an action that is not possible", () => {
   test("is a problem: unknown process, unknown action, wrong state", async () => {
     expect(await codeOf(await act("gamma", "stop"))).toBe("404 process-not-found");

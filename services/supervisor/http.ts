@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { errorText, silentLogger } from "@distributed-messaging/messaging";
 import { KafkaInspector, type KafkaSettings } from "@distributed-messaging/messaging/kafka";
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
@@ -7,7 +6,6 @@ import {
   type AllowedSources,
   createHttpApp,
   documented,
-  HttpProblem,
   isAllowedPage,
   type Listening,
   listen,
@@ -17,13 +15,15 @@ import { createMetrics } from "@distributed-messaging/service/metrics";
 import { type ServiceName, serviceNames, storeTopics } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { FiguresAnswer, ProcessAnswer } from "./http/answers.ts";
+import { FiguresAnswer, LogLineAnswer, ProcessAnswer } from "./http/answers.ts";
 import { brokerRoutes, coalesced } from "./http/broker.ts";
+import { leaseRoutes, ProcessLease } from "./http/lease.ts";
 import { readFigures, serviceRoutes } from "./http/services.ts";
+import { sourceRoutes } from "./http/sources.ts";
 import { trafficRoutes } from "./http/traffic.ts";
 import { WrongState } from "./process.ts";
-import { type ProcessAction, type ProcessReport, processActions } from "./reports.ts";
-import { ROOT, type StoreSupervisor } from "./store.ts";
+import { type LogLine, type ProcessAction, type ProcessReport, processActions } from "./reports.ts";
+import type { StoreSupervisor } from "./store.ts";
 import { type Supervisor, UnknownProcess } from "./supervisor.ts";
 
 /** An action that takes longer is answered with 202 while it is in progress. */
@@ -40,17 +40,8 @@ const preflightHeaders: Readonly<Record<string, string>> = {
 };
 
 /** The test of each promise in the README, from the root of the repository. */
-const promiseTests = [
-  "e2e/promises/crash.test.ts",
-  "e2e/promises/duplicates.test.ts",
-  "shared/messaging/dead-letters/dead-letters.test.ts",
-  "e2e/promises/shortage.test.ts",
-  "e2e/promises/shortage.test.ts",
-  "e2e/promises/outage.test.ts",
-];
-
 interface SupervisorHttpOptions {
-  readonly supervisor: Pick<Supervisor, "report" | "process">;
+  readonly supervisor: Pick<Supervisor, "report" | "process" | "bringBackAll">;
   /** The address of a service. */
   readonly urlOf: (name: ServiceName) => string;
   readonly kafka: KafkaSettings;
@@ -104,7 +95,9 @@ export async function serveSupervisor(options: SupervisorHttpOptions): Promise<L
   });
   const inspector = new KafkaInspector(kafka, storeTopics, serviceNames, silentLogger);
   const figures = coalesced(() => readFigures(urlOf, () => inspector.topics()), FIGURES_MAX_AGE_MS);
-  app.use(processRoutes(supervisor));
+  const lease = new ProcessLease(supervisor);
+  app.use(processRoutes(supervisor, lease));
+  app.use(leaseRoutes(lease));
   app.use(
     brokerRoutes(
       inspector,
@@ -116,27 +109,40 @@ export async function serveSupervisor(options: SupervisorHttpOptions): Promise<L
     detail: documented("Outbox, dead letters and lag of every service", { answers: { 200: FiguresAnswer } }),
   });
   app.use(trafficRoutes(inspector));
-  app.use(promiseRoutes());
+  app.use(sourceRoutes());
   const listening = await listen(app, { host: "127.0.0.1", port, setting: "SUPERVISOR_PORT" });
   return {
     ...listening,
     stop: async (deadlineMs) => {
+      lease.close();
       await listening.stop(deadlineMs);
       await inspector.close();
     },
   };
 }
 
-function processRoutes(supervisor: SupervisorHttpOptions["supervisor"]) {
+function processRoutes(supervisor: SupervisorHttpOptions["supervisor"], lease: ProcessLease) {
   return new Elysia()
     .get("/processes", (): ProcessReport[] => supervisor.report(), {
       detail: documented("The state of every process of the store", {
         answers: { 200: Type.Array(ProcessAnswer) },
       }),
     })
+    .get(
+      "/processes/:name/log",
+      ({ params: { name } }): readonly LogLine[] => found(supervisor, name).lines,
+      {
+        params: Type.Object({ name: Type.String({ maxLength: 64 }) }),
+        detail: documented("The last lines of a process and about it, oldest first", {
+          answers: { 200: Type.Array(LogLineAnswer) },
+          problems: [404],
+        }),
+      },
+    )
     .post(
       "/processes/:name/:action",
-      async ({ params: { name, action }, set }) => {
+      async ({ params: { name, action }, query, set }) => {
+        lease.assertHeld(query.lease);
         const done = await perform(supervisor, name, action);
         set.status = done ? 200 : 202;
         return supervisor.report().find((process) => process.name === name);
@@ -146,12 +152,23 @@ function processRoutes(supervisor: SupervisorHttpOptions["supervisor"]) {
           name: Type.String({ maxLength: 64 }),
           action: Type.Unsafe<ProcessAction>(Type.Union(processActions.map((name) => Type.Literal(name)))),
         }),
+        query: Type.Object({ lease: Type.Optional(Type.String({ maxLength: 64 })) }),
         detail: documented("stop, start, kill (it is restarted), pause or resume a process", {
           answers: { 200: ProcessAnswer, 202: ProcessAnswer },
           problems: [404, 409, 503],
         }),
       },
     );
+}
+
+/** @throws ServiceError not-found: process-not-found */
+function found(supervisor: SupervisorHttpOptions["supervisor"], name: string) {
+  try {
+    return supervisor.process(name);
+  } catch (error) {
+    if (!(error instanceof UnknownProcess)) throw error;
+    throw new ServiceError("not-found", "process-not-found", error.message);
+  }
 }
 
 /**
@@ -165,38 +182,15 @@ async function perform(
 ): Promise<boolean> {
   const limit = Promise.withResolvers<false>();
   const timer = setTimeout(() => limit.resolve(false), ACTION_ANSWER_MS);
-  const work = (async () => supervisor.process(name)[action]())().then(() => true);
+  const work = (async () => found(supervisor, name)[action]())().then(() => true);
   work.catch(() => {});
   try {
     return await Promise.race([work, limit.promise]);
   } catch (error) {
-    if (error instanceof UnknownProcess)
-      throw new ServiceError("not-found", "process-not-found", error.message);
+    if (error instanceof ServiceError) throw error;
     if (error instanceof WrongState) throw new ServiceError("conflict", "wrong-state", error.message);
     throw new ServiceError("unavailable", "not-started", errorText(error));
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** The sources of the promises' tests: the page links to them. */
-function promiseRoutes() {
-  return new Elysia().get(
-    "/promises/:number/test",
-    async ({ params: { number } }) => {
-      const path = promiseTests[Number(number) - 1];
-      const file = path === undefined ? undefined : Bun.file(join(ROOT, path));
-      if (file === undefined || !(await file.exists())) {
-        throw new HttpProblem(404, "not-found", "This installation has no such test.");
-      }
-      return new Response(await file.text(), { headers: { "content-type": "text/plain; charset=utf-8" } });
-    },
-    {
-      params: Type.Object({ number: Type.String({ pattern: "^[1-9]$" }) }),
-      detail: documented("The source of the test of a promise", {
-        answers: { 200: Type.String({ contentMediaType: "text/plain" }) },
-        problems: [404],
-      }),
-    },
-  );
 }

@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import { errorText } from "@distributed-messaging/messaging";
 import { type Child, spawnChild } from "./child.ts";
-import type { ProcessState } from "./reports.ts";
+import type { LogLine, ProcessState } from "./reports.ts";
 
 export interface ProcessSpec {
   readonly name: string;
@@ -22,7 +22,7 @@ type Readiness =
 /** A line that a process printed, or that the supervisor adds about it. */
 export interface ProcessLog {
   readonly process: string;
-  readonly source: "stdout" | "stderr" | "supervisor";
+  readonly source: LogLine["source"];
   readonly line: string;
 }
 
@@ -45,6 +45,10 @@ export const defaultTimings: ProcessTimings = {
   maxBackoffMs: 10_000,
   backoffResetMs: 10_000,
 };
+
+/** How many of its last lines are kept of a process, over all restarts, and how many characters of each. */
+const KEPT_LINES = 200;
+const KEPT_CHARACTERS = 1_000;
 
 const PROBE_INTERVAL_MS = 25;
 const PROBE_TIMEOUT_MS = 2_000;
@@ -73,6 +77,7 @@ export class ManagedProcess {
   #crashesInARow = 0;
   #restartTimer: Timer | undefined;
   #lastLine = "";
+  readonly #lines: LogLine[] = [];
   readonly #waiting = new Set<PromiseWithResolvers<void>>();
 
   constructor(
@@ -92,6 +97,11 @@ export class ManagedProcess {
   /** How often the process was restarted after it had ended by itself or by kill(). */
   get restarts(): number {
     return this.#restarts;
+  }
+
+  /** The last lines of the process and about it, oldest first. */
+  get lines(): readonly LogLine[] {
+    return this.#lines;
   }
 
   /**
@@ -172,12 +182,12 @@ export class ManagedProcess {
   }
 
   #spawn(): void {
-    const { name, ready } = this.spec;
+    const { ready } = this.spec;
     this.#lastLine = "";
     this.#readyAt = undefined;
     const child = spawnChild(this.spec, (source, line) => {
       if (line.trim() !== "") this.#lastLine = line;
-      this.onLog({ process: name, source, line });
+      this.#log(line, source);
     });
     this.#child = child;
     this.#state = "starting";
@@ -246,8 +256,10 @@ export class ManagedProcess {
     }
   }
 
-  #log(line: string): void {
-    this.onLog({ process: this.spec.name, source: "supervisor", line });
+  #log(line: string, source: LogLine["source"] = "supervisor"): void {
+    this.#lines.push({ at: Date.now(), source, line: line.slice(0, KEPT_CHARACTERS) });
+    if (this.#lines.length > KEPT_LINES) this.#lines.shift();
+    this.onLog({ process: this.spec.name, source, line });
   }
 }
 

@@ -16,6 +16,21 @@ export interface ProcessReport {
   readonly restarts: number;
 }
 
+/** `GET /processes/:name/log`: the last lines, oldest first. */
+export interface LogLine {
+  readonly at: number;
+  /** The stream of the process, or `supervisor` for what the supervisor says about it. */
+  readonly source: "stdout" | "stderr" | "supervisor";
+  /** Cut after a thousand characters. */
+  readonly line: string;
+}
+
+/** The first line of the answer to `POST /lease`. */
+export interface LeaseGranted {
+  /** For `POST /processes/:name/:action?lease=`. */
+  readonly lease: string;
+}
+
 export const processActions = ["stop", "start", "kill", "pause", "resume"] as const;
 export type ProcessAction = (typeof processActions)[number];
 

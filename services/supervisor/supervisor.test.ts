@@ -223,6 +223,47 @@ test("stopAll ends a start in progress", async () => {
   expect(events()).toEqual(["first started", "first stopped"]);
 });
 
+test("what is stopped or paused is brought back, also what is still stopping; what runs goes on running", async () => {
+  const { supervisor, status } = supervise(
+    [
+      { processes: ["runs", "stopped", "paused"].map((name) => fake(name)) },
+      { processes: [fake("stopping", { FAKE_STUBBORN: "1" })] },
+    ],
+    { stopTimeoutMs: 300 },
+  );
+  await supervisor.startAll();
+  const { pid } = supervisor.process("runs");
+  await supervisor.process("stopped").stop();
+  supervisor.process("paused").pause();
+  const stopping = supervisor.process("stopping").stop();
+  await supervisor.bringBackAll();
+  await stopping;
+  expect(supervisor.report().map(({ state }) => state)).toEqual(["ready", "ready", "ready", "ready"]);
+  expect(status("runs")).toMatchObject({ pid, restarts: 0 });
+});
+
+test("nothing is brought back while everything is stopped", async () => {
+  const { supervisor } = supervise(one(fake("stubborn", { FAKE_STUBBORN: "1" })), { stopTimeoutMs: 300 });
+  await supervisor.startAll();
+  void supervisor.process("stubborn").stop();
+  const broughtBack = supervisor.bringBackAll();
+  await Promise.all([supervisor.stopAll(), broughtBack]);
+  expect(supervisor.report()).toMatchObject([{ state: "stopped" }]);
+});
+
+test("the last lines of a process are kept, over its restarts", async () => {
+  const { supervisor } = supervise(one(fake("talker")));
+  await supervisor.startAll();
+  await supervisor.process("talker").kill();
+  await eventually(() => supervisor.process("talker").state === "ready");
+  expect(supervisor.process("talker").lines).toContainEqual({
+    at: expect.any(Number),
+    source: "supervisor",
+    line: expect.stringMatching(/^ended \(SIGKILL\); restart in \d+ ms$/),
+  });
+  expect(supervisor.process("talker").lines.length).toBeLessThanOrEqual(200);
+});
+
 test("an unknown name is refused", () => {
   const { supervisor } = supervise(one(fake("only")));
   expect(() => supervisor.process("other")).toThrow("there is no process other; the processes are only");

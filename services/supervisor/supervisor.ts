@@ -8,6 +8,10 @@ import {
 } from "./process.ts";
 import type { ProcessReport } from "./reports.ts";
 
+/** How often a process that the system cannot start is tried again by bringBackAll(), and the delay. */
+const BRING_BACK_ATTEMPTS = 5;
+const BRING_BACK_DELAY_MS = 1_000;
+
 /** Processes that are started together. `onReady` runs when all of them are ready, before the next stage starts. */
 export interface Stage {
   readonly processes: readonly ProcessSpec[];
@@ -62,6 +66,28 @@ export class Supervisor {
       await this.stopAll();
       throw error;
     }
+  }
+
+  /**
+   * Resumes what is paused and starts what is stopped; resolves when all of it is ready. Leaves down what somebody
+   * stops meanwhile, and everything after a stopAll(). Never throws.
+   */
+  async bringBackAll(): Promise<void> {
+    const stops = this.#stops;
+    const bringBack = async (process: ManagedProcess) => {
+      for (let attempt = 1; this.#stops === stops && attempt <= BRING_BACK_ATTEMPTS; attempt++) {
+        if (process.state === "stopping") await process.stop();
+        if (this.#stops !== stops) return;
+        try {
+          if (process.state === "paused") process.resume();
+          return await process.start();
+        } catch (error) {
+          if (error instanceof StartFailed) return;
+        }
+        await Bun.sleep(BRING_BACK_DELAY_MS);
+      }
+    };
+    await Promise.all([...this.#byName.values()].map(bringBack));
   }
 
   /** Stops every process, the last stage first. Never throws. */

@@ -17,6 +17,12 @@ export const ProcessAnswer = Type.Object({
   restarts: Count,
 });
 
+export const LogLineAnswer = Type.Object({
+  at: Type.Integer(),
+  source: Type.Union(["stdout", "stderr", "supervisor"].map((source) => Type.Literal(source))),
+  line: Text,
+});
+
 export const FiguresAnswer = Type.Object({
   at: Count,
   services: Type.Array(

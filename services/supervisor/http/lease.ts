@@ -1,0 +1,95 @@
+import { ServiceError } from "@distributed-messaging/service/errors";
+import { documented } from "@distributed-messaging/service/http";
+import { Type } from "@sinclair/typebox";
+import { Elysia } from "elysia";
+import type { LeaseGranted } from "../reports.ts";
+import type { Supervisor } from "../supervisor.ts";
+
+/** More often than the server closes idle connections (`idleTimeout` in shared/service/http/server.ts). */
+const KEEP_ALIVE_MS = 5_000;
+
+/**
+ * The right to stop processes for a while. It lasts as long as the connection of the request, so it ends with the page,
+ * however that ends: closed, reloaded, crashed. Then every process is brought back. One client at a time has it.
+ */
+export class ProcessLease {
+  #holder: string | undefined;
+  #restored: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(private readonly supervisor: Pick<Supervisor, "bringBackAll">) {}
+
+  /**
+   * Waits until the processes are brought back after the previous lease.
+   *
+   * @param connection aborted when the client has disconnected
+   * @returns a stream whose first line is `LeaseGranted`; the lease ends when it is cancelled or the client disconnects
+   * @throws ServiceError conflict: lease-held
+   */
+  async grant(connection: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+    await this.#restored;
+    connection.throwIfAborted();
+    if (this.#holder !== undefined || this.#closed) {
+      throw new ServiceError(
+        "conflict",
+        "lease-held",
+        "Another page stops and starts processes at the moment.",
+      );
+    }
+    const lease = crypto.randomUUID();
+    const encoder = new TextEncoder();
+    this.#holder = lease;
+    let timer: Timer | undefined;
+    const end = () => {
+      clearInterval(timer);
+      this.#end(lease);
+    };
+    connection.addEventListener("abort", end);
+    return new ReadableStream({
+      start(controller) {
+        const granted: LeaseGranted = { lease };
+        controller.enqueue(encoder.encode(`${JSON.stringify(granted)}\n`));
+        timer = setInterval(() => controller.enqueue(encoder.encode("\n")), KEEP_ALIVE_MS);
+      },
+      cancel: end,
+    });
+  }
+
+  /**
+   * Refuses what a page requested under a lease that has ended: such a request may arrive after the processes were
+   * brought back.
+   *
+   * @throws ServiceError conflict: lease-ended
+   */
+  assertHeld(lease: string | undefined): void {
+    if (lease === undefined || lease === this.#holder) return;
+    throw new ServiceError("conflict", "lease-ended", "The page that asked for this has ended.");
+  }
+
+  /** Nothing is brought back any more: the store stops. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  #end(lease: string): void {
+    if (this.#holder !== lease) return;
+    this.#holder = undefined;
+    if (!this.#closed) this.#restored = this.supervisor.bringBackAll();
+  }
+}
+
+export function leaseRoutes(lease: ProcessLease) {
+  return new Elysia().post(
+    "/lease",
+    async ({ request }) =>
+      new Response(await lease.grant(request.signal), {
+        headers: { "content-type": "application/x-ndjson", "cache-control": "no-store" },
+      }),
+    {
+      detail: documented("Stop processes until the connection ends: then every process is brought back", {
+        answers: { 200: Type.String({ contentMediaType: "application/x-ndjson" }) },
+        problems: [409],
+      }),
+    },
+  );
+}

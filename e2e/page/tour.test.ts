@@ -33,7 +33,7 @@ describePage("the tour", () => {
       6,
       "Stop the inventory, then the rest",
       new RegExp(
-        `With one part left of ${processNames.length}, orders were taken: now “confirmed” and “confirmed”`,
+        `With one part left of ${processNames.length}, orders were taken: now all 5 are “confirmed”`,
       ),
     ],
   ])(
@@ -42,7 +42,7 @@ describePage("the tour", () => {
       if (number === 5) await placeEarlierOrder();
       const shop = await (await fixture.visit()).open("tour");
       const promise = shop.page.locator(`[data-promise="${number}"]`);
-      await promise.getByRole("button", { name: button }).click();
+      await promise.getByRole("button", { name: `All at once: ${button}` }).click();
       const text = await promise.locator(".verdict").textContent({ timeout: LIMIT_MS });
       expect(text).toMatch(verdict);
       expect(await promise.locator(".tour-failed").count()).toBe(0);
@@ -66,7 +66,7 @@ describePage("the tour", () => {
         await route.fulfill({ response, json: { ...order, status: "rejected", reason: "unknown product" } });
       });
       const promise = shop.page.locator('[data-promise="5"]');
-      await promise.getByRole("button", { name: "Order what is sold out" }).click();
+      await promise.getByRole("button", { name: "All at once: Order what is sold out" }).click();
       const text = await promise.locator(".verdict").textContent({ timeout: LIMIT_MS });
       expect(text).toMatch(/^It could not be shown\. \S+ is rejected: unknown product\.$/);
       await shop.page.unrouteAll({ behavior: "wait" });

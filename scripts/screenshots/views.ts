@@ -211,7 +211,7 @@ export const views = [
       await shop.goTo("tour");
       for (const number of [1, 2]) {
         const promise = shop.page.locator(`[data-promise="${number}"]`);
-        await promise.getByRole("button").click();
+        await promise.getByRole("button", { name: /^All at once: / }).click();
         await shop.page.locator(`[data-promise="${number}"][data-state="held"]`).waitFor();
         await shop.page.locator(".promise button:not([disabled])").first().waitFor();
       }

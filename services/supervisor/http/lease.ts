@@ -7,6 +7,8 @@ import type { Supervisor } from "../supervisor.ts";
 
 /** More often than the server closes idle connections (`idleTimeout` in shared/service/http/server.ts). */
 const KEEP_ALIVE_MS = 5_000;
+/** How long a request waits for the end of a lease: that of the same page, reloaded, may be noticed after the request. */
+const GRACE_MS = 500;
 
 /**
  * The right to stop processes for a while. It lasts as long as the connection of the request, so it ends with the page,
@@ -14,6 +16,7 @@ const KEEP_ALIVE_MS = 5_000;
  */
 export class ProcessLease {
   #holder: string | undefined;
+  #ended: Promise<void> = Promise.resolve();
   #restored: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -24,11 +27,12 @@ export class ProcessLease {
    *
    * @param connection aborted when the client has disconnected
    * @returns a stream whose first line is `LeaseGranted`; the lease ends when it is cancelled or the client disconnects
-   * @throws ServiceError conflict: lease-held
+   * @throws ServiceError conflict: lease-held, lease-ended
    */
   async grant(connection: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+    await Promise.race([this.#ended, Bun.sleep(GRACE_MS)]);
     await this.#restored;
-    connection.throwIfAborted();
+    if (connection.aborted) throw new ServiceError("conflict", "lease-ended", "The client has disconnected.");
     if (this.#holder !== undefined || this.#closed) {
       throw new ServiceError(
         "conflict",
@@ -39,10 +43,13 @@ export class ProcessLease {
     const lease = crypto.randomUUID();
     const encoder = new TextEncoder();
     this.#holder = lease;
+    const ended = Promise.withResolvers<void>();
+    this.#ended = ended.promise;
     let timer: Timer | undefined;
     const end = () => {
       clearInterval(timer);
       this.#end(lease);
+      ended.resolve();
     };
     connection.addEventListener("abort", end);
     return new ReadableStream({

@@ -10,6 +10,7 @@ import { followScrolling } from "./state/scroll-positions.ts";
 import { completeSignIn } from "./state/session.ts";
 import { measureThroughput } from "./state/throughput.ts";
 import { followTraffic } from "./state/traffic.ts";
+import { undoLeftOver } from "./tour/undo.ts";
 import { Page } from "./views/page.tsx";
 
 void completeSignIn();
@@ -23,6 +24,7 @@ followTraffic();
 followScrolling();
 measureThroughput();
 registerWorker();
+void undoLeftOver();
 
 const root = document.getElementById("page");
 if (root !== null) render(<Page />, root);

@@ -73,7 +73,8 @@ function parse<Body>(response: Response, text: string): Body {
   return (isJson ? JSON.parse(text) : text) as Body;
 }
 
-function refusal(response: Response, text: string): Refused {
+/** The error of an answer with an error status. */
+export function refusal(response: Response, text: string): Refused {
   const problem = parseJson(text);
   const { detail, title, errors } = isRecord(problem) ? problem : {};
   const words = String(detail ?? title ?? `The answer was ${response.status}.`);

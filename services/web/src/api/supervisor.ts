@@ -1,5 +1,6 @@
 import type {
   FiguresReport,
+  LogLine,
   ProcessAction,
   ProcessReport,
   RecordReport,
@@ -25,10 +26,14 @@ async function ask<Body>(path: string, options: RequestOptions = {}): Promise<Bo
 
 export const fetchProcesses = () => ask<readonly ProcessReport[]>("/processes");
 
-/** Resolves when the action is done or in progress. */
-export function actOn(name: string, action: ProcessAction): Promise<ProcessReport> {
-  return ask(`/processes/${name}/${action}`, { method: "POST", timeoutMs: SLOW_MS });
+/** Resolves when the action is done or in progress. @param lease without it the action lasts */
+export function actOn(name: string, action: ProcessAction, lease?: string): Promise<ProcessReport> {
+  const query = lease === undefined ? "" : `?lease=${lease}`;
+  return ask(`/processes/${name}/${action}${query}`, { method: "POST", timeoutMs: SLOW_MS });
 }
+
+/** The last lines of a process, oldest first. */
+export const fetchLog = (name: string) => ask<readonly LogLine[]>(`/processes/${name}/log`);
 
 export const fetchFigures = () => ask<FiguresReport>("/figures");
 export const fetchTopics = () => ask<readonly TopicReport[]>("/topics");
@@ -70,7 +75,22 @@ export function askService<Body>(service: string, path: string, options: Request
   return ask(`/services/${service}${path}`, options);
 }
 
+/** The URL of the log of a process. */
+export function logUrl(process: string): string {
+  return `${supervisorUrl ?? ""}/processes/${process}/log`;
+}
+
+/** The URL of all records of an order. */
+export function orderRecordsUrl(order: OrderRef): string {
+  return `${supervisorUrl ?? ""}${pathTo(order, "messages")}`;
+}
+
 /** The source of the test of a promise. @param promise 1 to 6 */
 export function testSourceUrl(promise: number): string {
   return `${supervisorUrl ?? ""}/promises/${promise}/test`;
+}
+
+/** The URL of a file of the repository, at a text in it. */
+export function sourceUrl(path: string, text: string): string {
+  return `${supervisorUrl ?? ""}/sources/${path}#:~:text=${encodeURIComponent(text).replaceAll("-", "%2D")}`;
 }

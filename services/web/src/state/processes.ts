@@ -37,12 +37,17 @@ export function followProcesses(): void {
   );
 }
 
-/** Acts on a process. Resolves when the action is done or in progress. @throws Refused, Unreachable */
-export async function act(name: string, action: ProcessAction): Promise<void> {
+/**
+ * Acts on a process. Resolves when the action is done or in progress.
+ *
+ * @param lease undoes the action when it ends
+ * @throws Refused, Unreachable
+ */
+export async function act(name: string, action: ProcessAction, lease?: string): Promise<void> {
   // Shows the intermediate state too.
   setTimeout(() => polling?.now(), 50);
   try {
-    const changed = await actOn(name, action);
+    const changed = await actOn(name, action, lease);
     setProcesses((processes.peek() ?? []).map((process) => (process.name === name ? changed : process)));
   } finally {
     polling?.now();

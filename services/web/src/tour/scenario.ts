@@ -1,46 +1,16 @@
 import type { ProcessAction } from "@distributed-messaging/supervisor/reports";
-import { fetchOrder, fetchProducts, placeOrder, signInAs } from "../api/gateway.ts";
+import { fetchOrder, fetchProducts, placeOrder } from "../api/gateway.ts";
 import { messageOf, Refused } from "../api/request.ts";
-import { askService, fetchProcesses } from "../api/supervisor.ts";
+import { askService, fetchFigures, fetchLog, fetchProcesses } from "../api/supervisor.ts";
 import type { Line, Order, OrderStatus, Product } from "../api/types.ts";
+import { isRecord, parseJson } from "../json.ts";
 import { newOrderId } from "../state/basket.ts";
-import { act } from "../state/processes.ts";
-
-/** Longer than any step takes on a busy machine. */
-const LIMIT_MS = 60_000;
-const FIRST_PAUSE_MS = 60;
-const MAX_PAUSE_MS = 800;
-
-/** An expectation of the scenario failed. */
-class ExpectationFailed extends Error {
-  override readonly name = "ExpectationFailed";
-}
-
-/** @throws ExpectationFailed with the text `otherwise` unless `holds` */
-export function expectThat(holds: boolean, otherwise: string): void {
-  if (!holds) throw new ExpectationFailed(otherwise);
-}
-
-/**
- * Repeats `ask` until it has an answer, also after errors, which are expected while processes are down.
- *
- * @throws ExpectationFailed after LIMIT_MS, or at once when `ask` throws it
- */
-export async function until<T>(what: string, ask: () => Promise<T | undefined | false>): Promise<T> {
-  const startedAt = performance.now();
-  let lastError = "";
-  for (let pauseMs = FIRST_PAUSE_MS; performance.now() - startedAt < LIMIT_MS; pauseMs *= 1.4) {
-    try {
-      const answer = await ask();
-      if (answer !== undefined && answer !== false) return answer;
-    } catch (error) {
-      if (error instanceof ExpectationFailed) throw error;
-      lastError = messageOf(error);
-    }
-    await new Promise((resolve) => setTimeout(resolve, Math.min(pauseMs, MAX_PAUSE_MS)));
-  }
-  throw new ExpectationFailed(`Waited ${LIMIT_MS / 1000} s for ${what}. ${lastError}`);
-}
+import { act, processes } from "../state/processes.ts";
+import { session } from "../state/session.ts";
+import type { Pace } from "./pace.ts";
+import type { Journal } from "./step.ts";
+import { rememberOrder } from "./undo.ts";
+import { ExpectationFailed, expectThat, until } from "./until.ts";
 
 interface Stock {
   readonly onHand: number;
@@ -48,24 +18,57 @@ interface Stock {
   readonly available: number;
 }
 
-/** The operations of a scenario, as a customer of its own. */
-export class Scenario {
-  private constructor(
-    readonly token: string,
-    readonly customerId: string,
-    /** Shows a step in the page while `work` runs. */
-    readonly step: <T>(text: string, work: () => Promise<T>) => Promise<T>,
-  ) {}
+interface ScenarioOptions {
+  readonly customerId: string;
+  readonly token: string;
+  readonly lease: string;
+  readonly journal: Journal;
+  readonly pace: Pace;
+  /** Aborted when the demonstration is ended early. */
+  readonly ended: AbortSignal;
+}
 
-  static async start(step: Scenario["step"]): Promise<Scenario> {
-    const name = `TOUR_${crypto.randomUUID().slice(0, 8)}`;
-    const { token } = await until("the gateway to let the tour in", () => signInAs(name, "customer"));
-    return new Scenario(token, name, step);
+/** What each action makes a process, or the supervisor, log. */
+const logged: Readonly<Record<ProcessAction, RegExp>> = {
+  stop: /stopping|stopped/,
+  kill: /^ended/,
+  start: /ready|listening/,
+  pause: /^$/,
+  resume: /^$/,
+};
+
+/** The operations of a scenario, as the customer who is signed in. */
+export class Scenario {
+  readonly customerId: string;
+  readonly step: Journal["perform"];
+  readonly #options: ScenarioOptions;
+
+  constructor(options: ScenarioOptions) {
+    this.#options = options;
+    this.customerId = options.customerId;
+    this.step = options.journal.perform;
+  }
+
+  /** The token of the customer, renewed where the session was. */
+  get token(): string {
+    const current = session.peek();
+    return current?.customerId === this.customerId ? current.token : this.#options.token;
+  }
+
+  /** `until`, while the demonstration goes on. */
+  until<T>(what: string, ask: () => Promise<T | undefined | false>): Promise<T> {
+    return until(what, ask, this.#options.ended);
+  }
+
+  /** Lets a person see one thing after the other. */
+  moment(): Promise<void> {
+    return this.#options.pace.moment(this.#options.ended);
   }
 
   /** Places an order, with retries. @returns the order's id */
   async place(lines: readonly Line[], orderId = newOrderId()): Promise<string> {
-    await until(`${orderId} to be accepted`, async () => {
+    rememberOrder(this.customerId, orderId);
+    await this.until(`${orderId} to be accepted`, async () => {
       try {
         return await placeOrder(this.token, orderId, lines);
       } catch (error) {
@@ -73,6 +76,7 @@ export class Scenario {
         throw error;
       }
     });
+    this.showOrder(orderId);
     return orderId;
   }
 
@@ -81,8 +85,8 @@ export class Scenario {
   }
 
   /** Resolves when the order has one of the statuses. @throws ExpectationFailed when it can no longer have one */
-  untilStatus(orderId: string, ...statuses: readonly OrderStatus[]): Promise<Order> {
-    return until(`${orderId} to be ${statuses.join(" or ")}`, async () => {
+  async untilStatus(orderId: string, ...statuses: readonly OrderStatus[]): Promise<Order> {
+    const order = await this.until(`${orderId} to be ${statuses.join(" or ")}`, async () => {
       const order = await this.order(orderId);
       if (statuses.includes(order.status)) return order;
       const { status, reason = "without a reason" } = order;
@@ -90,11 +94,13 @@ export class Scenario {
       expectThat(!isFinal, `${orderId} is ${status}: ${reason}.`);
       return undefined;
     });
+    this.showOrder(orderId);
+    return order;
   }
 
   /** The products by availability, the scarcest first; at least one. */
   async products(): Promise<readonly [Product, ...Product[]]> {
-    return until("the gateway to show its products", async () => {
+    return this.until("the gateway to show its products", async () => {
       const [first, ...others] = [...(await fetchProducts())].sort(
         (one, other) => one.available - other.available,
       );
@@ -109,23 +115,80 @@ export class Scenario {
   }
 
   stock(productId: string): Promise<Stock> {
-    return until("the inventory to answer", () => askService<Stock>("inventory", `/stock/${productId}`, {}));
+    return this.until("the inventory to answer", () =>
+      askService<Stock>("inventory", `/stock/${productId}`, {}),
+    );
+  }
+
+  /** Resolves when the outbox of a service has the number of messages. */
+  async untilUnsent(service: string, holds: (messages: number) => boolean): Promise<void> {
+    await this.until(`the outbox of ${service}`, async () => {
+      const { services } = await fetchFigures();
+      const depth = services.find(({ name }) => name === service)?.outboxDepth;
+      return typeof depth === "number" && holds(depth);
+    });
+  }
+
+  /** Resolves when a service has the number of unread messages at the broker. */
+  async untilUnread(service: string, holds: (messages: number) => boolean): Promise<void> {
+    await this.until(`the unread messages of ${service}`, async () => {
+      const unread = (await fetchFigures()).lag?.[service];
+      return unread !== undefined && holds(unread);
+    });
   }
 
   async act(action: ProcessAction, ...names: readonly string[]): Promise<void> {
-    await Promise.all(names.map((name) => act(name, action)));
+    const since = Date.now();
+    await Promise.all(names.map((name) => act(name, action, this.#options.lease)));
+    for (const name of names) await this.showLog(name, logged[action], since);
+  }
+
+  /** Shows the last line that a process has logged since a time, and that matches; none if there is none. */
+  async showLog(process: string, pattern: RegExp, since: number): Promise<void> {
+    const lines = await fetchLog(process).catch(() => []);
+    const line = lines
+      .filter(({ at }) => at >= since)
+      .map(({ line }) => textOf(line))
+      .findLast((text) => pattern.test(text));
+    if (line !== undefined) this.#options.journal.add({ kind: "log", process, line });
+  }
+
+  /** Links the order to the step. */
+  showOrder(orderId: string): void {
+    const broker = processes.peek()?.find(({ name }) => name === "broker");
+    const hasMessages = broker === undefined || broker.state === "ready";
+    this.#options.journal.add({ kind: "order", orderId, customerId: this.customerId, hasMessages });
   }
 }
 
+/** The message of a line in the format of the services' logs (JSON); another line as it is. */
+function textOf(line: string): string {
+  const fields = parseJson(line);
+  return isRecord(fields) && typeof fields.msg === "string" ? fields.msg : line;
+}
+
 /** Starts stopped processes and resumes paused ones, the broker first, and waits until all are ready. */
-export async function restoreAll(): Promise<void> {
+export async function restoreAll(lease: string, signal?: AbortSignal): Promise<void> {
   for (const broker of [true, false]) {
-    const down = (await until("the supervisor to answer", fetchProcesses)).filter(
+    const down = (await until("the supervisor to answer", fetchProcesses, signal)).filter(
       ({ name, state }) => (name === "broker") === broker && (state === "stopped" || state === "paused"),
     );
-    await Promise.all(down.map(({ name, state }) => act(name, state === "paused" ? "resume" : "start")));
+    await Promise.all(
+      down.map(({ name, state }) => act(name, state === "paused" ? "resume" : "start", lease)),
+    );
   }
-  await until("every process to run", async () =>
-    (await fetchProcesses()).every(({ state }) => state === "ready"),
+  await untilAllRun(signal);
+}
+
+/** @throws ExpectationFailed that names those that do not run after a time */
+export async function untilAllRun(signal?: AbortSignal): Promise<void> {
+  await until(
+    "every process to run",
+    async () => {
+      const down = (await fetchProcesses()).filter(({ state }) => state !== "ready");
+      if (down.length === 0) return true;
+      throw new Error(`${down.map(({ name }) => name).join(", ")} did not come back.`);
+    },
+    signal,
   );
 }

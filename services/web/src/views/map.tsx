@@ -8,6 +8,7 @@ import { ProcessButtons } from "../parts/process-buttons.tsx";
 import { figures } from "../state/figures.ts";
 import { connection } from "../state/notifications.ts";
 import { orders } from "../state/orders.ts";
+import { pointedAt } from "../state/pointed-at.ts";
 import { down, processes, processesAsked, stateWords, textsOf } from "../state/processes.ts";
 import { gatewayAnswers } from "../state/products.ts";
 import type { Route } from "../state/router.ts";
@@ -195,7 +196,7 @@ function Part({ name, process, plan, isLarge }: PartProps) {
   const state = process?.state;
   return (
     <li
-      class={`map-part ${state === undefined ? "" : `state-${state}`}`}
+      class={`map-part ${state === undefined ? "" : `state-${state}`} ${pointedAt.value.includes(name) ? "map-pointed" : ""}`}
       style={boxOf(name, plan)}
       data-process={name}
       data-state={state}

@@ -1,29 +1,65 @@
+import { signal } from "@preact/signals";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { hasSupervisor, testSourceUrl } from "../api/supervisor.ts";
+import { allAtOnce, personal, plays } from "../tour/pace.ts";
 import { promises } from "../tour/promises.ts";
-import { demonstrate, demonstrationOf, running, type TourPromise, type TourStep } from "../tour/tour.ts";
+import type { ShownStep } from "../tour/step.ts";
+import { demonstrate, demonstrationOf, endDemonstration, running, type TourPromise } from "../tour/tour.ts";
+import { Player } from "./tour/player.tsx";
+import { Verdict } from "./tour/verdict.tsx";
 
-/** The six promises, each with a button that runs its scenario. */
+/** The promise that is shown step by step. */
+const opened = signal<TourPromise | undefined>(undefined);
+
+function open(promise: TourPromise | undefined): void {
+  opened.value = promise;
+  if (promise === undefined) endDemonstration();
+  else demonstrate(promise, personal);
+}
+
+/** The six promises, each with its demonstration: step by step, or all at once. */
 export function TourView() {
+  const promise = opened.value;
+  const last = useRef<TourPromise | undefined>(undefined);
+  const list = useRef<HTMLOListElement>(null);
+  // Who leaves in the middle of a step does not want to come back to a store that is half stopped.
+  useEffect(
+    () => () => {
+      if (opened.peek() === undefined) return;
+      open(undefined);
+      plays.value = false;
+    },
+    [],
+  );
+  // The focus goes back to where it came from.
+  useLayoutEffect(() => {
+    if (promise === undefined && last.current !== undefined) {
+      list.current?.querySelector<HTMLElement>(`[data-promise="${last.current.number}"] button`)?.focus();
+    }
+    last.current = promise;
+  }, [promise]);
+  if (promise !== undefined) {
+    const following = promises[promises.indexOf(promise) + 1];
+    return <Player key={promise.number} promise={promise} following={following} onOpen={open} />;
+  }
   return (
     <div class="tour">
       <header>
         <h1 tabIndex={-1}>Six promises</h1>
         <p class="lead">
           {hasSupervisor
-            ? "Each button really breaks something: processes are stopped and killed, messages are sent twice or broken. Watch the map above. In the end everything runs again."
+            ? "Each demonstration really breaks something: processes are stopped and killed, messages are sent twice or broken. Go through it step by step, or let it run all at once. In the end everything runs again."
             : "This store runs without a supervisor, so nothing can be broken here. Run it with npm start to see the promises hold."}
         </p>
       </header>
-      <ol class="promises">
-        {promises.map((promise) => (
-          <PromiseCard key={promise.number} promise={promise} />
+      <ol class="promises" ref={list}>
+        {promises.map((one) => (
+          <PromiseCard key={one.number} promise={one} />
         ))}
       </ol>
     </div>
   );
 }
-
-const verdicts = { held: "It held.", broken: "It could not be shown." } as const;
 
 function PromiseCard({ promise }: { promise: TourPromise }) {
   const { number, title, text, button } = promise;
@@ -38,8 +74,17 @@ function PromiseCard({ promise }: { promise: TourPromise }) {
       <p>{text}</p>
       {hasSupervisor && (
         <div class="promise-act">
-          <button type="button" class="primary" disabled={busy} onClick={() => void demonstrate(promise)}>
+          <button type="button" class="primary" disabled={busy} onClick={() => open(promise)}>
             {button}
+            <span class="visually-hidden">, step by step</span>
+          </button>
+          <button
+            type="button"
+            aria-label={`All at once: ${button}`}
+            disabled={busy}
+            onClick={() => demonstrate(promise, allAtOnce)}
+          >
+            All at once
           </button>
           <a href={testSourceUrl(number)} target="_blank" rel="noreferrer">
             Read its test<span class="visually-hidden"> (promise {number}, opens a new tab)</span>
@@ -51,22 +96,19 @@ function PromiseCard({ promise }: { promise: TourPromise }) {
           <Step key={step.text} step={step} />
         ))}
       </ol>
-      {(state === "held" || state === "broken") && (
-        <p class={`verdict verdict-${state}`}>
-          <strong>{verdicts[state]}</strong> {verdict}
-        </p>
-      )}
+      <Verdict state={state} text={verdict} />
     </li>
   );
 }
 
-const marks: Readonly<Record<TourStep["state"], { mark: string; word: string }>> = {
+const marks: Readonly<Record<ShownStep["state"], { mark: string; word: string }>> = {
+  pending: { mark: "·", word: "to come" },
   running: { mark: "…", word: "under way" },
   done: { mark: "✓", word: "done" },
   failed: { mark: "✗", word: "failed" },
 };
 
-function Step({ step: { text, state } }: { step: TourStep }) {
+function Step({ step: { text, state } }: { step: ShownStep }) {
   const { mark, word } = marks[state];
   return (
     <li class={`tour-step tour-${state}`}>

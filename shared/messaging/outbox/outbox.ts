@@ -1,5 +1,12 @@
 import type { MessageDefinition } from "../contract/define.ts";
-import { ContractViolation, encode, message, type Trace, traceOf } from "../contract/envelope.ts";
+import {
+  ContractViolation,
+  type EncodedMessage,
+  encode,
+  message,
+  type Trace,
+  traceOf,
+} from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import type { OutgoingRecord } from "../transport/transport.ts";
 import type { ParkedRecords } from "./parked.ts";
@@ -74,14 +81,18 @@ export class Outbox {
     this.#count = sql.prepare<{ count: number }, []>("SELECT count(*) AS count FROM outbox");
   }
 
-  /** Behind `Transaction.emit`: puts data into its envelope and adds the message. */
-  emit(
+  /**
+   * Puts data into its envelope.
+   *
+   * @throws ContractViolation as `Transaction.emit` does
+   */
+  encode(
     definition: MessageDefinition,
     data: unknown,
     id: string,
     cause: Cause | undefined,
     nowMs: number,
-  ): void {
+  ): EncodedMessage {
     if (definition.source !== this.source) {
       throw new ContractViolation(
         `${definition.type}: ${definition.source} may send it, ${this.source} may not`,
@@ -96,12 +107,11 @@ export class Outbox {
       causationid: cause?.causationId ?? id,
       ...traceOf(cause ?? {}),
     });
-    this.enqueue(encode(definition, envelope), nowMs);
+    return encode(definition, envelope);
   }
 
   /**
-   * Behind `Transaction.emitRaw`: adds a record as it is. If an earlier one of its topic and key is parked, it is parked
-   * behind that one.
+   * Adds a record. If an earlier one of its topic and key is parked, it is parked behind that one.
    *
    * @throws StorageError when no more records may be parked
    */

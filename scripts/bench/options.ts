@@ -48,7 +48,8 @@ doors. Compare the ratios; figures of different machines, or of different times 
 Fails unless every order was confirmed and its customer notified, once.
 
   idle             CPU and memory without orders; the most memory after the other scenarios
-  latency          at steady rates, from when an order is due until 202, its confirmation, its notification
+  latency          at steady rates, from when an order is due until 202, its confirmation, its notification; and until 202
+                   while the order service is down, so that the gateway has nothing else to do
   rate             the highest rate, with a bounded number of orders under way
   catch-up         the rate at which orders end that were placed while the order service was down, while new ones arrive,
                    beside the highest rate, which it measures, too

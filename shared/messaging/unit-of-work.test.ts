@@ -43,6 +43,20 @@ function countBegins(): () => number {
   return () => begins;
 }
 
+test("the text of a raw record is sent as UTF-8", async () => {
+  const texts = ["", "a\0b", "é€😀", "half of a pair: \ud83d"];
+  await service.kit.unitOfWork.run((transaction) => {
+    for (const value of [...texts, new Uint8Array([1, 255]), null])
+      transaction.emitRaw({ topic: Answer.topic.name, key: "a", value, headers: {} });
+  });
+  const sent = sql.query<{ value: Uint8Array | null }, []>("SELECT value FROM outbox ORDER BY seq").all();
+  expect(sent.map(({ value }) => value && Buffer.from(value).toString("hex"))).toEqual([
+    ...texts.map((text) => Buffer.from(text).toString("hex")),
+    "01ff",
+    null,
+  ]);
+});
+
 test("what is queued at once is one transaction, and each caller gets the result of its own work", async () => {
   await service.stop();
   start(noTimePasses);

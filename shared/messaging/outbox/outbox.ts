@@ -66,7 +66,7 @@ export class Outbox {
     this.#parked = parked;
     this.source = source;
     this.#insert = sql.prepare(
-      "INSERT INTO outbox (topic, key, value, headers, created_at) VALUES (?, ?, ?, ?, ?)",
+      "INSERT INTO outbox (topic, key, value, headers, created_at) VALUES (?, ?, CAST(? AS BLOB), ?, ?)",
     );
     this.#after = sql.prepare<StoredRow, [number, number]>(
       "SELECT seq, topic, key, value, headers FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
@@ -120,8 +120,8 @@ export class Outbox {
       this.#parked.add(record, nowMs);
       return;
     }
-    const value = typeof record.value === "string" ? Buffer.from(record.value) : record.value;
-    this.#insert.run(record.topic, record.key, value, JSON.stringify(record.headers), nowMs);
+    const { topic, key, value, headers } = record;
+    this.#insert.run(topic, key, value, JSON.stringify(headers), nowMs);
   }
 
   /** Records after `seq`, oldest first: at most `limit` of them and `maxBytes` of values, but at least one if any. */

@@ -9,7 +9,7 @@ import {
 } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import type { OutgoingRecord } from "../transport/transport.ts";
-import type { ParkedRecords } from "./parked.ts";
+import type { ParkedRecords, ParkedSummary } from "./parked.ts";
 
 /** What an emitted message is attributed to: the message or the request whose work emitted it. */
 export interface Cause extends Trace {
@@ -49,6 +49,7 @@ interface StoredRow {
  */
 export class Outbox {
   readonly source: string;
+  readonly #sql;
   readonly #insert;
   readonly #after;
   readonly #delete;
@@ -60,9 +61,12 @@ export class Outbox {
   #time = { ms: Number.NaN, text: "" };
   /** Records have left from other places than the front: the two ends no longer give the number. */
   #mayHaveGaps = true;
+  /** What `depth` found, until the next write. */
+  #depth: number | undefined;
 
   /** @param source the service that emits, which is the `source` of its messages */
   constructor({ sql }: ServiceDatabase, parked: ParkedRecords, source: string) {
+    this.#sql = sql;
     this.#parked = parked;
     this.source = source;
     this.#insert = sql.prepare(
@@ -120,6 +124,7 @@ export class Outbox {
       this.#parked.add(record, nowMs);
       return;
     }
+    this.#depth = undefined;
     const { topic, key, value, headers } = record;
     this.#insert.run(topic, key, value, JSON.stringify(headers), nowMs);
   }
@@ -138,6 +143,7 @@ export class Outbox {
 
   /** Deletes records that the broker has acknowledged. */
   acknowledge({ from, to }: SeqRange): void {
+    this.#depth = undefined;
     const first = this.#first.get();
     if (first !== null && first.seq < from) this.#mayHaveGaps = true;
     this.#delete.run(from, to);
@@ -145,6 +151,7 @@ export class Outbox {
 
   /** Parks a record that the broker refuses, and the later ones of its topic and key. */
   park({ seq, topic, key }: OutboxRow, error: string, nowMs: number): void {
+    this.#depth = undefined;
     this.#mayHaveGaps = true;
     this.#parked.take("seq = ?", [seq], "record", error, nowMs);
     if (key === null) return;
@@ -153,21 +160,40 @@ export class Outbox {
 
   /** Parks all records of a topic. */
   parkTopic(topic: string, error: string, nowMs: number): void {
+    this.#depth = undefined;
     this.#mayHaveGaps = true;
     this.#parked.take("topic = ?", [topic], "topic", error, nowMs);
   }
 
+  /** Moves a parked record and all others of its topic and key to the end. */
+  release(record: ParkedSummary): void {
+    this.#depth = undefined;
+    this.#parked.release(record);
+  }
+
   /**
-   * How many records wait. As long as they leave from the front only, sequence numbers have no gaps, and the two ends
-   * give the number without counting.
+   * How many records wait. It is read once after each write: who asks before every request does not make requests
+   * slower.
    */
   depth(): number {
+    if (this.#depth !== undefined) return this.#depth;
+    const depth = this.#readDepth();
+    // What a transaction has written may be rolled back.
+    if (!this.#sql.inTransaction) this.#depth = depth;
+    return depth;
+  }
+
+  /**
+   * As long as records leave from the front only, sequence numbers have no gaps, and the two ends give the number
+   * without counting.
+   */
+  #readDepth(): number {
     const { first, last } = this.#ends.get() ?? { first: null, last: null };
     if (first === null || last === null) return 0;
     const most = last - first + 1;
     if (!this.#mayHaveGaps) return most;
     const count = this.#count.get()?.count ?? 0;
-    this.#mayHaveGaps = count !== most;
+    if (!this.#sql.inTransaction) this.#mayHaveGaps = count !== most;
     return count;
   }
 

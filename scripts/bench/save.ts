@@ -4,7 +4,7 @@ import { Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { UsageError } from "../command/command.ts";
 import { chartOf } from "./chart.ts";
-import { asMarkdown, Report } from "./report.ts";
+import { asMarkdown, Report, targetsAsMarkdown } from "./report.ts";
 
 const Reports = Type.Array(Report);
 /** What the chart shows of all figures. */
@@ -37,7 +37,8 @@ export function save(folder: string, report: Report): void {
 
 /** The part of the page between its marks, with them. */
 export function tables(reports: readonly Report[]): string {
-  return ["<!-- bench -->", ...reports.map(asMarkdown), "<!-- /bench -->"].join("\n\n");
+  const targets = targetsAsMarkdown(reports.flatMap(({ comparisons }) => comparisons));
+  return ["<!-- bench -->", targets, ...reports.map(asMarkdown), "<!-- /bench -->"].join("\n\n");
 }
 
 export function chart(reports: readonly Report[]): string {

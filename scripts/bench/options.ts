@@ -81,7 +81,7 @@ create them, and delete them at their end.
   --waiting N      orders that wait (10000; at least ${MIN_WAITING})
   --delete-topics  of the broker that KAFKA_BROKERS names, if it has those of a store before
   --json FILE      write every measured value
-  --save FOLDER    add every measured value to performance.json there, in place of an earlier run of the same scenarios,
+  --save FOLDER    add every measured value to performance.json there, in place of earlier runs without another scenario,
                    and write all runs as tables (performance.md, between its marks) and as a chart (performance.svg)`;
 
 /** @throws UsageError that names what is wrong */

@@ -103,6 +103,21 @@ test("figures without anything to compare them with have no columns for a ratio,
   expect(chart([{ ...report, comparisons: [alone] }])).not.toContain("Waiting");
 });
 
+test("a report takes the place of earlier ones without another scenario", () => {
+  const folder = mkdtempSync(join(tmpdir(), "bench-"));
+  try {
+    for (const scenarios of [["rate"], ["idle"], ["growth", "rate"], ["idle", "rate"]]) {
+      save(folder, { ...report, scenarios });
+    }
+    expect(savedReports(folder).map(({ scenarios }) => scenarios)).toEqual([
+      ["growth", "rate"],
+      ["idle", "rate"],
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test("a saved report takes the place of an earlier one of the same scenarios, in all three files", () => {
   const folder = mkdtempSync(join(tmpdir(), "bench-"));
   try {

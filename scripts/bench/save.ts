@@ -19,9 +19,9 @@ export function savedReports(folder: string): Report[] {
   return content;
 }
 
-/** Adds a report to those of a folder, in place of one of the same scenarios, and writes all as tables and as a chart. */
+/** Adds a report to those of a folder, in place of those that have no other scenario, and writes all as tables and as a chart. */
 export function save(folder: string, report: Report): void {
-  const isOther = ({ scenarios }: Report) => scenarios.join() !== report.scenarios.join();
+  const isOther = ({ scenarios }: Report) => scenarios.some((name) => !report.scenarios.includes(name));
   const reports = [...savedReports(folder).filter(isOther), report];
   const page = join(folder, "performance.md");
   const text = existsSync(page)

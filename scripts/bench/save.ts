@@ -8,7 +8,7 @@ import { asMarkdown, Report, targetsAsMarkdown } from "./report.ts";
 
 const Reports = Type.Array(Report);
 /** What the chart shows of all figures. */
-const CHARTED = /^(orders|records|commits)\b|^(accepted|notified)|, all$/;
+const CHARTED = /^(orders|records|commits)\b|^(accepted|notified), p\d+$|, all$/;
 
 /** The reports of a folder. @throws UsageError when its file has none */
 export function savedReports(folder: string): Report[] {

@@ -10,6 +10,7 @@ import { type BenchOptions, readOptions, USAGE } from "./bench/options.ts";
 import { asText, loadBefore, machine, type Report } from "./bench/report.ts";
 import { save } from "./bench/save.ts";
 import {
+  measureAnswers,
   measureCatchUp,
   measureHighestRate,
   measureIdle,
@@ -46,7 +47,10 @@ function measureBoth(
     };
     const figures: Figure[] = [];
     if (scenarios.has("idle")) figures.push(...(await measureIdle(measuring)));
-    if (scenarios.has("latency")) figures.push(...(await measureLatency(measuring)));
+    if (scenarios.has("latency")) {
+      const latencies = await measureLatency(measuring);
+      figures.push(...latencies, ...(await measureAnswers(measuring, latencies)));
+    }
     const highest =
       scenarios.has("rate") || scenarios.has("catch-up") ? await measureHighestRate(measuring) : [];
     figures.push(...highest);

@@ -12,16 +12,31 @@ Runs a store under load while its processes are killed, paused for longer than t
 random, up to two at a time. Then starts every process and checks the promises.
 
   --minutes N   how long (5)
+  --rate N      orders a second, as far as the store takes them (as many as six customers place one after the other)
   --seed S      selects the faults, their victims and their times (random)`;
 
+interface Options {
+  readonly minutes: number;
+  readonly rate: number | undefined;
+  readonly seed: number;
+}
+
 /** @throws UsageError */
-function readOptions(args: readonly string[]): { readonly minutes: number; readonly seed: number } {
-  const { values } = parseOptions(args, { minutes: { type: "string" }, seed: { type: "string" } });
+function readOptions(args: readonly string[]): Options {
+  const { values } = parseOptions(args, {
+    minutes: { type: "string" },
+    rate: { type: "string" },
+    seed: { type: "string" },
+  });
   const minutes = Number(values.minutes ?? 5);
+  const rate = values.rate === undefined ? undefined : Number(values.rate);
   const seed = Number(values.seed ?? Date.now() % 1e6);
   if (!(minutes > 0 && Number.isFinite(minutes))) throw new UsageError("--minutes must be a number above 0");
+  if (rate !== undefined && !(rate > 0 && Number.isFinite(rate))) {
+    throw new UsageError("--rate must be a number above 0");
+  }
   if (!Number.isSafeInteger(seed)) throw new UsageError("--seed must be an integer");
-  return { minutes, seed };
+  return { minutes, rate, seed };
 }
 
 const progress = new Progress();
@@ -43,7 +58,7 @@ async function withProgress(limitMs: number, load: Load, work: Promise<unknown>)
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const { minutes, seed } = readOptions(args);
+  const { minutes, rate, seed } = readOptions(args);
   const prng = new Prng(String(seed));
   const store = new OwnStore({ env: { LOG_LEVEL: "warn", MAX_WAITING_ORDERS: "1000000" } });
   let failures: string[] = [];
@@ -51,7 +66,7 @@ async function main(args: readonly string[]): Promise<number> {
     say(`chaos: ${minutes} minutes, seed ${seed}`);
     await store.startAll();
     await store.seed();
-    const load = await Load.start(store, prng.fork("load"));
+    const load = await Load.start(store, prng.fork("load"), rate);
     const faults = new Faults(store, prng.fork("faults"), say);
     const limitMs = minutes * 60_000;
     await withProgress(limitMs, load, faults.injectFor(limitMs));
@@ -65,7 +80,8 @@ async function main(args: readonly string[]): Promise<number> {
     await store.dispose();
   }
   for (const failure of failures) say(`VIOLATED: ${failure}`);
-  const again = `repeat with: bun run chaos --minutes ${minutes} --seed ${seed}`;
+  const atRate = rate === undefined ? "" : ` --rate ${rate}`;
+  const again = `repeat with: bun run chaos --minutes ${minutes}${atRate} --seed ${seed}`;
   say(failures.length === 0 ? "every promise held" : again);
   return failures.length === 0 ? 0 : 1;
 }

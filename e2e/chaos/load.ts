@@ -3,13 +3,23 @@ import type { Customer, OrderRequest } from "../support/customer.ts";
 import type { OwnStore } from "../support/own-store.ts";
 
 const CUSTOMERS = 6;
-/** Between two orders of a customer. */
+/** Between two orders, where no rate is asked for. */
 const PAUSE_MS = 20;
+/** Where one is, each place in which orders are placed one after the other has so many a second. */
+const PLACE_RATE = 10;
+/** What that comes to. */
+const USUAL_RATE = 200;
 const RETRY_MS = 100;
 const MAX_LINES = 3;
 const MAX_QUANTITY = 3;
+/** An admin restocks one product at a time, so much that orders wait, and about half of them end. */
+const RESTOCK_MS = 200;
+const PIECES_OF_AN_ORDER = 4;
 
-/** Customers who place one order after the other. An order that is not accepted is sent again unchanged. */
+/**
+ * Customers who place one order after the other, or as many orders a second as were asked for. An order that is not accepted
+ * is sent again unchanged.
+ */
 export class Load {
   readonly customers: readonly Customer[];
   /** The orders that were answered with 202, by orderId. */
@@ -20,18 +30,32 @@ export class Load {
   #isStopping = false;
   #count = 0;
 
-  private constructor(customers: readonly Customer[], products: readonly string[], prng: Prng) {
+  private constructor(
+    customers: readonly Customer[],
+    admin: Customer,
+    products: readonly string[],
+    prng: Prng,
+    perSecond: number | undefined,
+  ) {
     this.customers = customers;
     this.#products = products;
     this.#prng = prng;
-    this.#done = Promise.all(customers.map((customer) => this.#placeOrders(customer)));
+    const places = perSecond === undefined ? CUSTOMERS : Math.ceil(perSecond / PLACE_RATE);
+    const everyMs = perSecond === undefined ? undefined : (places * 1_000) / perSecond;
+    const placing = Array.from({ length: places }, (_, index) => {
+      const customer = customers[index % customers.length];
+      return customer === undefined ? undefined : this.#placeOrders(customer, everyMs);
+    });
+    const perRestock = ((perSecond ?? USUAL_RATE) * PIECES_OF_AN_ORDER * RESTOCK_MS) / 2_000;
+    this.#done = Promise.all([...placing, this.#restock(admin, Math.ceil(perRestock))]);
   }
 
-  static async start(store: OwnStore, prng: Prng): Promise<Load> {
+  /** @param perSecond as far as the store takes them; without it, each customer sends the next order after the answer */
+  static async start(store: OwnStore, prng: Prng, perSecond?: number): Promise<Load> {
     const names = Array.from({ length: CUSTOMERS }, (_, index) => `CUSTOMER_${index}`);
     const customers = await Promise.all(names.map((name) => store.signIn(name)));
     const products = (await store.products()).map(({ productId }) => productId);
-    return new Load(customers, products, prng);
+    return new Load(customers, await store.signIn("CHAOS_ADMIN", "admin"), products, prng, perSecond);
   }
 
   /** Resolves when the last order of every customer is accepted. */
@@ -40,12 +64,27 @@ export class Load {
     await this.#done;
   }
 
-  async #placeOrders(customer: Customer): Promise<void> {
+  async #placeOrders(customer: Customer, everyMs: number | undefined): Promise<void> {
     while (!this.#isStopping) {
+      const startedAt = performance.now();
       const order = this.#nextOrder();
       while (!(await this.#isAccepted(customer, order))) await Bun.sleep(RETRY_MS);
       this.accepted.set(order.orderId, order);
-      await Bun.sleep(PAUSE_MS);
+      await Bun.sleep(everyMs === undefined ? PAUSE_MS : everyMs - (performance.now() - startedAt));
+    }
+  }
+
+  async #restock(admin: Customer, quantity: number): Promise<void> {
+    for (let restock = 0; !this.#isStopping; restock++) {
+      const product = this.#prng.pick(this.#products);
+      const headers = { "idempotency-key": `chaos-restock-${restock}` };
+      const isDone = () =>
+        admin.restock(product, quantity, headers).then(
+          ({ status }) => status === 202,
+          () => false,
+        );
+      while (!this.#isStopping && !(await isDone())) await Bun.sleep(RETRY_MS);
+      await Bun.sleep(RESTOCK_MS);
     }
   }
 

@@ -54,9 +54,9 @@ test(
   TIMEOUT_MS,
 );
 
-/** The report of the first seed that detects a mutant. */
-async function detect(mutant: string): Promise<Report> {
-  for (let seed = 1; seed <= MAX_SEEDS_PER_MUTANT; seed += 1) {
+/** The report of the first seed, after others, that detects a mutant. */
+async function detect(mutant: string, after = 0): Promise<Report> {
+  for (let seed = after + 1; seed <= MAX_SEEDS_PER_MUTANT; seed += 1) {
     const report = await run(seed, mutant);
     if (report.violations.length > 0) return report;
   }
@@ -76,8 +76,14 @@ for (const { name } of mutants) {
 test(
   "a failed run is shrunk, and described with the command that repeats it",
   async () => {
-    const failed = await detect(mutants[0]?.name ?? "");
-    const smallest = await shrink(failed);
+    const mutant = mutants[0]?.name ?? "";
+    let failed = await detect(mutant);
+    let smallest = await shrink(failed);
+    // A seed may need each of its orders for its schedule.
+    for (let tries = 1; tries < 3 && smallest.orders === failed.orders; tries += 1) {
+      failed = await detect(mutant, failed.seed);
+      smallest = await shrink(failed);
+    }
     expect(smallest.violations.length).toBeGreaterThan(0);
     expect(smallest.orders).toBeLessThan(failed.orders);
     expect(smallest.without.length).toBeGreaterThan(faultNames.length / 2);

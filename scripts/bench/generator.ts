@@ -27,18 +27,18 @@ const PATIENCE_MS = 30_000;
 const SETTLE_MS = 1_000;
 
 export type Used = ReadonlyMap<string, Usage>;
-type Done = Extract<LoadEvent, { event: "done" }>;
+export type Done = Extract<LoadEvent, { event: "done" }>;
 
 /**
  * Runs the load generator.
  *
- * @param onMeasuring called when it begins to measure
+ * @param on called at these events, in place of reading what is used
  * @throws UsageError when it ends early, or an order was not confirmed
  */
 export async function load(
   { system, patienceMs = PATIENCE_MS, settleMs = SETTLE_MS }: Loaded,
   what: Pick<LoadRequest, "warmUp" | "orders" | "arrivals">,
-  onMeasuring?: () => void,
+  on: { readonly measuring?: () => void; readonly measured?: () => void } = {},
 ): Promise<{ readonly done: Done; readonly before: Used; readonly after: Used }> {
   const { gateway, notification } = system;
   const request: LoadRequest = {
@@ -63,9 +63,9 @@ export async function load(
       }
       const event = Value.Parse(LoadEvent, JSON.parse(line));
       if (event.event === "done") done = event;
+      else if (on[event.event] !== undefined) on[event.event]?.();
       else if (event.event === "measured") after = system.usage();
-      else if (onMeasuring === undefined) before = system.usage();
-      else onMeasuring();
+      else before = system.usage();
     },
   );
   const end = await generator.ended;

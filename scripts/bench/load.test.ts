@@ -4,7 +4,7 @@ import { spawnChild } from "@distributed-messaging/supervisor/child";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Value } from "@sinclair/typebox/value";
 import { LoadEvent, type LoadRequest } from "./load.ts";
-import { measureCatchUp, measureHighestRate } from "./scenarios.ts";
+import { measureAnswers, measureCatchUp, measureHighestRate } from "./scenarios.ts";
 
 /** The public doors of a store that confirms each order at once, except those that a test has it lose or refuse. */
 class FakeStore {
@@ -161,6 +161,28 @@ test("catch-up: all orders of the outage are placed before the services start, a
   ]);
   expect(figures[0]?.value).toBeGreaterThan(0);
   expect(figures[1]?.value).toBe((figures[0]?.value ?? 0) / 100);
+});
+
+test("answers while the order service is down: it starts when all orders are answered, and all end", async () => {
+  store = new FakeStore(() => "confirmed");
+  let placedWhileDown = 0;
+  const { system, lengths, ...rest } = measuring();
+  const start = () => {
+    placedWhileDown = store.placed;
+    return store.comeUp();
+  };
+  const section = "At 100 orders a second";
+  const figures = await measureAnswers(
+    { ...rest, system: { ...system, start }, lengths: { ...lengths, rates: [100], seconds: 1 } },
+    [{ section, name: "accepted, p50", unit: "ms", value: 1_000 }],
+  );
+  expect(placedWhileDown).toBe(400);
+  expect(figures.map(({ section, name }) => `${section}: ${name}`)).toEqual([
+    `${section}: accepted while the order service is down, p50`,
+    `${section}: accepted while the order service is down, p99`,
+    `${section}: accepted, p50, to that while it is down`,
+  ]);
+  expect(figures[2]?.value).toBe(1_000 / (figures[0]?.value ?? 0));
 });
 
 test("with one order of the outage that is lost, there are no figures", async () => {

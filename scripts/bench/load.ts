@@ -20,6 +20,8 @@ export const LoadRequest = Type.Object({
   warmUp: Type.Integer({ minimum: 0 }),
   orders: Type.Integer({ minimum: 1 }),
   arrivals: Type.Union([
+    /** Services are down until all orders have been answered, which is `measured`. */
+    Type.Object({ perSecond: Type.Number({ exclusiveMinimum: 0 }), untilAnswered: Type.Literal(true) }),
     Type.Object({
       perSecond: Type.Number({ exclusiveMinimum: 0 }),
       /**
@@ -169,13 +171,18 @@ class Placing {
         if (index === count - 1) this.#stopMeasuring();
         void this.#send(index, dueMs);
       });
-    } else if (arrivals.whileDown) {
+    } else if ("whileDown" in arrivals) {
       await this.#catchUp(arrivals.perSecond);
     } else {
+      const answers: Promise<void>[] = [];
       await atRate(clock, { count, perSecond: arrivals.perSecond }, (index, dueMs) => {
         if (index === warmUp) this.#startMeasuring();
-        void this.#send(index, dueMs);
+        answers.push(this.#send(index, dueMs));
       });
+      if ("untilAnswered" in arrivals) {
+        await Promise.all(answers);
+        this.#stopMeasuring();
+      }
     }
     this.#lastEndMs = clock.now();
     const isPatient = () => clock.now() - this.#lastEndMs < patienceMs;

@@ -48,7 +48,8 @@ doors. Compare the ratios; figures of different machines, or of different times 
 Fails unless every order was confirmed and its customer notified, once.
 
   idle             CPU and memory without orders; the most memory after the other scenarios
-  latency          at steady rates, from when an order is due until 202, its confirmation, its notification
+  latency          at steady rates, from when an order is due until 202, its confirmation, its notification; and until 202
+                   while the order service is down, so that the gateway has nothing else to do
   rate             the highest rate, with a bounded number of orders under way
   catch-up         the rate at which orders end that were placed while the order service was down, while new ones arrive,
                    beside the highest rate, which it measures, too
@@ -80,7 +81,7 @@ create them, and delete them at their end.
   --waiting N      orders that wait (10000; at least ${MIN_WAITING})
   --delete-topics  of the broker that KAFKA_BROKERS names, if it has those of a store before
   --json FILE      write every measured value
-  --save FOLDER    add every measured value to performance.json there, in place of an earlier run of the same scenarios,
+  --save FOLDER    add every measured value to performance.json there, in place of earlier runs without another scenario,
                    and write all runs as tables (performance.md, between its marks) and as a chart (performance.svg)`;
 
 /** @throws UsageError that names what is wrong */

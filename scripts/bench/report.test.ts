@@ -6,6 +6,7 @@ import { ROOT } from "@distributed-messaging/supervisor/store";
 import { compare, medianOf, ratioOf } from "./comparison.ts";
 import { asText, type Report } from "./report.ts";
 import { chart, save, savedReports, tables } from "./save.ts";
+import { outcomes } from "./targets.ts";
 
 const report: Report = {
   command: "bun run bench rate",
@@ -64,11 +65,57 @@ test("the ratio comes before the figures, and what limits their worth is said", 
   expect(limited).toContain("- round 1, floor: the load generator was busy");
 });
 
+test("of each target, the worst figure counts, and one that is missed is called so", () => {
+  const at = (rate: string, store: number) => ({
+    ...{ section: `At ${rate} orders a second`, name: "notified, p50", unit: "ms" },
+    values: { store: [store], floor: [10] },
+  });
+  const rate = {
+    section: "Highest rate",
+    name: "orders",
+    unit: "a second",
+    values: { store: [70], floor: [100] },
+  };
+  const idle = {
+    section: "Idle",
+    name: "CPU, all",
+    unit: "% of a core",
+    values: { store: [2.5], floor: [1] },
+  };
+  const none = { section: "Start", name: "start-up, all", unit: "ms", values: { store: [1] } };
+  expect(outcomes([at("50", 12), at("1,000", 14), rate, idle, none])).toEqual([
+    { what: "Highest rate, to the floor's", wanted: "at least 0.65", measured: 0.7, unit: "", isMet: true },
+    {
+      what: "Notified, p50, at steady rates, to the floor's",
+      ...{ wanted: "at most 1.3", measured: 1.4, unit: "", isMet: false },
+    },
+    { what: "Idle, all processes, of a core", wanted: "at most 2 %", measured: 2.5, unit: "%", isMet: false },
+  ]);
+  const text = asText({ ...report, comparisons: [at("50", 13), idle] });
+  expect(text).toMatch(/Notified, p50, at steady rates, to the floor's +at most 1.3 +1.30 +met\n/);
+  expect(text).toMatch(/Idle, all processes, of a core +at most 2 % +2.50 % +missed/);
+});
+
 test("figures without anything to compare them with have no columns for a ratio, and no place in the chart", () => {
   const alone = { section: "Waiting", name: "a restock", unit: "ms", values: { inventory: [1, 3, 2] } };
   const text = asText({ ...report, comparisons: [alone] });
   expect(text).toBe("Waiting\n             inventory\n  a restock  2.00       ms");
   expect(chart([{ ...report, comparisons: [alone] }])).not.toContain("Waiting");
+});
+
+test("a report takes the place of earlier ones without another scenario", () => {
+  const folder = mkdtempSync(join(tmpdir(), "bench-"));
+  try {
+    for (const scenarios of [["rate"], ["idle"], ["growth", "rate"], ["idle", "rate"]]) {
+      save(folder, { ...report, scenarios });
+    }
+    expect(savedReports(folder).map(({ scenarios }) => scenarios)).toEqual([
+      ["growth", "rate"],
+      ["idle", "rate"],
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("a saved report takes the place of an earlier one of the same scenarios, in all three files", () => {

@@ -2,6 +2,7 @@ import { cpus, loadavg, platform, release, totalmem } from "node:os";
 import { type Static, Type } from "@sinclair/typebox";
 import { table } from "../command/command.ts";
 import { Comparison, medianOf, ratioOf } from "./comparison.ts";
+import { outcomes } from "./targets.ts";
 
 /** Everything that a run has measured, as its JSON file has it. */
 export const Report = Type.Object({
@@ -38,7 +39,25 @@ export function asText(report: Report): string {
     );
     return `${section}\n${indented(text)}`;
   });
+  const targets = targetRows(report.comparisons);
+  if (targets.length > 0) tables.push(`Targets\n${indented(table(["", ...TARGET_HEADER], targets))}`);
   return [...tables, ...notes(report)].join("\n\n");
+}
+
+const TARGET_HEADER = ["target", "measured", ""];
+
+/** Which of the targets are met, of those of which something was measured. */
+export function targetsAsMarkdown(comparisons: readonly Comparison[]): string {
+  return markdownTable(["Targets", ...TARGET_HEADER], targetRows(comparisons));
+}
+
+function targetRows(comparisons: readonly Comparison[]): string[][] {
+  return outcomes(comparisons).map(({ what, wanted, measured, unit, isMet }) => [
+    what,
+    wanted,
+    [shown(measured), unit].filter(Boolean).join(" "),
+    isMet ? "met" : "missed",
+  ]);
 }
 
 function indented(text: string): string {

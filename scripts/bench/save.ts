@@ -4,11 +4,11 @@ import { Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { UsageError } from "../command/command.ts";
 import { chartOf } from "./chart.ts";
-import { asMarkdown, Report } from "./report.ts";
+import { asMarkdown, Report, targetsAsMarkdown } from "./report.ts";
 
 const Reports = Type.Array(Report);
 /** What the chart shows of all figures. */
-const CHARTED = /^(orders|records|commits)\b|^(accepted|notified)|, all$/;
+const CHARTED = /^(orders|records|commits)\b|^(accepted|notified), p\d+$|, all$/;
 
 /** The reports of a folder. @throws UsageError when its file has none */
 export function savedReports(folder: string): Report[] {
@@ -19,9 +19,9 @@ export function savedReports(folder: string): Report[] {
   return content;
 }
 
-/** Adds a report to those of a folder, in place of one of the same scenarios, and writes all as tables and as a chart. */
+/** Adds a report to those of a folder, in place of those that have no other scenario, and writes all as tables and as a chart. */
 export function save(folder: string, report: Report): void {
-  const isOther = ({ scenarios }: Report) => scenarios.join() !== report.scenarios.join();
+  const isOther = ({ scenarios }: Report) => scenarios.some((name) => !report.scenarios.includes(name));
   const reports = [...savedReports(folder).filter(isOther), report];
   const page = join(folder, "performance.md");
   const text = existsSync(page)
@@ -37,7 +37,8 @@ export function save(folder: string, report: Report): void {
 
 /** The part of the page between its marks, with them. */
 export function tables(reports: readonly Report[]): string {
-  return ["<!-- bench -->", ...reports.map(asMarkdown), "<!-- /bench -->"].join("\n\n");
+  const targets = targetsAsMarkdown(reports.flatMap(({ comparisons }) => comparisons));
+  return ["<!-- bench -->", targets, ...reports.map(asMarkdown), "<!-- /bench -->"].join("\n\n");
 }
 
 export function chart(reports: readonly Report[]): string {

@@ -1,5 +1,5 @@
 import type { Figure } from "./comparison.ts";
-import { type Loaded, load, type Used } from "./generator.ts";
+import { type Done, type Loaded, load, type Used } from "./generator.ts";
 import type { System } from "./system.ts";
 import type { Usage } from "./usage.ts";
 
@@ -56,25 +56,19 @@ export async function measureHighestRate(measuring: Measuring): Promise<Figure[]
   ];
 }
 
+/** A system whose services can be stopped and started. */
+type Stoppable = Measuring & { readonly system: Pick<System, "stop" | "start"> };
+
 /** Orders at a steady rate, whatever the store does: how long each takes from when it is due. */
 export async function measureLatency(measuring: Measuring): Promise<Figure[]> {
-  const { lengths, onLimit } = measuring;
   const figures: Figure[] = [];
-  for (const perSecond of lengths.rates) {
+  for (const perSecond of measuring.lengths.rates) {
     const section = `At ${perSecond.toLocaleString("en")} orders a second`;
-    const { done, before, after } = await load(measuring, {
-      warmUp: Math.ceil(perSecond * WARM_UP_SECONDS),
-      orders: Math.ceil(perSecond * lengths.seconds),
-      arrivals: { perSecond },
-    });
-    const { accepted, confirmed, notified, late } = done.outcome;
-    if (done.generatorCpu > BUSY_GENERATOR) onLimit(`${section}: ${busy(done.generatorCpu)}`);
-    if (late.p99 > LATE_MS) {
-      onLimit(`${section}: the load generator sent 1 of 100 orders more than ${late.p99.toFixed(0)} ms late`);
-    }
+    const { done, before, after } = await load(measuring, atSteadyRate(measuring, perSecond));
+    reportLimits(section, done, measuring);
+    const { accepted, confirmed, notified } = done.outcome;
     for (const [what, times] of Object.entries({ accepted, confirmed, notified })) {
-      figures.push({ section, name: `${what}, p50`, unit: "ms", value: times.p50 });
-      figures.push({ section, name: `${what}, p99`, unit: "ms", value: times.p99 });
+      figures.push(...percentileFigures(section, what, times));
     }
     figures.push(...cpuFigures(section, before, after, done.ended));
   }
@@ -82,43 +76,114 @@ export async function measureLatency(measuring: Measuring): Promise<Figure[]> {
 }
 
 /**
- * Orders are placed while the order service is down; then it is started, and new orders arrive.
+ * Orders at a steady rate while the order service is down, so that the gateway has no events to handle: how long it takes to
+ * answer, and how that compares with the answers under the same load when everything runs. All of them are confirmed
+ * afterwards.
  *
- * @param highest orders a second, as measured before
+ * @param latencies as measured with everything running
  */
-export async function measureCatchUp(
-  measuring: Measuring & { readonly system: Pick<System, "stop" | "start"> },
-  highest: number,
-): Promise<Figure[]> {
-  const { system, lengths, onLimit } = measuring;
-  const { outage, arriving: perSecond } = lengths;
-  const section = `Catch-up with ${outage.toLocaleString("en")} orders`;
-  await system.stop(DOWN);
+export async function measureAnswers(measuring: Stoppable, latencies: readonly Figure[]): Promise<Figure[]> {
+  const { system, lengths } = measuring;
+  const figures: Figure[] = [];
+  for (const perSecond of lengths.rates) {
+    const section = `At ${perSecond.toLocaleString("en")} orders a second`;
+    await system.stop(DOWN);
+    const { done } = await withRestart(system, (start) =>
+      load(
+        measuring,
+        { ...atSteadyRate(measuring, perSecond), arrivals: { perSecond, untilAnswered: true } },
+        { measuring() {}, measured: start },
+      ),
+    );
+    const what = "accepted while the order service is down";
+    reportLimits(`${section}, ${what}`, done, measuring);
+    const { accepted } = done.outcome;
+    const busy = latencies.find((figure) => figure.section === section && figure.name === "accepted, p50");
+    figures.push(...percentileFigures(section, what, accepted));
+    if (busy === undefined) continue;
+    const value = busy.value / accepted.p50;
+    figures.push({ section, name: "accepted, p50, to that while it is down", unit: "times", value });
+  }
+  return figures;
+}
+
+function atSteadyRate({ lengths }: Measuring, perSecond: number) {
+  return {
+    warmUp: Math.ceil(perSecond * WARM_UP_SECONDS),
+    orders: Math.ceil(perSecond * lengths.seconds),
+    arrivals: { perSecond },
+  };
+}
+
+function reportLimits(
+  section: string,
+  { generatorCpu, outcome: { late } }: Done,
+  { onLimit }: Measuring,
+): void {
+  if (generatorCpu > BUSY_GENERATOR) onLimit(`${section}: ${busy(generatorCpu)}`);
+  if (late.p99 > LATE_MS) {
+    onLimit(`${section}: the load generator sent 1 of 100 orders more than ${late.p99.toFixed(0)} ms late`);
+  }
+}
+
+function percentileFigures(
+  section: string,
+  what: string,
+  { p50, p99 }: { p50: number; p99: number },
+): Figure[] {
+  return [
+    { section, name: `${what}, p50`, unit: "ms", value: p50 },
+    { section, name: `${what}, p99`, unit: "ms", value: p99 },
+  ];
+}
+
+/**
+ * Starts what is down when `run` calls back, and waits for it. @returns what `run` returns, and the seconds until it was
+ * ready
+ */
+async function withRestart<Result>(
+  system: Pick<System, "start">,
+  run: (start: () => void) => Promise<Result>,
+): Promise<Result & { readonly readyAfter: number }> {
   let started: Promise<number> | undefined;
   const start = async () => {
     const startedAt = performance.now();
     await system.start(DOWN);
     return (performance.now() - startedAt) / 1_000;
   };
-  const loading = load(
-    measuring,
-    {
-      warmUp: outage,
-      orders: Math.ceil(perSecond * MOST_CATCH_UP_SECONDS),
-      arrivals: { perSecond, whileDown: true },
-    },
-    () => {
-      started = start();
-      // Handled below, once the load has ended.
-      started.catch(() => {});
-    },
-  );
-  // That a service did not start says more than that orders did not end.
-  const { done } = await loading.catch(async (error) => {
+  const result = await run(() => {
+    started = start();
+    // Handled below, once the load has ended.
+    started.catch(() => {});
+  }).catch(async (error) => {
+    // That a service did not start says more than that orders did not end.
     await started;
     throw error;
   });
-  const readyAfter = (await started) ?? 0;
+  return { ...result, readyAfter: (await started) ?? 0 };
+}
+
+/**
+ * Orders are placed while the order service is down; then it is started, and new orders arrive.
+ *
+ * @param highest orders a second, as measured before
+ */
+export async function measureCatchUp(measuring: Stoppable, highest: number): Promise<Figure[]> {
+  const { system, lengths, onLimit } = measuring;
+  const { outage, arriving: perSecond } = lengths;
+  const section = `Catch-up with ${outage.toLocaleString("en")} orders`;
+  await system.stop(DOWN);
+  const { done, readyAfter } = await withRestart(system, (start) =>
+    load(
+      measuring,
+      {
+        warmUp: outage,
+        orders: Math.ceil(perSecond * MOST_CATCH_UP_SECONDS),
+        arrivals: { perSecond, whileDown: true },
+      },
+      { measuring: start },
+    ),
+  );
   if (done.generatorCpu > BUSY_GENERATOR) onLimit(`${section}: ${busy(done.generatorCpu)}`);
   const rate = done.ended / (done.seconds - readyAfter);
   const { accepted } = done.outcome;

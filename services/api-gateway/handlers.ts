@@ -29,15 +29,13 @@ interface OrderMessage {
  * messages arrive, nor on how often: the topics of the order service and of the inventory have no common order.
  */
 export function gatewayHandlers(store: GatewayStore): readonly Handler[] {
-  const apply = (message: OrderMessage, what: TypeAndDetails) => {
-    const { id, causationid: cause, source: service } = message;
-    store.applyEntry(message.data.orderId, { id, cause, service, at: Date.parse(message.time), ...what });
-  };
+  const apply = (message: OrderMessage, what: TypeAndDetails) =>
+    store.applyEntry(message.data.orderId, entryOf(message, what));
   /** OrderPlaced precedes all other messages of the order service about an order. */
   const applyToKnown = (message: OrderMessage, what: TypeAndDetails) => {
     const { orderId } = message.data;
-    if (!store.hasOrder(orderId)) throw new DomainError(`order ${orderId} is unknown`);
-    apply(message, what);
+    if (!store.applyEntryOfKnown(orderId, entryOf(message, what)))
+      throw new DomainError(`order ${orderId} is unknown`);
   };
   return [
     on(OrderPlaced, (message) => {
@@ -66,3 +64,8 @@ export function gatewayHandlers(store: GatewayStore): readonly Handler[] {
 
 type DistributiveOmit<Union, Keys extends PropertyKey> = Union extends unknown ? Omit<Union, Keys> : never;
 type TypeAndDetails = DistributiveOmit<HistoryEntry, "id" | "cause" | "at" | "service">;
+
+function entryOf(message: OrderMessage, what: TypeAndDetails): HistoryEntry {
+  const { id, causationid: cause, source: service } = message;
+  return { id, cause, service, at: Date.parse(message.time), ...what };
+}

@@ -155,7 +155,8 @@ describe("what was stored before histories were compact", () => {
       step("A", `'${id(1)}', '${id(2)}', 1000, 'store.stock.reserved.v1', 'inventory', NULL, NULL, NULL, 1`),
     );
     expect(store.order("A")).toBeUndefined();
-    expect(store.hasOrder("A")).toBe(false);
+    const confirmed = { id: id(3), cause: id(2), at: 1001, service: "order" };
+    expect(store.applyEntryOfKnown("A", { ...confirmed, type: "store.order.confirmed.v1" })).toBe(false);
     expect(store.page("ANN", 10, undefined)).toEqual([]);
     store.applyOrder({ orderId: "A", customerId: "ANN", items: [], total: eur(0) }, 900);
     expect(store.order("A")).toMatchObject({ customerId: "ANN", history: [{ id: id(1) }] });
@@ -173,6 +174,64 @@ test("an order that is there is not accepted again", () => {
   store.acceptOrder(order);
   expect(() => store.acceptOrder({ ...order, customerId: "BOB" })).toThrow("order A is there already");
   expect(store.order("A")).toMatchObject({ customerId: "ANN" });
+});
+
+describe("an order that others tell of", () => {
+  const uuid = (number: number) => `0198c0de-0000-7000-8000-00000000000${number}`;
+  const entry = (number: number) =>
+    ({ id: uuid(number), cause: uuid(9), at: number, service: "order" }) as const;
+  const confirmed = (number: number) => ({ ...entry(number), type: "store.order.confirmed.v1" }) as const;
+  const order = (orderId: string, customerId = "ANN") => ({ orderId, customerId, items: [], total: eur(0) });
+  const numbers = () =>
+    database.sql
+      .query<{ order_id: string; seq: number }, []>("SELECT order_id, seq FROM orders ORDER BY seq")
+      .all()
+      .map(({ order_id, seq }) => [order_id, seq]);
+  const entryIds = () => store.order("A")?.history.map(({ id }) => id);
+
+  test("is not known by what the order service tells before it tells of the order: nothing is stored", () => {
+    expect(store.applyEntryOfKnown("A", confirmed(1))).toBe(false);
+    expect(numbers()).toEqual([]);
+    expect(() => store.addOwnEntry("A", confirmed(1))).toThrow("order A is unknown");
+    store.applyOrder(order("A"), 1);
+    const known = [1, 1, 2].map((number) => store.applyEntryOfKnown("A", confirmed(number)));
+    expect(known).toEqual([true, true, true]);
+    expect(entryIds()).toEqual([uuid(1), uuid(2)]);
+  });
+
+  test("has one number, whoever tells of it first and however often", () => {
+    const reserved = { ...entry(1), service: "inventory", type: "store.stock.reserved.v1" } as const;
+    store.applyEntry("A", reserved);
+    store.applyEntry("A", reserved);
+    expect(store.order("A")).toBeUndefined();
+    store.acceptOrder({ ...order("B"), placedAt: 1 });
+    store.applyEntry("A", reserved);
+    store.acceptOrder({ ...order("A"), placedAt: 1 });
+    store.applyEntry("A", reserved);
+    expect(numbers()).toEqual([
+      ["A", 1],
+      ["B", 2],
+    ]);
+    expect(entryIds()).toEqual([uuid(1)]);
+  });
+
+  test("stays as the gateway has accepted it, and uses up no number when it is told of again", () => {
+    store.acceptOrder({ ...order("A"), placedAt: 1 });
+    store.applyOrder(order("A", "EVE"), 2);
+    store.applyOrder(order("B"), 2);
+    for (let time = 0; time < 5; time += 1) store.applyOrder(order("B", "EVE"), 3);
+    store.acceptOrder({ ...order("C"), placedAt: 1 });
+    expect(numbers()).toEqual([
+      ["A", 1],
+      ["B", 2],
+      ["C", 3],
+    ]);
+    expect(store.page("EVE", 10, undefined)).toEqual([]);
+    expect(store.page("ANN", 10, "C").map(({ orderId, placedAt }) => [orderId, placedAt])).toEqual([
+      ["B", 2],
+      ["A", 1],
+    ]);
+  });
 });
 
 describe("idempotency keys", () => {

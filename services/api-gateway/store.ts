@@ -25,7 +25,6 @@ import {
   storedId,
   type Transaction,
 } from "@distributed-messaging/messaging";
-import { excluded } from "@distributed-messaging/messaging/drizzle";
 import { and, eq, sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import {
@@ -67,6 +66,12 @@ interface EntryRow {
   readonly reason: string | null;
 }
 
+/** A row of `products`, as far as it is shown. */
+interface ProductRow extends Omit<CatalogueEntry, "price"> {
+  /** JSON of `Money`. */
+  readonly price: string;
+}
+
 /** The messages of histories. A type is stored as its place here, so that further ones are appended. */
 const HISTORY = [
   PlaceOrder,
@@ -81,16 +86,7 @@ const HISTORY = [
   StockRejected,
   StockReleased,
 ] as const;
-
-const products = sqliteTable("products", {
-  productId: text("product_id").primaryKey(),
-  name: text("name").notNull(),
-  price: text("price", { mode: "json" }).$type<Money>().notNull(),
-  available: integer("available").notNull(),
-  version: integer("version").notNull(),
-  withdrawn: integer("withdrawn", { mode: "boolean" }).notNull(),
-  generation: integer("generation").notNull(),
-});
+const PLACES: ReadonlyMap<string, number> = new Map(HISTORY.map(({ type }, place) => [type, place]));
 
 const acceptedRequests = sqliteTable("idempotency_keys", {
   customerId: text("customer_id").notNull(),
@@ -101,9 +97,6 @@ const acceptedRequests = sqliteTable("idempotency_keys", {
   status: text("answer").$type<Status | "">().notNull(),
   createdAt: integer("created_at").notNull(),
 });
-
-/** The generation of `rebuildMigration` that is written now. */
-const currentGeneration = sql`(SELECT generation FROM rebuild)`;
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** Each new key deletes so many expired ones, so the table shrinks while there is traffic. */
@@ -130,15 +123,8 @@ export class GatewayStore {
    * id is found, too: it is how an order with a very long name is shown.
    */
   orderNamed(customerId: string, name: string): OrderView | undefined {
-    for (const orderId of [orderIdOf(customerId, name), name]) {
-      const order = this.order(orderId);
-      if (order?.customerId === customerId) return order;
-    }
-    return undefined;
-  }
-
-  hasOrder(orderId: string): boolean {
-    return this.#statements.order.get(orderId) !== null;
+    const row = this.#rowNamed(customerId, name);
+    return row === undefined ? undefined : this.#view(row);
   }
 
   /**
@@ -147,51 +133,67 @@ export class GatewayStore {
    * @param after the name of the last order of the previous page; one that the customer does not have gives nothing
    */
   page(customerId: string, limit: number, after: string | undefined): OrderView[] {
-    const orderId = after === undefined ? undefined : this.orderNamed(customerId, after)?.orderId;
-    if (after !== undefined && orderId === undefined) return [];
-    const before = orderId === undefined ? Number.MAX_SAFE_INTEGER : this.#numberOf(orderId);
+    const before = after === undefined ? Number.MAX_SAFE_INTEGER : this.#rowNamed(customerId, after)?.seq;
+    if (before === undefined) return [];
     return this.#statements.page.all(customerId, before, limit).map((row) => this.#view(row));
   }
 
   /** Stores an order that this gateway accepts. */
   acceptOrder(order: PlacedOrder): void {
-    const { orderId } = order;
-    const { changes } = this.#statements.acceptOrder.run(this.#numberOf(orderId), ...valuesOf(order));
-    if (changes !== 1) throw new Error(`order ${orderId} is there already`);
+    const { changes } = this.#statements.acceptOrder.run(order.orderId, ...valuesOf(order));
+    if (changes !== 1) throw new Error(`order ${order.orderId} is there already`);
   }
 
-  /** Stores a command that this gateway emits: no rebuild could bring it back. */
+  /** Stores a command that this gateway emits, about an order that it knows: no rebuild could bring it back. */
   addOwnEntry(orderId: string, entry: HistoryEntry): void {
-    this.#statements.addOwnEntry.run(this.#numberOf(orderId), ...valuesOfEntry(entry));
+    const { changes } = this.#statements.addOwnEntry.run(orderId, ...valuesOfEntry(entry));
+    if (changes !== 1) throw new Error(`order ${orderId} is unknown`);
   }
 
   /** Applies an order of the order service; one that this gateway has accepted does not change. */
   applyOrder(order: DataOf<typeof OrderPlaced>, placedAt: number): void {
-    this.#statements.applyOrder.run(this.#numberOf(order.orderId), ...valuesOf({ ...order, placedAt }));
+    const { stays, applyOrder } = this.#statements;
+    // Not left to the conflict alone, which would use up a number each time.
+    if (stays.get(order.orderId) === null) applyOrder.run(order.orderId, ...valuesOf({ ...order, placedAt }));
   }
 
-  /** Applies a message about an order. Idempotent. */
+  /** Applies a message about an order, which may be the first that names it. Idempotent. */
   applyEntry(orderId: string, entry: HistoryEntry): void {
-    this.#statements.applyEntry.run(this.#numberOf(orderId), ...valuesOfEntry(entry));
+    const { applyEntry, number, addNumber } = this.#statements;
+    const values = valuesOfEntry(entry);
+    if (applyEntry.run(orderId, ...values).changes > 0 || number.get(orderId) !== null) return;
+    addNumber.run(orderId);
+    applyEntry.run(orderId, ...values);
+  }
+
+  /**
+   * The same for a message that only an order can have which is known.
+   *
+   * @returns whether it is; if not, nothing changes
+   */
+  applyEntryOfKnown(orderId: string, entry: HistoryEntry): boolean {
+    const { applyEntryOfKnown, order } = this.#statements;
+    return applyEntryOfKnown.run(orderId, ...valuesOfEntry(entry)).changes > 0 || order.get(orderId) !== null;
   }
 
   /** What is sold. */
   products(): CatalogueEntry[] {
-    return this.#statements.products.all();
+    return this.#statements.products.all().map(toProduct);
   }
 
   /** Undefined when it is not sold. */
   product(productId: string): CatalogueEntry | undefined {
-    return this.#statements.product.get({ productId });
+    const row = this.#statements.product.get(productId);
+    return row === null ? undefined : toProduct(row);
   }
 
   /** A state older than the stored one changes nothing. */
-  applyProduct(product: DataOf<typeof StockChanged>): void {
-    this.#statements.applyProduct.run(product);
+  applyProduct({ productId, name, price, available, version }: DataOf<typeof StockChanged>): void {
+    this.#statements.applyProduct.run(productId, name, JSON.stringify(price), available, version);
   }
 
-  applyWithdrawal(product: DataOf<typeof ProductWithdrawn>): void {
-    this.#statements.applyWithdrawal.run(product);
+  applyWithdrawal({ productId, version }: DataOf<typeof ProductWithdrawn>): void {
+    this.#statements.applyWithdrawal.run(productId, version);
   }
 
   /** What the decision on a request depends on. */
@@ -231,12 +233,12 @@ export class GatewayStore {
     return { operation, content, target, status: status === "" ? undefined : status };
   }
 
-  /** The number of an order, which it gets when it is named for the first time. */
-  #numberOf(orderId: string): number {
-    const { number, addNumber } = this.#statements;
-    const row = number.get(orderId) ?? addNumber.get(orderId);
-    if (row === null) throw new Error(`order ${orderId} has no number`);
-    return row.seq;
+  #rowNamed(customerId: string, name: string): OrderRow | undefined {
+    for (const orderId of [orderIdOf(customerId, name), name]) {
+      const row = this.#statements.order.get(orderId);
+      if (row?.customer_id === customerId) return row;
+    }
+    return undefined;
   }
 
   #view({ seq, order_id: orderId, customer_id: customerId, ...row }: OrderRow): OrderView {
@@ -268,7 +270,8 @@ type EntryValues = [
 
 function valuesOfEntry(entry: HistoryEntry): EntryValues {
   const { id, cause, at, service } = entry;
-  const type = HISTORY.findIndex((definition) => definition.type === entry.type);
+  const type = PLACES.get(entry.type);
+  if (type === undefined) throw new TypeError(`${entry.type} is not part of histories`);
   return [
     storedId(id),
     cause === id ? null : storedId(cause),
@@ -279,6 +282,11 @@ function valuesOfEntry(entry: HistoryEntry): EntryValues {
     "revision" in entry ? entry.revision : null,
     "reason" in entry ? entry.reason : null,
   ];
+}
+
+/** Sound: the price is what `applyProduct` made of `Money`. */
+function toProduct({ price, ...row }: ProductRow): CatalogueEntry {
+  return { ...row, price: JSON.parse(price) as Money };
 }
 
 /** Sound: a row is what `valuesOfEntry` made of an entry. */
@@ -299,97 +307,78 @@ function prepare(database: ServiceDatabase) {
   return { ...prepareOrders(database), ...prepareProducts(database), ...prepareKeys(database) };
 }
 
+/** The generation of `rebuildMigration` that is written now. */
+const GENERATION = "(SELECT generation FROM rebuild)";
+
 /** What runs for every order: plain statements, which take half of the time. */
 function prepareOrders({ sql: database }: ServiceDatabase) {
-  const generation = "(SELECT generation FROM rebuild)";
   const known = "SELECT seq, order_id, customer_id, items, total, currency, placed_at FROM orders";
-  const setOrder = `UPDATE orders SET customer_id = ?2, items = ?3, total = ?4, currency = ?5, placed_at = ?6`;
-  const addEntry = `INSERT INTO order_steps
-    (order_seq, message_id, cause_id, at, type, service, shortages, revision, reason, generation)`;
+  const columns = "order_id, customer_id, items, total, currency, placed_at";
+  const setOrder = `customer_id = excluded.customer_id, items = excluded.items, total = excluded.total,
+    currency = excluded.currency, placed_at = excluded.placed_at`;
+  const addEntry = (generation: string) => `INSERT INTO order_steps
+      (order_seq, message_id, cause_id, at, type, service, shortages, revision, reason, generation)
+    SELECT seq, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ${generation} FROM orders WHERE order_id = ?1`;
+  // During a rebuild, the first message of the new generation overwrites the row.
+  const overwrite = `ON CONFLICT DO UPDATE SET
+      cause_id = excluded.cause_id, at = excluded.at, type = excluded.type, service = excluded.service,
+      shortages = excluded.shortages, revision = excluded.revision, reason = excluded.reason,
+      generation = excluded.generation
+    WHERE order_steps.generation < excluded.generation`;
   return {
     number: database.prepare<{ seq: number }, [string]>("SELECT seq FROM orders WHERE order_id = ?"),
-    addNumber: database.prepare<{ seq: number }, [string]>(
-      "INSERT INTO orders (order_id) VALUES (?) RETURNING seq",
-    ),
+    addNumber: database.prepare<never, [string]>("INSERT INTO orders (order_id) VALUES (?)"),
     order: database.prepare<OrderRow, [string]>(`${known} WHERE order_id = ? AND customer_id IS NOT NULL`),
+    // `+?`: of a plain one beside an ORDER BY, SQLite prepares the statement anew whenever a value is bound.
     page: database.prepare<OrderRow, [string, number, number]>(
-      `${known} WHERE customer_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?`,
+      `${known} WHERE customer_id = +? AND seq < +? ORDER BY seq DESC LIMIT ?`,
     ),
     entries: database.prepare<EntryRow, [number]>(
       `SELECT message_id, cause_id, at, type, service, shortages, revision, reason FROM order_steps
        WHERE order_seq = ?`,
     ),
-    acceptOrder: database.prepare<never, [number, ...OrderValues]>(
-      `${setOrder} WHERE seq = ?1 AND customer_id IS NULL`,
+    acceptOrder: database.prepare<never, [string, ...OrderValues]>(
+      `INSERT INTO orders (${columns}) VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (order_id) DO UPDATE SET ${setOrder} WHERE customer_id IS NULL`,
     ),
-    addOwnEntry: database.prepare<never, [number, ...EntryValues]>(
-      `${addEntry} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)`,
+    addOwnEntry: database.prepare<never, [string, ...EntryValues]>(addEntry("NULL")),
+    /** Whether an order does not change any more: this gateway has accepted it, or it is of the current generation. */
+    stays: database.prepare<{ seq: number }, [string]>(
+      `SELECT seq FROM orders WHERE order_id = ? AND customer_id IS NOT NULL
+         AND (generation IS NULL OR generation >= ${GENERATION})`,
     ),
-    // During a rebuild, the first message of the new generation overwrites the row.
-    applyOrder: database.prepare<never, [number, ...OrderValues]>(
-      `${setOrder}, generation = ${generation}
-       WHERE seq = ?1 AND (customer_id IS NULL OR generation < ${generation})`,
+    applyOrder: database.prepare<never, [string, ...OrderValues]>(
+      `INSERT INTO orders (${columns}, generation) VALUES (?, ?, ?, ?, ?, ?, ${GENERATION})
+       ON CONFLICT (order_id) DO UPDATE SET ${setOrder}, generation = excluded.generation`,
     ),
-    applyEntry: database.prepare<never, [number, ...EntryValues]>(
-      `${addEntry} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ${generation})
-       ON CONFLICT DO UPDATE SET
-         cause_id = excluded.cause_id, at = excluded.at, type = excluded.type, service = excluded.service,
-         shortages = excluded.shortages, revision = excluded.revision, reason = excluded.reason,
-         generation = excluded.generation
-       WHERE order_steps.generation < excluded.generation`,
+    applyEntry: database.prepare<never, [string, ...EntryValues]>(`${addEntry(GENERATION)} ${overwrite}`),
+    applyEntryOfKnown: database.prepare<never, [string, ...EntryValues]>(
+      `${addEntry(GENERATION)} AND customer_id IS NOT NULL ${overwrite}`,
     ),
   };
 }
 
-function prepareProducts({ orm }: ServiceDatabase) {
-  const productId = sql.placeholder("productId");
-  const shown = {
-    productId: products.productId,
-    name: products.name,
-    price: products.price,
-    available: products.available,
-  };
-  const isSold = eq(products.withdrawn, false);
-  const applied = { productId, version: sql.placeholder("version"), generation: currentGeneration };
-  // The same version has the same content, unless the row was damaged: then it is repaired.
-  const setWhere = sql`excluded.version >= ${products.version}`;
+function prepareProducts({ sql: database }: ServiceDatabase) {
+  const shown = "SELECT product_id AS productId, name, price, available FROM products";
   return {
-    products: orm.select(shown).from(products).where(isSold).orderBy(products.productId).prepare(),
-    product: orm
-      .select(shown)
-      .from(products)
-      .where(and(eq(products.productId, productId), isSold))
-      .prepare(),
-    applyProduct: orm
-      .insert(products)
-      .values({
-        ...applied,
-        name: sql.placeholder("name"),
-        price: sql.placeholder("price"),
-        available: sql.placeholder("available"),
-        withdrawn: false,
-      })
-      .onConflictDoUpdate({
-        target: products.productId,
-        set: excluded(products, "name", "price", "available", "version", "withdrawn", "generation"),
-        setWhere,
-      })
-      .prepare(),
-    applyWithdrawal: orm
-      .insert(products)
-      .values({
-        ...applied,
-        name: "",
-        price: { amount: 0, currency: "XXX" },
-        available: 0,
-        withdrawn: true,
-      })
-      .onConflictDoUpdate({
-        target: products.productId,
-        set: { ...excluded(products, "version", "generation"), withdrawn: sql`1` },
-        setWhere,
-      })
-      .prepare(),
+    products: database.prepare<ProductRow, []>(`${shown} WHERE NOT withdrawn ORDER BY product_id`),
+    product: database.prepare<ProductRow, [string]>(`${shown} WHERE product_id = ? AND NOT withdrawn`),
+    // The same version has the same content, unless the row was damaged: then it is repaired.
+    applyProduct: database.prepare<never, [string, string, string, number, number]>(
+      `INSERT INTO products (product_id, name, price, available, version, withdrawn, generation)
+       VALUES (?, ?, ?, ?, ?, 0, ${GENERATION})
+       ON CONFLICT (product_id) DO UPDATE SET
+         name = excluded.name, price = excluded.price, available = excluded.available,
+         version = excluded.version, withdrawn = excluded.withdrawn, generation = excluded.generation
+       WHERE excluded.version >= products.version`,
+    ),
+    applyWithdrawal: database.prepare<never, [string, number]>(
+      `INSERT INTO products (product_id, name, price, available, version, withdrawn, generation)
+       VALUES (?, '', '{"amount":0,"currency":"XXX"}', 0, ?, 1, ${GENERATION})
+       ON CONFLICT (product_id) DO UPDATE SET
+         version = excluded.version, withdrawn = excluded.withdrawn, generation = excluded.generation
+       WHERE excluded.version >= products.version`,
+    ),
   };
 }
 

@@ -62,6 +62,18 @@ test("every change of a product is published once, under a version that only gro
   expect(new Set(versions).size).toBe(versions.length);
 });
 
+test("of the changes of a product that commit together, the last one is published", async () => {
+  const { messaging, parts } = inventory.running;
+  const change = (onHand: number) =>
+    messaging.unitOfWork.run((transaction) => {
+      const product = { productId: "CUP", name: "CUP", price, onHand, reserved: 0 };
+      changeProduct(parts.store, product, transaction);
+    });
+  await Promise.all([change(4), change(5), change(6)]);
+  const states = inventory.emitted(StockChanged).map(({ data }) => `${data.productId} ${data.available}`);
+  expect(states).toEqual(["CUP 3", "JUG 3", "CUP 6"]);
+});
+
 test("stock that moves from one order to another in one transaction has not changed", async () => {
   await place("X", ["CUP", 3]);
   await place("Y", ["CUP", 3]);

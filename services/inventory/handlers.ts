@@ -81,5 +81,5 @@ export function changeProduct(
 
 function publish(product: Product, transaction: Transaction): void {
   const { productId, name, price, version } = product;
-  transaction.emit(StockChanged, { productId, name, price, available: availableOf(product), version });
+  transaction.emitLatest(StockChanged, { productId, name, price, available: availableOf(product), version });
 }

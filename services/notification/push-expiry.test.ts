@@ -13,7 +13,7 @@ afterEach(() => {
 function open(validMs: number) {
   const push = new Push(() => []);
   const closed: number[] = [];
-  const socket = { send: () => 1, close: (code: number) => closed.push(code) };
+  const socket = { send: () => 1, cork: () => {}, close: (code: number) => closed.push(code) };
   push.open(socket, "ANN", 0, validMs);
   return { closed, disconnect: () => push.close(socket) };
 }

@@ -7,15 +7,18 @@ const DAY_MS = 86_400_000;
 /** A customer's notifications, and how often they were read. */
 function follow() {
   const stored: Notification[] = [];
-  const state = { reads: 0, fails: false };
+  const state = { reads: 0, fails: false, isFull: false };
   const push = new Push((_customerId, after) => {
     state.reads += 1;
     if (state.fails) throw new Error("the disk is full");
     return stored.filter(({ seq }) => seq > after);
   });
   const sent: number[] = [];
-  const send = (text: string) => sent.push((JSON.parse(text) as Notification).seq);
-  const socket = { send, close: () => {} };
+  const send = (text: string) => {
+    const length = sent.push((JSON.parse(text) as Notification).seq);
+    return state.isFull ? -1 : length;
+  };
+  const socket = { send, cork: (callback: () => void) => callback(), close: () => {} };
   push.open(socket, "ANN", 0, DAY_MS);
   const store = (): Promise<void> | undefined => {
     const seq = stored.length + 1;
@@ -23,8 +26,32 @@ function follow() {
     stored.push({ seq, ...texts, type: "order.confirmed" });
     return push.notify("ANN");
   };
-  return { state, sent, store, disconnect: () => push.close(socket) };
+  return { state, sent, store, drained: () => push.drained(socket), disconnect: () => push.close(socket) };
 }
+
+test.each([
+  ["does not call back", () => {}],
+  ["sends nothing", (callback: () => void) => callback()],
+])("a connection that is gone, whose socket %s, is no reason to read on", async (_, cork) => {
+  let reads = 0;
+  const push = new Push((_customerId, after, limit) => {
+    reads += 1;
+    if (reads > 3) throw new Error("it reads on and on");
+    const texts = { notificationId: "1", orderId: "X", message: "confirmed", at: "now" };
+    return Array.from({ length: limit }, () => ({ seq: after + 1, ...texts, type: "order.confirmed" }));
+  });
+  let sends = 0;
+  const send = () => {
+    sends += 1;
+    return 0;
+  };
+  const socket = { send, cork, close: () => {} };
+  push.open(socket, "ANN", 0, DAY_MS);
+  await push.notify("ANN");
+  expect(reads).toBe(2);
+  expect(sends).toBeLessThanOrEqual(2);
+  push.close(socket);
+});
 
 describe("notifications that are stored together", () => {
   test("are read once, and all sent", async () => {
@@ -47,4 +74,15 @@ describe("notifications that are stored together", () => {
     expect(sent).toEqual([1, 2]);
     disconnect();
   });
+});
+
+test("a socket whose buffer is empty again is sent the next notification, also if none waited for that", async () => {
+  const { state, sent, store, drained, disconnect } = follow();
+  state.isFull = true;
+  await store();
+  state.isFull = false;
+  drained();
+  await store();
+  expect(sent).toEqual([1, 2]);
+  disconnect();
 });

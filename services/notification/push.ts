@@ -4,6 +4,8 @@ import type { Notification } from "./store.ts";
 export interface Socket {
   /** As Bun has it: the bytes sent, 0 when the connection is gone, -1 when the rest waits in its buffer. */
   send(text: string): number;
+  /** As Bun has it: what is sent within the callback leaves in one write. */
+  cork(callback: () => void): void;
   close(code: number, reason: string): void;
 }
 
@@ -80,14 +82,7 @@ export class Push {
     let page: Notification[];
     do {
       page = this.#after(reader.customerId, reader.seq, PAGE);
-      for (const notification of page) {
-        const sent = socket.send(JSON.stringify(notification));
-        if (sent === 0) return;
-        reader.seq = notification.seq;
-        reader.full = sent === -1;
-        if (reader.full) return;
-      }
-    } while (page.length === PAGE);
+    } while (sendPage(socket, reader, page) && page.length === PAGE);
   }
 
   /**
@@ -129,6 +124,29 @@ export class Push {
   get size(): number {
     return this.#readers.size;
   }
+}
+
+/**
+ * Sends several in one write: a write costs more than all else that is done for a notification. That the buffer is full
+ * may show only with the next page.
+ *
+ * @returns whether more can be sent
+ */
+function sendPage(socket: Socket, reader: Reader, page: readonly Notification[]): boolean {
+  let isOpen = false;
+  const send = () => {
+    for (const notification of page) {
+      const sent = socket.send(JSON.stringify(notification));
+      isOpen = sent !== 0;
+      if (!isOpen) return;
+      reader.seq = notification.seq;
+      reader.full = sent === -1;
+      if (reader.full) return;
+    }
+  };
+  if (page.length > 1) socket.cork(send);
+  else send();
+  return isOpen && !reader.full;
 }
 
 /** Calls back once, after any time, unless the returned function is called before. */

@@ -181,7 +181,13 @@ export class Messaging {
     });
     this.#partitionCounts = publisher;
     this.#relay = new Relay({ outbox, parked, unitOfWork, publisher, runtime, log });
-    this.outboxAdmin = new OutboxAdmin({ database, parked, unitOfWork, wake: () => this.#relay.wake() });
+    this.outboxAdmin = new OutboxAdmin({
+      database,
+      outbox,
+      parked,
+      unitOfWork,
+      wake: () => this.#relay.wake(),
+    });
     const compacted = new Set(
       definitions.filter(({ topic }) => isCompacted(topic)).map(({ topic }) => topic.name),
     );

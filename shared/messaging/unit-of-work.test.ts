@@ -43,6 +43,20 @@ function countBegins(): () => number {
   return () => begins;
 }
 
+test("the text of a raw record is sent as UTF-8", async () => {
+  const texts = ["", "a\0b", "é€😀", "half of a pair: \ud83d"];
+  await service.kit.unitOfWork.run((transaction) => {
+    for (const value of [...texts, new Uint8Array([1, 255]), null])
+      transaction.emitRaw({ topic: Answer.topic.name, key: "a", value, headers: {} });
+  });
+  const sent = sql.query<{ value: Uint8Array | null }, []>("SELECT value FROM outbox ORDER BY seq").all();
+  expect(sent.map(({ value }) => value && Buffer.from(value).toString("hex"))).toEqual([
+    ...texts.map((text) => Buffer.from(text).toString("hex")),
+    "01ff",
+    null,
+  ]);
+});
+
 test("what is queued at once is one transaction, and each caller gets the result of its own work", async () => {
   await service.stop();
   start(noTimePasses);
@@ -132,6 +146,95 @@ test("a message is in the outbox if, and only if, its work took effect", async (
   expect(
     outbox.after(0, 10, 1e6).map((row) => JSON.parse(Buffer.from(row.value ?? "").toString()).data.text),
   ).toEqual(["yes"]);
+});
+
+describe("the latest state of a key", () => {
+  const latest = (name: string, text: string) => (transaction: Transaction) => {
+    transaction.emitLatest(Answer, { name, text });
+  };
+  const fail = () => {
+    throw new Error("no");
+  };
+  const texts = () =>
+    service.kit.outbox
+      .after(0, 10, 1e6)
+      .map((row) => JSON.parse(Buffer.from(row.value ?? "").toString()).data.text);
+
+  test("is all that is sent of one commit", async () => {
+    const { unitOfWork } = service.kit;
+    const works = [latest("a", "a1"), latest("b", "b1"), latest("a", "a2"), latest("a", "a3")];
+    await Promise.all(works.map((work) => unitOfWork.run(work)));
+    expect(texts()).toEqual(["b1", "a3"]);
+    await unitOfWork.run(latest("a", "a4"));
+    expect(texts()).toEqual(["b1", "a3", "a4"]);
+  });
+
+  test("has the id that its emission returned, derived from its own cause", async () => {
+    const { unitOfWork } = service.kit;
+    const cause = (idSeed: string) => ({ correlationId: "c", causationId: "c", idSeed });
+    const emit = (transaction: Transaction) => transaction.emitLatest(Answer, { name: "a", text: "t" });
+    const [, second] = await Promise.all([
+      unitOfWork.run(emit, cause("1")),
+      unitOfWork.run(emit, cause("2")),
+    ]);
+    const [row, ...others] = service.kit.outbox.after(0, 10, 1e6);
+    expect([JSON.parse(Buffer.from(row?.value ?? "").toString()).id, others]).toEqual([second, []]);
+  });
+
+  test("neither overtakes another message of its key nor is overtaken by one", async () => {
+    const { unitOfWork } = service.kit;
+    await unitOfWork.run((transaction) => {
+      latest("a", "a1")(transaction);
+      transaction.emit(Answer, { name: "b", text: "b1" });
+      latest("a", "a2")(transaction);
+      transaction.emit(Answer, { name: "a", text: "a3" });
+      latest("a", "a4")(transaction);
+      const value = JSON.stringify({ data: { text: "a5" } });
+      transaction.emitRaw({ topic: Answer.topic.name, key: "a", value, headers: {} });
+      latest("a", "a6")(transaction);
+    });
+    expect(texts()).toEqual(["b1", "a2", "a3", "a4", "a5", "a6"]);
+  });
+
+  test("that was rolled back is not sent, and does not take the place of an earlier one", async () => {
+    const { unitOfWork } = service.kit;
+    const fails = unitOfWork.run((transaction) => {
+      latest("a", "never")(transaction);
+      fail();
+    });
+    await Promise.allSettled([unitOfWork.run(latest("a", "a1")), fails, unitOfWork.run(latest("b", "b1"))]);
+    expect(texts()).toEqual(["a1", "b1"]);
+  });
+
+  test("is not sent when the disk fails, also not with the next commit", async () => {
+    const { unitOfWork } = service.kit;
+    const full = unitOfWork.run((transaction) => {
+      latest("a", "never")(transaction);
+      throw Object.assign(new Error("database or disk is full"), { code: "SQLITE_FULL" });
+    });
+    await Promise.allSettled([full]);
+    await unitOfWork.run(latest("b", "b1"));
+    expect(texts()).toEqual(["b1"]);
+  });
+
+  test("fails the work that emitted it when no reader would accept it, though another follows", async () => {
+    const { unitOfWork } = service.kit;
+    const wrong = unitOfWork.run((transaction) => transaction.emitLatest(Answer, { name: "", text: "t" }));
+    await Promise.allSettled([wrong, unitOfWork.run(latest("a", "a1"))]);
+    expect(await failureOf(wrong)).toStartWith("ContractViolation: test.answer.v1: /subject: ");
+    expect(texts()).toEqual(["a1"]);
+  });
+
+  test("waits behind an earlier message of its key that is parked", async () => {
+    const { unitOfWork, outbox, parked } = service.kit;
+    await unitOfWork.run(latest("a", "a1"));
+    await unitOfWork.run((transaction) => {
+      latest("a", "a2")(transaction);
+      for (const row of outbox.after(0, 10, 1e6)) outbox.park(row, "too large", transaction.now);
+      latest("a", "a3")(transaction);
+    });
+    expect([texts(), parked.count()]).toEqual([[], 2]);
+  });
 });
 
 test("a message that another service is the source of is not emitted", async () => {
@@ -231,6 +334,7 @@ test("a transaction cannot be used after its work has ended", async () => {
   });
   const uses: ((transaction: Transaction) => void)[] = [
     (transaction) => transaction.emit(Answer, { name: "a", text: "late" }),
+    (transaction) => transaction.emitLatest(Answer, { name: "a", text: "late" }),
     (transaction) => transaction.emitRaw({ topic: "answers", key: "a", value: "late", headers: {} }),
     (transaction) => transaction.setTimer({ name: "t", key: "k", dueAt: 0 }),
     (transaction) => transaction.cancelTimer("t", "k"),

@@ -42,6 +42,12 @@ export interface Transaction {
    *   UsageError when the transport was not given its topic
    */
   emit<Definition extends MessageDefinition>(definition: Definition, data: DataOf<Definition>): string;
+  /**
+   * The same for a message with the whole state of something: of those of one key that are emitted so within one commit,
+   * which other work may share, only the last one is sent. Another message of the key is sent after those that were
+   * emitted before it.
+   */
+  emitLatest<Definition extends MessageDefinition>(definition: Definition, data: DataOf<Definition>): string;
   /** Sends a record as it is, without an envelope, if the transaction commits. */
   emitRaw(record: OutgoingRecord): void;
   /**
@@ -263,10 +269,11 @@ export class UnitOfWork {
         if (outcomes.length > 0 && group.overBudget()) break;
         outcomes.push({ value: group.run(entry) });
       }
+      group.addStates();
     } catch (error) {
       if (isStorageFault(error)) throw error;
       this.#rollback();
-      group.callbacks.length = 0;
+      group.forget();
       return this.#commitWithSavepoints(entries.slice(0, outcomes.length + 1), group);
     }
     sql.run("COMMIT");
@@ -282,15 +289,16 @@ export class UnitOfWork {
       sql.run("SAVEPOINT work");
       try {
         const value = group.run(entry);
+        group.addStates();
         sql.run("RELEASE work");
         outcomes.push({ value });
       } catch (error) {
         if (isStorageFault(error)) throw error;
-        group.callbacks.length = callbacks;
+        group.forget(callbacks);
         if (!sql.inTransaction) {
           // What ran before it runs again without it, because it was rolled back too (what a COMMIT stored stays). What
           // is after it runs in the next group.
-          group.callbacks.length = 0;
+          group.forget();
           return [...this.#commitWithSavepoints(entries.slice(0, index), group), { error }];
         }
         sql.run("ROLLBACK TO work");
@@ -320,6 +328,8 @@ class Group {
   emitted = false;
   timersSet = false;
   effectsEnqueued = false;
+  /** By topic and key, the last state that is still to be added to the outbox, in the order of emission. */
+  readonly #states = new Map<string, OutgoingRecord>();
   readonly #options: UnitOfWorkOptions;
   readonly #now: number;
   readonly #startedMs: number;
@@ -342,8 +352,32 @@ class Group {
     }
   }
 
+  /** Adds the last state of each key to the outbox. @throws StorageError when no more records may be parked */
+  addStates(): void {
+    for (const state of this.#states.values()) this.#options.outbox.enqueue(state, this.#now);
+    this.#states.clear();
+  }
+
+  /** After a rollback. @param callbacks how many were there before what was rolled back */
+  forget(callbacks = 0): void {
+    this.callbacks.length = callbacks;
+    this.#states.clear();
+  }
+
   overBudget(): boolean {
     return this.#options.runtime.monotonic() - this.#startedMs >= BUDGET_MS;
+  }
+
+  /** Adds a record to the outbox, after the state of its key. */
+  #add(record: OutgoingRecord): void {
+    const { outbox } = this.#options;
+    const place = placeOf(record);
+    const state = this.#states.get(place);
+    if (state !== undefined) {
+      this.#states.delete(place);
+      outbox.enqueue(state, this.#now);
+    }
+    outbox.enqueue(record, this.#now);
   }
 
   /** A record for another topic could never be sent, and the later ones would wait for it. */
@@ -356,18 +390,23 @@ class Group {
     return {
       now: this.#now,
       emit: (definition, data) => {
-        assertOpen(scope);
-        this.#assertTopic(definition.topic.name);
-        this.emitted = true;
+        this.#beginMessage(definition.topic.name, scope);
         const id = this.#newId(cause, scope);
-        outbox.emit(definition, data, id, cause, this.#now);
+        this.#add(outbox.encode(definition, data, id, cause, this.#now));
+        return id;
+      },
+      emitLatest: (definition, data) => {
+        this.#beginMessage(definition.topic.name, scope);
+        const id = this.#newId(cause, scope);
+        const state = outbox.encode(definition, data, id, cause, this.#now);
+        const place = placeOf(state);
+        this.#states.delete(place);
+        this.#states.set(place, state);
         return id;
       },
       emitRaw: (record) => {
-        assertOpen(scope);
-        this.#assertTopic(record.topic);
-        this.emitted = true;
-        outbox.enqueue(record, this.#now);
+        this.#beginMessage(record.topic, scope);
+        this.#add(record);
       },
       setTimer: (timer) => {
         assertOpen(scope);
@@ -395,6 +434,12 @@ class Group {
     };
   }
 
+  #beginMessage(topic: string, scope: Scope): void {
+    assertOpen(scope);
+    this.#assertTopic(topic);
+    this.emitted = true;
+  }
+
   /** The id of the next output of a cause. */
   #newId(cause: Cause | undefined, scope: Scope): string {
     const { outbox, runtime } = this.#options;
@@ -405,6 +450,11 @@ class Group {
     scope.outputs.set(seed, position + 1);
     return derivedId(seed, outbox.source, position);
   }
+}
+
+/** Of whatever has the same, the order counts. */
+function placeOf({ topic, key }: OutgoingRecord): string {
+  return `${topic}\n${key}`;
 }
 
 /** The time in which a transaction may be used: that of its work. */

@@ -27,23 +27,17 @@ const MAX_AGE_MS = 5 * 60_000;
 
 /** A public key that verifies tokens. Its algorithm follows from the key: a token cannot choose another one. */
 export class VerificationKey {
+  /** Equal for the same key in another copy of the set. */
+  readonly fingerprint: string;
   #imported: Promise<CryptoKey> | undefined;
 
   constructor(
     readonly keyId: string,
     readonly algorithm: Algorithm,
     private readonly jwk: JWK,
-  ) {}
-
-  /** Equal for the same key in another copy of the set. */
-  get fingerprint(): string {
-    return JSON.stringify([
-      this.algorithm,
-      this.jwk.x ?? null,
-      this.jwk.y ?? null,
-      this.jwk.n ?? null,
-      this.jwk.e ?? null,
-    ]);
+  ) {
+    const { x = null, y = null, n = null, e = null } = jwk;
+    this.fingerprint = JSON.stringify([algorithm, x, y, n, e]);
   }
 
   cryptoKey(): Promise<CryptoKey> {
@@ -166,7 +160,7 @@ export class KeyFile implements KeySource {
   readonly #parse: (text: string) => Keys;
   readonly #log: Logger;
   /** The version of the file that the keys are from. */
-  #version = "";
+  #version: Stats | undefined;
   #keys = NO_KEYS;
   #problem: string | undefined;
 
@@ -179,7 +173,7 @@ export class KeyFile implements KeySource {
   current(keyId: string): VerificationKey | undefined {
     try {
       const stats = statSync(this.#path);
-      if (versionOf(stats) !== this.#version) this.#read(stats);
+      if (!isVersion(stats, this.#version)) this.#read(stats);
       this.#report(undefined);
     } catch (error) {
       this.#report(errorText(error));
@@ -199,7 +193,7 @@ export class KeyFile implements KeySource {
     if (stats.size > MAX_JWKS_BYTES) throw new TypeError(`larger than ${MAX_JWKS_BYTES} bytes`);
     this.#keys = this.#parse(readFileSync(this.#path, "utf8"));
     // Last: what could not be read for a passing reason is read again.
-    this.#version = versionOf(stats);
+    this.#version = stats;
   }
 
   #report(problem: string | undefined): void {
@@ -211,8 +205,8 @@ export class KeyFile implements KeySource {
   }
 }
 
-function versionOf({ ino, size, mtimeMs, ctimeMs }: Stats): string {
-  return `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+function isVersion({ ino, size, mtimeMs, ctimeMs }: Stats, known: Stats | undefined): boolean {
+  return ino === known?.ino && size === known.size && mtimeMs === known.mtimeMs && ctimeMs === known.ctimeMs;
 }
 
 const migrations: readonly Migration[] = [

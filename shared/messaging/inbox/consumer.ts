@@ -14,7 +14,7 @@ import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 import type { CrashGuard } from "./crash-guard.ts";
 import { type Attempt, type Decision, decide, type RetryPolicy } from "./decision.ts";
 import { type Horizon, type OlderMessages, ReadingProgress } from "./horizon.ts";
-import { type Inbox, Unverifiable } from "./inbox.ts";
+import { type Handled, type Inbox, Unverifiable } from "./inbox.ts";
 import { LogIdentity, type Offsets } from "./offsets.ts";
 import type { PartitionStops } from "./partition-stops.ts";
 
@@ -282,15 +282,17 @@ export class Consumer {
     if (position === undefined) horizon.beginFirstRead(topic, partition, step.end);
     const olderAt = horizon.olderMessages(topic, partition);
     let last: IncomingRecord | undefined;
+    const messages: Handled[] = [];
     for (const record of step.records) {
       if (step.taken > 0 && transaction.overBudget()) break;
       if (record.offset >= next) {
         if (step.taken === 0 && step.failure !== undefined) this.#park(record, step.failure, transaction);
-        else this.#takeOne(record, olderAt(record.offset), transaction);
+        else this.#takeOne(record, olderAt(record.offset), transaction, messages);
         last = record;
       }
       step.taken += 1;
     }
+    if (messages.length > 0) transaction.afterCommit(() => this.#count(messages));
     if (last !== undefined) {
       offsets.set(last);
       crashGuard.end(last, transaction);
@@ -299,8 +301,9 @@ export class Consumer {
     return step.taken;
   }
 
-  #takeOne(record: IncomingRecord, older: OlderMessages, transaction: Transaction): void {
-    const { deadLetters, inbox, log, isCompacted } = this.#options;
+  /** @param handled gets the message, if it needs nothing more */
+  #takeOne(record: IncomingRecord, older: OlderMessages, transaction: Transaction, handled: Handled[]): void {
+    const { deadLetters, inbox, isCompacted } = this.#options;
     if (record.value === null && isCompacted(record.topic)) {
       transaction.afterCommit(() => {
         this.counts.skipped += 1;
@@ -313,12 +316,15 @@ export class Consumer {
       : inbox.handle(record, transaction, older);
     const decision = this.#decide(attempt, blocked ? 0 : 1);
     if (decision.action === "park") this.#park(record, decision.failure, transaction);
-    if (decision.action !== "ack") return;
-    const { status, message } = decision.handled;
-    transaction.afterCommit(() => {
+    if (decision.action === "ack") handled.push(decision.handled);
+  }
+
+  #count(messages: readonly Handled[]): void {
+    for (const { status, message } of messages) {
       this.counts[status] += 1;
-      log.debug({ status, type: message.type, id: message.id, key: message.subject }, "message");
-    });
+      const { type, id, subject } = message;
+      this.#options.log.debug({ status, type, id, key: subject }, "message");
+    }
   }
 
   #park(record: IncomingRecord, failure: Failure, transaction: Transaction): void {

@@ -2,6 +2,7 @@ import { AuditLog, type RecordedAction } from "../audit-log.ts";
 import type { ServiceDatabase } from "../database.ts";
 import { OutboxRefusal } from "../errors.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
+import type { Outbox } from "./outbox.ts";
 import type { ParkedRecord, ParkedRecords, ParkedSummary } from "./parked.ts";
 
 /** Topics and keys whose parked records one request sends again. */
@@ -25,6 +26,7 @@ export class OutboxAdmin {
 
   constructor(options: {
     readonly database: ServiceDatabase;
+    readonly outbox: Outbox;
     readonly parked: ParkedRecords;
     readonly unitOfWork: UnitOfWork;
     /** Called when the outbox has records to send. */
@@ -60,12 +62,12 @@ export class OutboxAdmin {
    * @throws OutboxRefusal not-found; blocked when an earlier record of its topic and key is parked
    */
   async retry(id: number, actor: string): Promise<void> {
-    const { parked, unitOfWork, wake } = this.#options;
+    const { outbox, parked, unitOfWork, wake } = this.#options;
     await unitOfWork.run((transaction) => {
       const record = this.#existing(id);
       const first = parked.firstOfKey(record) ?? id;
       if (first !== id) throw new OutboxRefusal("blocked", `${id} is blocked by ${first}`);
-      parked.release(record);
+      outbox.release(record);
       this.#record(record, "retry", actor, "", transaction);
     });
     wake();
@@ -77,12 +79,12 @@ export class OutboxAdmin {
    * @returns how many keys were released
    */
   async retryAll(topic: string | undefined, actor: string): Promise<number> {
-    const { parked, unitOfWork, wake } = this.#options;
+    const { outbox, parked, unitOfWork, wake } = this.#options;
     const count = await unitOfWork.run((transaction) => {
       const ids = parked.firsts(topic, MAX_RELEASED);
       for (const id of ids) {
         const record = this.#existing(id);
-        parked.release(record);
+        outbox.release(record);
         this.#record(record, "retry", actor, "with others", transaction);
       }
       return ids.length;
@@ -98,12 +100,12 @@ export class OutboxAdmin {
    * @throws OutboxRefusal not-found
    */
   async drop(id: number, reason: string, actor: string): Promise<void> {
-    const { parked, unitOfWork, wake } = this.#options;
+    const { outbox, parked, unitOfWork, wake } = this.#options;
     await unitOfWork.run((transaction) => {
       const record = this.#existing(id);
       const isFirst = (parked.firstOfKey(record) ?? id) === id;
       parked.remove(id);
-      if (isFirst) parked.release(record);
+      if (isFirst) outbox.release(record);
       this.#record(record, "drop", actor, reason, transaction);
     });
     wake();

@@ -1,8 +1,15 @@
 import type { MessageDefinition } from "../contract/define.ts";
-import { ContractViolation, encode, message, type Trace, traceOf } from "../contract/envelope.ts";
+import {
+  ContractViolation,
+  type EncodedMessage,
+  encode,
+  message,
+  type Trace,
+  traceOf,
+} from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import type { OutgoingRecord } from "../transport/transport.ts";
-import type { ParkedRecords } from "./parked.ts";
+import type { ParkedRecords, ParkedSummary } from "./parked.ts";
 
 /** What an emitted message is attributed to: the message or the request whose work emitted it. */
 export interface Cause extends Trace {
@@ -42,6 +49,7 @@ interface StoredRow {
  */
 export class Outbox {
   readonly source: string;
+  readonly #sql;
   readonly #insert;
   readonly #after;
   readonly #delete;
@@ -53,13 +61,16 @@ export class Outbox {
   #time = { ms: Number.NaN, text: "" };
   /** Records have left from other places than the front: the two ends no longer give the number. */
   #mayHaveGaps = true;
+  /** What `depth` found, until the next write. */
+  #depth: number | undefined;
 
   /** @param source the service that emits, which is the `source` of its messages */
   constructor({ sql }: ServiceDatabase, parked: ParkedRecords, source: string) {
+    this.#sql = sql;
     this.#parked = parked;
     this.source = source;
     this.#insert = sql.prepare(
-      "INSERT INTO outbox (topic, key, value, headers, created_at) VALUES (?, ?, ?, ?, ?)",
+      "INSERT INTO outbox (topic, key, value, headers, created_at) VALUES (?, ?, CAST(? AS BLOB), ?, ?)",
     );
     this.#after = sql.prepare<StoredRow, [number, number]>(
       "SELECT seq, topic, key, value, headers FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
@@ -74,14 +85,18 @@ export class Outbox {
     this.#count = sql.prepare<{ count: number }, []>("SELECT count(*) AS count FROM outbox");
   }
 
-  /** Behind `Transaction.emit`: puts data into its envelope and adds the message. */
-  emit(
+  /**
+   * Puts data into its envelope.
+   *
+   * @throws ContractViolation as `Transaction.emit` does
+   */
+  encode(
     definition: MessageDefinition,
     data: unknown,
     id: string,
     cause: Cause | undefined,
     nowMs: number,
-  ): void {
+  ): EncodedMessage {
     if (definition.source !== this.source) {
       throw new ContractViolation(
         `${definition.type}: ${definition.source} may send it, ${this.source} may not`,
@@ -96,12 +111,11 @@ export class Outbox {
       causationid: cause?.causationId ?? id,
       ...traceOf(cause ?? {}),
     });
-    this.enqueue(encode(definition, envelope), nowMs);
+    return encode(definition, envelope);
   }
 
   /**
-   * Behind `Transaction.emitRaw`: adds a record as it is. If an earlier one of its topic and key is parked, it is parked
-   * behind that one.
+   * Adds a record. If an earlier one of its topic and key is parked, it is parked behind that one.
    *
    * @throws StorageError when no more records may be parked
    */
@@ -110,8 +124,9 @@ export class Outbox {
       this.#parked.add(record, nowMs);
       return;
     }
-    const value = typeof record.value === "string" ? Buffer.from(record.value) : record.value;
-    this.#insert.run(record.topic, record.key, value, JSON.stringify(record.headers), nowMs);
+    this.#depth = undefined;
+    const { topic, key, value, headers } = record;
+    this.#insert.run(topic, key, value, JSON.stringify(headers), nowMs);
   }
 
   /** Records after `seq`, oldest first: at most `limit` of them and `maxBytes` of values, but at least one if any. */
@@ -128,6 +143,7 @@ export class Outbox {
 
   /** Deletes records that the broker has acknowledged. */
   acknowledge({ from, to }: SeqRange): void {
+    this.#depth = undefined;
     const first = this.#first.get();
     if (first !== null && first.seq < from) this.#mayHaveGaps = true;
     this.#delete.run(from, to);
@@ -135,6 +151,7 @@ export class Outbox {
 
   /** Parks a record that the broker refuses, and the later ones of its topic and key. */
   park({ seq, topic, key }: OutboxRow, error: string, nowMs: number): void {
+    this.#depth = undefined;
     this.#mayHaveGaps = true;
     this.#parked.take("seq = ?", [seq], "record", error, nowMs);
     if (key === null) return;
@@ -143,21 +160,40 @@ export class Outbox {
 
   /** Parks all records of a topic. */
   parkTopic(topic: string, error: string, nowMs: number): void {
+    this.#depth = undefined;
     this.#mayHaveGaps = true;
     this.#parked.take("topic = ?", [topic], "topic", error, nowMs);
   }
 
+  /** Moves a parked record and all others of its topic and key to the end. */
+  release(record: ParkedSummary): void {
+    this.#depth = undefined;
+    this.#parked.release(record);
+  }
+
   /**
-   * How many records wait. As long as they leave from the front only, sequence numbers have no gaps, and the two ends
-   * give the number without counting.
+   * How many records wait. It is read once after each write: who asks before every request does not make requests
+   * slower.
    */
   depth(): number {
+    if (this.#depth !== undefined) return this.#depth;
+    const depth = this.#readDepth();
+    // What a transaction has written may be rolled back.
+    if (!this.#sql.inTransaction) this.#depth = depth;
+    return depth;
+  }
+
+  /**
+   * As long as records leave from the front only, sequence numbers have no gaps, and the two ends give the number
+   * without counting.
+   */
+  #readDepth(): number {
     const { first, last } = this.#ends.get() ?? { first: null, last: null };
     if (first === null || last === null) return 0;
     const most = last - first + 1;
     if (!this.#mayHaveGaps) return most;
     const count = this.#count.get()?.count ?? 0;
-    this.#mayHaveGaps = count !== most;
+    if (!this.#sql.inTransaction) this.#mayHaveGaps = count !== most;
     return count;
   }
 

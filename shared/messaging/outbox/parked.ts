@@ -57,7 +57,7 @@ export class ParkedRecords {
       ),
       insert: sql.prepare(
         `INSERT INTO parked_outgoing (${CONTENT}, reason, error, parked_at)
-         VALUES (?, ?, ?, ?, ?, 'blocked', 'an earlier record is parked', ?)`,
+         VALUES (?, ?, CAST(? AS BLOB), ?, ?, 'blocked', 'an earlier record is parked', ?)`,
       ),
       count: sql.prepare<{ count: number }, []>("SELECT count(*) AS count FROM parked_outgoing"),
       get: sql.prepare<Omit<ParkedRecord, "headers"> & { headers: string }, [number]>(
@@ -94,8 +94,7 @@ export class ParkedRecords {
   add({ topic, key, value, headers }: OutgoingRecord, nowMs: number): void {
     if (this.isFull())
       throw new StorageError(`${MAX_PARKED} outgoing records are parked, and ${topic} ${key} is blocked`);
-    const bytes = typeof value === "string" ? Buffer.from(value) : value;
-    this.#statements.insert.run(topic, key, bytes, JSON.stringify(headers), nowMs, nowMs);
+    this.#statements.insert.run(topic, key, value, JSON.stringify(headers), nowMs, nowMs);
   }
 
   /** Moves records here from the outbox, in their order. */

@@ -212,6 +212,52 @@ test("the depth is that of the records which are left, wherever others have gone
   expect(outbox.depth()).toBe(2);
 });
 
+test("the depth is right after each kind of write, also if it was asked before", async () => {
+  service = serviceWith(new ScriptedPublisher());
+  const { outbox, unitOfWork, parked, outboxAdmin } = service.kit;
+  const depths: number[] = [];
+  const afterIt = () => void depths.push(outbox.depth(), outbox.depth());
+  const first = () => outbox.after(0, 1, 1)[0];
+  const parkFirst = () =>
+    unitOfWork.run(({ now }) => {
+      const row = first();
+      if (row !== undefined) outbox.park(row, "too large", now);
+    });
+  for (const name of ["a", "b", "c"]) {
+    await service.send(name, "1");
+    afterIt();
+  }
+  await unitOfWork.run(() => outbox.acknowledge({ from: 1, to: 1 }));
+  afterIt();
+  await parkFirst();
+  afterIt();
+  await outboxAdmin.retry(parked.list(undefined, 0, 1)[0]?.id ?? 0, "ops");
+  afterIt();
+  await parkFirst();
+  afterIt();
+  await outboxAdmin.retryAll(undefined, "ops");
+  afterIt();
+  await unitOfWork.run(({ now }) => outbox.parkTopic("letters", "gone", now));
+  afterIt();
+  expect(depths).toEqual([1, 1, 2, 2, 3, 3, 2, 2, 1, 1, 2, 2, 1, 1, 2, 2, 0, 0]);
+});
+
+test("the depth within a transaction that is rolled back is forgotten", async () => {
+  service = serviceWith(new ScriptedPublisher());
+  const { outbox, unitOfWork } = service.kit;
+  for (const name of ["a", "b", "c"]) await service.send(name, "1");
+  await unitOfWork.run(() => outbox.acknowledge({ from: 2, to: 2 }));
+  expect(outbox.depth()).toBe(2);
+  const within: number[] = [];
+  const rolledBack = unitOfWork.run(() => {
+    outbox.acknowledge({ from: 1, to: 1 });
+    within.push(outbox.depth());
+    throw new Error("no");
+  });
+  await expect(rolledBack).rejects.toThrow("no");
+  expect([new Set(within), outbox.depth()]).toEqual([new Set([1]), 2]);
+});
+
 /** A broker that refuses the records whose text begins with `bad`, and whatever is in one batch with them. */
 class RefusingPublisher extends ScriptedPublisher {
   readonly stored: string[] = [];

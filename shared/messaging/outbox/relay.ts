@@ -156,7 +156,8 @@ export class Relay {
   }
 
   /** Splits records into sends, in the order of each topic, none of which is larger than what the broker took of a topic. */
-  #acceptable(rows: readonly OutboxRow[]): OutboxRow[][] {
+  #acceptable(rows: readonly OutboxRow[]): (readonly OutboxRow[])[] {
+    if (this.#acceptedBytes.size === 0) return [rows];
     const sends: OutboxRow[][] = [];
     const lastOf = new Map<string, { readonly index: number; readonly bytes: number }>();
     for (const row of rows) {
@@ -192,7 +193,7 @@ export class Relay {
   /** Whether a record is neither stored already, nor waiting for its topic, nor moved since it was read. */
   #isDue({ seq, topic, key }: OutboxRow, moved: ReadonlySet<string>): boolean {
     if (this.#refusedTopics.get(topic)?.untilMs !== undefined) return false;
-    if (moved.has(topic) || (key !== null && moved.has(keyOf(topic, key)))) return false;
+    if (moved.size > 0 && (moved.has(topic) || (key !== null && moved.has(keyOf(topic, key))))) return false;
     for (const { from, to } of this.#acknowledged) if (seq >= from && seq <= to) return false;
     return true;
   }

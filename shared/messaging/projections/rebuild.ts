@@ -345,6 +345,7 @@ function withoutEffects(transaction: Transaction): Transaction {
   return {
     now: transaction.now,
     emit: refuse,
+    emitLatest: refuse,
     emitRaw: refuse,
     setTimer: refuse,
     enqueue: refuse,

@@ -21,7 +21,7 @@ const RECORD_OVERHEAD_BYTES = 40;
 export function recordBytes({ key, value, headers }: OutgoingRecord): number {
   const lengthOf = (part: Uint8Array | string | null) => (part === null ? 0 : Buffer.byteLength(part));
   let bytes = RECORD_OVERHEAD_BYTES + lengthOf(key) + lengthOf(value);
-  for (const [name, text] of Object.entries(headers)) bytes += 4 + lengthOf(name) + lengthOf(text);
+  for (const name of Object.keys(headers)) bytes += 4 + lengthOf(name) + lengthOf(headers[name] ?? null);
   return bytes;
 }
 

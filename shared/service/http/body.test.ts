@@ -60,6 +60,15 @@ describe("a body", () => {
     ]);
   });
 
+  test.each(["toString", "\\u0074oString", "to\\u0053tring"])(
+    "that has a member %s is refused like one with another unknown field",
+    async (name) => {
+      const answer = await post("/orders", `{"items":[{"${name}":1}]}`);
+      const errors = [{ path: "/items/0/toString", message: "is not a known field" }];
+      expect(answer).toMatchObject({ status: 422, body: { errors } });
+    },
+  );
+
   test("of a plugin's route follows the same rules", async () => {
     const answer = await post("/plugin", JSON.stringify({ productId: "P", quantity: 1, extra: 1 }));
     expect(answer.body).toMatchObject({ status: 422, errors: [{ path: "/extra" }] });

@@ -10,6 +10,8 @@ const [QUOTE, BACKSLASH] = [0x22, 0x5c];
 const [OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET] = [0x7b, 0x7d, 0x5b, 0x5d];
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;\s*charset="?utf-8"?\s*)?;?\s*$/i;
+/** A text without a match has no member `toString`, whose letters could be written as escapes: few have one. */
+const MAY_NAME_TO_STRING = /toString|\\u/;
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
 /**
@@ -26,9 +28,9 @@ export async function readJson(request: Request): Promise<object | undefined> {
   const bytes = await readBounded(request);
   if (bytes.byteLength === 0) throw malformed("The body is empty. Send JSON.");
   refuseDeepNesting(bytes);
-  const value = parse(bytes);
+  const { text, value } = parse(bytes);
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-    refuseUnprintable(value, "");
+    if (MAY_NAME_TO_STRING.test(text)) refuseUnprintable(value, "");
     return value;
   }
   // Elysia does not validate null, numbers and the like against the schema of an optional body.
@@ -36,9 +38,10 @@ export async function readJson(request: Request): Promise<object | undefined> {
   throw new ServiceError("invalid", "invalid-input", "The body is invalid: expected object.", { errors });
 }
 
-function parse(bytes: Uint8Array): unknown {
+function parse(bytes: Uint8Array): { readonly text: string; readonly value: unknown } {
   try {
-    return JSON.parse(utf8.decode(bytes));
+    const text = utf8.decode(bytes);
+    return { text, value: JSON.parse(text) };
   } catch {
     // The engine's message would quote the input.
     throw malformed("The body is not JSON in UTF-8.");

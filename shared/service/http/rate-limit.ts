@@ -37,8 +37,7 @@ export class TokenBuckets {
    * @returns 0 when there is a token, or the milliseconds until there is one
    */
   waitMs(key: string, now: number): number {
-    const { tokens } = this.#refilled(key, now);
-    return tokens >= 1 ? 0 : Math.ceil(((1 - tokens) * MINUTE_MS) / this.#perMinute);
+    return this.#waitMs(this.#refilled(key, now));
   }
 
   /**
@@ -48,9 +47,14 @@ export class TokenBuckets {
    * @returns 0, or the milliseconds until there is a token again
    */
   take(key: string, now: number): number {
-    const waitMs = this.waitMs(key, now);
-    if (waitMs === 0) this.#refilled(key, now).tokens -= 1;
+    const bucket = this.#refilled(key, now);
+    const waitMs = this.#waitMs(bucket);
+    if (waitMs === 0) bucket.tokens -= 1;
     return waitMs;
+  }
+
+  #waitMs({ tokens }: Bucket): number {
+    return tokens >= 1 ? 0 : Math.ceil(((1 - tokens) * MINUTE_MS) / this.#perMinute);
   }
 
   #refilled(key: string, now: number): Bucket {
@@ -60,9 +64,13 @@ export class TokenBuckets {
     // In order of use: a key that is refused is in use, too.
     this.#buckets.delete(key);
     this.#buckets.set(key, refilled);
-    const [oldest] = this.#buckets.keys();
-    if (this.#buckets.size > this.#maxKeys && oldest !== undefined) this.#buckets.delete(oldest);
+    if (this.#buckets.size > this.#maxKeys) this.#forgetOldest();
     return refilled;
+  }
+
+  #forgetOldest(): void {
+    const [oldest] = this.#buckets.keys();
+    if (oldest !== undefined) this.#buckets.delete(oldest);
   }
 }
 

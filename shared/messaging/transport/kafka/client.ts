@@ -18,7 +18,7 @@ import Produce from "kafkajs/src/protocol/requests/produce/index.js";
 import type { Logger } from "../../runtime.ts";
 
 import { errorOfCode } from "./errors.ts";
-import { decodeFetchResponse, FETCH_VERSIONS, logStartOf, undecodableOf } from "./fetch.ts";
+import { complete, decodeFetchResponse, FETCH_VERSIONS, logStartOf, undecodableOf } from "./fetch.ts";
 import { oauthBearer } from "./oauthbearer.ts";
 import { encodeProduceRequest, isOwnRequest, OWN_PRODUCE_VERSION } from "./produce.ts";
 import type { TopicSetup } from "./topics.ts";
@@ -324,10 +324,13 @@ function correctKafkajs(): void {
   const { handleBatch } = Runner.prototype;
   Runner.prototype.handleBatch = async function (batch) {
     const { topic, partition, rawMessages } = batch;
-    const undecodable = undecodableOf(rawMessages);
     // Of another consumer in the process, which would take the placeholder for a record.
-    if (undecodable !== undefined && !consumerListeners.has(this.eachBatch)) {
-      throw new Error(`${topic}/${partition} at offset ${undecodable.offset}: ${undecodable.cause}`);
+    if (!consumerListeners.has(this.eachBatch)) {
+      const undecodable = undecodableOf(rawMessages);
+      if (undecodable !== undefined) {
+        throw new Error(`${topic}/${partition} at offset ${undecodable.offset}: ${undecodable.cause}`);
+      }
+      complete(rawMessages);
     }
     return handleBatch.call(this, batch);
   };
@@ -337,9 +340,10 @@ function correctKafkajs(): void {
     return (options) => {
       const { request, response } = create(options);
       if (!isOwnRequest(options)) return { request, response };
-      if (version.version >= OWN_PRODUCE_VERSION) {
-        request.encode = async () => encodeProduceRequest(options, Date.now());
-      }
+      request.encode = async () => {
+        if (version.version < OWN_PRODUCE_VERSION) throw new Error("the broker is older than Kafka 0.11");
+        return encodeProduceRequest(options, Date.now());
+      };
       const parse: typeof response.parse = async (decoded) => {
         const codes = decoded.topics.flatMap(({ partitions }) =>
           partitions.map(({ errorCode }) => errorCode),

@@ -21,7 +21,7 @@ export function decompress(codec: number, data: Buffer): Buffer {
     case 0:
       return data;
     case 1:
-      return gunzipSync(data, limit);
+      return gunzipSync(data, { ...limit, chunkSize: gzipChunkOf(data) });
     case 2:
       return snappy(data);
     case 3:
@@ -32,6 +32,14 @@ export function decompress(codec: number, data: Buffer): Buffer {
       throw new Error(`the compression codec ${codec} is unknown`);
   }
 }
+
+/** How much is decompressed at a time: all of it, by what gzip data end with (RFC 1952, ISIZE), unless that is much. */
+function gzipChunkOf(data: Buffer): number {
+  const size = data.length < 4 ? 0 : data.readUInt32LE(data.length - 4);
+  return Math.max(1_024, Math.min(size, MAX_GZIP_CHUNK));
+}
+
+const MAX_GZIP_CHUNK = 1_024 * 1_024;
 
 /** The framing of snappy-java, which the Java client and librdkafka use; other clients send plain snappy. */
 const XERIAL_MAGIC = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0x00]);

@@ -397,11 +397,12 @@ function fetched(message: KafkaMessage | undefined): FetchedMessage | undefined 
 
 /** @param message one that `fetch.ts` decoded */
 export function toRecord(topic: string, partition: number, message: KafkaMessage): IncomingRecord {
-  const { offset, timestamp, key, value, rawHeaders: headers } = message as unknown as FetchedMessage;
+  const { offset, timestampMs, key, value, rawHeaders } = message as unknown as FetchedMessage;
   // Not an object: a header may have the name of one of its inherited properties.
   const texts = new Map<string, string>();
-  let isText = key === null || isUtf8(key);
-  for (const [bytes, content] of headers) {
+  const isKeyText = key === null || isUtf8(key);
+  let isText = isKeyText;
+  for (const [bytes, content] of rawHeaders) {
     const name = bytes.toString();
     const text = content?.toString() ?? "";
     const before = texts.get(name);
@@ -412,10 +413,10 @@ export function toRecord(topic: string, partition: number, message: KafkaMessage
     topic,
     partition,
     offset: Number(offset),
-    timestampMs: Number(timestamp),
-    key: key === null || isUtf8(key) ? (key?.toString() ?? null) : `base64:${key.toString("base64")}`,
+    timestampMs,
+    key: isKeyText ? (key?.toString() ?? null) : `base64:${key.toString("base64")}`,
     value,
     headers: Object.fromEntries(texts),
-    ...(isText ? {} : { exact: { key, headers } }),
+    ...(isText ? {} : { exact: { key, headers: rawHeaders } }),
   };
 }

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import type { KafkaMessage } from "kafkajs";
 import { rawBatch, rawRecord } from "../../conformance/raw.ts";
+import { AT } from "./batch.ts";
 import { decompress, MAX_DECOMPRESSED_BYTES } from "./codecs.ts";
 import { toRecord } from "./consumer.ts";
 import { decodeBatches } from "./fetch.ts";
@@ -15,6 +16,12 @@ const at = (offset: number, batch: Buffer) => {
 const good = (offset: number, ...values: string[]) => at(offset, rawBatch(values.length, records(...values)));
 const atOffsets = (...deltas: number[]) =>
   rawBatch(deltas.length, Buffer.concat(deltas.map((delta) => rawRecord(delta, null, null))));
+/** Three records, of which the first one says that it has more bytes than it has. */
+function lengthened(more: number): Buffer {
+  const all = records("a", "b", "c");
+  all.writeUInt8(all.readUInt8(0) + 2 * more, 0);
+  return rawBatch(3, all);
+}
 const valuesOf = (set: Buffer) =>
   decodeBatches(set, 0).map(({ offset, value, undecodable }) =>
     undecodable === undefined ? `${offset}:${value}` : { ...undecodable, bytes: undecodable.bytes.length },
@@ -51,6 +58,8 @@ const damaged: [string, Buffer, string][] = [
   ["too many records", rawBatch(3, records("a", "b", "c", "d")), "offset"],
   ["a record that is longer than the batch", rawBatch(3, Buffer.from([0x7e, 0, 0])), "is wrong"],
   ["records that are not in the order of their offsets", atOffsets(1, 0, 2), "record 1 has the offset 5"],
+  ["a record that is shorter than its length", lengthened(1), "a part ends at"],
+  ["a record that is longer than its length", lengthened(-1), "a part ends at"],
   ["two records at one offset", atOffsets(0, 0, 2), "record 1 has the offset 5"],
   ["the message format 1", Buffer.from(rawBatch(3, records("a", "b", "c"))).fill(1, 16, 17), "format 1"],
 ];
@@ -82,6 +91,24 @@ test("a header may have the name of a property that every object has", () => {
     ["__proto__", "x"],
   ]);
   expect(record.exact).toBeUndefined();
+});
+
+test("a record has the time of its batch and what it adds to that, or the time at which the broker appended it", () => {
+  const firstMs = 1_764_000_000_000;
+  const timeOf = (delta: readonly number[], attributes = 0) => {
+    const body = [0, ...delta, 0, 1, 1, 0];
+    const batch = rawBatch(1, Buffer.from([body.length * 2, ...body]), attributes);
+    batch.writeBigInt64BE(BigInt(firstMs), AT.firstTimestamp);
+    batch.writeBigInt64BE(7n, AT.maxTimestamp);
+    return decodeBatches(batch, 0)[0]?.timestampMs;
+  };
+  expect(timeOf([0])).toBe(firstMs);
+  expect(timeOf([1])).toBe(firstMs - 1);
+  expect(timeOf([0xfe, 0x01])).toBe(firstMs + 127);
+  expect(timeOf([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01])).toBe(firstMs - 2 ** 42);
+  expect(timeOf([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01])).toBe(firstMs + 2 ** 42 - 1);
+  expect(timeOf([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01])).toBe(firstMs - 2 ** 63);
+  expect(timeOf([0], 0x08)).toBe(7);
 });
 
 test("a small batch that decompresses to more than fits in memory is not decoded", () => {

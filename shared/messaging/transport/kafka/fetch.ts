@@ -9,15 +9,16 @@ import { decompress } from "./codecs.ts";
  * where a log begins.
  */
 
-/** A record as kafkajs passes it to `eachBatch`, of any consumer in the process, with what the transport needs beside. */
+/**
+ * A record as kafkajs passes it to `eachBatch`, with what the transport needs beside. The kit's consumers have no use for
+ * `timestamp` and `headers`, see `complete`.
+ */
 export interface FetchedMessage {
   readonly offset: string;
-  readonly timestamp: string;
+  readonly timestampMs: number;
   readonly key: Buffer | null;
   readonly value: Buffer | null;
   readonly rawHeaders: RawHeaders;
-  /** As kafkajs gives them. */
-  readonly headers: Readonly<Record<string, HeaderValue | HeaderValue[]>>;
   /** kafkajs passes such records over. */
   readonly isControlRecord: boolean;
   readonly batchContext: BatchContext;
@@ -29,6 +30,14 @@ export interface FetchedMessage {
 
 type RawHeaders = readonly (readonly [name: Buffer, value: Buffer | null])[];
 type HeaderValue = Buffer | null;
+
+/** Adds to the messages of another consumer in the process what kafkajs gives it. @param messages as they were decoded */
+export function complete(messages: readonly object[]): void {
+  for (const message of messages) {
+    const { timestampMs = 0, rawHeaders = [] } = message as Partial<FetchedMessage>;
+    Object.assign(message, { timestamp: String(timestampMs), headers: byName(rawHeaders) });
+  }
+}
 
 /** By name; the values of a name that is repeated are an array. */
 function byName(headers: RawHeaders): Record<string, HeaderValue | HeaderValue[]> {
@@ -108,7 +117,7 @@ export function decodeBatches(set: Buffer, logStart: number): FetchedMessage[] {
     const end = at + AT.lengthEnd + set.readInt32BE(at + AT.length);
     if (end > set.length) break;
     const batch = set.subarray(at, Math.max(end, at + AT.magic + 1));
-    const offset = Number(batch.readBigInt64BE(0));
+    const offset = int64At(batch, 0);
     try {
       decodeBatch(batch, logStart, messages);
     } catch (error) {
@@ -123,7 +132,7 @@ export function decodeBatches(set: Buffer, logStart: number): FetchedMessage[] {
 }
 
 function lastOffsetOf(batch: Buffer): number {
-  const offset = Number(batch.readBigInt64BE(0));
+  const offset = int64At(batch, 0);
   const isCurrent = batch.length >= AT.records && batch.readInt8(AT.magic) === 2;
   return offset + (isCurrent ? Math.max(0, batch.readInt32BE(AT.lastOffsetDelta)) : 0);
 }
@@ -132,11 +141,10 @@ function lastOffsetOf(batch: Buffer): number {
 function placeholder(batch: Buffer, offset: number, logStart: number): FetchedMessage {
   return {
     offset: String(offset),
-    timestamp: "0",
+    timestampMs: 0,
     key: null,
     value: null,
     rawHeaders: [],
-    headers: {},
     isControlRecord: false,
     batchContext: {
       producerId: "-1",
@@ -152,10 +160,10 @@ function decodeBatch(batch: Buffer, logStart: number, messages: FetchedMessage[]
   const magic = batch.readInt8(AT.magic);
   if (magic !== 2) throw new Error(`the message format ${magic} is not supported, only 2`);
   if (batch.length < AT.records) throw new Error("the batch is shorter than its header");
-  const base = Number(batch.readBigInt64BE(0));
+  const base = int64At(batch, 0);
   const attributes = batch.readInt16BE(AT.attributes);
-  const appendedAt = (attributes & LOG_APPEND_TIME) === 0 ? undefined : batch.readBigInt64BE(AT.maxTimestamp);
-  const firstTimestamp = batch.readBigInt64BE(AT.firstTimestamp);
+  const appendedAtMs = (attributes & LOG_APPEND_TIME) === 0 ? undefined : int64At(batch, AT.maxTimestamp);
+  const firstTimestampMs = int64At(batch, AT.firstTimestamp);
   const isControlRecord = (attributes & CONTROL) !== 0;
   const batchContext: BatchContext = {
     producerId: String(batch.readBigInt64BE(AT.producerId)),
@@ -170,31 +178,38 @@ function decodeBatch(batch: Buffer, logStart: number, messages: FetchedMessage[]
   const decoded: FetchedMessage[] = [];
   let previous = base - 1;
   for (let index = 0; index < count; index++) {
-    const record = input.part(input.varint());
-    record.int8();
-    const timestamp = String(appendedAt ?? firstTimestamp + record.varlong());
-    const offset = base + record.varint();
+    const end = input.endOf(input.varint());
+    input.int8();
+    const sentAtMs = firstTimestampMs + input.varlong();
+    const offset = base + input.varint();
     // A record out of order would be handled again, or never.
     if (offset <= previous || offset > lastOffset)
       throw new Error(`record ${index} has the offset ${offset}`);
     previous = offset;
-    const key = record.nullable(record.varint());
-    const value = record.nullable(record.varint());
+    const key = input.nullable(input.varint());
+    const value = input.nullable(input.varint());
     const rawHeaders: [Buffer, Buffer | null][] = [];
-    for (let left = record.varint(); left > 0; left--) {
-      rawHeaders.push([record.bytes(record.varint()), record.nullable(record.varint())]);
+    for (let left = input.varint(); left > 0; left--) {
+      rawHeaders.push([input.bytes(input.varint()), input.nullable(input.varint())]);
     }
-    record.end();
+    input.end(end);
     decoded.push({
-      ...{ offset: String(offset), timestamp, key, value, rawHeaders },
-      get headers() {
-        return byName(rawHeaders);
-      },
-      ...{ isControlRecord, batchContext, logStart },
+      offset: String(offset),
+      timestampMs: appendedAtMs ?? sentAtMs,
+      key,
+      value,
+      rawHeaders,
+      isControlRecord,
+      batchContext,
+      logStart,
     });
   }
   input.end();
   for (const message of decoded) messages.push(message);
+}
+
+function int64At(bytes: Buffer, at: number): number {
+  return bytes.readInt32BE(at) * 2 ** 32 + bytes.readUInt32BE(at + 4);
 }
 
 /** Reads the types of the Kafka protocol. @throws beyond the end of the bytes */
@@ -219,28 +234,31 @@ export class Input {
   }
 
   int64(): number {
-    return Number(this.#bytes.readBigInt64BE(this.#advance(8)));
+    return int64At(this.#bytes, this.#advance(8));
   }
 
   /** Zigzag, seven bits a byte, the lowest first. */
   varint(): number {
     let value = 0;
     for (let shift = 0; shift < 35; shift += 7) {
-      const byte = this.#bytes.readUInt8(this.#advance(1));
+      const byte = this.#byte();
       value |= (byte & 0x7f) << shift;
       if (byte < 0x80) return (value >>> 1) ^ -(value & 1);
     }
     throw new Error("a varint is too long");
   }
 
-  varlong(): bigint {
-    let value = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
-      const byte = this.#bytes.readUInt8(this.#advance(1));
-      value |= BigInt(byte & 0x7f) << shift;
-      if (byte < 0x80) return (value >> 1n) ^ -(value & 1n);
+  /** The same with up to 64 bits. A result of more than 53 is not exact. */
+  varlong(): number {
+    let byte = this.#byte();
+    const isNegative = (byte & 1) === 1;
+    let value = (byte & 0x7f) >> 1;
+    for (let weight = 2 ** 6; byte > 0x7f; weight *= 2 ** 7) {
+      if (weight > 2 ** 62) throw new Error("a varint is too long");
+      byte = this.#byte();
+      value += (byte & 0x7f) * weight;
     }
-    throw new Error("a varint is too long");
+    return isNegative ? -value - 1 : value;
   }
 
   text(): string {
@@ -257,8 +275,11 @@ export class Input {
     return length === -1 ? null : this.bytes(length);
   }
 
-  part(length: number): Input {
-    return new Input(this.bytes(length));
+  /** @returns where a part of this length ends that begins here */
+  endOf(length: number): number {
+    const from = this.#advance(length);
+    this.#at = from;
+    return from + length;
   }
 
   /** @returns an empty one for the length -1, which stands for null */
@@ -266,8 +287,13 @@ export class Input {
     return Array.from({ length: Math.max(0, this.int32()) }, read);
   }
 
-  end(): void {
-    if (this.#at < this.#bytes.length) throw new Error(`${this.#bytes.length - this.#at} bytes too many`);
+  /** @throws unless everything before `end`, by default the end of the bytes, has been read, and nothing after it */
+  end(end = this.#bytes.length): void {
+    if (this.#at !== end) throw new Error(`a part ends at ${end} instead of ${this.#at}`);
+  }
+
+  #byte(): number {
+    return this.#bytes[this.#advance(1)] ?? 0;
   }
 
   #advance(count: number): number {

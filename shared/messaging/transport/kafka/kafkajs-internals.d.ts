@@ -125,21 +125,12 @@ declare module "kafkajs/src/protocol/requests/fetch/index.js" {
 declare module "kafkajs/src/protocol/encoder.js" {
   /** Bytes that grow as they are written. */
   export default class Encoder {
-    readonly buf: Buffer<ArrayBuffer>;
-    /** The number of bytes that are written. */
-    offset: number;
     /** What is written. */
     readonly buffer: Buffer;
-    constructor(initialBytes?: number);
-    static sizeOfVarInt(value: number): number;
-    static sizeOfVarIntBytes(value: Buffer | string | null): number;
     writeInt8(value: number): this;
-    writeInt16(value: number): this;
     writeInt32(value: number): this;
     /** A string has the digits of the number. */
     writeInt64(value: number | string): this;
-    writeVarInt(value: number): this;
-    writeVarIntBytes(value: Buffer | string | null): this;
     writeString(value: string | null): this;
   }
 }

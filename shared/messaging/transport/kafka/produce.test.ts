@@ -77,7 +77,7 @@ for (const version of [3, 4, 5, 6, 7]) {
       [2 ** 44 + 5, records.length, 2],
     ] as const) {
       const messages = records.slice(0, count).map((record) => new ProducedMessage(record));
-      const withTime = messages.map(({ key, value, headers }) => ({
+      const withTime = records.slice(0, count).map(({ key, value, headers }) => ({
         ...{ key, value, headers, timestamp: String(nowMs) },
       }));
       const topicData = <Message>(all: readonly Message[]) => [
@@ -101,6 +101,24 @@ for (const version of [3, 4, 5, 6, 7]) {
     }
   });
 }
+
+test("a request is not changed by the next one", () => {
+  const request = (text: string) => {
+    const message = new ProducedMessage({ topic: "letters", key: null, value: text, headers: {} });
+    const topicData = [{ topic: "letters", partitions: [{ partition: 0, messages: [message] }] }];
+    return encodeProduceRequest({ acks: -1, timeout: 1, topicData }, 0).buffer;
+  };
+  const first = request("first");
+  expect(request("other")).not.toEqual(first);
+  expect(first).toEqual(request("first"));
+});
+
+test("a broker without record batches is refused: it would lose the headers", async () => {
+  const messages = records.map((record) => new ProducedMessage(record));
+  const topicData = [{ topic: "letters", partitions: [{ partition: 0, firstSequence: 0, messages }] }];
+  const { request } = Produce.protocol({ version: 2 })({ ...options, topicData });
+  await expect(request.encode()).rejects.toThrow("older than Kafka 0.11");
+});
 
 test("the hash of a key is that of kafkajs and of Kafka", () => {
   for (const text of [...texts, ...records.keys()].map(String)) {

@@ -1,5 +1,4 @@
 import type { Message } from "kafkajs";
-import Encoder from "kafkajs/src/protocol/encoder.js";
 import crc32c from "kafkajs/src/protocol/recordBatch/crc32C/index.js";
 import type { OutgoingRecord } from "../transport.ts";
 import { AT } from "./batch.ts";
@@ -14,18 +13,16 @@ import { AT } from "./batch.ts";
 export class ProducedMessage implements Message {
   readonly record: OutgoingRecord;
   readonly key: string | null;
-  readonly value: Buffer | string | null;
+  /** kafkajs looks only whether there is one. */
+  readonly value = null;
   readonly headers: Record<string, string>;
   /** The partition to which it was sent. */
   sentTo: number | undefined;
 
   constructor(record: OutgoingRecord) {
-    const { key, value, headers } = record;
     this.record = record;
-    this.key = key;
-    this.value =
-      value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : value;
-    this.headers = headers;
+    this.key = record.key;
+    this.headers = record.headers;
   }
 }
 
@@ -47,7 +44,7 @@ export function isOwnRequest(options: ProduceOptions): options is ProduceOptions
   );
 }
 
-/** The first version with record batches. From there to 7, the last one that kafkajs knows, requests have one form. */
+/** The first version with record batches, and so with headers. From there to 7, the last one that kafkajs knows, requests have one form. */
 export const OWN_PRODUCE_VERSION = 3;
 
 /**
@@ -56,42 +53,51 @@ export const OWN_PRODUCE_VERSION = 3;
  *
  * @param nowMs the time of the records, in milliseconds since the epoch
  */
-export function encodeProduceRequest(options: ProduceOptions<ProducedMessage>, nowMs: number): Encoder {
+export function encodeProduceRequest(
+  options: ProduceOptions<ProducedMessage>,
+  nowMs: number,
+): EncodedRequest {
   const { acks, timeout, topicData } = options;
-  const output = new Encoder(INITIAL_BYTES);
-  output.writeString(null).writeInt16(acks).writeInt32(timeout).writeInt32(topicData.length);
+  const output = OUTPUT;
+  output.length = 0;
+  output.string(null).int16(acks).int32(timeout).int32(topicData.length);
   for (const { topic, partitions } of topicData) {
-    output.writeString(topic).writeInt32(partitions.length);
+    output.string(topic).int32(partitions.length);
     for (const { partition, messages } of partitions) {
-      output.writeInt32(partition);
+      output.int32(partition);
       writeBatch(output, messages, nowMs);
     }
   }
-  return output;
+  const buffer = Buffer.from(output.bytes());
+  return { buf: buffer, buffer };
 }
 
-/** Grows as needed. */
-const INITIAL_BYTES = 4_000;
+/** As kafkajs takes it: the same bytes under two names. */
+interface EncodedRequest {
+  readonly buf: Buffer;
+  readonly buffer: Buffer;
+}
 
 /** A record batch, after the number of its bytes. */
-function writeBatch(output: Encoder, messages: readonly ProducedMessage[], nowMs: number): void {
-  output.writeInt32(0);
-  const from = output.offset;
-  writeInt64(output, 0);
+function writeBatch(output: Output, messages: readonly ProducedMessage[], nowMs: number): void {
+  output.int32(0);
+  const from = output.length;
+  output.int64(0);
   // The length, the leader epoch, the version of the format, the checksum, the attributes.
-  output.writeInt32(0).writeInt32(0).writeInt8(2).writeInt32(0).writeInt16(0);
-  output.writeInt32(messages.length - 1);
-  writeInt64(output, nowMs);
-  writeInt64(output, nowMs);
+  output.int32(0).int32(0).int8(2).int32(0).int16(0);
+  output
+    .int32(messages.length - 1)
+    .int64(nowMs)
+    .int64(nowMs);
   // No producer id, its epoch, no sequence.
-  output.writeInt32(-1).writeInt32(-1).writeInt16(0).writeInt32(0);
-  output.writeInt32(messages.length);
-  for (const [index, message] of messages.entries()) writeRecord(output, message, index);
+  output.int32(-1).int32(-1).int16(0).int32(0);
+  output.int32(messages.length);
+  for (const [index, { record }] of messages.entries()) writeRecord(output, record, index);
   compress(output, from);
-  const { buf, offset: end } = output;
-  buf.writeInt32BE(end - from, from - 4);
-  buf.writeInt32BE(end - from - AT.lengthEnd, from + AT.length);
-  buf.writeUInt32BE(crc32c(buf.subarray(from + AT.checksumEnd, end)), from + AT.checksum);
+  const batch = output.bytes().subarray(from);
+  batch.writeInt32BE(batch.length - AT.lengthEnd, AT.length);
+  batch.writeUInt32BE(crc32c(batch.subarray(AT.checksumEnd)), AT.checksum);
+  output.int32At(from - 4, batch.length);
 }
 
 /** The lowest level: the next ones save no more than one byte of a hundred. */
@@ -99,33 +105,126 @@ const GZIP = { library: "libdeflate", level: 1 } as const;
 const GZIP_CODEC = 1;
 
 /** Compresses the records of a batch where that makes it smaller. @param from where the batch begins */
-function compress(output: Encoder, from: number): void {
-  const records = output.buf.subarray(from + AT.records, output.offset);
+function compress(output: Output, from: number): void {
+  const batch = output.bytes().subarray(from);
+  const records = batch.subarray(AT.records);
   const compressed = Bun.gzipSync(records, GZIP);
   if (compressed.length >= records.length) return;
   records.set(compressed);
-  output.offset = from + AT.records + compressed.length;
-  output.buf.writeInt16BE(GZIP_CODEC, from + AT.attributes);
+  output.length = from + AT.records + compressed.length;
+  batch.writeInt16BE(GZIP_CODEC, AT.attributes);
 }
 
 /** @param index its place in the batch */
-function writeRecord(output: Encoder, { key, value, headers }: ProducedMessage, index: number): void {
-  const texts = Object.entries(headers);
-  let bytes = 2 + Encoder.sizeOfVarInt(index) + Encoder.sizeOfVarInt(texts.length);
-  bytes += Encoder.sizeOfVarIntBytes(key) + Encoder.sizeOfVarIntBytes(value);
-  for (const [name, text] of texts) {
-    bytes += Encoder.sizeOfVarIntBytes(name) + Encoder.sizeOfVarIntBytes(text);
-  }
+function writeRecord(output: Output, { key, value, headers }: OutgoingRecord, index: number): void {
+  const from = output.length;
   // No attributes, and the time of the batch.
-  output.writeVarInt(bytes).writeInt8(0).writeInt8(0).writeVarInt(index);
-  output.writeVarIntBytes(key).writeVarIntBytes(value).writeVarInt(texts.length);
-  for (const [name, text] of texts) output.writeVarIntBytes(name).writeVarIntBytes(text);
+  output.int8(0).int8(0).varint(index).content(key).content(value);
+  const names = Object.keys(headers);
+  output.varint(names.length);
+  for (const name of names) output.content(name).content(headers[name] ?? null);
+  output.prefixLength(from);
 }
 
-/** @param value not negative, and exact as a number */
-function writeInt64(output: Encoder, value: number): void {
-  output.writeInt32(Math.floor(value / 2 ** 32)).writeInt32(value | 0);
+/** Bytes that grow as they are written, in the types of the Kafka protocol. */
+class Output {
+  length = 0;
+  #buffer = Buffer.allocUnsafe(64 * 1024);
+
+  /** What is written: no copy. */
+  bytes(): Buffer<ArrayBuffer> {
+    return this.#buffer.subarray(0, this.length);
+  }
+
+  int8(value: number): this {
+    const at = this.#extend(1);
+    this.#buffer[at] = value;
+    return this;
+  }
+
+  int16(value: number): this {
+    const at = this.#extend(2);
+    this.#buffer.writeInt16BE(value, at);
+    return this;
+  }
+
+  int32(value: number): this {
+    this.int32At(this.#extend(4), value);
+    return this;
+  }
+
+  int32At(at: number, value: number): void {
+    this.#buffer.writeInt32BE(value, at);
+  }
+
+  /** @param value not negative, and exact as a number */
+  int64(value: number): this {
+    return this.int32(Math.floor(value / 2 ** 32)).int32(value | 0);
+  }
+
+  /** Zigzag, seven bits a byte, the lowest first. */
+  varint(value: number): this {
+    let rest = (value << 1) ^ (value >> 31);
+    for (; rest > 0x7f; rest >>>= 7) this.int8((rest & 0x7f) | 0x80);
+    return this.int8(rest);
+  }
+
+  /** After its length in two bytes, -1 for null. */
+  string(text: string | null): this {
+    if (text === null) return this.int16(-1);
+    const bytes = Buffer.from(text);
+    return this.int16(bytes.length).#append(bytes);
+  }
+
+  /** After its length as a varint, -1 for null. */
+  content(content: Uint8Array | string | null): this {
+    if (content === null) return this.varint(-1);
+    if (typeof content !== "string") return this.varint(content.length).#append(content);
+    const from = this.length;
+    const most = 3 * content.length;
+    const at = this.#extend(most);
+    this.length = from + this.#buffer.write(content, at, most);
+    return this.prefixLength(from);
+  }
+
+  /** Moves what was written from `from` on, and writes its length before it, as a varint. */
+  prefixLength(from: number): this {
+    const end = this.length;
+    const size = varintSize(end - from);
+    this.#extend(size);
+    this.#buffer.copyWithin(from + size, from, end);
+    this.length = from;
+    this.varint(end - from);
+    this.length = end + size;
+    return this;
+  }
+
+  #append(bytes: Uint8Array): this {
+    const at = this.#extend(bytes.length);
+    this.#buffer.set(bytes, at);
+    return this;
+  }
+
+  /** @returns where the `count` bytes begin, which have any content */
+  #extend(count: number): number {
+    const at = this.length;
+    this.length += count;
+    if (this.length > this.#buffer.length) {
+      const larger = Buffer.allocUnsafe(this.length * 2);
+      this.#buffer.copy(larger, 0, 0, at);
+      this.#buffer = larger;
+    }
+    return at;
+  }
 }
+
+/** How many bytes a varint has. @param value not negative */
+function varintSize(value: number): number {
+  return Math.ceil((33 - Math.clz32(value)) / 7);
+}
+
+/** For every request: it is copied before the next one is encoded, and has then the size of the largest one. */
+const OUTPUT = new Output();
 
 const SEED = 0x9747b28c;
 const M = 0x5bd1e995;

@@ -163,7 +163,9 @@ test("catch-up: all orders of the outage are placed before the services start, a
   expect(figures[1]?.value).toBe((figures[0]?.value ?? 0) / 100);
 });
 
-test("answers while the order service is down: it starts when all orders are answered, and all end", async () => {
+// The warm-up alone takes 3 s.
+const slowly = test.skipIf(process.env.SLOW_TESTS !== "true");
+slowly("answers while the order service is down: it starts when all are answered, and all end", async () => {
   store = new FakeStore(() => "confirmed");
   let placedWhileDown = 0;
   const { system, lengths, ...rest } = measuring();

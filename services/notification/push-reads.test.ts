@@ -74,6 +74,28 @@ describe("notifications that are stored together", () => {
     expect(sent).toEqual([1, 2]);
     disconnect();
   });
+
+  test("reach the other customers when those of one could not be read", async () => {
+    const notifications: Notification[] = [];
+    const push = new Push((customerId) => {
+      if (customerId === "ANN" && notifications.length > 0) throw new Error("the disk is full");
+      return notifications;
+    });
+    const sent: string[] = [];
+    const customers = ["ANN", "BOB"];
+    const sockets = customers.map((customerId) => ({
+      send: () => sent.push(customerId),
+      cork: (callback: () => void) => callback(),
+      close: () => {},
+    }));
+    for (const [index, socket] of sockets.entries()) push.open(socket, customers[index] ?? "", 0, DAY_MS);
+    const texts = { notificationId: "1", orderId: "X", message: "confirmed", at: "now" };
+    notifications.push({ seq: 1, ...texts, type: "order.confirmed" });
+    const [caughtUp] = customers.map((customerId) => push.notify(customerId));
+    await expect(Promise.resolve(caughtUp)).rejects.toThrow("the disk is full");
+    expect(sent).toEqual(["BOB"]);
+    for (const socket of sockets) push.close(socket);
+  });
 });
 
 test("a socket whose buffer is empty again is sent the next notification, also if none waited for that", async () => {

@@ -88,7 +88,7 @@ export class Push {
   /**
    * A customer has a new notification. Those of one commit are read together, once its callbacks have been called.
    *
-   * @returns for the first of them, the end of that; it rejects when they cannot be read
+   * @returns for the first of them, the end of that; it rejects when those of a customer cannot be read
    */
   notify(customerId: string): Promise<void> | undefined {
     if (!this.#sockets.has(customerId)) return undefined;
@@ -101,13 +101,20 @@ export class Push {
   async #catchUp(): Promise<void> {
     await Promise.resolve();
     this.#isCatchingUp = false;
+    const failures: unknown[] = [];
     for (const customerId of this.#notified) {
       this.#notified.delete(customerId);
       for (const socket of this.#sockets.get(customerId) ?? []) {
         const reader = this.#readers.get(socket);
-        if (reader !== undefined && !reader.full) this.#send(socket, reader);
+        try {
+          if (reader !== undefined && !reader.full) this.#send(socket, reader);
+        } catch (error) {
+          // The others are not to wait for it.
+          failures.push(error);
+        }
       }
     }
+    if (failures.length > 0) throw failures[0];
   }
 
   close(socket: Socket): void {

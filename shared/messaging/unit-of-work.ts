@@ -45,7 +45,11 @@ export interface Transaction {
   /**
    * The same for a message with the whole state of something: of those of one key that are emitted so within one commit,
    * which other work may share, only the last one is sent. Another message of the key is sent after those that were
-   * emitted before it.
+   * emitted before it. What is sent depends on what commits together, so the state needs a version by which readers
+   * ignore an older one.
+   *
+   * @returns its id; it is not sent if another state follows
+   * @throws as `emit` does
    */
   emitLatest<Definition extends MessageDefinition>(definition: Definition, data: DataOf<Definition>): string;
   /** Sends a record as it is, without an envelope, if the transaction commits. */

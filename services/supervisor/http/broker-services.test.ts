@@ -78,6 +78,7 @@ const order = (topic: string, orderId: string, value: string) => ({
 describe("the broker", () => {
   test("topics with their offsets; the latest records, newest first, cut to a length", async () => {
     const long = "x".repeat(5_000);
+    const before = Date.now();
     await inspector.publish([
       order("order.events", "A", "1"),
       order("order.events", "B", "2"),
@@ -98,6 +99,10 @@ describe("the broker", () => {
       ["A", 4_000],
       ["B", 1],
     ]);
+    for (const { at } of latest) {
+      expect(at).toBeGreaterThanOrEqual(before);
+      expect(at).toBeLessThanOrEqual(Date.now());
+    }
     expect(await request("/topics/nothing/messages")).toMatchObject({
       status: 404,
       body: { type: "urn:problem-type:topic-not-found" },

@@ -319,7 +319,7 @@ class Session {
     for (const message of batch.messages) {
       const record = toRecord(topic, partition, message);
       if (record.offset < range.from || record.offset >= range.to) continue;
-      pending.records.push({ ...record, at: Number(message.timestamp) });
+      pending.records.push({ ...record, at: record.timestampMs });
     }
     if (Number(batch.lastOffset()) < range.to - 1) return;
     this.#consumer.pause([{ topic, partitions: [partition] }]);

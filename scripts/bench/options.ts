@@ -76,7 +76,8 @@ create them, and delete them at their end.
   --outage N       orders that are placed while the order service is down (10000)
   --arriving N     new orders a second while those are caught up with, and for the latency in growth (100)
   --history LIST   orders of history (100000,1000000)
-  --histories DIR  keep the histories there, and use those that are there; delete them when the store has changed
+  --histories DIR  keep the histories there, and use those that are there; delete them yourself
+                   after a change of the store
   --records N      records of 100 bytes that are stored when the embedded broker starts (5000000); 0 leaves this out
   --waiting N      orders that wait (10000; at least ${MIN_WAITING})
   --delete-topics  of the broker that KAFKA_BROKERS names, if it has those of a store before

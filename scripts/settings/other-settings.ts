@@ -35,7 +35,7 @@ export const otherSettings: readonly Setting[] = [
   },
   {
     name: "NO_COLOR",
-    readBy: "start, test",
+    readBy: "start, test, chaos, simulate, rebuild",
     value: "any text",
     default: "",
     meaning: "no colours, and no line that is written over (https://no-color.org)",

@@ -39,7 +39,6 @@ const preflightHeaders: Readonly<Record<string, string>> = {
   "access-control-max-age": String(PREFLIGHT_MAX_AGE_S),
 };
 
-/** The test of each promise in the README, from the root of the repository. */
 interface SupervisorHttpOptions {
   readonly supervisor: Pick<Supervisor, "report" | "process" | "bringBackAll">;
   /** The address of a service. */

@@ -31,8 +31,8 @@ describe("parts that do not fit together are refused at construction", () => {
     ["the transport was not given the topic lost.dead-letters", { deadLetterTopic: "lost.dead-letters" }],
     ["the inbox cannot keep claims for NaN ms", { inboxRetentionMs: Number.NaN }],
     ["the inbox cannot keep claims for -1 ms", { inboxRetentionMs: -1 }],
-    ["fetchIntervalMs is -1", { fetchIntervalMs: -1 }],
-    ["fetchIntervalMs is 1001", { fetchIntervalMs: 1001 }],
+    ["fetchIntervalMs must be from 0 to 1000, not -1", { fetchIntervalMs: -1 }],
+    ["fetchIntervalMs must be from 0 to 1000, not 1001", { fetchIntervalMs: 1001 }],
     ["the transport was not given the topic elsewhere", { definitions: [...definitions, Elsewhere] }],
   ];
   test.each(mistakes)("%s", (text, options) => {

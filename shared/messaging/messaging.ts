@@ -146,7 +146,9 @@ export class Messaging {
     }
     const { fetchIntervalMs = 0 } = options;
     if (!(fetchIntervalMs >= 0 && fetchIntervalMs <= MAX_FETCH_INTERVAL_MS)) {
-      throw new UsageError(`fetchIntervalMs is ${fetchIntervalMs}`);
+      throw new UsageError(
+        `fetchIntervalMs must be from 0 to ${MAX_FETCH_INTERVAL_MS}, not ${fetchIntervalMs}`,
+      );
     }
     const hasTopic = (name: string) => transport.hasTopic?.(name) ?? true;
     for (const name of [options.deadLetterTopic, ...definitions.map(({ topic }) => topic.name)]) {

@@ -206,6 +206,8 @@ const HttpUrl = (description: string) =>
 const Text = (fallback: string, description: string) =>
   Type.String({ minLength: 1, default: fallback, description });
 const OptionalText = (description: string) => Type.Optional(Type.String({ description }));
+const Path = (fallback: string, description: string) =>
+  Type.String({ minLength: 1, default: fallback, expected: "a path", description });
 const OptionalFile = (description: string) =>
   Type.Optional(Type.String({ minLength: 1, expected: "a path", description }));
 const OptionalSecret = (description: string) => Type.Optional(Type.String({ secret: true, description }));
@@ -244,7 +246,7 @@ export const commonSettings = {
     description:
       "what may be on in production or on an address that others reach, although they could abuse it",
   }),
-  DATA_DIR: Text(".data", "the directory of the databases and keys, and of the embedded broker's records"),
+  DATA_DIR: Path(".data", "the directory of the databases and keys, and of the embedded broker's records"),
   LOG_LEVEL: oneOf(logLevels, { default: "info", description: "the least severe lines that are logged" }),
   AUTOMATION_TESTING: Type.Boolean({
     default: false,

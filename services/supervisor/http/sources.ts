@@ -4,12 +4,13 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { ROOT } from "../store.ts";
 
+/** The first test of each promise in the README, from the root of the repository. */
 const promiseTests = [
   "e2e/promises/crash.test.ts",
   "e2e/promises/duplicates.test.ts",
   "shared/messaging/dead-letters/dead-letters.test.ts",
   "e2e/promises/shortage.test.ts",
-  "e2e/promises/shortage.test.ts",
+  "e2e/promises/shortage-recovery.test.ts",
   "e2e/promises/outage.test.ts",
 ];
 

@@ -51,7 +51,7 @@ export const targets: readonly Target[] = [
     ...{ section: /^Catch-up/, name: /^orders a second$/, of: "value", least: 0.9 },
   },
   {
-    what: "Memory of each process, at most",
+    what: "Most memory of a process",
     ...{ section: /^(Catch-up.*|Peak)$/, name: /memory, (?!all)/, of: "value", unit: "MB", most: 200 },
   },
   {

@@ -20,7 +20,13 @@ const NOT_SETTINGS: Readonly<Record<string, string>> = {
   LOAD: "of bench to its load generator",
   PROCESSES_LOCK: "of the supervisor to its processes",
   RECORDED_ACTIONS: "of a test to the process that it watches",
+  FLOOR_SERVICE: "of bench to a process of the floor",
+  PORT: "of bench to a process of the floor",
   FAKE_PORT: "of a test to the process that it starts",
+  FAKE_JOURNAL: "of a test to the process that it starts",
+  FAKE_NAME: "of a test to the process that it starts",
+  FAKE_EXIT: "of a test to the process that it starts",
+  FAKE_STUBBORN: "of a test to the process that it starts",
   LENS_PATH: "of a tool that a test makes up",
 };
 
@@ -41,7 +47,14 @@ test("each environment variable that a source reads has a row, or is none of the
     if (file.includes("node_modules/")) continue;
     const source = readFileSync(join(ROOT, file), "utf8");
     for (const [, name = ""] of source.matchAll(/\benv\??\.([A-Z][A-Z0-9_]+)/g)) read.set(name, file);
-    for (const [, name = ""] of source.matchAll(/^ +setting: "([A-Z][A-Z0-9_]+)",$/gm)) read.set(name, file);
+    for (const [, names = ""] of source.matchAll(/\{([^{}]+)\} = (?:process\.)?env\b/g)) {
+      for (const [name] of names.matchAll(/\b[A-Z][A-Z0-9_]+\b/g)) read.set(name, file);
+    }
+    for (const [, listed, asked] of source.matchAll(
+      /^ +setting: "([A-Z][A-Z0-9_]+)",$|\bsetting\("([A-Z][A-Z0-9_]+)"\)/gm,
+    )) {
+      read.set(listed ?? asked ?? "", file);
+    }
   }
   const known = [...documented, ...Object.keys(NOT_SETTINGS)];
   expect([...read].filter(([name]) => !known.includes(name))).toEqual([]);

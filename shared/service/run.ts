@@ -123,7 +123,7 @@ function answerArguments(name: string, description: string, args: readonly strin
   }
   process.stdout.write(
     `The service ${name}: ${description}\n\n` +
-      "It runs until SIGTERM or SIGINT, and takes no arguments. Its settings are environment variables.\n",
+      "It runs until SIGTERM or SIGINT, and takes no arguments. Its settings are environment variables: docs/settings.md.\n",
   );
   process.exit(0);
 }

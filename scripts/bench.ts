@@ -8,7 +8,7 @@ import { measureGrowth } from "./bench/growth.ts";
 import { Histories } from "./bench/history.ts";
 import { type BenchOptions, readOptions, USAGE } from "./bench/options.ts";
 import { asText, loadBefore, machine, type Report } from "./bench/report.ts";
-import { save } from "./bench/save.ts";
+import { requireWritable, save } from "./bench/save.ts";
 import {
   measureAnswers,
   measureCatchUp,
@@ -22,7 +22,6 @@ import { measureCommits } from "./bench/unit-of-work.ts";
 import { canReadUsage } from "./bench/usage.ts";
 import { measureWaitingOrders } from "./bench/waiting-orders.ts";
 import { runCommand } from "./command/command.ts";
-import { timeLeft } from "./command/progress.ts";
 
 /** The scenarios that are measured one after the other in a store, or a floor, that is started once. */
 const IN_ONE_SYSTEM = ["idle", "latency", "rate", "catch-up"] as const;
@@ -35,11 +34,7 @@ function measureBoth(
   { scenarios, rounds, lengths, broker }: BenchOptions,
   onLimit: OnLimit,
 ): Promise<Comparison[]> {
-  const startedMs = performance.now();
-  let done = 0;
-  return compare(systemNames, rounds, async (name, round) => {
-    const left = timeLeft(performance.now() - startedMs, done++, rounds * systemNames.length);
-    say(`round ${round} of ${rounds}: ${name}${left === undefined ? "" : `, about ${left} left`}`);
+  return compare(systemNames, rounds, say, async (name, round) => {
     await using system = await System.start(name, { broker });
     const measuring = {
       ...{ system, lengths },
@@ -89,9 +84,9 @@ async function measureAll(options: BenchOptions, onLimit: OnLimit): Promise<Comp
   if (scenarios.has("broker")) {
     comparisons.push(...(await measureBrokers({ seconds: lengths.seconds, records }, rounds, say)));
   }
-  if (scenarios.has("commits")) comparisons.push(...(await measureCommits(rounds)));
+  if (scenarios.has("commits")) comparisons.push(...(await measureCommits(rounds, say)));
   if (scenarios.has("waiting-orders")) {
-    comparisons.push(...(await compare(["inventory"], rounds, () => measureWaitingOrders(waiting))));
+    comparisons.push(...(await compare(["inventory"], rounds, say, () => measureWaitingOrders(waiting))));
   }
   if (scenarios.has("watermill")) comparisons.push(...(await measureBesideWatermill(options, say, onLimit)));
   return comparisons;
@@ -99,6 +94,7 @@ async function measureAll(options: BenchOptions, onLimit: OnLimit): Promise<Comp
 
 async function main(args: readonly string[]): Promise<number> {
   const options = readOptions(args, process.env);
+  requireWritable(options);
   say(machine());
   if (!canReadUsage) say("CPU and memory of processes are left out: they can be read on Linux only");
   const limits: string[] = [];

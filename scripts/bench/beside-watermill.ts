@@ -23,8 +23,7 @@ export async function measureBesideWatermill(
     return undefined;
   });
   if (tools === undefined) return [];
-  return compare(["store", "watermill"], rounds, async (name, round) => {
-    say(`round ${round} of ${rounds}: ${name}`);
+  return compare(["store", "watermill"], rounds, say, async (name, round) => {
     await using system = await (name === "store"
       ? System.start(name, { broker })
       : WatermillSystem.start(tools, broker));

@@ -38,8 +38,7 @@ export async function measureBrokers(
   report: Report,
 ): Promise<Comparison[]> {
   const brokers = await startable(report);
-  return compare([...brokers.keys()], rounds, async (name, round) => {
-    report(`round ${round} of ${rounds}: ${name}`);
+  return compare([...brokers.keys()], rounds, report, async (name) => {
     const start = brokers.get(name);
     const figures = start === undefined ? [] : await measureLoads(start, seconds * 1_000);
     if (name !== EMBEDDED || records === 0) return figures;

@@ -1,4 +1,5 @@
 import { type Static, Type } from "@sinclair/typebox";
+import { timeLeft } from "../command/progress.ts";
 
 /** One measured value. */
 export interface Figure {
@@ -18,15 +19,24 @@ export const Comparison = Type.Object({
 });
 export type Comparison = Static<typeof Comparison>;
 
-/** Measures each subject in each round, and in every other round in the other order. */
+/**
+ * Measures each subject in each round, and in every other round in the other order.
+ *
+ * @param say called before each measurement, with the time that is left by those before it
+ */
 export async function compare<Subject extends string>(
   subjects: readonly Subject[],
   rounds: number,
+  say: (line: string) => void,
   measure: (subject: Subject, round: number) => Promise<readonly Figure[]>,
 ): Promise<Comparison[]> {
+  const startedMs = performance.now();
+  let done = 0;
   const measured = new Map<Subject, Figure[]>(subjects.map((subject) => [subject, []]));
   for (let round = 1; round <= rounds; round += 1) {
     for (const subject of round % 2 === 1 ? subjects : subjects.toReversed()) {
+      const left = timeLeft(performance.now() - startedMs, done++, rounds * subjects.length);
+      say(`round ${round} of ${rounds}: ${subject}${left === undefined ? "" : `, about ${left} left`}`);
       measured.get(subject)?.push(...(await measure(subject, round)));
     }
   }

@@ -37,8 +37,7 @@ export async function measureGrowth(
   const all = [0, ...counts];
   await histories.provide(all, report);
   const byLabel = new Map(all.map((count) => [labelOf(count), count]));
-  const comparisons = await compare([...byLabel.keys()], rounds, async (label, round) => {
-    report(`round ${round} of ${rounds}: ${label} of history`);
+  const comparisons = await compare([...byLabel.keys()], rounds, report, async (label, round) => {
     const count = byLabel.get(label) ?? 0;
     const dataDir = histories.copy(count, "measured");
     await using system = await System.start("store", { dataDir, broker });

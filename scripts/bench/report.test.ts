@@ -3,9 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ROOT } from "@distributed-messaging/supervisor/store";
+import { UsageError } from "../command/command.ts";
 import { compare, medianOf, ratioOf } from "./comparison.ts";
 import { asText, type Report } from "./report.ts";
-import { chart, save, savedReports, tables } from "./save.ts";
+import { chart, requireWritable, save, savedReports, tables } from "./save.ts";
 import { outcomes } from "./targets.ts";
 
 const report: Report = {
@@ -34,12 +35,17 @@ const report: Report = {
 
 test("store and floor take turns, and the values of a round are compared with each other", async () => {
   const turns: string[] = [];
-  const comparisons = await compare(["store", "floor"], 3, async (system, round) => {
+  const said: string[] = [];
+  const say = (line: string) => void said.push(line);
+  const comparisons = await compare(["store", "floor"], 3, say, async (system, round) => {
     turns.push(`${system} ${round}`);
     const value = system === "store" ? round : 10 * round;
     return [{ section: "S", name: "figure", unit: "ms", value }];
   });
   expect(turns).toEqual(["store 1", "floor 1", "floor 2", "store 2", "store 3", "floor 3"]);
+  expect(said).toHaveLength(turns.length);
+  expect(said[0]).toBe("round 1 of 3: store");
+  expect(said[5]).toMatch(/^round 3 of 3: floor, about \d+ s left$/);
   expect(comparisons).toEqual([
     { section: "S", name: "figure", unit: "ms", values: { store: [1, 2, 3], floor: [10, 20, 30] } },
   ]);
@@ -144,4 +150,30 @@ test("docs/performance.md and its chart are what the command made of docs/perfor
   expect(reports.length).toBeGreaterThan(0);
   expect(readFileSync(join(docs, "performance.md"), "utf8")).toContain(`\n${tables(reports)}\n`);
   expect(readFileSync(join(docs, "performance.svg"), "utf8")).toBe(chart(reports));
+});
+
+test("where a report cannot be written is refused before anything is measured", () => {
+  const folder = mkdtempSync(join(tmpdir(), "report-"));
+  const file = join(folder, "report.json");
+  const missing = join(folder, "missing");
+  const trial = (json?: string, to?: string) => () => requireWritable({ json, save: to });
+  try {
+    writeFileSync(file, "an earlier one");
+    for (const accepted of [trial(), trial(file), trial("report.json"), trial(undefined, folder)]) {
+      expect(accepted).not.toThrow();
+    }
+    for (const refused of [
+      trial(join(missing, "report.json")),
+      trial(join(file, "report.json")),
+      trial(folder),
+      trial(undefined, missing),
+      trial(undefined, file),
+    ]) {
+      expect(refused).toThrow(UsageError);
+    }
+    writeFileSync(join(folder, "performance.json"), "{}");
+    expect(trial(undefined, folder)).toThrow("was not written by this command");
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

@@ -1,9 +1,10 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { UsageError } from "../command/command.ts";
 import { chartOf } from "./chart.ts";
+import type { BenchOptions } from "./options.ts";
 import { asMarkdown, Report, targetsAsMarkdown } from "./report.ts";
 
 const Reports = Type.Array(Report);
@@ -17,6 +18,21 @@ export function savedReports(folder: string): Report[] {
   const content: unknown = JSON.parse(readFileSync(path, "utf8"));
   if (!Value.Check(Reports, content)) throw new UsageError(`${path} was not written by this command`);
   return content;
+}
+
+/**
+ * Before anything is measured, which may take an hour.
+ *
+ * @throws UsageError when the report could not be written where the options say
+ */
+export function requireWritable({ json, save: folder }: Pick<BenchOptions, "json" | "save">): void {
+  const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  if (json !== undefined && (!isFolder(dirname(json)) || isFolder(json))) {
+    throw new UsageError(`--json: '${json}' is no file in a folder that exists`);
+  }
+  if (folder === undefined) return;
+  if (!isFolder(folder)) throw new UsageError(`--save: there is no folder '${folder}'`);
+  savedReports(folder);
 }
 
 /** Adds a report to those of a folder, in place of those that have no other scenario, and writes all as tables and as a chart. */

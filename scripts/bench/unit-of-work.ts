@@ -18,8 +18,8 @@ import { perSecond } from "./measure.ts";
 const DURATION_MS = 1_500;
 
 /** Measures group commit: the same work, an inbox claim and a message, by different numbers of callers at once. */
-export async function measureCommits(rounds: number): Promise<Comparison[]> {
-  const measured = await compare(["together"], rounds, measureRound);
+export async function measureCommits(rounds: number, say: (line: string) => void): Promise<Comparison[]> {
+  const measured = await compare(["together"], rounds, say, measureRound);
   const alone = measured.find(({ name }) => name === nameOf(1))?.values.together ?? [];
   return measured.map((comparison) => ({
     ...comparison,

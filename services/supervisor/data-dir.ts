@@ -36,9 +36,10 @@ export function lockDataDir(dataDir: string): DataDirLock {
   } catch (error) {
     lock.close();
     if (!isLocked(error)) throw notWritable(error);
+    const url = textOf(address);
     throw new StartError(
-      existsSync(address)
-        ? alreadyRuns(readFileSync(address, "utf8"))
+      url !== undefined
+        ? alreadyRuns(url)
         : `DATA_DIR: another store uses '${dataDir}'; stop it, or set DATA_DIR to another directory`,
     );
   }
@@ -51,6 +52,15 @@ export function lockDataDir(dataDir: string): DataDirLock {
       lock.close();
     },
   };
+}
+
+/** The text of a file, which another process may be deleting. */
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
 }
 
 /** What is said when a store is started where one runs. */

@@ -9,6 +9,8 @@ import type { Shop } from "./shop.ts";
 /** Longer than a discard can be undone. */
 const AFTER_UNDO_MS = 8_500;
 
+const slowTest = test.skipIf(process.env.SLOW_TESTS !== "true");
+
 describePage("dead letters in the admin panel", () => {
   const fixture = usePageFixture();
   const { store } = fixture;
@@ -90,7 +92,7 @@ describePage("dead letters in the admin panel", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "what another operator has edited meanwhile is neither replayed nor discarded unseen",
     async () => {
       const { shop, row } = await park("TWO_EDIT");
@@ -124,7 +126,7 @@ describePage("dead letters in the admin panel", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "a discard is confirmed first, and can be undone, also by closing the page; the focus stays",
     async () => {
       const { shop, row } = await park("UNDONE");
@@ -164,7 +166,7 @@ describePage("dead letters in the admin panel", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "discarded by two operators, a message is discarded once; kept by one of them, not kept by the other",
     async () => {
       const { shop, row } = await park("TWICE_GONE");
@@ -189,7 +191,7 @@ describePage("dead letters in the admin panel", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "control and bidirectional characters are visible in keys, errors and messages; the message keeps them",
     async () => {
       const key = "gpj.\u202eREDRO";

@@ -5,6 +5,8 @@ import { LOST_CONNECTIONS } from "./browser.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import { type Shop, withoutSupervisor } from "./shop.ts";
 
+const slowTest = test.skipIf(process.env.SLOW_TESTS !== "true");
+
 describePage("the page for operators", () => {
   const fixture = usePageFixture();
   const { store } = fixture;
@@ -53,7 +55,7 @@ describePage("the page for operators", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "no action on a process moves its buttons or its neighbours",
     async () => {
       for (const viewport of [
@@ -89,7 +91,7 @@ describePage("the page for operators", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "the whole stock is shown, and no name pushes a control out",
     async () => {
       for (const width of [1280, 390, 320]) {
@@ -124,7 +126,7 @@ describePage("the page for operators", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "an operator restocks what a waiting order lacks, once however often it is asked for; a customer sees what is missing",
     async () => {
       const customer = await fixture.visit();
@@ -165,7 +167,7 @@ describePage("the page for operators", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "back and forward return to where the view was scrolled, also after a reload; a new view starts at its top",
     async () => {
       const shop = await (await fixture.visit({ viewport: { width: 390, height: 700 } })).open();
@@ -199,7 +201,7 @@ describePage("the page for operators", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "the sections are reached by the keyboard, which keeps its place",
     async () => {
       const shop = await (await fixture.visit()).open("admin");

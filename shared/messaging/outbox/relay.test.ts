@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { OutboxRefusal } from "../errors.ts";
-import { type Runtime, systemRuntime } from "../runtime.ts";
+import { type Logger, type Runtime, silentLogger, systemRuntime } from "../runtime.ts";
 import { eventually, failureOf } from "../testing/eventually.ts";
 import { Answer, Letter, TestService } from "../testing/kit.ts";
 import {
@@ -35,12 +35,16 @@ class ScriptedPublisher implements Publisher {
   }
 }
 
-function serviceWith(publisher: Publisher, runtime: Runtime = systemRuntime): TestService {
+function serviceWith(
+  publisher: Publisher,
+  runtime: Runtime = systemRuntime,
+  log: Logger = silentLogger,
+): TestService {
   const transport = {
     publish: (records: readonly OutgoingRecord[]) => publisher.publish(records),
     subscribe: () => ({ healthy: () => true, stop: async () => {} }),
   };
-  return new TestService(undefined, { transport, runtime });
+  return new TestService(undefined, { transport, runtime, log });
 }
 
 test("sends in order, one send at a time, and deletes what was acknowledged", async () => {
@@ -68,9 +72,11 @@ test("what was acknowledged is deleted by the next commit, not by one of its own
   expect(service.kit.outbox.after(0, 10, 1e6).map(({ seq }) => seq)).toEqual([2]);
 });
 
-test("a send that fails is repeated, and nothing overtakes it", async () => {
+test("a send that fails is repeated, and nothing overtakes it; one line says so", async () => {
   const publisher = new ScriptedPublisher();
-  service = serviceWith(publisher);
+  const warnings: string[] = [];
+  const log = { ...silentLogger, warn: (_: object, text: string) => void warnings.push(text) };
+  service = serviceWith(publisher, systemRuntime, log);
   let failures = 2;
   publisher.answer = async () => {
     if (failures-- > 0) throw new Error("away");
@@ -82,6 +88,9 @@ test("a send that fails is repeated, and nothing overtakes it", async () => {
   await eventually(() => service.kit.outbox.depth() === 0);
   expect(publisher.sends[0]).toEqual(["1"]);
   expect(publisher.sends.at(-1)).toEqual(["1", "2"]);
+  expect(warnings).toEqual([
+    "messages cannot be sent, they wait in the outbox; it is tried again at least every 5 s",
+  ]);
   expect(service.kit.healthy()).toBe(true);
 });
 

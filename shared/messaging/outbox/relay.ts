@@ -381,8 +381,10 @@ export class Relay {
   /** Logs the first failure only as a warning: the broker may be away for a day. */
   #reportFailure(error: unknown): void {
     const fields = { error: errorText(error), failures: this.#failures };
-    if (this.#failures === 1) this.#log.warn(fields, "messages cannot be sent, they wait in the outbox");
-    else this.#log.debug(fields, "messages still cannot be sent");
+    if (this.#failures === 1) {
+      const next = `it is tried again at least every ${BACKOFF.mostMs / 1_000} s`;
+      this.#log.warn(fields, `messages cannot be sent, they wait in the outbox; ${next}`);
+    } else this.#log.debug(fields, "messages still cannot be sent");
   }
 
   #sleep(): void {

@@ -47,7 +47,7 @@ const PICTURES: readonly {
 const say = (line: string) => void process.stderr.write(`screenshots: ${line}\n`);
 
 /** A running store and a browser for pictures of it. */
-interface Studio {
+interface PictureRun {
   readonly store: StoreSupervisor;
   readonly newVisitor: (options: BrowserContextOptions) => Promise<BrowserContext>;
   readonly folder: string;
@@ -63,9 +63,9 @@ async function main(args: readonly string[]): Promise<number> {
   if (values.view !== undefined && !values.all) throw new UsageError("--view needs --all");
   const chosen = chooseViews(values.view);
   const folder = positionals[0] ?? join(ROOT, values.all ? SHEET_FOLDER : FOLDER);
-  return inStudio(folder, (studio) => {
-    if (values.all) return takeSheet(studio, chosen);
-    return values.recording ? record(studio) : takePictures(studio);
+  return withStore(folder, (run) => {
+    if (values.all) return takeSheet(run, chosen);
+    return values.recording ? record(run) : takePictures(run);
   });
 }
 
@@ -79,7 +79,7 @@ function chooseViews(names: readonly string[] | undefined): readonly View[] {
 }
 
 /** @param work resolves with the exit code */
-async function inStudio(folder: string, work: (studio: Studio) => Promise<number>): Promise<number> {
+async function withStore(folder: string, work: (run: PictureRun) => Promise<number>): Promise<number> {
   // It looks for Chromium when it is imported.
   const { launch, visitor } = await import("@distributed-messaging/e2e/page/browser");
   const [tool] = await provideTools([chromium], process.env, say);
@@ -117,7 +117,7 @@ async function inStudio(folder: string, work: (studio: Studio) => Promise<number
 
 /** Brings a new visitor's page into the state of a view. */
 async function withView(
-  { store, newVisitor }: Studio,
+  { store, newVisitor }: PictureRun,
   view: View,
   options: BrowserContextOptions,
   work: (shop: Shop) => Promise<void>,
@@ -135,12 +135,12 @@ async function withView(
   }
 }
 
-async function takePictures(studio: Studio): Promise<number> {
+async function takePictures(run: PictureRun): Promise<number> {
   for (const { name, view: wanted, options } of PICTURES) {
     for (const view of views.filter(({ name }) => name === wanted)) {
-      await withView(studio, view, options, async ({ page }) => {
+      await withView(run, view, options, async ({ page }) => {
         const picture = await stableScreenshot(page);
-        await Bun.write(join(studio.folder, `${name}.png`), picture);
+        await Bun.write(join(run.folder, `${name}.png`), picture);
         say(`${name}.png, ${kilobytes(picture)}`);
       });
     }
@@ -149,24 +149,24 @@ async function takePictures(studio: Studio): Promise<number> {
 }
 
 /** A view that cannot be brought about is named, and the others are taken. */
-async function takeSheet(studio: Studio, chosen: readonly View[]): Promise<number> {
+async function takeSheet(run: PictureRun, chosen: readonly View[]): Promise<number> {
   const taken: string[] = [];
   for (const [index, view] of chosen.entries()) {
     say(`${view.name} (${index + 1} of ${chosen.length})`);
     try {
-      await withView(studio, view, {}, ({ page }) => takeVariants(studio, view, page));
+      await withView(run, view, {}, ({ page }) => takeVariants(run, view, page));
       taken.push(view.name);
     } catch (error) {
       say(`${view.name}: ${errorText(error)}`);
     }
   }
-  const sheet = join(studio.folder, "index.html");
+  const sheet = join(run.folder, "index.html");
   await Bun.write(sheet, contactSheet(taken));
   console.log(sheet);
   return taken.length === chosen.length ? 0 : 1;
 }
 
-async function takeVariants({ folder }: Studio, view: View, page: Page): Promise<void> {
+async function takeVariants({ folder }: PictureRun, view: View, page: Page): Promise<void> {
   for (const variant of variants) {
     const { width, height, colorScheme } = variant;
     await page.setViewportSize({ width, height });
@@ -176,7 +176,7 @@ async function takeVariants({ folder }: Studio, view: View, page: Page): Promise
   }
 }
 
-async function record({ newVisitor, folder }: Studio): Promise<number> {
+async function record({ newVisitor, folder }: PictureRun): Promise<number> {
   const context = await newVisitor({
     viewport: RECORDING_SIZE,
     reducedMotion: "no-preference",

@@ -23,33 +23,33 @@ async function playStep(shop: Shop): Promise<void> {
 /** Records a step of the tour. @param shop the tour, in a window of RECORDING_SIZE, with motion */
 export async function recordStep(shop: Shop): Promise<Uint8Array> {
   const browser = await shop.context.newCDPSession(shop.page);
-  const shots: { readonly image: Uint8Array; readonly atMs: number }[] = [];
-  const shoot = async () => {
+  const captures: { readonly image: Uint8Array; readonly atMs: number }[] = [];
+  const capture = async () => {
     const atMs = performance.now();
     const options = { format: "webp", quality: QUALITY } as const;
     const { data } = await browser.send("Page.captureScreenshot", options);
-    shots.push({ image: Buffer.from(data, "base64"), atMs });
+    captures.push({ image: Buffer.from(data, "base64"), atMs });
   };
-  await shoot();
+  await capture();
   let isOver = false;
   const playing = playStep(shop).finally(() => {
     isOver = true;
   });
   while (!isOver) {
     const next = Bun.sleep(FRAME_MS);
-    await shoot();
+    await capture();
     await next;
   }
   await playing;
-  await shoot();
-  return animatedWebp(RECORDING_SIZE, framesOf(shots));
+  await capture();
+  return animatedWebp(RECORDING_SIZE, framesOf(captures));
 }
 
 /** How long each picture is shown; one that equals the picture before it prolongs that. */
-function framesOf(shots: readonly { readonly image: Uint8Array; readonly atMs: number }[]): Frame[] {
+function framesOf(captures: readonly { readonly image: Uint8Array; readonly atMs: number }[]): Frame[] {
   const frames: { image: Uint8Array; durationMs: number }[] = [];
-  for (const [index, { image, atMs }] of shots.entries()) {
-    const next = shots[index + 1];
+  for (const [index, { image, atMs }] of captures.entries()) {
+    const next = captures[index + 1];
     const shown = next === undefined ? HOLD_MS.last : Math.round(next.atMs - atMs);
     const durationMs = index === 0 ? Math.max(shown, HOLD_MS.first) : shown;
     const last = frames.at(-1);

@@ -9,6 +9,8 @@ import type { Supervisor } from "../supervisor.ts";
 const KEEP_ALIVE_MS = 5_000;
 /** How long a request waits for the end of a lease: that of the same page, reloaded, may be noticed after the request. */
 const GRACE_MS = 500;
+/** Less than the server's `idleTimeout`: a process that does not become ready holds up no further lease. */
+const RESTORE_MS = 20_000;
 
 /**
  * The right to stop processes for a while. It lasts as long as the connection of the request, so it ends with the page,
@@ -20,10 +22,13 @@ export class ProcessLease {
   #restored: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(private readonly supervisor: Pick<Supervisor, "bringBackAll">) {}
+  constructor(
+    private readonly supervisor: Pick<Supervisor, "bringBackAll">,
+    private readonly restoreMs = RESTORE_MS,
+  ) {}
 
   /**
-   * Waits until the processes are brought back after the previous lease.
+   * Waits until the processes are brought back after the previous lease, for RESTORE_MS at most.
    *
    * @param connection aborted when the client has disconnected
    * @returns a stream whose first line is `LeaseGranted`; the lease ends when it is cancelled or the client disconnects
@@ -31,7 +36,7 @@ export class ProcessLease {
    */
   async grant(connection: AbortSignal): Promise<ReadableStream<Uint8Array>> {
     await Promise.race([this.#ended, Bun.sleep(GRACE_MS)]);
-    await this.#restored;
+    await Promise.race([this.#restored, Bun.sleep(this.restoreMs)]);
     if (connection.aborted) throw new ServiceError("conflict", "lease-ended", "The client has disconnected.");
     if (this.#holder !== undefined || this.#closed) {
       throw new ServiceError(

@@ -47,10 +47,22 @@ async function asWhoIsSignedIn<Body>(ask: (token: string) => Promise<Body>): Pro
   }
 }
 
-/** Adds stock of a product. @param idempotencyKey requests with the same one count once */
-export async function restock(productId: string, quantity: number, idempotencyKey?: string): Promise<void> {
+/**
+ * Adds stock of a product.
+ *
+ * @param idempotencyKey requests with the same one count once
+ * @returns whether an earlier request with this key has counted instead
+ */
+export async function restock(
+  productId: string,
+  quantity: number,
+  idempotencyKey?: string,
+): Promise<boolean> {
   const url = `/products/${productId}/restock`;
-  await asAdmin((token) => request(url, { method: "POST", token, body: { quantity }, idempotencyKey }));
+  const { headers } = await asAdmin((token) =>
+    request(url, { method: "POST", token, body: { quantity }, idempotencyKey }),
+  );
+  return headers.get("idempotent-replayed") === "true";
 }
 
 export interface DeadLetterSummary {

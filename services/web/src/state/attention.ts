@@ -4,6 +4,7 @@ import { listed, plural } from "../parts/format.ts";
 import { figures } from "./figures.ts";
 import { down, processes, stateWords } from "./processes.ts";
 import { hrefOf } from "./router.ts";
+import { type Unread, unreadAfter } from "./unread.ts";
 
 /** A message that waits longer than this, in an outbox or at the broker, is late. In seconds. */
 export const LATE_S = 10;
@@ -14,15 +15,11 @@ interface Need {
   readonly href: string;
 }
 
-/** When each service was first seen with unread messages, in milliseconds since the epoch; read to the end, it is gone. */
-const unreadSince = signal<ReadonlyMap<string, number>>(new Map());
+const unread = signal<ReadonlyMap<string, Unread>>(new Map());
 
 effect(() => {
   const report = figures.value;
-  if (report?.lag === undefined || report.lag === null) return;
-  const before = unreadSince.peek();
-  const unread = Object.entries(report.lag).filter(([, count]) => count > 0);
-  unreadSince.value = new Map(unread.map(([name]) => [name, before.get(name) ?? report.at]));
+  if (report !== undefined) unread.value = unreadAfter(unread.peek(), report);
 });
 
 /** What an operator should look at; undefined while that is not known. */
@@ -31,7 +28,7 @@ export const needs = computed<readonly Need[] | undefined>(() => {
   if (report === undefined || processes.value === undefined) return undefined;
   const sumOf = (read: (service: ServiceFigures) => number | null) =>
     report.services.reduce((sum, service) => sum + (read(service) ?? 0), 0);
-  const late = namesOfLate(report, unreadSince.value);
+  const late = namesOfLate(report, unread.value);
   const [first, ...others] = down.value;
   const counted: readonly (readonly [number, string, string])[] = [
     [sumOf(({ deadLetters }) => deadLetters), "dead letter", hrefOf.deadLetters],
@@ -55,10 +52,10 @@ export const needs = computed<readonly Need[] | undefined>(() => {
   ];
 });
 
-function namesOfLate({ at, services }: FiguresReport, unread: ReadonlyMap<string, number>): string[] {
+function namesOfLate({ at, services }: FiguresReport, since: ReadonlyMap<string, Unread>): string[] {
   return services
     .filter(({ name, outboxOldestAgeS }) => {
-      const readS = (at - (unread.get(name) ?? at)) / 1_000;
+      const readS = (at - (since.get(name)?.at ?? at)) / 1_000;
       return Math.max(outboxOldestAgeS ?? 0, readS) > LATE_S;
     })
     .map(({ name }) => name);

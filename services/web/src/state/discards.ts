@@ -21,11 +21,13 @@ export const keyOf = (service: string, id: number) => `${service}/${id}`;
  */
 export function discardSoon(service: string, { id, ...confirmed }: DeadLetterDetails): void {
   const key = keyOf(service, id);
-  if (timers.has(key)) return;
+  if (discards.peek().has(key)) return;
   setProblem(key, undefined);
   timers.set(
     key,
     setTimeout(async () => {
+      // The request is sent: from here on it cannot be undone.
+      timers.delete(key);
       try {
         const current = await showDeadLetter(service, id);
         if (!isSameMessage(confirmed, current)) {
@@ -45,11 +47,13 @@ export function discardSoon(service: string, { id, ...confirmed }: DeadLetterDet
   discards.value = new Set([...discards.peek(), key]);
 }
 
-/** Keeps a dead letter whose discard is not sent yet. */
-export function undoDiscard(service: string, id: number): void {
+/** Keeps a dead letter whose discard is not sent yet. @returns whether it is kept; false once the request is sent */
+export function undoDiscard(service: string, id: number): boolean {
   const key = keyOf(service, id);
+  if (!timers.has(key)) return false;
   clearTimeout(timers.get(key));
   end(key);
+  return true;
 }
 
 function end(key: string): void {

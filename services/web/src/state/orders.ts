@@ -39,17 +39,21 @@ export const orders = signal<readonly ListedOrder[]>([]);
 export const moreOrders = signal(true);
 
 let lastOfPage: string | undefined;
+/** What is known from the copy alone, until the gateway's first page. */
+let copied: readonly string[] = [];
 
 /** Begins the list anew at each sign-in and sign-out, with what this browser knows of the customer. */
 export function resetOrders(): void {
   customerId.subscribe((customer) => {
     known.clear();
+    copied = [];
     // One customer's at a time, for as long as they are signed in: whoever is next at this browser finds nothing.
     const copy = readStored(ORDERS_KEY);
     if (customer === undefined || !isRecord(copy) || copy.customerId !== customer) {
       writeStored(ORDERS_KEY, undefined);
     } else if (Array.isArray(copy.orders)) {
       for (const order of copy.orders.filter(isListedOrder)) known.set(order.orderId, order);
+      copied = [...known.keys()];
     }
     lastOfPage = undefined;
     moreOrders.value = true;
@@ -158,10 +162,20 @@ export async function loadOrders(older = false): Promise<void> {
   }
   if (customerId.peek() !== by) return;
   for (const order of page) applyOrder(order);
+  removeCopied(new Set(page.map(({ orderId }) => orderId)));
   if (older || lastOfPage === undefined) {
     lastOfPage = page.at(-1)?.orderId ?? lastOfPage;
     moreOrders.value = page.length === PAGE;
   }
+}
+
+/** The gateway's page takes the place of the copy: between the two may be orders that are in neither. */
+function removeCopied(onPage: ReadonlySet<string>): void {
+  const removed = copied.filter((orderId) => !onPage.has(orderId));
+  copied = [];
+  if (removed.length === 0) return;
+  for (const orderId of removed) known.delete(orderId);
+  scheduleUpdate();
 }
 
 function put(order: ListedOrder): void {

@@ -63,8 +63,12 @@ export function demonstrationOf(number: number) {
   return found;
 }
 
+/** Counts what the visitor asked for: a replay that was ended before it began does not begin. */
+let wishes = 0;
+
 /** Ends the demonstration, if one runs: what it has stopped or changed is put back. */
 export function endDemonstration(): void {
+  wishes += 1;
   current?.abort(new Ended("You ended it."));
 }
 
@@ -80,11 +84,12 @@ export function demonstrate(promise: TourPromise, pace: Pace): void {
   finished = run(promise, pace);
 }
 
-/** Ends the demonstration, if one runs, and begins one of this promise. */
+/** Ends the demonstration, if one runs, and begins one of this promise, unless it is ended before. */
 export async function replay(promise: TourPromise, pace: Pace): Promise<void> {
   endDemonstration();
+  const wish = wishes;
   await finished;
-  demonstrate(promise, pace);
+  if (wish === wishes) demonstrate(promise, pace);
 }
 
 async function run(promise: TourPromise, pace: Pace): Promise<void> {

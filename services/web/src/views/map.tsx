@@ -95,7 +95,8 @@ function Stage({ isLarge }: { isLarge: boolean }) {
     observer.observe(element);
     return () => observer.disconnect();
   }, [isLarge]);
-  useEffect(() => {
+  // Before the paint: the answer to an order may come before the map is painted again.
+  useLayoutEffect(() => {
     if (layer.current === null) return;
     const lineOf = (name: string) => stage.current?.querySelector(`[data-line="${name}"]`) ?? undefined;
     const movement = new MovementLayer(layer.current, () => latest.current, lineOf);

@@ -184,12 +184,17 @@ function RestockMissing({ order }: { order: Order }) {
   const restockMissing = async () => {
     // Until it is accepted, it counts once: pressed again after an error, in another tab, or while the order is told.
     const key = `waiting-order:${orderId}:${Date.parse(updatedAt)}:${accepted.peek()}`;
+    let isRepeated = false;
     for (const { productId, missing } of shortages) {
-      await restock(productId, missing, `${key}:${productId}:${missing}`);
+      const hasCounted = await restock(productId, missing, `${key}:${productId}:${missing}`);
+      isRepeated ||= hasCounted;
     }
     accepted.value += 1;
     refreshProducts();
-    return "Asked for. Orders that came earlier are served first.";
+    const done = isRepeated
+      ? "It was asked for before, and counts once. Press again to add as much once more."
+      : "Asked for.";
+    return `${done} Orders that came earlier are served first.`;
   };
   return (
     <div class="missing">

@@ -4,7 +4,14 @@ import { hasSupervisor, testSourceUrl } from "../api/supervisor.ts";
 import { allAtOnce, personal, plays } from "../tour/pace.ts";
 import { promises } from "../tour/promises.ts";
 import type { ShownStep } from "../tour/step.ts";
-import { demonstrate, demonstrationOf, endDemonstration, running, type TourPromise } from "../tour/tour.ts";
+import {
+  demonstrate,
+  demonstrationOf,
+  endDemonstration,
+  replay,
+  running,
+  type TourPromise,
+} from "../tour/tour.ts";
 import { Player } from "./tour/player.tsx";
 import { Verdict } from "./tour/verdict.tsx";
 
@@ -14,7 +21,8 @@ const opened = signal<TourPromise | undefined>(undefined);
 function open(promise: TourPromise | undefined): void {
   opened.value = promise;
   if (promise === undefined) endDemonstration();
-  else demonstrate(promise, personal);
+  // The previous one may still put back what it has stopped.
+  else void replay(promise, personal);
 }
 
 /** The six promises, each with its demonstration: step by step, or all at once. */

@@ -148,8 +148,7 @@ function Row({ letter, onChange }: { letter: Listed; onChange: () => Promise<voi
             class="small"
             ref={undo}
             onClick={() => {
-              undoDiscard(service, id);
-              announce("The message is kept.");
+              announce(undoDiscard(service, id) ? "The message is kept." : "The message is being discarded.");
             }}
           >
             Undo

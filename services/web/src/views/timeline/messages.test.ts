@@ -52,6 +52,7 @@ test("records of other messages are inserted by time, and all records of a messa
     { ...reserved, value: "not JSON" },
     { ...reserved, value: "[]" },
     { ...reserved, value: null },
+    { ...reserved, value: reserved.value?.replace(/"time":"[^"]*"/, '"time":"yesterday"') ?? null },
   ];
   expect(timelineOf({ history }, records).map((message) => [message.type, message.records])).toEqual([
     ["store.order.place.v1", [place]],

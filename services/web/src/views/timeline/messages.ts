@@ -61,7 +61,9 @@ function messageIn(record: RecordReport): TimelineMessage | undefined {
   if (typeof id !== "string" || typeof type !== "string") return undefined;
   if (typeof source !== "string" || typeof time !== "string") return undefined;
   const [service = source] = source.split("/");
-  return { key: id, type, service, at: Date.parse(time), records: [], envelope };
+  const at = Date.parse(time);
+  if (Number.isNaN(at)) return undefined;
+  return { key: id, type, service, at, records: [], envelope };
 }
 
 /** A message with the times of its way, in milliseconds since the epoch. */

@@ -99,8 +99,9 @@ describePage("dead letters in the admin panel", () => {
       await shop.page.clock.install();
       const other = await (await fixture.visit()).open("admin/dead-letters");
       const theirs = await openRow(other, "TWO_EDIT");
-      await discard(row);
+      // Written before: between the discard and the save little time may pass.
       await theirs.text.fill(JSON.stringify(placing("TWO_EDIT", "THEIRS")));
+      await discard(row);
       await button(theirs.row, "Save the edit").click();
       await theirs.row.getByText("Saved beside what came").waitFor();
       await shop.page.clock.fastForward(AFTER_UNDO_MS);
@@ -161,6 +162,33 @@ describePage("dead letters in the admin panel", () => {
       await page.clock.fastForward(AFTER_UNDO_MS);
       await eventually(() => parked("UNDONE").length === 0, "the message to be discarded");
       expect(shop.consoleMessages()).toEqual([]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  slowTest(
+    "a discard that is being sent is not said to be undone",
+    async () => {
+      const { shop, row } = await park("TOO_LATE");
+      const { page } = shop;
+      await page.clock.install();
+      const asked = Promise.withResolvers<void>();
+      const released = Promise.withResolvers<void>();
+      await page.route(/dead-letters\/\d+/, async (route) => {
+        if (route.request().method() !== "DELETE") return route.continue();
+        asked.resolve();
+        await released.promise;
+        await route.continue();
+      });
+      await discard(row);
+      await page.clock.fastForward(AFTER_UNDO_MS);
+      await asked.promise;
+      await button(row, "Undo").click();
+      await page.getByText("The message is being discarded.").waitFor({ state: "attached" });
+      released.resolve();
+      await row.waitFor({ state: "detached" });
+      expect(parked("TOO_LATE")).toEqual([]);
       await shop.context.close();
     },
     TEST_LIMIT_MS,

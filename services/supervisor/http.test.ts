@@ -108,8 +108,9 @@ describe("a lease", () => {
     next.end();
   });
 
-  test("is not asked for by the map and the admin panel: their actions last", async () => {
+  test("is not needed for an action of the map or the admin panel", async () => {
     expect((await act("alpha", "stop")).status).toBe(200);
+    expect(state("alpha")).toBe("stopped");
     await act("alpha", "start");
   });
 });

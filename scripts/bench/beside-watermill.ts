@@ -9,7 +9,7 @@ import { provideWatermill, WatermillSystem } from "./watermill.ts";
 const PER_SECOND = 50;
 
 /**
- * Measures the store and the same way of an order with Watermill and PostgreSQL in turn. Nothing, and one line says why,
+ * Measures the store and the same path of an order with Watermill and PostgreSQL in turn. Nothing, and one line says why,
  * where the machine lacks what that needs.
  */
 export async function measureBesideWatermill(

@@ -20,7 +20,7 @@ export class Histories {
 
   /**
    * Makes those that the folder does not have yet: each from the one before, by orders that a store takes through its
-   * public doors. Its databases do not sync meanwhile, which changes nothing in what they store.
+   * public interfaces. Its databases do not sync meanwhile, which changes nothing in what they store.
    *
    * @throws UsageError unless every order was confirmed
    */

@@ -6,7 +6,7 @@ import { Value } from "@sinclair/typebox/value";
 import { LoadEvent, type LoadRequest } from "./load.ts";
 import { measureAnswers, measureCatchUp, measureHighestRate } from "./scenarios.ts";
 
-/** The public doors of a store that confirms each order at once, except those that a test has it lose or refuse. */
+/** The public interfaces of a store that confirms each order at once, except those that a test has it lose or refuse. */
 class FakeStore {
   readonly #server;
   readonly restocked: number[] = [];

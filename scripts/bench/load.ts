@@ -6,7 +6,7 @@ import { atRate, type Clock, underWay } from "./arrivals.ts";
 import { Orders, Outcome } from "./orders.ts";
 
 /*
- * The load generator, a process of its own: it uses the store's public doors only, POST /orders and the WebSocket of each
+ * The load generator, a process of its own: it uses the store's public interfaces only, POST /orders and the WebSocket of each
  * customer. LOAD is the request, as JSON; each line of its output is a LoadEvent.
  */
 

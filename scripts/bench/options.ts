@@ -42,7 +42,7 @@ export const MIN_ORDERS = 5_000;
 
 export const USAGE = `usage: bun run bench [SCENARIO…] [options]
 
-Measures the store beside its floor: the same way of an order with the same libraries and nothing else. Both run in turn
+Measures the store beside its floor: the same path of an order with the same libraries and nothing else. Both run in turn
 on this machine, on an embedded broker and data of their own, and are loaded by a process of its own through their public
 doors. Compare the ratios; figures of different machines, or of different times on a shared machine, cannot be compared.
 Fails unless every order was confirmed and its customer notified, once.
@@ -60,7 +60,7 @@ Fails unless every order was confirmed and its customer notified, once.
                    Apache Kafka is left out. KAFKA_BROKERS does not matter. bun run bench-broker is the same
   commits          units of work a second that the kit commits, many together beside one at a time
   waiting-orders   how long the inventory takes while 10,000 orders wait, and to free them all; no floor
-  watermill        latency at 50 orders a second, and the highest rate, beside the same way of an order with Watermill and
+  watermill        latency at 50 orders a second, and the highest rate, beside the same path of an order with Watermill and
                    PostgreSQL; left out where Go, PostgreSQL or setpriv is missing
 
 Without a scenario: all, which takes an hour or two.

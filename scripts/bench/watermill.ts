@@ -47,7 +47,7 @@ function postgresProgram(name: string): string | undefined {
 }
 
 /**
- * The way of an order with Watermill, each service with a database of one PostgreSQL, on an embedded broker and fresh data.
+ * The path of an order with Watermill, each service with a database of one PostgreSQL, on an embedded broker and fresh data.
  * Disposing of it ends all processes and deletes all data; the end of this process ends them, too.
  */
 export class WatermillSystem implements AsyncDisposable {

@@ -2,7 +2,7 @@ import { Elysia, t } from "elysia";
 import { type FloorLine, type FloorMessage, FloorNode } from "./node.ts";
 
 /*
- * The floor: the store's way of an order with the same libraries, topics, files and hops, and nothing else. No
+ * The floor: the store's path of an order with the same libraries, topics, files and hops, and nothing else. No
  * validation beyond the request's shape, no accounts, history, catalogue, retries or metrics. What the store costs more
  * than this is the price of its promises.
  *

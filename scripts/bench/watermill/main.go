@@ -1,4 +1,4 @@
-// The way of an order as in the store, with Watermill and PostgreSQL: the same services, topics and hops, an outbox
+// The path of an order as in the store, with Watermill and PostgreSQL: the same services, topics and hops, an outbox
 // (Watermill's forwarder) and an inbox in each service's own database, and nothing else. `bun run bench watermill` measures
 // the store beside it.
 //

@@ -17,7 +17,7 @@ export async function verdict(store: OwnStore, load: Load): Promise<string[]> {
       LIMIT_MS,
     );
   }
-  // All orders are read through the public doors only once that is worth while: it takes a while.
+  // All orders are read through the public interfaces only once that is worth while: it takes a while.
   await eventually(
     () => undecided(store) === 0,
     "the order service to have decided on every order",

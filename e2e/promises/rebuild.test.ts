@@ -88,6 +88,8 @@ async function rebuild(store: OwnStore, service: (typeof services)[number]): Pro
     ...process.env,
     API_GATEWAY_PORT: new URL(store.url("api-gateway")).port,
     NOTIFICATION_PORT: new URL(store.url("notification")).port,
+    // Not the operators' key of a store that was started in this folder.
+    DATA_DIR: store.dataDir,
   };
   const { stdout, stderr, exitCode } = await runToEnd(command, { cwd: ROOT, env });
   if (exitCode !== 0) throw new Error(stderr);

@@ -25,7 +25,7 @@ describePage("the page while parts of the store are down", () => {
       await shop.add("PRODUCT_006");
       await shop.checkOut();
       await shop.untilStatus("pending");
-      await shop.page.locator(".status-text", { hasText: "inventory does not run just now" }).waitFor();
+      await shop.page.locator(".status-text", { hasText: "Not running: inventory." }).waitFor();
       expect(await shop.page.locator(".process-status-text").textContent()).toContain("stay “pending”");
       // The wait goes on while it is looked at, on a phone as well: with the names of the lanes.
       await shop.page.setViewportSize({ width: 390, height: 844 });

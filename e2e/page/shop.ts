@@ -4,7 +4,7 @@ import type { Status } from "../support/answers.ts";
 
 /** What the page says of an order that it cannot send. */
 export const KEPT =
-  "The store cannot be reached. Your order is kept in this browser and is sent when it is back.";
+  "The store cannot be reached. Your order is kept in this browser and is sent when the store is back.";
 
 export type View =
   | ""

@@ -31,7 +31,7 @@ describe("the notification of an event", () => {
     [
       "order.confirmed",
       { type: OrderConfirmed.type, data: ids },
-      "Your order ORDER_1 is confirmed: everything in it is set aside for you.",
+      "Your order ORDER_1 is confirmed: everything in it is reserved for you.",
     ],
     [
       "order.rejected",

@@ -50,7 +50,7 @@ export function wordingOf({ type, data }: OrderEvent, name: string): Wording {
     case OrderConfirmed.type:
       return {
         type: "order.confirmed",
-        message: `${order} is confirmed: everything in it is set aside for you.`,
+        message: `${order} is confirmed: everything in it is reserved for you.`,
       };
     case OrderRejected.type:
       return {

@@ -37,7 +37,7 @@ export const messageDescriptions: Readonly<Record<string, MessageDescription>> =
     "order.events",
     "order",
     ["inventory", ...customerSide],
-    "The order service has taken it in.",
+    "The order service has recorded the order.",
   ),
   "store.stock.restock.v1": describe(
     "Restock",

@@ -3,7 +3,7 @@ import type { Order } from "../api/types.ts";
 import type { ListedOrder } from "../state/orders.ts";
 import { isDown } from "../state/processes.ts";
 import { nameOf } from "../state/products.ts";
-import { count, listed, plural } from "./format.ts";
+import { count, listed } from "./format.ts";
 
 /** The word and the colour of each status. */
 export const statusWords: Readonly<Record<ListedOrder["status"], { word: string; tone: string }>> = {
@@ -37,9 +37,9 @@ export function describeStatus({ status, shortages = [], reason }: Order): strin
   const why = reason === undefined ? "" : `: ${reasons[reason] ?? escapeInvisible(reason)}`;
   switch (status) {
     case "accepted":
-      return `The store has it, safe on disk. ${nextAction("order", "to take it in")}`;
+      return `The store has it, safe on disk. ${nextAction("order", "to record it")}`;
     case "pending":
-      return `The order service has taken it in. ${nextAction("inventory", "to reserve the goods")}`;
+      return `The order service has recorded it. ${nextAction("inventory", "to reserve the goods")}`;
     case "backordered": {
       const missing = listed(
         shortages.map(({ productId, missing }) => `${count(missing)} × ${nameOf(productId)}`),
@@ -60,7 +60,6 @@ export function describeStatus({ status, shortages = [], reason }: Order): strin
 /** The service that acts next, and the processes that prevent it. */
 function nextAction(service: string, what: string): string {
   const parts = ["broker", service].filter(isDown);
-  if (parts.length === 0) return `It waits for the ${service} service ${what}.`;
-  const are = plural(parts.length, "does", "do").replace(/^\S+ /, "");
-  return `It waits for the ${service} service ${what}; ${parts.join(" and ")} ${are} not run just now, so it waits.`;
+  const wait = `It waits for the ${service} service ${what}.`;
+  return parts.length === 0 ? wait : `${wait} Not running: ${parts.join(", ")}.`;
 }

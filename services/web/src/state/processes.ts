@@ -70,7 +70,7 @@ interface ProcessTexts {
 const texts: Readonly<Record<string, ProcessTexts>> = {
   "api-gateway": {
     purpose: "Takes orders, serves this page, answers from its own copy.",
-    effect: "What you order is kept in this browser and is sent when it is back.",
+    effect: "What you order is kept in this browser and is sent when the gateway is back.",
   },
   broker: {
     purpose: "Carries every message between the services.",

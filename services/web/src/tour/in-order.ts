@@ -32,7 +32,7 @@ const placeAnother: Step = {
   test: tests.block,
 };
 const discard: Step = {
-  text: "Throw the unreadable message away",
+  text: "Discard the unreadable message",
   look: "An admin has discarded it, with a reason; what it blocked is released.",
   parts: [SERVICE],
   code: code.discard,

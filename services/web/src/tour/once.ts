@@ -15,7 +15,7 @@ const place: Step = {
   test: tests.crash,
 };
 const repeat: Step = {
-  text: `Send the same request ${TIMES} times more: “you have that already”`,
+  text: `Send the same request ${TIMES} more times`,
   look: "No message travels: the gateway answers that it has the order.",
   parts: ["api-gateway"],
   code: code.acceptOrder,

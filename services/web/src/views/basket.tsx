@@ -54,8 +54,8 @@ function EmptyBasket() {
         <p>
           {gatewayAnswers.value
             ? `${plural(count, "order is", "orders are")} on the way to the store.`
-            : `The store cannot be reached. ${plural(count, "order is", "orders are")} kept in this browser and sent when it is back.`}{" "}
-          <a href={hrefOf.orders}>See it go</a>
+            : `The store cannot be reached. ${plural(count, "order is", "orders are")} kept in this browser and sent when the store is back.`}{" "}
+          <a href={hrefOf.orders}>See your orders</a>
         </p>
       )}
     </div>
@@ -127,7 +127,7 @@ function CheckOut({ id }: { id: string }) {
       </button>
       {!gatewayAnswers.value && (
         <p class="hint">
-          The store cannot be reached. Your order is kept in this browser and is sent when it is back.
+          The store cannot be reached. Your order is kept in this browser and is sent when the store is back.
         </p>
       )}
     </>

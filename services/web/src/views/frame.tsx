@@ -68,7 +68,7 @@ export function Header({ view }: { view: Route["view"] }) {
 }
 
 const connectionTexts: Readonly<Record<typeof connection.value, string>> = {
-  off: "News of orders comes when somebody is signed in.",
+  off: "Sign in to get news of your orders.",
   connecting: "Connecting to the news of your orders.",
   live: "News of your orders comes live, over a WebSocket.",
   polling: "The live connection is down: this page asks the gateway instead, and resumes without a gap.",

@@ -48,6 +48,7 @@ export function StoreMap({ view }: { view: Route["view"] }) {
           type="button"
           class="small"
           aria-expanded={isLarge}
+          title={isLarge ? undefined : "With buttons to stop, kill, pause and start each part"}
           onClick={() => {
             wanted.value = !isLarge;
           }}
@@ -64,7 +65,7 @@ function sentence(): string {
   if (processes.value === undefined) {
     return gatewayAnswers.value
       ? "The supervisor does not answer."
-      : "The store cannot be reached. What you order is kept in this browser and is sent when it is back.";
+      : "The store cannot be reached. What you order is kept in this browser and is sent when the store is back.";
   }
   const [first, ...others] = down.value;
   if (first === undefined) return "Everything runs.";

@@ -115,7 +115,7 @@ function SendingOrder({ order }: { order: (typeof sending.value)[number] }) {
   const { failures, problem, isStored } = order;
   const isReached = gatewayAnswers.value && (failures === 0 || problem !== undefined);
   const kept = isStored
-    ? `Your order is kept in this browser and is sent ${isReached ? "again" : "when it is back"}.`
+    ? `Your order is kept in this browser and is sent ${isReached ? "again" : "when the store is back"}.`
     : "This browser refuses to keep your order: leave this page open until the store has it.";
   return (
     <div class="status-card" data-status="sending">
@@ -193,7 +193,7 @@ function RestockMissing({ order }: { order: Order }) {
     refreshProducts();
     const done = isRepeated
       ? "It was asked for before, and counts once. Press again to add as much once more."
-      : "Asked for.";
+      : "New stock is on the way.";
     return `${done} Orders that came earlier are served first.`;
   };
   return (

@@ -21,7 +21,7 @@ export function OrdersView() {
       </h1>
       {customer === undefined ? (
         <>
-          <p>Whose orders? Sign in to see them.</p>
+          <p>Sign in to see your orders.</p>
           <SignInForm id="orders" />
         </>
       ) : (

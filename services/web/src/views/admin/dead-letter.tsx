@@ -58,7 +58,9 @@ export function DeadLetter({ service, id, onChange }: DeadLetterProps) {
     if (!isSameMessage(letter, current)) {
       if (isDraft) details.value = current;
       else show(current);
-      const next = isDraft ? "Yours is not saved: replay again to replace theirs." : "Here is theirs.";
+      const next = isDraft
+        ? "Your text is not saved: replay again to replace the other one."
+        : "The other text is shown now.";
       throw new Error(`Nothing was done: somebody else has edited the message meanwhile. ${next}`);
     }
     if (isDraft) await save();
@@ -78,7 +80,7 @@ export function DeadLetter({ service, id, onChange }: DeadLetterProps) {
           : letter.error.includes(problem)
             ? "The message itself is wrong."
             : `What is wrong: ${escapeInvisible(problem)}.`}
-        {letter.lineLength > 1 && ` ${plural(letter.lineLength, "message")} of this key stand in its line.`}
+        {letter.lineLength > 1 && ` ${plural(letter.lineLength, "message")} of this key wait.`}
       </p>
       <label for={fieldId}>The message</label>
       <textarea

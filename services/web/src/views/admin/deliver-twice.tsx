@@ -21,7 +21,7 @@ export function DeliverTwice() {
   const latest = orders.value.filter(({ status }) => status !== "sending").slice(0, SHOWN);
   return (
     <section class="panel" aria-labelledby="twice-title">
-      <h2 id="twice-title">Deliver twice</h2>
+      <h2 id="twice-title">Send again</h2>
       <p class="hint">
         Publishes every message of an order once more. Its status, the stock and its news stay as they are.
       </p>
@@ -48,7 +48,7 @@ export function DeliverTwice() {
           outcome={outcome}
           disabled={!/^[\w-]{1,64}$/.test(orderId.value)}
         >
-          Deliver twice
+          Send again
         </ActionButton>
       </form>
       <p class="outcome-line">

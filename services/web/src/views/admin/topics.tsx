@@ -27,7 +27,7 @@ export function Topics() {
       <h2 id="topics-title">Topics</h2>
       {error.value !== undefined && (
         <p class="hint">
-          {error} {topics.value !== undefined && "What is shown is what it said last."}
+          {error} {topics.value !== undefined && "The last answer is shown."}
         </p>
       )}
       {topics.value === undefined && error.value === undefined && <p class="empty">Asking the broker.</p>}

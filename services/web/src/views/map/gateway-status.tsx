@@ -7,7 +7,7 @@ export function GatewayStatus() {
       <p class="process-status-text">
         {gatewayAnswers.value
           ? "The store is open."
-          : "The store cannot be reached. What you order is kept in this browser and is sent when it is back."}
+          : "The store cannot be reached. What you order is kept in this browser and is sent when the store is back."}
       </p>
     </section>
   );

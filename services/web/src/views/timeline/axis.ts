@@ -31,9 +31,12 @@ export function axisOf(spanMs: number): Axis {
     step: Math.ceil(spanMs / MAX_STEPS / 86_400_000),
   };
   const count = Math.max(1, Math.ceil(spanMs / (ms * step)));
-  const ticks = Array.from({ length: count + 1 }, (_, index) => ({
-    at: index * step * ms,
-    label: `${index * step} ${unit}`,
-  }));
-  return { end: count * step * ms, ticks };
+  const end = count * step * ms;
+  // As `duration` writes them beside it: from a second on, not in milliseconds.
+  const inSeconds = unit === "ms" && end >= 1_000;
+  const ticks = Array.from({ length: count + 1 }, (_, index) => {
+    const at = index * step * ms;
+    return { at, label: inSeconds ? `${at / 1_000} s` : `${index * step} ${unit}` };
+  });
+  return { end, ticks };
 }

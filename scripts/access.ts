@@ -3,7 +3,7 @@ import { describeGranted, grantAccess } from "@distributed-messaging/redpanda/ac
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import { Type } from "@sinclair/typebox";
 import { commandsOf, principalsOf, storeGrants, type Tool } from "./access/grants.ts";
-import { parseOptions, runCommand, UnknownArgument, UsageError } from "./command/command.ts";
+import { CommandFailed, parseOptions, runCommand, UsageError } from "./command/command.ts";
 
 const USAGE = `usage: bun run access -- print [--tool kafka-acls|rpk] [--principal …]
        bun run access -- apply [--principal …]
@@ -23,18 +23,20 @@ const options = {
 } as const;
 
 function toolOf(word: string): Tool {
-  if (word !== "kafka-acls" && word !== "rpk") throw new UsageError(`--tool: expected kafka-acls or rpk`);
+  if (word !== "kafka-acls" && word !== "rpk")
+    throw new UsageError(`--tool: expected kafka-acls or rpk, got '${word}'`);
   return word;
 }
 
 await runCommand("access", USAGE, async (args) => {
   const { values, positionals } = parseOptions(args, options, 1);
   const [action] = positionals;
-  if (action !== "print" && action !== "apply") throw new UnknownArgument("expected print or apply");
+  if (action !== "print" && action !== "apply") throw new UsageError("expected print or apply");
+  const tool = toolOf(values.tool);
   const grants = await storeGrants(principalsOf(values.principal ?? []));
   const config = loadConfig(Type.Object(commonSettings), process.env, "access");
   if (action === "print") {
-    for (const line of commandsOf(grants, toolOf(values.tool), config.KAFKA_BROKERS)) console.log(line);
+    for (const line of commandsOf(grants, tool, config.KAFKA_BROKERS)) console.log(line);
     return 0;
   }
   try {
@@ -43,7 +45,7 @@ await runCommand("access", USAGE, async (args) => {
       console.log(line);
     return 0;
   } catch (error) {
-    throw new UsageError(
+    throw new CommandFailed(
       `cannot grant the rights at ${config.KAFKA_BROKERS.join(", ")}: ${errorText(error)}`,
     );
   }

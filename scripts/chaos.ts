@@ -3,7 +3,7 @@ import { Load } from "@distributed-messaging/e2e/chaos/load";
 import { verdict } from "@distributed-messaging/e2e/chaos/verdict";
 import { Prng } from "@distributed-messaging/e2e/simulation/prng";
 import { OwnStore } from "@distributed-messaging/e2e/support/own-store";
-import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { parseOptions, positiveNumber, runCommand, wholeNumber } from "./command/command.ts";
 import { Progress } from "./command/progress.ts";
 
 const USAGE = `usage: bun run chaos [options]
@@ -28,15 +28,11 @@ function readOptions(args: readonly string[]): Options {
     rate: { type: "string" },
     seed: { type: "string" },
   });
-  const minutes = Number(values.minutes ?? 5);
-  const rate = values.rate === undefined ? undefined : Number(values.rate);
-  const seed = Number(values.seed ?? Date.now() % 1e6);
-  if (!(minutes > 0 && Number.isFinite(minutes))) throw new UsageError("--minutes must be a number above 0");
-  if (rate !== undefined && !(rate > 0 && Number.isFinite(rate))) {
-    throw new UsageError("--rate must be a number above 0");
-  }
-  if (!Number.isSafeInteger(seed)) throw new UsageError("--seed must be an integer");
-  return { minutes, rate, seed };
+  return {
+    minutes: positiveNumber("--minutes", values.minutes ?? "5"),
+    rate: values.rate === undefined ? undefined : positiveNumber("--rate", values.rate),
+    seed: wholeNumber("--seed", values.seed ?? String(Date.now() % 1e6)),
+  };
 }
 
 const progress = new Progress();

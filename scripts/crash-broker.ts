@@ -1,7 +1,6 @@
 import { ClientMissing } from "@distributed-messaging/e2e/clients/toolchains";
 import { crash } from "@distributed-messaging/e2e/soak/crash";
-import { wholeNumber } from "./command/admin.ts";
-import { parseOptions, runCommand } from "./command/command.ts";
+import { parseOptions, runCommand, wholeNumber } from "./command/command.ts";
 
 const USAGE = `usage: bun run crash-broker [options]
 
@@ -17,7 +16,7 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 
 await runCommand("crash-broker", USAGE, async (args) => {
   const { values } = parseOptions(args, { rounds: { type: "string" } });
-  const rounds = wholeNumber("--rounds", values.rounds ?? "20");
+  const rounds = wholeNumber("--rounds", values.rounds ?? "20", 1);
   try {
     const failures = await crash({ rounds, report: say });
     for (const failure of failures.slice(0, MOST_SHOWN)) say(`FAILED: ${failure}`);

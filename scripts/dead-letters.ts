@@ -2,7 +2,7 @@ import { escapeInvisible } from "@distributed-messaging/messaging";
 import type { ShownStop } from "@distributed-messaging/service/partitions";
 import type { ServiceName } from "@distributed-messaging/services/registry";
 import { AdminClient, queryOf } from "./command/admin.ts";
-import { runCommand, UsageError } from "./command/command.ts";
+import { CommandFailed, runCommand } from "./command/command.ts";
 import { type Command, type Filter, readArguments, usage } from "./dead-letters/args.ts";
 import {
   type Details,
@@ -19,10 +19,6 @@ import {
 const PATH = "/dead-letters";
 
 async function main(args: string[]): Promise<number> {
-  if (args.length === 0) {
-    console.log(usage);
-    return 1;
-  }
   const request = readArguments(args);
   const { command, services } = request;
   const admin = new AdminClient("dead-letters", request);
@@ -113,10 +109,10 @@ function rawOf({ raw, edited }: Details): Uint8Array {
   return Buffer.from((edited ?? raw)?.base64 ?? "", "base64");
 }
 
-/** @throws UsageError when the file cannot be read or is not a JSON object */
+/** @throws CommandFailed when the file cannot be read or is not a JSON object */
 async function messageIn(file: string): Promise<object> {
   const text = await (file === "-" ? Bun.stdin : Bun.file(file)).text().catch(() => {
-    throw new UsageError(`cannot read ${file}`);
+    throw new CommandFailed(`cannot read ${file}`);
   });
   try {
     const value: unknown = JSON.parse(text);
@@ -124,7 +120,7 @@ async function messageIn(file: string): Promise<object> {
   } catch {
     // Reported below, like JSON that is not an object.
   }
-  throw new UsageError(`${file} is not a JSON object`);
+  throw new CommandFailed(`${file} is not a JSON object`);
 }
 
 await runCommand("dead-letters", usage, main);

@@ -1,7 +1,6 @@
 import { runRequests } from "@distributed-messaging/e2e/fuzz/requests/campaign";
 import { OwnStore } from "@distributed-messaging/e2e/support/own-store";
-import { wholeNumber } from "./command/admin.ts";
-import { parseOptions, runCommand } from "./command/command.ts";
+import { parseOptions, runCommand, wholeNumber } from "./command/command.ts";
 
 const USAGE = `usage: bun run fuzz-requests [options]
 
@@ -14,7 +13,7 @@ only if all had.
 
 async function main(args: readonly string[]): Promise<number> {
   const { values } = parseOptions(args, { requests: { type: "string" }, seed: { type: "string" } });
-  const count = wholeNumber("--requests", values.requests ?? "50000");
+  const count = wholeNumber("--requests", values.requests ?? "50000", 1);
   const seed = values.seed ?? String(Date.now() % 1e6);
   const say = (line: string) => process.stdout.write(`${line}\n`);
   const store = new OwnStore({ env: { LOG_LEVEL: "warn" } });

@@ -1,6 +1,6 @@
 import type { ShownSigningKey } from "@distributed-messaging/api-gateway/sessions";
 import { AdminClient, flag, required, TOKEN_USAGE, text } from "./command/admin.ts";
-import { noMore, parseOptions, runCommand, table, UnknownArgument, UsageError } from "./command/command.ts";
+import { noMore, parseOptions, runCommand, table, UsageError } from "./command/command.ts";
 
 const USAGE = `usage: bun run keys -- <command> [options]
 
@@ -39,13 +39,14 @@ async function main(args: readonly string[]): Promise<number> {
     }
     case "withdraw": {
       const keyId = required(operands[0], command, "the id of a key");
+      if (!KEY_ID.test(keyId)) throw new UsageError(`'${keyId}' is not the id of a key; list shows them`);
       const keys = await ask<ShownSigningKey[]>("POST", `/${encodeURIComponent(keyId)}/withdraw`, 200);
       const current = keys.find(({ state }) => state === "current");
       admin.print(keys, `${keyId} is withdrawn; ${current?.keyId} signs`);
       return 0;
     }
     default:
-      throw new UnknownArgument(`unknown command ${command}; the commands are list, rotate and withdraw`);
+      throw new UsageError(`unknown command ${command}; the commands are list, rotate and withdraw`);
   }
 }
 

@@ -1,7 +1,7 @@
 import { serviceNames, services } from "@distributed-messaging/services/registry";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { ROOT } from "@distributed-messaging/supervisor/store";
-import { parseOptions, runCommand, UnknownArgument, UsageError } from "./command/command.ts";
+import { CommandFailed, parseOptions, runCommand, UsageError } from "./command/command.ts";
 import { planService, writeService } from "./new-service/create.ts";
 
 const USAGE = `usage: bun run new-service NAME
@@ -16,7 +16,7 @@ const USAGE = `usage: bun run new-service NAME
 
 await runCommand("new-service", USAGE, async (args) => {
   const [name] = parseOptions(args, {}, 1).positionals;
-  if (name === undefined) throw new UnknownArgument("expected the name of the service");
+  if (name === undefined) throw new UsageError("expected the name of the service");
   const plan = planService({ name, port: freePort() }, ROOT);
   writeService(name, ROOT, plan);
   const written = [...plan.keys()].filter((path) => /\.(ts|json|md)$/.test(path));
@@ -49,7 +49,7 @@ function freePort(): number {
   return port;
 }
 
-/** Runs Bun in the repository. @throws UsageError with its output */
+/** Runs Bun in the repository. @throws CommandFailed with its output */
 async function run(failure: string, args: readonly string[]): Promise<void> {
   const child = Bun.spawn([process.execPath, ...args], {
     cwd: ROOT,
@@ -58,5 +58,5 @@ async function run(failure: string, args: readonly string[]): Promise<void> {
     stderr: "pipe",
   });
   const output = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-  if ((await child.exited) !== 0) throw new UsageError(`${failure}:\n${output.join("").trim()}`);
+  if ((await child.exited) !== 0) throw new CommandFailed(`${failure}:\n${output.join("").trim()}`);
 }

@@ -10,9 +10,8 @@ import {
   serviceOf,
   servicesOf,
   text,
-  wholeNumber,
 } from "./command/admin.ts";
-import { noMore, parseOptions, runCommand, table, UnknownArgument, UsageError } from "./command/command.ts";
+import { noMore, parseOptions, runCommand, table, UsageError, wholeNumber } from "./command/command.ts";
 
 const USAGE = `usage: bun run partitions <command> [--service NAME|all] [options]
 
@@ -33,10 +32,10 @@ ${ADMIN_USAGE}`;
 async function main(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseOptions(args, { ...adminOptions, reason: text, offset: text }, 2);
   const [command, ...operands] = positionals;
-  if (command === undefined) throw new UsageError("expected a command; see --help");
   const known = ["list", "topics", "show", ...stopActions];
+  if (command === undefined) throw new UsageError(`expected a command: ${known.join(", ")}`);
   if (!known.includes(command)) {
-    throw new UnknownArgument(`unknown command ${command}; the commands are ${known.join(", ")}`);
+    throw new UsageError(`unknown command ${command}; the commands are ${known.join(", ")}`);
   }
   const admin = new AdminClient("partitions", values);
   if (command === "list") {

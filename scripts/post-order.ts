@@ -1,8 +1,9 @@
 import { escapeInvisible } from "@distributed-messaging/messaging";
+import { ConfigError } from "@distributed-messaging/service/config";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { urlOf } from "@distributed-messaging/supervisor/store";
 import { GatewayClient, type OrderLine, type OrderView } from "./command/client.ts";
-import { parseOptions, runCommand, UnknownArgument, UsageError } from "./command/command.ts";
+import { CommandFailed, parseOptions, runCommand, UsageError } from "./command/command.ts";
 
 const CUSTOMER = "CUSTOMER_001";
 const ORDERS: Readonly<Record<string, readonly OrderLine[]>> = {
@@ -36,11 +37,11 @@ const options = {
 async function main(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseOptions(args, options, 1);
   const [orderId] = positionals;
-  if (orderId === undefined) throw new UnknownArgument("expected the id of the order");
+  if (orderId === undefined) throw new UsageError("expected the id of the order");
   const items = values.item?.map(orderLine) ?? ORDERS[orderId];
   if (items === undefined) {
     const demo = Object.keys(ORDERS).join(" and ");
-    throw new UnknownArgument(`${orderId} needs --item PRODUCT_ID=QUANTITY; only ${demo} have known items`);
+    throw new UsageError(`${orderId} needs --item PRODUCT_ID=QUANTITY; only ${demo} have known items`);
   }
   const gateway = new GatewayClient(gatewayUrl(values.gateway));
   await gateway.signIn(values.customer);
@@ -50,24 +51,23 @@ async function main(args: readonly string[]): Promise<number> {
   return follow(gateway, orderId);
 }
 
-/** @throws UnknownArgument */
+/** @throws UsageError */
 function orderLine(item: string): OrderLine {
   const match = /^([^=]+)=(\d{1,9})$/.exec(item);
   if (match?.[1] === undefined) {
-    throw new UnknownArgument(`--item: expected PRODUCT_ID=QUANTITY, got '${item}'`);
+    throw new UsageError(`--item: expected PRODUCT_ID=QUANTITY, got '${item}'`);
   }
   return { productId: match[1], quantity: Number(match[2]) };
 }
 
-/** @throws UsageError */
+/** @throws UsageError; ConfigError when API_GATEWAY_URL is wrong */
 function gatewayUrl(given: string | undefined): string {
   const named = given ?? process.env.API_GATEWAY_URL?.trim();
   if (named) {
-    const source = given === undefined ? "API_GATEWAY_URL" : "--gateway";
-    if (!/^https?:$/.test(URL.parse(named)?.protocol ?? "")) {
-      throw new UsageError(`${source}: expected an http or https URL, got '${named}'`);
-    }
-    return named.replace(/\/+$/, "");
+    if (/^https?:$/.test(URL.parse(named)?.protocol ?? "")) return named.replace(/\/+$/, "");
+    const problem = `expected an http or https URL, got '${named}'`;
+    if (given === undefined) throw new ConfigError([`API_GATEWAY_URL: ${problem}`]);
+    throw new UsageError(`--gateway: ${problem}`);
   }
   const { host, ports } = readSettings(process.env);
   return urlOf(host, ports["api-gateway"]);
@@ -81,7 +81,7 @@ async function untilSold(gateway: GatewayClient, items: readonly OrderLine[]): P
     const missing = items.map(({ productId }) => productId).filter((id) => !sold.includes(id));
     if (missing.length === 0) return;
     if (performance.now() > deadline) {
-      throw new UsageError(
+      throw new CommandFailed(
         `the gateway does not sell ${missing.join(", ")}; POST /automation-testing/seed of the inventory creates the demo catalogue`,
       );
     }

@@ -2,7 +2,7 @@ import { describeProvisioned, ProvisionFailed, provision } from "@distributed-me
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import { storeTopics } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
-import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { CommandFailed, parseOptions, runCommand } from "./command/command.ts";
 
 const USAGE = `usage: bun scripts/provision.ts
 
@@ -20,7 +20,7 @@ async function main(args: readonly string[]): Promise<number> {
     for (const line of done.length === 0 ? ["every topic is up to date"] : done) console.log(line);
     return 0;
   } catch (error) {
-    if (error instanceof ProvisionFailed) throw new UsageError(error.message);
+    if (error instanceof ProvisionFailed) throw new CommandFailed(error.message);
     throw error;
   }
 }

@@ -3,7 +3,7 @@ import { type ServiceName, serviceNames } from "@distributed-messaging/services/
 import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { urlOf } from "@distributed-messaging/supervisor/store";
 import { adminToken, expectAnswer, request } from "./command/client.ts";
-import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { CommandFailed, parseOptions, runCommand, UsageError } from "./command/command.ts";
 import { Progress } from "./command/progress.ts";
 
 const USAGE = `usage: bun run rebuild --service NAME [--drop-unaccounted] [--token TOKEN]
@@ -43,7 +43,7 @@ async function main(args: readonly string[]): Promise<number> {
   const token = await adminToken(settings, given);
   const url = `${urlOf(host, ports[service])}/rebuild`;
   const started = await request("POST", url, { token, body: { dropUnaccounted } });
-  if (started.status === 404) throw new UsageError(`${service} has no projections`);
+  if (started.status === 404) throw new CommandFailed(`${service} has no projections`);
   await expectAnswer(started, 202);
   return follow(service, dropUnaccounted, () =>
     request("GET", url, { token }).then((answer) => expectAnswer<ShownRebuild>(answer, 200)),
@@ -66,7 +66,7 @@ async function follow(
   for (;;) {
     // A service that is restarted continues the rebuild.
     const status = await poll().catch((error: unknown) => {
-      if (!(error instanceof UsageError)) throw error;
+      if (!(error instanceof CommandFailed)) throw error;
       say(`${error.message}; waiting`);
       return undefined;
     });
@@ -80,7 +80,7 @@ async function follow(
     }
     if (status?.phase === "failed") {
       progress.clear();
-      throw new UsageError(`${service} is not changed: ${status.error ?? "no reason given"}`);
+      throw new CommandFailed(`${service} is not changed: ${status.error ?? "no reason given"}`);
     }
     if (status?.phase === "reading") {
       progress.show(`${status.read} of ${status.toRead} messages read`, status.read, status.toRead);

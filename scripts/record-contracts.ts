@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { allMessages } from "@distributed-messaging/contracts";
 import { contractProblems, contractRecords, readRecords } from "@distributed-messaging/messaging/records";
 import { ROOT } from "@distributed-messaging/supervisor/store";
-import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { CommandFailed, parseOptions, runCommand } from "./command/command.ts";
 
 const USAGE = `usage: bun run record-contracts
 
@@ -23,7 +23,7 @@ await runCommand("record-contracts", USAGE, async (args) => {
     console.log(`recorded ${location.folder}/${name}.json`);
   }
   const problems = contractProblems(allMessages, readRecords(folder), location);
-  if (problems.length > 0) throw new UsageError(problems.join("\n"));
+  if (problems.length > 0) throw new CommandFailed(problems.join("\n"));
   console.log("every contract matches its record");
   return 0;
 });

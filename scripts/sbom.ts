@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { ROOT } from "@distributed-messaging/supervisor/store";
-import { parseOptions, runCommand, table } from "./command/command.ts";
+import { parseOptions, requireWritableFile, runCommand, table } from "./command/command.ts";
 import { billOf, cycloneDx } from "./sbom/bill.ts";
 
 const USAGE = `usage: bun run sbom [options]
@@ -16,6 +16,7 @@ await runCommand("sbom", USAGE, async (args) => {
     licences: { type: "boolean", default: false },
     output: { type: "string" },
   });
+  if (values.output !== undefined) requireWritableFile("--output", values.output);
   const text = values.licences ? licences() : JSON.stringify(cycloneDx(ROOT), null, 2);
   if (values.output === undefined) console.log(text);
   else writeFileSync(values.output, `${text}\n`);

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Shop } from "@distributed-messaging/e2e/page/shop";
@@ -9,7 +9,7 @@ import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { processNames, ROOT, StoreSupervisor } from "@distributed-messaging/supervisor/store";
 import type { BrowserContext, BrowserContextOptions, Page } from "playwright-core";
 import { seedCatalogue } from "./command/client.ts";
-import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { CommandFailed, parseOptions, runCommand, UsageError } from "./command/command.ts";
 import { contactSheet, pictureName, variants } from "./screenshots/contact-sheet.ts";
 import { MAX_RECORDING_BYTES, RECORDING_FILE, RECORDING_SIZE, recordStep } from "./screenshots/recording.ts";
 import { VIEW_SETTINGS, type View, type ViewName, views } from "./screenshots/views.ts";
@@ -63,6 +63,9 @@ async function main(args: readonly string[]): Promise<number> {
   if (values.view !== undefined && !values.all) throw new UsageError("--view needs --all");
   const chosen = chooseViews(values.view);
   const folder = positionals[0] ?? join(ROOT, values.all ? SHEET_FOLDER : FOLDER);
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === false) {
+    throw new UsageError(`'${folder}' is no folder`);
+  }
   return withStore(folder, (run) => {
     if (values.all) return takeSheet(run, chosen);
     return values.recording ? record(run) : takePictures(run);
@@ -83,7 +86,7 @@ async function withStore(folder: string, work: (run: PictureRun) => Promise<numb
   // It looks for Chromium when it is imported.
   const { launch, visitor } = await import("@distributed-messaging/e2e/page/browser");
   const [tool] = await provideTools([chromium], process.env, say);
-  if (tool?.path === undefined) throw new UsageError(`no Chromium: ${tool?.problem}`);
+  if (tool?.path === undefined) throw new CommandFailed(`no Chromium: ${tool?.problem}`);
   const dataDir = mkdtempSync(join(tmpdir(), "screenshots-"));
   const [port = 0] = freePorts(1);
   const store = new StoreSupervisor({
@@ -185,7 +188,7 @@ async function record({ newVisitor, folder }: PictureRun): Promise<number> {
   const shop = await new Shop(await context.newPage()).open("tour");
   const animation = await recordStep(shop);
   if (animation.byteLength > MAX_RECORDING_BYTES) {
-    throw new UsageError(
+    throw new CommandFailed(
       `the recording has ${kilobytes(animation)}, more than ${MAX_RECORDING_BYTES / 1000} kB`,
     );
   }

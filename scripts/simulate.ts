@@ -10,7 +10,7 @@ import {
 import { type FaultName, faultNames, isFaultName } from "@distributed-messaging/e2e/simulation/faults";
 import { mutants } from "@distributed-messaging/e2e/simulation/mutants";
 import { describeFailure, type Report, Totals } from "@distributed-messaging/e2e/simulation/report";
-import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { parseOptions, runCommand, UsageError, wholeNumber } from "./command/command.ts";
 import { Progress } from "./command/progress.ts";
 
 const usage = `usage: bun run simulate [options]
@@ -59,11 +59,7 @@ function readOptions(args: readonly string[]): Options {
 }
 
 function readCount(name: string, value: string | undefined, usual: number): number {
-  if (value === undefined) return usual;
-  const count = Number(value);
-  if (!Number.isSafeInteger(count) || count < 1)
-    throw new UsageError(`--${name} must be a whole number from 1`);
-  return count;
+  return value === undefined ? usual : wholeNumber(`--${name}`, value, 1);
 }
 
 function readFault(name: string): FaultName {
@@ -74,7 +70,7 @@ function readFault(name: string): FaultName {
 
 function readMutant(beginning: string): string {
   const found = mutants.find(({ name }) => name.startsWith(beginning));
-  if (found === undefined) throw new UsageError(`there is no mutant ${beginning}\n${usage}`);
+  if (found === undefined) throw new UsageError(`there is no mutant whose name begins with '${beginning}'`);
   return found.name;
 }
 

@@ -1,6 +1,5 @@
 import { soak } from "@distributed-messaging/e2e/soak/soak";
-import { wholeNumber } from "./command/admin.ts";
-import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { parseOptions, positiveNumber, runCommand, wholeNumber } from "./command/command.ts";
 
 const USAGE = `usage: bun run soak-broker [options]
 
@@ -16,9 +15,8 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 
 await runCommand("soak-broker", USAGE, async (args) => {
   const { values } = parseOptions(args, { minutes: { type: "string" }, rate: { type: "string" } });
-  const minutes = Number(values.minutes ?? 5);
-  if (!(minutes > 0 && Number.isFinite(minutes))) throw new UsageError("--minutes must be a number above 0");
-  const rate = wholeNumber("--rate", values.rate ?? "500");
+  const minutes = positiveNumber("--minutes", values.minutes ?? "5");
+  const rate = wholeNumber("--rate", values.rate ?? "500", 1);
   say(`soak-broker: ${minutes} minutes, ${rate} records a second of each kind of client`);
   const failures = await soak({ minutes, rate, report: say });
   for (const failure of failures) say(`FAILED: ${failure}`);

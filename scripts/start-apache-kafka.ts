@@ -1,7 +1,7 @@
 import { startApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/broker";
 import { ApacheKafkaMissing } from "@distributed-messaging/redpanda/apache-kafka/jars";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
-import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { CommandFailed, parseOptions, runCommand } from "./command/command.ts";
 
 const USAGE = `usage: bun run start-apache-kafka
 
@@ -22,7 +22,7 @@ async function main(args: readonly string[]): Promise<number> {
     await kafka.stop();
     return exitCode;
   } catch (error) {
-    if (error instanceof ApacheKafkaMissing) throw new UsageError(error.message);
+    if (error instanceof ApacheKafkaMissing) throw new CommandFailed(error.message);
     throw error;
   }
 }

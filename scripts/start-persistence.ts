@@ -5,7 +5,7 @@ import { DatabaseInUse, errorText, migrate, openDatabase } from "@distributed-me
 import { kitMigrations } from "@distributed-messaging/messaging/internal";
 import { type ServiceName, serviceNames, services } from "@distributed-messaging/services/registry";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
-import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { CommandFailed, parseOptions, runCommand } from "./command/command.ts";
 
 const USAGE = `usage: bun run start-persistence
 
@@ -19,7 +19,7 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     mkdirSync(dataDir, { recursive: true });
   } catch (error) {
-    throw new UsageError(`DATA_DIR: cannot create '${dataDir}': ${errorText(error)}`);
+    throw new CommandFailed(`DATA_DIR: cannot create '${dataDir}': ${errorText(error)}`);
   }
   let sound = true;
   for (const name of serviceNames) {

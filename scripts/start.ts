@@ -3,7 +3,7 @@ import { pageOf, runStore } from "@distributed-messaging/supervisor/run";
 import { readStoreSettings } from "@distributed-messaging/supervisor/settings";
 import type { StoreSupervisor } from "@distributed-messaging/supervisor/store";
 import { seedCatalogue } from "./command/client.ts";
-import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { CommandFailed, parseOptions, runCommand, UsageError } from "./command/command.ts";
 import { COMPOSE_BROKERS, compose, requireDocker } from "./compose/docker.ts";
 import { logFormat } from "./start/log-format.ts";
 
@@ -18,7 +18,7 @@ const redpanda = {
   start: async () => {
     await requireDocker("--broker redpanda");
     if ((await compose(["up", "--detach", "--wait", "redpanda"])) !== 0) {
-      throw new UsageError("--broker redpanda: the container did not start, see above");
+      throw new CommandFailed("--broker redpanda: the container did not start, see above");
     }
   },
   stop: () => compose(["stop", "redpanda"]),

@@ -11,7 +11,7 @@ import { startBroker } from "@distributed-messaging/embedded-broker";
 import { startApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/broker";
 import { ApacheKafkaMissing, provideApacheKafka } from "@distributed-messaging/redpanda/apache-kafka/jars";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
-import { parseOptions, runCommand, table, UnknownArgument } from "./command/command.ts";
+import { parseOptions, runCommand, table, UsageError } from "./command/command.ts";
 
 const USAGE = `usage: bun run test-kafka-clients [-- --write] [CLIENT…]
 
@@ -88,7 +88,7 @@ await runCommand("test-kafka-clients", USAGE, async (args) => {
   const { values } = parsed;
   const positionals: readonly string[] = parsed.positionals;
   const unknown = positionals.find((name) => !matrixClients.some((client) => client.name === name));
-  if (unknown !== undefined) throw new UnknownArgument(`there is no client "${unknown}"`);
+  if (unknown !== undefined) throw new UsageError(`there is no client "${unknown}"`);
   const wanted = matrixClients.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
   const clients = await provide(wanted);
   say(`${clients.map(({ name }) => name).join(", ")} on the embedded broker`);

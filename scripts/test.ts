@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { chromium, kcat, provideTools } from "@distributed-messaging/e2e/support/test-tools";
 import { ROOT } from "@distributed-messaging/supervisor/store";
-import { parseOptions, runCommand, UnknownArgument } from "./command/command.ts";
+import { parseOptions, runCommand, UsageError, wholeNumber } from "./command/command.ts";
 import { Progress } from "./command/progress.ts";
 import { countTests, FileCount } from "./test/summary.ts";
 
@@ -43,6 +43,9 @@ const options = {
   todo: flag,
   "update-snapshots": { type: "boolean", short: "u" },
 } as const;
+
+/** Those of bun test whose value is a whole number. */
+const COUNTS = ["bail", "max-concurrency", "parallel", "rerun-each", "retry", "seed", "timeout"] as const;
 
 /**
  * How many test files run in parallel. Two more than there are cores, because most tests wait more than they compute;
@@ -112,7 +115,11 @@ function selectsTests(path: string): boolean {
 await runCommand("test", USAGE, async (given) => {
   const { values, positionals } = parseOptions(given, options, Number.POSITIVE_INFINITY);
   const unknown = positionals.find((path) => !selectsTests(path));
-  if (unknown !== undefined) throw new UnknownArgument(`no test file has '${unknown}' in its path`);
+  if (unknown !== undefined) throw new UsageError(`no test file has '${unknown}' in its path`);
+  for (const name of COUNTS) {
+    const value = values[name];
+    if (value !== undefined) wholeNumber(`--${name}`, value);
+  }
   const args = given.filter((arg) => arg !== "--running");
   // Test files that share a running store run one after the other.
   if (!values.running) args.unshift(`--parallel=${WORKERS}`);

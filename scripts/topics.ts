@@ -2,7 +2,7 @@ import { errorText, silentLogger } from "@distributed-messaging/messaging";
 import { KafkaInspector, LogVerifier, type TopicState } from "@distributed-messaging/messaging/kafka";
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import { Type } from "@sinclair/typebox";
-import { parseOptions, runCommand, table, UsageError } from "./command/command.ts";
+import { CommandFailed, parseOptions, runCommand, table } from "./command/command.ts";
 
 const USAGE = `usage: bun run topics [-- --verify]
 
@@ -62,7 +62,7 @@ await runCommand("topics", USAGE, async (args) => {
   try {
     const topics = await inspector.topics().catch((error: unknown) => {
       const at = `no answer from the broker at ${settings.brokers.join(", ")}`;
-      throw new UsageError(`${at} (${errorText(error)}); is the store running (npm start)?`);
+      throw new CommandFailed(`${at} (${errorText(error)}); is the store running (npm start)?`);
     });
     console.log(table(["TOPIC", "RECORDS", "PARTITIONS"], topics.map(topicRow)));
     console.log(`\n${table(["GROUP", "TOPIC", "LAG"], groupRows(topics))}`);

@@ -88,11 +88,15 @@ describe("bun run access", () => {
 
   test.each([
     [[], 2, "access: expected print or apply (for help: bun run access --help)\n"],
-    [["print", "--tool", "x"], 1, "access: --tool: expected kafka-acls or rpk\n"],
+    [
+      ["print", "--tool", "x"],
+      2,
+      "access: --tool: expected kafka-acls or rpk, got 'x' (for help: bun run access --help)\n",
+    ],
     [
       ["print", "--principal", "x"],
-      1,
-      "access: x: expected '<service>=<principal>', or a principal with '{service}'\n",
+      2,
+      "access: x: expected '<service>=<principal>', or a principal with '{service}' (for help: bun run access --help)\n",
     ],
   ])("%p is refused", async (args, exitCode, stderr) => {
     expect(await run(args)).toEqual({ stdout: "", stderr, exitCode });

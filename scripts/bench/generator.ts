@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { spawnChild } from "@distributed-messaging/supervisor/child";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Value } from "@sinclair/typebox/value";
-import { UsageError } from "../command/command.ts";
+import { CommandFailed } from "../command/command.ts";
 import { LoadEvent, type LoadRequest } from "./load.ts";
 import type { System } from "./system.ts";
 import type { Usage } from "./usage.ts";
@@ -33,7 +33,7 @@ export type Done = Extract<LoadEvent, { event: "done" }>;
  * Runs the load generator.
  *
  * @param on called at these events, in place of reading what is used
- * @throws UsageError when it ends early, or an order was not confirmed
+ * @throws CommandFailed when it ends early, or an order was not confirmed
  */
 export async function load(
   { system, patienceMs = PATIENCE_MS, settleMs = SETTLE_MS }: Loaded,
@@ -70,7 +70,7 @@ export async function load(
   );
   const end = await generator.ended;
   if (done === undefined)
-    throw new UsageError([`the load generator ended early (${end})`, ...errors].join("\n"));
-  if (done.outcome.faults.length > 0) throw new UsageError(done.outcome.faults.join("\n"));
+    throw new CommandFailed([`the load generator ended early (${end})`, ...errors].join("\n"));
+  if (done.outcome.faults.length > 0) throw new CommandFailed(done.outcome.faults.join("\n"));
   return { done, before, after };
 }

@@ -26,7 +26,7 @@ interface Growth {
  * A store that has had so many orders, beside one that has had none.
  *
  * @param onLimit called with what limits the worth of the figures
- * @throws UsageError unless every order was confirmed
+ * @throws CommandFailed unless every order was confirmed
  */
 export async function measureGrowth(
   histories: Histories,

@@ -22,7 +22,7 @@ export class Histories {
    * Makes those that the folder does not have yet: each from the one before, by orders that a store takes through its
    * public interfaces. Its databases do not sync meanwhile, which changes nothing in what they store.
    *
-   * @throws UsageError unless every order was confirmed
+   * @throws CommandFailed unless every order was confirmed
    */
   async provide(counts: readonly number[], report: (line: string) => void): Promise<void> {
     let before: number | undefined;

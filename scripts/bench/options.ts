@@ -1,4 +1,4 @@
-import { parseOptions, UnknownArgument, UsageError } from "../command/command.ts";
+import { parseOptions, UsageError, wholeNumber } from "../command/command.ts";
 import { OtherBroker } from "./other-broker.ts";
 import type { Lengths } from "./scenarios.ts";
 import { MIN_WAITING } from "./waiting-orders.ts";
@@ -114,40 +114,31 @@ export function readOptions(
   const named = positionals.map((name) => {
     const scenario = scenarioNames.find((known) => known === name);
     if (scenario === undefined) {
-      throw new UnknownArgument(
-        `there is no scenario ${name}; the scenarios are ${scenarioNames.join(", ")}`,
-      );
+      throw new UsageError(`there is no scenario ${name}; the scenarios are ${scenarioNames.join(", ")}`);
     }
     return scenario;
   });
   return {
     scenarios: new Set(scenarioNames.filter((name) => named.length === 0 || named.includes(name))),
-    rounds: integer("--rounds", values.rounds ?? "3", 1),
+    rounds: wholeNumber("--rounds", values.rounds ?? "3", 1),
     lengths: {
-      orders: integer("--orders", values.orders ?? "10000", MIN_ORDERS),
-      atOnce: integer("--at-once", values["at-once"] ?? "1000", 1),
+      orders: wholeNumber("--orders", values.orders ?? "10000", MIN_ORDERS),
+      atOnce: wholeNumber("--at-once", values["at-once"] ?? "1000", 1),
       rates: list("--rates", values.rates ?? "50,200,500,1000"),
-      seconds: integer("--seconds", values.seconds ?? "10", 1),
-      outage: integer("--outage", values.outage ?? "10000", 1),
-      arriving: integer("--arriving", values.arriving ?? "100", 1),
+      seconds: wholeNumber("--seconds", values.seconds ?? "10", 1),
+      outage: wholeNumber("--outage", values.outage ?? "10000", 1),
+      arriving: wholeNumber("--arriving", values.arriving ?? "100", 1),
     },
     broker: OtherBroker.of(env, values["delete-topics"]),
     history: list("--history", values.history ?? "100000,1000000"),
     histories: values.histories,
-    records: integer("--records", values.records ?? "5000000", 0),
-    waiting: integer("--waiting", values.waiting ?? "10000", MIN_WAITING),
+    records: wholeNumber("--records", values.records ?? "5000000", 0),
+    waiting: wholeNumber("--waiting", values.waiting ?? "10000", MIN_WAITING),
     json: values.json,
     save: values.save,
   };
 }
 
 function list(option: string, text: string): number[] {
-  return text.split(",").map((item) => integer(option, item, 1));
-}
-
-function integer(option: string, text: string, least: number): number {
-  const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= least))
-    throw new UsageError(`${option}: expected an integer, at least ${least}, got '${text}'`);
-  return value;
+  return text.split(",").map((item) => wholeNumber(option, item, 1));
 }

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Broker, startBroker } from "@distributed-messaging/embedded-broker";
 import { provision } from "@distributed-messaging/redpanda/provision";
 import { storeTopics } from "@distributed-messaging/services/registry";
-import { UsageError } from "../command/command.ts";
+import { CommandFailed } from "../command/command.ts";
 import { OtherBroker } from "./other-broker.ts";
 
 let broker: Broker;
@@ -42,5 +42,5 @@ test("only where that is asked for they are deleted before a system starts, and 
 
 test("without KAFKA_BROKERS, embedded ones are used; one with TLS or SASL is refused", () => {
   expect(OtherBroker.of({ KAFKA_BROKERS: " " }, false)).toBeUndefined();
-  expect(() => OtherBroker.of({ ...env, KAFKA_SSL: "true" }, false)).toThrow(UsageError);
+  expect(() => OtherBroker.of({ ...env, KAFKA_SSL: "true" }, false)).toThrow(CommandFailed);
 });

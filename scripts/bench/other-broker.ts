@@ -3,7 +3,7 @@ import { type Admin, KafkaClient, type KafkaSettings } from "@distributed-messag
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import { storeTopics } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
-import { UsageError } from "../command/command.ts";
+import { CommandFailed } from "../command/command.ts";
 
 /** Brokers delete topics some time after they have answered. */
 const DELETION_TIMEOUT_MS = 30_000;
@@ -22,13 +22,13 @@ export class OtherBroker {
    * The broker that KAFKA_BROKERS names; undefined where that is not set.
    *
    * @param mayDelete whether topics that it has may be deleted
-   * @throws ConfigError; UsageError when clients have to use TLS or authenticate
+   * @throws ConfigError; CommandFailed when clients have to use TLS or authenticate
    */
   static of(env: Readonly<Record<string, string | undefined>>, mayDelete: boolean): OtherBroker | undefined {
     if (!env.KAFKA_BROKERS?.trim()) return undefined;
     const settings = kafkaSettings("bench", loadConfig(Type.Object(commonSettings), env, "bench"));
     if (settings.ssl || settings.sasl) {
-      throw new UsageError("KAFKA_SSL, KAFKA_SASL_MECHANISM: the floor uses neither TLS nor SASL");
+      throw new CommandFailed("KAFKA_SSL, KAFKA_SASL_MECHANISM: the floor uses neither TLS nor SASL");
     }
     return new OtherBroker(settings, mayDelete);
   }
@@ -38,12 +38,12 @@ export class OtherBroker {
     return this.#settings.brokers.join(",");
   }
 
-  /** @throws UsageError when it does not answer, or has topics that must not be deleted */
+  /** @throws CommandFailed when it does not answer, or has topics that must not be deleted */
   async makeReady(): Promise<void> {
     await this.#asAdmin(async (admin) => {
       const found = await topicsOf(admin);
       if (found.length > 0 && !this.#mayDelete) {
-        throw new UsageError(
+        throw new CommandFailed(
           `the broker at ${this.address} has the topics ${found.join(", ")}; use another one, or --delete-topics`,
         );
       }
@@ -51,7 +51,7 @@ export class OtherBroker {
     });
   }
 
-  /** Deletes the topics that a system has created. @throws UsageError */
+  /** Deletes the topics that a system has created. @throws CommandFailed */
   async clear(): Promise<void> {
     await this.#asAdmin(async (admin) => deleteTopics(admin, await topicsOf(admin)));
   }
@@ -62,8 +62,8 @@ export class OtherBroker {
       await admin.connect();
       await act(admin);
     } catch (error) {
-      if (error instanceof UsageError) throw error;
-      throw new UsageError(`the broker at ${this.address}: ${errorText(error)}`);
+      if (error instanceof CommandFailed) throw error;
+      throw new CommandFailed(`the broker at ${this.address}: ${errorText(error)}`);
     } finally {
       await admin.disconnect();
     }

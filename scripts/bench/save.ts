@@ -1,8 +1,8 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
-import { UsageError } from "../command/command.ts";
+import { requireWritableFile, UsageError } from "../command/command.ts";
 import { chartOf } from "./chart.ts";
 import type { BenchOptions } from "./options.ts";
 import { asMarkdown, Report, targetsAsMarkdown } from "./report.ts";
@@ -26,12 +26,11 @@ export function savedReports(folder: string): Report[] {
  * @throws UsageError when the report could not be written where the options say
  */
 export function requireWritable({ json, save: folder }: Pick<BenchOptions, "json" | "save">): void {
-  const isFolder = (path: string) => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-  if (json !== undefined && (!isFolder(dirname(json)) || isFolder(json))) {
-    throw new UsageError(`--json: '${json}' is no file in a folder that exists`);
-  }
+  if (json !== undefined) requireWritableFile("--json", json);
   if (folder === undefined) return;
-  if (!isFolder(folder)) throw new UsageError(`--save: there is no folder '${folder}'`);
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new UsageError(`--save: there is no folder '${folder}'`);
+  }
   savedReports(folder);
 }
 

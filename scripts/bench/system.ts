@@ -13,7 +13,7 @@ import {
 } from "@distributed-messaging/supervisor/store";
 import { Supervisor } from "@distributed-messaging/supervisor/supervisor";
 import { GatewayClient, seedCatalogue } from "../command/client.ts";
-import { UsageError } from "../command/command.ts";
+import { CommandFailed } from "../command/command.ts";
 import type { OtherBroker } from "./other-broker.ts";
 import { canReadUsage, type Usage, usageOf } from "./usage.ts";
 
@@ -167,11 +167,11 @@ export class System implements AsyncDisposable {
   }
 }
 
-/** Waits until the gateway has the catalogue, which follows the inventory's. @throws UsageError when it does not */
+/** Waits until the gateway has the catalogue, which follows the inventory's. @throws CommandFailed when it does not */
 async function untilSold(gateway: string): Promise<void> {
   const deadline = performance.now() + CATALOGUE_TIMEOUT_MS;
   while ((await new GatewayClient(gateway).productIds()).length < PRODUCTS) {
-    if (performance.now() > deadline) throw new UsageError("the gateway has not received the catalogue");
+    if (performance.now() > deadline) throw new CommandFailed("the gateway has not received the catalogue");
     await Bun.sleep(20);
   }
 }

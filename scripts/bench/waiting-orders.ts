@@ -16,7 +16,7 @@ import {
   silentLogger,
   systemRuntime,
 } from "@distributed-messaging/messaging";
-import { UsageError } from "../command/command.ts";
+import { CommandFailed } from "../command/command.ts";
 import type { Figure } from "./comparison.ts";
 import { percentile } from "./measure.ts";
 
@@ -52,7 +52,7 @@ function threeOf151(index: number): Quantities {
  * The time of the inventory's decisions while so many orders wait for stock: from the call of the handler until the
  * effect and the messages are on disk. The broker acknowledges at once.
  *
- * @throws UsageError when an order waits that a restock should have freed, or has been freed that should wait
+ * @throws CommandFailed when an order waits that a restock should have freed, or has been freed that should wait
  */
 export async function measureWaitingOrders(waiting: number): Promise<Figure[]> {
   const figures: Figure[] = [];
@@ -155,10 +155,10 @@ class Inventory implements AsyncDisposable {
     this.#passedMs += ms;
   }
 
-  /** @throws UsageError when the orders that wait are more or fewer */
+  /** @throws CommandFailed when the orders that wait are more or fewer */
   assertWaiting(expected: number): void {
     const waiting = this.#store.waiting();
-    if (waiting !== expected) throw new UsageError(`${waiting} orders wait instead of ${expected}`);
+    if (waiting !== expected) throw new CommandFailed(`${waiting} orders wait instead of ${expected}`);
   }
 
   stock(onHand: Quantities): Promise<void> {

@@ -3,7 +3,7 @@ import { type ServiceName, serviceNames } from "@distributed-messaging/services/
 import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { urlOf } from "@distributed-messaging/supervisor/store";
 import { adminToken, expectAnswer, isTokenGiven, request } from "./client.ts";
-import { UsageError } from "./command.ts";
+import { CommandFailed, UsageError } from "./command.ts";
 
 /* What the commands for admins share. */
 
@@ -32,7 +32,7 @@ export interface Answers<Answer> {
   readonly isComplete: boolean;
 }
 
-/** A running store, as an admin sees it. Every method throws UsageError when a request fails. */
+/** A running store, as an admin sees it. Every method throws CommandFailed when a request fails. */
 export class AdminClient {
   readonly #settings = readSettings(process.env);
   readonly #command: string;
@@ -62,14 +62,14 @@ export class AdminClient {
     const response = await request(method, `${urlOf(host, ports[service])}${path}`, options);
     if (response.status === 401 && !isTokenGiven(this.#values.token)) {
       const hint = "DATA_DIR (or OPERATOR_KEY_FILE) must be that of the service";
-      throw new UsageError(
+      throw new CommandFailed(
         `${new URL(response.url).origin} answered 401: without --token and TOKEN, ${hint}`,
       );
     }
     return expectAnswer<Body>(response, status);
   }
 
-  /** Asks several services, also when some of them do not answer. @throws UsageError when none answers */
+  /** Asks several services, also when some of them do not answer. @throws CommandFailed when none answers */
   async askEach<Answer>(
     services: readonly ServiceName[],
     ask: (service: ServiceName) => Promise<Answer>,
@@ -80,11 +80,11 @@ export class AdminClient {
       try {
         answers.push(await ask(service));
       } catch (error) {
-        if (!(error instanceof UsageError)) throw error;
+        if (!(error instanceof CommandFailed)) throw error;
         problems.push(`${service}: ${error.message}`);
       }
     }
-    if (answers.length === 0) throw new UsageError(problems.join("\n"));
+    if (answers.length === 0) throw new CommandFailed(problems.join("\n"));
     for (const problem of problems) process.stderr.write(escapeInvisible(`${this.#command}: ${problem}\n`));
     return { answers, isComplete: problems.length === 0 };
   }
@@ -121,12 +121,6 @@ export function serviceOf(named: string | undefined): ServiceName {
   const [service] = servicesOf(named, false, false);
   if (service === undefined) throw new TypeError("one service is named");
   return service;
-}
-
-/** @throws UsageError */
-export function wholeNumber(what: string, digits: string): number {
-  if (/^\d{1,15}$/.test(digits)) return Number(digits);
-  throw new UsageError(`${what} must be a whole number, got '${digits}'`);
 }
 
 /** @throws UsageError */

@@ -2,9 +2,9 @@ import { errorText } from "@distributed-messaging/messaging";
 import { operatorToken } from "@distributed-messaging/service/operator";
 import type { Settings } from "@distributed-messaging/supervisor/settings";
 import { urlOf } from "@distributed-messaging/supervisor/store";
-import { UsageError } from "./command.ts";
+import { CommandFailed } from "./command.ts";
 
-/* HTTP clients of a running store. Every function and method throws UsageError when a request fails. */
+/* HTTP clients of a running store. Every function and method throws CommandFailed when a request fails. */
 
 const REQUEST_TIMEOUT_MS = 10_000;
 
@@ -15,7 +15,7 @@ export interface RequestOptions {
   readonly timeoutMs?: number;
 }
 
-/** Sends a request. @throws UsageError when there is no answer */
+/** Sends a request. @throws CommandFailed when there is no answer */
 export async function request(
   method: string,
   url: string,
@@ -32,11 +32,11 @@ export async function request(
       signal: AbortSignal.timeout(timeoutMs),
     });
   } catch {
-    throw new UsageError(`no answer from ${new URL(url).origin}; is the store running (npm start)?`);
+    throw new CommandFailed(`no answer from ${new URL(url).origin}; is the store running (npm start)?`);
   }
 }
 
-/** The JSON of an answer; undefined for a 204. @throws UsageError when the answer has another status */
+/** The JSON of an answer; undefined for a 204. @throws CommandFailed when the answer has another status */
 export async function expectAnswer<Body>(response: Response, status: number): Promise<Body> {
   const text = await response.text();
   const { origin } = new URL(response.url);
@@ -44,10 +44,10 @@ export async function expectAnswer<Body>(response: Response, status: number): Pr
     try {
       return (status === 204 ? undefined : JSON.parse(text)) as Body;
     } catch {
-      throw new UsageError(`${origin} is not a service of the store`);
+      throw new CommandFailed(`${origin} is not a service of the store`);
     }
   }
-  throw new UsageError([`${origin} answered ${response.status}`, ...problemLines(text)].join(": "));
+  throw new CommandFailed([`${origin} answered ${response.status}`, ...problemLines(text)].join(": "));
 }
 
 /** The detail and the field errors of an RFC 9457 problem. */
@@ -87,7 +87,7 @@ export async function adminToken(
   const explicit = explicitToken(given);
   if (explicit !== undefined) return explicit;
   const signed = await operatorToken(operatorKeyFile).catch((error: unknown) => {
-    throw new UsageError(`OPERATOR_KEY_FILE: ${operatorKeyFile}: ${errorText(error)}`);
+    throw new CommandFailed(`OPERATOR_KEY_FILE: ${operatorKeyFile}: ${errorText(error)}`);
   });
   return signed ?? new GatewayClient(urlOf(host, ports["api-gateway"])).signIn("operator", "admin");
 }
@@ -117,7 +117,7 @@ export class GatewayClient {
   async signIn(customerId: string, role: "customer" | "admin" = "customer"): Promise<string> {
     const response = await this.#request("POST", "/sessions", { customerId, role });
     if (response.status === 404) {
-      throw new UsageError(`${this.url} has no demo sign-in; start it with DEMO_SIGN_IN=true`);
+      throw new CommandFailed(`${this.url} has no demo sign-in; start it with DEMO_SIGN_IN=true`);
     }
     const { token } = await expectAnswer<{ token: string }>(response, 201);
     this.#token = token;

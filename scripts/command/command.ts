@@ -1,33 +1,39 @@
+import { statSync } from "node:fs";
+import { dirname } from "node:path";
 import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
 import { errorText, escapeInvisible } from "@distributed-messaging/messaging";
 import { ConfigError } from "@distributed-messaging/service/config";
 import { StartError } from "@distributed-messaging/service/errors";
 import { StartFailed } from "@distributed-messaging/supervisor/process";
 
-/** The command cannot do what was requested. The message has one line for each reason. */
+/** The call is wrong: an argument is unknown, missing or has a wrong value. Nothing was done. Exit code 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** An option, a command or an argument that is not known: exit code 2, as of other programs. */
-export class UnknownArgument extends UsageError {}
+/** What was requested cannot be done. The message has one line for each reason. Exit code 1. */
+export class CommandFailed extends Error {
+  override readonly name = "CommandFailed";
+}
 
 /** The errors whose message is for the user. Any other error is a defect, and is shown with its stack. */
-const EXPECTED = [UsageError, ConfigError, StartError, StartFailed];
+const EXPECTED = [UsageError, CommandFailed, ConfigError, StartError, StartFailed];
 
 /**
- * Runs a command and ends the process with its exit code: 1 after an error, 2 after an argument that it does not know.
- * `--help` prints the usage instead. A command calls parseOptions() before it does anything.
+ * Runs a command and ends the process with its exit code: 2 after a UsageError, 1 after another error. A command reads
+ * its arguments before it does anything. `--help` prints the usage instead.
  *
  * @param main called with the arguments
+ * @param ownOf the arguments among which `--help` is for this command, and not for one that it runs
  */
 export async function runCommand(
   name: string,
   usage: string,
   main: (args: string[]) => Promise<number>,
+  ownOf: (args: readonly string[]) => readonly string[] = (args) => args,
 ): Promise<never> {
   const args = process.argv.slice(2);
-  if (args.includes("--help") || args.includes("-h")) {
+  if (ownOf(args).some((arg) => arg === "--help" || arg === "-h")) {
     console.log(usage);
     process.exit(0);
   }
@@ -35,12 +41,12 @@ export async function runCommand(
     process.exit(await main(args));
   } catch (error) {
     if (!(error instanceof Error && EXPECTED.some((kind) => error instanceof kind))) throw error;
-    const isUnknown = error instanceof UnknownArgument;
-    const hint = isUnknown ? ` (for help: bun run ${name} --help)` : "";
+    const isUsage = error instanceof UsageError;
+    const hint = isUsage ? ` (for help: bun run ${name} --help)` : "";
     for (const line of error.message.split("\n")) {
       process.stderr.write(escapeInvisible(`${name}: ${line}${hint}\n`));
     }
-    process.exit(isUnknown ? 2 : 1);
+    process.exit(isUsage ? 2 : 1);
   }
 }
 
@@ -48,7 +54,7 @@ export async function runCommand(
  * util.parseArgs() for a command.
  *
  * @param mostOperands how many arguments it takes beside its options
- * @throws UnknownArgument
+ * @throws UsageError
  */
 export function parseOptions<const Options extends ParseArgsOptionsConfig>(
   args: readonly string[],
@@ -65,14 +71,35 @@ function parse<const Options extends ParseArgsOptionsConfig>(args: readonly stri
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
     // The first sentence names the argument; the others explain how to quote it.
-    throw new UnknownArgument(errorText(error).split(". ")[0]);
+    throw new UsageError(errorText(error).split(". ")[0]);
   }
 }
 
-/** @throws UnknownArgument when there are more than this many */
+/** @throws UsageError when there are more than this many */
 export function noMore(operands: readonly string[], most: number): void {
   const extra = operands[most];
-  if (extra !== undefined) throw new UnknownArgument(`unexpected argument '${extra}'`);
+  if (extra !== undefined) throw new UsageError(`unexpected argument '${extra}'`);
+}
+
+/** @throws UsageError unless the text is a whole number, which is not less than `least` */
+export function wholeNumber(what: string, text: string, least = 0): number {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= least) return value;
+  throw new UsageError(`${what} must be a whole number${least > 0 ? ` from ${least}` : ""}, got '${text}'`);
+}
+
+/** @throws UsageError unless the text is a number above 0 */
+export function positiveNumber(what: string, text: string): number {
+  const value = /^\d{1,15}(\.\d{1,15})?$/.test(text) ? Number(text) : Number.NaN;
+  if (value > 0) return value;
+  throw new UsageError(`${what} must be a number above 0, got '${text}'`);
+}
+
+/** Before work whose result is written there. @throws UsageError unless it is a file, or could become one */
+export function requireWritableFile(option: string, path: string): void {
+  const isFolder = (name: string) => statSync(name, { throwIfNoEntry: false })?.isDirectory() === true;
+  if (isFolder(dirname(path)) && !isFolder(path)) return;
+  throw new UsageError(`${option}: '${path}' is no file in a folder that exists`);
 }
 
 /** Lines of columns, each as wide as its widest cell; the last column is not padded. Cells are escaped. */

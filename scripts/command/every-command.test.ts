@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -7,8 +7,8 @@ import { ROOT } from "@distributed-messaging/supervisor/store";
 import { copyRepository } from "../testing/repository-copy.ts";
 
 /*
- * Every script of package.json, in a copy of the repository (without SLOW_TESTS, one of them where it is): with --help and with an argument that it does not know,
- * nothing is written, no port is opened, no process is started.
+ * Every script of package.json, in a copy of the repository (without SLOW_TESTS, one of them where it is): with --help, and
+ * with arguments that are unknown, missing or wrong, nothing is written, no port is opened, no process is started.
  */
 
 /** Programs of others, which read their arguments themselves: what they print and return is theirs. */
@@ -18,6 +18,50 @@ const FOREIGN: Readonly<Record<string, string>> = {
 };
 /** From its first argument that is no option, it is docker compose. */
 const PASSES_OPERANDS_ON = "compose-all";
+
+const parked = (filter: string, other: string, remove: string) => `
+  (nothing); list 1; list --service orders; list --${other} a; list --after x; list --limit 0;
+  show --service order; show x --service order; show 1; show 1 2 --service order;
+  retry --service order; retry 1 --${filter} a --service order; ${remove} 1 --service order`;
+/** Calls in which an argument is missing, or has a wrong value. */
+const WRONG_CALLS: Readonly<Record<string, string>> = {
+  start: "--broker kafka; --broker",
+  test: "--timeout soon; --retry",
+  "test-e2e-local": "--timeout soon",
+  "start-kafka-broker": `--port http; --port; --advertised here; --topic letters:0; --log-level loud;
+    --in-memory --data-dir here; --in-memory=yes`,
+  "post-order":
+    "(nothing); MINE; MINE --item PRODUCT_001; MINE --item PRODUCT_001=x; ORDER_001 --gateway here",
+  "post-order-1": "--item PRODUCT_001; --gateway here",
+  "post-order-2": "--item PRODUCT_001; --gateway here",
+  bench: `--rounds 0; --orders 10; --at-once x; --rates 50,x; --seconds 1.5; --outage 0; --arriving 0;
+    --history 0; --records x; --waiting 1; --json no-such-folder/file; --save no-such-folder`,
+  "bench-broker": "--rounds 0; --records x",
+  chaos: "--minutes 0; --minutes x; --rate 0; --seed x",
+  screenshots: "--view shop; --all --view no-such-view; --all --recording; package.json",
+  "dead-letters": `(nothing); list 1; list --service orders; list --reason bad; list --older-than soon;
+    list --after x; list --limit 0; show --service order; show x --service order; show 1; show 1 2 --service order;
+    replay --service order; replay 1 --key a --service order; edit 1 --service order;
+    discard 1 --service order; discard 1 --reason because --service all`,
+  partitions: `(nothing); list x; list --service orders; topics; topics x --service order; show --service order;
+    show letters/1; skip letters/1 --service order; skip letters --reason because --service order;
+    skip letters/1 --offset x --reason because --service order`,
+  effects: parked("name", "topic", "discard"),
+  outbox: parked("topic", "name", "drop"),
+  keys: "(nothing); list x; rotate x; withdraw; withdraw x",
+  rebuild: "(nothing); --service; --service orders",
+  "new-service": "(nothing); Shipping; order",
+  "test-kafka-clients": "no-such-client",
+  "crash-broker": "--rounds 0",
+  "soak-broker": "--minutes 0; --rate 0",
+  "fuzz-requests": "--requests 0",
+  sbom: "--output no-such-folder/file; --output",
+  simulate: `--seeds 0; --from x; --orders 0; --workers 0; --without no-such-fault;
+    --take-away no-such-mutant`,
+  access: "(nothing); print --tool x; apply --tool x; print --principal x",
+};
+const wrongCalls = (name: string) =>
+  (WRONG_CALLS[name] ?? "").split(";").flatMap((call) => (call.trim() === "" ? [] : [call.trim()]));
 
 const { scripts }: { scripts: Readonly<Record<string, string>> } = JSON.parse(
   readFileSync(join(ROOT, "package.json"), "utf8"),
@@ -81,6 +125,7 @@ beforeAll(async () => {
   });
   if (exitCode !== 0) throw new Error(stderr);
 }, LIMIT_MS);
+afterEach(() => rmSync(actions, { force: true }));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const own = Object.entries(scripts).filter(([name]) => !(name in FOREIGN));
@@ -101,7 +146,6 @@ describe("what is recorded", () => {
     expect(recorded()).toEqual(["listen", "spawn"]);
     expect(contents(folder)).not.toEqual(before);
     rmSync(file);
-    rmSync(actions);
   });
 });
 
@@ -113,22 +157,24 @@ describe.each(tested)("%s", (name, script) => {
       const { exitCode, stdout, stderr } = await run(script, ["--help"]);
       expect([exitCode, stderr]).toEqual([0, ""]);
       expect(stdout.trim().split("\n").length).toBeGreaterThan(1);
+      // What takes a value is tried with a wrong one.
+      if (!(name in WRONG_CALLS)) expect(stdout).not.toMatch(/^usage: .*(<| [A-Z])|--[a-z-]+ [A-Z]/);
       expect(recorded()).toEqual([]);
       expect(files()).toEqual(before);
     },
     LIMIT_MS,
   );
 
-  // Some take one.
-  const operands = ["no-such-argument", "no-such-argument-2"];
-  test.each([["--no-such-option"], ...(name === PASSES_OPERANDS_ON ? [] : [operands])])(
-    "refuses %s and does nothing",
-    async (...args) => {
+  const unknown = name === PASSES_OPERANDS_ON ? [] : ["no-such-argument no-such-argument-2"];
+  test.each(["--no-such-option", ...unknown, ...wrongCalls(name)])(
+    "refuses '%s' and does nothing",
+    async (call) => {
       const before = files();
-      const { exitCode, stdout, stderr } = await run(script, args);
+      const { exitCode, stdout, stderr } = await run(script, call === "(nothing)" ? [] : call.split(" "));
       expect([exitCode, stdout]).toEqual([2, ""]);
       const lines = stderr.trim().split("\n");
-      expect(lines.filter((line) => !/no-such-.*--help/.test(line))).toEqual([]);
+      expect(lines.filter((line) => !/^[\w-]+: ./.test(line))).toEqual([]);
+      if (call.includes("no-such-")) expect(stderr).toContain("no-such-");
       expect(recorded()).toEqual([]);
       expect(files()).toEqual(before);
     },

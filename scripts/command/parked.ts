@@ -8,9 +8,8 @@ import {
   required,
   servicesOf,
   text,
-  wholeNumber,
 } from "./admin.ts";
-import { noMore, parseOptions, runCommand, table, UnknownArgument, UsageError } from "./command.ts";
+import { noMore, parseOptions, runCommand, table, UsageError, wholeNumber } from "./command.ts";
 
 /** A command that lists, shows, retries and removes what a service has put aside for an operator. */
 export interface ParkedCommand<Shown, Details> {
@@ -63,16 +62,24 @@ async function main<Shown extends { readonly id: number }, Details>(
   const commands = `list, show, retry and ${remove}`;
   if (command === undefined) throw new UsageError(`expected a command: ${commands}`);
   if (!["list", "show", "retry", remove].includes(command)) {
-    throw new UnknownArgument(`unknown command ${command}; the commands are ${commands}`);
+    throw new UsageError(`unknown command ${command}; the commands are ${commands}`);
   }
+  const other = filter === "name" ? "topic" : "name";
+  if (values[other] !== undefined) throw new UsageError(`Unknown option '--${other}'`);
   noMore(operands, command === "list" ? 0 : 1);
   const isForAll = command === "list" || (command === "retry" && operands.length === 0);
   const admin = new AdminClient(name, values);
   const services = servicesOf(values.service, isForAll, command === "list");
   const selected = values[filter];
+  const isSelected = selected !== undefined || values.all;
+  if (command === "retry" && isForAll !== isSelected) {
+    throw new UsageError(`retry needs an id, --${filter} or --all`);
+  }
 
   if (command === "list") {
-    const query = queryOf({ [filter]: selected, after: values.after, limit: values.limit });
+    const after = values.after === undefined ? undefined : wholeNumber("--after", values.after);
+    const limit = values.limit === undefined ? undefined : wholeNumber("--limit", values.limit, 1);
+    const query = queryOf({ [filter]: selected, after, limit });
     const { answers, isComplete } = await admin.askEach(services, async (service) => {
       const found = await admin.ask<Shown[]>(service, "GET", `${path}${query}`, 200);
       return found.map((shown) => ({ service, ...shown }));
@@ -83,8 +90,6 @@ async function main<Shown extends { readonly id: number }, Details>(
     return isComplete ? 0 : 1;
   }
   if (isForAll) {
-    if (selected === undefined && !values.all)
-      throw new UsageError(`retry needs an id, --${filter} or --all`);
     const body = selected === undefined ? {} : { [filter]: selected };
     const { answers, isComplete } = await admin.askEach(services, async (service) => {
       return {

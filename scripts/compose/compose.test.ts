@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runToEnd } from "@distributed-messaging/e2e/support/run-to-end";
 import { commonSettings, loadConfig } from "@distributed-messaging/service/config";
 import { type ServiceName, serviceNames, services } from "@distributed-messaging/services/registry";
 import { ROOT } from "@distributed-messaging/supervisor/store";
@@ -184,4 +186,24 @@ test("the image has every workspace's manifest, or the frozen lock file would no
 const composePlugin = Bun.spawnSync(["/bin/sh", "-c", "docker compose version"]).exitCode === 0;
 test.skipIf(!composePlugin)("docker compose accepts the file", async () => {
   expect(await compose(["--profile", "cluster", "config", "--quiet"])).toBe(0);
+});
+
+test.each([
+  [["logs", "--help"], "logs --help"],
+  [["--cluster", "logs", "-f", "order"], "--profile cluster logs -f order"],
+])("%p is passed on to docker compose", async (args, passedOn) => {
+  const folder = mkdtempSync(join(tmpdir(), "compose-"));
+  try {
+    writeFileSync(join(folder, "docker"), '#!/bin/sh\necho "$*"\n', { mode: 0o755 });
+    const { exitCode, stdout } = await runToEnd(
+      [process.execPath, join(ROOT, "scripts/compose-all.ts"), ...args],
+      {
+        cwd: ROOT,
+        env: { PATH: `${folder}:${process.env.PATH}` },
+      },
+    );
+    expect([exitCode, stdout]).toEqual([0, `compose --file ${join(ROOT, "compose.yaml")} ${passedOn}\n`]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { ROOT } from "@distributed-messaging/supervisor/store";
-import { UsageError } from "../command/command.ts";
+import { CommandFailed } from "../command/command.ts";
 
 const COMPOSE_FILE = join(ROOT, "compose.yaml");
 
@@ -11,18 +11,20 @@ export const COMPOSE_BROKERS = "localhost:9092";
  * Makes sure that containers can be run from compose.yaml.
  *
  * @param what is asked for, the beginning of the message
- * @throws UsageError naming the part that is missing
+ * @throws CommandFailed naming the part that is missing
  */
 export async function requireDocker(what = ""): Promise<void> {
   const needs = `${what} needs`.trim();
   if (Bun.which("docker") === null) {
-    throw new UsageError(`${needs} Docker, and there is no docker command on PATH`);
+    throw new CommandFailed(`${needs} Docker, and there is no docker command on PATH`);
   }
   if ((await exitCode(["docker", "compose", "version"])) !== 0) {
-    throw new UsageError(`${needs} Docker Compose 2, and this docker has no compose command`);
+    throw new CommandFailed(`${needs} Docker Compose 2, and this docker has no compose command`);
   }
   if ((await exitCode(["docker", "info"])) !== 0) {
-    throw new UsageError(`${needs} a Docker engine, and none answers (is it running, may this user use it?)`);
+    throw new CommandFailed(
+      `${needs} a Docker engine, and none answers (is it running, may this user use it?)`,
+    );
   }
 }
 

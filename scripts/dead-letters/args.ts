@@ -1,15 +1,8 @@
 import { deadLetterReasons } from "@distributed-messaging/messaging";
+import { durationToMs } from "@distributed-messaging/service/config";
 import type { ServiceName } from "@distributed-messaging/services/registry";
-import {
-  ADMIN_USAGE,
-  adminOptions,
-  flag,
-  required,
-  servicesOf,
-  text,
-  wholeNumber,
-} from "../command/admin.ts";
-import { noMore, parseOptions, UnknownArgument, UsageError } from "../command/command.ts";
+import { ADMIN_USAGE, adminOptions, flag, required, servicesOf, text } from "../command/admin.ts";
+import { noMore, parseOptions, UsageError, wholeNumber } from "../command/command.ts";
 
 export const usage = `usage: bun run dead-letters <command> [--service NAME|all] [options]
 
@@ -99,9 +92,7 @@ function commandOf(name: string, operands: readonly string[], values: Values): C
     case "replay":
       return replayOf(operands, values);
     default:
-      throw new UnknownArgument(
-        `unknown command ${name}; the commands are list, show, edit, replay and discard`,
-      );
+      throw new UsageError(`unknown command ${name}; the commands are list, show, edit, replay and discard`);
   }
 }
 
@@ -125,10 +116,15 @@ function filterOf(values: Values): Filter {
     ...(key === undefined ? {} : { key }),
     ...(reason === undefined ? {} : { reason }),
     ...(error === undefined ? {} : { error }),
-    ...(olderThan === undefined ? {} : { olderThan }),
+    ...(olderThan === undefined ? {} : { olderThan: knownDuration(olderThan) }),
     ...(after === undefined ? {} : { after: wholeNumber("--after", after) }),
-    ...(limit === undefined ? {} : { limit: wholeNumber("--limit", limit) }),
+    ...(limit === undefined ? {} : { limit: wholeNumber("--limit", limit, 1) }),
   };
+}
+
+function knownDuration(text: string): string {
+  if (durationToMs(text) !== undefined) return text;
+  throw new UsageError(`--older-than: expected a duration such as 30s, 15m, 1h or 7d, got '${text}'`);
 }
 
 function knownReason(named: string | undefined): void {

@@ -31,10 +31,7 @@ test("lists, shows, retries and discards dead effects", async () => {
   expect(listed.stdout).toMatch(/\norder +1 +call +\S+Z +1 +0 +no call\norder +2 +call /);
   expect((await run("show", "1")).stdout).toContain("error: no call\n");
   expect((await run("show", "1")).stdout).toEndWith('{\n  "name": "a"\n}\n');
-  expect(await run("discard", "1")).toMatchObject({
-    exitCode: 1,
-    stderr: "effects: discard needs --reason TEXT\n",
-  });
+  expect((await run("discard", "1")).stderr).toStartWith("effects: discard needs --reason TEXT (for help");
   expect((await run("discard", "1", "--reason", "paid by hand")).stdout).toBe("1 is discarded\n");
   fixture.parts.refused.clear();
   expect((await run("retry", "--all")).stdout).toBe("order: 1 effects are tried again\n");

@@ -62,9 +62,10 @@ describe("an operator has a way in", () => {
 });
 
 test.each([
-  [[], 1, "expected a command"],
-  [["withdraw"], 1, "withdraw needs the id of a key"],
-  [["withdraw", "unknown"], 1, "There is no such key."],
+  [[], 2, "expected a command"],
+  [["withdraw"], 2, "withdraw needs the id of a key"],
+  [["withdraw", "unknown"], 2, "'unknown' is not the id of a key; list shows them"],
+  [["withdraw", "x".repeat(43)], 1, "There is no such key."],
   [["withdraw", `-${"x".repeat(42)}`], 1, "There is no such key."],
   [["withdraw", `--${"x".repeat(41)}`], 1, "There is no such key."],
   [["rotate", `-${"x".repeat(42)}`], 2, "unexpected argument"],

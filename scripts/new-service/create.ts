@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { UsageError } from "../command/command.ts";
+import { CommandFailed, UsageError } from "../command/command.ts";
 
 export interface NewService {
   readonly name: string;
@@ -20,7 +20,7 @@ const RESERVED = ["broker", "console", "provision", "redpanda", "supervisor", "t
  * nothing.
  *
  * @param root the folder of the repository
- * @throws UsageError when the name cannot be used, or a file that registers services does not look as expected
+ * @throws UsageError when the name cannot be used; CommandFailed when a file that registers services does not look as expected
  */
 export function planService({ name, port }: NewService, root: string): Map<string, string> {
   refuseName(name, root);
@@ -156,7 +156,8 @@ function inAccessControl(text: string, name: string): string {
 /** The command that starts the service, after those that start the others. */
 function inCommands(text: string, name: string): string {
   const last = /(?<=`start-service-[\w-]+`)(?= +\| one part by itself)/;
-  if (!last.test(text)) throw new UsageError("docs/commands.md: no row of the commands that start one part");
+  if (!last.test(text))
+    throw new CommandFailed("docs/commands.md: no row of the commands that start one part");
   return text.replace(last, `, \`start-service-${name}\``);
 }
 
@@ -164,13 +165,13 @@ function inCommands(text: string, name: string): string {
 function insertBefore(text: string, anchor: string, inserted: string, file: string): string {
   const parts = text.split(`\n${anchor}`);
   if (parts.length !== 2)
-    throw new UsageError(`${file}: expected one line that begins with '${anchor.trim()}'`);
+    throw new CommandFailed(`${file}: expected one line that begins with '${anchor.trim()}'`);
   return `${parts[0]}\n${inserted}${anchor}${parts[1]}`;
 }
 
 /** Inserts an entry before the first one whose key is greater. @param entries finds the keys, in ascending order */
 function insertSorted(text: string, entries: RegExp, key: string, inserted: string): string {
   const next = [...text.matchAll(entries)].find(([, other = ""]) => other > key);
-  if (next === undefined) throw new UsageError(`bun.lock: no place for ${key} is found`);
+  if (next === undefined) throw new CommandFailed(`bun.lock: no place for ${key} is found`);
   return text.slice(0, next.index) + inserted + text.slice(next.index);
 }

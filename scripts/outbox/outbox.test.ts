@@ -111,7 +111,7 @@ test("lists, shows, retries and drops messages that the broker refuses", async (
   ]);
   expect((await run("show", "1")).stdout).toContain(LARGE);
   expect((await run("retry", "2")).stderr).toContain("2 is blocked by 1.");
-  expect(await run("drop", "1")).toMatchObject({ exitCode: 1, stderr: "outbox: drop needs --reason TEXT\n" });
+  expect((await run("drop", "1")).stderr).toStartWith("outbox: drop needs --reason TEXT (for help");
   expect((await run("drop", "1", "--reason", "a test")).stdout).toBe("1 is dropped\n");
   await eventually(() => handled.length === 2);
   expect(handled.toSorted()).toEqual(["a\u001b:1", "b:2"]);

@@ -30,10 +30,9 @@ test("lists, shows and skips a stopped partition", async () => {
   expect((await run("show", "letters/1")).stdout).toContain(
     "after a skip it goes on at offset 1\nbytes: Pw==",
   );
-  expect(await run("skip", "letters/1")).toMatchObject({
-    exitCode: 1,
-    stderr: "partitions: skip needs --reason TEXT\n",
-  });
+  expect((await run("skip", "letters/1")).stderr).toStartWith(
+    "partitions: skip needs --reason TEXT (for help",
+  );
   expect(await run("skip", "letters/1", "--reason", "sent by mistake", "--offset", "3")).toMatchObject({
     exitCode: 1,
     stderr: expect.stringContaining("letters/1 is stopped at offset 0, not 3"),

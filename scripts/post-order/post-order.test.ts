@@ -127,10 +127,17 @@ test.each([
   [[], 2, "expected the id of the order (for help: bun run post-order --help)"],
   [["MINE"], 2, "MINE needs --item PRODUCT_ID=QUANTITY; only ORDER_001 and ORDER_002 have known items"],
   [["MINE", "--item", "PRODUCT_001"], 2, "--item: expected PRODUCT_ID=QUANTITY, got 'PRODUCT_001'"],
-  [["ORDER_001", "--gateway", "here"], 1, "--gateway: expected an http or https URL, got 'here'"],
+  [["ORDER_001", "--gateway", "here"], 2, "--gateway: expected an http or https URL, got 'here'"],
 ])("%p is refused", async (args, exitCode, line) => {
   const store = new StoreSettings();
   cleanups.push(() => store.remove());
   const refused = await store.run("post-order.ts", args);
   expect(refused).toMatchObject({ exitCode, stdout: "", stderr: expect.stringContaining(line) });
+});
+
+test("a wrong API_GATEWAY_URL is a wrong setting", async () => {
+  const store = new StoreSettings({ API_GATEWAY_URL: "here" });
+  cleanups.push(() => store.remove());
+  const stderr = "post-order: API_GATEWAY_URL: expected an http or https URL, got 'here'\n";
+  expect(await store.run("post-order.ts", ["ORDER_001"])).toEqual({ exitCode: 1, stdout: "", stderr });
 });

@@ -1,3 +1,4 @@
+import { parseArgs } from "node:util";
 import { errorText, type Logger, makePrivate, systemRuntime } from "@distributed-messaging/messaging";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
 import type { AnyElysia } from "elysia";
@@ -116,9 +117,12 @@ export function runService<Config extends CommonConfig, Parts>(
 }
 
 /** A service has settings and no arguments: `--help` says so with exit code 0, any other is refused with exit code 2. */
-function answerArguments(name: string, description: string, args: readonly string[]): never {
-  if (!args.includes("--help") && !args.includes("-h")) {
-    process.stderr.write(`${name}: unexpected argument '${args[0]}' (for help: --help)\n`);
+function answerArguments(name: string, description: string, args: string[]): never {
+  try {
+    parseArgs({ args, options: { help: { type: "boolean", short: "h" } } });
+  } catch (error) {
+    // The first sentence names the argument; the others explain how to quote it.
+    process.stderr.write(`${name}: ${errorText(error).split(". ")[0]} (for help: --help)\n`);
     process.exit(2);
   }
   process.stdout.write(

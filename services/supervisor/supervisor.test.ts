@@ -263,6 +263,15 @@ test("the last lines of a process are kept, over its restarts", async () => {
   });
 });
 
+test("of the lines of a process the last 200 are kept", async () => {
+  const { supervisor } = supervise(one(fake("talker", { FAKE_LINES: "300" })));
+  await supervisor.startAll();
+  const kept = () => supervisor.process("talker").lines.map(({ line }) => line);
+  await eventually(() => kept().includes("line 300"), "the last line");
+  expect(kept()).toHaveLength(200);
+  expect(kept()).not.toContain("line 100");
+});
+
 test("an unknown name is refused", () => {
   const { supervisor } = supervise(one(fake("only")));
   expect(() => supervisor.process("other")).toThrow("there is no process other; the processes are only");

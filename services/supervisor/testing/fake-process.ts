@@ -5,10 +5,11 @@
  * - FAKE_JOURNAL: appends `<FAKE_NAME> started|stopped` to this file
  * - FAKE_EXIT: ends at once with this exit code, after a line on stderr
  * - FAKE_STUBBORN: ignores SIGTERM
+ * - FAKE_LINES: prints as many lines first
  */
 import { appendFileSync } from "node:fs";
 
-const { FAKE_PORT, FAKE_JOURNAL, FAKE_NAME, FAKE_EXIT, FAKE_STUBBORN } = process.env;
+const { FAKE_PORT, FAKE_JOURNAL, FAKE_NAME, FAKE_EXIT, FAKE_STUBBORN, FAKE_LINES } = process.env;
 
 function note(what: string): void {
   if (FAKE_JOURNAL !== undefined) appendFileSync(FAKE_JOURNAL, `${FAKE_NAME} ${what} ${process.pid}\n`);
@@ -35,4 +36,5 @@ const server = Bun.serve({
 });
 
 note("started");
+for (let line = 1; line <= Number(FAKE_LINES ?? 0); line++) console.log(`line ${line}`);
 console.log(`fake listening on ${server.port}`);

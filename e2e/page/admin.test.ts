@@ -164,10 +164,12 @@ describePage("the admin panel", () => {
       };
       expect(await look()).not.toBe("500 orders");
       await releaseOrders(shop.page);
-      while ((await look()) !== "500 orders") {
+      await eventually(async () => {
+        if ((await look()) === "500 orders") return true;
         await shop.page.getByRole("link", { name: "Shop", exact: true }).click();
         await shop.page.getByRole("button", { name: "One Milk jug more" }).first().click();
-      }
+        return false;
+      }, "every order to be listed");
       expect(await shop.page.locator(".order-row").count()).toBeLessThan(60);
       await shop.page.evaluate(() => window.scrollTo(0, document.body.scrollHeight));
       const customer = await store.signIn("CROWD");

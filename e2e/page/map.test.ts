@@ -1,11 +1,11 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { type ProcessName, processNames } from "@distributed-messaging/supervisor/store";
-import type { Page } from "playwright-core";
 import { Prng } from "../simulation/prng.ts";
 import { seriousFindings } from "./accessibility.ts";
 import { LOST_CONNECTIONS } from "./browser.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
+import { recordMovement } from "./movement.ts";
 import type { Shop } from "./shop.ts";
 import { layoutShift, recordShifts } from "./vitals.ts";
 
@@ -20,32 +20,14 @@ const words: Readonly<Record<string, string>> = {
 };
 
 const MAX_SHIFT = 0.05;
-const slowTest = test.skipIf(process.env.SLOW_TESTS !== "true");
 /** How many faults the map has to follow. */
 const FAULTS = 25;
 
-interface Recorded {
-  readonly drawn: string[];
-}
+/* Most tests stop processes. The essential one runs always: that of shop.test.ts. */
 
-/** Records every message that is drawn on the map from now on, as `message from>to`. */
-async function recordMovement(page: Page): Promise<() => Promise<string[]>> {
-  await page.evaluate(() => {
-    const drawn: string[] = [];
-    Object.assign(window, { drawn });
-    new MutationObserver((changes) => {
-      for (const { addedNodes } of changes) {
-        for (const node of addedNodes) {
-          if (!(node instanceof SVGElement) || !node.classList.contains("map-dot")) continue;
-          drawn.push(`${node.dataset.message} ${node.dataset.from}>${node.dataset.to}`);
-        }
-      }
-    }).observe(document.body, { childList: true, subtree: true });
-  });
-  return () => page.evaluate(() => (window as unknown as Recorded).drawn);
-}
+const describeSlow = process.env.SLOW_TESTS === "true" ? describePage : describe.skip;
 
-describePage("the map of the store", () => {
+describeSlow("the map of the store", () => {
   const fixture = usePageFixture();
   const { store } = fixture;
 
@@ -64,7 +46,7 @@ describePage("the map of the store", () => {
     }, "the map to agree with the processes");
   }
 
-  slowTest(
+  test(
     "what it says agrees with the processes, large and small, while they are stopped, paused, killed and started on it",
     async () => {
       const shop = await (await fixture.visit()).open();
@@ -100,37 +82,6 @@ describePage("the map of the store", () => {
   );
 
   test(
-    "an order's messages move on the lines on which they travel",
-    async () => {
-      const shop = await (await fixture.visit({ reducedMotion: "no-preference" })).open();
-      await shop.signIn("TRAVELLER");
-      await shop.untilConnection("live");
-      const drawn = await recordMovement(shop.page);
-      const untilDrawn = (hop: string) => eventually(async () => (await drawn()).includes(hop), hop);
-      await shop.add("PRODUCT_006");
-      await shop.checkOut();
-      await shop.untilStatus("confirmed");
-      for (const hop of [
-        "POST /orders browser>api-gateway",
-        "PlaceOrder api-gateway>broker",
-        "OrderPlaced order>broker",
-        "StockReserved inventory>broker",
-        "OrderConfirmed order>broker",
-        "order.confirmed notification>browser",
-      ]) {
-        await untilDrawn(hop);
-      }
-      await eventually(
-        async () => (await drawn()).some((hop) => hop.endsWith("broker>inventory")),
-        "a message to reach the inventory",
-      );
-      expect(shop.consoleMessages()).toEqual([]);
-      await shop.context.close();
-    },
-    TEST_LIMIT_MS,
-  );
-
-  slowTest(
     "what a stopped service has not read waits at the broker, and what a stopped broker did not take in the outbox",
     async () => {
       const shop = await (await fixture.visit()).open();
@@ -160,6 +111,26 @@ describePage("the map of the store", () => {
       await press(shop, "Start broker");
       await part(shop, "api-gateway").getByText("outbox 0").waitFor();
       expect(shop.consoleMessages(LOST_CONNECTIONS)).toEqual([]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "an order's request moves also when its answer comes before the next frame",
+    async () => {
+      const shop = await (await fixture.visit({ reducedMotion: "no-preference" })).open();
+      await shop.signIn("SOONER");
+      const drawn = await recordMovement(shop.page);
+      await shop.add("PRODUCT_006");
+      // Neither frames nor timers go on.
+      await shop.page.clock.install();
+      await shop.page.clock.pauseAt(Date.now() + 60_000);
+      await shop.checkOut();
+      await eventually(
+        async () => (await drawn()).includes("POST /orders browser>api-gateway"),
+        "the request to move",
+      );
       await shop.context.close();
     },
     TEST_LIMIT_MS,
@@ -214,7 +185,7 @@ describePage("the map of the store", () => {
     TEST_LIMIT_MS,
   );
 
-  slowTest(
+  test(
     "it agrees with the processes while random ones are killed, stopped and paused",
     async () => {
       const seed = crypto.randomUUID();
@@ -252,7 +223,7 @@ describePage("the map of the store", () => {
     2 * TEST_LIMIT_MS,
   );
 
-  slowTest(
+  test(
     "the layout is stable while processes stop and start, on a desktop and on a phone",
     async () => {
       for (const viewport of [

@@ -106,7 +106,11 @@ describeSlow("the page without the gateway", () => {
         await gateway.start();
         await shop.untilStatus("refused");
         await shop.page.setViewportSize({ width: 320, height: 700 });
-        expect(await shop.page.evaluate(() => document.documentElement.scrollWidth)).toBe(320);
+        // The map is planned anew after the change of size.
+        await eventually(
+          () => shop.page.evaluate(() => document.documentElement.scrollWidth === 320),
+          "no part of the page to be wider than the screen",
+        );
         await shop.page.reload();
         await shop.page.getByRole("alert").getByText("You have an order with this orderId").waitFor();
         if (choice === "change") {
@@ -221,6 +225,41 @@ describeSlow("the page without the gateway", () => {
       await shop.signIn(id);
       await (await shop.goTo(`orders/${waiting}`)).untilStatus("confirmed");
       expect(await ordersOf(id)).toMatchObject([{ orderId: waiting }, { orderId: known }]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "orders that only the copy in the browser has are shown until the gateway has answered, and not copied again",
+    async () => {
+      const { shop } = await newCustomer();
+      await shop.add("PRODUCT_006");
+      const orderId = await shop.checkOut();
+      await shop.untilStatus("confirmed");
+      const copied = async () => {
+        const { orders = [] } = JSON.parse((await stored(shop.page))["store.orders"] ?? "{}");
+        return orders.map((order: { orderId: string }) => order.orderId);
+      };
+      await eventually(async () => Bun.deepEquals(await copied(), [orderId]), "the copy");
+      await shop.page.goto("/liveness");
+      await shop.page.evaluate(() => {
+        const { orders, ...copy } = JSON.parse(localStorage.getItem("store.orders") ?? "{}");
+        const stale = ["STALE_1", "STALE_2"].map((id) => ({ ...orders[0], orderId: id }));
+        localStorage.setItem("store.orders", JSON.stringify({ ...copy, orders: [...orders, ...stale] }));
+      });
+      const released = Promise.withResolvers<void>();
+      await shop.page.route(/\/orders\?/, async (route) => {
+        await released.promise;
+        await route.continue();
+      });
+      await shop.open("orders");
+      const rows = shop.page.locator(".order-row");
+      await eventually(async () => (await rows.count()) === 3, "the copy to be shown");
+      released.resolve();
+      await eventually(async () => (await rows.count()) === 1, "the gateway's answer to be shown");
+      await rows.filter({ hasText: orderId }).waitFor();
+      await eventually(async () => Bun.deepEquals(await copied(), [orderId]), "the copy to be renewed");
       await shop.context.close();
     },
     TEST_LIMIT_MS,

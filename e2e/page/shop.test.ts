@@ -3,6 +3,7 @@ import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Route } from "playwright-core";
 import { seriousFindings } from "./accessibility.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
+import { recordMovement } from "./movement.ts";
 import type { Shop } from "./shop.ts";
 
 /** The browser's errors for refused and aborted requests. */
@@ -58,6 +59,37 @@ describePage("the shop", () => {
       await eventually(
         async () => (await shop.available("PRODUCT_009")) === before - 2,
         "the shop to show the new stock",
+      );
+      expect(shop.consoleMessages()).toEqual([]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "an order's messages move on the lines on which they travel",
+    async () => {
+      const shop = await (await fixture.visit({ reducedMotion: "no-preference" })).open();
+      await shop.signIn("TRAVELLER");
+      await shop.untilConnection("live");
+      const drawn = await recordMovement(shop.page);
+      const untilDrawn = (hop: string) => eventually(async () => (await drawn()).includes(hop), hop);
+      await shop.add("PRODUCT_006");
+      await shop.checkOut();
+      await shop.untilStatus("confirmed");
+      for (const hop of [
+        "POST /orders browser>api-gateway",
+        "PlaceOrder api-gateway>broker",
+        "OrderPlaced order>broker",
+        "StockReserved inventory>broker",
+        "OrderConfirmed order>broker",
+        "order.confirmed notification>browser",
+      ]) {
+        await untilDrawn(hop);
+      }
+      await eventually(
+        async () => (await drawn()).some((hop) => hop.endsWith("broker>inventory")),
+        "a message to reach the inventory",
       );
       expect(shop.consoleMessages()).toEqual([]);
       await shop.context.close();

@@ -1,97 +1,42 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { processNames } from "@distributed-messaging/supervisor/store";
-import type { Locator, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { seriousFindings } from "./accessibility.ts";
 import { LOST_CONNECTIONS } from "./browser.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
+import { Player } from "./player.ts";
 import type { Shop } from "./shop.ts";
 
-const isSlow = process.env.SLOW_TESTS === "true";
+/* Each test stops and starts several processes. The essential one runs always: that of tour.test.ts. */
+
+const describeSlow = process.env.SLOW_TESTS === "true" ? describePage : describe.skip;
 /** Every link of every step is followed, each in a tab of its own. */
 const FOLLOW_LIMIT_MS = 240_000;
-
-/** The demonstration of a promise that is shown step by step. */
-class Player {
-  readonly #page: Page;
-
-  private constructor(private readonly shop: Shop) {
-    this.#page = shop.page;
-  }
-
-  static async open(shop: Shop, promise: number): Promise<Player> {
-    await shop.open("tour");
-    await shop.page
-      .locator(`[data-promise="${promise}"]`)
-      .getByRole("button", { name: /, step by step$/ })
-      .click();
-    const player = new Player(shop);
-    await player.untilStepIsDone();
-    return player;
-  }
-
-  get step(): Locator {
-    return this.#page.locator("#player-step");
-  }
-
-  get verdict(): Locator {
-    return this.#page.locator(".player .verdict");
-  }
-
-  control(name: string): Locator {
-    return this.#page.locator(".player-controls").getByRole("button", { name: new RegExp(`^${name}\\b`) });
-  }
-
-  /** Resolves when the visitor can go on: to the next step, or after the last one to the next promise. */
-  async untilStepIsDone(): Promise<void> {
-    await this.#page.locator('.player-controls .primary[aria-disabled="false"]').waitFor();
-  }
-
-  async next(): Promise<void> {
-    await this.control("Next").click();
-    await this.untilStepIsDone();
-  }
-
-  /** Goes on until the step with this text is done. */
-  async goTo(text: string): Promise<void> {
-    while ((await this.step.textContent()) !== text) await this.next();
-  }
-
-  /** Opens every link of the evidence that is not in `seen`, and checks what it leads to. @returns the kinds of evidence */
-  async followEvidence(seen: Set<string>): Promise<string[]> {
-    const kinds = await this.#page.locator(".evidence dt").allTextContents();
-    for (const link of await this.#page.locator(".evidence a").all()) {
-      const href = (await link.getAttribute("href")) ?? "";
-      if (seen.has(href)) continue;
-      seen.add(href);
-      const [tab] = await Promise.all([this.shop.context.waitForEvent("page"), link.click()]);
-      await this.#check(tab, href);
-      await tab.close();
-    }
-    return kinds;
-  }
-
-  async #check(tab: Page, href: string): Promise<void> {
-    const order = /^#\/orders\/(.+)$/.exec(href)?.[1];
-    if (order !== undefined) {
-      await tab.locator("h1", { hasText: order }).waitFor();
-      await tab.locator(".status-card").waitFor();
-      return;
-    }
-    if (href === "#/orders") return tab.locator("h1").waitFor();
-    const shown = (await tab.locator("body").textContent()) ?? "";
-    const text = /#:~:text=(.+)$/.exec(href)?.[1];
-    if (text !== undefined) expect(shown).toContain(decodeURIComponent(text));
-    else expect(JSON.parse(shown)).not.toBeEmpty();
-  }
-}
 
 /** The names of the parts that are marked on the map. */
 function marked(page: Page): Promise<string[]> {
   return page.locator(".map-pointed").evaluateAll((parts) => parts.map((part) => part.dataset.process ?? ""));
 }
 
-describePage("the tour, step by step", () => {
+interface Recorded {
+  readonly announced: string[];
+}
+
+/** Records what screen readers are told from the next load on: the news of an order replaces what was told before. */
+async function recordAnnouncements(page: Page): Promise<() => Promise<string[]>> {
+  await page.addInitScript(() => {
+    const announced: string[] = [];
+    Object.assign(window, { announced });
+    new MutationObserver(() => {
+      const text = document.querySelector(".visually-hidden[role=status]")?.textContent ?? "";
+      if (text !== announced.at(-1)) announced.push(text);
+    }).observe(document, { subtree: true, childList: true, characterData: true });
+  });
+  return () => page.evaluate(() => (window as unknown as Recorded).announced);
+}
+
+describeSlow("the tour, step by step", () => {
   const fixture = usePageFixture();
   const { store } = fixture;
   const visitors: Shop[] = [];
@@ -124,20 +69,6 @@ describePage("the tour, step by step", () => {
     }, "the orders to be cancelled");
 
   test(
-    "reloaded while processes are stopped, it leaves none stopped, and its order is cancelled",
-    async () => {
-      const shop = await visit();
-      const player = await Player.open(shop, 1);
-      await player.goTo("Place an order: accepted");
-      expect(store.process("broker").state).toBe("stopped");
-      await shop.page.reload();
-      await untilAllRun();
-      await untilCancelled(shop);
-    },
-    TEST_LIMIT_MS,
-  );
-
-  test.skipIf(!isSlow)(
     "reloaded while an order waits behind an unreadable message, it leaves no dead letter and no order",
     async () => {
       const shop = await visit();
@@ -145,16 +76,20 @@ describePage("the tour, step by step", () => {
       await player.goTo("Place that order: its message waits behind the unreadable one");
       const parked = () => store.rows("order", "SELECT reason FROM dead_letters ORDER BY id");
       expect(parked()).toMatchObject([{}, { reason: "blocked" }]);
+      const announced = await recordAnnouncements(shop.page);
       await shop.page.reload();
       await untilCancelled(shop);
       await eventually(() => parked().length === 0, "no dead letter");
-      await shop.page.getByRole("status").filter({ hasText: "The tour was interrupted." }).waitFor();
+      await eventually(
+        async () => (await announced()).some((text) => text.startsWith("The tour was interrupted.")),
+        "the page to say so",
+      );
       expect(await shop.page.evaluate(() => localStorage.getItem("store.tour"))).toBeNull();
     },
     TEST_LIMIT_MS,
   );
 
-  test.skipIf(!isSlow)(
+  test(
     "closed, left for another view or another page, or ended, it leaves no process stopped",
     async () => {
       const leave: Record<string, (shop: Shop, player: Player) => Promise<unknown>> = {
@@ -179,7 +114,7 @@ describePage("the tour, step by step", () => {
     TEST_LIMIT_MS,
   );
 
-  test.skipIf(!isSlow)(
+  test(
     "in another tab it does not run at the same time",
     async () => {
       const shop = await visit();
@@ -193,7 +128,7 @@ describePage("the tour, step by step", () => {
     TEST_LIMIT_MS,
   );
 
-  test.skipIf(!isSlow)(
+  test(
     "when a process does not come back, it says so, and the process is started all the same",
     async () => {
       const shop = await visit();
@@ -214,7 +149,7 @@ describePage("the tour, step by step", () => {
     TEST_LIMIT_MS,
   );
 
-  test.skipIf(!isSlow)(
+  test(
     "with the keyboard alone: each step begins with Enter, and is read out; the focus stays",
     async () => {
       const shop = await (await visit()).open("tour");
@@ -253,7 +188,7 @@ describePage("the tour, step by step", () => {
     TEST_LIMIT_MS,
   );
 
-  test.skipIf(!isSlow)(
+  test(
     "played, the steps follow each other until it is paused; replayed, it begins again",
     async () => {
       const shop = await visit();
@@ -272,7 +207,62 @@ describePage("the tour, step by step", () => {
     TEST_LIMIT_MS,
   );
 
-  test.skipIf(!isSlow)(
+  test(
+    "ended by a replay and left before that began, it does not begin",
+    async () => {
+      const shop = await visit();
+      const player = await Player.open(shop, 1);
+      await player.goTo("Place an order: accepted");
+      const released = Promise.withResolvers<void>();
+      await shop.page.route(/\/orders\/[\w-]+\/cancel$/, async (route) => {
+        await released.promise;
+        await route.continue();
+      });
+      const cancelling = shop.page.waitForRequest(/\/orders\/[\w-]+\/cancel$/);
+      await player.control("Replay").click();
+      await cancelling;
+      await shop.goTo("figures");
+      released.resolve();
+      await shop.goTo("tour");
+      // Without a player nobody could end it.
+      await shop.page.locator(".promise button:not([disabled])").first().waitFor();
+      await untilAllRun();
+      await untilCancelled(shop);
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "the next promise begins once everything runs, also when it is asked for before",
+    async () => {
+      const shop = await visit();
+      const player = await Player.open(shop, 1);
+      await player.goTo("Started again, it still has the order");
+      await player.next();
+      let isDown = true;
+      await shop.page.route("**/processes", async (route) => {
+        const response = await route.fetch();
+        const list: { name: string; state: string }[] = await response.json();
+        const json = list.map((one) =>
+          isDown && one.name === "notification" ? { ...one, state: "starting" } : one,
+        );
+        await route.fulfill({ response, json });
+      });
+      await player.next();
+      expect(await player.verdict.textContent()).toStartWith("It held.");
+      await player.control("Next promise").click();
+      await shop.page.locator('.player[data-promise="2"][data-state="idle"]').waitFor();
+      isDown = false;
+      await player.step.filter({ hasText: "See that everything runs" }).waitFor();
+      await player.untilStepIsDone();
+      await player.control("End").click();
+      await player.verdict.waitFor();
+      await shop.page.unrouteAll({ behavior: "wait" });
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
     "on a phone the map, what to look at and the controls are on the screen, in every step",
     async () => {
       const shop = await visit({ viewport: { width: 390, height: 844 }, hasTouch: true });
@@ -294,7 +284,7 @@ describePage("the tour, step by step", () => {
     TEST_LIMIT_MS,
   );
 
-  test.skipIf(!isSlow)(
+  test(
     "an outage lasts as long as the visitor wants: unread messages pile up on the map, then drain",
     async () => {
       const shop = await visit();
@@ -313,7 +303,7 @@ describePage("the tour, step by step", () => {
     TEST_LIMIT_MS,
   );
 
-  test.skipIf(!isSlow).each([1, 2, 3, 4, 5, 6])(
+  test.each([1, 2, 3, 4, 5, 6])(
     "promise %d: each step points at the map, and its evidence can be followed",
     async (promise) => {
       const shop = await visit();

@@ -1,7 +1,9 @@
 import { expect, test } from "bun:test";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { processNames } from "@distributed-messaging/supervisor/store";
 import { LOST_CONNECTIONS } from "./browser.ts";
 import { describePage, usePageFixture } from "./fixture.ts";
+import { Player } from "./player.ts";
 
 /** Each promise stops and starts several processes. */
 const LIMIT_MS = 180_000;
@@ -70,6 +72,29 @@ describePage("the tour", () => {
       const text = await promise.locator(".verdict").textContent({ timeout: LIMIT_MS });
       expect(text).toMatch(/^It could not be shown\. \S+ is rejected: unknown product\.$/);
       await shop.page.unrouteAll({ behavior: "wait" });
+      await shop.context.close();
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "reloaded while processes are stopped, it leaves none stopped, and its order is cancelled",
+    async () => {
+      const { store } = fixture;
+      const shop = await fixture.visit();
+      const player = await Player.open(shop, 1);
+      await player.goTo("Place an order: accepted");
+      expect(store.process("broker").state).toBe("stopped");
+      const customer = await store.signIn((await shop.page.locator(".who-name").textContent()) ?? "");
+      await shop.page.reload();
+      await eventually(
+        () => processNames.every((name) => store.process(name).state === "ready"),
+        "every process to run again",
+      );
+      await eventually(async () => {
+        const orders = await customer.orders();
+        return orders.length === 1 && orders[0]?.status === "cancelled";
+      }, "the order to be cancelled");
       await shop.context.close();
     },
     LIMIT_MS,

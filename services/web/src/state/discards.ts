@@ -18,8 +18,14 @@ export const keyOf = (service: string, id: number) => `${service}/${id}`;
 /**
  * Discards a dead letter after UNDO_MS, unless it is undone, or another message by then: what is discarded is what was
  * confirmed. The request is sent at the end only. When the page is closed before, the dead letter stays.
+ *
+ * @param refresh takes what is gone out of the list
  */
-export function discardSoon(service: string, { id, ...confirmed }: DeadLetterDetails): void {
+export function discardSoon(
+  service: string,
+  { id, ...confirmed }: DeadLetterDetails,
+  refresh: () => Promise<void>,
+): void {
   const key = keyOf(service, id);
   if (discards.peek().has(key)) return;
   setProblem(key, undefined);
@@ -40,6 +46,8 @@ export function discardSoon(service: string, { id, ...confirmed }: DeadLetterDet
         if (error instanceof Refused && error.status === 404) announce("The message is gone already.");
         else setProblem(key, `It was not discarded. ${messageOf(error)}`);
       } finally {
+        // Before it is shown as not discarded again.
+        await refresh();
         end(key);
       }
     }, UNDO_MS),

@@ -112,7 +112,7 @@ export function DeadLetter({ service, id, onChange }: DeadLetterProps) {
         <ActionButton outcome={outcome} onAct={replay}>
           {isDraft ? "Save and replay" : "Replay"}
         </ActionButton>
-        <DiscardButton letter={letter} onConfirm={() => discardSoon(service, letter)} />
+        <DiscardButton letter={letter} onConfirm={() => discardSoon(service, letter, onChange)} />
       </div>
       <p class="outcome-line">
         <Outcome of={outcome} />

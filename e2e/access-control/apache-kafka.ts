@@ -163,7 +163,7 @@ async function readingFails(service: ServiceName, topic: string, group: string):
   const failed = Promise.withResolvers<string>();
   const log: Logger = {
     ...silentLogger,
-    warn: (fields) => "err" in fields && failed.resolve(String(fields.err)),
+    warn: (_fields, text) => text.startsWith("not consuming") && failed.resolve(text),
   };
   const transport = kafkaTransport(settingsOf(service, passwordOf[service]), [], systemRuntime, log);
   const subscription = transport.subscribe({

@@ -12,7 +12,9 @@ import { seedCatalogue } from "./command/client.ts";
 import { CommandFailed, parseOptions, runCommand, UsageError } from "./command/command.ts";
 import { contactSheet, pictureName, variants } from "./screenshots/contact-sheet.ts";
 import { MAX_RECORDING_BYTES, RECORDING_FILE, RECORDING_SIZE, recordStep } from "./screenshots/recording.ts";
-import { VIEW_SETTINGS, type View, type ViewName, views } from "./screenshots/views.ts";
+import { VIEW_SETTINGS } from "./screenshots/views/orders.ts";
+import type { View } from "./screenshots/views/view.ts";
+import { type ViewName, views } from "./screenshots/views.ts";
 
 const FOLDER = "docs/screenshots";
 const SHEET_FOLDER = ".tools/contact-sheet";
@@ -43,6 +45,9 @@ const PICTURES: readonly {
   { name: "figures", view: "figures", options: { ...DESKTOP, colorScheme: "dark" } },
   { name: "tour", view: "tour-held", options: { ...DESKTOP, colorScheme: "light" } },
 ];
+
+/** In a picture of the whole page, what sticks to the lower edge of the window would cover what is at that place. */
+const UNSTUCK = ".basket-bar, .player-controls { position: static !important }";
 
 const say = (line: string) => void process.stderr.write(`screenshots: ${line}\n`);
 
@@ -133,8 +138,11 @@ async function withView(
     await work(shop);
   } finally {
     await context.close();
-    // It may have stopped a process.
-    for (const process of processNames) await store.process(process).start();
+    // It may have stopped or paused a process.
+    for (const process of processNames.map((name) => store.process(name))) {
+      if (process.state === "paused") process.resume();
+      await process.start();
+    }
   }
 }
 
@@ -170,6 +178,12 @@ async function takeSheet(run: PictureRun, chosen: readonly View[]): Promise<numb
 }
 
 async function takeVariants({ folder }: PictureRun, view: View, page: Page): Promise<void> {
+  await page.evaluate((rules) => {
+    // The policy of the page refuses a style element.
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(rules);
+    document.adoptedStyleSheets.push(sheet);
+  }, UNSTUCK);
   for (const variant of variants) {
     const { width, height, colorScheme } = variant;
     await page.setViewportSize({ width, height });

@@ -14,7 +14,7 @@ const words: Readonly<Record<string, string>> = {
   ready: "running",
   starting: "starting",
   paused: "paused",
-  "backing-off": "crashed, starting again",
+  "backing-off": "restarting",
   stopping: "stopping",
   stopped: "stopped",
 };

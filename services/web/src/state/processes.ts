@@ -98,7 +98,7 @@ export const stateWords: Readonly<Record<ProcessReport["state"], string>> = {
   ready: "running",
   starting: "starting",
   paused: "paused",
-  "backing-off": "crashed, starting again",
+  "backing-off": "restarting",
   stopping: "stopping",
   stopped: "stopped",
 };

@@ -245,7 +245,7 @@ function CancelButton({ orderId }: { orderId: string }) {
   };
   return (
     <>
-      <button type="button" class="danger" disabled={requested} onClick={cancel}>
+      <button type="button" class="small danger" disabled={requested} onClick={cancel}>
         {requested.value ? "Asked to cancel…" : "Cancel this order"}
       </button>
       {error.value !== undefined && <p role="alert">{error}</p>}

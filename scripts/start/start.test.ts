@@ -43,10 +43,18 @@ function alarms(lines: readonly string[]): string[] {
   return lines.filter((line) => /\b(?:warn|error|fatal|crashed|SIGKILL)\b|^\s+at /i.test(line));
 }
 
-/** Stops or starts a process through the supervisor. */
-async function ask(store: StoreSettings, name: string, action: "stop" | "start"): Promise<number> {
+/** Stops, starts or pauses a process through the supervisor. */
+async function ask(store: StoreSettings, name: string, action: "stop" | "start" | "pause"): Promise<number> {
   const url = `http://127.0.0.1:${store.env.SUPERVISOR_PORT}/processes/${name}/${action}`;
   return (await fetch(url, { method: "POST" })).status;
+}
+
+async function pidOf(store: StoreSettings, wanted: string): Promise<number> {
+  const response = await fetch(`http://127.0.0.1:${store.env.SUPERVISOR_PORT}/processes`);
+  const processes: { name: string; pid: number | null }[] = await response.json();
+  const pid = processes.find(({ name }) => name === wanted)?.pid;
+  if (!pid) throw new Error(`${wanted} does not run`);
+  return pid;
 }
 
 const PORTS = processNames.map(portSetting);
@@ -134,6 +142,40 @@ test(
   },
   START_TIMEOUT_MS,
 );
+
+test.skipIf(process.env.SLOW_TESTS !== "true")(
+  "killed, and started again, it waits for a process that does not end by itself",
+  async () => {
+    const store = settings();
+    const first = start(store);
+    await first.line(/^ready in \d/);
+    const pid = await pidOf(store, "order");
+    cleanups.push(() => {
+      if (isAlive(pid)) process.kill(pid, "SIGKILL");
+    });
+    // It cannot notice that its supervisor ends.
+    expect(await ask(store, "order", "pause")).toBeLessThan(300);
+    await first.kill();
+
+    const second = start(store);
+    await second.line(/^waiting for the processes of a store that was killed to end/);
+    expect(isAlive(pid)).toBe(true);
+    expect(second.lines).toHaveLength(1);
+    process.kill(pid, "SIGKILL");
+    await second.line(/^ready in \d/);
+    second.signal("SIGTERM");
+    expect(await second.exited).toBe(0);
+  },
+  START_TIMEOUT_MS,
+);
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
 const npm = Bun.which("npm");
 

@@ -53,6 +53,7 @@ export class StoreSettings {
 /** A running command of the project. */
 export class StoreProcess {
   readonly lines: string[] = [];
+  /** Its exit code, once it and what writes to its output have ended. */
   readonly exited: Promise<number>;
   readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
   readonly #watchers = new Set<() => void>();
@@ -75,6 +76,12 @@ export class StoreProcess {
       for (const watcher of this.#watchers) watcher();
       return code;
     });
+  }
+
+  /** Ends it, and no process that it has started. */
+  async kill(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#child.exited;
   }
 
   /** The first line that matches, when there is one. @throws with all lines when the process ends without one */

@@ -72,10 +72,11 @@ test("what was acknowledged is deleted by the next commit, not by one of its own
   expect(service.kit.outbox.after(0, 10, 1e6).map(({ seq }) => seq)).toEqual([2]);
 });
 
-test("a send that fails is repeated, and nothing overtakes it; one line says so", async () => {
+test("a send that fails is repeated, and nothing overtakes it; one line says so, and one that it works again", async () => {
   const publisher = new ScriptedPublisher();
-  const warnings: string[] = [];
-  const log = { ...silentLogger, warn: (_: object, text: string) => void warnings.push(text) };
+  const lines: string[] = [];
+  const add = (_: object, text: string) => void lines.push(text);
+  const log = { ...silentLogger, info: add, warn: add };
   service = serviceWith(publisher, systemRuntime, log);
   let failures = 2;
   publisher.answer = async () => {
@@ -88,8 +89,9 @@ test("a send that fails is repeated, and nothing overtakes it; one line says so"
   await eventually(() => service.kit.outbox.depth() === 0);
   expect(publisher.sends[0]).toEqual(["1"]);
   expect(publisher.sends.at(-1)).toEqual(["1", "2"]);
-  expect(warnings).toEqual([
-    "messages cannot be sent, they wait in the outbox; it is tried again at least every 5 s",
+  expect(lines).toEqual([
+    "messages cannot be sent, they wait in the outbox: away; it is tried again at least every 5 s",
+    "sending works again",
   ]);
   expect(service.kit.healthy()).toBe(true);
 });

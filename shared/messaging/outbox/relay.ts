@@ -378,13 +378,12 @@ export class Relay {
     for (const range of ranges) this.#outbox.acknowledge(range);
   }
 
-  /** Logs the first failure only as a warning: the broker may be away for a day. */
+  /** Logs the first failure only as a warning: the broker may be away for a day. The stack at `debug` only. */
   #reportFailure(error: unknown): void {
-    const fields = { error: errorText(error), failures: this.#failures };
-    if (this.#failures === 1) {
-      const next = `it is tried again at least every ${BACKOFF.mostMs / 1_000} s`;
-      this.#log.warn(fields, `messages cannot be sent, they wait in the outbox; ${next}`);
-    } else this.#log.debug(fields, "messages still cannot be sent");
+    this.#log.debug({ err: error, failures: this.#failures }, "messages cannot be sent");
+    if (this.#failures > 1) return;
+    const next = `it is tried again at least every ${BACKOFF.mostMs / 1_000} s`;
+    this.#log.warn({}, `messages cannot be sent, they wait in the outbox: ${errorText(error)}; ${next}`);
   }
 
   #sleep(): void {

@@ -104,7 +104,10 @@ export class KafkaPublisher implements Publisher {
     } catch (error) {
       // Of a topic that is refused, kafkajs gets no metadata; then it sends nothing, and does not say which topic it is.
       const scope = failureScope(error);
-      if (scope !== "topic" && scope !== "held") throw error;
+      if (scope !== "topic" && scope !== "held") {
+        const address = `the broker at ${this.#settings.brokers.join(", ")}`;
+        throw new Error(`${address}: ${errorText(error)}`, { cause: error });
+      }
       const topics = [...Map.groupBy(records, (record) => record.topic).values()];
       if (topics.length > 1) for (const one of topics) await this.#sendPart(one, failures);
       else for (const record of records) failures.set(record, { scope, error: errorText(error) });

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { createServer } from "node:net";
-import { type Logger, systemRuntime } from "../../runtime.ts";
-import { eventually } from "../../testing/eventually.ts";
+import { type Logger, silentLogger, systemRuntime } from "../../runtime.ts";
+import { eventually, failureOf } from "../../testing/eventually.ts";
 import { kafkaTransport } from "./kafka.ts";
 
 /** A port at which nobody listens. */
@@ -52,4 +52,16 @@ test("a broker that cannot be reached is one short line a minute; the stacks are
   }
   expect(warnings()).toHaveLength(2);
   expect(lines.filter(({ level, fields }) => level !== "debug" && "err" in fields)).toEqual([]);
+});
+
+test("a publish names the broker that cannot be reached", async () => {
+  const broker = `127.0.0.1:${await closedPort()}`;
+  const transport = kafkaTransport({ brokers: [broker], clientId: "test" }, [], systemRuntime, silentLogger);
+  const record = { topic: "letters", key: null, value: "", headers: {} };
+  try {
+    const failure = await failureOf(transport.publish([record]));
+    expect(failure).toMatch(new RegExp(`the broker at ${broker}: .*ECONNREFUSED`));
+  } finally {
+    await transport.close();
+  }
 });

@@ -26,6 +26,7 @@ const NOT_SETTINGS: Readonly<Record<string, string>> = {
   FAKE_JOURNAL: "of a test to the process that it starts",
   FAKE_NAME: "of a test to the process that it starts",
   FAKE_EXIT: "of a test to the process that it starts",
+  FAKE_LINES: "of a test to the process that it starts",
   FAKE_STUBBORN: "of a test to the process that it starts",
   LENS_PATH: "of a tool that a test makes up",
 };

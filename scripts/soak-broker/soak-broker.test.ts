@@ -17,7 +17,7 @@ test("the usage is printed, and unknown arguments are refused", async () => {
     run("soak-broker", "--help"),
     run("soak-broker", "--minutes", "-1"),
     run("crash-broker", "--round", "1"),
-    run("bench-broker", "--second", "1"),
+    run("bench", "broker", "--second", "1"),
   ]);
   expect(help).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("usage: bun run soak-broker") });
   expect(minutes.exitCode).not.toBe(0);

@@ -11,7 +11,7 @@ import type { BrowserContext, BrowserContextOptions, Page } from "playwright-cor
 import { seedCatalogue } from "./command/client.ts";
 import { CommandFailed, parseOptions, runCommand, UsageError } from "./command/command.ts";
 import { contactSheet, pictureName, variants } from "./screenshots/contact-sheet.ts";
-import { MAX_RECORDING_BYTES, RECORDING_FILE, RECORDING_SIZE, recordStep } from "./screenshots/recording.ts";
+import { MAX_RECORDING_BYTES, RECORDING_FILE, RECORDING_SIZE, recordSteps } from "./screenshots/recording.ts";
 import { VIEW_SETTINGS } from "./screenshots/views/orders.ts";
 import type { View } from "./screenshots/views/view.ts";
 import { type ViewName, views } from "./screenshots/views.ts";
@@ -26,7 +26,7 @@ Starts a store, uses its page, and writes pictures of it to FOLDER (${FOLDER}). 
   --all         every view and state of the page in 390, 768, 1280 and 1920 px, light and dark, with a contact sheet,
                 index.html, to FOLDER (${SHEET_FOLDER})
   --view NAME   with --all, this view only; may be repeated
-  --recording   the picture that moves in the README, a step of the tour: ${RECORDING_FILE}`;
+  --recording   the picture that moves in the README, two steps of the tour: ${RECORDING_FILE}`;
 
 const DESKTOP = { viewport: { width: 1280, height: 860 } };
 const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true };
@@ -199,8 +199,8 @@ async function record({ newVisitor, folder }: PictureRun): Promise<number> {
     reducedMotion: "no-preference",
     colorScheme: "light",
   });
-  const shop = await new Shop(await context.newPage()).open("tour");
-  const animation = await recordStep(shop);
+  const shop = await new Shop(await context.newPage()).open();
+  const animation = await recordSteps(shop);
   if (animation.byteLength > MAX_RECORDING_BYTES) {
     throw new CommandFailed(
       `the recording has ${kilobytes(animation)}, more than ${MAX_RECORDING_BYTES / 1000} kB`,

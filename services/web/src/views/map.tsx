@@ -69,9 +69,13 @@ function sentence(): string {
   }
   const [first, ...others] = down.value;
   if (first === undefined) return "Everything runs.";
-  const { effect } = textsOf(first.name);
-  if (others.length === 0) return `${first.name} is ${stateWords[first.state]}. ${effect}`;
-  return `Not running: ${down.value.map(({ name }) => name).join(", ")}. ${effect}`;
+  if (others.length === 0)
+    return `${first.name} is ${stateWords[first.state]}. ${textsOf(first.name).effect}`;
+  const names = down.value.map(({ name }) => name);
+  const effect = names.includes("api-gateway")
+    ? textsOf("api-gateway").effect
+    : "Orders are accepted, and go on when these are back.";
+  return `Not running: ${names.join(", ")}. ${effect}`;
 }
 
 function Stage({ isLarge }: { isLarge: boolean }) {

@@ -1,9 +1,15 @@
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { processNames } from "@distributed-messaging/supervisor/store";
+import { processNames, ROOT } from "@distributed-messaging/supervisor/store";
 import { LOST_CONNECTIONS } from "./browser.ts";
 import { describePage, usePageFixture } from "./fixture.ts";
 import { Player } from "./player.ts";
+
+const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+/** The first test of each promise in the README, in the order of the promises. */
+const firstTests = [...readme.matchAll(/^\| \d .*?`([^`]+\.test\.ts)`/gm)].map(([, path]) => path);
 
 /** Each promise stops and starts several processes. */
 const LIMIT_MS = 180_000;
@@ -50,8 +56,10 @@ describePage("the tour", () => {
       expect(await promise.locator(".tour-failed").count()).toBe(0);
       // Every process runs again.
       await shop.page.locator(".process-status-text", { hasText: "Everything runs." }).waitFor();
-      const source = await promise.getByRole("link", { name: "Read its test" }).getAttribute("href");
-      expect(await (await fetch(source ?? "")).text()).toContain("test(");
+      const link = await promise.getByRole("link", { name: "Read its test" }).getAttribute("href");
+      const source = new URL(link ?? "");
+      expect(source.pathname).toBe(`/sources/${firstTests[number - 1]}`);
+      expect(await (await fetch(source)).text()).toContain("test(");
       expect(shop.consoleMessages(LOST_CONNECTIONS)).toEqual([]);
       await shop.context.close();
     },

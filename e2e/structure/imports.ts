@@ -168,7 +168,7 @@ function wrongLayer({ from, to, typeOnly }: Edge): string[] {
   if (importer.part === imported.part) return [];
   const { imports, types = [], tests = [] } = importer.layer;
   const isNamedIn = (row: readonly string[]) =>
-    row.includes(imported.layer.path) || row.includes(imported.part);
+    row.includes(imported.layer.path) || row.includes(imported.part) || row.includes(to);
   if (isNamedIn(imports) || (isTestCode(from) && isNamedIn(tests))) return [];
   if (isNamedIn(types)) {
     return typeOnly ? [] : [`${from} imports more than types from ${imported.part} (${to})`];

@@ -28,7 +28,8 @@ test("a row of the table names rows below it only", () => {
   for (const [index, { path, imports, types = [], tests = [] }] of layers.entries()) {
     const below = layers.slice(index + 1).map((row) => row.path);
     for (const name of [...imports, ...types, ...tests]) {
-      const row = layers.some((one) => one.path === name) ? name : "services/*";
+      const within = (part: string) => name === part || name.startsWith(`${part}/`);
+      const row = layers.map((one) => one.path).findLast(within) ?? "services/*";
       expect({ path, below }).toEqual({ path, below: expect.arrayContaining([row]) });
     }
   }
@@ -102,6 +103,18 @@ describe("findWrongImports", () => {
     const source = 'import { order } from "@store/supervisor/reports"; export const page = order;';
     expect(found({ "services/web/page.tsx": source })).toEqual([
       "services/web/page.tsx imports more than types from services/supervisor (services/supervisor/reports.ts)",
+    ]);
+  });
+
+  test("a file of a part of which another file may be imported", () => {
+    const files = {
+      "services/web/package.json": manifest("web", "@store/supervisor", "@store/messaging"),
+      "services/web/text.ts":
+        'export * from "@store/messaging/visible-text"; export * from "@store/messaging";',
+      "shared/messaging/visible-text.ts": "export const visible = 1;",
+    };
+    expect(found(files)).toEqual([
+      "services/web/text.ts imports shared/messaging/index.ts: services/web may not import shared/messaging",
     ]);
   });
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, spyOn, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { orderIdOf } from "@distributed-messaging/contracts";
@@ -13,7 +13,6 @@ import { services, storeTopics } from "@distributed-messaging/services/registry"
 import { serveSupervisor } from "../http.ts";
 import { freePorts } from "../ports.ts";
 import type { Movement } from "../reports.ts";
-import { ROOT } from "../store.ts";
 import { Supervisor } from "../supervisor.ts";
 
 /* The routes that show a broker and the services, and those that publish records and forward requests. */
@@ -270,17 +269,4 @@ describe("the services", () => {
       body: { type: "urn:problem-type:service-silent" },
     });
   });
-});
-
-test("the source of each promise's test is that of the first one that the README names", async () => {
-  const rows = readFileSync(join(ROOT, "README.md"), "utf8").matchAll(/^\| (\d) .*?`([^`]+\.test\.ts)`/gm);
-  const named = [...rows].map(([, number, path = ""]) => ({ number, path }));
-  expect(named.map(({ number }) => number)).toEqual(["1", "2", "3", "4", "5", "6"]);
-  for (const { number, path } of named) {
-    const response = await fetch(`http://localhost:${port}/promises/${number}/test`);
-    expect(response.headers.get("content-type")).toBe("text/plain; charset=utf-8");
-    expect(await response.text()).toBe(readFileSync(join(ROOT, path), "utf8"));
-  }
-  expect((await request("/promises/7/test")).status).toBe(404);
-  expect((await request("/promises/..%2f..%2fpackage.json/test")).status).toBe(422);
 });

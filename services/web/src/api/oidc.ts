@@ -28,7 +28,7 @@ import { Refused, Unreachable } from "./request.ts";
  * the BCP for browser-based applications want it. Every function throws Refused or Unreachable.
  */
 
-export interface Tokens {
+interface Tokens {
   readonly token: string;
   /** RFC 3339, by the clock of this machine. */
   readonly expiresAt: string;

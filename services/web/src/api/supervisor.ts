@@ -85,11 +85,6 @@ export function orderRecordsUrl(order: OrderRef): string {
   return `${supervisorUrl ?? ""}${pathTo(order, "messages")}`;
 }
 
-/** The source of the test of a promise. @param promise 1 to 6 */
-export function testSourceUrl(promise: number): string {
-  return `${supervisorUrl ?? ""}/promises/${promise}/test`;
-}
-
 /** The URL of a file of the repository, at a text in it. */
 export function sourceUrl(path: string, text: string): string {
   return `${supervisorUrl ?? ""}/sources/${path}#:~:text=${encodeURIComponent(text).replaceAll("-", "%2D")}`;

@@ -14,6 +14,9 @@ const REFRESH_DELAY_MS = 250;
 export const products = signal<readonly Product[] | undefined>(readProducts());
 /** Whether the last request to the gateway was answered. */
 export const gatewayAnswers = signal(true);
+/** What the page says while it does not answer. */
+export const UNREACHABLE =
+  "The store cannot be reached. What you order is kept in this browser and is sent when the store is back.";
 
 export const productsById = computed(
   () => new Map((products.value ?? []).map((product) => [product.productId, product])),

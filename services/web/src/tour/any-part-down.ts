@@ -76,6 +76,7 @@ export const anyPartMayBeDown: TourPromise = {
   title: "Any part may be down.",
   text: "Orders are accepted and pages answered while parts of the store are away; what was missed is caught up when they are back.",
   button: "Stop the inventory, then the rest",
+  test: tests.outage,
   steps: [placeFirst, stopOne, placeOrders, stopOthers, placeLast, shelves, startOthers, startOne, end],
   async demonstrate(scenario) {
     const { step } = scenario;

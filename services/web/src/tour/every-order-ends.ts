@@ -45,6 +45,7 @@ export const everyOrderEnds: TourPromise = {
   title: "Every order ends.",
   text: "Confirmed, rejected or cancelled. A shortage makes it wait; new stock serves those that wait, first come, first served.",
   button: "Order what is sold out",
+  test: tests.recovery,
   steps: [placeFirst, placeSecond, cancelSecond, restockFirst],
   async demonstrate(scenario) {
     const { step } = scenario;

@@ -1,47 +1,44 @@
-import { discardDeadLetter, listDeadLetters } from "../api/admin.ts";
+import { discardDeadLetter } from "../api/admin.ts";
 import { publishBroken } from "../api/supervisor.ts";
 import { newOrderId } from "../state/basket.ts";
 import { code, tests } from "./sources.ts";
 import type { Step } from "./step.ts";
 import type { TourPromise } from "./tour.ts";
-import { rememberBroken } from "./undo.ts";
+import { deadLettersOf, READER, rememberBroken } from "./undo.ts";
 import { expectThat } from "./until.ts";
-
-const SERVICE = "order";
-const LIMIT = 500;
 
 const publish: Step = {
   text: "An unreadable message under a new order's key: parked as a dead letter",
   look: "The order service has read it and goes on: nothing unread piles up.",
-  parts: ["broker", SERVICE],
+  parts: ["broker", READER],
   code: code.park,
   test: tests.park,
 };
 const placeBehind: Step = {
   text: "Place that order: its message waits behind the unreadable one",
   look: "The order stays “accepted”: its first message is blocked, because an earlier one of its key is parked.",
-  parts: [SERVICE],
+  parts: [READER],
   code: code.block,
   test: tests.block,
 };
 const placeAnother: Step = {
   text: "Place another order: it goes straight through",
   look: "The messages of the other order cross the map.",
-  parts: [SERVICE, "inventory"],
+  parts: [READER, "inventory"],
   code: code.consumer,
   test: tests.block,
 };
 const discard: Step = {
   text: "Discard the unreadable message",
   look: "An admin has discarded it, with a reason; what it blocked is released.",
-  parts: [SERVICE],
+  parts: [READER],
   code: code.discard,
   test: tests.discard,
 };
 const follows: Step = {
   text: "What waited behind it follows, in order",
   look: "The timeline of the first order has the wait, and then every step in its order.",
-  parts: [SERVICE, "inventory"],
+  parts: [READER, "inventory"],
   code: code.release,
   test: tests.release,
 };
@@ -51,6 +48,7 @@ export const inOrder: TourPromise = {
   title: "In order per key.",
   text: "Messages of one order are handled in the order in which they were sent, even past one that nobody can read. All other orders go on.",
   button: "Send an unreadable message",
+  test: tests.discard,
   steps: [publish, placeBehind, placeAnother, discard, follows],
   async demonstrate(scenario) {
     const { step } = scenario;
@@ -61,7 +59,7 @@ export const inOrder: TourPromise = {
       const since = Date.now();
       const { key } = await publishBroken({ orderId, customerId: scenario.customerId });
       const { id } = await scenario.until("the dead letter", async () => (await deadLettersOf(key))[0]);
-      await scenario.showLog(SERVICE, /parked as a dead letter/, since);
+      await scenario.showLog(READER, /parked as a dead letter/, since);
       return { id, key };
     });
     await step(placeBehind, async () => {
@@ -77,7 +75,7 @@ export const inOrder: TourPromise = {
       expectThat(status === "accepted", `The first order should wait, but is “${status}”.`);
     });
     await step(discard, async () => {
-      await discardDeadLetter(SERVICE, broken.id, "shown in the tour");
+      await discardDeadLetter(READER, broken.id, "shown in the tour");
       scenario.showOrder(orderId);
     });
     const order = await step(follows, () => scenario.untilStatus(orderId, "confirmed", "backordered"));
@@ -90,7 +88,3 @@ export const inOrder: TourPromise = {
     return `Order ${orderId} waited for its own dead letter only, and is “${order.status}” now.`;
   },
 };
-
-async function deadLettersOf(key: string) {
-  return (await listDeadLetters(SERVICE, LIMIT, key)).filter((letter) => letter.key === key);
-}

@@ -50,6 +50,7 @@ export const kept: TourPromise = {
   title: "Accepted orders are never lost.",
   text: "When the store says that it has an order, the order is on its disk. Killing any of the processes changes nothing about that.",
   button: "Kill the gateway",
+  test: tests.crash,
   steps: [stopBroker, place, kill, found, startBroker, goesOn],
   async demonstrate(scenario) {
     const { step } = scenario;

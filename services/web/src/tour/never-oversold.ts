@@ -45,6 +45,7 @@ export const neverOversold: TourPromise = {
   title: "Stock is never oversold.",
   text: "Reserved plus available always equals stock on hand. Nothing is promised twice.",
   button: "Order more than there is",
+  test: tests.shortage,
   steps: [pick, order, count, cancel],
   async demonstrate(scenario) {
     const { step } = scenario;

@@ -41,6 +41,7 @@ export const once: TourPromise = {
   title: "Every order counts once.",
   text: "However often a client asks or a broker delivers, an order takes effect once.",
   button: "Send everything again",
+  test: tests.duplicates,
   steps: [place, repeat, deliver, compare],
   async demonstrate(scenario) {
     const { step } = scenario;

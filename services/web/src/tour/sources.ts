@@ -72,6 +72,10 @@ export const tests = {
     "services/api-gateway/store.test.ts",
     "the catalogue shows the latest version of a product",
   ),
+  recovery: source(
+    "e2e/promises/shortage-recovery.test.ts",
+    "thirty are confirmed and twenty wait; restocks confirm those in order of arrival",
+  ),
   shortage: source("e2e/promises/shortage.test.ts", "sixty are confirmed, forty wait"),
   stock: source(
     "services/inventory/domain.property.test.ts",

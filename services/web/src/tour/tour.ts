@@ -7,7 +7,7 @@ import { pointedAt } from "../state/pointed-at.ts";
 import { session, signIn } from "../state/session.ts";
 import type { Pace } from "./pace.ts";
 import { restoreAll, Scenario, untilAllRun } from "./scenario.ts";
-import { code, tests } from "./sources.ts";
+import { code, type Source, tests } from "./sources.ts";
 import type { Evidence, Journal, ShownStep, Step } from "./step.ts";
 import { keepChanges, undoChanges } from "./undo.ts";
 import { ExpectationFailed, until } from "./until.ts";
@@ -28,6 +28,8 @@ export interface TourPromise {
   readonly text: string;
   /** What the demonstration does, in a few words. */
   readonly button: string;
+  /** The test that holds it: the first one that the README names. */
+  readonly test: Source;
   /** All that `demonstrate` performs, in this order. */
   readonly steps: readonly Step[];
   /** @returns the observed result @throws Error when the promise is broken or the scenario cannot run */

@@ -18,7 +18,7 @@ import { ExpectationFailed, sleep, until } from "./until.ts";
 
 const KEY = "store.tour";
 /** The service that parks the unreadable message. */
-const SERVICE = "order";
+export const READER = "order";
 const LIMIT = 500;
 /** Between two attempts, while the store does not answer or another tab shows the tour. */
 const RETRY_MS = 5_000;
@@ -76,14 +76,19 @@ export async function undoLeftOver(): Promise<void> {
   }
 }
 
+/** What the service has parked of a key. */
+export function deadLettersOf(key: string) {
+  return listDeadLetters(READER, LIMIT, key);
+}
+
 async function discardBroken(customerId: string, orderId: string): Promise<void> {
-  await until(`${SERVICE} to read everything`, async () => (await fetchFigures()).lag?.[SERVICE] === 0);
+  await until(`${READER} to read everything`, async () => (await fetchFigures()).lag?.[READER] === 0);
   const records = await until("the broker to answer", () => fetchOrderRecords({ orderId, customerId }));
   for (const key of new Set(records.map(({ key }) => key))) {
     if (key === null) continue;
-    const letters = await until("the dead letters", () => listDeadLetters(SERVICE, LIMIT, key));
+    const letters = await until("the dead letters", () => deadLettersOf(key));
     for (const { id, reason } of letters) {
-      if (reason !== "blocked") await discardDeadLetter(SERVICE, id, "The tour was interrupted.");
+      if (reason !== "blocked") await discardDeadLetter(READER, id, "The tour was interrupted.");
     }
   }
 }

@@ -10,7 +10,7 @@ import { connection } from "../state/notifications.ts";
 import { orders } from "../state/orders.ts";
 import { pointedAt } from "../state/pointed-at.ts";
 import { down, processes, processesAsked, stateWords, textsOf } from "../state/processes.ts";
-import { gatewayAnswers } from "../state/products.ts";
+import { gatewayAnswers, UNREACHABLE } from "../state/products.ts";
 import type { Route } from "../state/router.ts";
 import { listenToTraffic } from "../state/traffic.ts";
 import { GatewayStatus } from "./map/gateway-status.tsx";
@@ -63,9 +63,7 @@ export function StoreMap({ view }: { view: Route["view"] }) {
 
 function sentence(): string {
   if (processes.value === undefined) {
-    return gatewayAnswers.value
-      ? "The supervisor does not answer."
-      : "The store cannot be reached. What you order is kept in this browser and is sent when the store is back.";
+    return gatewayAnswers.value ? "The supervisor does not answer." : UNREACHABLE;
   }
   const [first, ...others] = down.value;
   if (first === undefined) return "Everything runs.";

@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import { hasSupervisor, testSourceUrl } from "../api/supervisor.ts";
+import { hasSupervisor, sourceUrl } from "../api/supervisor.ts";
 import { allAtOnce, personal, plays } from "../tour/pace.ts";
 import { promises } from "../tour/promises.ts";
 import type { ShownStep } from "../tour/step.ts";
@@ -12,7 +12,7 @@ import {
   running,
   type TourPromise,
 } from "../tour/tour.ts";
-import { Player } from "./tour/player.tsx";
+import { Player, stepWords } from "./tour/player.tsx";
 import { Verdict } from "./tour/verdict.tsx";
 
 /** The promise that is shown step by step. */
@@ -70,7 +70,7 @@ export function TourView() {
 }
 
 function PromiseCard({ promise }: { promise: TourPromise }) {
-  const { number, title, text, button } = promise;
+  const { number, title, text, button, test } = promise;
   const { state, steps, verdict } = demonstrationOf(number).value ?? { state: "idle", steps: [] };
   const busy = running.value !== undefined;
   return (
@@ -94,7 +94,7 @@ function PromiseCard({ promise }: { promise: TourPromise }) {
           >
             All at once
           </button>
-          <a href={testSourceUrl(number)} target="_blank" rel="noreferrer">
+          <a href={sourceUrl(test.path, test.text)} target="_blank" rel="noreferrer">
             Read its test<span class="visually-hidden"> (promise {number}, opens a new tab)</span>
           </a>
         </div>
@@ -109,21 +109,20 @@ function PromiseCard({ promise }: { promise: TourPromise }) {
   );
 }
 
-const marks: Readonly<Record<ShownStep["state"], { mark: string; word: string }>> = {
-  pending: { mark: "·", word: "to come" },
-  running: { mark: "…", word: "under way" },
-  done: { mark: "✓", word: "done" },
-  failed: { mark: "✗", word: "failed" },
+const marks: Readonly<Record<ShownStep["state"], string>> = {
+  pending: "·",
+  running: "…",
+  done: "✓",
+  failed: "✗",
 };
 
 function Step({ step: { text, state } }: { step: ShownStep }) {
-  const { mark, word } = marks[state];
   return (
     <li class={`tour-step tour-${state}`}>
-      <span aria-hidden="true">{mark}</span>
+      <span aria-hidden="true">{marks[state]}</span>
       <span>
         {text}
-        <span class="visually-hidden"> ({word})</span>
+        <span class="visually-hidden"> ({stepWords[state]})</span>
       </span>
     </li>
   );

@@ -1,14 +1,10 @@
-import { gatewayAnswers } from "../../state/products.ts";
+import { gatewayAnswers, UNREACHABLE } from "../../state/products.ts";
 
 /** Without a supervisor the page knows only whether the gateway answers. */
 export function GatewayStatus() {
   return (
     <section class="process-status" aria-label="The store">
-      <p class="process-status-text">
-        {gatewayAnswers.value
-          ? "The store is open."
-          : "The store cannot be reached. What you order is kept in this browser and is sent when the store is back."}
-      </p>
+      <p class="process-status-text">{gatewayAnswers.value ? "The store is open." : UNREACHABLE}</p>
     </section>
   );
 }

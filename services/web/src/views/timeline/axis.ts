@@ -11,7 +11,7 @@ const steps = units.flatMap(({ unit, ms, steps }) => steps.map((step) => ({ unit
 const MAX_STEPS = 5;
 
 /** A time axis that begins at 0. */
-export interface Axis {
+interface Axis {
   /** Milliseconds. */
   readonly end: number;
   readonly ticks: readonly { readonly at: number; readonly label: string }[];

@@ -4,7 +4,7 @@ import { isRecord, parseJson } from "../../json.ts";
 import { describeMessage } from "../../parts/message-descriptions.ts";
 
 /** One message of an order. */
-export interface TimelineMessage {
+interface TimelineMessage {
   /** Unique within the order. */
   readonly key: string;
   readonly type: string;

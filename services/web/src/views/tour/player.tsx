@@ -6,6 +6,14 @@ import { demonstrationOf, endDemonstration, replay, type TourPromise } from "../
 import { StepEvidence } from "./evidence.tsx";
 import { Verdict } from "./verdict.tsx";
 
+/** What is said of a step in each state. */
+export const stepWords: Readonly<Record<ShownStep["state"], string>> = {
+  pending: "to come",
+  running: "under way",
+  done: "done",
+  failed: "failed",
+};
+
 interface PlayerProps {
   readonly promise: TourPromise;
   /** The next promise of the tour, if there is one. */
@@ -66,7 +74,7 @@ export function Player({ promise, following, onOpen }: PlayerProps) {
                 </span>
                 <span>
                   {one.text}
-                  <span class="visually-hidden"> ({words[one.state]})</span>
+                  <span class="visually-hidden"> ({stepWords[one.state]})</span>
                 </span>
               </button>
             </li>
@@ -78,18 +86,11 @@ export function Player({ promise, following, onOpen }: PlayerProps) {
   );
 }
 
-const words: Readonly<Record<ShownStep["state"], string>> = {
-  pending: "to come",
-  running: "under way",
-  done: "done",
-  failed: "failed",
-};
-
 function CurrentStep({ step, place, isLater }: { step: ShownStep; place: string; isLater: boolean }) {
   return (
     <section aria-labelledby="player-step">
       <p class="hint">
-        {place}: {words[step.state]}
+        {place}: {stepWords[step.state]}
       </p>
       <h2 id="player-step">{step.text}</h2>
       <p class="player-look">

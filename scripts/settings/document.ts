@@ -41,7 +41,7 @@ export async function settingsText(): Promise<string> {
       ["setting", "value", "default", "meaning"],
       Object.entries<TSchema>(commonSettings).map(([name, schema]) => [
         code(name),
-        expectation(schema),
+        valueOf(schema),
         defaultOf(schema),
         meaningOf(name, schema),
       ]),
@@ -68,6 +68,11 @@ export async function settingsText(): Promise<string> {
     .concat("\n");
 }
 
+/** Without examples of durations: the introduction has them. */
+function valueOf(schema: TSchema): string {
+  return expectation(schema).replace(/, such as 500ms.*$/, "");
+}
+
 async function serviceRows(): Promise<string[][]> {
   const rows = new Map<string, { readers: string[]; schema: TSchema }>();
   for (const service of serviceNames) {
@@ -85,7 +90,7 @@ async function serviceRows(): Promise<string[][]> {
   return [...rows].map(([name, { readers, schema }]) => [
     code(name),
     readers.join(", "),
-    expectation(schema),
+    valueOf(schema),
     defaultOf(schema),
     meaningOf(name, schema),
   ]);

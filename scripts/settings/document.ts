@@ -41,7 +41,7 @@ export async function settingsText(): Promise<string> {
       ["setting", "value", "default", "meaning"],
       Object.entries<TSchema>(commonSettings).map(([name, schema]) => [
         code(name),
-        valueOf(schema),
+        expectedOf(schema),
         defaultOf(schema),
         meaningOf(name, schema),
       ]),
@@ -69,7 +69,7 @@ export async function settingsText(): Promise<string> {
 }
 
 /** Without examples of durations: the introduction has them. */
-function valueOf(schema: TSchema): string {
+function expectedOf(schema: TSchema): string {
   return expectation(schema).replace(/, such as 500ms.*$/, "");
 }
 
@@ -90,7 +90,7 @@ async function serviceRows(): Promise<string[][]> {
   return [...rows].map(([name, { readers, schema }]) => [
     code(name),
     readers.join(", "),
-    valueOf(schema),
+    expectedOf(schema),
     defaultOf(schema),
     meaningOf(name, schema),
   ]);

@@ -46,8 +46,8 @@ const PICTURES: readonly {
   { name: "tour", view: "tour-held", options: { ...DESKTOP, colorScheme: "light" } },
 ];
 
-/** In a picture of the whole page, what sticks to the lower edge of the window would cover what is at that place. */
-const UNSTUCK = ".basket-bar, .player-controls { position: static !important }";
+/** In a picture of the whole page, what sticks to an edge of the window would cover what is at that place. */
+const UNSTUCK = ".map-compact, .basket-bar, .player-controls { position: static !important }";
 
 const say = (line: string) => void process.stderr.write(`screenshots: ${line}\n`);
 

@@ -32,7 +32,7 @@ async function openDeadLetters(shop: Shop, store: StoreSupervisor): Promise<Loca
     });
     await new Records(store.brokers).write([
       record("store.order.place.v1", { orderId, customerId: 7, items, total: price }),
-      record("store.order.cancel.v1", { orderId, customerId: "CUSTOMER_001" }),
+      record("store.order.cancel.v1", { orderId, reason: "customer_request" }),
     ]);
   }
   await shop.goTo("admin/dead-letters");
@@ -61,7 +61,7 @@ export const operatorViews = [
     async prepare(shop) {
       await shop.goTo("admin/stock");
       await shop.page.getByRole("button", { name: "Restock Tamper" }).click();
-      await shop.page.getByText("10 more are on the way.").waitFor();
+      await shop.page.locator(".outcome", { hasText: "10 more are on the way." }).waitFor();
     },
   },
   {

@@ -68,8 +68,9 @@ export const orderViews = [
       await placeOrder(shop, "PRODUCT_007");
       await shop.untilStatus("confirmed");
       await shop.page.locator('[data-type="store.order.confirmed.v1"]').waitFor();
-      await shop.page.locator('.step[data-type="store.stock.reserved.v1"] summary').click();
-      await shop.page.locator(".envelope").waitFor();
+      const reserved = shop.page.locator('.step[data-type="store.stock.reserved.v1"]');
+      await reserved.locator("summary").click();
+      await reserved.locator(".envelope").waitFor();
     },
   },
   {

@@ -71,6 +71,8 @@ function Row({ service, lag }: RowProps) {
 
 function Cell({ value, alarming = false }: { value: number | null; alarming?: boolean }) {
   return (
-    <td class={`number ${alarming ? "alarming" : ""}`}>{value === null ? "no answer" : count(value)}</td>
+    <td class={`number ${alarming && value !== null ? "alarming" : ""}`}>
+      {value === null ? "no answer" : count(value)}
+    </td>
   );
 }

@@ -257,4 +257,25 @@ describePage("dead letters in the admin panel", () => {
     },
     TEST_LIMIT_MS,
   );
+
+  slowTest(
+    "a text that was not saved is not offered for another message with the same id, as in a store that was started anew",
+    async () => {
+      const { shop, row, text } = await park("SAME_ID");
+      await text.fill("of the first message");
+      await row.getByText("This text is not saved.").waitFor();
+      await shop.goTo("admin/topics");
+      await shop.page.route(/\/dead-letters\/\d+$/, async (route) => {
+        const response = await route.fetch();
+        const message = JSON.stringify(placing("OTHER", 9));
+        const raw = { text: message, base64: Buffer.from(message).toString("base64") };
+        await route.fulfill({ response, json: { ...(await response.json()), raw } });
+      });
+      await shop.goTo("admin/dead-letters");
+      const again = await openRow(shop, "SAME_ID");
+      expect(await again.text.inputValue()).toContain('"OTHER"');
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import type { Page } from "playwright-core";
+import type { Page, Response } from "playwright-core";
 import { describePage, killGateway, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import { KEPT, type Shop } from "./shop.ts";
 
@@ -387,6 +387,55 @@ describeSlow("the page without the gateway", () => {
       } finally {
         if (gateway.state === "paused") gateway.resume();
       }
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "another tab clears the storage: the order is kept all the same; what is no order is not counted",
+    async () => {
+      const { shop, id, orderId } = await keptOrder();
+      const other = await shop.context.newPage();
+      await shop.page.route("**/orders", (route) => route.abort());
+      await gateway.start();
+      await other.goto("/liveness");
+      await other.evaluate(() => localStorage.clear());
+      await shop.page
+        .getByText("1 order is kept in this browser until whoever placed it signs in.")
+        .waitFor();
+      await other.evaluate(() => {
+        localStorage.setItem("store.sending.SOMEBODY.BROKEN", "{}");
+        const lines = [{ productId: "PRODUCT_006", quantity: 2 }];
+        localStorage.setItem("store.sending.SOMEBODY", JSON.stringify([{ orderId: "OF_BEFORE", lines }]));
+      });
+      await shop.page.getByText("2 orders are kept in this browser until whoever placed them").waitFor();
+      await shop.page.unrouteAll();
+      await shop.signIn(id);
+      await (await shop.goTo(`orders/${orderId}`)).untilStatus("confirmed");
+      expect(await ordersOf(id)).toMatchObject([{ orderId }]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "a gateway that refuses to answer just now is not said to be out of reach; one behind a proxy is",
+    async () => {
+      const { shop } = await newCustomer();
+      const status = { now: 429 };
+      await shop.page.route("**/products", (route) =>
+        route.fulfill({ status: status.now, json: { detail: "Not now." } }),
+      );
+      const isRefusal = (response: Response) => response.status() === 429;
+      // The page has handled the first one when it asks again.
+      for (let answers = 0; answers < 2; answers++) await shop.page.waitForResponse(isRefusal);
+      const unreached = shop.page.getByText(
+        "Prices and stock are as they were when the store last answered.",
+      );
+      expect(await unreached.count()).toBe(0);
+      status.now = 502;
+      await unreached.waitFor();
       await shop.context.close();
     },
     TEST_LIMIT_MS,

@@ -209,6 +209,16 @@ describePage("the page for operators", () => {
       await untilAt(900);
       await page.goForward();
       await untilAt(400);
+      // A link to the view that is shown leads nowhere, and the position is recorded further on.
+      await link.evaluate((element) => (element as HTMLElement).click());
+      await page.evaluate(() => window.scrollTo(0, 200));
+      await untilAt(200);
+      await page
+        .getByRole("link", { name: "Orders", exact: true })
+        .evaluate((element) => (element as HTMLElement).click());
+      await untilAt(0);
+      await page.goBack();
+      await untilAt(200);
       await shop.context.close();
     },
     TEST_LIMIT_MS,

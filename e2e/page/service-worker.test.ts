@@ -13,6 +13,9 @@ type Answer = () => Response | Promise<Response>;
 const html = (body: string, status = 200) =>
   new Response(`<!doctype html>${body}`, { status, headers: { "content-type": "text/html" } });
 
+/** What the page's document has, and no other. */
+const MARK = '<meta name="store-settings" content="{}">';
+
 class FakeGateway {
   readonly #port = freePorts(1)[0] ?? 0;
   readonly url = `http://localhost:${this.#port}`;
@@ -55,7 +58,7 @@ class FakeGateway {
     return path === "/orders" ? Response.json([{ orderId: "SECRET" }]) : new Response(null, { status: 404 });
   }
 
-  readonly document: Answer = () => html(`<script src="/assets/main-${this.version}.js"></script>`);
+  readonly document: Answer = () => html(`${MARK}<script src="/assets/main-${this.version}.js"></script>`);
 }
 
 // The essential one of these runs always: that of outage.test.ts.
@@ -141,7 +144,7 @@ describe.skipIf(isSkipped)("the service worker", () => {
   test("keeps the version before when a file of the new one cannot be loaded", async () => {
     await using visited = await visit();
     const { page, gateway } = visited;
-    gateway.answer = () => html('<title>half</title><script src="/assets/main-2.js"></script>');
+    gateway.answer = () => html(`${MARK}<title>half</title><script src="/assets/main-2.js"></script>`);
     expect(await titleOf(page)).toBe("half");
     gateway.answer = () => html("", 503);
     expect(await titleOf(page)).toBe("version 1");
@@ -174,8 +177,19 @@ describe.skipIf(isSkipped)("the service worker", () => {
     expect(await titleOf(page)).toBe("version 1");
     gateway.answer = () => html("<title>Sign in to the network</title>");
     expect(await titleOf(page)).toBe("Sign in to the network");
+    // Another project at the same port, with assets of its own.
+    gateway.answer = () => html('<title>Another project</title><img src="/assets/main-1.js">');
+    expect(await titleOf(page)).toBe("Another project");
     await gateway.kill();
     expect(await titleOf(page)).toBe("version 1");
+  });
+
+  test("shows the notice of a proxy where no page is kept", async () => {
+    await using visited = await visit();
+    const { page, gateway } = visited;
+    await page.evaluate(() => caches.delete("shell"));
+    gateway.answer = () => html("<title>Maintenance until noon</title>", 503);
+    expect(await titleOf(page)).toBe("Maintenance until noon");
   });
 
   test("shows the kept page when the gateway is slow, and the late one the next time", async () => {

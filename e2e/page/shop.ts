@@ -153,14 +153,19 @@ export class Shop {
 
 /** Removes the supervisor from the settings of the page, as in production. */
 export function withoutSupervisor(page: Page): Promise<unknown> {
-  return page.addInitScript(() => {
+  return withSettings(page, { supervisorPort: null });
+}
+
+/** Replaces settings of the page. */
+export function withSettings(page: Page, replacements: object): Promise<unknown> {
+  return page.addInitScript((replaced) => {
     const observer = new MutationObserver(() => {
       const meta = document.querySelector('meta[name="store-settings"]');
       if (meta === null) return;
       observer.disconnect();
-      const { supervisorPort: _, ...settings } = JSON.parse(meta.getAttribute("content") ?? "{}");
-      meta.setAttribute("content", JSON.stringify(settings));
+      const settings = JSON.parse(meta.getAttribute("content") ?? "{}");
+      meta.setAttribute("content", JSON.stringify({ ...settings, ...replaced }));
     });
     observer.observe(document, { childList: true, subtree: true });
-  });
+  }, replacements);
 }

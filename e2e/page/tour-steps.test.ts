@@ -6,7 +6,7 @@ import { seriousFindings } from "./accessibility.ts";
 import { LOST_CONNECTIONS } from "./browser.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import { Player } from "./player.ts";
-import type { Shop } from "./shop.ts";
+import { type Shop, withSettings } from "./shop.ts";
 
 /* Each test stops and starts several processes. The essential one runs always: that of tour.test.ts. */
 
@@ -326,5 +326,122 @@ describeSlow("the tour, step by step", () => {
       expect(shop.consoleMessages(LOST_CONNECTIONS)).toEqual([]);
     },
     FOLLOW_LIMIT_MS,
+  );
+
+  test(
+    "what a visitor did before is theirs afterwards: the basket, and a session that has expired",
+    async () => {
+      const shop = await visit();
+      await shop.open();
+      await shop.add("PRODUCT_006", 3);
+      let player = await Player.open(shop, 1);
+      await player.goTo("Place an order: accepted");
+      expect(await shop.page.locator(".who-name").textContent()).toStartWith("TOUR_");
+      // The verdict waits until every process runs.
+      await shop.page.route("**/processes", async (route) => {
+        const response = await route.fetch();
+        const [first, ...others] = await response.json();
+        await route.fulfill({ response, json: [{ ...first, state: "stopped" }, ...others] });
+      });
+      await player.control("End").click();
+      await untilCancelled(shop);
+      for (let answers = 0; answers < 3; answers++) await shop.page.waitForResponse("**/processes");
+      expect(await player.verdict.count()).toBe(0);
+      await shop.page.unrouteAll({ behavior: "wait" });
+      expect(await player.verdict.textContent()).toBe(
+        "Ended. Everything runs again, and its orders are cancelled.",
+      );
+      const basket = shop.page.locator(".basket-link");
+      expect(await basket.textContent()).toBe("Basket 0");
+      await shop.signOut();
+      expect(await basket.textContent()).toBe("Basket 3");
+      await shop.signIn("TOURIST");
+      expect(await basket.textContent()).toBe("Basket 3");
+      await shop.page.evaluate(() => localStorage.setItem("store.session", '{"customerId":"TOURIST"}'));
+      await shop.page.reload();
+      await shop.page.getByRole("button", { name: "Sign in again as TOURIST" }).waitFor();
+      player = await Player.open(shop, 1);
+      expect(await shop.page.locator(".who-name").textContent()).toBe("TOURIST");
+      await untilAllRun();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "a tab that its links open does not ask for the right to stop processes, and puts everything back when the tour's tab is closed",
+    async () => {
+      const shop = await visit();
+      const player = await Player.open(shop, 1);
+      let refusals = 0;
+      // The gateway is busy once.
+      await shop.page.route("**/orders", async (route) => {
+        if (route.request().method() !== "POST" || refusals++ > 0) await route.fallback();
+        else await route.fulfill({ status: 429, json: { detail: "Too many requests." } });
+      });
+      await player.goTo("Place an order: accepted");
+      expect(refusals).toBe(2);
+      // What a log has escaped stays visible.
+      await shop.page.route("**/log", (route) =>
+        route.fulfill({
+          headers: { "access-control-allow-origin": "*" },
+          json: [{ at: Date.now(), line: '{"msg":"ended \\u202e by a signal"}' }],
+        }),
+      );
+      await player.next();
+      await shop.page.locator(".evidence code", { hasText: "ended \\u202e by a signal" }).waitFor();
+      const other = await shop.otherTab();
+      const leases: string[] = [];
+      other.page.on("request", (request) => {
+        if (request.url().endsWith("/lease")) leases.push(request.method());
+      });
+      await other.open("figures");
+      await eventually(
+        () =>
+          other.page.evaluate(async () => {
+            const { pending = [] } = await navigator.locks.query();
+            return pending.some(({ name }) => name === "store.tour");
+          }),
+        "the other tab to wait",
+      );
+      expect(leases).toEqual([]);
+      await shop.page.close();
+      await untilAllRun();
+      await untilCancelled(other);
+      expect(leases).toEqual(["POST"]);
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "the orders of a customer who has signed out at an issuer stay, and are cancelled at the next sign-in",
+    async () => {
+      const shop = await visit();
+      await withSettings(shop.page, {
+        oidc: { issuer: "", clientId: "page", scope: "openid", parameters: "" },
+      });
+      await shop.open();
+      const customer = await store.signIn("ISSUED");
+      const { session } = customer;
+      const signIn = () =>
+        shop.page.evaluate((text) => localStorage.setItem("store.session", text), JSON.stringify(session));
+      await signIn();
+      await shop.page.reload();
+      const player = await Player.open(shop, 1);
+      await player.goTo("Place an order: accepted");
+      await shop.page.getByRole("button", { name: "Sign out" }).click();
+      await player.control("End").click();
+      expect(await player.verdict.textContent()).toBe(
+        "Ended. Everything runs again, and its orders stay until you sign in again.",
+      );
+      await signIn();
+      await shop.page.reload();
+      await shop.page
+        .getByRole("status")
+        .filter({ hasText: "The tour was interrupted. Its orders are cancelled." })
+        .waitFor();
+      const isCancelled = async () => (await customer.orders())[0]?.status === "cancelled";
+      await eventually(isCancelled, "the order to be cancelled");
+    },
+    TEST_LIMIT_MS,
   );
 });

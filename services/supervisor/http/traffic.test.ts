@@ -4,8 +4,12 @@ import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Movement } from "../reports.ts";
 import { Traffic } from "./traffic.ts";
 
-const topic = (latest: number, lags: Readonly<Record<string, number>>): TopicState => ({
-  name: "order.events",
+const topic = (
+  latest: number,
+  lags: Readonly<Record<string, number>>,
+  name = "order.events",
+): TopicState => ({
+  name,
   partitions: [{ partition: 0, earliest: 0, latest }],
   groups: Object.entries(lags).map(([group, lag]) => ({ group, lag })),
 });
@@ -32,7 +36,7 @@ test("a record of a service that is down is stored at once, and read when the se
     expect(movements).toMatchObject([{ topic: "order.events", ...expected }]);
   };
   // What could not be read is reported later, and once.
-  failures = 1;
+  failures = 2;
   state = topic(7, { inventory: 2 });
   await untilMoved({ stored: 2, read: {} });
   // The notification service commits for the first time.
@@ -40,4 +44,21 @@ test("a record of a service that is down is stored at once, and read when the se
   await untilMoved({ stored: 0, read: { inventory: 1, notification: 7 } });
   state = topic(8, { inventory: 0, notification: 1 });
   await untilMoved({ stored: 1, read: { inventory: 2 } });
+});
+
+test("a topic that cannot be read does not keep the others from being reported", async () => {
+  let state = [topic(5, {}), topic(5, {}, "inventory.events")];
+  const traffic = new Traffic({
+    topics: async () => state,
+    read: async (ranges) => {
+      if (ranges.some(({ topic }) => topic === "order.events")) throw new Error("a corrupt batch");
+      return [];
+    },
+  });
+  const { next } = await traffic.since(undefined);
+  state = [topic(6, {}), topic(7, {}, "inventory.events")];
+  await eventually(async () => {
+    const { movements } = await traffic.since(next);
+    return Bun.deepEquals(movements, [{ topic: "inventory.events", stored: 2, sample: [], read: {} }]);
+  }, "the topic that can be read");
 });

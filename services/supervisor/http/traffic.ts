@@ -18,6 +18,11 @@ interface Position {
   readonly handled: ReadonlyMap<string, number>;
 }
 
+interface Growth extends Pick<Movement, "topic" | "stored" | "read"> {
+  /** The sample. */
+  readonly ranges: Parameters<KafkaInspector["read"]>[0];
+}
+
 /**
  * What moves through the broker: the growth of its topics and of the committed offsets from one look to the next. It
  * looks only when a page asks, at most every 300 ms.
@@ -25,7 +30,7 @@ interface Position {
 export class Traffic {
   readonly #inspector: Pick<KafkaInspector, "topics" | "read">;
   readonly #look = coalesced(() => this.#observe(), MAX_AGE_MS);
-  #positions: ReadonlyMap<string, Position> = new Map();
+  readonly #positions = new Map<string, Position>();
   #movements: readonly Movement[] = [];
   #next = 0;
 
@@ -47,16 +52,33 @@ export class Traffic {
   async #observe(): Promise<void> {
     const topics = await this.#inspector.topics();
     const grown = topics.flatMap((topic) => growthOf(topic, this.#positions.get(topic.name)));
-    const records = await this.#inspector.read(grown.flatMap(({ ranges }) => ranges));
-    const byTopic = Map.groupBy(records, ({ topic }) => topic);
-    const movements = grown.map(({ topic, stored, read }): Movement => {
-      const sample = (byTopic.get(topic) ?? []).sort((one, other) => one.at - other.at).map(messageIn);
-      return { topic, stored, sample, read };
+    const records = await this.#read(grown);
+    const movements = grown.flatMap(({ topic, stored, read }): Movement[] => {
+      const sample = records.get(topic)?.toSorted((one, other) => one.at - other.at);
+      return sample === undefined ? [] : [{ topic, stored, sample: sample.map(messageIn), read }];
     });
-    // After the read: records that could not be read are reported by the next look.
-    this.#positions = new Map(topics.map((topic) => [topic.name, positionOf(topic)]));
+    // After the read: what could not be read is reported by a later look.
+    for (const topic of topics) {
+      const isUnread = grown.some(({ topic: name }) => name === topic.name) && !records.has(topic.name);
+      if (!isUnread) this.#positions.set(topic.name, positionOf(topic));
+    }
     this.#movements = [...this.#movements, ...movements].slice(-KEPT);
     this.#next += movements.length;
+  }
+
+  /** The sampled records by topic; without the topics that cannot be read, such as one with a corrupt batch. */
+  async #read(grown: readonly Growth[]): Promise<Map<string, StoredRecord[]>> {
+    const readAll = async (topics: readonly Growth[]) => {
+      const records = await this.#inspector.read(topics.flatMap(({ ranges }) => ranges));
+      const byTopic = Map.groupBy(records, ({ topic }) => topic);
+      return topics.map(({ topic }) => [topic, byTopic.get(topic) ?? []] as const);
+    };
+    try {
+      return new Map(await readAll(grown));
+    } catch {
+      const alone = await Promise.all(grown.map((one) => readAll([one]).catch(() => [])));
+      return new Map(alone.flat());
+    }
   }
 }
 
@@ -69,7 +91,7 @@ function positionOf({ partitions, groups }: TopicState): Position {
 }
 
 /** What a topic has grown by; empty for a topic that did not change or is looked at for the first time. */
-function growthOf(topic: TopicState, before: Position | undefined) {
+function growthOf(topic: TopicState, before: Position | undefined): Growth[] {
   if (before === undefined) return [];
   const ranges = topic.partitions.flatMap(({ partition, earliest, latest: to }) => {
     const from = Math.max(before.latest.get(partition) ?? 0, earliest);

@@ -13,7 +13,8 @@ import { followTraffic } from "./state/traffic.ts";
 import { undoLeftOver } from "./tour/undo.ts";
 import { Page } from "./views/page.tsx";
 
-void completeSignIn();
+// Who signs in at an issuer may have left a tour.
+void completeSignIn().then(undoLeftOver);
 resetOrders();
 resumeSending();
 followProducts();
@@ -24,7 +25,6 @@ followTraffic();
 followScrolling();
 measureThroughput();
 registerWorker();
-void undoLeftOver();
 
 const root = document.getElementById("page");
 if (root !== null) render(<Page />, root);

@@ -23,6 +23,8 @@ declare const self: {
 const SHELL = "shell";
 const DOCUMENT = "/";
 const ASSETS = "/assets/";
+/** In the page's document, and in no other at this address: a proxy's notice, another program at the port. */
+const MARK = 'name="store-settings"';
 /** How long the gateway has for the document. After that the visitor gets the one that is kept. */
 const WAIT_MS = 2_500;
 
@@ -46,15 +48,13 @@ async function install(): Promise<void> {
 
 /** The gateway's document, which then is kept. The kept one when the gateway is down, slow or behind a proxy that says so. */
 async function openDocument(event: FetchEvent): Promise<Response> {
-  const loading = fetch(event.request).then((response) => {
-    if (response.status >= 500) throw new Error(`The gateway answered ${response.status}.`);
-    return { response, copy: response.clone() };
-  });
+  const loading = fetch(event.request).then((response) => ({ response, copy: response.clone() }));
   // Beyond the answer to the visitor: a slow document is the next one to be shown.
   event.waitUntil(loading.then(({ copy }) => keep(copy)).catch(() => {}));
   const late = new Promise<undefined>((resolve) => setTimeout(resolve, WAIT_MS));
   const loaded = await Promise.race([loading.catch(() => undefined), late]);
-  return loaded?.response ?? (await kept(DOCUMENT)) ?? (await loading).response;
+  if (loaded !== undefined && loaded.response.status < 500) return loaded.response;
+  return (await kept(DOCUMENT)) ?? (await loading).response;
 }
 
 /** Its name has the hash of its content, so the kept one is never out of date. */
@@ -79,7 +79,7 @@ function keep(document: Response): Promise<void> {
 async function replaceShell(document: Response): Promise<void> {
   const html = document.ok ? await document.clone().text() : "";
   const files = new Set(html.match(/\/assets\/[\w.-]+/g));
-  if (files.size === 0) throw new Error("This is not the page.");
+  if (files.size === 0 || !html.includes(MARK)) throw new Error("This is not the page.");
   const shell = await caches.open(SHELL);
   const before = await shell.keys();
   const known = new Set(before.map(({ url }) => new URL(url).pathname));

@@ -1,3 +1,4 @@
+import { announce } from "../state/announcer.ts";
 import { MAX_QUANTITY } from "../state/basket.ts";
 
 interface QuantityProps {
@@ -9,10 +10,15 @@ interface QuantityProps {
 
 /** A quantity field with buttons for one less and one more. */
 export function Quantity({ name, value, onChange }: QuantityProps) {
+  // The focus stays on the button, so the new quantity is not read out by itself.
+  const step = (next: number) => {
+    onChange(next);
+    announce(next > 0 ? `${name}: ${next} in the basket.` : `${name} is not in the basket any more.`);
+  };
   return (
     <fieldset class="quantity">
       <legend class="visually-hidden">How many of {name}</legend>
-      <button type="button" aria-label={`One ${name} less`} onClick={() => onChange(value - 1)}>
+      <button type="button" aria-label={`One ${name} less`} onClick={() => step(value - 1)}>
         −
       </button>
       <input
@@ -28,7 +34,7 @@ export function Quantity({ name, value, onChange }: QuantityProps) {
         type="button"
         aria-label={`One ${name} more`}
         disabled={value >= MAX_QUANTITY}
-        onClick={() => onChange(value + 1)}
+        onClick={() => step(value + 1)}
       >
         +
       </button>

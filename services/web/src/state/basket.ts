@@ -1,7 +1,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import type { Line } from "../api/types.ts";
 import { isRecord } from "../json.ts";
-import { customerId } from "./session.ts";
+import { customerId, isTourCustomer } from "./session.ts";
 import { onStoredElsewhere, readStored, writeStored } from "./storage.ts";
 
 /** The limits of the gateway: quantity of a line, lines of an order. */
@@ -27,11 +27,14 @@ let isStored = true;
 
 export const itemCount = computed(() => basket.value.lines.reduce((sum, { quantity }) => sum + quantity, 0));
 
-/** Each customer has a basket. On sign-in an empty one takes over the lines of the anonymous basket. */
+/**
+ * Each customer has a basket. On sign-in an empty one takes over the lines of the anonymous basket, which waits while the
+ * visitor is a customer of the tour.
+ */
 effect(() => {
   const customer = customerId.value;
   let next = readBasket(keyOf(customer));
-  if (customer !== undefined && next.lines.length === 0) {
+  if (customer !== undefined && !isTourCustomer(customer) && next.lines.length === 0) {
     const anonymous = readBasket(keyOf(undefined));
     if (anonymous.lines.length > 0) {
       next = anonymous;

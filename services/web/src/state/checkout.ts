@@ -50,7 +50,13 @@ const timers = new Map<string, ReturnType<typeof setTimeout>>();
 
 /** Sends the kept orders of whoever is signed in: now, after each sign-in, and when the gateway is back. */
 export function resumeSending(): void {
+  let before = customerId.peek();
   customerId.subscribe((customer) => {
+    // Another tab that clears the storage ends the session, too. What it has sent meanwhile takes effect once all the same.
+    for (const order of sending.peek()) {
+      if (before !== undefined && !isKept(before, order.orderId)) keepOrder(before, order);
+    }
+    before = customer;
     for (const orderId of timers.keys()) cancelRetry(orderId);
     unsent.value = [];
     readKept(customer);

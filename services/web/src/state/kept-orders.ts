@@ -57,14 +57,17 @@ export function isStored(customer: string, orderId: string): boolean {
 
 export function keptOrders(customer: string): KeptOrder[] {
   convertList(customer);
-  return keysOf(customer)
-    .map((key) => unstored.get(key) ?? readStored(key))
-    .filter(isKeptOrder);
+  return keysOf(customer).flatMap(ordersAt);
 }
 
 /** Of all customers. */
 export function countKeptOrders(): number {
-  return keysOf(undefined).length;
+  return keysOf(undefined).flatMap(ordersAt).length;
+}
+
+function ordersAt(key: string): KeptOrder[] {
+  const stored = unstored.get(key) ?? readStored(key);
+  return (Array.isArray(stored) ? stored.map(dated) : [stored]).filter(isKeptOrder);
 }
 
 function keysOf(customer: string | undefined): string[] {
@@ -73,15 +76,15 @@ function keysOf(customer: string | undefined): string[] {
   return [...new Set([...storedKeys(prefix), ...inTab])];
 }
 
+function dated(order: unknown): unknown {
+  return isRecord(order) ? { ...order, placedAt: Date.now() } : order;
+}
+
 /** Earlier versions of the page kept a customer's orders as one list, without their times. */
 function convertList(customer: string): void {
   const key = `${PREFIX}${customer}`;
-  const list = readStored(key);
-  if (!Array.isArray(list)) return;
-  for (const order of list) {
-    const dated = isRecord(order) ? { ...order, placedAt: Date.now() } : order;
-    if (isKeptOrder(dated)) keepOrder(customer, dated);
-  }
+  if (!Array.isArray(readStored(key))) return;
+  for (const order of ordersAt(key)) keepOrder(customer, order);
   writeStored(key, undefined);
 }
 

@@ -1,6 +1,7 @@
 import { escapeInvisible } from "@distributed-messaging/messaging/visible-text";
 import { computed, signal } from "@preact/signals";
 import { fetchProducts } from "../api/gateway.ts";
+import { Refused } from "../api/request.ts";
 import type { Money, Product } from "../api/types.ts";
 import { isRecord } from "../json.ts";
 import { type Polling, poll } from "./poll.ts";
@@ -52,7 +53,8 @@ async function load(): Promise<void> {
     products.value = answer;
     writeStored(PRODUCTS_KEY, answer);
   } catch (error) {
-    gatewayAnswers.value = false;
+    // A proxy says 502 or 504 when it does not reach the gateway (RFC 9110 §15.6).
+    gatewayAnswers.value = error instanceof Refused && error.status !== 502 && error.status !== 504;
     throw error;
   }
 }

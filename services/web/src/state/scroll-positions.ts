@@ -32,8 +32,12 @@ export function followScrolling(): void {
     },
     { passive: true },
   );
+  let hash = window.location.hash;
   window.addEventListener("popstate", () => {
     clearTimeout(saving);
+    // A link to the current view renders nothing, and makes an entry that does not know yet how far the view is scrolled.
+    if (window.location.hash === hash) return save();
+    hash = window.location.hash;
     target = savedScroll();
   });
   // Before a link or a button leads to another entry.

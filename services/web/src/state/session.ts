@@ -29,6 +29,17 @@ export const isOperator = computed(
   () => session.value?.role === "admin" || (signInMode === "demo" && supervisorUrl !== undefined),
 );
 
+const TOUR_PREFIX = "TOUR_";
+
+/** A customer for the orders of a tour whose visitor is not signed in. */
+export function newTourCustomer(): string {
+  return `${TOUR_PREFIX}${crypto.randomUUID().slice(0, 8)}`;
+}
+
+export function isTourCustomer(customer: string): boolean {
+  return customer.startsWith(TOUR_PREFIX);
+}
+
 /** Signs a customer in by the demo's sign-in. @throws Refused, Unreachable */
 export async function signIn(customerId: string): Promise<void> {
   const next = await signInAs(customerId, "customer");

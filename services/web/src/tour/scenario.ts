@@ -1,3 +1,4 @@
+import { escapeInvisible } from "@distributed-messaging/messaging/visible-text";
 import type { ProcessAction } from "@distributed-messaging/supervisor/reports";
 import { fetchOrder, fetchProducts, placeOrder } from "../api/gateway.ts";
 import { messageOf, Refused } from "../api/request.ts";
@@ -6,7 +7,7 @@ import type { Line, Order, OrderStatus, Product } from "../api/types.ts";
 import { isRecord, parseJson } from "../json.ts";
 import { newOrderId } from "../state/basket.ts";
 import { act, processes } from "../state/processes.ts";
-import { session } from "../state/session.ts";
+import { session, tokenRefused } from "../state/session.ts";
 import type { Pace } from "./pace.ts";
 import type { Journal } from "./step.ts";
 import { rememberOrder } from "./undo.ts";
@@ -69,10 +70,15 @@ export class Scenario {
   async place(lines: readonly Line[], orderId = newOrderId()): Promise<string> {
     rememberOrder(this.customerId, orderId);
     await this.until(`${orderId} to be accepted`, async () => {
+      const { token } = this;
       try {
-        return await placeOrder(this.token, orderId, lines);
+        return await placeOrder(token, orderId, lines);
       } catch (error) {
-        if (error instanceof Refused && error.status < 500) throw new ExpectationFailed(messageOf(error));
+        if (!(error instanceof Refused)) throw error;
+        if (error.status === 401) tokenRefused(token);
+        // With another token, or after a while, it is accepted.
+        const isTemporary = error.status === 429 || (error.status === 401 && session.peek() !== null);
+        if (error.status < 500 && !isTemporary) throw new ExpectationFailed(messageOf(error));
         throw error;
       }
     });
@@ -164,7 +170,7 @@ export class Scenario {
 /** The message of a line in the format of the services' logs (JSON); another line as it is. */
 function textOf(line: string): string {
   const fields = parseJson(line);
-  return isRecord(fields) && typeof fields.msg === "string" ? fields.msg : line;
+  return escapeInvisible(isRecord(fields) && typeof fields.msg === "string" ? fields.msg : line);
 }
 
 /** Starts stopped processes and resumes paused ones, the broker first, and waits until all are ready. */

@@ -4,12 +4,12 @@ import { messageOf } from "../api/request.ts";
 import { signInMode } from "../settings.ts";
 import { announce } from "../state/announcer.ts";
 import { pointedAt } from "../state/pointed-at.ts";
-import { session, signIn } from "../state/session.ts";
+import { expiredCustomer, newTourCustomer, session, signIn } from "../state/session.ts";
 import type { Pace } from "./pace.ts";
 import { restoreAll, Scenario, untilAllRun } from "./scenario.ts";
 import { code, type Source, tests } from "./sources.ts";
 import type { Evidence, Journal, ShownStep, Step } from "./step.ts";
-import { keepChanges, undoChanges } from "./undo.ts";
+import { keepChanges, undoChanges, whileNothingIsUndone } from "./undo.ts";
 import { ExpectationFailed, until } from "./until.ts";
 
 /** The last demonstration of a promise. */
@@ -83,7 +83,7 @@ let finished: Promise<void> = Promise.resolve();
 export function demonstrate(promise: TourPromise, pace: Pace): void {
   if (running.peek() !== undefined) return;
   running.value = promise.number;
-  finished = run(promise, pace);
+  finished = whileNothingIsUndone(() => run(promise, pace));
 }
 
 /** Ends the demonstration, if one runs, and begins one of this promise, unless it is ended before. */
@@ -127,8 +127,14 @@ async function run(promise: TourPromise, pace: Pace): Promise<void> {
     const isEnded = error instanceof Ended;
     shown.value = { state: "restoring", steps: shown.peek()?.steps ?? [] };
     lease?.end();
-    const left = lease === undefined ? "" : await undoChanges().then(() => "", messageOf);
-    const verdict = isEnded ? "Everything runs again, and its orders are cancelled." : messageOf(error);
+    let orders = "";
+    const undo = async () => {
+      orders = (await undoChanges()) ? "its orders are cancelled" : "its orders stay until you sign in again";
+      await untilAllRun();
+      return "";
+    };
+    const left = lease === undefined ? "" : await undo().catch(messageOf);
+    const verdict = isEnded ? `Everything runs again, and ${orders}.` : messageOf(error);
     if (left === "") finish(isEnded ? "ended" : "broken", verdict);
     else
       finish(
@@ -149,10 +155,13 @@ function noteOn(shown: ReturnType<typeof signal<Demonstration>>) {
   };
 }
 
-/** The customer of the orders: who is signed in; nobody yet: a new one, who is signed in so that the orders can be opened. */
+/**
+ * The customer of the orders: who is signed in, or was until the session expired; otherwise a new one, who is signed in
+ * so that the orders can be opened.
+ */
 async function customer(ended: AbortSignal): Promise<{ customerId: string; token: string }> {
   if (session.peek() === null && signInMode === "demo") {
-    const name = `TOUR_${crypto.randomUUID().slice(0, 8)}`;
+    const name = expiredCustomer.peek() ?? newTourCustomer();
     await until("the gateway to let the tour in", async () => signIn(name).then(() => true), ended);
   }
   const signedIn = session.peek();

@@ -17,10 +17,12 @@ import { ExpectationFailed, sleep, until } from "./until.ts";
  */
 
 const KEY = "store.tour";
+/** Held by the tab that shows the tour, or takes back what one has left. */
+const LOCK = "store.tour";
 /** The service that parks the unreadable message. */
 export const READER = "order";
 const LIMIT = 500;
-/** Between two attempts, while the store does not answer or another tab shows the tour. */
+/** Between two attempts, while the store does not answer or another browser shows the tour. */
 const RETRY_MS = 5_000;
 
 interface Changes {
@@ -49,27 +51,40 @@ export function keepChanges(): void {
  * Takes back what a demonstration left that did not come to its end: discards its unreadable messages, and cancels
  * those of its orders that can be cancelled. Not while a tour runs in another tab: these may be its orders.
  *
+ * @returns whether its orders are cancelled; false where their customer has signed out at an issuer: they are kept in mind
  * @throws Refused while a tour runs; Unreachable, ExpectationFailed when the store does not answer
  */
-export async function undoChanges(): Promise<void> {
+export async function undoChanges(): Promise<boolean> {
   const lease = await takeLease();
   try {
     const { customerId, orders, broken } = readChanges() ?? { customerId: "", orders: [], broken: [] };
     for (const orderId of broken) await discardBroken(customerId, orderId);
     const token = orders.length === 0 ? undefined : await tokenOf(customerId);
+    if (orders.length > 0 && token === undefined) {
+      writeStored(KEY, { customerId, orders, broken: [] });
+      return false;
+    }
     if (token !== undefined) await Promise.all(orders.map((orderId) => cancel(token, orderId)));
     keepChanges();
+    return true;
   } finally {
     lease.end();
   }
 }
 
-/** Takes back what a demonstration left that ended with its page. Never throws. */
+/**
+ * Takes back what a demonstration left that ended with its page; when no tab of this browser shows the tour any more.
+ * Never throws.
+ */
 export async function undoLeftOver(): Promise<void> {
-  while (hasSupervisor && readChanges() !== undefined) {
+  if (hasSupervisor && hasLeft()) await navigator.locks.request(LOCK, undoUntilDone);
+}
+
+async function undoUntilDone(): Promise<void> {
+  while (hasLeft()) {
     try {
-      await undoChanges();
-      announce("The tour was interrupted. Everything runs again, and its orders are cancelled.");
+      const orders = (await undoChanges()) ? "are cancelled" : "stay until you sign in again";
+      announce(`The tour was interrupted. Its orders ${orders}.`);
     } catch {
       await sleep(RETRY_MS);
     }
@@ -79,6 +94,20 @@ export async function undoLeftOver(): Promise<void> {
 /** What the service has parked of a key. */
 export function deadLettersOf(key: string) {
   return listDeadLetters(READER, LIMIT, key);
+}
+
+/** Runs a demonstration while no other tab takes back what it has changed so far. */
+export async function whileNothingIsUndone(demonstration: () => Promise<void>): Promise<void> {
+  // Where another tab has the lock, the supervisor refuses the lease.
+  await navigator.locks.request(LOCK, { ifAvailable: true }, demonstration);
+}
+
+/** Whether there is something that can be taken back. */
+function hasLeft(): boolean {
+  const changes = readChanges();
+  if (changes === undefined) return false;
+  const { customerId, orders, broken } = changes;
+  return broken.length > 0 || orders.length === 0 || canSignIn(customerId);
 }
 
 async function discardBroken(customerId: string, orderId: string): Promise<void> {
@@ -109,11 +138,15 @@ async function cancel(token: string, orderId: string): Promise<void> {
   });
 }
 
+function canSignIn(customerId: string): boolean {
+  return signInMode === "demo" || session.peek()?.customerId === customerId;
+}
+
 /** A token of the customer whose orders they are; undefined when there is none, as at an issuer after a sign-out. */
 async function tokenOf(customerId: string): Promise<string | undefined> {
   const current = session.peek();
   if (current?.customerId === customerId) return current.token;
-  if (signInMode !== "demo") return undefined;
+  if (!canSignIn(customerId)) return undefined;
   return (await until("the gateway to answer", () => signInAs(customerId, "customer"))).token;
 }
 

@@ -137,9 +137,11 @@ function CheckOut({ id }: { id: string }) {
 /** The link to the basket below the products, for phones. */
 export function BasketBar() {
   return (
-    <a class="basket-bar" href={hrefOf.basket} data-empty={itemCount.value === 0}>
-      <span>{itemCount.value === 0 ? "The basket is empty" : plural(itemCount.value, "thing")}</span>
-      <span>To the basket</span>
-    </a>
+    <section class="basket-place" aria-label="To the basket">
+      <a class="basket-bar" href={hrefOf.basket} data-empty={itemCount.value === 0}>
+        <span>{itemCount.value === 0 ? "The basket is empty" : plural(itemCount.value, "thing")}</span>
+        <span>To the basket</span>
+      </a>
+    </section>
   );
 }

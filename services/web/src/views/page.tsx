@@ -1,5 +1,5 @@
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import { announcement } from "../state/announcer.ts";
+import { announcements } from "../state/announcer.ts";
 import { type AdminSection, type Route, route } from "../state/router.ts";
 import { keepScroll, restoreScroll } from "../state/scroll-positions.ts";
 import { AdminView } from "./admin.tsx";
@@ -69,10 +69,19 @@ export function Page() {
       </main>
       <Footer key={`footer ${place}`} />
       {current.view === "shop" && <BasketBar />}
-      <div class="visually-hidden" role="status" aria-live="polite">
-        {announcement}
-      </div>
+      <Announcements />
     </>
+  );
+}
+
+/** Only what is added is read out, each text once. */
+function Announcements() {
+  return (
+    <div class="visually-hidden" role="status" aria-atomic="false">
+      {announcements.value.map(({ number, text }) => (
+        <p key={number}>{text}</p>
+      ))}
+    </div>
   );
 }
 

@@ -24,6 +24,7 @@ export function SignInMenu() {
   if (current !== null) {
     return (
       <div class="who">
+        <span class="visually-hidden">Signed in as </span>
         <span class="who-name" title={current.customerId}>
           {current.customerId}
         </span>

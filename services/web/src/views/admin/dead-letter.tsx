@@ -18,9 +18,13 @@ interface DeadLetterProps {
 /** The texts that are not saved: closing a dead letter, or looking at something else, does not lose them. */
 const drafts = new Map<string, string>();
 
+/** A store that was started anew gives its first dead letters the ids of other messages. */
+function draftKeyOf(service: string, { id, raw }: DeadLetterDetails): string {
+  return `${keyOf(service, id)} ${raw?.base64 ?? ""}`;
+}
+
 /** One dead letter: the message, the error, and the actions. */
 export function DeadLetter({ service, id, onChange }: DeadLetterProps) {
-  const key = keyOf(service, id);
   const details = useSignal<DeadLetterDetails | undefined>(undefined);
   const error = useSignal<string | undefined>(undefined);
   const text = useSignal("");
@@ -29,17 +33,18 @@ export function DeadLetter({ service, id, onChange }: DeadLetterProps) {
     showDeadLetter(service, id).then(
       (found) => {
         details.value = found;
-        text.value = drafts.get(key) ?? shownText(found);
+        text.value = drafts.get(draftKeyOf(service, found)) ?? shownText(found);
       },
       (reason: unknown) => {
         error.value = messageOf(reason);
       },
     );
-  }, [service, id, key, details, text, error]);
+  }, [service, id, details, text, error]);
   const letter = details.value;
   if (letter === undefined) return <p class="empty">{error.value ?? "Fetching it."}</p>;
   const { problem } = letter.decoded;
   const isDraft = text.value !== shownText(letter);
+  const key = draftKeyOf(service, letter);
   const show = (found: DeadLetterDetails) => {
     drafts.delete(key);
     details.value = found;

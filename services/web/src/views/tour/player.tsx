@@ -58,7 +58,7 @@ export function Player({ promise, following, onOpen }: PlayerProps) {
           )}
           <Verdict state={state} text={verdict} />
         </div>
-        <ol class="player-steps">
+        <ol class="player-steps" aria-label="Steps">
           {steps.map((one, index) => (
             <li key={one.text} class={`tour-${one.state}`}>
               <button

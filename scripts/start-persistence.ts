@@ -66,8 +66,10 @@ function damageOf(database: Database): string | undefined {
   return row?.integrity_check === "ok" ? undefined : `DAMAGED: ${row?.integrity_check}`;
 }
 
+/** With its write-ahead log, which has what is not in the database yet. */
 function sizeOf(path: string): string {
-  return `${(statSync(path).size / 1024).toFixed(0)} KiB`;
+  const bytes = [path, `${path}-wal`].map((file) => statSync(file, { throwIfNoEntry: false })?.size ?? 0);
+  return `${(bytes.reduce((sum, size) => sum + size) / 1024).toFixed(0)} KiB`;
 }
 
 await runCommand("start-persistence", USAGE, main);

@@ -159,13 +159,14 @@ describePage("the page for operators", () => {
           "Restock what is missing",
         );
       };
+      const ordered = "New stock is on the way.";
       const repeated = "It was asked for before, and counts once. Press again to add as much once more.";
       for (const shop of [operator, other]) await shop.open(`orders/${orderId}`);
-      await restockMissing(operator, "Asked for.");
+      await restockMissing(operator, ordered);
       await restockMissing(other, repeated);
       await operator.page.reload();
       await restockMissing(operator, repeated);
-      await restockMissing(operator, "Asked for.");
+      await restockMissing(operator, ordered);
       await store.process("inventory").start();
       for (const shop of [operator, other, customer]) await shop.untilStatus("confirmed");
       await eventually(

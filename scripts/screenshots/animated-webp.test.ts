@@ -42,15 +42,24 @@ function still(name: string, content: string): Uint8Array {
 
 test("has the size, and each frame with its picture and its duration", () => {
   const frames = [
-    { image: still("VP8 ", "odd"), durationMs: 125 },
-    { image: still("VP8 ", "even"), durationMs: 70_000 },
+    { image: still("VP8 ", "odd"), durationMs: 125, part: { top: 0, height: 700 } },
+    { image: still("VP8 ", "even"), durationMs: 70_000, part: { top: 96, height: 604 } },
   ];
   const [extended, animation, ...pictures] = chunksOf(animatedWebp({ width: 1120, height: 700 }, frames));
   expect(extended?.name).toBe("VP8X");
   expect([extended?.payload.readUIntLE(4, 3), extended?.payload.readUIntLE(7, 3)]).toEqual([1119, 699]);
   expect(animation?.name).toBe("ANIM");
   expect(pictures.map(({ name }) => name)).toEqual(["ANMF", "ANMF"]);
-  expect(pictures.map(({ payload }) => payload.readUIntLE(12, 3))).toEqual([125, 70_000]);
+  const numbersAt = (offset: number) => pictures.map(({ payload }) => payload.readUIntLE(offset, 3));
+  expect([numbersAt(0), numbersAt(3)]).toEqual([
+    [0, 0],
+    [0, 48],
+  ]);
+  expect([numbersAt(6), numbersAt(9)]).toEqual([
+    [1119, 1119],
+    [699, 603],
+  ]);
+  expect(numbersAt(12)).toEqual([125, 70_000]);
   expect(pictures.map(({ payload }) => payload.toString("latin1", 16, 20))).toEqual(["VP8 ", "VP8 "]);
   expect(pictures.map(({ payload }) => payload.toString("latin1", 24))).toEqual(["odd\0", "even"]);
 });
@@ -58,9 +67,9 @@ test("has the size, and each frame with its picture and its duration", () => {
 test("refuses no frame, and an image that is not lossy WebP", () => {
   const size = { width: 2, height: 2 };
   expect(() => animatedWebp(size, [])).toThrow("an animation has frames");
-  expect(() => animatedWebp(size, [{ image: still("VP8L", "lossless"), durationMs: 1 }])).toThrow(
-    "not a lossy WebP image",
-  );
+  expect(() =>
+    animatedWebp(size, [{ image: still("VP8L", "lossless"), durationMs: 1, part: { top: 0, height: 2 } }]),
+  ).toThrow("not a lossy WebP image");
 });
 
 test("the picture of the README moves, and is small enough", () => {

@@ -4,10 +4,17 @@ export interface Frame {
   /** A lossy WebP image without an alpha channel, as Chromium takes screenshots. */
   readonly image: Uint8Array;
   readonly durationMs: number;
+  /** The part of the picture that it replaces: over the whole width. Its `top` is even. */
+  readonly part: Part;
+}
+
+export interface Part {
+  readonly top: number;
+  readonly height: number;
 }
 
 const ANIMATION_FLAG = 0x02;
-/** Each frame covers the whole picture: it replaces the one before it. */
+/** Each frame replaces its part of the picture, and leaves the rest. */
 const NO_BLENDING = 0x02;
 const HEADER_BYTES = 12;
 
@@ -18,8 +25,10 @@ export function animatedWebp(size: { width: number; height: number }, frames: re
   const extended = chunk("VP8X", Uint8Array.from([ANIMATION_FLAG, 0, 0, 0, ...dimensions]));
   // A white background, and 0: without end.
   const animation = chunk("ANIM", Uint8Array.from([255, 255, 255, 255, 0, 0]));
-  const pictures = frames.map(({ image, durationMs }) => {
-    const header = [...uint24(0), ...uint24(0), ...dimensions, ...uint24(durationMs), NO_BLENDING];
+  const pictures = frames.map(({ image, durationMs, part }) => {
+    const place = [...uint24(0), ...uint24(part.top / 2)];
+    const extent = [...uint24(size.width - 1), ...uint24(part.height - 1)];
+    const header = [...place, ...extent, ...uint24(durationMs), NO_BLENDING];
     return chunk("ANMF", joined([Uint8Array.from(header), bitstream(image)]));
   });
   const content = joined([ascii("WEBP"), extended, animation, ...pictures]);

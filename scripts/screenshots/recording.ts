@@ -1,15 +1,15 @@
 import type { Shop } from "@distributed-messaging/e2e/page/shop";
-import { animatedWebp, type Frame } from "./animated-webp.ts";
+import { animatedWebp, type Frame, type Part } from "./animated-webp.ts";
 import { openPromise, playUntil } from "./views/tour.ts";
 
 /** The size of the picture in the README. */
-export const RECORDING_SIZE = { width: 1120, height: 700 };
+export const RECORDING_SIZE = { width: 1040, height: 660 };
 export const RECORDING_FILE = "tour.webp";
 export const MAX_RECORDING_BYTES = 1_500_000;
 
-const FRAME_MS = 125;
+const FRAME_MS = 160;
 /** Of WebP, from 0 to 100. */
-const QUALITY = 62;
+const QUALITY = 50;
 /** What is shown before the step and after it, so that it can be read. */
 const HOLD_MS = { first: 1_500, last: 3_000 };
 
@@ -36,14 +36,31 @@ async function untilMapRests({ page }: Shop): Promise<void> {
   await page.locator(".map-dot, .map-line-used").first().waitFor({ state: "detached" });
 }
 
+/** Records the map, which moves most of the time, and what is below it each by itself: a picture of all has many more bytes. */
 async function recordStep(shop: Shop, step: string): Promise<Frame[]> {
   const browser = await shop.context.newCDPSession(shop.page);
-  const captures: { readonly image: Uint8Array; readonly atMs: number }[] = [];
+  const { y = 0, height = 0 } = (await shop.page.locator(".map-compact").boundingBox()) ?? {};
+  const edge = 2 * Math.ceil((y + height) / 2);
+  const parts: Part[] = [
+    { top: 0, height: edge },
+    { top: edge, height: RECORDING_SIZE.height - edge },
+  ];
+  const captures: Capture[] = [];
   const capture = async () => {
-    const atMs = performance.now();
-    const options = { format: "webp", quality: QUALITY } as const;
-    const { data } = await browser.send("Page.captureScreenshot", options);
-    captures.push({ image: Buffer.from(data, "base64"), atMs });
+    const scrolled = await shop.page.evaluate(() => window.scrollY);
+    for (const part of parts) {
+      const atMs = performance.now();
+      const clip = {
+        x: 0,
+        y: scrolled + part.top,
+        width: RECORDING_SIZE.width,
+        height: part.height,
+        scale: 1,
+      };
+      const options = { format: "webp", quality: QUALITY, clip } as const;
+      const { data } = await browser.send("Page.captureScreenshot", options);
+      captures.push({ part, image: Buffer.from(data, "base64"), atMs });
+    }
   };
   await capture();
   let isOver = false;
@@ -60,19 +77,31 @@ async function recordStep(shop: Shop, step: string): Promise<Frame[]> {
   await playing;
   await capture();
   await browser.detach();
-  return framesOf(captures);
+  return framesOf(captures, parts.length);
 }
 
-/** How long each picture is shown; one that equals the picture before it prolongs that. */
-function framesOf(captures: readonly { readonly image: Uint8Array; readonly atMs: number }[]): Frame[] {
-  const frames: { image: Uint8Array; durationMs: number }[] = [];
-  for (const [index, { image, atMs }] of captures.entries()) {
+interface Capture {
+  readonly part: Part;
+  readonly image: Uint8Array;
+  readonly atMs: number;
+}
+
+/**
+ * How long each picture is shown; one that equals the one before it of its part prolongs what is shown.
+ *
+ * @param first the number of captures that are the picture before the step
+ */
+function framesOf(captures: readonly Capture[], first: number): Frame[] {
+  const frames: { image: Uint8Array; part: Part; durationMs: number }[] = [];
+  for (const [index, { image, part, atMs }] of captures.entries()) {
     const next = captures[index + 1];
     const shown = next === undefined ? HOLD_MS.last : Math.round(next.atMs - atMs);
-    const durationMs = index === 0 ? Math.max(shown, HOLD_MS.first) : shown;
+    const durationMs = index === first - 1 ? Math.max(shown, HOLD_MS.first) : shown;
+    const before = frames.findLast((frame) => frame.part === part);
     const last = frames.at(-1);
-    if (last !== undefined && Buffer.compare(last.image, image) === 0) last.durationMs += durationMs;
-    else frames.push({ image, durationMs });
+    if (last !== undefined && before !== undefined && Buffer.compare(before.image, image) === 0) {
+      last.durationMs += durationMs;
+    } else frames.push({ image, part, durationMs });
   }
   return frames;
 }

@@ -54,7 +54,7 @@ const large: Columns = {
   brokerShare: 1,
 };
 const compact: Columns = {
-  half: { x: 66, y: 14 },
+  half: { x: 65, y: 14 },
   pitch: 38,
   leastGap: 16,
   withBrowser: true,

@@ -1,16 +1,16 @@
 import axe from "axe-core";
 import type { Page } from "playwright-core";
 
-interface Finding {
+interface Violation {
   readonly rule: string;
   readonly impact: string;
   readonly where: readonly string[];
 }
 
-/** The serious and critical violations that axe finds on the page. */
-export async function seriousFindings(page: Page): Promise<Finding[]> {
+/** All violations that axe finds on the page, of any impact. */
+export async function axeViolations(page: Page): Promise<Violation[]> {
   await page.evaluate(axe.source);
-  const violations = await page.evaluate(async () => {
+  return page.evaluate(async () => {
     const axeInPage = (window as unknown as { axe: typeof axe }).axe;
     const { violations } = await axeInPage.run(document, { resultTypes: ["violations"] });
     return violations.map(({ id, impact, nodes }) => ({
@@ -19,7 +19,6 @@ export async function seriousFindings(page: Page): Promise<Finding[]> {
       where: nodes.slice(0, 5).map(({ html, failureSummary }) => `${html} ${failureSummary}`),
     }));
   });
-  return violations.filter(({ impact }) => impact === "serious" || impact === "critical");
 }
 
 /** The document basics that Lighthouse checks. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { type ProcessName, processNames } from "@distributed-messaging/supervisor/store";
 import { Prng } from "../simulation/prng.ts";
-import { seriousFindings } from "./accessibility.ts";
+import { axeViolations } from "./accessibility.ts";
 import { LOST_CONNECTIONS } from "./browser.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import { recordMovement } from "./movement.ts";
@@ -56,7 +56,7 @@ describeSlow("the map of the store", () => {
       await untilTrue(shop);
       await shop.page.locator('.map-line-cut[data-line="order"]').waitFor({ state: "attached" });
       expect(await shop.page.locator('.map-line-cut[data-line="inventory"]').count()).toBe(0);
-      expect(await seriousFindings(shop.page)).toEqual([]);
+      expect(await axeViolations(shop.page)).toEqual([]);
       await press(shop, "Pause inventory");
       await eventually(() => store.process("inventory").state === "paused", "the inventory to be paused");
       await untilTrue(shop);

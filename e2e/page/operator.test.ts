@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { seriousFindings } from "./accessibility.ts";
+import { axeViolations } from "./accessibility.ts";
 import { LOST_CONNECTIONS } from "./browser.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import { type Shop, withoutSupervisor } from "./shop.ts";
@@ -44,7 +44,7 @@ describePage("the page for operators", () => {
       await line.getByRole("link", { name: "2 parked messages" }).waitFor();
       await line.getByRole("link", { name: "late: inventory" }).waitFor();
       expect((await line.boundingBox())?.height).toBe(height);
-      expect(await seriousFindings(shop.page)).toEqual([]);
+      expect(await axeViolations(shop.page)).toEqual([]);
       await line.getByRole("link", { name: "1 stopped partition" }).click();
       await shop.page.locator("[data-outbox]").first().waitFor();
       await shop.page.unrouteAll({ behavior: "wait" });

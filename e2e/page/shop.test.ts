@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Route } from "playwright-core";
-import { seriousFindings } from "./accessibility.ts";
+import { axeViolations } from "./accessibility.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import { recordMovement } from "./movement.ts";
 import type { Shop } from "./shop.ts";
@@ -54,7 +54,7 @@ describePage("the shop", () => {
         trace: expect.stringMatching(/^[0-9a-f]{32}$/),
         source: "inventory",
       });
-      expect(await seriousFindings(shop.page)).toEqual([]);
+      expect(await axeViolations(shop.page)).toEqual([]);
       await shop.goTo("");
       await eventually(
         async () => (await shop.available("PRODUCT_009")) === before - 2,

@@ -143,7 +143,7 @@ test.skipIf(process.env.SLOW_TESTS !== "true")(
     const store = settings();
     const first = start(store);
     await first.line(/^ready in \d/);
-    // As each process of the store: one that is paused instead could be continued by the system when its parent ends (setpgid(2)).
+    // As each process of the store does. One that is paused instead is resumed when its supervisor ends (child.ts).
     const held = new Database(processesLock(store.env.DATA_DIR ?? ""));
     cleanups.push(() => held.close());
     held.run("BEGIN");

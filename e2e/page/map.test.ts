@@ -86,8 +86,13 @@ describeSlow("the map of the store", () => {
     async () => {
       const shop = await (await fixture.visit()).open();
       await shop.signIn("PILES");
+      // What is unread is known of a consumer group that has committed an offset.
       await shop.add("PRODUCT_006");
+      await shop.checkOut();
+      await shop.untilStatus("confirmed");
       await shop.goTo("");
+      await part(shop, "inventory").getByText("unread 0").waitFor();
+      await shop.add("PRODUCT_006");
       await press(shop, "Stop inventory");
       await eventually(() => store.process("inventory").state === "stopped", "the inventory to be stopped");
       await shop.checkOut();

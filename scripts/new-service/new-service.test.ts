@@ -109,9 +109,9 @@ describe.skipIf(process.env.WHOLE_COPY !== "true")("docs/a-fifth-service.md, in 
       expect(usage.stdout).toContain("shipping");
       const again = await run([process.execPath, "scripts/new-service.ts", "shipping"]);
       expect(again).toEqual({
-        exitCode: 1,
+        exitCode: 2,
         stdout: "",
-        stderr: "new-service: the name shipping is taken\n",
+        stderr: "new-service: the name shipping is taken (for help: bun run new-service --help)\n",
       });
     },
     LIMIT_MS,

@@ -51,13 +51,13 @@ describePage("the admin panel", () => {
       const shop = await fixture.visit();
       await shop.page.route("**/processes", async (route) => {
         const response = await route.fetch();
-        const shipping = { name: "shipping", state: "stopped", pid: null, restarts: 0 };
-        await route.fulfill({ response, json: [...(await response.json()), shipping] });
+        const billing = { name: "billing", state: "stopped", pid: null, restarts: 0 };
+        await route.fulfill({ response, json: [...(await response.json()), billing] });
       });
       await shop.open("admin");
-      await shop.processLight("shipping", "stopped").waitFor();
-      expect(await shop.page.locator(".process-status-text").textContent()).toBe("shipping is stopped. ");
-      await card(shop, "shipping", "stopped").getByRole("button", { name: "Start shipping" }).waitFor();
+      await shop.processLight("billing", "stopped").waitFor();
+      expect(await shop.page.locator(".process-status-text").textContent()).toBe("billing is stopped. ");
+      await card(shop, "billing", "stopped").getByRole("button", { name: "Start billing" }).waitFor();
       expect(shop.consoleMessages()).toEqual([]);
       // The page asks all the time: what is under way would fail when its context closes.
       await shop.page.unrouteAll({ behavior: "wait" });

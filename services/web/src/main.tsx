@@ -1,5 +1,6 @@
 import { render } from "preact";
 import { registerWorker } from "./register-worker.ts";
+import { resetAnnouncements } from "./state/announcer.ts";
 import { resumeSending } from "./state/checkout.ts";
 import { followFigures } from "./state/figures.ts";
 import { followNotifications } from "./state/notifications.ts";
@@ -16,6 +17,7 @@ import { Page } from "./views/page.tsx";
 // Who signs in at an issuer may have left a tour.
 void completeSignIn().then(undoLeftOver);
 resetOrders();
+resetAnnouncements();
 resumeSending();
 followProducts();
 followNotifications();

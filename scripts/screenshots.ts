@@ -47,7 +47,7 @@ const PICTURES: readonly {
 ];
 
 /** In a picture of the whole page, what sticks to an edge of the window would cover what is at that place. */
-const UNSTUCK = ".map-compact, .basket-bar, .player-controls { position: static !important }";
+const UNSTUCK = ".map-compact, .basket-place, .player-controls { position: static !important }";
 
 const say = (line: string) => void process.stderr.write(`screenshots: ${line}\n`);
 

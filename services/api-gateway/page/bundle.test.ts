@@ -9,7 +9,7 @@ describe("the bundle", () => {
     const size = ({ html, assets }: typeof one) =>
       [html, ...assets.values()].reduce((sum, { bodies }) => sum + bodies.br.byteLength, 0);
     // A first visit loads less than 100 kB in all; the answers of the services are a small part of it.
-    expect(size(one)).toBeLessThan(62_000);
+    expect(size(one)).toBeLessThan(60_000);
     expect([...one.assets.keys()]).toEqual([...other.assets.keys()]);
     expect(one.worker.bodies.br.byteLength).toBeLessThan(1_500);
     expect(one.worker.hash).toBe(other.worker.hash);

@@ -36,9 +36,9 @@ const logged: Readonly<Partial<Record<ProcessAction, RegExp>>> = {
   start: /ready|listening/,
 };
 
-/** How often the log is asked for a line, with pauses that double from the first, in milliseconds. */
-const LOG_TRIES = 6;
-const LOG_PAUSE_MS = 50;
+/** How often the log is asked for a line. */
+const LOG_TRIES = 20;
+const LOG_PAUSE_MS = 150;
 
 /** The operations of a scenario, as the customer who is signed in. */
 export class Scenario {
@@ -157,14 +157,14 @@ export class Scenario {
    * process prints after that process has answered that it is ready.
    */
   async showLog(process: string, pattern: RegExp, since: number): Promise<void> {
-    for (let tries = 0; tries < LOG_TRIES; tries += 1) {
+    for (let tries = LOG_TRIES; tries > 0; tries--) {
       const lines = await fetchLog(process).catch(() => []);
       const line = lines
         .filter(({ at }) => at >= since)
         .map(({ line }) => textOf(line))
         .findLast((text) => pattern.test(text));
       if (line !== undefined) return this.#options.journal.add({ kind: "log", process, line });
-      await sleep(LOG_PAUSE_MS * 2 ** tries, this.#options.ended);
+      await sleep(LOG_PAUSE_MS, this.#options.ended);
     }
   }
 

@@ -97,6 +97,13 @@ export const otherSettings: readonly Setting[] = [
     meaning: "how many cases a test of a property tries",
   },
   {
+    name: "BROWSER_FIRST",
+    readBy: "tests",
+    value: "true",
+    default: "",
+    meaning: "the map is measured with the store at the lowest priority, as if the browser had cores of its own",
+  },
+  {
     name: "WHOLE_COPY",
     readBy: "tests",
     value: "true",

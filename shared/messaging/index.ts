@@ -87,6 +87,8 @@ export {
 export { type Logger, type Runtime, silentLogger, systemRuntime } from "./runtime.ts";
 export { idOf, type StoredId, storedId } from "./stored-id.ts";
 export type { TimerHandler } from "./timers/timers.ts";
+export { childOf, formatTraceparent, parseTraceparent, type TraceContext } from "./trace-context.ts";
+export { contextOf } from "./tracing.ts";
 export type { TopicFinding } from "./transport/topic-check.ts";
 export {
   type Batch,

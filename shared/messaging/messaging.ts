@@ -1,3 +1,4 @@
+import type { Tracer } from "@opentelemetry/api";
 import { isCompacted, type MessageDefinition } from "./contract/define.ts";
 import { migrate, type ServiceDatabase } from "./database.ts";
 import { DeadLetterAdmin } from "./dead-letters/admin.ts";
@@ -22,6 +23,7 @@ import { Relay } from "./outbox/relay.ts";
 import type { Logger, Runtime } from "./runtime.ts";
 import { kitMigrations } from "./schema.ts";
 import { type TimerHandler, Timers } from "./timers/timers.ts";
+import { Tracing } from "./tracing.ts";
 import { TopicCheck, type TopicFinding } from "./transport/topic-check.ts";
 import type { Transport } from "./transport/transport.ts";
 import { UnitOfWork } from "./unit-of-work.ts";
@@ -96,6 +98,13 @@ export interface MessagingOptions {
   readonly retry?: RetryPolicy;
   /** Runs around every handler, the first one outermost. @defaultValue none */
   readonly middleware?: readonly Middleware[];
+  /**
+   * Records what happens to messages: one of OpenTelemetry's API, `trace.getTracer(…)`. Without one, messages carry the
+   * trace of their cause and nothing is recorded.
+   *
+   * @defaultValue none
+   */
+  readonly tracer?: Tracer;
 }
 
 const INBOX_RETENTION_MS = 7 * 24 * 60 * 60 * 1000;
@@ -156,18 +165,19 @@ export class Messaging {
     }
     migrate(database, "messaging", kitMigrations);
     this.#options = options;
+    const tracing = options.tracer && new Tracing(options.tracer, service);
     this.parked = new ParkedRecords(database);
     this.outbox = new Outbox(database, this.parked, service);
-    this.timers = new Timers({ database, handlers: options.timers ?? [], runtime, log });
-    this.effects = new Effects({ database, definitions: options.effects ?? [], runtime, log });
+    this.timers = new Timers({ database, handlers: options.timers ?? [], runtime, log, tracing });
+    this.effects = new Effects({ database, definitions: options.effects ?? [], runtime, log, tracing });
     const { outbox, timers, effects } = this;
-    const unitOfWork = new UnitOfWork({ database, outbox, timers, effects, runtime, log, hasTopic });
+    const unitOfWork = new UnitOfWork({ database, outbox, timers, effects, runtime, log, hasTopic, tracing });
     this.unitOfWork = unitOfWork;
     this.effectAdmin = new EffectAdmin({ database, unitOfWork, wake: () => effects.wake() });
     const { parked } = this;
     const horizon = new Horizon(database, inboxRetentionMs, runtime);
     this.#horizon = horizon;
-    const inbox = new Inbox({ database, definitions, handlers, middleware, horizon, log });
+    const inbox = new Inbox({ database, definitions, handlers, middleware, horizon, log, tracing });
     this.#inbox = inbox;
     const deadLetters = new DeadLetterStore(database, options.deadLetterTopic);
     this.deadLetters = deadLetters;
@@ -182,7 +192,7 @@ export class Messaging {
       ...{ database, stops: partitionStops, unitOfWork, publisher: transport, definedCount },
     });
     this.#partitionCounts = publisher;
-    this.#relay = new Relay({ outbox, parked, unitOfWork, publisher, runtime, log });
+    this.#relay = new Relay({ outbox, parked, unitOfWork, publisher, runtime, log, tracing });
     this.outboxAdmin = new OutboxAdmin({
       database,
       outbox,
@@ -193,7 +203,7 @@ export class Messaging {
     const compacted = new Set(
       definitions.filter(({ topic }) => isCompacted(topic)).map(({ topic }) => topic.name),
     );
-    const handling = { unitOfWork, inbox, deadLetters, crashGuard, retry, runtime, log };
+    const handling = { unitOfWork, inbox, deadLetters, crashGuard, retry, runtime, log, tracing };
     this.consumer = new Consumer({
       ...handling,
       name: service,

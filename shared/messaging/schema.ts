@@ -294,4 +294,12 @@ export const kitMigrations: readonly Migration[] = [
         unhex(printf('%012x', handled_at - 3600000)) AND unhex(printf('%012x', handled_at + 60000));
     `,
   },
+  {
+    name: "traces of timers and effects",
+    sql: `
+      ALTER TABLE timers ADD COLUMN traceparent TEXT;
+      ALTER TABLE timers ADD COLUMN tracestate TEXT;
+      ALTER TABLE durable_effects ADD COLUMN tracestate TEXT;
+    `,
+  },
 ];

@@ -6,6 +6,7 @@ import { errorText, isThenable, resultOfWork, StorageError, UsageError } from ".
 import { derivedId } from "./outbox/message-id.ts";
 import type { Cause, Outbox } from "./outbox/outbox.ts";
 import type { Logger, Runtime } from "./runtime.ts";
+import { fail, type Tracing } from "./tracing.ts";
 import type { OutgoingRecord } from "./transport/transport.ts";
 
 /*
@@ -92,7 +93,7 @@ export type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
 
 /** Where transactions store timers. */
 interface TimerTable {
-  set(timer: Timer, id: string, correlationId: string): void;
+  set(timer: Timer, id: string, cause: Cause | undefined): void;
   remove(name: string, key: string): void;
 }
 
@@ -121,6 +122,7 @@ interface UnitOfWorkOptions {
   readonly effects: EffectTable;
   readonly runtime: Runtime;
   readonly log: Logger;
+  readonly tracing: Tracing | undefined;
   /** Whether records can be sent to a topic. */
   hasTopic(name: string): boolean;
 }
@@ -172,6 +174,13 @@ export class UnitOfWork {
     if (this.#closed) return Promise.reject(new StorageError("the database is closed"));
     const result = this.#enqueue(work, cause);
     this.#schedule();
+    const span = cause && this.#options.tracing?.unitOfWork(cause);
+    if (span !== undefined) {
+      result.then(
+        () => span.end(),
+        (error: unknown) => fail(span, error),
+      );
+    }
     return result;
   }
 
@@ -416,7 +425,7 @@ class Group {
         assertOpen(scope);
         this.timersSet = true;
         const id = this.#newId(cause, scope);
-        timers.set(timer, id, cause?.correlationId ?? id);
+        timers.set(timer, id, cause);
       },
       cancelTimer: (name, key) => {
         assertOpen(scope);

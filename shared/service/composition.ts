@@ -17,6 +17,7 @@ import {
   type Transport,
   type UnitOfWork,
 } from "@distributed-messaging/messaging";
+import type { Tracer } from "@opentelemetry/api";
 import type { TObject } from "@sinclair/typebox";
 import type { CommonConfig } from "./config.ts";
 import type { TokenVerifier } from "./identity.ts";
@@ -91,6 +92,8 @@ interface Surroundings {
   connect(clientId: string, topics: readonly Topic[]): Transport;
   readonly runtime: Runtime;
   readonly log: Logger;
+  /** Records what happens to messages. */
+  readonly tracer?: Tracer;
   /** In place of the policy of the service. */
   readonly retry?: RetryPolicy;
 }
@@ -130,6 +133,7 @@ export function assemble<Config extends CommonConfig, Parts>(
     inboxRetentionMs: config.INBOX_RETENTION,
     gaps: config.GAPS,
     ...(retry === undefined ? {} : { retry }),
+    ...(surroundings.tracer === undefined ? {} : { tracer: surroundings.tracer }),
   });
   const rebuild =
     composed.projections &&

@@ -16,7 +16,7 @@ import { ensureOperatorKey, operatorKeyPath } from "./operator.ts";
 import { runProcess } from "./process.ts";
 import { openStorage } from "./storage.ts";
 import { addMessagingMetrics, createMetrics } from "./telemetry/metrics.ts";
-import { createTracer } from "./telemetry/spans.ts";
+import { createTracing } from "./telemetry/tracing.ts";
 
 /** A running service, as its routes see it. */
 export interface Running<Config extends CommonConfig, Parts> extends Assembled<Parts> {
@@ -47,6 +47,11 @@ export function runService<Config extends CommonConfig, Parts>(
 
     if (config.OPERATOR_KEY_FILE === undefined) makePrivate(operatorKey, log);
 
+    const metrics = createMetrics(name);
+    const tracing = createTracing(name, config, { log, metrics });
+    // Before what emits spans, so that it is stopped after that.
+    if (tracing !== undefined) lifecycle.add("tracing", tracing);
+
     const service = assemble(composition, config, {
       database,
       connect: (clientId, topics) => {
@@ -56,6 +61,7 @@ export function runService<Config extends CommonConfig, Parts>(
       },
       runtime: systemRuntime,
       log,
+      ...(tracing === undefined ? {} : { tracer: tracing.tracer }),
     });
     const { messaging, rebuild, verifier, gauges = [] } = service;
     lifecycle.add("messaging", messaging);
@@ -66,12 +72,8 @@ export function runService<Config extends CommonConfig, Parts>(
     }
     await service.started?.(messaging.unitOfWork);
 
-    const metrics = createMetrics(name);
     addMessagingMetrics(metrics, messaging);
     for (const gauge of gauges) metrics.gauge(gauge.name, gauge.help, () => gauge.read());
-    const endpoint = config.OTEL_EXPORTER_OTLP_ENDPOINT;
-    const tracer = endpoint === undefined ? undefined : createTracer({ app: name, endpoint, log, metrics });
-    if (tracer !== undefined) lifecycle.add("tracing", tracer);
 
     const checks: readonly HealthCheck[] = [
       { name: "database", required: true, check: () => database.sql.query("SELECT 1").get() !== null },
@@ -97,7 +99,7 @@ export function runService<Config extends CommonConfig, Parts>(
       metrics,
       checks,
       allowed: allowedSources(name, config, composition.pagePort?.(config)),
-      ...(tracer === undefined ? {} : { tracer }),
+      ...(tracing === undefined ? {} : { tracer: tracing.tracer }),
     });
     app.use(deadLetterRoutes(messaging.deadLetterAdmin, verifier));
     app.use(partitionRoutes(messaging, verifier));

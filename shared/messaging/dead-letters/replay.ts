@@ -1,7 +1,9 @@
+import type { Trace } from "../contract/envelope.ts";
 import type { CrashGuard } from "../inbox/crash-guard.ts";
 import { type Attempt, type Decision, decide, type RetryPolicy } from "../inbox/decision.ts";
 import type { Inbox } from "../inbox/inbox.ts";
 import { type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
+import type { Tracing } from "../tracing.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 import { asEdited, type BlockedKey, type DeadLetter, type DeadLetterStore } from "./store.ts";
 
@@ -31,6 +33,7 @@ export class DeadLetterReplayer {
     readonly retry: RetryPolicy;
     readonly runtime: Runtime;
     readonly log: Logger;
+    readonly tracing: Tracing | undefined;
   }) {
     this.#options = options;
   }
@@ -39,11 +42,12 @@ export class DeadLetterReplayer {
    * Handles a dead letter once. It is the operator who retries: what fails stays parked.
    *
    * @param audit called in the transaction of the result
+   * @param requestedBy the operator's request
    * @returns undefined when there is no such dead letter
    * @throws StorageError when the disk fails
    */
-  replay(id: number, audit: Audit): Promise<Decision | undefined> {
-    return this.#attempt(id, false, audit);
+  replay(id: number, audit: Audit, requestedBy?: Trace): Promise<Decision | undefined> {
+    return this.#attempt(id, false, audit, requestedBy);
   }
 
   /**
@@ -102,8 +106,14 @@ export class DeadLetterReplayer {
   }
 
   /** @param isReleased whether it is handled only while it is blocked, and retried by the kit */
-  async #attempt(id: number, isReleased: boolean, audit: Audit = () => {}): Promise<Decision | undefined> {
-    const { deadLetters, inbox, unitOfWork, crashGuard } = this.#options;
+  async #attempt(
+    id: number,
+    isReleased: boolean,
+    audit: Audit = () => {},
+    requestedBy?: Trace,
+  ): Promise<Decision | undefined> {
+    const { deadLetters, inbox, unitOfWork, crashGuard, tracing } = this.#options;
+    const arrival = { deadLetter: id, ...(requestedBy === undefined ? {} : { requestedBy }) };
     // Looked up in each transaction: it may be edited or discarded meanwhile.
     const find = () => {
       const letter = deadLetters.find(id);
@@ -121,6 +131,7 @@ export class DeadLetterReplayer {
         if (isReleased && decision.action === "retry") deadLetters.setAttempts(id, failure.attempts);
         else deadLetters.fail(id, failure);
         audit(`failed: ${failure.error}`, transaction);
+        transaction.afterCommit(() => tracing?.failed(letter, failure.error));
       }
       crashGuard.end(letter, transaction);
       return decision;
@@ -132,7 +143,7 @@ export class DeadLetterReplayer {
         const current = find();
         if (current === undefined) return undefined;
         if (crashed?.action === "park") return settle(crashed, transaction);
-        const decision = this.#decide(inbox.handle(asEdited(current), transaction), tries);
+        const decision = this.#decide(inbox.handle(asEdited(current), transaction, "handle", arrival), tries);
         // A second copy of what was received has no effect, also if the edit has another id.
         if (decision.action === "ack" && current.edited !== null) inbox.claim(current, transaction);
         return settle(decision, transaction);

@@ -5,6 +5,7 @@ import { byName, DomainError, errorText, resultOfWork, StorageError, UsageError 
 import { limitsFor, MAX_CRASHES } from "../inbox/decision.ts";
 import type { Cause } from "../outbox/outbox.ts";
 import { backoffMs, type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
+import { fail, storedTrace, type Tracing, traceWithin, within } from "../tracing.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 import type { Effect } from "./define.ts";
 
@@ -30,6 +31,7 @@ interface EffectRow {
   readonly retries: number;
   readonly correlationId: string;
   readonly traceparent: string | null;
+  readonly tracestate: string | null;
 }
 
 /** What one try came to. */
@@ -61,6 +63,7 @@ export class Effects {
     string,
     { readonly name: string; readonly controller: AbortController; readonly ended: Promise<void> }
   >();
+  readonly #tracing: Tracing | undefined;
   #filling: Promise<void> | undefined;
   /** Something became due while due effects were being started. */
   #woken = false;
@@ -73,16 +76,18 @@ export class Effects {
     readonly definitions: readonly Effect[];
     readonly runtime: Runtime;
     readonly log: Logger;
+    readonly tracing: Tracing | undefined;
   }) {
     const { sql } = options.database;
+    this.#tracing = options.tracing;
     this.#sql = sql;
     this.#definitions = byName("effects named", options.definitions, ({ name }) => name);
     this.#runtime = options.runtime;
     this.#log = options.log;
     this.#statements = {
       insert: sql.prepare(
-        `INSERT INTO durable_effects (key, name, input, due_at, correlation_id, traceparent, enqueued_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+        `INSERT INTO durable_effects (key, name, input, due_at, correlation_id, traceparent, tracestate, enqueued_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
       ),
       // One step of the index for each name, however many effects there are.
       names: sql.prepare<{ name: string }, []>(
@@ -92,7 +97,7 @@ export class Effects {
          ) SELECT name FROM names WHERE name IS NOT NULL`,
       ),
       due: sql.prepare<EffectRow, [string, number, number]>(
-        `SELECT id, due_at AS dueAt, key, name, input, attempts, crashes, retries, correlation_id AS correlationId, traceparent
+        `SELECT id, due_at AS dueAt, key, name, input, attempts, crashes, retries, correlation_id AS correlationId, traceparent, tracestate
          FROM durable_effects WHERE name = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?`,
       ),
       next: sql.prepare<{ due_at: number }, [number]>(
@@ -129,8 +134,8 @@ export class Effects {
     if (Buffer.byteLength(json) > MAX_INPUT_BYTES) {
       throw new ContractViolation(`effect ${name}: its input is longer than ${MAX_INPUT_BYTES} bytes`);
     }
-    const correlationId = cause?.correlationId ?? key;
-    this.#statements.insert.run(key, name, json, nowMs, correlationId, cause?.traceparent ?? null, nowMs);
+    const { correlationId = key, traceparent = null, tracestate = null } = cause ?? {};
+    this.#statements.insert.run(key, name, json, nowMs, correlationId, traceparent, tracestate, nowMs);
   }
 
   /** Effects that are to be performed, and those that failed too often. */
@@ -223,8 +228,12 @@ export class Effects {
   }
 
   async #perform(row: EffectRow, controller: AbortController, unitOfWork: UnitOfWork): Promise<void> {
-    const { key, name, retries, correlationId, traceparent } = row;
-    let outcome = await this.#try(row, controller);
+    const { key, name, retries, correlationId } = row;
+    const trace = storedTrace(row);
+    const span = this.#tracing?.internal(`perform ${name}`, trace, { "effect.key": key });
+    let outcome = await within(span, () => this.#try(row, controller));
+    if (outcome.status === "failed") fail(span, outcome.error);
+    else span?.end();
     for (;;) {
       const current = outcome;
       const cause: Cause = {
@@ -232,7 +241,7 @@ export class Effects {
         causationId: key,
         // One that is dead may be completed after an operator's retry.
         idSeed: current.status === "failed" ? `${key} failed ${retries}` : key,
-        ...(traceparent === null ? {} : { traceparent }),
+        ...traceWithin(span, trace),
       };
       try {
         await unitOfWork.run((transaction) => this.#settle(row, current, transaction), cause);

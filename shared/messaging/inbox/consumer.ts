@@ -1,6 +1,7 @@
 import type { DeadLetterStore, Failure } from "../dead-letters/store.ts";
 import { DeadLettersFull, StorageError } from "../errors.ts";
 import type { Logger, Runtime } from "../runtime.ts";
+import type { Tracing } from "../tracing.ts";
 import {
   type Batch,
   type IncomingRecord,
@@ -55,6 +56,7 @@ interface ConsumerOptions {
   readonly retry: RetryPolicy;
   readonly runtime: Runtime;
   readonly log: Logger;
+  readonly tracing: Tracing | undefined;
 }
 
 /**
@@ -143,7 +145,8 @@ export class Consumer {
     const elsewhere = (await this.#logIdentity.check(batch)) ?? (await this.#whereStopped(batch));
     if (elsewhere !== undefined) return elsewhere;
     const { topic, partition } = batch;
-    const { offsets, crashGuard, unitOfWork, partitionStops } = this.#options;
+    const { offsets, crashGuard, unitOfWork, partitionStops, runtime } = this.#options;
+    const receivedAtMs = runtime.now();
     const name = topicPartition(topic, partition);
     const oneByOne = crashGuard.afterCrash && !this.#pastFirstBatch.has(name);
     // Handled records may be delivered again, if only the one by which the log is identified.
@@ -155,7 +158,7 @@ export class Consumer {
     for (let first = left[0]; first !== undefined; first = left[0]) {
       if (this.#stopped) return { next: first.offset };
       const records = left.slice(0, oneByOne ? 1 : limit);
-      const step: Step = { first, records, end: batch.end, failure, taken: 0 };
+      const step: Step = { first, records, receivedAtMs, end: batch.end, failure, taken: 0 };
       try {
         if (oneByOne) step.failure ??= await this.#begin(first);
         left = left.slice(await unitOfWork.run((transaction) => this.#take(step, transaction)));
@@ -254,7 +257,7 @@ export class Consumer {
   }
 
   #failed(name: string, record: IncomingRecord, error: unknown): Decision {
-    const { log } = this.#options;
+    const { log, tracing } = this.#options;
     const { offset } = record;
     const before = this.#failing.get(name);
     const tries = before?.offset === offset ? before.tries + 1 : 1;
@@ -267,6 +270,7 @@ export class Consumer {
       this.counts.retried += 1;
       const { delayMs } = decision;
       log.warn({ ...where(record), err: error, tries, delayMs }, "a message failed, its partition waits");
+      tracing?.failed(record, decision.failure.error);
     }
     return decision;
   }
@@ -287,7 +291,7 @@ export class Consumer {
       if (step.taken > 0 && transaction.overBudget()) break;
       if (record.offset >= next) {
         if (step.taken === 0 && step.failure !== undefined) this.#park(record, step.failure, transaction);
-        else this.#takeOne(record, olderAt(record.offset), transaction, messages);
+        else this.#takeOne(record, olderAt(record.offset), transaction, step, messages);
         last = record;
       }
       step.taken += 1;
@@ -302,7 +306,13 @@ export class Consumer {
   }
 
   /** @param handled gets the message, if it needs nothing more */
-  #takeOne(record: IncomingRecord, older: OlderMessages, transaction: Transaction, handled: Handled[]): void {
+  #takeOne(
+    record: IncomingRecord,
+    older: OlderMessages,
+    transaction: Transaction,
+    step: Step,
+    handled: Handled[],
+  ): void {
     const { deadLetters, inbox, isCompacted } = this.#options;
     if (record.value === null && isCompacted(record.topic)) {
       transaction.afterCommit(() => {
@@ -313,7 +323,7 @@ export class Consumer {
     const blocked = deadLetters.blocks(record.topic, record.key);
     const attempt: Attempt = blocked
       ? (inbox.recognise(record, older) ?? { status: "blocked" })
-      : inbox.handle(record, transaction, older);
+      : inbox.handle(record, transaction, older, step);
     const decision = this.#decide(attempt, blocked ? 0 : 1);
     if (decision.action === "park") this.#park(record, decision.failure, transaction);
     if (decision.action === "ack") handled.push(decision.handled);
@@ -328,12 +338,13 @@ export class Consumer {
   }
 
   #park(record: IncomingRecord, failure: Failure, transaction: Transaction): void {
-    const { deadLetters, log } = this.#options;
+    const { deadLetters, log, tracing } = this.#options;
     deadLetters.park(record, failure, transaction);
     transaction.afterCommit(() => {
       this.counts.parked += 1;
       const { reason, error, attempts } = failure;
       log.error({ ...where(record), reason, error, attempts }, "a message is parked as a dead letter");
+      tracing?.failed(record, `parked as a dead letter (${reason}): ${error}`);
     });
   }
 
@@ -347,6 +358,8 @@ export class Consumer {
 interface Step {
   readonly first: IncomingRecord;
   readonly records: readonly IncomingRecord[];
+  /** When they arrived, in milliseconds since the epoch. */
+  readonly receivedAtMs: number;
   /** The end of the log. */
   readonly end: number;
   /** Why the first of them is parked instead of handled. */

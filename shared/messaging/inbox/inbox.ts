@@ -1,12 +1,13 @@
 import type { ReadRecord } from "../contract/cloud-event.ts";
 import { type Decoded, decode, type RejectionReason } from "../contract/decode.ts";
 import { byType, type MessageDefinition } from "../contract/define.ts";
-import { type Message, type MessageOf, traceOf } from "../contract/envelope.ts";
+import type { Message, MessageOf, Trace } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import { byName, resultOfWork, UsageError } from "../errors.ts";
 import type { Cause } from "../outbox/outbox.ts";
 import type { Logger } from "../runtime.ts";
 import { type StoredId, storedId, UUID } from "../stored-id.ts";
+import { type Arrival, type Tracing, traceWithin, within } from "../tracing.ts";
 import type { Synchronous, Transaction } from "../unit-of-work.ts";
 import { type Horizon, type OlderMessages, stampOf } from "./horizon.ts";
 
@@ -94,6 +95,7 @@ export class Inbox {
   readonly #handlers: ReadonlyMap<string, Handler>;
   readonly #middleware: readonly Middleware[];
   readonly #horizon: Horizon;
+  readonly #tracing: Tracing | undefined;
   readonly #claim;
   readonly #find;
   readonly #pruning;
@@ -105,11 +107,13 @@ export class Inbox {
     readonly middleware: readonly Middleware[];
     readonly horizon: Horizon;
     readonly log: Logger;
+    readonly tracing: Tracing | undefined;
   }) {
     const { database, handlers } = options;
     this.#sql = database.sql;
     this.#log = options.log;
     this.#middleware = options.middleware;
+    this.#tracing = options.tracing;
     this.#known = byType(options.definitions);
     this.#handlers = byName("handlers of", handlers, ({ definition }) => definition.type);
     for (const { definition } of handlers) {
@@ -138,9 +142,15 @@ export class Inbox {
 
   /**
    * @param older what happens to a message that is too old to be known; that it was handled is then claimed as usual
+   * @param arrival for its span
    * @throws what the handler throws; UsageError when it is asynchronous; Unverifiable
    */
-  handle(record: ReadRecord, transaction: Transaction, older: OlderMessages = "handle"): Handled | Rejected {
+  handle(
+    record: ReadRecord,
+    transaction: Transaction,
+    older: OlderMessages = "handle",
+    arrival: Arrival = {},
+  ): Handled | Rejected {
     const decoded = this.decode(record);
     if (decoded.status === "rejected") return decoded;
     const { message } = decoded;
@@ -149,7 +159,13 @@ export class Inbox {
     const tooOld = this.#refuseOlder(message, older);
     if (tooOld !== undefined) return tooOld;
     if (!this.#claimFor(message, transaction)) return { status: "duplicate", message };
-    this.#run(handler, message, transaction.causedBy(causeOf(message)), 0);
+    const span = this.#tracing?.process(message, record, arrival);
+    const caused = transaction.causedBy(causeOf(message, traceWithin(span, message)));
+    if (span === undefined) this.#run(handler, message, caused, 0);
+    else {
+      within(span, () => this.#run(handler, message, caused, 0));
+      transaction.afterCommit(() => span.end());
+    }
     return { status: "handled", message };
   }
 
@@ -260,12 +276,12 @@ function claimOf({ id, source }: Message): string {
   return UUID.test(id) ? id : `${source} ${id}`;
 }
 
-function causeOf(message: Message): Cause {
+function causeOf(message: Message, trace: Trace): Cause {
   const { correlationid, id } = message;
   return {
     correlationId: correlationid,
     causationId: id,
     idSeed: claimOf(message),
-    ...traceOf(message),
+    ...trace,
   };
 }

@@ -1,5 +1,6 @@
 import { errorText } from "../errors.ts";
 import { type Backoff, backoffMs, type Logger, type Runtime } from "../runtime.ts";
+import type { Tracing } from "../tracing.ts";
 import {
   type OutgoingRecord,
   PublishError,
@@ -51,6 +52,7 @@ export class Relay {
   readonly #publisher: Publisher;
   readonly #runtime: Runtime;
   readonly #log: Logger;
+  readonly #tracing: Tracing | undefined;
   /** The last record that has been dealt with: acknowledged, or passed over because its topic waits. */
   #cursor = 0;
   /** Acknowledged, and perhaps not deleted yet. */
@@ -75,6 +77,7 @@ export class Relay {
     publisher: Publisher;
     runtime: Runtime;
     log: Logger;
+    tracing: Tracing | undefined;
   }) {
     this.#outbox = options.outbox;
     this.#parked = options.parked;
@@ -82,6 +85,7 @@ export class Relay {
     this.#publisher = options.publisher;
     this.#runtime = options.runtime;
     this.#log = options.log;
+    this.#tracing = options.tracing;
     this.#unitOfWork.onEmit(() => this.wake());
   }
 
@@ -227,6 +231,7 @@ export class Relay {
     const rows = candidates.filter((row) => this.#isDue(row, moved));
     if (rows.length === 0) return candidates.length === 0;
     let failures: ReadonlyMap<OutgoingRecord, PublishFailure> = new Map();
+    const startedAtMs = this.#runtime.now();
     try {
       await this.#publisher.publish(rows);
     } catch (error) {
@@ -234,6 +239,9 @@ export class Relay {
       failures = error.failures;
     }
     this.#acknowledge(rows, failures);
+    if (this.#tracing !== undefined) {
+      for (const row of rows) if (!failures.has(row)) this.#tracing.sent(row, startedAtMs);
+    }
     const areStored = failures.size === 0 || (await this.#resolve(rows, failures, moved));
     return areStored && rows.length === candidates.length;
   }

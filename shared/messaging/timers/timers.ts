@@ -1,6 +1,8 @@
 import type { ServiceDatabase } from "../database.ts";
 import { byName, errorText, resultOfWork, StorageError, UsageError } from "../errors.ts";
+import type { Cause } from "../outbox/outbox.ts";
 import { type Backoff, backoffMs, type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
+import { storedTrace, type Tracing, traceWithin, within } from "../tracing.ts";
 import type { Timer, Transaction, UnitOfWork } from "../unit-of-work.ts";
 
 /** What a timer does when it is due, in a transaction: synchronous, all its effects on the database and the outbox. */
@@ -25,6 +27,8 @@ interface TimerRow {
   readonly key: string;
   readonly data: string;
   readonly correlationId: string;
+  readonly traceparent: string | null;
+  readonly tracestate: string | null;
   readonly attempts: number;
 }
 
@@ -38,6 +42,7 @@ export class Timers {
   readonly #sql: ServiceDatabase["sql"];
   readonly #runtime: Runtime;
   readonly #log: Logger;
+  readonly #tracing: Tracing | undefined;
   #cancelSleep: () => void = () => {};
   #running: Promise<void> | undefined;
   #stopped = false;
@@ -47,21 +52,23 @@ export class Timers {
     readonly handlers: readonly TimerHandler[];
     readonly runtime: Runtime;
     readonly log: Logger;
+    readonly tracing: Tracing | undefined;
   }) {
     const { sql } = options.database;
     this.#sql = sql;
     this.#handlers = byName("handlers of timers named", options.handlers, ({ name }) => name);
     this.#runtime = options.runtime;
     this.#log = options.log;
+    this.#tracing = options.tracing;
     this.#statements = {
       set: sql.prepare(
-        `INSERT INTO timers (name, key, due_at, data, id, correlation_id) VALUES (?, ?, ?, ?, ?, ?)
+        `INSERT INTO timers (name, key, due_at, data, id, correlation_id, traceparent, tracestate) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET id = excluded.id, due_at = excluded.due_at, data = excluded.data, attempts = 0, error = NULL,
-           correlation_id = excluded.correlation_id`,
+           correlation_id = excluded.correlation_id, traceparent = excluded.traceparent, tracestate = excluded.tracestate`,
       ),
       remove: sql.prepare("DELETE FROM timers WHERE name = ? AND key = ?"),
       due: sql.prepare<TimerRow, [number, number]>(
-        `SELECT id, name, key, data, correlation_id AS correlationId, attempts FROM timers
+        `SELECT id, name, key, data, correlation_id AS correlationId, traceparent, tracestate, attempts FROM timers
          WHERE due_at <= ? ORDER BY due_at LIMIT ?`,
       ),
       next: sql.prepare<{ due_at: number }, []>(
@@ -77,10 +84,12 @@ export class Timers {
   }
 
   /** Behind `Transaction.setTimer`. @throws UsageError for a timer that could never fire */
-  set({ name, key, dueAt, data }: Timer, id: string, correlationId: string): void {
+  set({ name, key, dueAt, data }: Timer, id: string, cause: Cause | undefined): void {
     if (!this.#handlers.has(name)) throw new UsageError(`there is no handler for timers named ${name}`);
     if (!Number.isSafeInteger(dueAt)) throw new UsageError(`timer ${name} ${key}: dueAt is ${dueAt}`);
-    this.#statements.set.run(name, key, dueAt, JSON.stringify(data ?? null), id, correlationId);
+    const { correlationId = id, traceparent = null, tracestate = null } = cause ?? {};
+    const json = JSON.stringify(data ?? null);
+    this.#statements.set.run(name, key, dueAt, json, id, correlationId, traceparent, tracestate);
   }
 
   /** Behind `Transaction.cancelTimer`. */
@@ -159,12 +168,16 @@ export class Timers {
     for (const row of this.#statements.due.all(transaction.now, SLICE)) {
       slice.current = row;
       const { id, name, key, correlationId } = row;
+      const trace = storedTrace(row);
+      const span = this.#tracing?.internal(`fire ${name}`, trace, { "timer.key": key });
       const handler = this.#handlers.get(name);
       if (handler === undefined) throw new TypeError(`there is no handler for timers named ${name}`);
       this.remove(name, key);
-      const cause = { correlationId, causationId: id, idSeed: id };
-      const result = handler.fire({ name, key, data: JSON.parse(row.data) }, transaction.causedBy(cause));
+      const cause = { correlationId, causationId: id, idSeed: id, ...traceWithin(span, trace) };
+      const timer = { name, key, data: JSON.parse(row.data) };
+      const result = within(span, () => handler.fire(timer, transaction.causedBy(cause)));
       resultOfWork(result, `the handler of timers named ${name}`, this.#sql, this.#log);
+      if (span !== undefined) transaction.afterCommit(() => span.end());
       if (transaction.overBudget()) return;
     }
   }

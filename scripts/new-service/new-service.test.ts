@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { orderIdOf } from "@distributed-messaging/contracts";
+import { copyRepository } from "@distributed-messaging/e2e/support/repository-copy";
 import { runToEnd } from "@distributed-messaging/e2e/support/run-to-end";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Environment } from "@distributed-messaging/service/config";
@@ -10,7 +11,6 @@ import { freePorts } from "@distributed-messaging/supervisor/ports";
 import type { ProcessReport } from "@distributed-messaging/supervisor/reports";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { UsageError } from "../command/command.ts";
-import { copyRepository } from "../testing/repository-copy.ts";
 import { StoreProcess, StoreSettings } from "../testing/store-process.ts";
 import { planService, writeService } from "./create.ts";
 

@@ -32,6 +32,7 @@ export function planService({ name, port }: NewService, root: string): Map<strin
     edit("package.json", (text) => inPackageJson(text, name)),
     edit("bun.lock", (text) => inLockFile(text, name)),
     edit("compose.yaml", (text) => inCompose(text, name, port)),
+    edit("compose.brokers.yaml", (text) => inOwnBrokers(text, name)),
     edit("docs/operations.md", (text) => inAccessControl(text, name)),
     edit("docs/commands.md", (text) => inCommands(text, name)),
   ]);
@@ -132,6 +133,17 @@ function inCompose(text: string, name: string, port: number): string {
 
 `;
   return `${insertBefore(text, "volumes:\n", container, "compose.yaml").trimEnd()}\n  ${name}:\n`;
+}
+
+/** Its user at brokers of one's own, and the file with the password. */
+function inOwnBrokers(text: string, name: string): string {
+  const container = `  ${name}:
+    environment: { <<: *brokers, KAFKA_SASL_USERNAME: ${name} }
+    secrets: [{ source: ${name}-kafka-password, target: kafka-password }, kafka-ca, operator-key]
+
+`;
+  const secret = `  ${name}-kafka-password: { file: "\${SECRETS_DIR:-./secrets}/${name}.kafka-password" }\n`;
+  return insertBefore(text, "secrets:\n", container, "compose.brokers.yaml") + secret;
 }
 
 /** The rights of the template on the broker, after those of the last service; a test compares them with the composition. */

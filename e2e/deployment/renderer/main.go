@@ -1,6 +1,6 @@
 // Renders deployment files with the libraries of the tools that read them: `docker compose config` and `kustomize build`.
 //
-//	renderer compose PROFILES FILE...   the project that Docker Compose runs, as JSON; PROFILES are separated by commas
+//	renderer compose ENV_FILE FILE...   the project that Docker Compose runs, as JSON; ENV_FILE may be empty
 //	renderer kustomize FOLDER           the manifests that `kubectl apply -k` sends, as YAML
 package main
 
@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -28,16 +27,21 @@ func main() {
 func render(args []string) ([]byte, error) {
 	switch {
 	case len(args) >= 3 && args[0] == "compose":
-		return compose(strings.Split(args[1], ","), args[2:])
+		return compose(args[1], args[2:])
 	case len(args) == 2 && args[0] == "kustomize":
 		return kustomize(args[1])
 	}
-	return nil, errors.New("usage: renderer compose PROFILES FILE... | renderer kustomize FOLDER")
+	return nil, errors.New("usage: renderer compose ENV_FILE FILE... | renderer kustomize FOLDER")
 }
 
-func compose(profiles []string, files []string) ([]byte, error) {
-	// With the variables of the environment, and without a file .env, so that a test decides which there are.
-	options, err := cli.NewProjectOptions(files, cli.WithOsEnv, cli.WithProfiles(profiles), cli.WithConsistency(true))
+func compose(envFile string, files []string) ([]byte, error) {
+	settings := []cli.ProjectOptionsFn{cli.WithOsEnv}
+	// Without one, also not .env: the test decides which variables there are.
+	if envFile != "" {
+		settings = append(settings, cli.WithEnvFiles(envFile), cli.WithDotEnv)
+	}
+	settings = append(settings, cli.WithDefaultProfiles(), cli.WithConsistency(true))
+	options, err := cli.NewProjectOptions(files, settings...)
 	if err != nil {
 		return nil, err
 	}

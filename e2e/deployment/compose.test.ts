@@ -3,11 +3,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import { ROOT } from "@distributed-messaging/supervisor/store";
-import { type ComposeProject, composeProject } from "./tools.ts";
+import { type ComposeProject, canRender, composeProject } from "./tools.ts";
 
 /* compose.yaml, as Docker Compose's own library reads it. Everything else about it: scripts/compose/compose.test.ts */
 
-const describeSlow = process.env.SLOW_TESTS === "true" ? describe : describe.skip;
+const describeSlow = canRender ? describe : describe.skip;
 const BUILD_LIMIT_MS = 600_000;
 const COMPOSE = join(ROOT, "compose.yaml");
 

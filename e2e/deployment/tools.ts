@@ -3,6 +3,10 @@ import { ROOT } from "@distributed-messaging/supervisor/store";
 import { buildGoModule, buildPythonEnvironment } from "../clients/toolchains.ts";
 import { runToEnd } from "../support/run-to-end.ts";
 
+/** The tools are built once, which takes minutes, and need Go and Python. */
+export const canRender =
+  process.env.SLOW_TESTS === "true" && Bun.which("go") !== null && Bun.which("python3") !== null;
+
 /** The version whose schemas the manifests must match. */
 const KUBERNETES = "1.37";
 

@@ -103,7 +103,7 @@ describe.skipIf(process.env.WHOLE_COPY !== "true")("docs/a-fifth-service.md, in 
     "it is in the containers, the AsyncAPI document and the commands",
     async () => {
       await shell(
-        `"${process.execPath}" test --timeout=60000 scripts/compose scripts/asyncapi scripts/settings e2e/structure`,
+        `"${process.execPath}" test --timeout=60000 scripts/compose scripts/asyncapi scripts/settings e2e/structure e2e/deployment`,
       );
       const usage = await run([process.execPath, "scripts/dead-letters.ts", "--help"]);
       expect(usage.stdout).toContain("shipping");

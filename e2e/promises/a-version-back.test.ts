@@ -1,5 +1,5 @@
 import { Database } from "bun:sqlite";
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,7 +16,10 @@ import { Store } from "../support/store.ts";
 const LIMIT_MS = 180_000;
 const PRODUCT = "PRODUCT_009";
 
-describeOwn("a version back, and forward again", () => {
+/** The newer version is a copy of what is in version control. */
+const describeSlow = process.env.SLOW_TESTS === "true" ? describeOwn : describe.skip;
+
+describeSlow("a version back, and forward again", () => {
   const folder = mkdtempSync(join(tmpdir(), "a-version-back-"));
   const newerRoot = join(folder, "newer");
   const dataDir = join(folder, "data");
@@ -109,6 +112,11 @@ describeOwn("a version back, and forward again", () => {
     },
     LIMIT_MS,
   );
+});
+
+describeOwn("a version back over a change", () => {
+  const folder = mkdtempSync(join(tmpdir(), "a-version-back-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   test(
     "the older version does not start on a table that the newer one has changed, says so, and changes nothing",

@@ -113,6 +113,20 @@ test("a later version of a type that is handled waits also where no newer versio
   expect(applied).toEqual(["a:first/7", "a:second/0"]);
 });
 
+test("what a newer version left in the outbox is sent as it is", async () => {
+  const definitions = newer.map(({ definition }) => definition);
+  service = new TestService(undefined, { database, definitions, handlers: newer, transport: broker });
+  await service.kit.unitOfWork.run((transaction) => {
+    transaction.emit(Dated, { name: "a", text: "first", day: 7 });
+  });
+  await replaceBy(older);
+  await eventually(() => kept().length === 1);
+  expect(reasons()).toEqual(["a newer-version"]);
+  await replaceBy(newer);
+  await eventually(() => applied.length === 1 && kept().length === 0);
+  expect(applied).toEqual(["a:first/7"]);
+});
+
 test("what no version has handled, or what its sender may not send, waits for nobody and blocks nothing", async () => {
   start(older);
   await publish(Postcard, "a", "of nobody");

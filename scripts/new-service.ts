@@ -19,7 +19,7 @@ await runCommand("new-service", USAGE, async (args) => {
   if (name === undefined) throw new UsageError("expected the name of the service");
   const plan = planService({ name, port: freePort() }, ROOT);
   writeService(name, ROOT, plan);
-  const written = [...plan.keys()].filter((path) => /\.(ts|json|md)$/.test(path));
+  const written = [...plan.keys()].filter((path) => /\.(ts|json|md|yaml)$/.test(path));
   await run("the dependencies are not linked", ["install", "--frozen-lockfile"]);
   await run("the files are not formatted", [
     "node_modules/@biomejs/biome/bin/biome",

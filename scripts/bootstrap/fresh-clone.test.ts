@@ -2,7 +2,7 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { copyRepository } from "../testing/repository-copy.ts";
+import { copyRepository } from "@distributed-messaging/e2e/support/repository-copy";
 import { StoreProcess, StoreSettings } from "../testing/store-process.ts";
 import { registryOf } from "./registry.ts";
 

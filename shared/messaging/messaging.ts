@@ -163,7 +163,7 @@ export class Messaging {
     for (const name of [options.deadLetterTopic, ...definitions.map(({ topic }) => topic.name)]) {
       if (!hasTopic(name)) throw new UsageError(`the transport was not given the topic ${name}`);
     }
-    migrate(database, "messaging", kitMigrations);
+    migrate(database, "messaging", kitMigrations, log);
     this.#options = options;
     const tracing = options.tracer && new Tracing(options.tracer, service);
     this.parked = new ParkedRecords(database);

@@ -1,4 +1,5 @@
 import { errorText } from "../errors.ts";
+import type { Observed } from "../observer.ts";
 import { type Backoff, backoffMs, type Logger, type Runtime } from "../runtime.ts";
 import {
   type OutgoingRecord,
@@ -49,6 +50,7 @@ export class Relay {
   readonly #parked: ParkedRecords;
   readonly #unitOfWork: UnitOfWork;
   readonly #publisher: Publisher;
+  readonly #observed: Observed;
   readonly #runtime: Runtime;
   readonly #log: Logger;
   /** The last record that has been dealt with: acknowledged, or passed over because its topic waits. */
@@ -73,6 +75,7 @@ export class Relay {
     parked: ParkedRecords;
     unitOfWork: UnitOfWork;
     publisher: Publisher;
+    observed: Observed;
     runtime: Runtime;
     log: Logger;
   }) {
@@ -80,6 +83,7 @@ export class Relay {
     this.#parked = options.parked;
     this.#unitOfWork = options.unitOfWork;
     this.#publisher = options.publisher;
+    this.#observed = options.observed;
     this.#runtime = options.runtime;
     this.#log = options.log;
     this.#unitOfWork.onEmit(() => this.wake());
@@ -227,11 +231,17 @@ export class Relay {
     const rows = candidates.filter((row) => this.#isDue(row, moved));
     if (rows.length === 0) return candidates.length === 0;
     let failures: ReadonlyMap<OutgoingRecord, PublishFailure> = new Map();
+    const startedMs = this.#runtime.monotonic();
+    let isStored = false;
     try {
       await this.#publisher.publish(rows);
+      isStored = true;
     } catch (error) {
       if (!(error instanceof PublishError)) throw error;
       failures = error.failures;
+    } finally {
+      const seconds = (this.#runtime.monotonic() - startedMs) / 1000;
+      this.#observed.observer.sent(rows.length, seconds, isStored);
     }
     this.#acknowledge(rows, failures);
     const areStored = failures.size === 0 || (await this.#resolve(rows, failures, moved));

@@ -18,6 +18,8 @@ const BACKOFF: Backoff = { firstMs: 1_000, mostMs: 60_000 };
 /** Tries before a timer is left alone. It stays, with its error, and is counted as failed. */
 const MAX_ATTEMPTS = 10;
 const MAX_ERROR_CHARACTERS = 500;
+/** A timer that is due for longer has not just come due: it is late. */
+const LATE_MS = 1_000;
 
 interface TimerRow {
   readonly id: string;
@@ -70,6 +72,9 @@ export class Timers {
       postpone: sql.prepare(
         "UPDATE timers SET due_at = ?, attempts = attempts + 1, error = ? WHERE name = ? AND key = ?",
       ),
+      late: sql.prepare<{ count: number; oldestAt: number | null }, [number]>(
+        "SELECT count(*) AS count, min(due_at) AS oldestAt FROM timers WHERE due_at < ?",
+      ),
       counts: sql.prepare<{ pending: number; failed: number }, []>(
         "SELECT count(due_at) AS pending, count(*) - count(due_at) AS failed FROM timers",
       ),
@@ -91,6 +96,11 @@ export class Timers {
   /** Timers that are to fire, and those that failed too often. */
   counts(): { readonly pending: number; readonly failed: number } {
     return this.#statements.counts.get() ?? { pending: 0, failed: 0 };
+  }
+
+  /** Timers that have been due for more than a second, and since when the first of them, in milliseconds since the epoch. */
+  late(): { readonly count: number; readonly oldestAt: number | null } {
+    return this.#statements.late.get(this.#runtime.now() - LATE_MS) ?? { count: 0, oldestAt: null };
   }
 
   /** Fires timers in units of work, beginning with those that came due while no process ran. */

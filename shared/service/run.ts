@@ -15,7 +15,7 @@ import type { HealthCheck } from "./http/health.ts";
 import { ensureOperatorKey, operatorKeyPath } from "./operator.ts";
 import { runProcess } from "./process.ts";
 import { openStorage } from "./storage.ts";
-import { addMessagingMetrics, createMetrics } from "./telemetry/metrics.ts";
+import { addMessagingMetrics, addStorageMetrics, createMetrics } from "./telemetry/metrics.ts";
 import { createTracer } from "./telemetry/spans.ts";
 
 /** A running service, as its routes see it. */
@@ -68,7 +68,9 @@ export function runService<Config extends CommonConfig, Parts>(
 
     const metrics = createMetrics(name);
     addMessagingMetrics(metrics, messaging);
+    addStorageMetrics(metrics, database.path, config.DATA_DIR);
     for (const gauge of gauges) metrics.gauge(gauge.name, gauge.help, () => gauge.read());
+    service.measure?.(metrics);
     const endpoint = config.OTEL_EXPORTER_OTLP_ENDPOINT;
     const tracer = endpoint === undefined ? undefined : createTracer({ app: name, endpoint, log, metrics });
     if (tracer !== undefined) lifecycle.add("tracing", tracer);

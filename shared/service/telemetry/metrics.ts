@@ -40,6 +40,13 @@ const WORK_BUCKETS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.0
 /** Upper bounds of how much is done at a time. */
 const SIZE_BUCKETS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
 
+/** Gauges of prom-client whose names say that they are counters. Each is the sum of the series of the gauge without `_total`. */
+const WRONG_NAMES = [
+  "nodejs_active_handles_total",
+  "nodejs_active_requests_total",
+  "nodejs_active_resources_total",
+];
+
 /** How often the delay of the event loop is sampled. Each sample wakes the process; the default is 10 ms. */
 const EVENT_LOOP_SAMPLE_MS = 200;
 
@@ -48,6 +55,7 @@ export function createMetrics(app: string): Metrics {
   const registry = new Registry();
   registry.setDefaultLabels({ app });
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLE_MS });
+  for (const name of WRONG_NAMES) registry.removeSingleMetric(name);
   const registers = [registry];
   const requests = new Counter({
     name: "http_requests_total",

@@ -98,9 +98,11 @@ export class Timers {
     return this.#statements.counts.get() ?? { pending: 0, failed: 0 };
   }
 
-  /** Timers that have been due for more than a second, and since when the first of them, in milliseconds since the epoch. */
-  late(): { readonly count: number; readonly oldestAt: number | null } {
-    return this.#statements.late.get(this.#runtime.now() - LATE_MS) ?? { count: 0, oldestAt: null };
+  /** Timers that have been due for more than a second, and for how long the first of them, in milliseconds. */
+  late(): { readonly count: number; readonly mostMs: number } {
+    const now = this.#runtime.now();
+    const { count = 0, oldestAt = null } = this.#statements.late.get(now - LATE_MS) ?? {};
+    return { count, mostMs: oldestAt === null ? 0 : now - oldestAt };
   }
 
   /** Fires timers in units of work, beginning with those that came due while no process ran. */

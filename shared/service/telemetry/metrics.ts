@@ -202,8 +202,10 @@ export function addMessagingMetrics(metrics: Metrics, messaging: Messaging): voi
     () => timers.counts().failed,
   );
   metrics.gauge("timers_late", "Timers that have been due for more than a second", () => timers.late().count);
-  metrics.gauge("timers_oldest_late_seconds", "How late the latest of the late timers is", () =>
-    ageOf(timers.late().oldestAt ?? undefined),
+  metrics.gauge(
+    "timers_oldest_late_seconds",
+    "How late the latest of the late timers is",
+    () => timers.late().mostMs / 1000,
   );
   metrics.gauge("effects_pending", "Effects that are not performed yet", () => effects.counts().pending);
   metrics.gauge(

@@ -31,13 +31,21 @@ export function familiesIn(text: string): MetricFamily[] {
 /** The rows of the tables in docs/metrics.md. `of`: the services; undefined for all. */
 export function documentedMetrics(): (MetricFamily & { readonly of: string | undefined })[] {
   const page = readFileSync(join(ROOT, "docs/metrics.md"), "utf8");
-  return [...page.matchAll(/^\| `(\w+)` +\| (gauge|counter|histogram) +\| (.+) \|$/gm)].map(
-    ([, name = "", type = "", rest = ""]) => {
-      const cells = rest.split(" | ").map((cell) => cell.trim());
-      const labels = [...(cells[0] ?? "").matchAll(/`(\w+)`/g)].map(([, label = ""]) => label).sort();
-      return { name, type, labels, help: cells.at(-1) ?? "", of: cells.length === 3 ? cells[1] : undefined };
-    },
-  );
+  const rows = [...page.matchAll(/^\| `\w+` +\| (?:gauge|counter|histogram) +\|.*\|$/gm)];
+  return rows.map(([row]) => {
+    const cells = row
+      .slice(1, -1)
+      .split("|")
+      .map((cell) => cell.trim());
+    const [name = "", type = "", labels = ""] = cells;
+    return {
+      name: name.replaceAll("`", ""),
+      type,
+      labels: [...labels.matchAll(/`(\w+)`/g)].map(([, label = ""]) => label).sort(),
+      help: cells.at(-1) ?? "",
+      of: cells.length === 5 ? cells[3] : undefined,
+    };
+  });
 }
 
 /** Units and prefixes that https://prometheus.io/docs/practices/naming/ does not want. */

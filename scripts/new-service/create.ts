@@ -43,6 +43,7 @@ export function planService({ name, port }: NewService, root: string): Map<strin
     ),
     edit("docs/operations.md", (text) => inAccessControl(text, name)),
     edit("docs/commands.md", (text) => inCommands(text, name)),
+    edit("docs/metrics.md", (text) => inMetrics(text, name)),
   ]);
 }
 
@@ -186,6 +187,17 @@ function inCommands(text: string, name: string): string {
   if (!last.test(text))
     throw new CommandFailed("docs/commands.md: no row of the commands that start one part");
   return text.replace(last, `, \`start-service-${name}\``);
+}
+
+/** The metric of the template, in a table of its own; a test compares the page with what the services serve. */
+function inMetrics(text: string, name: string): string {
+  const width = Math.max(name.length, "of".length);
+  const table = [
+    ["name        ", "type ", "labels", "of".padEnd(width), "meaning                    "],
+    ["------------", "-----", "------", "-".repeat(width), "---------------------------"],
+    ["`tasks_open`", "gauge", "      ", name.padEnd(width), "tasks that are not done yet"],
+  ].map((cells) => `| ${cells.join(" | ")} |\n`);
+  return insertBefore(text, "## The process\n", `### ${name}\n\n${table.join("")}\n`, "docs/metrics.md");
 }
 
 /** @param anchor the beginning of exactly one line */

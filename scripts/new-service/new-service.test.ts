@@ -51,6 +51,7 @@ describe("planService", () => {
     expect(plan.get("docs/commands.md")).toMatch(
       /`start-service-[\w-]+`, `start-service-gift-wrapping` +\| one part by itself/,
     );
+    expect(plan.get("docs/metrics.md")).toMatch(/^\| `tasks_open` \| gauge \| +\| gift-wrapping \|/m);
   });
 });
 

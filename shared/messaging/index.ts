@@ -73,6 +73,7 @@ export {
 } from "./inbox/partition-stops.ts";
 export { acquireLock } from "./lock.ts";
 export { Messaging, type MessagingOptions } from "./messaging.ts";
+export { type MessageOutcome, messageOutcomes, type Observer } from "./observer.ts";
 export { MAX_RELEASED, type OutboxAction, type OutboxAdmin, type ParkedDetails } from "./outbox/admin.ts";
 export type { Cause } from "./outbox/outbox.ts";
 export { type ParkedReason, type ParkedSummary, parkedReasons } from "./outbox/parked.ts";

@@ -15,6 +15,7 @@ import { Horizon } from "./inbox/horizon.ts";
 import { type Handler, Inbox, type Middleware } from "./inbox/inbox.ts";
 import { Offsets } from "./inbox/offsets.ts";
 import { PartitionStops } from "./inbox/partition-stops.ts";
+import { Observed, type Observer } from "./observer.ts";
 import { OutboxAdmin } from "./outbox/admin.ts";
 import { Outbox } from "./outbox/outbox.ts";
 import { ParkedRecords } from "./outbox/parked.ts";
@@ -130,6 +131,7 @@ export class Messaging {
   readonly deadLetterAdmin: DeadLetterAdmin;
   /** Partitions that wait for an operator. */
   readonly partitionStops: PartitionStops;
+  readonly #observed = new Observed();
   readonly #relay: Relay;
   readonly #partitionCounts: PartitionCounts;
   readonly #topicCheck: TopicCheck;
@@ -171,7 +173,10 @@ export class Messaging {
     this.timers = new Timers({ database, handlers: options.timers ?? [], runtime, log, tracing });
     this.effects = new Effects({ database, definitions: options.effects ?? [], runtime, log, tracing });
     const { outbox, timers, effects } = this;
-    const unitOfWork = new UnitOfWork({ database, outbox, timers, effects, runtime, log, hasTopic, tracing });
+    const observed = this.#observed;
+    const unitOfWork = new UnitOfWork({
+      ...{ database, outbox, timers, effects, observed, runtime, log, hasTopic, tracing },
+    });
     this.unitOfWork = unitOfWork;
     this.effectAdmin = new EffectAdmin({ database, unitOfWork, wake: () => effects.wake() });
     const { parked } = this;
@@ -192,7 +197,7 @@ export class Messaging {
       ...{ database, stops: partitionStops, unitOfWork, publisher: transport, definedCount },
     });
     this.#partitionCounts = publisher;
-    this.#relay = new Relay({ outbox, parked, unitOfWork, publisher, runtime, log, tracing });
+    this.#relay = new Relay({ outbox, parked, unitOfWork, publisher, observed, runtime, log, tracing });
     this.outboxAdmin = new OutboxAdmin({
       database,
       outbox,
@@ -203,7 +208,7 @@ export class Messaging {
     const compacted = new Set(
       definitions.filter(({ topic }) => isCompacted(topic)).map(({ topic }) => topic.name),
     );
-    const handling = { unitOfWork, inbox, deadLetters, crashGuard, retry, runtime, log, tracing };
+    const handling = { unitOfWork, inbox, deadLetters, crashGuard, retry, observed, runtime, log, tracing };
     this.consumer = new Consumer({
       ...handling,
       name: service,
@@ -248,6 +253,11 @@ export class Messaging {
     this.consumer.start();
     this.#topicCheck.start();
     this.#schedulePruning(PRUNE_EVERY_MS);
+  }
+
+  /** Tells an observer, in place of an earlier one, what the kit does from now on. */
+  observe(observer: Observer): void {
+    this.#observed.observer = observer;
   }
 
   /** What of the topics' real configuration is not what the promises need, as it was found last. */

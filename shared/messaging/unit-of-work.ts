@@ -3,6 +3,7 @@ import type { MessageDefinition } from "./contract/define.ts";
 import type { DataOf } from "./contract/envelope.ts";
 import { isStorageFault, type ServiceDatabase } from "./database.ts";
 import { errorText, isThenable, resultOfWork, StorageError, UsageError } from "./errors.ts";
+import type { Observed } from "./observer.ts";
 import { derivedId } from "./outbox/message-id.ts";
 import type { Cause, Outbox } from "./outbox/outbox.ts";
 import type { Logger, Runtime } from "./runtime.ts";
@@ -120,6 +121,7 @@ interface UnitOfWorkOptions {
   readonly outbox: Outbox;
   readonly timers: TimerTable;
   readonly effects: EffectTable;
+  readonly observed: Observed;
   readonly runtime: Runtime;
   readonly log: Logger;
   readonly tracing: Tracing | undefined;
@@ -241,10 +243,12 @@ export class UnitOfWork {
       outcomes = this.#commit(entries, group);
     } catch (error) {
       this.#rollback();
+      this.#options.observed.observer.commitFailed();
       const reason = isStorageFault(error) ? new StorageError(errorText(error), { cause: error }) : error;
       for (const entry of entries) entry.reject(reason);
       return;
     }
+    this.#options.observed.observer.committed(outcomes.length, group.elapsedMs() / 1000);
     const left = entries.slice(outcomes.length);
     if (left.length > 0) {
       this.#queue = [...left, ...this.#queue];
@@ -378,7 +382,11 @@ class Group {
   }
 
   overBudget(): boolean {
-    return this.#options.runtime.monotonic() - this.#startedMs >= BUDGET_MS;
+    return this.elapsedMs() >= BUDGET_MS;
+  }
+
+  elapsedMs(): number {
+    return this.#options.runtime.monotonic() - this.#startedMs;
   }
 
   /** Adds a record to the outbox, after the state of its key. */

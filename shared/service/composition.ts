@@ -21,6 +21,7 @@ import type { Tracer } from "@opentelemetry/api";
 import type { TObject } from "@sinclair/typebox";
 import type { CommonConfig } from "./config.ts";
 import type { TokenVerifier } from "./identity.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
 
 /**
  * A service as a value: its process, the simulation, the tests and the AsyncAPI document are all built from it.
@@ -68,6 +69,8 @@ interface Composed<Parts> {
   /** Verifies the tokens of requests. */
   readonly verifier: TokenVerifier;
   readonly gauges?: readonly Gauge[];
+  /** Adds further metrics, of what is measured when it happens. */
+  measure?(metrics: Metrics): void;
   /** Runs at every start, before requests are answered. A rejection ends the process. */
   started?(unitOfWork: UnitOfWork): Promise<void>;
 }

@@ -15,7 +15,7 @@ import type { HealthCheck } from "./http/health.ts";
 import { ensureOperatorKey, operatorKeyPath } from "./operator.ts";
 import { runProcess } from "./process.ts";
 import { openStorage } from "./storage.ts";
-import { addMessagingMetrics, createMetrics } from "./telemetry/metrics.ts";
+import { addMessagingMetrics, addStorageMetrics, createMetrics } from "./telemetry/metrics.ts";
 import { createTracing } from "./telemetry/tracing.ts";
 
 /** A running service, as its routes see it. */
@@ -73,7 +73,9 @@ export function runService<Config extends CommonConfig, Parts>(
     await service.started?.(messaging.unitOfWork);
 
     addMessagingMetrics(metrics, messaging);
+    addStorageMetrics(metrics, database.path, config.DATA_DIR);
     for (const gauge of gauges) metrics.gauge(gauge.name, gauge.help, () => gauge.read());
+    service.measure?.(metrics);
 
     const checks: readonly HealthCheck[] = [
       { name: "database", required: true, check: () => database.sql.query("SELECT 1").get() !== null },

@@ -2,6 +2,7 @@ import type { Trace } from "../contract/envelope.ts";
 import type { CrashGuard } from "../inbox/crash-guard.ts";
 import { type Attempt, type Decision, decide, type RetryPolicy } from "../inbox/decision.ts";
 import type { Inbox } from "../inbox/inbox.ts";
+import type { MessageOutcome, Observed } from "../observer.ts";
 import { type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
 import type { Tracing } from "../tracing.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
@@ -34,6 +35,7 @@ export class DeadLetterReplayer {
     readonly unitOfWork: UnitOfWork;
     readonly crashGuard: CrashGuard;
     readonly retry: RetryPolicy;
+    readonly observed: Observed;
     readonly runtime: Runtime;
     readonly log: Logger;
     readonly tracing: Tracing | undefined;
@@ -138,7 +140,7 @@ export class DeadLetterReplayer {
     audit: Audit = () => {},
     requestedBy?: Trace,
   ): Promise<Decision | undefined> {
-    const { deadLetters, inbox, unitOfWork, crashGuard, tracing } = this.#options;
+    const { deadLetters, inbox, unitOfWork, crashGuard, observed, runtime, tracing } = this.#options;
     const arrival = { deadLetter: id, ...(requestedBy === undefined ? {} : { requestedBy }) };
     // Looked up in each transaction: it may be edited or discarded meanwhile.
     const find = () => {
@@ -147,7 +149,13 @@ export class DeadLetterReplayer {
     };
     const letter = find();
     if (letter === undefined) return undefined;
+    let startedMs = runtime.monotonic();
     const settle = (decision: Decision, transaction: Transaction): Decision => {
+      const seconds = (runtime.monotonic() - startedMs) / 1000;
+      const outcome = outcomeOf(decision);
+      if (outcome !== undefined) {
+        transaction.afterCommit(() => observed.observer.processed(inbox.typeOf(letter), outcome, seconds));
+      }
       if (decision.action === "ack") {
         deadLetters.remove(id);
         audit(decision.handled.status, transaction);
@@ -169,6 +177,7 @@ export class DeadLetterReplayer {
         const current = find();
         if (current === undefined) return undefined;
         if (crashed?.action === "park") return settle(crashed, transaction);
+        startedMs = runtime.monotonic();
         const decision = this.#decide(inbox.handle(asEdited(current), transaction, "handle", arrival), tries);
         // A second copy of what was received has no effect, also if the edit has another id.
         if (decision.action === "ack" && current.edited !== null) inbox.claim(current, transaction);
@@ -205,5 +214,20 @@ export class DeadLetterReplayer {
       };
       if (this.#stopped) this.#cancelPause();
     });
+  }
+}
+
+function outcomeOf(decision: Decision): MessageOutcome | undefined {
+  switch (decision.action) {
+    case "ack":
+      return decision.handled.status;
+    case "park":
+      return "parked";
+    case "retry":
+      return "failed";
+    case "wait":
+      return undefined;
+    default:
+      return decision satisfies never;
   }
 }

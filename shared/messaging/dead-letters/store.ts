@@ -178,6 +178,9 @@ export class DeadLetterStore {
       toRelease: sql.prepare(
         "UPDATE dead_letters SET reason = 'blocked' WHERE id = ? AND reason = 'newer-version'",
       ),
+      oldest: sql.prepare<{ parkedAt: number }, []>(
+        "SELECT parked_at AS parkedAt FROM dead_letters ORDER BY id LIMIT 1",
+      ),
       remove: sql.prepare("DELETE FROM dead_letters WHERE id = ?"),
       fail: sql.prepare(
         "UPDATE dead_letters SET reason = ?, error = ?, stack = ?, attempts = ? WHERE id = ?",
@@ -274,6 +277,11 @@ export class DeadLetterStore {
     const first = this.#statements.first.get(topic, key);
     const letter = first === null ? undefined : this.find(first.id);
     return letter?.reason === "blocked" ? letter : undefined;
+  }
+
+  /** When the first of them was parked, in milliseconds since the epoch. */
+  oldestAt(): number | undefined {
+    return this.#statements.oldest.get()?.parkedAt;
   }
 
   /** When the first of the messages that are blocked was parked, in milliseconds since the epoch. */

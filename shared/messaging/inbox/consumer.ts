@@ -1,5 +1,6 @@
 import type { DeadLetterStore, Failure } from "../dead-letters/store.ts";
 import { DeadLettersFull, StorageError } from "../errors.ts";
+import type { MessageOutcome, Observed } from "../observer.ts";
 import type { Logger, Runtime } from "../runtime.ts";
 import type { Tracing } from "../tracing.ts";
 import {
@@ -16,6 +17,7 @@ import type { CrashGuard } from "./crash-guard.ts";
 import { type Attempt, type Decision, decide, type RetryPolicy } from "./decision.ts";
 import { type Horizon, type OlderMessages, ReadingProgress } from "./horizon.ts";
 import { type Handled, type Inbox, Unverifiable } from "./inbox.ts";
+import { Lag, type TopicLag } from "./lag.ts";
 import { LogIdentity, type Offsets } from "./offsets.ts";
 import type { PartitionStops } from "./partition-stops.ts";
 
@@ -54,6 +56,7 @@ interface ConsumerOptions {
   readonly gaps: GapPolicy;
   readonly fetchIntervalMs: number;
   readonly retry: RetryPolicy;
+  readonly observed: Observed;
   readonly runtime: Runtime;
   readonly log: Logger;
   readonly tracing: Tracing | undefined;
@@ -72,6 +75,7 @@ export class Consumer {
   /** The message that each partition waits for, and how often it has been tried. */
   readonly #failing = new Map<string, { offset: number; tries: number }>();
   readonly #progress: ReadingProgress;
+  readonly #lag = new Lag();
   #subscription: Subscription | undefined;
   #stopped = false;
 
@@ -97,18 +101,23 @@ export class Consumer {
   }
 
   start(): void {
-    const { subscriber, name, inbox, fetchIntervalMs } = this.#options;
+    const { subscriber, name, inbox, fetchIntervalMs, runtime } = this.#options;
     this.#subscription ??= subscriber.subscribe({
       group: name,
       topics: inbox.topics,
       startAt: (topic, partition) => {
         this.#progress.assigned(topicPartition(topic, partition));
-        return this.#logIdentity.startAt(topic, partition);
+        const start = this.#logIdentity.startAt(topic, partition);
+        this.#lag.assigned(topic, partition, start === undefined ? 0 : start + 1);
+        return start;
       },
+      caughtUp: (topic, partition) => this.#lag.caughtUp(topic, partition),
       rereadsLast: true,
       fetchIntervalMs,
       handle: async (batch) => {
+        this.#lag.fetched(batch, runtime.now());
         const progress = await this.#handle(batch);
+        this.#lag.handled(batch, progress.next, runtime.now());
         this.#follow(batch, progress);
         return progress;
       },
@@ -118,6 +127,11 @@ export class Consumer {
   /** Up to which time all messages have been handled; undefined when it is not known. */
   readUpTo(now: number): number | undefined {
     return this.healthy() ? this.#progress.readUpTo(now) : undefined;
+  }
+
+  /** How far it is behind, by topic, for the topics of which something was fetched. */
+  lag(): ReadonlyMap<string, TopicLag> {
+    return this.#lag.byTopic(this.#options.runtime.now());
   }
 
   #follow(batch: Batch, { next }: Progress): void {
@@ -155,10 +169,11 @@ export class Consumer {
     let limit = Number.POSITIVE_INFINITY;
     /** Why the first of `left` is to be parked: that commits with the records after it. */
     let failure: Failure | undefined;
+    let failedAfterMs = 0;
     for (let first = left[0]; first !== undefined; first = left[0]) {
       if (this.#stopped) return { next: first.offset };
       const records = left.slice(0, oneByOne ? 1 : limit);
-      const step: Step = { first, records, receivedAtMs, end: batch.end, failure, taken: 0 };
+      const step: Step = { first, records, receivedAtMs, end: batch.end, failure, failedAfterMs, taken: 0 };
       try {
         if (oneByOne) step.failure ??= await this.#begin(first);
         left = left.slice(await unitOfWork.run((transaction) => this.#take(step, transaction)));
@@ -170,8 +185,9 @@ export class Consumer {
           limit = step.taken;
           continue;
         }
+        failedAfterMs = step.failedAfterMs;
         if (error instanceof Unverifiable) return this.#stop(first, "unverifiable", error);
-        const decision = this.#failed(name, first, error);
+        const decision = this.#failed(name, first, error, failedAfterMs);
         if (error instanceof DeadLettersFull) return this.#stop(first, "dead-letters-full", error);
         if (decision.action === "retry" || decision.action === "wait") {
           return { next: first.offset, pauseMs: decision.delayMs };
@@ -256,7 +272,7 @@ export class Consumer {
     return decision?.action === "park" ? decision.failure : undefined;
   }
 
-  #failed(name: string, record: IncomingRecord, error: unknown): Decision {
+  #failed(name: string, record: IncomingRecord, error: unknown, elapsedMs: number): Decision {
     const { log, tracing } = this.#options;
     const { offset } = record;
     const before = this.#failing.get(name);
@@ -266,6 +282,7 @@ export class Consumer {
       log.warn({ ...where(record), err: error }, "nothing can be stored, a partition waits");
     }
     if (decision.action === "retry") {
+      this.#observe(record, "failed", elapsedMs);
       this.#failing.set(name, { offset, tries });
       this.counts.retried += 1;
       const { delayMs } = decision;
@@ -278,7 +295,7 @@ export class Consumer {
   /** Handles the records of a step until the time of the group is used up. @returns how many it took */
   #take(step: Step, transaction: Transaction): number {
     step.taken = 0;
-    const { offsets, crashGuard, horizon } = this.#options;
+    const { offsets, crashGuard, horizon, runtime } = this.#options;
     const { topic, partition } = step.first;
     const position = offsets.get(topic, partition);
     const next = position?.next ?? 0;
@@ -286,12 +303,21 @@ export class Consumer {
     if (position === undefined) horizon.beginFirstRead(topic, partition, step.end);
     const olderAt = horizon.olderMessages(topic, partition);
     let last: IncomingRecord | undefined;
-    const messages: Handled[] = [];
+    const messages: Taken[] = [];
     for (const record of step.records) {
       if (step.taken > 0 && transaction.overBudget()) break;
       if (record.offset >= next) {
-        if (step.taken === 0 && step.failure !== undefined) this.#park(record, step.failure, transaction);
-        else this.#takeOne(record, olderAt(record.offset), transaction, step, messages);
+        if (step.taken === 0 && step.failure !== undefined) {
+          this.#park(record, step.failure, step.failedAfterMs, transaction);
+        } else {
+          const startedMs = runtime.monotonic();
+          try {
+            this.#takeOne(record, olderAt(record.offset), startedMs, transaction, step, messages);
+          } catch (error) {
+            step.failedAfterMs = runtime.monotonic() - startedMs;
+            throw error;
+          }
+        }
         last = record;
       }
       step.taken += 1;
@@ -305,15 +331,16 @@ export class Consumer {
     return step.taken;
   }
 
-  /** @param handled gets the message, if it needs nothing more */
+  /** @param taken gets the message, if it needs nothing more */
   #takeOne(
     record: IncomingRecord,
     older: OlderMessages,
+    startedMs: number,
     transaction: Transaction,
     step: Step,
-    handled: Handled[],
+    taken: Taken[],
   ): void {
-    const { deadLetters, inbox, isCompacted } = this.#options;
+    const { deadLetters, inbox, isCompacted, runtime } = this.#options;
     if (record.value === null && isCompacted(record.topic)) {
       transaction.afterCommit(() => {
         this.counts.skipped += 1;
@@ -325,23 +352,34 @@ export class Consumer {
       ? (inbox.recognise(record, older) ?? { status: "blocked" })
       : inbox.handle(record, transaction, older, step);
     const decision = this.#decide(attempt, blocked ? 0 : 1);
-    if (decision.action === "park") this.#park(record, decision.failure, transaction);
-    if (decision.action === "ack") handled.push(decision.handled);
+    const elapsedMs = runtime.monotonic() - startedMs;
+    if (decision.action === "park") this.#park(record, decision.failure, elapsedMs, transaction);
+    if (decision.action === "ack") taken.push({ handled: decision.handled, elapsedMs });
   }
 
-  #count(messages: readonly Handled[]): void {
-    for (const { status, message } of messages) {
+  #count(messages: readonly Taken[]): void {
+    const { observer } = this.#options.observed;
+    for (const { handled, elapsedMs } of messages) {
+      const { status, message } = handled;
       this.counts[status] += 1;
       const { type, id, subject } = message;
+      observer.processed(type, status, elapsedMs / 1000);
       this.#options.log.debug({ status, type, id, key: subject }, "message");
     }
   }
 
-  #park(record: IncomingRecord, failure: Failure, transaction: Transaction): void {
+  /** Only where it is no usual message: it is decoded once more. */
+  #observe(record: IncomingRecord, outcome: MessageOutcome, elapsedMs: number): void {
+    const { inbox, observed } = this.#options;
+    observed.observer.processed(inbox.typeOf(record), outcome, elapsedMs / 1000);
+  }
+
+  #park(record: IncomingRecord, failure: Failure, elapsedMs: number, transaction: Transaction): void {
     const { deadLetters, log, tracing } = this.#options;
     deadLetters.park(record, failure, transaction);
     transaction.afterCommit(() => {
       this.counts.parked += 1;
+      this.#observe(record, "parked", elapsedMs);
       const { reason, error, attempts } = failure;
       log.error({ ...where(record), reason, error, attempts }, "a message is parked as a dead letter");
       tracing?.failed(record, `parked as a dead letter (${reason}): ${error}`);
@@ -364,8 +402,16 @@ interface Step {
   readonly end: number;
   /** Why the first of them is parked instead of handled. */
   failure: Failure | undefined;
+  /** How long that one ran until it failed. */
+  failedAfterMs: number;
   /** How many of them went well in the last run. */
   taken: number;
+}
+
+/** A message that needs nothing more, and how long that took. */
+interface Taken {
+  readonly handled: Handled;
+  readonly elapsedMs: number;
 }
 
 function where({ topic, partition, offset, key }: IncomingRecord) {

@@ -198,6 +198,12 @@ export class Inbox {
     return this.#refuseOlder(message, older);
   }
 
+  /** The type of a message; undefined when the record is no message that the service knows. */
+  typeOf(record: ReadRecord): string | undefined {
+    const decoded = this.decode(record);
+    return decoded.status === "decoded" ? decoded.message.type : undefined;
+  }
+
   /** The time of a message, in milliseconds since the epoch; undefined when the record has none. */
   timeOf(record: ReadRecord): number | undefined {
     const decoded = this.decode(record);

@@ -1,4 +1,5 @@
 import { errorText } from "../errors.ts";
+import type { Observed } from "../observer.ts";
 import { type Backoff, backoffMs, type Logger, type Runtime } from "../runtime.ts";
 import type { Tracing } from "../tracing.ts";
 import {
@@ -50,6 +51,7 @@ export class Relay {
   readonly #parked: ParkedRecords;
   readonly #unitOfWork: UnitOfWork;
   readonly #publisher: Publisher;
+  readonly #observed: Observed;
   readonly #runtime: Runtime;
   readonly #log: Logger;
   readonly #tracing: Tracing | undefined;
@@ -75,6 +77,7 @@ export class Relay {
     parked: ParkedRecords;
     unitOfWork: UnitOfWork;
     publisher: Publisher;
+    observed: Observed;
     runtime: Runtime;
     log: Logger;
     tracing: Tracing | undefined;
@@ -83,6 +86,7 @@ export class Relay {
     this.#parked = options.parked;
     this.#unitOfWork = options.unitOfWork;
     this.#publisher = options.publisher;
+    this.#observed = options.observed;
     this.#runtime = options.runtime;
     this.#log = options.log;
     this.#tracing = options.tracing;
@@ -232,11 +236,17 @@ export class Relay {
     if (rows.length === 0) return candidates.length === 0;
     let failures: ReadonlyMap<OutgoingRecord, PublishFailure> = new Map();
     const startedAtMs = this.#runtime.now();
+    const startedMs = this.#runtime.monotonic();
+    let isStored = false;
     try {
       await this.#publisher.publish(rows);
+      isStored = true;
     } catch (error) {
       if (!(error instanceof PublishError)) throw error;
       failures = error.failures;
+    } finally {
+      const seconds = (this.#runtime.monotonic() - startedMs) / 1000;
+      this.#observed.observer.sent(rows.length, seconds, isStored);
     }
     this.#acknowledge(rows, failures);
     if (this.#tracing !== undefined) {

@@ -20,6 +20,8 @@ const BACKOFF: Backoff = { firstMs: 1_000, mostMs: 60_000 };
 /** Tries before a timer is left alone. It stays, with its error, and is counted as failed. */
 const MAX_ATTEMPTS = 10;
 const MAX_ERROR_CHARACTERS = 500;
+/** A timer that is due for longer has not just come due: it is late. */
+const LATE_MS = 1_000;
 
 interface TimerRow {
   readonly id: string;
@@ -79,6 +81,9 @@ export class Timers {
       postpone: sql.prepare(
         "UPDATE timers SET due_at = ?, attempts = attempts + 1, error = ? WHERE name = ? AND key = ?",
       ),
+      late: sql.prepare<{ count: number; oldestAt: number | null }, [number]>(
+        "SELECT count(*) AS count, min(due_at) AS oldestAt FROM timers WHERE due_at < ?",
+      ),
       counts: sql.prepare<{ pending: number; failed: number }, []>(
         "SELECT count(due_at) AS pending, count(*) - count(due_at) AS failed FROM timers",
       ),
@@ -102,6 +107,13 @@ export class Timers {
   /** Timers that are to fire, and those that failed too often. */
   counts(): { readonly pending: number; readonly failed: number } {
     return this.#statements.counts.get() ?? { pending: 0, failed: 0 };
+  }
+
+  /** Timers that have been due for more than a second, and for how long the first of them, in milliseconds. */
+  late(): { readonly count: number; readonly mostMs: number } {
+    const now = this.#runtime.now();
+    const { count = 0, oldestAt = null } = this.#statements.late.get(now - LATE_MS) ?? {};
+    return { count, mostMs: oldestAt === null ? 0 : now - oldestAt };
   }
 
   /** Fires timers in units of work, beginning with those that came due while no process ran. */

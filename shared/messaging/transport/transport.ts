@@ -154,6 +154,8 @@ export interface SubscribeOptions {
    * delivered together. In milliseconds, 0 unless given. A transport without fetches ignores it.
    */
   readonly fetchIntervalMs?: number;
+  /** Called when nothing more of a partition can be delivered: its log has been read to the end. */
+  caughtUp?(topic: string, partition: number): void;
   /**
    * Handles a batch. For one partition, a subscription calls it again only after the previous call resolved. After a
    * rejection the batch is delivered again, later.

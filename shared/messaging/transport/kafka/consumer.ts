@@ -175,7 +175,11 @@ export class KafkaConsumer {
     const eachBatch = (payload: EachBatchPayload) => track(this.#eachBatch(payload));
     listenTo(eachBatch, {
       onCrash: (error) => this.fail(error),
-      onEmptyFetch: (fetch) => (this.#isBefore(fetch) ? track(this.#emptyFetch(fetch)) : undefined),
+      onEmptyFetch: (fetch) => {
+        if (this.#isBefore(fetch)) return track(this.#emptyFetch(fetch));
+        if (fetch.isAtEnd && !this.#failed) this.#options.caughtUp?.(fetch.topic, fetch.partition);
+        return undefined;
+      },
       fetchWaitMs: () => this.#fetchWaitMs(),
       aroundFetch: (fetch) => this.#fetch(fetch),
     });

@@ -6,6 +6,7 @@ import { errorText, isThenable, resultOfWork, StorageError, UsageError } from ".
 import { derivedId } from "./outbox/message-id.ts";
 import type { Cause, Outbox } from "./outbox/outbox.ts";
 import type { Logger, Runtime } from "./runtime.ts";
+import { StorageState } from "./storage-state.ts";
 import type { OutgoingRecord } from "./transport/transport.ts";
 
 /*
@@ -148,6 +149,8 @@ const DEFER_MS = 100;
  * usual group has no savepoints.
  */
 export class UnitOfWork {
+  /** Whether something can be stored. */
+  readonly storage: StorageState;
   readonly #options: UnitOfWorkOptions;
   readonly #emitListeners: (() => void)[] = [];
   readonly #timerListeners: (() => void)[] = [];
@@ -160,6 +163,7 @@ export class UnitOfWork {
 
   constructor(options: UnitOfWorkOptions) {
     this.#options = options;
+    this.storage = new StorageState(options);
   }
 
   /**
@@ -232,10 +236,12 @@ export class UnitOfWork {
       outcomes = this.#commit(entries, group);
     } catch (error) {
       this.#rollback();
+      if (isStorageFault(error)) this.storage.failed(error);
       const reason = isStorageFault(error) ? new StorageError(errorText(error), { cause: error }) : error;
       for (const entry of entries) entry.reject(reason);
       return;
     }
+    this.storage.committed();
     const left = entries.slice(outcomes.length);
     if (left.length > 0) {
       this.#queue = [...left, ...this.#queue];

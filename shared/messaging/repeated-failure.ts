@@ -1,6 +1,8 @@
 import { errorText } from "./errors.ts";
 import type { Logger, Runtime } from "./runtime.ts";
 
+/** The first failures after the one that is logged are not: most end soon. */
+const FEW = 5;
 /** How often a failure that goes on is logged at least, however seldom it is tried again. */
 const AGAIN_MS = 60_000;
 
@@ -55,7 +57,7 @@ export class RepeatedFailure {
     this.#log.debug({ ...fields, err: error, failures }, text);
     if (failures < 2 * failing.loggedFailures && now - failing.loggedMs < AGAIN_MS) return;
     failing.loggedMs = now;
-    failing.loggedFailures = failures;
+    failing.loggedFailures = Math.max(failures, FEW);
     this.#log[level]({ ...fields, error: errorText(error), failures }, text);
   }
 

@@ -2,6 +2,7 @@ import { deadLetterReasons, type Messaging, stopReasons } from "@distributed-mes
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { type HealthCheck, runChecks } from "../http/health.ts";
 import { documented } from "../http/openapi.ts";
 
 /** The metrics of one service, in a registry of their own. */
@@ -159,6 +160,20 @@ export function addMessagingMetrics(metrics: Metrics, messaging: Messaging): voi
   metrics.total("messages_skipped_total", "Messages that the service does not handle", () => counts.skipped);
   metrics.total("messages_parked_total", "Messages parked as dead letters", () => counts.parked);
   metrics.total("messages_retried_total", "Failed attempts that were retried", () => counts.retried);
+}
+
+/** Adds what `GET /readiness` says, as one series for each check: 1 for UP, 0 for DOWN. */
+export function addReadinessMetric(metrics: Metrics, checks: readonly HealthCheck[]): void {
+  new Gauge({
+    name: "readiness_check",
+    help: "Whether a check of GET /readiness passes: 1 or 0",
+    labelNames: ["check"],
+    registers: [metrics.registry],
+    async collect() {
+      for (const { name, found } of await runChecks(checks))
+        this.set({ check: name }, found.length === 0 ? 1 : 0);
+    },
+  });
 }
 
 /** `GET /metrics` in the Prometheus text format. */

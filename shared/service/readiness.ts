@@ -89,7 +89,7 @@ export function readinessChecks(checked: Checked): HealthCheck[] {
           .topicFindings()
           .filter(({ severity }) => severity === "error")
           .map(({ topic, text }) => ({
-            detail: `The topic ${topic} ${text}.`,
+            detail: `The topic ${topic}: ${text}.`,
             remedy:
               "Correct the topic, or create it with `bun scripts/provision.ts`. It is checked every ten minutes.",
           })),
@@ -213,7 +213,7 @@ function outboxProblems(service: string, messaging: Messaging): Problem[] {
       ? []
       : [
           {
-            detail: `${parked} outgoing messages are parked, because the broker refused them or an earlier one of their key.`,
+            detail: `Outgoing messages are parked, ${parked} of them: the broker refused them or an earlier one of their key.`,
             remedy: `Release or discard them: \`bun run outbox\`, service ${service}.`,
           },
         ]),

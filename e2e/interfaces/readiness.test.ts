@@ -2,7 +2,6 @@ import { expect, test } from "bun:test";
 import { copyFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { Kafka, logLevel } from "kafkajs";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
 import { untilIdle } from "../support/state.ts";
 
@@ -63,23 +62,7 @@ describeOwn("GET /readiness says what happened and what to do", () => {
   test(
     "when a topic is not configured as the messages need it",
     async () => {
-      const admin = new Kafka({
-        ...{ clientId: "e2e", brokers: store.brokers.split(","), logLevel: logLevel.NOTHING },
-      }).admin();
-      await admin.connect();
-      try {
-        await admin.alterConfigs({
-          validateOnly: false,
-          resources: [
-            {
-              ...{ type: 2, name: "order.events" },
-              configEntries: [{ name: "retention.ms", value: "1000" }],
-            },
-          ],
-        });
-      } finally {
-        await admin.disconnect();
-      }
+      await store.records.configure("order.events", "retention.ms", "1000");
       // It looks at the topics when it starts, and every ten minutes.
       await store.process("notification").stop();
       await store.process("notification").start();

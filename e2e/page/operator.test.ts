@@ -55,6 +55,31 @@ describePage("the page for operators", () => {
     TEST_LIMIT_MS,
   );
 
+  test(
+    "what a service says is wrong, and what to do, is in that line and at its process, until it is mended",
+    async () => {
+      const limit = async (value: string) => {
+        await store.records.configure("notification.dead-letters", "max.message.bytes", value);
+        // It looks at its topics when it starts.
+        await store.process("notification").stop();
+        await store.process("notification").start();
+      };
+      const shop = await (await fixture.visit()).open("admin");
+      const sentence =
+        /The topic notification\.dead-letters: max\.message\.bytes is 1000: messages may have \d+ bytes\. Correct the topic/;
+      await limit("1000");
+      await attention(shop).getByRole("link", { name: sentence }).waitFor();
+      const about = shop.page.locator('.process[data-process="notification"] .process-about');
+      await about.filter({ hasText: sentence }).waitFor();
+      expect(await axeViolations(shop.page)).toEqual([]);
+      await limit("1048576");
+      await attention(shop).getByText("Nothing needs attention.").waitFor();
+      await about.filter({ hasText: "Tells customers, over the WebSocket." }).waitFor();
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
   slowTest(
     "no action on a process moves its buttons or its neighbours",
     async () => {

@@ -86,6 +86,7 @@ export {
   rebuildGroup,
   rebuildMigration,
 } from "./projections/rebuild.ts";
+export { RepeatedFailure } from "./repeated-failure.ts";
 export { type Logger, type Runtime, silentLogger, systemRuntime } from "./runtime.ts";
 export { idOf, type StoredId, storedId } from "./stored-id.ts";
 export type { TimerHandler } from "./timers/timers.ts";

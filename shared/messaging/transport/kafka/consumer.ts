@@ -1,6 +1,8 @@
 import { isUtf8 } from "node:buffer";
 import type { Consumer, ConsumerConfig, EachBatchPayload, KafkaMessage } from "kafkajs";
 import type { Topic } from "../../contract/define.ts";
+import { isLogged } from "../../errors.ts";
+import { RepeatedFailure } from "../../repeated-failure.ts";
 import type { Logger, Runtime } from "../../runtime.ts";
 import {
   type Batch,
@@ -73,6 +75,7 @@ export class KafkaConsumer {
   readonly #uncommitted = new Map<string, { topic: string; partition: number; offset: string }>();
   /** The number of assignments when the last fetch of a broker began. */
   readonly #assignmentsAtFetch = new Map<number, number>();
+  readonly #rejected: RepeatedFailure;
   #assignments = 0;
   #started: Promise<void> | undefined;
   #committing: Promise<void> | undefined;
@@ -90,6 +93,7 @@ export class KafkaConsumer {
 
   constructor(context: KafkaContext, options: SubscribeOptions, events: { onFirstFetch: () => void }) {
     this.#context = context;
+    this.#rejected = new RepeatedFailure(context.runtime, context.log);
     this.#options = options;
     this.#onFirstFetch = events.onFirstFetch;
     this.#client = new KafkaClient(context.settings, context.log);
@@ -350,11 +354,18 @@ export class KafkaConsumer {
   }
 
   async #handle(batch: Batch): Promise<Progress> {
+    const { topic, partition } = batch;
+    const place = topicPartition(topic, partition);
     try {
-      return await this.#options.handle(batch);
+      const progress = await this.#options.handle(batch);
+      this.#rejected.over(place, { topic, partition }, "a batch that had failed is handled");
+      return progress;
     } catch (error) {
-      const { topic, partition } = batch;
-      this.#context.log.error({ err: error, topic, partition }, "a batch failed, it is delivered again");
+      // Otherwise the unit of work has said so, for all partitions.
+      if (!isLogged(error)) {
+        const text = "a batch failed, it is delivered again";
+        this.#rejected.failed(place, error, { topic, partition }, text, { level: "error" });
+      }
       const next =
         batch.records[0]?.offset ??
         batch.undecodable?.offset ??

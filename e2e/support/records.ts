@@ -1,5 +1,12 @@
 import { topicPartition } from "@distributed-messaging/messaging";
-import { AssignerProtocol, Kafka, type KafkaMessage, logLevel, Partitioners } from "kafkajs";
+import {
+  AssignerProtocol,
+  ConfigResourceTypes,
+  Kafka,
+  type KafkaMessage,
+  logLevel,
+  Partitioners,
+} from "kafkajs";
 
 /** The bytes of a record. */
 export interface RawRecord {
@@ -95,6 +102,12 @@ export class Records {
 
   topics(): Promise<string[]> {
     return this.#asAdmin((admin) => admin.listTopics());
+  }
+
+  /** Sets one setting of a topic, and leaves its others to their defaults. */
+  async configure(topic: string, name: string, value: string): Promise<void> {
+    const resource = { type: ConfigResourceTypes.TOPIC, name: topic, configEntries: [{ name, value }] };
+    await this.#asAdmin((admin) => admin.alterConfigs({ validateOnly: false, resources: [resource] }));
   }
 
   async #asAdmin<T>(work: (admin: ReturnType<Kafka["admin"]>) => Promise<T>): Promise<T> {

@@ -166,6 +166,20 @@ function refuseChanges({ name, sql }: Migration): void {
   if (change !== undefined) throw new UsageError(`the step "${name}" is not additive: ${change}`);
 }
 
+/** The steps of a schema that were applied to a database and that this version of the code does not know. */
+export function newerSteps(
+  { sql }: Pick<ServiceDatabase, "sql">,
+  scope: string,
+  migrations: readonly Migration[],
+): string[] {
+  return sql
+    .query<{ name: string }, [string, number]>(
+      "SELECT name FROM migrations WHERE scope = ? AND step > ? ORDER BY step",
+    )
+    .all(scope, migrations.length)
+    .map(({ name }) => name);
+}
+
 function checksum(migration: Migration): string {
   return createHash("sha256").update(migration.sql).digest("hex").slice(0, 16);
 }

@@ -72,8 +72,8 @@ describePage("the page for operators", () => {
       const about = shop.page.locator('.process[data-process="notification"] .process-about');
       await about.filter({ hasText: sentence }).waitFor();
       expect(await axeViolations(shop.page)).toEqual([]);
-      await limit("1048576");
-      await attention(shop).getByText("Nothing needs attention.").waitFor();
+      await limit("2097152");
+      await attention(shop).getByRole("link", { name: sentence }).waitFor({ state: "detached" });
       await about.filter({ hasText: "Tells customers, over the WebSocket." }).waitFor();
       await shop.context.close();
     },

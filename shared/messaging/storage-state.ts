@@ -1,6 +1,6 @@
 import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
-import type { ServiceDatabase } from "./database.ts";
+import { isStorageFault, type ServiceDatabase } from "./database.ts";
 import { errorText } from "./errors.ts";
 import { RepeatedFailure } from "./repeated-failure.ts";
 import type { Logger, Runtime } from "./runtime.ts";
@@ -41,9 +41,14 @@ export class StorageState {
     });
   }
 
-  /** A commit succeeded. That it wrote something is not said: one that did not succeeds on a full disk, too. */
+  /** Whether nothing could be stored the last time. */
+  get fails(): boolean {
+    return this.#fault !== undefined;
+  }
+
+  /** A commit succeeded after one that failed. Not that it wrote something: an empty one succeeds on a full disk, too. */
   committed(): void {
-    if (this.#fault !== undefined) this.#tryIfDue();
+    this.#tryIfDue();
   }
 
   /** Why nothing can be stored; undefined when something can be. Now and then it writes, to find out. */
@@ -60,13 +65,24 @@ export class StorageState {
     try {
       this.#write();
     } catch (error) {
-      if (sql.inTransaction) sql.run("ROLLBACK");
+      if (!isStorageFault(error)) throw error;
       this.failed(error);
+      this.#rollBack();
       return;
     }
     if (this.#fault === undefined || !this.#hasRoom()) return;
     this.#fault = undefined;
     this.#failure.over("", {}, "something can be stored again");
+  }
+
+  /** One that fails is repeated before the next transaction of the unit of work. */
+  #rollBack(): void {
+    const { sql } = this.#database;
+    try {
+      if (sql.inTransaction) sql.run("ROLLBACK");
+    } catch (error) {
+      this.failed(error);
+    }
   }
 
   /** The smallest write that reaches the disk: a number in the header of the file, which nobody reads. */

@@ -254,7 +254,6 @@ export class UnitOfWork {
       return;
     }
     this.#options.observed.observer.committed(outcomes.length, group.elapsedMs() / 1000);
-    this.storage.committed();
     const left = entries.slice(outcomes.length);
     if (left.length > 0) {
       this.#queue = [...left, ...this.#queue];
@@ -268,6 +267,7 @@ export class UnitOfWork {
     if (group.emitted) for (const listener of this.#emitListeners) this.#call(listener);
     if (group.timersSet) for (const listener of this.#timerListeners) this.#call(listener);
     if (group.effectsEnqueued) for (const listener of this.#effectListeners) this.#call(listener);
+    if (this.storage.fails) this.#call(() => this.storage.committed());
   }
 
   /** Calls back after a commit: what one callback throws neither escapes nor keeps the others from being called. */

@@ -109,7 +109,8 @@ export function migrate(
   log: Logger = silentLogger,
 ): void {
   const { sql } = database;
-  const newer = sql
+  let newer: readonly string[] = [];
+  sql
     .transaction(() => {
       sql.run(
         `CREATE TABLE IF NOT EXISTS migrations (
@@ -147,7 +148,7 @@ export function migrate(
           Number(additive),
         ]);
       }
-      return applied.slice(migrations.length).map(({ name }) => name);
+      newer = applied.slice(migrations.length).map(({ name }) => name);
     })
     .immediate();
   if (newer.length > 0) log.warn({ scope, steps: newer }, "a newer version has added to this database");

@@ -15,6 +15,7 @@ const FETCH_INTERVAL_MS = 25;
 export const service = defineService({
   name: "api-gateway",
   description: "Takes orders, and answers questions about them from its own projections",
+  license: "MIT",
   config: GatewayConfig,
   migrations,
   messages: allMessages,

@@ -10,14 +10,34 @@ import { changeProduct } from "./handlers.ts";
 import type { InventoryStore, Product } from "./store.ts";
 
 const Count = Type.Integer({ minimum: 0 });
-const StockAnswer = Type.Object({
-  productId: Identifier,
-  name: Type.String(),
-  price: UnitPrice,
-  onHand: Count,
-  reserved: Count,
-  available: Count,
-});
+const StockAnswer = Type.Object(
+  {
+    productId: Identifier,
+    name: Type.String(),
+    price: UnitPrice,
+    onHand: Count,
+    reserved: Count,
+    available: Count,
+  },
+  {
+    examples: [
+      {
+        productId: "PRODUCT_001",
+        name: "Espresso cup",
+        price: { amount: 1000, currency: "EUR" },
+        onHand: 10,
+        reserved: 2,
+        available: 8,
+      },
+    ],
+  },
+);
+
+const STOCK = { name: "stock", description: "What is on hand, and what is reserved for orders" };
+const TESTING = {
+  name: "testing",
+  description: "For tests and demonstrations: present only where the settings allow it",
+};
 
 interface InventoryRoutes {
   readonly store: InventoryStore;
@@ -41,6 +61,8 @@ export function inventoryRoutes({ store, unitOfWork, automationTesting, verifier
     {
       params: Type.Object({ productId: Identifier }),
       detail: documented("How much of a product there is", {
+        operationId: "getStock",
+        tag: STOCK,
         answers: { 200: StockAnswer },
         problems: [404],
       }),
@@ -60,6 +82,8 @@ export function inventoryRoutes({ store, unitOfWork, automationTesting, verifier
       },
       {
         detail: documented("Adds the products of the demo catalogue that are missing", {
+          operationId: "seed",
+          tag: TESTING,
           answers: { 200: Type.Object({ products: Count, added: Count }) },
           problems: [503],
         }),
@@ -78,6 +102,8 @@ export function inventoryRoutes({ store, unitOfWork, automationTesting, verifier
       },
       {
         detail: documented("Withdraws every product and deletes every reservation (admin)", {
+          operationId: "clear",
+          tag: TESTING,
           answers: { 200: Type.Object({ withdrawn: Count }) },
           access: "admin",
         }),

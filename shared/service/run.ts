@@ -7,7 +7,7 @@ import { effectRoutes } from "./admin/effects.ts";
 import { outboxRoutes } from "./admin/outbox.ts";
 import { partitionRoutes } from "./admin/partitions.ts";
 import { rebuildRoutes } from "./admin/rebuild.ts";
-import { type Assembled, assemble, type Composition } from "./composition.ts";
+import { type Assembled, assemble, asyncApiOf, type Composition } from "./composition.ts";
 import { type CommonConfig, kafkaSettings, loadConfig, portOf, portSetting } from "./config.ts";
 import { StartError } from "./errors.ts";
 import { allowedSources, createHttpApp, listen } from "./http/app.ts";
@@ -93,6 +93,8 @@ export function runService<Config extends CommonConfig, Parts>(
     const app = createHttpApp({
       app: name,
       description,
+      ...(composition.license === undefined ? {} : { license: composition.license }),
+      asyncApi: asyncApiOf(composition, service),
       log,
       metrics,
       checks,

@@ -10,6 +10,7 @@ const SOURCE = /^(services|shared|redpanda|e2e)(\/(?!node_modules\/)\w[\w.-]*)+\
 /** The sources of the store: the page links to them. */
 export function sourceRoutes() {
   const answer = {
+    tag: { name: "sources", description: "What the store is made of" },
     answers: { 200: Type.String({ contentMediaType: "text/plain" }) },
     problems: [404] as const,
   };

@@ -1,6 +1,6 @@
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { documented } from "./openapi.ts";
+import { documented, HEALTH } from "./openapi.ts";
 
 /** A dependency that a service checks. */
 export interface HealthCheck {
@@ -40,7 +40,7 @@ async function statusOf(check: HealthCheck): Promise<"UP" | "DOWN"> {
 export function healthRoutes(app: string, checks: readonly HealthCheck[]) {
   return new Elysia({ name: "health" })
     .get("/liveness", () => ({ app, status: "UP" as const }), {
-      detail: documented("The process answers", { answers: { 200: Liveness } }),
+      detail: documented("The process answers", { tag: HEALTH, answers: { 200: Liveness } }),
     })
     .get(
       "/readiness",
@@ -54,6 +54,7 @@ export function healthRoutes(app: string, checks: readonly HealthCheck[]) {
       },
       {
         detail: documented("Whether the service is ready, and the state of what it depends on", {
+          tag: HEALTH,
           answers: { 200: Readiness, 503: Readiness },
         }),
       },

@@ -2,7 +2,7 @@ import { deadLetterReasons, type Messaging, stopReasons } from "@distributed-mes
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import { documented } from "../http/openapi.ts";
+import { documented, HEALTH } from "../http/openapi.ts";
 
 /** The metrics of one service, in a registry of their own. */
 export interface Metrics {
@@ -171,6 +171,7 @@ export function metricsRoute(metrics: Metrics) {
       }),
     {
       detail: documented("Metrics for Prometheus", {
+        tag: HEALTH,
         answers: { 200: Type.String({ contentMediaType: "text/plain" }) },
       }),
     },

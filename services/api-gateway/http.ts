@@ -15,6 +15,7 @@ import { ServiceError } from "@distributed-messaging/service/errors";
 import { causeOf, documented, IntegerParam } from "@distributed-messaging/service/http";
 import { authenticate, requireAdmin, type TokenVerifier } from "@distributed-messaging/service/identity";
 import { clientAddresses, peerOf, RateLimit } from "@distributed-messaging/service/rate-limit";
+import type { ServiceApp } from "@distributed-messaging/service/run";
 import { type Static, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import {
@@ -86,13 +87,42 @@ interface Accepting extends GatewayRoutes {
   readonly addressOf: (request: Request, peer: string) => string;
 }
 
+/** Everything but the sign-in of demonstrations, unless the settings allow that. */
 export function gatewayRoutes(options: GatewayRoutes) {
-  const { messaging, outboxLimit, trustedProxies } = options;
+  return options.demoSignIn ? withSignIn(options) : storeRoutes(options);
+}
+
+/** The HTTP interface, with the routes that only some settings allow. */
+export type App = ServiceApp<ReturnType<typeof withSignIn>>;
+
+function withSignIn(options: GatewayRoutes) {
+  const { sessions, rateLimits, monotonic, trustedProxies } = options;
   const addressOf = clientAddresses(trustedProxies);
-  const backlog = new Backlog(outboxLimit, () => messaging.outbox.depth());
-  const parts = { ...options, addressOf, backlog };
-  const { store, sessions, demoSignIn, rateLimits, monotonic } = parts;
   const signIns = new RateLimit(rateLimits.signIns, monotonic);
+  return storeRoutes(options).post(
+    "/sessions",
+    async ({ body: { customerId, role = "customer" }, request, server, set }) => {
+      signIns.check({ address: addressOf(request, peerOf(request, server)) });
+      set.status = 201;
+      return sessions.signIn(customerId, role, Date.now());
+    },
+    {
+      body: SignIn,
+      detail: documented("Sign in as anybody (demo)", {
+        operationId: "signIn",
+        description: "For demonstrations: without a password, as any customer or as an admin.",
+        tag: SESSIONS,
+        answers: { 201: SessionAnswer },
+        problems: [429],
+      }),
+    },
+  );
+}
+
+function storeRoutes(options: GatewayRoutes) {
+  const { messaging, outboxLimit, trustedProxies, store, sessions } = options;
+  const backlog = new Backlog(outboxLimit, () => messaging.outbox.depth());
+  const parts = { ...options, addressOf: clientAddresses(trustedProxies), backlog };
   const open = new Elysia()
     .get("/products", () => store.products(), {
       detail: documented("What the store sells", {
@@ -116,26 +146,7 @@ export function gatewayRoutes(options: GatewayRoutes) {
         }),
       },
     );
-  const app = new Elysia().use(open).use(orderRoutes(parts)).use(adminRoutes(parts));
-  if (!demoSignIn) return app;
-  return app.post(
-    "/sessions",
-    async ({ body: { customerId, role = "customer" }, request, server, set }) => {
-      signIns.check({ address: addressOf(request, peerOf(request, server)) });
-      set.status = 201;
-      return sessions.signIn(customerId, role, Date.now());
-    },
-    {
-      body: SignIn,
-      detail: documented("Sign in as anybody (demo)", {
-        operationId: "signIn",
-        description: "For demonstrations: without a password, as any customer or as an admin.",
-        tag: SESSIONS,
-        answers: { 201: SessionAnswer },
-        problems: [429],
-      }),
-    },
-  );
+  return new Elysia().use(open).use(orderRoutes(parts)).use(adminRoutes(parts));
 }
 
 /** For signed-in customers, about their own orders. */

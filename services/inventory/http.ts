@@ -3,6 +3,7 @@ import type { UnitOfWork } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import { causeOf, documented } from "@distributed-messaging/service/http";
 import { authenticate, requireAdmin, type TokenVerifier } from "@distributed-messaging/service/identity";
+import type { ServiceApp } from "@distributed-messaging/service/run";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { availableOf } from "./domain.ts";
@@ -47,8 +48,16 @@ interface InventoryRoutes {
   readonly verifier: TokenVerifier;
 }
 
-export function inventoryRoutes({ store, unitOfWork, automationTesting, verifier }: InventoryRoutes) {
-  const stock = new Elysia().get(
+/** How much there is of each product, and what tests need where the settings allow it. */
+export function inventoryRoutes(options: InventoryRoutes) {
+  return options.automationTesting ? withTestRoutes(options) : stockRoutes(options);
+}
+
+/** The HTTP interface, with the routes that only some settings allow. */
+export type App = ServiceApp<ReturnType<typeof withTestRoutes>>;
+
+function stockRoutes({ store }: InventoryRoutes) {
+  return new Elysia().get(
     "/stock/:productId",
     ({ params: { productId } }) => {
       const product = store.product(productId);
@@ -68,8 +77,11 @@ export function inventoryRoutes({ store, unitOfWork, automationTesting, verifier
       }),
     },
   );
-  if (!automationTesting) return stock;
-  return stock
+}
+
+function withTestRoutes(options: InventoryRoutes) {
+  const { store, unitOfWork, verifier } = options;
+  return stockRoutes(options)
     .post(
       "/automation-testing/seed",
       async ({ request }) => {

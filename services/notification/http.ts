@@ -2,6 +2,7 @@ import { closed } from "@distributed-messaging/messaging";
 import { documented, IntegerParam } from "@distributed-messaging/service/http";
 import { acceptSubprotocol, authenticate, type TokenVerifier } from "@distributed-messaging/service/identity";
 import { clientAddresses, peerOf, RateLimit } from "@distributed-messaging/service/rate-limit";
+import type { ServiceApp } from "@distributed-messaging/service/run";
 import { type Static, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import type { NotificationConfig } from "./config.ts";
@@ -48,6 +49,9 @@ interface NotificationRoutes {
   readonly verifier: TokenVerifier;
   readonly config: Pick<Static<typeof NotificationConfig>, "RATE_LIMIT_WEBSOCKETS" | "TRUSTED_PROXIES">;
 }
+
+/** The HTTP interface. */
+export type App = ServiceApp<ReturnType<typeof notificationRoutes>>;
 
 export function notificationRoutes({ store, push, verifier, config }: NotificationRoutes) {
   const webSockets = new RateLimit(config.RATE_LIMIT_WEBSOCKETS);

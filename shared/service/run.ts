@@ -1,7 +1,13 @@
 import { parseArgs } from "node:util";
-import { errorText, type Logger, makePrivate, systemRuntime } from "@distributed-messaging/messaging";
+import {
+  errorText,
+  type Logger,
+  type Messaging,
+  makePrivate,
+  systemRuntime,
+} from "@distributed-messaging/messaging";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
-import type { AnyElysia } from "elysia";
+import { type AnyElysia, Elysia } from "elysia";
 import { deadLetterRoutes } from "./admin/dead-letters.ts";
 import { effectRoutes } from "./admin/effects.ts";
 import { outboxRoutes } from "./admin/outbox.ts";
@@ -10,8 +16,9 @@ import { rebuildRoutes } from "./admin/rebuild.ts";
 import { type Assembled, assemble, asyncApiOf, type Composition } from "./composition.ts";
 import { type CommonConfig, kafkaSettings, loadConfig, portOf, portSetting } from "./config.ts";
 import { StartError } from "./errors.ts";
-import { allowedSources, createHttpApp, listen } from "./http/app.ts";
+import { allowedSources, createHttpApp, type HttpAppOptions, listen } from "./http/app.ts";
 import type { HealthCheck } from "./http/health.ts";
+import type { TokenVerifier } from "./identity.ts";
 import { ensureOperatorKey, operatorKeyPath } from "./operator.ts";
 import { runProcess } from "./process.ts";
 import { openStorage } from "./storage.ts";
@@ -90,7 +97,7 @@ export function runService<Config extends CommonConfig, Parts>(
       // Only shown: what the broker refuses concerns some messages, and the service does all else.
       { name: "outbox", required: false, check: () => !messaging.refused() },
     ];
-    const app = createHttpApp({
+    const http: HttpAppOptions = {
       app: name,
       description,
       ...(composition.license === undefined ? {} : { license: composition.license }),
@@ -100,13 +107,9 @@ export function runService<Config extends CommonConfig, Parts>(
       checks,
       allowed: allowedSources(name, config, composition.pagePort?.(config)),
       ...(tracer === undefined ? {} : { tracer }),
-    });
-    app.use(deadLetterRoutes(messaging.deadLetterAdmin, verifier));
-    app.use(partitionRoutes(messaging, verifier));
-    app.use(outboxRoutes(messaging.outboxAdmin, verifier));
-    app.use(effectRoutes(messaging.effectAdmin, verifier));
+    };
+    const app = serviceApp(http, messaging, verifier, routes?.({ ...service, config, log }) ?? new Elysia());
     if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier, log));
-    if (routes !== undefined) app.use(routes({ ...service, config, log }));
 
     const server = await listen(app, {
       host: config.HOST,
@@ -117,6 +120,24 @@ export function runService<Config extends CommonConfig, Parts>(
     return { port: server.port };
   });
 }
+
+/** What every service serves, and its own routes. */
+function serviceApp<Own extends AnyElysia>(
+  options: HttpAppOptions,
+  messaging: Messaging,
+  verifier: TokenVerifier,
+  own: Own,
+) {
+  return createHttpApp(options)
+    .use(deadLetterRoutes(messaging.deadLetterAdmin, verifier))
+    .use(partitionRoutes(messaging, verifier))
+    .use(outboxRoutes(messaging.outboxAdmin, verifier))
+    .use(effectRoutes(messaging.effectAdmin, verifier))
+    .use(own);
+}
+
+/** The HTTP interface of a service, as a type for clients such as Eden's. @template Own the routes given to `runService` */
+export type ServiceApp<Own extends AnyElysia = Elysia> = ReturnType<typeof serviceApp<Own>>;
 
 /** A service has settings and no arguments: `--help` says so with exit code 0, any other is refused with exit code 2. */
 function answerArguments(name: string, description: string, args: string[]): never {

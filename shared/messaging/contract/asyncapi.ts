@@ -152,7 +152,7 @@ function* messages(definitions: readonly MessageDefinition[]): Iterable<[string,
       const summary = `Superseded by ${type}: no longer sent, still accepted.`;
       yield [old.type, cloudEvent(old.type, { summary, tags: [{ name: kind }, { name: "superseded" }] })];
     }
-    const summary = `A ${kind} from ${source}, keyed by its ${key}.`;
+    const summary = `${kind === "event" ? "An" : "A"} ${kind} from ${source}, keyed by its ${key}.`;
     yield [type, cloudEvent(type, { summary, tags: [{ name: kind }] })];
   }
   yield [

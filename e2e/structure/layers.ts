@@ -27,7 +27,7 @@ export const layers: readonly Layer[] = [
   {
     path: "services/web",
     imports: ["shared/contracts", "shared/messaging/visible-text.ts"],
-    types: ["services/supervisor"],
+    types: ["services/supervisor", "services/*"],
   },
   {
     path: "services/supervisor",

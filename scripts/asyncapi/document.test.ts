@@ -34,8 +34,8 @@ test("docs/asyncapi.json is up to date", async () => {
 });
 
 describe("the AsyncAPI document", () => {
-  test("has the parts that version 3.0 asks for, under names that it allows", () => {
-    expect(document.asyncapi).toBe("3.0.0");
+  test("has the parts that version 3.1 asks for, under names that it allows", () => {
+    expect(document.asyncapi).toBe("3.1.0");
     expect(Object.keys(document.info)).toContainValues(["title", "version"]);
     const { channels, operations, components } = document;
     for (const part of [channels, operations, components.messages, components.schemas]) {

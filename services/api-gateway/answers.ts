@@ -13,12 +13,18 @@ import { type Static, Type } from "@sinclair/typebox";
 const Time = Type.String({ format: "date-time" });
 const Id = Type.String();
 
-export const ProductAnswer = Type.Object({
-  productId: Id,
-  name: Type.String(),
-  price: UnitPrice,
-  available: Type.Integer({ minimum: 0 }),
-});
+/** For examples. */
+const eur = (amount: number) => ({ amount, currency: "EUR" });
+
+export const ProductAnswer = Type.Object(
+  {
+    productId: Id,
+    name: Type.String(),
+    price: UnitPrice,
+    available: Type.Integer({ minimum: 0 }),
+  },
+  { examples: [{ productId: "PRODUCT_001", name: "Espresso cup", price: eur(1000), available: 8 }] },
+);
 
 const identity = {
   customerId: Id,
@@ -41,18 +47,38 @@ const Status = Type.Union([
   Type.Literal("cancelled"),
 ]);
 
-export const OrderAnswer = Type.Object({
-  orderId: Id,
-  customerId: Id,
-  status: Status,
-  items: Type.Unsafe<readonly Static<typeof PricedLine>[]>(Type.Array(PricedLine)),
-  total: Money,
-  placedAt: Time,
-  updatedAt: Time,
-  shortages: Type.Optional(Type.Unsafe<readonly Static<typeof Shortage>[]>(Type.Array(Shortage))),
-  reason: Type.Optional(Type.String()),
-  history: Type.Array(Type.Object({ at: Time, type: Type.String(), service: Type.String() })),
-});
+export const OrderAnswer = Type.Object(
+  {
+    orderId: Id,
+    customerId: Id,
+    status: Status,
+    items: Type.Unsafe<readonly Static<typeof PricedLine>[]>(Type.Array(PricedLine)),
+    total: Money,
+    placedAt: Time,
+    updatedAt: Time,
+    shortages: Type.Optional(Type.Unsafe<readonly Static<typeof Shortage>[]>(Type.Array(Shortage))),
+    reason: Type.Optional(Type.String()),
+    history: Type.Array(Type.Object({ at: Time, type: Type.String(), service: Type.String() })),
+  },
+  {
+    examples: [
+      {
+        orderId: "ORDER_001",
+        customerId: "CUSTOMER_001",
+        status: "confirmed",
+        items: [{ productId: "PRODUCT_001", quantity: 2, unitPrice: eur(1000) }],
+        total: eur(2000),
+        placedAt: "2026-01-31T12:00:00.000Z",
+        updatedAt: "2026-01-31T12:00:00.250Z",
+        history: [
+          { at: "2026-01-31T12:00:00.000Z", type: "store.order.place.v1", service: "api-gateway" },
+          { at: "2026-01-31T12:00:00.080Z", type: "store.order.placed.v1", service: "order" },
+          { at: "2026-01-31T12:00:00.250Z", type: "store.order.confirmed.v1", service: "order" },
+        ],
+      },
+    ],
+  },
+);
 
 export const CancelledAnswer = Type.Object({ orderId: Id, status: Status });
 

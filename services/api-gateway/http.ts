@@ -15,6 +15,7 @@ import { ServiceError } from "@distributed-messaging/service/errors";
 import { causeOf, documented, IntegerParam } from "@distributed-messaging/service/http";
 import { authenticate, requireAdmin, type TokenVerifier } from "@distributed-messaging/service/identity";
 import { clientAddresses, peerOf, RateLimit } from "@distributed-messaging/service/rate-limit";
+import type { ServiceApp } from "@distributed-messaging/service/run";
 import { type Static, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import {
@@ -58,7 +59,10 @@ const SignIn = Type.Object(
   },
   closed,
 );
-const NewOrder = Type.Object({ orderId: Type.Optional(OrderId), items: lines(Line) }, closed);
+const NewOrder = Type.Object(
+  { orderId: Type.Optional(OrderId), items: lines(Line) },
+  { ...closed, examples: [{ orderId: "ORDER_001", items: [{ productId: "PRODUCT_001", quantity: 2 }] }] },
+);
 // Elysia types a query parameter as text; IntegerParam has converted it to a number.
 const Limit = Type.Unsafe<number>(IntegerParam({ minimum: 1, maximum: 100 }));
 const Paging = Type.Object(
@@ -72,22 +76,60 @@ const OrderParams = Type.Object({ orderId: OrderId });
 /** As often as the services of the store ask. */
 const JWKS_MAX_AGE_S = 300;
 
+const ORDERS = { name: "orders", description: "Of the customer whose token it is" };
+const PRODUCTS = { name: "products", description: "What is sold, and how much of it there is" };
+const SESSIONS = { name: "sessions", description: "Who sends a request" };
+const KEYS = { name: "signing keys", description: "What tokens are signed with" };
+
 /** What the routes share. */
 interface Accepting extends GatewayRoutes {
   readonly backlog: Backlog;
   readonly addressOf: (request: Request, peer: string) => string;
 }
 
+/** Everything but the sign-in of demonstrations, unless the settings allow that. */
 export function gatewayRoutes(options: GatewayRoutes) {
-  const { messaging, outboxLimit, trustedProxies } = options;
+  return options.demoSignIn ? withSignIn(options) : storeRoutes(options);
+}
+
+/** The HTTP interface, with the routes that only some settings allow. */
+export type App = ServiceApp<ReturnType<typeof withSignIn>>;
+
+function withSignIn(options: GatewayRoutes) {
+  const { sessions, rateLimits, monotonic, trustedProxies } = options;
   const addressOf = clientAddresses(trustedProxies);
-  const backlog = new Backlog(outboxLimit, () => messaging.outbox.depth());
-  const parts = { ...options, addressOf, backlog };
-  const { store, sessions, demoSignIn, rateLimits, monotonic } = parts;
   const signIns = new RateLimit(rateLimits.signIns, monotonic);
+  return storeRoutes(options).post(
+    "/sessions",
+    async ({ body: { customerId, role = "customer" }, request, server, set }) => {
+      signIns.check({ address: addressOf(request, peerOf(request, server)) });
+      set.status = 201;
+      return sessions.signIn(customerId, role, Date.now());
+    },
+    {
+      body: SignIn,
+      detail: documented("Sign in as anybody (demo)", {
+        operationId: "signIn",
+        description: "For demonstrations: without a password, as any customer or as an admin.",
+        tag: SESSIONS,
+        answers: { 201: SessionAnswer },
+        problems: [429],
+      }),
+    },
+  );
+}
+
+function storeRoutes(options: GatewayRoutes) {
+  const { messaging, outboxLimit, trustedProxies, store, sessions } = options;
+  const backlog = new Backlog(outboxLimit, () => messaging.outbox.depth());
+  const parts = { ...options, addressOf: clientAddresses(trustedProxies), backlog };
   const open = new Elysia()
     .get("/products", () => store.products(), {
-      detail: documented("What the store sells", { answers: { 200: Type.Array(ProductAnswer) } }),
+      detail: documented("What the store sells", {
+        operationId: "listProducts",
+        tag: PRODUCTS,
+        answers: { 200: Type.Array(ProductAnswer) },
+      }),
     })
     .get(
       "/.well-known/jwks.json",
@@ -98,24 +140,13 @@ export function gatewayRoutes(options: GatewayRoutes) {
       },
       {
         detail: documented("The keys that verify the tokens of this store (RFC 7517)", {
+          operationId: "getKeySet",
+          tag: KEYS,
           answers: { 200: KeySetAnswer },
         }),
       },
     );
-  const app = new Elysia().use(open).use(orderRoutes(parts)).use(adminRoutes(parts));
-  if (!demoSignIn) return app;
-  return app.post(
-    "/sessions",
-    async ({ body: { customerId, role = "customer" }, request, server, set }) => {
-      signIns.check({ address: addressOf(request, peerOf(request, server)) });
-      set.status = 201;
-      return sessions.signIn(customerId, role, Date.now());
-    },
-    {
-      body: SignIn,
-      detail: documented("Sign in as anybody (demo)", { answers: { 201: SessionAnswer }, problems: [429] }),
-    },
-  );
+  return new Elysia().use(open).use(orderRoutes(parts)).use(adminRoutes(parts));
 }
 
 /** For signed-in customers, about their own orders. */
@@ -138,6 +169,8 @@ function orderRoutes(parts: Accepting) {
       }),
       {
         detail: documented("Whom your token identifies, and until when", {
+          operationId: "getIdentity",
+          tag: SESSIONS,
           answers: { 200: IdentityAnswer },
           access: "customer",
         }),
@@ -156,6 +189,10 @@ function orderRoutes(parts: Accepting) {
       {
         body: NewOrder,
         detail: documented("Place an order", {
+          operationId: "placeOrder",
+          description:
+            "The order is stored when the answer comes, and processed afterwards: ask for it, or read the notifications, to see what becomes of it.",
+          tag: ORDERS,
           answers: { 202: AcceptedAnswer },
           problems: [429],
           access: "customer",
@@ -170,6 +207,9 @@ function orderRoutes(parts: Accepting) {
       {
         query: Paging,
         detail: documented("Your orders, newest first", {
+          operationId: "listOrders",
+          description: "A page; the next one begins `after` the last order of this one.",
+          tag: ORDERS,
           answers: { 200: Type.Array(OrderAnswer) },
           access: "customer",
         }),
@@ -185,6 +225,8 @@ function orderRoutes(parts: Accepting) {
       {
         params: OrderParams,
         detail: documented("One of your orders", {
+          operationId: "getOrder",
+          tag: ORDERS,
           answers: { 200: OrderAnswer },
           problems: [404],
           access: "customer",
@@ -205,6 +247,9 @@ function orderRoutes(parts: Accepting) {
         // No field is defined, and an unknown one is refused.
         body: Type.Optional(Type.Object({}, closed)),
         detail: documented("Cancel one of your orders", {
+          operationId: "cancelOrder",
+          description: "Until it is cancelled or rejected. What was reserved for it is available again.",
+          tag: ORDERS,
           answers: { 202: CancelledAnswer },
           problems: [404, 409, 429],
           access: "customer",
@@ -234,6 +279,8 @@ function adminRoutes(parts: Accepting) {
         params: Type.Object({ productId: ProductId }),
         body: Type.Object({ quantity: Quantity }, closed),
         detail: documented("More of a product has come in (admin)", {
+          operationId: "restock",
+          tag: PRODUCTS,
           answers: { 202: RestockAnswer },
           problems: [404],
           access: "admin",
@@ -243,6 +290,8 @@ function adminRoutes(parts: Accepting) {
     )
     .get("/signing-keys", () => sessions.keys(), {
       detail: documented("The keys that sign and have signed tokens (admin)", {
+        operationId: "listSigningKeys",
+        tag: KEYS,
         answers: { 200: Type.Array(SigningKeyAnswer) },
         access: "admin",
       }),
@@ -257,6 +306,9 @@ function adminRoutes(parts: Accepting) {
       },
       {
         detail: documented("Sign with a new key from now on (admin)", {
+          operationId: "rotateSigningKey",
+          description: "Tokens of the earlier keys stay valid until they expire.",
+          tag: KEYS,
           answers: { 201: Type.Object({ keyId: Type.String() }) },
           problems: [409],
           access: "admin",
@@ -273,6 +325,8 @@ function adminRoutes(parts: Accepting) {
       {
         params: Type.Object({ keyId: Identifier }),
         detail: documented("End the validity of every token of a key (admin)", {
+          operationId: "withdrawSigningKey",
+          tag: KEYS,
           answers: { 200: Type.Array(SigningKeyAnswer) },
           problems: [404],
           access: "admin",

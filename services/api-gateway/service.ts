@@ -18,6 +18,7 @@ const STATUS_BUCKETS_S = [0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 60
 export const service = defineService({
   name: "api-gateway",
   description: "Takes orders, and answers questions about them from its own projections",
+  license: "MIT",
   config: GatewayConfig,
   migrations,
   messages: allMessages,

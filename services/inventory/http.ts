@@ -3,6 +3,7 @@ import type { UnitOfWork } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import { causeOf, documented } from "@distributed-messaging/service/http";
 import { authenticate, requireAdmin, type TokenVerifier } from "@distributed-messaging/service/identity";
+import type { ServiceApp } from "@distributed-messaging/service/run";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { availableOf } from "./domain.ts";
@@ -10,14 +11,34 @@ import { changeProduct } from "./handlers.ts";
 import type { InventoryStore, Product } from "./store.ts";
 
 const Count = Type.Integer({ minimum: 0 });
-const StockAnswer = Type.Object({
-  productId: Identifier,
-  name: Type.String(),
-  price: UnitPrice,
-  onHand: Count,
-  reserved: Count,
-  available: Count,
-});
+const StockAnswer = Type.Object(
+  {
+    productId: Identifier,
+    name: Type.String(),
+    price: UnitPrice,
+    onHand: Count,
+    reserved: Count,
+    available: Count,
+  },
+  {
+    examples: [
+      {
+        productId: "PRODUCT_001",
+        name: "Espresso cup",
+        price: { amount: 1000, currency: "EUR" },
+        onHand: 10,
+        reserved: 2,
+        available: 8,
+      },
+    ],
+  },
+);
+
+const STOCK = { name: "stock", description: "What is on hand, and what is reserved for orders" };
+const TESTING = {
+  name: "testing",
+  description: "For tests and demonstrations: present only where the settings allow it",
+};
 
 interface InventoryRoutes {
   readonly store: InventoryStore;
@@ -27,8 +48,16 @@ interface InventoryRoutes {
   readonly verifier: TokenVerifier;
 }
 
-export function inventoryRoutes({ store, unitOfWork, automationTesting, verifier }: InventoryRoutes) {
-  const stock = new Elysia().get(
+/** How much there is of each product, and what tests need where the settings allow it. */
+export function inventoryRoutes(options: InventoryRoutes) {
+  return options.automationTesting ? withTestRoutes(options) : stockRoutes(options);
+}
+
+/** The HTTP interface, with the routes that only some settings allow. */
+export type App = ServiceApp<ReturnType<typeof withTestRoutes>>;
+
+function stockRoutes({ store }: InventoryRoutes) {
+  return new Elysia().get(
     "/stock/:productId",
     ({ params: { productId } }) => {
       const product = store.product(productId);
@@ -41,13 +70,18 @@ export function inventoryRoutes({ store, unitOfWork, automationTesting, verifier
     {
       params: Type.Object({ productId: Identifier }),
       detail: documented("How much of a product there is", {
+        operationId: "getStock",
+        tag: STOCK,
         answers: { 200: StockAnswer },
         problems: [404],
       }),
     },
   );
-  if (!automationTesting) return stock;
-  return stock
+}
+
+function withTestRoutes(options: InventoryRoutes) {
+  const { store, unitOfWork, verifier } = options;
+  return stockRoutes(options)
     .post(
       "/automation-testing/seed",
       async ({ request }) => {
@@ -60,6 +94,8 @@ export function inventoryRoutes({ store, unitOfWork, automationTesting, verifier
       },
       {
         detail: documented("Adds the products of the demo catalogue that are missing", {
+          operationId: "seed",
+          tag: TESTING,
           answers: { 200: Type.Object({ products: Count, added: Count }) },
           problems: [503],
         }),
@@ -78,6 +114,8 @@ export function inventoryRoutes({ store, unitOfWork, automationTesting, verifier
       },
       {
         detail: documented("Withdraws every product and deletes every reservation (admin)", {
+          operationId: "clear",
+          tag: TESTING,
           answers: { 200: Type.Object({ withdrawn: Count }) },
           access: "admin",
         }),

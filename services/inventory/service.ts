@@ -9,6 +9,7 @@ import { InventoryStore } from "./store.ts";
 export const service = defineService({
   name: "inventory",
   description: "Keeps the stock and reserves it for orders",
+  license: "MIT",
   config: InventoryConfig,
   migrations,
   messages: allMessages,

@@ -2,6 +2,7 @@ import { closed } from "@distributed-messaging/messaging";
 import { documented, IntegerParam } from "@distributed-messaging/service/http";
 import { acceptSubprotocol, authenticate, type TokenVerifier } from "@distributed-messaging/service/identity";
 import { clientAddresses, peerOf, RateLimit } from "@distributed-messaging/service/rate-limit";
+import type { ServiceApp } from "@distributed-messaging/service/run";
 import { type Static, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import type { NotificationConfig } from "./config.ts";
@@ -17,14 +18,30 @@ const PAGE = 500;
  */
 const After = Type.Unsafe<number>(IntegerParam({ minimum: 0, maximum: 999_999_999_999_999 }));
 
-const NotificationAnswer = Type.Object({
-  seq: Type.Integer({ minimum: 1 }),
-  notificationId: Type.String(),
-  orderId: Type.String(),
-  type: Type.String(),
-  message: Type.String(),
-  at: Type.String({ format: "date-time" }),
-});
+const NotificationAnswer = Type.Object(
+  {
+    seq: Type.Integer({ minimum: 1 }),
+    notificationId: Type.String(),
+    orderId: Type.String(),
+    type: Type.String(),
+    message: Type.String(),
+    at: Type.String({ format: "date-time" }),
+  },
+  {
+    examples: [
+      {
+        seq: 2,
+        notificationId: "9b2f6c1e-0d35-4c0e-8f5e-5a8f3f2f7d10",
+        orderId: "ORDER_001",
+        type: "order.confirmed",
+        message: "Order ORDER_001 is confirmed.",
+        at: "2026-01-31T12:00:00.300Z",
+      },
+    ],
+  },
+);
+
+const NOTIFICATIONS = { name: "notifications", description: "What has become of a customer's orders" };
 
 interface NotificationRoutes {
   readonly store: NotificationStore;
@@ -32,6 +49,9 @@ interface NotificationRoutes {
   readonly verifier: TokenVerifier;
   readonly config: Pick<Static<typeof NotificationConfig>, "RATE_LIMIT_WEBSOCKETS" | "TRUSTED_PROXIES">;
 }
+
+/** The HTTP interface. */
+export type App = ServiceApp<ReturnType<typeof notificationRoutes>>;
 
 export function notificationRoutes({ store, push, verifier, config }: NotificationRoutes) {
   const webSockets = new RateLimit(config.RATE_LIMIT_WEBSOCKETS);
@@ -52,6 +72,11 @@ export function notificationRoutes({ store, push, verifier, config }: Notificati
       {
         query: Type.Object({ after: Type.Optional(After) }, closed),
         detail: documented("Your notifications, oldest first", {
+          operationId: "listNotifications",
+          tag: NOTIFICATIONS,
+          webSocket:
+            "It sends each notification as one text, in the form of an element of this list: first those after `after`, " +
+            "then new ones as they come. It is closed when its token expires.",
           answers: { 200: Type.Array(NotificationAnswer) },
           access: "customer",
         }),

@@ -10,6 +10,7 @@ import { NotificationStore, projections } from "./store.ts";
 export const service = defineService({
   name: "notification",
   description: "Notifies customers of the progress of their orders",
+  license: "MIT",
   config: NotificationConfig,
   migrations,
   messages: allMessages,

@@ -9,6 +9,7 @@ import { OrderStore } from "./store.ts";
 export const service = defineService({
   name: "order",
   description: "Decides what becomes of each order",
+  license: "MIT",
   config: OrderConfig,
   migrations,
   messages: allMessages,

@@ -15,7 +15,7 @@ import { createMetrics } from "@distributed-messaging/service/metrics";
 import { type ServiceName, serviceNames, storeTopics } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { FiguresAnswer, LogLineAnswer, ProcessAnswer } from "./http/answers.ts";
+import { FIGURES, FiguresAnswer, LogLineAnswer, PROCESSES, ProcessAnswer } from "./http/answers.ts";
 import { brokerRoutes, coalesced } from "./http/broker.ts";
 import { leaseRoutes, ProcessLease } from "./http/lease.ts";
 import { readFigures, serviceRoutes } from "./http/services.ts";
@@ -79,6 +79,7 @@ export async function serveSupervisor(options: SupervisorHttpOptions): Promise<L
   const app = createHttpApp({
     app: "supervisor",
     allowed,
+    license: "MIT",
     description: "Controls the processes of a store on one machine and shows what they do",
     log: createLogger("supervisor", "error"),
     metrics: createMetrics("supervisor"),
@@ -109,7 +110,10 @@ export async function serveSupervisor(options: SupervisorHttpOptions): Promise<L
   );
   app.use(serviceRoutes(urlOf));
   app.get("/figures", () => figures(), {
-    detail: documented("Outbox, dead letters and lag of every service", { answers: { 200: FiguresAnswer } }),
+    detail: documented("Outbox, dead letters and lag of every service", {
+      tag: FIGURES,
+      answers: { 200: FiguresAnswer },
+    }),
   });
   app.use(trafficRoutes(inspector));
   app.use(sourceRoutes());
@@ -128,6 +132,7 @@ function processRoutes(supervisor: SupervisorHttpOptions["supervisor"], lease: P
   return new Elysia()
     .get("/processes", (): ProcessReport[] => supervisor.report(), {
       detail: documented("The state of every process of the store", {
+        tag: PROCESSES,
         answers: { 200: Type.Array(ProcessAnswer) },
       }),
     })
@@ -137,6 +142,7 @@ function processRoutes(supervisor: SupervisorHttpOptions["supervisor"], lease: P
       {
         params: Type.Object({ name: Type.String({ maxLength: 64 }) }),
         detail: documented("The last lines of a process and about it, oldest first", {
+          tag: PROCESSES,
           answers: { 200: Type.Array(LogLineAnswer) },
           problems: [404],
         }),
@@ -157,6 +163,7 @@ function processRoutes(supervisor: SupervisorHttpOptions["supervisor"], lease: P
         }),
         query: Type.Object({ lease: Type.Optional(Type.String({ maxLength: 64 })) }),
         detail: documented("stop, start, kill (it is restarted), pause or resume a process", {
+          tag: PROCESSES,
           answers: { 200: ProcessAnswer, 202: ProcessAnswer },
           problems: [404, 409, 503],
         }),

@@ -18,6 +18,7 @@ import {
   type UnitOfWork,
 } from "@distributed-messaging/messaging";
 import type { Tracer } from "@opentelemetry/api";
+import { type AsyncApiDocument, asyncApi } from "@distributed-messaging/messaging/asyncapi";
 import type { TObject } from "@sinclair/typebox";
 import type { CommonConfig } from "./config.ts";
 import type { TokenVerifier } from "./identity.ts";
@@ -32,8 +33,10 @@ import type { Metrics } from "./telemetry/metrics.ts";
 export interface Composition<Config extends CommonConfig = CommonConfig, Parts = unknown> {
   /** Also its consumer group, the source of its messages, and the name of its database file. */
   readonly name: string;
-  /** One sentence for the OpenAPI document. */
+  /** One sentence for its documents. */
   readonly description: string;
+  /** Of its interfaces, in its documents: an SPDX identifier. */
+  readonly license?: string;
   /** Its settings: `commonSettings`, the port that `portSetting(name)` names, and its own. */
   readonly config: TObject & { readonly static: Config };
   readonly migrations: readonly Migration[];
@@ -168,6 +171,26 @@ function topicsOf(
 
 function distinct(topics: readonly Topic[]): Topic[] {
   return [...new Map(topics.map((topic) => [topic.name, topic])).values()];
+}
+
+/** What a service sends and receives, as an AsyncAPI document: its own topics, operations and messages. */
+export function asyncApiOf(
+  composition: Pick<Composition, "name" | "description" | "license" | "messages">,
+  composed: Pick<Composed<unknown>, "handlers">,
+): AsyncApiDocument {
+  const { name, description, license, messages } = composition;
+  const { reads, writes } = topicsOf(composition, composed);
+  const topics = distinct([...reads, ...writes]);
+  return asyncApi({
+    title: `Messages of ${name}`,
+    version: "0.1.0",
+    about: description,
+    ...(license === undefined ? {} : { license }),
+    servers: {},
+    topics,
+    definitions: messages.filter(({ topic }) => topics.some(({ name: own }) => own === topic.name)),
+    receivers: { [name]: composed.handlers.map(({ definition }) => definition) },
+  });
 }
 
 /** A right that a service needs on the broker. `READ` and `WRITE` include `DESCRIBE`. */

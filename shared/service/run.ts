@@ -1,16 +1,23 @@
 import { parseArgs } from "node:util";
-import { errorText, type Logger, makePrivate, systemRuntime } from "@distributed-messaging/messaging";
+import {
+  errorText,
+  type Logger,
+  type Messaging,
+  makePrivate,
+  systemRuntime,
+} from "@distributed-messaging/messaging";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
-import type { AnyElysia } from "elysia";
+import { type AnyElysia, Elysia } from "elysia";
 import { deadLetterRoutes } from "./admin/dead-letters.ts";
 import { effectRoutes } from "./admin/effects.ts";
 import { outboxRoutes } from "./admin/outbox.ts";
 import { partitionRoutes } from "./admin/partitions.ts";
 import { rebuildRoutes } from "./admin/rebuild.ts";
-import { type Assembled, assemble, type Composition } from "./composition.ts";
+import { type Assembled, assemble, asyncApiOf, type Composition } from "./composition.ts";
 import { type CommonConfig, kafkaSettings, loadConfig, portOf, portSetting } from "./config.ts";
 import { StartError } from "./errors.ts";
-import { allowedSources, createHttpApp, listen } from "./http/app.ts";
+import { allowedSources, createHttpApp, type HttpAppOptions, listen } from "./http/app.ts";
+import type { TokenVerifier } from "./identity.ts";
 import { ensureOperatorKey, operatorKeyPath } from "./operator.ts";
 import { runProcess } from "./process.ts";
 import { readinessChecks } from "./readiness.ts";
@@ -87,21 +94,19 @@ export function runService<Config extends CommonConfig, Parts>(
       ...{ name, database, migrations, messaging, brokerRequired, gaps: config.GAPS },
     });
     addReadinessMetric(metrics, checks);
-    const app = createHttpApp({
+    const http: HttpAppOptions = {
       app: name,
       description,
+      ...(composition.license === undefined ? {} : { license: composition.license }),
+      asyncApi: asyncApiOf(composition, service),
       log,
       metrics,
       checks,
       allowed: allowedSources(name, config, composition.pagePort?.(config)),
       ...(tracing === undefined ? {} : { tracer: tracing.tracer }),
-    });
-    app.use(deadLetterRoutes(messaging.deadLetterAdmin, verifier));
-    app.use(partitionRoutes(messaging, verifier));
-    app.use(outboxRoutes(messaging.outboxAdmin, verifier));
-    app.use(effectRoutes(messaging.effectAdmin, verifier));
+    };
+    const app = serviceApp(http, messaging, verifier, routes?.({ ...service, config, log }) ?? new Elysia());
     if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier, log));
-    if (routes !== undefined) app.use(routes({ ...service, config, log }));
 
     const server = await listen(app, {
       host: config.HOST,
@@ -112,6 +117,24 @@ export function runService<Config extends CommonConfig, Parts>(
     return { port: server.port };
   });
 }
+
+/** What every service serves, and its own routes. */
+function serviceApp<Own extends AnyElysia>(
+  options: HttpAppOptions,
+  messaging: Messaging,
+  verifier: TokenVerifier,
+  own: Own,
+) {
+  return createHttpApp(options)
+    .use(deadLetterRoutes(messaging.deadLetterAdmin, verifier))
+    .use(partitionRoutes(messaging, verifier))
+    .use(outboxRoutes(messaging.outboxAdmin, verifier))
+    .use(effectRoutes(messaging.effectAdmin, verifier))
+    .use(own);
+}
+
+/** The HTTP interface of a service, as a type for clients such as Eden's. @template Own the routes given to `runService` */
+export type ServiceApp<Own extends AnyElysia = Elysia> = ReturnType<typeof serviceApp<Own>>;
 
 /** A service has settings and no arguments: `--help` says so with exit code 0, any other is refused with exit code 2. */
 function answerArguments(name: string, description: string, args: string[]): never {

@@ -8,6 +8,7 @@ const problem = {
 };
 const text = { type: "string" };
 const operation: Operation = {
+  security: [],
   ...{
     url: "http://localhost",
     name: "test POST /orders",

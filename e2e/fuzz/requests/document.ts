@@ -12,7 +12,8 @@ const ResponseObject = Type.Object({
 });
 
 const OperationObject = Type.Object({
-  security: Type.Optional(Type.Array(Type.Object({ bearer: Type.Array(Type.String()) }))),
+  /** Empty where anybody may send the request. The first of several ways is that of requests. */
+  security: Type.Array(Type.Object({ bearer: Type.Optional(Type.Array(Type.String())) })),
   parameters: Type.Optional(
     Type.Array(
       Type.Object({

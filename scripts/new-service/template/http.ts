@@ -3,6 +3,7 @@ import type { UnitOfWork } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import { causeOf, documented } from "@distributed-messaging/service/http";
 import { authenticate, requireAdmin, type TokenVerifier } from "@distributed-messaging/service/identity";
+import type { ServiceApp } from "@distributed-messaging/service/run";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import type { Task } from "./domain.ts";
@@ -12,6 +13,8 @@ import type { TemplateStore } from "./store.ts";
 /** Tasks in one answer. */
 const PAGE = 100;
 
+const TASKS = { name: "tasks", description: "What is to be done for orders" };
+
 const TaskAnswer = Type.Object({
   orderId: OrderId,
   customerId: CustomerId,
@@ -20,12 +23,16 @@ const TaskAnswer = Type.Object({
   doneAt: Type.Optional(Type.String({ format: "date-time" })),
 });
 
+/** The HTTP interface. */
+export type App = ServiceApp<ReturnType<typeof templateRoutes>>;
+
 /** For admins: which tasks are open, and that one of them is done. */
 export function templateRoutes(store: TemplateStore, unitOfWork: UnitOfWork, verifier: TokenVerifier) {
   return new Elysia({ prefix: "/tasks" })
     .derive(async ({ request }) => requireAdmin(await authenticate(request, verifier)))
     .get("", () => store.open(PAGE).map(shown), {
       detail: documented("The open tasks, oldest first (admin)", {
+        tag: TASKS,
         answers: { 200: Type.Array(TaskAnswer) },
         access: "admin",
       }),
@@ -48,6 +55,7 @@ export function templateRoutes(store: TemplateStore, unitOfWork: UnitOfWork, ver
       {
         params: Type.Object({ orderId: OrderId }),
         detail: documented("The work for an order is done (admin)", {
+          tag: TASKS,
           answers: { 200: TaskAnswer },
           problems: [404, 409],
           access: "admin",

@@ -9,6 +9,7 @@ import { TemplateStore } from "./store.ts";
 export const service = defineService({
   name: "template",
   description: "Has one task for each confirmed order",
+  license: "MIT",
   config: TemplateConfig,
   migrations,
   messages: allMessages,

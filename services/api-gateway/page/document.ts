@@ -49,7 +49,7 @@ export function pageHtml(settings: PageSettings, files: PageFiles): string {
 </head>
 <body>
 <div id="page"></div>
-<noscript>This page needs JavaScript. The store does not: see its HTTP interface at /openapi/json.</noscript>
+<noscript>This page needs JavaScript. The store does not: see its HTTP interface at /openapi.</noscript>
 </body>
 </html>
 `;

@@ -8,6 +8,8 @@ const YEAR_S = 365 * 24 * 60 * 60;
 /** Of the service worker: it sends requests to the gateway, and does nothing else. */
 const WORKER_POLICY = "default-src 'none'; connect-src 'self'";
 
+const PAGE = { name: "page", description: "What a browser opens" };
+
 /**
  * Serves the checkout page: `/`, its files under names that change with their content, and its service worker.
  *
@@ -41,6 +43,8 @@ export function pageRoutes(settings: PageSettings, issuerOrigins: () => readonly
       },
       {
         detail: documented("The checkout page", {
+          operationId: "getPage",
+          tag: PAGE,
           answers: { 200: Type.String({ contentMediaType: "text/html" }), 304: null },
         }),
       },

@@ -2,6 +2,9 @@ import { Type } from "@sinclair/typebox";
 
 /* The answers of `reports.ts` as schemas, for the OpenAPI document. */
 
+export const PROCESSES = { name: "processes", description: "The processes of the store on this machine" };
+export const FIGURES = { name: "figures", description: "What the store does at the moment" };
+
 const Count = Type.Integer({ minimum: 0 });
 const Text = Type.String();
 const orNull = <Schema extends ReturnType<typeof Type.Number> | typeof Text | typeof Count>(schema: Schema) =>

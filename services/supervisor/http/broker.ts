@@ -15,6 +15,8 @@ const MAX_BYTES = 4_000;
 const MAX_BYTES_OF_ORDER = 64_000;
 const MAX_AGE_MS = 1_000;
 
+const BROKER = { name: "broker", description: "The topics, and what is in them" };
+
 /** The topics that carry the messages of an order. */
 const orderTopics = [topics.orderCommands, topics.orderEvents, topics.inventoryEvents].map(
   ({ name }) => name,
@@ -47,6 +49,7 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
   return new Elysia()
     .get("/topics", (): Promise<readonly TopicReport[]> => topicStates(), {
       detail: documented("Every topic with its offsets and the lag of each consumer group", {
+        tag: BROKER,
         answers: { 200: Type.Array(TopicAnswer) },
         problems: [503],
       }),
@@ -63,6 +66,7 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
       {
         params: Type.Object({ topic: Type.String({ maxLength: 249 }) }),
         detail: documented("The latest records of a topic, newest first", {
+          tag: BROKER,
           answers: { 200: Type.Array(RecordAnswer) },
           problems: [404, 503],
         }),
@@ -75,6 +79,7 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
       {
         ...byOrder,
         detail: documented("Every record of an order, oldest first", {
+          tag: BROKER,
           answers: { 200: Type.Array(RecordAnswer) },
           problems: [503],
         }),
@@ -98,6 +103,7 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
       {
         ...byOrder,
         detail: documented("Publish every record of an order again", {
+          tag: BROKER,
           answers: { 200: RedeliveryAnswer },
           problems: [404, 503],
         }),
@@ -115,6 +121,7 @@ export function brokerRoutes(inspector: KafkaInspector, topicNames: readonly str
       {
         ...byOrder,
         detail: documented("Publish a record with an order's key that no service can decode", {
+          tag: BROKER,
           answers: { 200: Type.Object({ key: Type.String() }) },
           problems: [503],
         }),

@@ -4,6 +4,7 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import type { LeaseGranted } from "../reports.ts";
 import type { Supervisor } from "../supervisor.ts";
+import { PROCESSES } from "./answers.ts";
 
 /** More often than the server closes idle connections (`idleTimeout` in shared/service/http/server.ts). */
 const KEEP_ALIVE_MS = 5_000;
@@ -99,6 +100,7 @@ export function leaseRoutes(lease: ProcessLease) {
       }),
     {
       detail: documented("Stop processes until the connection ends: then every process is brought back", {
+        tag: PROCESSES,
         answers: { 200: Type.String({ contentMediaType: "application/x-ndjson" }) },
         problems: [409],
       }),

@@ -3,7 +3,7 @@ import { documented } from "@distributed-messaging/service/http";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import type { MovedMessage, Movement, TrafficReport } from "../reports.ts";
-import { TrafficAnswer } from "./answers.ts";
+import { FIGURES, TrafficAnswer } from "./answers.ts";
 import { coalesced } from "./broker.ts";
 
 const MAX_AGE_MS = 300;
@@ -134,6 +134,7 @@ export function trafficRoutes(inspector: Pick<KafkaInspector, "topics" | "read">
     {
       query: Type.Object({ after: Type.Optional(Type.String({ pattern: "^\\d{1,15}$" })) }),
       detail: documented("What has moved through the broker since an earlier answer", {
+        tag: FIGURES,
         answers: { 200: TrafficAnswer },
       }),
     },

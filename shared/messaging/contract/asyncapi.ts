@@ -7,8 +7,10 @@ type Json = Readonly<Record<string, unknown>>;
 export interface AsyncApiOptions {
   readonly title: string;
   readonly version: string;
+  /** What the messages are for, in front of how they are delivered. */
+  readonly about?: string;
   /** The name of the licence. */
-  readonly license: string;
+  readonly license?: string;
   /** AsyncAPI Server Objects, by name. */
   readonly servers: Readonly<Record<string, Json>>;
   /** Every topic, those of dead letters included. */
@@ -19,29 +21,57 @@ export interface AsyncApiOptions {
   readonly receivers: Readonly<Record<string, readonly MessageDefinition[]>>;
 }
 
+interface Reference {
+  readonly $ref: string;
+}
+
+/** The members of a generated document that describe its messages; it has more. */
+export interface AsyncApiDocument {
+  readonly info: { readonly title: string; readonly version: string; readonly description: string };
+  readonly channels: Readonly<Record<string, { readonly address: string; readonly description: string }>>;
+  readonly operations: Readonly<Record<string, Operation>>;
+  readonly components: {
+    readonly messages: Readonly<Record<string, Message>>;
+    readonly schemas: Readonly<Record<string, unknown>>;
+  };
+}
+
+interface Operation {
+  readonly action: "send" | "receive";
+  readonly channel: Reference;
+  readonly messages: readonly Reference[];
+}
+
+interface Message {
+  readonly name: string;
+  readonly summary: string;
+  readonly contentType: string;
+}
+
 const BINDING = "0.5.0";
 const DEAD_LETTER = "dead-letter";
 
 /**
- * Describes messages as an AsyncAPI 3.0 document, generated from what the code uses.
- * https://www.asyncapi.com/docs/reference/specification/v3.0.0
+ * Describes messages as an AsyncAPI 3.1 document, generated from what the code uses.
+ * https://www.asyncapi.com/docs/reference/specification/v3.1.0
  */
-export function asyncApi(options: AsyncApiOptions): Json {
-  const { title, version, license, servers, topics, definitions, receivers } = options;
+export function asyncApi(options: AsyncApiOptions): AsyncApiDocument & Json {
+  const { title, version, about, license, servers, topics, definitions, receivers } = options;
   const deadLetterTopics = new Set(Object.keys(receivers).map((service) => deadLetterTopic(service).name));
   const messagesOn = ({ name }: Topic) =>
     deadLetterTopics.has(name)
       ? [DEAD_LETTER]
       : definitions.filter(({ topic }) => topic.name === name).flatMap(typesOf);
   return {
-    asyncapi: "3.0.0",
+    asyncapi: "3.1.0",
     info: {
       title,
       version,
       description:
+        (about === undefined ? "" : `${about}.\n\n`) +
         "CloudEvents 1.0 in structured JSON mode, as Kafka records whose key is the subject. Delivery is at " +
         "least once; readers drop duplicates by their id. Messages of one key keep their order.",
-      license: { name: license },
+      ...(license === undefined ? {} : { license: { name: license } }),
     },
     defaultContentType: CONTENT_TYPE,
     servers,
@@ -54,7 +84,7 @@ export function asyncApi(options: AsyncApiOptions): Json {
   };
 }
 
-function channel(topic: Topic, names: readonly string[]): Json {
+function channel(topic: Topic, names: readonly string[]): AsyncApiDocument["channels"][string] & Json {
   const { "cleanup.policy": policy = "delete", "retention.ms": retention } = topic.config;
   return {
     address: topic.name,
@@ -77,7 +107,7 @@ function channel(topic: Topic, names: readonly string[]): Json {
 function* operations(
   definitions: readonly MessageDefinition[],
   receivers: AsyncApiOptions["receivers"],
-): Iterable<[string, Json]> {
+): Iterable<[string, Operation & Json]> {
   for (const [service, received] of Object.entries(receivers)) {
     const sent = definitions.filter((definition) => definition.source === service);
     for (const [topic, group] of Map.groupBy(sent, (definition) => definition.topic.name)) {
@@ -102,7 +132,7 @@ function operation(
   action: "send" | "receive",
   topic: string,
   types: readonly string[],
-): [string, Json] {
+): [string, Operation & Json] {
   return [
     `${service}.${action}.${topic}`,
     {
@@ -115,14 +145,14 @@ function operation(
   ];
 }
 
-function* messages(definitions: readonly MessageDefinition[]): Iterable<[string, Json]> {
+function* messages(definitions: readonly MessageDefinition[]): Iterable<[string, Message & Json]> {
   for (const definition of definitions) {
     const { type, kind, key, source, upcasts } = definition;
     for (const old of upcasts) {
       const summary = `Superseded by ${type}: no longer sent, still accepted.`;
       yield [old.type, cloudEvent(old.type, { summary, tags: [{ name: kind }, { name: "superseded" }] })];
     }
-    const summary = `A ${kind} from ${source}, keyed by its ${key}.`;
+    const summary = `${kind === "event" ? "An" : "A"} ${kind} from ${source}, keyed by its ${key}.`;
     yield [type, cloudEvent(type, { summary, tags: [{ name: kind }] })];
   }
   yield [
@@ -137,7 +167,7 @@ function* messages(definitions: readonly MessageDefinition[]): Iterable<[string,
   ];
 }
 
-function cloudEvent(type: string, about: Json): Json {
+function cloudEvent(type: string, about: Json & Pick<Message, "summary">): Message & Json {
   return {
     name: type,
     ...about,

@@ -20,7 +20,10 @@ import { DurationText, IntegerParam } from "../http/input.ts";
 import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
 import { forAdmins } from "./for-admins.ts";
 
-const described = forAdmins("dead letters");
+const described = forAdmins({
+  name: "dead letters",
+  description: "Messages that the service could not handle, parked in their order",
+});
 
 const PAGE = 50;
 const MAX_PAGE = 500;

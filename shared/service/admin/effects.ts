@@ -11,7 +11,10 @@ import { IntegerParam } from "../http/input.ts";
 import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
 import { forAdmins } from "./for-admins.ts";
 
-const described = forAdmins("effects");
+const described = forAdmins({
+  name: "effects",
+  description: "Side effects that were tried in vain",
+});
 
 const PAGE = 50;
 const MAX_PAGE = 500;

@@ -11,7 +11,10 @@ import { IntegerParam } from "../http/input.ts";
 import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
 import { forAdmins } from "./for-admins.ts";
 
-const described = forAdmins("outbox");
+const described = forAdmins({
+  name: "outbox",
+  description: "Outgoing records that the broker refuses",
+});
 
 const PAGE = 50;
 const MAX_PAGE = 500;

@@ -13,7 +13,10 @@ import { Elysia } from "elysia";
 import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
 import { forAdmins } from "./for-admins.ts";
 
-const described = forAdmins("stopped partitions");
+const described = forAdmins({
+  name: "stopped partitions",
+  description: "Partitions and topics that wait for an operator",
+});
 
 // Elysia types paths as sent, as text.
 const Place = Type.Object({

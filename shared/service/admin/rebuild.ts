@@ -18,6 +18,8 @@ const StatusSchema = Type.Object({
   ...{ skipped: Count, unaccounted: Count, read: Count, toRead: Count },
 });
 
+const REBUILD = { name: "rebuild", description: "Projections, made again from the topics" };
+
 /**
  * Starts a rebuild of a service's projections, and shows its progress. Every request needs an admin's token; who asks for
  * a rebuild is logged.
@@ -31,6 +33,7 @@ export function rebuildRoutes(rebuild: Rebuild, verifier: TokenVerifier, log: Lo
     })
     .get("", () => shown(rebuild.status()), {
       detail: documented("Progress of the last rebuild (admin)", {
+        tag: REBUILD,
         answers: { 200: StatusSchema },
         access: "admin",
       }),
@@ -47,6 +50,7 @@ export function rebuildRoutes(rebuild: Rebuild, verifier: TokenVerifier, log: Lo
       {
         body: Request,
         detail: documented("Rebuilds the projections from the topics, unless a rebuild runs (admin)", {
+          tag: REBUILD,
           answers: { 202: StatusSchema },
           access: "admin",
         }),

@@ -1,20 +1,22 @@
 import { errorText } from "@distributed-messaging/messaging";
 import type { Tracer } from "@opentelemetry/api";
+import type { AsyncApiDocument } from "@distributed-messaging/messaging/asyncapi";
 import { type AnyElysia, Elysia, ValidationError } from "elysia";
 import { ServiceError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { type Metrics, metricsRoute } from "../telemetry/metrics.ts";
+import { asyncApiRoutes } from "./asyncapi.ts";
 import { exchangeOf, serveExchange } from "./exchange.ts";
 import type { AllowedSources } from "./foreign.ts";
 import { type HealthCheck, healthRoutes } from "./health.ts";
 import { readJson } from "./input.ts";
-import { openApiRoute } from "./openapi.ts";
+import { openApiRoutes } from "./openapi.ts";
 import { faultResponse, HttpProblem, invalidResponse, refusalOf, refusalResponse } from "./problem.ts";
 
 export { causeOf } from "./exchange.ts";
 export { type AllowedSources, allowedSources, isAllowedPage } from "./foreign.ts";
 export { IntegerParam } from "./input.ts";
-export { documented } from "./openapi.ts";
+export { documented, type Tag } from "./openapi.ts";
 export { HttpProblem } from "./problem.ts";
 export { type Listening, listen } from "./server.ts";
 
@@ -24,6 +26,10 @@ export interface HttpAppOptions {
   /** One sentence for the OpenAPI document. */
   readonly description?: string;
   readonly version?: string;
+  /** Of the interface, in the OpenAPI document: an SPDX identifier. */
+  readonly license?: string;
+  /** What the service sends and receives: served beside the OpenAPI document. */
+  readonly asyncApi?: AsyncApiDocument;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly tracer?: Tracer;
@@ -36,7 +42,7 @@ export interface HttpAppOptions {
 /**
  * An Elysia app to which a service adds its routes. It serves by itself:
  *
- * - `/liveness`, `/readiness`, `/metrics`, `/openapi/json`;
+ * - `/liveness`, `/readiness`, `/metrics`, `/openapi`, `/openapi/json`, and `/asyncapi`, `/asyncapi/json` with a document;
  * - every refusal as problem+json (RFC 9457): 400 for malformed input, 403 for requests of foreign pages, 404 and 405 (with Allow), 413 above
  *   MAX_BODY_BYTES, 415 for a body that is not JSON, 422 with each field that breaks the schema;
  * - every other error as 500 with a request id and nothing else; the log has the error under that id.
@@ -45,7 +51,7 @@ export interface HttpAppOptions {
  * of a route: they must be closed (`additionalProperties: false`) to refuse unknown fields, and the schema of a
  * required body must not be `Type.Optional`, because Elysia accepts `{}` for any optional schema.
  */
-export function createHttpApp(options: HttpAppOptions): Elysia {
+export function createHttpApp(options: HttpAppOptions) {
   const app = new Elysia({
     // Normalisation drops unknown fields instead of refusing them, and decides by the first branch of a union.
     normalize: false,
@@ -73,10 +79,12 @@ export function createHttpApp(options: HttpAppOptions): Elysia {
     options.log.error({ err: fault, requestId, method: request.method, route }, errorText(fault));
     return faultResponse(requestId);
   });
-  app.use(healthRoutes(options.app, options.checks ?? []));
-  app.use(metricsRoute(options.metrics));
-  app.use(openApiRoute(app, options));
-  return app;
+  if (options.asyncApi !== undefined) app.use(asyncApiRoutes(options.asyncApi));
+  // The result of `use` is the same app, with the types of its routes.
+  return app
+    .use(healthRoutes(options.app, options.checks ?? []))
+    .use(metricsRoute(options.metrics))
+    .use(openApiRoutes(app, options));
 }
 
 /** Elysia wraps an error of the parser in one of its own. */

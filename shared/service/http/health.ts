@@ -1,7 +1,7 @@
 import { errorText } from "@distributed-messaging/messaging";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { documented } from "./openapi.ts";
+import { documented, HEALTH } from "./openapi.ts";
 
 /** What is wrong, and what to do about it: two sentences for whoever runs the service, without secrets. */
 export interface Problem {
@@ -72,7 +72,7 @@ async function problemsOf(check: HealthCheck): Promise<readonly Problem[]> {
 export function healthRoutes(app: string, checks: readonly HealthCheck[]) {
   return new Elysia({ name: "health" })
     .get("/liveness", () => ({ app, status: "UP" as const }), {
-      detail: documented("The process answers", { answers: { 200: Liveness } }),
+      detail: documented("The process answers", { tag: HEALTH, answers: { 200: Liveness } }),
     })
     .get(
       "/readiness",
@@ -93,6 +93,7 @@ export function healthRoutes(app: string, checks: readonly HealthCheck[]) {
       },
       {
         detail: documented("Whether the service is ready, and what is wrong with what it depends on", {
+          tag: HEALTH,
           answers: { 200: Readiness, 503: Readiness },
         }),
       },

@@ -124,7 +124,8 @@ function respond(body: Problem, headers: Readonly<Record<string, string>> = {}):
   });
 }
 
-function problem(status: number, code: string, detail: string): Problem {
+/** The members that every problem has. */
+export function problem(status: number, code: string, detail: string): Problem {
   const words = code.replaceAll("-", " ");
   const title = words.charAt(0).toUpperCase() + words.slice(1);
   return { type: `urn:problem-type:${code}`, title, status, detail };

@@ -4,7 +4,7 @@ import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import { type HealthCheck, runChecks } from "../http/health.ts";
-import { documented } from "../http/openapi.ts";
+import { documented, HEALTH } from "../http/openapi.ts";
 import { Distribution } from "./distribution.ts";
 
 /** The metrics of one service, in a registry of their own. */
@@ -343,6 +343,7 @@ export function metricsRoute(metrics: Metrics) {
       }),
     {
       detail: documented("Metrics for Prometheus", {
+        tag: HEALTH,
         answers: { 200: Type.String({ contentMediaType: "text/plain" }) },
       }),
     },

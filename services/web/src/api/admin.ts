@@ -3,7 +3,7 @@ import { token as customerToken, tokenRefused } from "../state/session.ts";
 import { signInAs } from "./gateway.ts";
 import { Refused, type RequestOptions, request } from "./request.ts";
 import { askService } from "./supervisor.ts";
-import type { Session } from "./types.ts";
+import type { DeadLetterDetails, DeadLetterSummary, Replay, Session } from "./types.ts";
 
 /* Requests with an admin's token: restock and dead letters. Every function throws Refused or Unreachable. */
 
@@ -63,43 +63,6 @@ export async function restock(
     request(url, { method: "POST", token, body: { quantity }, idempotencyKey }),
   );
   return headers.get("idempotent-replayed") === "true";
-}
-
-export interface DeadLetterSummary {
-  readonly id: number;
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: number;
-  readonly key: string | null;
-  readonly reason: string;
-  readonly error: string;
-  readonly attempts: number;
-  readonly replays: number;
-  readonly edited: boolean;
-  readonly bytes: number;
-  /** RFC 3339. */
-  readonly parkedAt: string;
-}
-
-interface Bytes {
-  readonly bytes: number;
-  /** `null` when they are not UTF-8. */
-  readonly text: string | null;
-  readonly base64: string;
-}
-
-export interface DeadLetterDetails extends Omit<DeadLetterSummary, "edited" | "bytes"> {
-  readonly raw: Bytes | null;
-  readonly edited: Bytes | null;
-  readonly decoded: { readonly message?: object; readonly problem?: string };
-  /** The number of parked messages of its topic and key, itself included. */
-  readonly lineLength: number;
-}
-
-interface Replay {
-  readonly id: number;
-  readonly outcome: string;
-  readonly detail?: string;
 }
 
 const askDeadLetters = <Body>(service: string, path: string, options: RequestOptions = {}) =>

@@ -1,5 +1,5 @@
 import { request } from "./request.ts";
-import type { Line, Order, Product, Session } from "./types.ts";
+import type { Identity, Line, Order, Product, Session } from "./types.ts";
 
 /* The gateway's HTTP interface for customers. Every function throws Refused or Unreachable. */
 
@@ -14,8 +14,8 @@ export async function signInAs(customerId: string, role: Session["role"]): Promi
 }
 
 /** Whom a token identifies, as the store sees it. */
-export async function fetchIdentity(token: string): Promise<Pick<Session, "customerId" | "role">> {
-  return (await request<Pick<Session, "customerId" | "role">>("/sessions/current", { token })).body;
+export async function fetchIdentity(token: string): Promise<Identity> {
+  return (await request<Identity>("/sessions/current", { token })).body;
 }
 
 interface Placed {

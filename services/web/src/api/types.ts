@@ -1,58 +1,48 @@
-import type { Line, Money, PricedLine, Shortage } from "@distributed-messaging/contracts";
+import type { App as Gateway } from "@distributed-messaging/api-gateway/http";
+import type { Line, Money } from "@distributed-messaging/contracts";
+import type { App as NotificationService } from "@distributed-messaging/notification/http";
+import type { Treaty } from "@elysiajs/eden";
 import { isRecord } from "../json.ts";
 
 export type { Line, Money };
 
-/* The answers of the gateway and the notification service. Times are RFC 3339. */
+/*
+ * The answers of the gateway and the notification service, inferred from their routes. Eden's types only: its client would
+ * double what the page loads. Times are RFC 3339.
+ */
 
-export interface Product {
-  readonly productId: string;
-  readonly name: string;
-  readonly price: Money;
-  readonly available: number;
-}
+type GatewayApi = Treaty.Create<Gateway>;
+type NotificationApi = Treaty.Create<NotificationService>;
 
-export type OrderStatus = "accepted" | "pending" | "backordered" | "confirmed" | "rejected" | "cancelled";
+/** One of an answer that is a list. */
+type OneOf<List extends readonly unknown[]> = List[number];
 
-interface HistoryEntry {
-  readonly at: string;
-  /** The type of the message, such as `store.order.placed.v1`. */
-  readonly type: string;
-  readonly service: string;
-}
+export type Product = OneOf<Treaty.Data<GatewayApi["products"]["get"]>>;
+export type Order = OneOf<Treaty.Data<GatewayApi["orders"]["get"]>>;
+export type OrderStatus = Order["status"];
+export type Identity = Treaty.Data<GatewayApi["sessions"]["current"]["get"]>;
 
-export interface Order {
-  readonly orderId: string;
-  readonly customerId: string;
-  readonly status: OrderStatus;
-  readonly items: readonly PricedLine[];
-  readonly total: Money;
-  readonly placedAt: string;
-  readonly updatedAt: string;
-  readonly shortages?: readonly Shortage[];
-  readonly reason?: string;
-  readonly history: readonly HistoryEntry[];
-}
-
-export interface Session {
-  readonly token: string;
-  readonly customerId: string;
-  readonly role: "customer" | "admin";
-  readonly expiresAt: string;
+/** Of the demo's sign-in, or of an issuer. */
+export type Session = Treaty.Data<GatewayApi["sessions"]["post"]> & {
   /** Of an issuer that gives one: for a new token. */
   readonly refreshToken?: string | undefined;
   /** Of an issuer: it recognises by it whose session ends at a sign-out. */
   readonly idToken?: string | undefined;
-}
+};
 
-export interface Notification {
-  readonly seq: number;
-  readonly orderId: string;
-  /** `order.received`, `order.waiting`, … A later version of the service may send others. */
-  readonly type: string;
-  readonly message: string;
-  readonly at: string;
-}
+/** As it was sent: a later version of the service may send other types. */
+export type Notification = Omit<
+  OneOf<Treaty.Data<NotificationApi["notifications"]["get"]>>,
+  "type" | "notificationId"
+> & { readonly type: string };
+
+// Of any service: all have the same routes for what they parked.
+type DeadLetters = GatewayApi["dead-letters"];
+type DeadLetter = ReturnType<DeadLetters>;
+
+export type DeadLetterSummary = OneOf<Treaty.Data<DeadLetters["get"]>>;
+export type DeadLetterDetails = Treaty.Data<DeadLetter["get"]>;
+export type Replay = Treaty.Data<DeadLetter["replay"]["post"]>;
 
 export function isNotification(value: unknown): value is Notification {
   return (

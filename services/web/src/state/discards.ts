@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
-import { type DeadLetterDetails, discardDeadLetter, showDeadLetter } from "../api/admin.ts";
+import { discardDeadLetter, showDeadLetter } from "../api/admin.ts";
 import { messageOf, Refused } from "../api/request.ts";
+import type { DeadLetterDetails } from "../api/types.ts";
 import { announce } from "./announcer.ts";
 
 /** How long a discard can be undone; `.undo-time` in the style sheet runs as long. */

@@ -1,8 +1,9 @@
 import { escapeInvisible } from "@distributed-messaging/messaging/visible-text";
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { type DeadLetterDetails, editDeadLetter, replayDeadLetter, showDeadLetter } from "../../api/admin.ts";
+import { editDeadLetter, replayDeadLetter, showDeadLetter } from "../../api/admin.ts";
 import { messageOf } from "../../api/request.ts";
+import type { DeadLetterDetails } from "../../api/types.ts";
 import { isRecord, parseJson } from "../../json.ts";
 import { ActionButton, type ActionOutcome, Outcome } from "../../parts/action-button.tsx";
 import { plural } from "../../parts/format.ts";
@@ -42,7 +43,7 @@ export function DeadLetter({ service, id, onChange }: DeadLetterProps) {
   }, [service, id, details, text, error]);
   const letter = details.value;
   if (letter === undefined) return <p class="empty">{error.value ?? "Fetching it."}</p>;
-  const { problem } = letter.decoded;
+  const problem = "problem" in letter.decoded ? letter.decoded.problem : undefined;
   const isDraft = text.value !== shownText(letter);
   const key = draftKeyOf(service, letter);
   const show = (found: DeadLetterDetails) => {

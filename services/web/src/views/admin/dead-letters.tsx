@@ -1,8 +1,9 @@
 import { escapeInvisible } from "@distributed-messaging/messaging/visible-text";
 import { useSignal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { type DeadLetterSummary, listDeadLetters } from "../../api/admin.ts";
+import { listDeadLetters } from "../../api/admin.ts";
 import { messageOf } from "../../api/request.ts";
+import type { DeadLetterSummary } from "../../api/types.ts";
 import { plural, time } from "../../parts/format.ts";
 import { announce } from "../../state/announcer.ts";
 import { discardProblems, discards, keyOf, undoDiscard } from "../../state/discards.ts";

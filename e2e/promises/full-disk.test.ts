@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { problemIn } from "../support/answers.ts";
 import { OwnStore } from "../support/own-store.ts";
+import { fill, mountSmallDisk } from "../support/small-disk.ts";
 import { isRunningElsewhere } from "../support/store.ts";
 
 /** Little more than a store needs that has just started. */
@@ -12,20 +13,8 @@ const DISK_MB = 48;
 const MOST_ORDERS = 5_000;
 const LIMIT_MS = 120_000;
 
-/** A small file system in memory, which only root may mount. */
-function mountSmallDisk(path: string): boolean {
-  mkdirSync(path, { recursive: true });
-  const { exitCode } = Bun.spawnSync(
-    ["mount", "-t", "tmpfs", "-o", `size=${DISK_MB}m,mode=700`, "tmpfs", path],
-    {
-      stderr: "ignore",
-    },
-  );
-  return exitCode === 0;
-}
-
 const store = new OwnStore();
-const hasDisk = !isRunningElsewhere && mountSmallDisk(store.dataDir);
+const hasDisk = !isRunningElsewhere && mountSmallDisk(store.dataDir, DISK_MB);
 if (!hasDisk)
   console.warn("skipped the tests with a full disk, which need the permission to mount a file system");
 
@@ -78,15 +67,3 @@ if (!hasDisk)
     LIMIT_MS,
   );
 });
-
-/** Fills the disk. */
-function fill(path: string, disk: string): void {
-  const { bavail, bsize } = statfsSync(disk);
-  for (let size = bavail * bsize; size > 0; size = Math.floor(size / 2)) {
-    try {
-      writeFileSync(path, new Uint8Array(size), { flag: "a" });
-    } catch {
-      // The part that fitted stays.
-    }
-  }
-}

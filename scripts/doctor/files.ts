@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { errorText, type Migration } from "@distributed-messaging/messaging";
 import { kitMigrations } from "@distributed-messaging/messaging/internal";
 import { isOfAnother } from "@distributed-messaging/service/files";
+import { keyMigrations } from "@distributed-messaging/service/jwks";
 import { serviceNames, services } from "@distributed-messaging/services/registry";
 import type { Settings } from "@distributed-messaging/supervisor/settings";
 import { type Finding, failed, ok, orOk, warning } from "./finding.ts";
@@ -80,7 +81,8 @@ async function schemas(dataDir: string): Promise<Finding[]> {
     }
     const { service } = await services[name].load();
     try {
-      findings.push(schemaOf(name, path, { messaging: kitMigrations, [name]: service.migrations }));
+      const known = { messaging: kitMigrations, "signing-keys": keyMigrations, [name]: service.migrations };
+      findings.push(schemaOf(name, path, known));
     } catch (error) {
       const remedy = "bun run start-persistence says what is damaged; restore the file from the backup";
       findings.push(failed("versions", `${name}: its database cannot be read: ${errorText(error)}`, remedy));

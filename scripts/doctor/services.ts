@@ -67,7 +67,7 @@ function clockOf(name: string, answer: Response, from: number, to: number): Find
     return warning("clock", `${name} sends no Date`, "compare the clocks of the machines by hand");
   }
   const skewMs = Math.max(0, from - (date + DATE_PRECISION_MS), date - to);
-  const text = `the clock of ${name} differs by ${skewMs === 0 ? "less than a second" : `${(skewMs / 1000).toFixed(1)} s`}`;
+  const text = `the clock of ${name} differs by ${skewMs < 1_000 ? "less than a second" : `${(skewMs / 1000).toFixed(1)} s`}`;
   const remedy = "synchronize the clocks of all machines (NTP): tokens, timers and retention follow them";
   if (skewMs > FAILED_SKEW_MS) return failed("clock", text, remedy);
   return skewMs > WARNED_SKEW_MS ? warning("clock", text, remedy) : ok("clock", text);

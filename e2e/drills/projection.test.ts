@@ -17,7 +17,15 @@ describeOwn("a projection that was lost", () => {
       const customer = await store.signIn("CUSTOMER_lost");
       await placed(customer, "first", "second");
       await untilIdle(store);
-      const before = await customer.allOrders();
+      /** What the page says of the views: all but the gateway's own step is in the topics. */
+      const views = async () =>
+        (await customer.allOrders())
+          .map(({ orderId, status, items, total, history }) => ({
+            ...{ orderId, status, items, total },
+            history: history.filter(({ service }) => service !== "api-gateway"),
+          }))
+          .sort((one, other) => (one.orderId < other.orderId ? -1 : 1));
+      const before = await views();
       await store.process("api-gateway").stop();
       {
         using database = new Database(join(store.dataDir, "api-gateway.sqlite"));
@@ -29,7 +37,7 @@ describeOwn("a projection that was lost", () => {
 
       const printed = await operator.follow("Rebuild a projection", 1, { SERVICE: "api-gateway" });
       expect(printed).toContain("api-gateway is rebuilt: 0 messages skipped");
-      expect(await customer.allOrders()).toEqual(before);
+      expect(await views()).toEqual(before);
       await expectHealthy(store, operator, customer, ["first", "second"]);
     },
     DRILL_LIMIT_MS,

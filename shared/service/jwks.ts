@@ -209,6 +209,7 @@ function isVersion({ ino, size, mtimeMs, ctimeMs }: Stats, known: Stats | undefi
   return ino === known?.ino && size === known.size && mtimeMs === known.mtimeMs && ctimeMs === known.ctimeMs;
 }
 
+/** The schema of what a service knows of keys, in the scope `signing-keys`. */
 export const keyMigrations: readonly Migration[] = [
   {
     name: "signing keys",

@@ -111,6 +111,10 @@ export class Records {
     await this.#asAdmin((admin) => admin.alterConfigs({ validateOnly: false, resources }));
   }
 
+  deleteTopic(topic: string): Promise<void> {
+    return this.#asAdmin((admin) => admin.deleteTopics({ topics: [topic] }));
+  }
+
   /** Removes every record that a topic has, as retention does. */
   async removeAll(topic: string): Promise<void> {
     await this.#asAdmin(async (admin) => {

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { PlaceOrder } from "@distributed-messaging/contracts";
@@ -10,7 +10,9 @@ import { untilIdle } from "../support/state.ts";
 import { DRILL_LIMIT_MS, expectHealthy, order, placed } from "./drill.ts";
 import { Operator } from "./runbook.ts";
 
-describeOwn("one store, one fault after the other", () => {
+const describeSlow = process.env.SLOW_TESTS === "true" ? describeOwn : describe.skip;
+
+describeSlow("one store, one fault after the other", () => {
   const store = useOwnStore({ env: { TOPICS: "check" } });
   let customer: Customer;
   const accepted: string[] = [];

@@ -24,26 +24,58 @@ interface Granted {
   readonly excess: readonly string[];
 }
 
+/** The rights of the principals at the brokers, compared with the grants. */
+interface AccessDifference {
+  readonly missing: readonly Grant[];
+  /** As in `Granted`. */
+  readonly excess: readonly string[];
+}
+
 /**
  * Creates the ACLs that are missing, as the user of the settings, who needs ALTER and DESCRIBE on the cluster. Removes
  * none. Idempotent.
  *
  * @throws when no broker answers, the cluster has no authorizer, or the user may not
  */
-export async function grantAccess(
+export function grantAccess(
   settings: KafkaSettings,
   grants: readonly Grant[],
   log: Logger = silentLogger,
 ): Promise<Granted> {
+  return asAdmin(settings, log, async (admin) => {
+    const { missing, excess } = await differenceOf(admin, grants);
+    if (missing.length > 0) await admin.createAcls({ acl: missing.map(aclOf) });
+    return { created: missing, excess };
+  });
+}
+
+/** Changes nothing. The user of the settings needs DESCRIBE on the cluster. @throws as `grantAccess` */
+export function compareAccess(
+  settings: KafkaSettings,
+  grants: readonly Grant[],
+  log: Logger = silentLogger,
+): Promise<AccessDifference> {
+  return asAdmin(settings, log, (admin) => differenceOf(admin, grants));
+}
+
+async function differenceOf(admin: Admin, grants: readonly Grant[]): Promise<AccessDifference> {
+  const existing = await aclsOf(admin, new Set(grants.map(({ principal }) => principal)));
+  return {
+    missing: grants.filter((grant) => !existing.some((acl) => isSame(acl, aclOf(grant)))),
+    excess: existing.filter((acl) => !grants.some((grant) => isSame(acl, aclOf(grant)))).map(describeAcl),
+  };
+}
+
+async function asAdmin<T>(
+  settings: KafkaSettings,
+  log: Logger,
+  work: (admin: Admin) => Promise<T>,
+): Promise<T> {
   const client = new KafkaClient(settings, log);
   const admin = client.kafka.admin();
   try {
     await admin.connect();
-    const existing = await aclsOf(admin, new Set(grants.map(({ principal }) => principal)));
-    const created = grants.filter((grant) => !existing.some((acl) => isSame(acl, aclOf(grant))));
-    if (created.length > 0) await admin.createAcls({ acl: created.map(aclOf) });
-    const excess = existing.filter((acl) => !grants.some((grant) => isSame(acl, aclOf(grant))));
-    return { created, excess: excess.map(describeAcl) };
+    return await work(admin);
   } finally {
     await client.close(() => admin.disconnect());
   }
@@ -97,10 +129,15 @@ function nameIn(words: Readonly<Record<string, number | string>>, value: number)
   return Object.entries(words).find(([, one]) => one === value)?.[0] ?? `(${value})`;
 }
 
+/** `User:order: ALLOW READ on TOPIC order.commands`. */
+export function describeGrant(grant: Grant): string {
+  return describeAcl(aclOf(grant));
+}
+
 /** One line for each right that was created, and for each that is in excess. */
 export function describeGranted({ created, excess }: Granted): string[] {
   return [
-    ...created.map((grant) => `created ${describeAcl(aclOf(grant))}`),
+    ...created.map((grant) => `created ${describeGrant(grant)}`),
     ...excess.map((line) => `not removed: ${line}`),
   ];
 }

@@ -59,7 +59,7 @@ describePage("the page for operators", () => {
     "what a service says is wrong, and what to do, is in that line and at its process, until it is mended",
     async () => {
       const limit = async (value: string) => {
-        await store.records.configure("notification.dead-letters", "max.message.bytes", value);
+        await store.records.configure("notification.dead-letters", { "max.message.bytes": value });
         // It looks at its topics when it starts.
         await store.process("notification").stop();
         await store.process("notification").start();

@@ -48,6 +48,7 @@ const WRONG_CALLS: Readonly<Record<string, string>> = {
     skip letters/1 --offset x --reason because --service order`,
   effects: parked("name", "topic", "discard"),
   outbox: parked("topic", "name", "drop"),
+  doctor: "--principal x; --principal; --production=yes",
   keys: "(nothing); list x; rotate x; withdraw; withdraw x",
   rebuild: "(nothing); --service; --service orders",
   "new-service": "(nothing); Shipping; order",

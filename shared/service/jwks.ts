@@ -210,7 +210,8 @@ function isVersion({ ino, size, mtimeMs, ctimeMs }: Stats, known: Stats | undefi
   return ino === known?.ino && size === known.size && mtimeMs === known.mtimeMs && ctimeMs === known.ctimeMs;
 }
 
-const migrations: readonly Migration[] = [
+/** The schema of what a service knows of keys, in the scope `signing-keys`. */
+export const keyMigrations: readonly Migration[] = [
   {
     name: "signing keys",
     sql: `
@@ -236,7 +237,7 @@ const migrations: readonly Migration[] = [
 
 /** Creates the table that a `KeyUrl` keeps its last good answer in. */
 export function migrateKeys(database: ServiceDatabase): void {
-  migrate(database, "signing-keys", migrations);
+  migrate(database, "signing-keys", keyMigrations);
 }
 
 interface UrlOptions {

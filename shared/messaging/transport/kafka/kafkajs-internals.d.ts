@@ -88,6 +88,8 @@ declare module "kafkajs/src/cluster/index.js" {
     findBroker(options: { readonly nodeId: string }): Promise<Broker>;
     /** Calls `work` with one broker after the other until it resolves. What it rejects with is lost. */
     readonly brokerPool: {
+      /** What the first broker that answered supports, by API key; null before. */
+      readonly versions: Readonly<Record<number, { minVersion: number; maxVersion: number }>> | null;
       withBroker<T>(work: (found: { readonly broker: Broker }) => Promise<T>): Promise<T | null>;
     };
     findGroupCoordinatorMetadata(request: object): Promise<unknown>;

@@ -62,7 +62,7 @@ describeOwn("GET /readiness says what happened and what to do", () => {
   test(
     "when a topic is not configured as the messages need it",
     async () => {
-      await store.records.configure("order.events", "retention.ms", "1000");
+      await store.records.configure("order.events", { "retention.ms": "1000" });
       // It looks at the topics when it starts, and every ten minutes.
       await store.process("notification").stop();
       await store.process("notification").start();

@@ -104,9 +104,10 @@ export class Records {
     return this.#asAdmin((admin) => admin.listTopics());
   }
 
-  /** Sets one setting of a topic, and leaves its others to their defaults. */
-  async configure(topic: string, name: string, value: string): Promise<void> {
-    const resource = { type: ConfigResourceTypes.TOPIC, name: topic, configEntries: [{ name, value }] };
+  /** Gives a topic these settings, and no others. */
+  async configure(topic: string, settings: Readonly<Record<string, string>>): Promise<void> {
+    const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }));
+    const resource = { type: ConfigResourceTypes.TOPIC, name: topic, configEntries };
     await this.#asAdmin((admin) => admin.alterConfigs({ validateOnly: false, resources: [resource] }));
   }
 

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { deadLetterTopic } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { axeViolations } from "./accessibility.ts";
 import { LOST_CONNECTIONS } from "./browser.ts";
@@ -58,8 +59,9 @@ describePage("the page for operators", () => {
   test(
     "what a service says is wrong, and what to do, is in that line and at its process, until it is mended",
     async () => {
-      const limit = async (value: string) => {
-        await store.records.configure("notification.dead-letters", { "max.message.bytes": value });
+      const topic = deadLetterTopic("notification");
+      const limit = async (settings: Readonly<Record<string, string>>) => {
+        await store.records.configure(topic.name, { ...topic.config, ...settings });
         // It looks at its topics when it starts.
         await store.process("notification").stop();
         await store.process("notification").start();
@@ -67,12 +69,12 @@ describePage("the page for operators", () => {
       const shop = await (await fixture.visit()).open("admin");
       const sentence =
         /The topic notification\.dead-letters: max\.message\.bytes is 1000: messages may have \d+ bytes\. Correct the topic/;
-      await limit("1000");
+      await limit({ "max.message.bytes": "1000" });
       await attention(shop).getByRole("link", { name: sentence }).waitFor();
       const about = shop.page.locator('.process[data-process="notification"] .process-about');
       await about.filter({ hasText: sentence }).waitFor();
       expect(await axeViolations(shop.page)).toEqual([]);
-      await limit("2097152");
+      await limit({});
       await attention(shop).getByRole("link", { name: sentence }).waitFor({ state: "detached" });
       await about.filter({ hasText: "Tells customers, over the WebSocket." }).waitFor();
       await shop.context.close();

@@ -18,6 +18,7 @@ import {
   measurePeak,
 } from "./bench/scenarios.ts";
 import { System, systemNames } from "./bench/system.ts";
+import { measureTracing } from "./bench/tracing.ts";
 import { measureCommits } from "./bench/unit-of-work.ts";
 import { canReadUsage } from "./bench/usage.ts";
 import { measureWaitingOrders } from "./bench/waiting-orders.ts";
@@ -81,6 +82,7 @@ async function measureAll(options: BenchOptions, onLimit: OnLimit): Promise<Comp
     comparisons.push(...(await measureBoth(options, onLimit)));
   }
   if (scenarios.has("growth")) comparisons.push(...(await measureHistories(options, onLimit)));
+  if (scenarios.has("tracing")) comparisons.push(...(await measureTracing(options, say, onLimit)));
   if (scenarios.has("broker")) {
     comparisons.push(...(await measureBrokers({ seconds: lengths.seconds, records }, rounds, say)));
   }

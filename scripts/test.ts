@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { chromium, kcat, provideTools } from "@distributed-messaging/e2e/support/test-tools";
+import { provideTools, testTools } from "@distributed-messaging/e2e/support/test-tools";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { parseOptions, runCommand, UsageError, wholeNumber } from "./command/command.ts";
 import { Progress } from "./command/progress.ts";
@@ -124,7 +124,7 @@ await runCommand("test", USAGE, async (given) => {
   // Test files that share a running store run one after the other.
   if (!values.running) args.unshift(`--parallel=${WORKERS}`);
 
-  const tools = await provideTools([chromium, kcat], process.env, say);
+  const tools = await provideTools(testTools, process.env, say);
   const env: Record<string, string> = values.running ? { E2E_RUNNING: "true" } : {};
   for (const { tool, path } of tools) if (path !== undefined) env[tool.setting] = path;
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { OwnStore } from "../support/own-store.ts";
-import { fill, mountSmallDisk } from "../support/small-disk.ts";
+import { canMount, fillDisk, mountSmallDisk, unmount } from "../support/small-disk.ts";
 import { isRunningElsewhere } from "../support/store.ts";
 import { DRILL_LIMIT_MS, expectHealthy, order, placed } from "./drill.ts";
 import { Operator } from "./runbook.ts";
@@ -13,15 +13,18 @@ const MOST_ORDERS = 5_000;
 
 const store = new OwnStore();
 const operator = new Operator(store);
-const hasDisk = !isRunningElsewhere && mountSmallDisk(store.dataDir, DISK_MB);
+const hasDisk = !isRunningElsewhere && canMount();
 if (!hasDisk)
   console.warn("skipped the drill of a full disk, which needs the permission to mount a file system");
 
 (hasDisk ? describe : describe.skip)("a full disk", () => {
-  beforeAll(() => store.startAll(), DRILL_LIMIT_MS);
+  beforeAll(() => {
+    mountSmallDisk(store.dataDir, DISK_MB);
+    return store.startAll();
+  }, DRILL_LIMIT_MS);
   afterAll(async () => {
     await store.supervisor.stopAll();
-    Bun.spawnSync(["umount", store.dataDir]);
+    unmount(store.dataDir);
     await store.dispose();
   }, DRILL_LIMIT_MS);
 
@@ -31,7 +34,7 @@ if (!hasDisk)
       await store.seed();
       const customer = await store.signIn("CUSTOMER_disk");
       await placed(customer, "before");
-      fill(join(store.dataDir, "forgotten-copy"), store.dataDir);
+      fillDisk(join(store.dataDir, "forgotten-copy"), store.dataDir);
       const accepted = ["before"];
       for (let number = 0; number < MOST_ORDERS; number += 1) {
         const answer = await customer.tryToPlace(order(`full-${number}`));

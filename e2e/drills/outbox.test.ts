@@ -20,7 +20,7 @@ describeOwn("a message that the broker refuses", () => {
       const customer = await store.signIn("CUSTOMER_parked");
       await placed(customer, "before");
       // Too small for any message.
-      await store.records.configure(TOPIC, { ...real, "max.message.bytes": "100" });
+      await store.records.configureAll(TOPIC, { ...real, "max.message.bytes": "100" });
       await customer.place(order("parked"));
       await eventually(async () => (await parked()) === 1, "the order to be parked");
 
@@ -30,7 +30,7 @@ describeOwn("a message that the broker refuses", () => {
       const listed = await operator.follow("OutboxParked", 1, ids, { mayFail: true });
       expect(listed).toContain("larger than");
       // The administrator of the cluster.
-      await store.records.configure(TOPIC, real);
+      await store.records.configureAll(TOPIC, real);
       await operator.follow("OutboxParked", 2, { ...ids, TOPIC });
       await eventually(async () => (await parked()) === 0, "nothing to be parked");
       await expectHealthy(store, operator, customer, ["before", "parked"]);
@@ -42,10 +42,10 @@ describeOwn("a message that the broker refuses", () => {
     "one that nobody needs is dropped",
     async () => {
       const customer = await store.signIn("CUSTOMER_dropped");
-      await store.records.configure(TOPIC, { ...real, "max.message.bytes": "100" });
+      await store.records.configureAll(TOPIC, { ...real, "max.message.bytes": "100" });
       await customer.place(order("dropped"));
       await eventually(async () => (await parked()) === 1, "the order to be parked");
-      await store.records.configure(TOPIC, real);
+      await store.records.configureAll(TOPIC, real);
       const later = new Operator(store);
       const ids = { SERVICE: /^(\S+) +\d+ .*order\.commands/m, ID: /^\S+ +(\d+) .*order\.commands/m };
       await later.follow("OutboxParked", 1, ids, { mayFail: true });

@@ -34,22 +34,47 @@ describePage("the page for operators", () => {
       await shop.page.route("**/figures", async (route) => {
         const response = await route.fetch();
         const figures = await response.json();
-        figures.services[0].outboxParked = 2;
-        figures.services[1].partitionsStopped = 1;
+        figures.services[0].problems = ["2 outgoing messages are parked. Release them."];
+        figures.services[1].problems = ["A partition is stopped. Decide about it."];
         figures.lag = { ...figures.lag, inventory: 3 };
         if (isLate) figures.at += 11_000;
         isLate = true;
         await route.fulfill({ response, json: figures });
       });
-      await line.getByRole("link", { name: "2 parked messages" }).waitFor();
+      await line.getByRole("link", { name: /: 2 outgoing messages are parked\. Release them\.$/ }).waitFor();
       await line.getByRole("link", { name: "late: inventory" }).waitFor();
       expect((await line.boundingBox())?.height).toBe(height);
       expect(await axeViolations(shop.page)).toEqual([]);
-      await line.getByRole("link", { name: "1 stopped partition" }).click();
+      await line.getByRole("link", { name: /: A partition is stopped/ }).click();
       await shop.page.locator("[data-outbox]").first().waitFor();
       await shop.page.unrouteAll({ behavior: "wait" });
       await store.process("notification").start();
       await line.getByText("notification").waitFor({ state: "detached" });
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
+    "what a service says is wrong, and what to do, is in that line and at its process, until it is mended",
+    async () => {
+      const limit = async (value: string) => {
+        await store.records.configure("notification.dead-letters", "max.message.bytes", value);
+        // It looks at its topics when it starts.
+        await store.process("notification").stop();
+        await store.process("notification").start();
+      };
+      const shop = await (await fixture.visit()).open("admin");
+      const sentence =
+        /The topic notification\.dead-letters: max\.message\.bytes is 1000: messages may have \d+ bytes\. Correct the topic/;
+      await limit("1000");
+      await attention(shop).getByRole("link", { name: sentence }).waitFor();
+      const about = shop.page.locator('.process[data-process="notification"] .process-about');
+      await about.filter({ hasText: sentence }).waitFor();
+      expect(await axeViolations(shop.page)).toEqual([]);
+      await limit("2097152");
+      await attention(shop).getByRole("link", { name: sentence }).waitFor({ state: "detached" });
+      await about.filter({ hasText: "Tells customers, over the WebSocket." }).waitFor();
       await shop.context.close();
     },
     TEST_LIMIT_MS,

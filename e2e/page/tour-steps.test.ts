@@ -182,6 +182,27 @@ describeSlow("the tour, step by step", () => {
   );
 
   test(
+    "what a process logs late is shown all the same",
+    async () => {
+      const shop = await visit();
+      const player = await Player.open(shop, 1);
+      let withheld = 0;
+      await shop.page.route("**/processes/broker/log", async (route) => {
+        if (withheld === 3) return route.continue();
+        withheld += 1;
+        await route.fulfill({ headers: { "access-control-allow-origin": "*" }, json: [] });
+      });
+      await player.next();
+      expect(await shop.page.locator(".evidence dt").allTextContents()).toContain("Log");
+      expect(withheld).toBe(3);
+      await player.control("End").click();
+      await player.verdict.waitFor();
+      await untilAllRun();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  test(
     "with the keyboard alone: each step begins with Enter, and is read out; the focus stays",
     async () => {
       const shop = await (await visit()).open("tour");

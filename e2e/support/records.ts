@@ -104,8 +104,8 @@ export class Records {
     return this.#asAdmin((admin) => admin.listTopics());
   }
 
-  /** Sets settings of a topic, and leaves the others at their defaults. */
-  async configure(topic: string, config: Readonly<Record<string, string>>): Promise<void> {
+  /** Sets settings of a topic, and leaves its others to their defaults. */
+  async configureAll(topic: string, config: Readonly<Record<string, string>>): Promise<void> {
     const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
     const resources = [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries }];
     await this.#asAdmin((admin) => admin.alterConfigs({ validateOnly: false, resources }));
@@ -122,6 +122,12 @@ export class Records {
       const partitions = ends.map(({ partition, high }) => ({ partition, offset: high }));
       await admin.deleteTopicRecords({ topic, partitions });
     });
+  }
+
+  /** Sets one setting of a topic, and leaves its others to their defaults. */
+  async configure(topic: string, name: string, value: string): Promise<void> {
+    const resource = { type: ConfigResourceTypes.TOPIC, name: topic, configEntries: [{ name, value }] };
+    await this.#asAdmin((admin) => admin.alterConfigs({ validateOnly: false, resources: [resource] }));
   }
 
   async #asAdmin<T>(work: (admin: ReturnType<Kafka["admin"]>) => Promise<T>): Promise<T> {

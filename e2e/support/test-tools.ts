@@ -52,6 +52,37 @@ export const kcat: TestTool = {
   neededBy: "the tests with librdkafka",
 };
 
+export const prometheus: TestTool = {
+  title: "Prometheus",
+  setting: "PROMETHEUS_PATH",
+  names: ["prometheus"],
+  versionArgument: "--version",
+  debianPackage: "prometheus",
+  neededBy: "the tests with a real Prometheus",
+};
+
+/** Checks metrics and rules. */
+export const promtool: TestTool = {
+  title: "promtool",
+  setting: "PROMTOOL_PATH",
+  names: ["promtool"],
+  versionArgument: "--version",
+  debianPackage: "prometheus",
+  neededBy: "the checks of metrics, alerts and dashboards",
+};
+
+export const alertmanager: TestTool = {
+  title: "Alertmanager",
+  setting: "ALERTMANAGER_PATH",
+  names: ["prometheus-alertmanager", "alertmanager"],
+  versionArgument: "--version",
+  debianPackage: "prometheus-alertmanager",
+  neededBy: "the tests with a real Alertmanager",
+};
+
+/** Those that the tests are given, each by its setting. */
+export const testTools: readonly TestTool[] = [chromium, kcat, prometheus, promtool, alertmanager];
+
 /**
  * Finds the tools and installs missing ones where possible: as root from Debian packages, otherwise by a download into
  * the project. Never throws.
@@ -70,7 +101,7 @@ export async function provideTools(
   const aptGet = Bun.which("apt-get", path(env));
   if (aptGet !== null && process.getuid?.() === 0) {
     report(`installing ${missing.map(({ title }) => title).join(" and ")} (Debian packages)`);
-    const packages = missing.map(({ debianPackage }) => debianPackage);
+    const packages = [...new Set(missing.map(({ debianPackage }) => debianPackage))];
     aptProblem = await aptInstall(aptGet, packages);
   }
   return Promise.all(

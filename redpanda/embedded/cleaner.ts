@@ -3,13 +3,15 @@
 import { compact } from "./log/compaction.ts";
 import { applyRetention } from "./log/retention.ts";
 import type { PartitionLog } from "./log.ts";
-import { type Logger, messageOf } from "./logger.ts";
+import { FailureLog, type Logger, messageOf } from "./logger.ts";
 import type { Topics } from "./topics.ts";
 
 export class Cleaner {
   #timer: Timer | undefined;
   #running: Promise<void> | undefined;
   #stopped = false;
+  /** By log; one that is deleted is forgotten with it. */
+  readonly #failures = new WeakMap<PartitionLog, FailureLog>();
 
   constructor(
     private readonly topics: Topics,
@@ -53,9 +55,12 @@ export class Cleaner {
         log.producers.transactions.truncate(log.startOffset);
         if (log.options.config.compact) await compact(log);
       });
+      this.#failures.get(log)?.over("cleaning succeeds again", { log: log.options.directory });
     } catch (error) {
       if (!log.isClosed) {
-        this.logger.warn("cleaning failed", { log: log.options.directory, error: messageOf(error) });
+        const failures = this.#failures.get(log) ?? new FailureLog(this.logger);
+        this.#failures.set(log, failures);
+        failures.failed("warn", "cleaning failed", { log: log.options.directory, error: messageOf(error) });
       }
     }
   }

@@ -14,7 +14,7 @@ import { ErrorCode, KafkaError } from "./errors.ts";
 import type { Committed, PartitionRef } from "./groups/offsets.ts";
 import type { GroupCoordinator } from "./groups.ts";
 import type { Outcome } from "./log/markers.ts";
-import { type Logger, messageOf } from "./logger.ts";
+import { FailureLog, type Logger, messageOf } from "./logger.ts";
 import type { ProducerIds } from "./producer-ids.ts";
 import type { Change, Journal } from "./storage/journal.ts";
 import type { Topics } from "./topics.ts";
@@ -74,6 +74,8 @@ export class TransactionCoordinator {
   readonly #timerRuns = new Set<Promise<void>>();
   #closed = false;
 
+  readonly #failures = new Map<string, FailureLog>();
+
   constructor(
     private readonly parts: Parts,
     private readonly options: TransactionOptions,
@@ -81,6 +83,13 @@ export class TransactionCoordinator {
     for (const [key, value] of parts.journal.entries(PREFIX)) {
       this.#transactions.set(key.slice(PREFIX.length), fromJson(value));
     }
+  }
+
+  /** Logs what holds a transaction up. */
+  #failing(id: string): FailureLog {
+    const failures = this.#failures.get(id) ?? new FailureLog(this.parts.logger);
+    this.#failures.set(id, failures);
+    return failures;
   }
 
   /** Completes the transactions that were prepared before the last stop. Call once, before clients connect. */
@@ -237,8 +246,13 @@ export class TransactionCoordinator {
       await this.#writeMarkers(transaction, outcome);
       // Not written: after a restart this step finds no open transaction, and has the same result.
       this.#transactions.set(id, completed(transaction, outcome));
+      this.#failures.get(id)?.over("a transaction that was held up is ended", { transaction: id });
+      this.#failures.delete(id);
     } catch (error) {
-      this.parts.logger.warn("markers are not written", { transaction: id, error: messageOf(error) });
+      this.#failing(id).failed("warn", "markers are not written", {
+        transaction: id,
+        error: messageOf(error),
+      });
     }
   }
 
@@ -316,7 +330,10 @@ export class TransactionCoordinator {
     else if (preparedOutcome(state)) at = now + RETRY_MS;
     const run = () => {
       const done = this.#onTimer(id, at).catch((error: unknown) => {
-        this.parts.logger.warn("a transaction is not ended", { transaction: id, error: messageOf(error) });
+        this.#failing(id).failed("warn", "a transaction is not ended", {
+          transaction: id,
+          error: messageOf(error),
+        });
         // It is due, and would be tried again at once, for as long as the disk is full.
         this.#setTimer(id, RETRY_MS);
       });
@@ -340,6 +357,7 @@ export class TransactionCoordinator {
     await this.#exclusively(id, state, async () => {
       await this.parts.journal.write([[PREFIX + id, null]]);
       this.#transactions.delete(id);
+      this.#failures.delete(id);
     });
   }
 }

@@ -90,6 +90,7 @@ test.skipIf(!runsSlowTests)(
         "Catch-up with 500 orders",
         "Start, 500 orders of history",
         "Highest rate, 500 orders of history",
+        "Highest rate, traces",
         "Broker: 1 connection, 1 record a request",
         "Start of the embedded broker with 10,000 records",
         "Units of work, each fsynced before it is answered",

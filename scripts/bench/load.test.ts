@@ -78,7 +78,7 @@ async function loadOn(arrivals: LoadRequest["arrivals"], patienceMs: number): Pr
   const { url: gateway } = store;
   const request: LoadRequest = {
     ...{ gateway, notification: gateway, customers: 3, lines: 1, warmUp: 50, orders: 250 },
-    ...{ patienceMs, settleMs: 100, arrivals },
+    ...{ patienceMs, settleMs: 2_000, arrivals },
   };
   const events: LoadEvent[] = [];
   const errors: string[] = [];

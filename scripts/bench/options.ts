@@ -10,6 +10,7 @@ export const scenarioNames = [
   "rate",
   "catch-up",
   "growth",
+  "tracing",
   "broker",
   "commits",
   "waiting-orders",
@@ -56,6 +57,7 @@ Fails unless every order was confirmed and its customer notified, once.
                    beside the highest rate, which it measures, too
   growth           start-up, latency, highest rate, memory and disk of a store that has had 100,000 and 1,000,000 orders,
                    beside one that has had none; no floor. It first places these orders, about a thousand a second
+  tracing          the highest rate with one of a hundred traces recorded and sent, beside none; no floor
   broker           the embedded broker, which syncs before it answers, beside an Apache Kafka that does so, too, and one
                    with its defaults, which does not; and how long the embedded one takes to start. Without Java or Maven,
                    Apache Kafka is left out. KAFKA_BROKERS does not matter. bun run bench-broker is the same

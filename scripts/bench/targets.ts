@@ -25,6 +25,10 @@ export const targets: readonly Target[] = [
     ...{ section: /^Highest rate$/, name: /^CPU of an order, all$/, of: "ratio", most: 1.5 },
   },
   {
+    what: "Highest rate with 1 % of the traces, to that with none",
+    ...{ section: /^Highest rate, traces$/, name: /^orders$/, of: "ratio", least: 0.95 },
+  },
+  {
     what: "Notified, p50, at steady rates, to the floor's",
     ...{ section: AT_A_RATE, name: /^notified, p50$/, of: "ratio", most: 1.3 },
   },

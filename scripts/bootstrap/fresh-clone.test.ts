@@ -2,7 +2,8 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { copyRepository } from "../testing/repository-copy.ts";
+import { copyRepository } from "@distributed-messaging/e2e/support/repository-copy";
+import { testTools } from "@distributed-messaging/e2e/support/test-tools";
 import { StoreProcess, StoreSettings } from "../testing/store-process.ts";
 import { registryOf } from "./registry.ts";
 
@@ -39,7 +40,7 @@ async function startAndTest(name: string, path: string, run: readonly string[]):
     store.signal("SIGTERM");
     await store.exited;
     // One quick test file is enough: the others are run by the run that this test is part of.
-    const tools = { CHROMIUM_PATH: "/nowhere", KCAT_PATH: "/nowhere" };
+    const tools = Object.fromEntries(testTools.map(({ setting }) => [setting, "/nowhere"]));
     const command = [...run, "test", "--", "services/supervisor/ports"];
     const tests = new StoreProcess(command, root, { ...settings.env, ...tools });
     expect([await tests.exited, tests.lines.at(-1)]).toEqual([

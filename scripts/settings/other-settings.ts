@@ -69,6 +69,27 @@ export const otherSettings: readonly Setting[] = [
     meaning: "the command kcat, whose librdkafka is tested on the embedded broker",
   },
   {
+    name: "PROMETHEUS_PATH",
+    readBy: "tests",
+    value: "a path",
+    default: "found on PATH",
+    meaning: "the Prometheus that scrapes the services and evaluates the alerts in tests",
+  },
+  {
+    name: "PROMTOOL_PATH",
+    readBy: "tests",
+    value: "a path",
+    default: "found on PATH",
+    meaning: "Prometheus' promtool, which checks metrics, alerts and dashboards",
+  },
+  {
+    name: "ALERTMANAGER_PATH",
+    readBy: "tests",
+    value: "a path",
+    default: "found on PATH",
+    meaning: "the Alertmanager that the alerts are sent to in tests",
+  },
+  {
     name: "JAVA_HOME",
     readBy: "start-apache-kafka, tests",
     value: "a path",
@@ -95,6 +116,14 @@ export const otherSettings: readonly Setting[] = [
     value: "an integer",
     default: "by the test",
     meaning: "how many cases a test of a property tries",
+  },
+  {
+    name: "BROWSER_FIRST",
+    readBy: "tests",
+    value: "true",
+    default: "",
+    meaning:
+      "the map is measured with the store at the lowest priority, as if the browser had cores of its own",
   },
   {
     name: "WHOLE_COPY",

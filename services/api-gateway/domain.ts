@@ -106,7 +106,7 @@ export function viewOf(order: PlacedOrder, entries: readonly HistoryEntry[]): Or
 }
 
 /** The status that an entry reports; undefined for the messages of a service that does not decide on orders. */
-function statusAfter({ type }: HistoryEntry): Status | undefined {
+export function statusAfter({ type }: Pick<HistoryEntry, "type">): Status | undefined {
   switch (type) {
     case PlaceOrder.type:
       return "accepted";

@@ -11,8 +11,8 @@ import {
   StockReserved,
   StockShort,
 } from "@distributed-messaging/contracts";
-import { DomainError, type Handler, on } from "@distributed-messaging/messaging";
-import type { HistoryEntry } from "./domain.ts";
+import { DomainError, type Handler, on, type Transaction } from "@distributed-messaging/messaging";
+import { type HistoryEntry, type Status, statusAfter } from "./domain.ts";
 import type { GatewayStore } from "./store.ts";
 
 /** The part of an envelope that a history entry is made of. */
@@ -24,34 +24,47 @@ interface OrderMessage {
   readonly data: { readonly orderId: string };
 }
 
+/** Is told how long after it was placed an order got to a status, as customers see it. */
+export type StatusTimes = (status: Status, seconds: number) => void;
+
 /**
  * Apply other services' messages to the gateway's projections. The result does not depend on the order in which
  * messages arrive, nor on how often: the topics of the order service and of the inventory have no common order.
+ *
+ * @param reached not given by a rebuild, which applies what was shown before
  */
-export function gatewayHandlers(store: GatewayStore): readonly Handler[] {
+export function gatewayHandlers(store: GatewayStore, reached: StatusTimes = () => {}): readonly Handler[] {
+  const measure = (what: TypeAndDetails, placedAt: number, transaction: Transaction) => {
+    const status = statusAfter(what);
+    if (status === undefined) return;
+    const seconds = Math.max(0, transaction.now - placedAt) / 1000;
+    transaction.afterCommit(() => reached(status, seconds));
+  };
   const apply = (message: OrderMessage, what: TypeAndDetails) =>
     store.applyEntry(message.data.orderId, entryOf(message, what));
   /** OrderPlaced precedes all other messages of the order service about an order. */
-  const applyToKnown = (message: OrderMessage, what: TypeAndDetails) => {
+  const applyToKnown = (message: OrderMessage, what: TypeAndDetails, transaction: Transaction) => {
     const { orderId } = message.data;
-    if (!store.applyEntryOfKnown(orderId, entryOf(message, what)))
+    const onApplied = (placedAt: number) => measure(what, placedAt, transaction);
+    if (!store.applyEntryOfKnown(orderId, entryOf(message, what), onApplied))
       throw new DomainError(`order ${orderId} is unknown`);
   };
   return [
-    on(OrderPlaced, (message) => {
-      store.applyOrder(message.data, Date.parse(message.time));
-      apply(message, { type: message.type });
+    on(OrderPlaced, (message, transaction) => {
+      const what = { type: message.type };
+      measure(what, store.applyOrder(message.data, Date.parse(message.time)), transaction);
+      apply(message, what);
     }),
-    on(OrderBackordered, (message) => {
+    on(OrderBackordered, (message, transaction) => {
       const { shortages, revision } = message.data;
-      applyToKnown(message, { type: message.type, shortages, revision });
+      applyToKnown(message, { type: message.type, shortages, revision }, transaction);
     }),
-    on(OrderConfirmed, (message) => applyToKnown(message, { type: message.type })),
-    on(OrderRejected, (message) =>
-      applyToKnown(message, { type: message.type, reason: message.data.reason }),
+    on(OrderConfirmed, (message, transaction) => applyToKnown(message, { type: message.type }, transaction)),
+    on(OrderRejected, (message, transaction) =>
+      applyToKnown(message, { type: message.type, reason: message.data.reason }, transaction),
     ),
-    on(OrderCancelled, (message) =>
-      applyToKnown(message, { type: message.type, reason: message.data.reason }),
+    on(OrderCancelled, (message, transaction) =>
+      applyToKnown(message, { type: message.type, reason: message.data.reason }, transaction),
     ),
     on(StockReserved, (message) => apply(message, { type: message.type })),
     on(StockShort, (message) => apply(message, { type: message.type, revision: message.data.revision })),

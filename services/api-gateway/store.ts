@@ -150,11 +150,18 @@ export class GatewayStore {
     if (changes !== 1) throw new Error(`order ${orderId} is unknown`);
   }
 
-  /** Applies an order of the order service; one that this gateway has accepted does not change. */
-  applyOrder(order: DataOf<typeof OrderPlaced>, placedAt: number): void {
+  /**
+   * Applies an order of the order service; one that this gateway has accepted does not change.
+   *
+   * @param placedAt for an order that this gateway does not know, in milliseconds since the epoch
+   * @returns when it was placed
+   */
+  applyOrder(order: DataOf<typeof OrderPlaced>, placedAt: number): number {
     const { stays, applyOrder } = this.#statements;
     // Not left to the conflict alone, which would use up a number each time.
-    if (stays.get(order.orderId) === null) applyOrder.run(order.orderId, ...valuesOf({ ...order, placedAt }));
+    const known = stays.get(order.orderId);
+    if (known === null) applyOrder.run(order.orderId, ...valuesOf({ ...order, placedAt }));
+    return known?.placedAt ?? placedAt;
   }
 
   /** Applies a message about an order, which may be the first that names it. Idempotent. */
@@ -169,11 +176,15 @@ export class GatewayStore {
   /**
    * The same for a message that only an order can have which is known.
    *
+   * @param onApplied called with the time at which the order was placed, unless the message was applied before
    * @returns whether it is; if not, nothing changes
    */
-  applyEntryOfKnown(orderId: string, entry: HistoryEntry): boolean {
+  applyEntryOfKnown(orderId: string, entry: HistoryEntry, onApplied?: (placedAt: number) => void): boolean {
     const { applyEntryOfKnown, order } = this.#statements;
-    return applyEntryOfKnown.run(orderId, ...valuesOfEntry(entry)).changes > 0 || order.get(orderId) !== null;
+    const applied = applyEntryOfKnown.get(orderId, ...valuesOfEntry(entry));
+    if (applied === null) return order.get(orderId) !== null;
+    onApplied?.(applied.placedAt);
+    return true;
   }
 
   /** What is sold. */
@@ -343,8 +354,8 @@ function prepareOrders({ sql: database }: ServiceDatabase) {
     ),
     addOwnEntry: database.prepare<never, [string, ...EntryValues]>(addEntry("NULL")),
     /** Whether an order does not change any more: this gateway has accepted it, or it is of the current generation. */
-    stays: database.prepare<{ seq: number }, [string]>(
-      `SELECT seq FROM orders WHERE order_id = ? AND customer_id IS NOT NULL
+    stays: database.prepare<{ placedAt: number }, [string]>(
+      `SELECT placed_at AS placedAt FROM orders WHERE order_id = ? AND customer_id IS NOT NULL
          AND (generation IS NULL OR generation >= ${GENERATION})`,
     ),
     applyOrder: database.prepare<never, [string, ...OrderValues]>(
@@ -352,8 +363,9 @@ function prepareOrders({ sql: database }: ServiceDatabase) {
        ON CONFLICT (order_id) DO UPDATE SET ${setOrder}, generation = excluded.generation`,
     ),
     applyEntry: database.prepare<never, [string, ...EntryValues]>(`${addEntry(GENERATION)} ${overwrite}`),
-    applyEntryOfKnown: database.prepare<never, [string, ...EntryValues]>(
-      `${addEntry(GENERATION)} AND customer_id IS NOT NULL ${overwrite}`,
+    applyEntryOfKnown: database.prepare<{ placedAt: number }, [string, ...EntryValues]>(
+      `${addEntry(GENERATION)} AND customer_id IS NOT NULL ${overwrite}
+       RETURNING (SELECT placed_at FROM orders WHERE seq = order_seq) AS placedAt`,
     ),
   };
 }

@@ -25,6 +25,7 @@ export {
   type Migration,
   MigrationMismatch,
   migrate,
+  newerSteps,
   openDatabase,
   type ServiceDatabase,
 } from "./database.ts";
@@ -73,9 +74,11 @@ export {
 } from "./inbox/partition-stops.ts";
 export { acquireLock } from "./lock.ts";
 export { Messaging, type MessagingOptions } from "./messaging.ts";
+export { type MessageOutcome, messageOutcomes, type Observer } from "./observer.ts";
 export { MAX_RELEASED, type OutboxAction, type OutboxAdmin, type ParkedDetails } from "./outbox/admin.ts";
 export type { Cause } from "./outbox/outbox.ts";
 export { type ParkedReason, type ParkedSummary, parkedReasons } from "./outbox/parked.ts";
+export type { TopicRefusal } from "./outbox/relay.ts";
 export { makePrivate } from "./private-files.ts";
 export {
   Rebuild,
@@ -84,9 +87,12 @@ export {
   rebuildGroup,
   rebuildMigration,
 } from "./projections/rebuild.ts";
+export { RepeatedFailure } from "./repeated-failure.ts";
 export { type Logger, type Runtime, silentLogger, systemRuntime } from "./runtime.ts";
 export { idOf, type StoredId, storedId } from "./stored-id.ts";
 export type { TimerHandler } from "./timers/timers.ts";
+export { childOf, formatTraceparent, parseTraceparent, type TraceContext } from "./trace-context.ts";
+export { contextOf } from "./tracing.ts";
 export type { TopicFinding } from "./transport/topic-check.ts";
 export {
   type Batch,

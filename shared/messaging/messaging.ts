@@ -1,12 +1,13 @@
+import type { Tracer } from "@opentelemetry/api";
 import { isCompacted, type MessageDefinition } from "./contract/define.ts";
-import { migrate, type ServiceDatabase } from "./database.ts";
+import { migrate, newerSteps, type ServiceDatabase } from "./database.ts";
 import { DeadLetterAdmin } from "./dead-letters/admin.ts";
 import { DeadLetterReplayer } from "./dead-letters/replay.ts";
 import { DeadLetterStore } from "./dead-letters/store.ts";
 import { EffectAdmin } from "./effects/admin.ts";
 import type { Effect } from "./effects/define.ts";
 import { Effects } from "./effects/effects.ts";
-import { DatabaseInUse, UsageError } from "./errors.ts";
+import { DatabaseInUse, isLogged, UsageError } from "./errors.ts";
 import { Consumer, type GapPolicy } from "./inbox/consumer.ts";
 import { CrashGuard } from "./inbox/crash-guard.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "./inbox/decision.ts";
@@ -14,14 +15,16 @@ import { Horizon } from "./inbox/horizon.ts";
 import { type Handler, Inbox, type Middleware } from "./inbox/inbox.ts";
 import { Offsets } from "./inbox/offsets.ts";
 import { PartitionStops } from "./inbox/partition-stops.ts";
+import { Observed, type Observer } from "./observer.ts";
 import { OutboxAdmin } from "./outbox/admin.ts";
 import { Outbox } from "./outbox/outbox.ts";
 import { ParkedRecords } from "./outbox/parked.ts";
 import { PartitionCounts } from "./outbox/partition-counts.ts";
-import { Relay } from "./outbox/relay.ts";
+import { Relay, type TopicRefusal } from "./outbox/relay.ts";
 import type { Logger, Runtime } from "./runtime.ts";
 import { kitMigrations } from "./schema.ts";
 import { type TimerHandler, Timers } from "./timers/timers.ts";
+import { Tracing } from "./tracing.ts";
 import { TopicCheck, type TopicFinding } from "./transport/topic-check.ts";
 import type { Transport } from "./transport/transport.ts";
 import { UnitOfWork } from "./unit-of-work.ts";
@@ -96,6 +99,13 @@ export interface MessagingOptions {
   readonly retry?: RetryPolicy;
   /** Runs around every handler, the first one outermost. @defaultValue none */
   readonly middleware?: readonly Middleware[];
+  /**
+   * Records what happens to messages: one of OpenTelemetry's API, `trace.getTracer(…)`. Without one, messages carry the
+   * trace of their cause and nothing is recorded.
+   *
+   * @defaultValue none
+   */
+  readonly tracer?: Tracer;
 }
 
 const INBOX_RETENTION_MS = 7 * 24 * 60 * 60 * 1000;
@@ -121,6 +131,7 @@ export class Messaging {
   readonly deadLetterAdmin: DeadLetterAdmin;
   /** Partitions that wait for an operator. */
   readonly partitionStops: PartitionStops;
+  readonly #observed = new Observed();
   readonly #relay: Relay;
   readonly #partitionCounts: PartitionCounts;
   readonly #topicCheck: TopicCheck;
@@ -154,20 +165,24 @@ export class Messaging {
     for (const name of [options.deadLetterTopic, ...definitions.map(({ topic }) => topic.name)]) {
       if (!hasTopic(name)) throw new UsageError(`the transport was not given the topic ${name}`);
     }
-    migrate(database, "messaging", kitMigrations);
+    migrate(database, "messaging", kitMigrations, log);
     this.#options = options;
+    const tracing = options.tracer && new Tracing(options.tracer, service);
     this.parked = new ParkedRecords(database);
     this.outbox = new Outbox(database, this.parked, service);
-    this.timers = new Timers({ database, handlers: options.timers ?? [], runtime, log });
-    this.effects = new Effects({ database, definitions: options.effects ?? [], runtime, log });
+    this.timers = new Timers({ database, handlers: options.timers ?? [], runtime, log, tracing });
+    this.effects = new Effects({ database, definitions: options.effects ?? [], runtime, log, tracing });
     const { outbox, timers, effects } = this;
-    const unitOfWork = new UnitOfWork({ database, outbox, timers, effects, runtime, log, hasTopic });
+    const observed = this.#observed;
+    const unitOfWork = new UnitOfWork({
+      ...{ database, outbox, timers, effects, observed, runtime, log, hasTopic, tracing },
+    });
     this.unitOfWork = unitOfWork;
     this.effectAdmin = new EffectAdmin({ database, unitOfWork, wake: () => effects.wake() });
     const { parked } = this;
     const horizon = new Horizon(database, inboxRetentionMs, runtime);
     this.#horizon = horizon;
-    const inbox = new Inbox({ database, definitions, handlers, middleware, horizon, log });
+    const inbox = new Inbox({ database, definitions, handlers, middleware, horizon, log, tracing });
     this.#inbox = inbox;
     const deadLetters = new DeadLetterStore(database, options.deadLetterTopic);
     this.deadLetters = deadLetters;
@@ -182,7 +197,7 @@ export class Messaging {
       ...{ database, stops: partitionStops, unitOfWork, publisher: transport, definedCount },
     });
     this.#partitionCounts = publisher;
-    this.#relay = new Relay({ outbox, parked, unitOfWork, publisher, runtime, log });
+    this.#relay = new Relay({ outbox, parked, unitOfWork, publisher, observed, runtime, log, tracing });
     this.outboxAdmin = new OutboxAdmin({
       database,
       outbox,
@@ -193,7 +208,7 @@ export class Messaging {
     const compacted = new Set(
       definitions.filter(({ topic }) => isCompacted(topic)).map(({ topic }) => topic.name),
     );
-    const handling = { unitOfWork, inbox, deadLetters, crashGuard, retry, runtime, log };
+    const handling = { unitOfWork, inbox, deadLetters, crashGuard, retry, observed, runtime, log, tracing };
     this.consumer = new Consumer({
       ...handling,
       name: service,
@@ -240,6 +255,11 @@ export class Messaging {
     this.#schedulePruning(PRUNE_EVERY_MS);
   }
 
+  /** Tells an observer, in place of an earlier one, what the kit does from now on. */
+  observe(observer: Observer): void {
+    this.#observed.observer = observer;
+  }
+
   /** What of the topics' real configuration is not what the promises need, as it was found last. */
   topicFindings(): readonly TopicFinding[] {
     return this.#topicCheck.findings();
@@ -248,6 +268,26 @@ export class Messaging {
   /** Topics that do not exist or may not be written: their messages wait in the outbox, until they are parked. */
   refusedTopics(): string[] {
     return this.#relay.refusedTopics();
+  }
+
+  /** The same topics, with the reasons. */
+  refusals(): readonly TopicRefusal[] {
+    return this.#relay.refusals();
+  }
+
+  /** Why messages cannot be sent or read at the moment, in words. */
+  failures(): { readonly sending: string | undefined; readonly reading: string | undefined } {
+    return { sending: this.#relay.failure(), reading: this.consumer.failure() };
+  }
+
+  /** Why nothing can be stored; undefined when something can be. Asked now and then, it tries a small write. */
+  storageFault(): string | undefined {
+    return this.unitOfWork.storage.fault();
+  }
+
+  /** Steps of the kit's schema that a newer version has added to the database. */
+  newerSteps(): string[] {
+    return newerSteps(this.#options.database, "messaging", kitMigrations);
   }
 
   /** Whether the broker refuses messages of this service: a topic, or messages that are parked because of it. */
@@ -337,7 +377,7 @@ export class Messaging {
         .then(
           (hasMore) => this.#schedulePruning(hasMore ? 0 : PRUNE_EVERY_MS),
           (error: unknown) => {
-            log.warn({ err: error }, "pruning failed, it is tried again later");
+            if (!isLogged(error)) log.warn({ err: error }, "pruning failed, it is tried again later");
             this.#schedulePruning(PRUNE_EVERY_MS);
           },
         );

@@ -3,9 +3,12 @@ import type { MessageDefinition } from "./contract/define.ts";
 import type { DataOf } from "./contract/envelope.ts";
 import { isStorageFault, type ServiceDatabase } from "./database.ts";
 import { errorText, isThenable, resultOfWork, StorageError, UsageError } from "./errors.ts";
+import type { Observed } from "./observer.ts";
 import { derivedId } from "./outbox/message-id.ts";
 import type { Cause, Outbox } from "./outbox/outbox.ts";
 import type { Logger, Runtime } from "./runtime.ts";
+import { StorageState } from "./storage-state.ts";
+import { fail, type Tracing } from "./tracing.ts";
 import type { OutgoingRecord } from "./transport/transport.ts";
 
 /*
@@ -92,7 +95,7 @@ export type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
 
 /** Where transactions store timers. */
 interface TimerTable {
-  set(timer: Timer, id: string, correlationId: string): void;
+  set(timer: Timer, id: string, cause: Cause | undefined): void;
   remove(name: string, key: string): void;
 }
 
@@ -119,8 +122,10 @@ interface UnitOfWorkOptions {
   readonly outbox: Outbox;
   readonly timers: TimerTable;
   readonly effects: EffectTable;
+  readonly observed: Observed;
   readonly runtime: Runtime;
   readonly log: Logger;
+  readonly tracing: Tracing | undefined;
   /** Whether records can be sent to a topic. */
   hasTopic(name: string): boolean;
 }
@@ -148,6 +153,8 @@ const DEFER_MS = 100;
  * usual group has no savepoints.
  */
 export class UnitOfWork {
+  /** Whether something can be stored. */
+  readonly storage: StorageState;
   readonly #options: UnitOfWorkOptions;
   readonly #emitListeners: (() => void)[] = [];
   readonly #timerListeners: (() => void)[] = [];
@@ -160,6 +167,7 @@ export class UnitOfWork {
 
   constructor(options: UnitOfWorkOptions) {
     this.#options = options;
+    this.storage = new StorageState(options);
   }
 
   /**
@@ -172,6 +180,13 @@ export class UnitOfWork {
     if (this.#closed) return Promise.reject(new StorageError("the database is closed"));
     const result = this.#enqueue(work, cause);
     this.#schedule();
+    const span = cause && this.#options.tracing?.unitOfWork(cause);
+    if (span !== undefined) {
+      result.then(
+        () => span.end(),
+        (error: unknown) => fail(span, error),
+      );
+    }
     return result;
   }
 
@@ -232,10 +247,13 @@ export class UnitOfWork {
       outcomes = this.#commit(entries, group);
     } catch (error) {
       this.#rollback();
+      this.#options.observed.observer.commitFailed();
+      if (isStorageFault(error)) this.storage.failed(error);
       const reason = isStorageFault(error) ? new StorageError(errorText(error), { cause: error }) : error;
       for (const entry of entries) entry.reject(reason);
       return;
     }
+    this.#options.observed.observer.committed(outcomes.length, group.elapsedMs() / 1000);
     const left = entries.slice(outcomes.length);
     if (left.length > 0) {
       this.#queue = [...left, ...this.#queue];
@@ -249,6 +267,7 @@ export class UnitOfWork {
     if (group.emitted) for (const listener of this.#emitListeners) this.#call(listener);
     if (group.timersSet) for (const listener of this.#timerListeners) this.#call(listener);
     if (group.effectsEnqueued) for (const listener of this.#effectListeners) this.#call(listener);
+    if (this.storage.fails) this.#call(() => this.storage.committed());
   }
 
   /** Calls back after a commit: what one callback throws neither escapes nor keeps the others from being called. */
@@ -369,7 +388,11 @@ class Group {
   }
 
   overBudget(): boolean {
-    return this.#options.runtime.monotonic() - this.#startedMs >= BUDGET_MS;
+    return this.elapsedMs() >= BUDGET_MS;
+  }
+
+  elapsedMs(): number {
+    return this.#options.runtime.monotonic() - this.#startedMs;
   }
 
   /** Adds a record to the outbox, after the state of its key. */
@@ -416,7 +439,7 @@ class Group {
         assertOpen(scope);
         this.timersSet = true;
         const id = this.#newId(cause, scope);
-        timers.set(timer, id, cause?.correlationId ?? id);
+        timers.set(timer, id, cause);
       },
       cancelTimer: (name, key) => {
         assertOpen(scope);

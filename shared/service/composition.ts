@@ -17,9 +17,11 @@ import {
   type Transport,
   type UnitOfWork,
 } from "@distributed-messaging/messaging";
+import type { Tracer } from "@opentelemetry/api";
 import type { TObject } from "@sinclair/typebox";
 import type { CommonConfig } from "./config.ts";
 import type { TokenVerifier } from "./identity.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
 
 /**
  * A service as a value: its process, the simulation, the tests and the AsyncAPI document are all built from it.
@@ -67,6 +69,8 @@ interface Composed<Parts> {
   /** Verifies the tokens of requests. */
   readonly verifier: TokenVerifier;
   readonly gauges?: readonly Gauge[];
+  /** Adds further metrics, of what is measured when it happens. */
+  measure?(metrics: Metrics): void;
   /** Runs at every start, before requests are answered. A rejection ends the process. */
   started?(unitOfWork: UnitOfWork): Promise<void>;
 }
@@ -91,6 +95,8 @@ interface Surroundings {
   connect(clientId: string, topics: readonly Topic[]): Transport;
   readonly runtime: Runtime;
   readonly log: Logger;
+  /** Records what happens to messages. */
+  readonly tracer?: Tracer;
   /** In place of the policy of the service. */
   readonly retry?: RetryPolicy;
 }
@@ -130,6 +136,7 @@ export function assemble<Config extends CommonConfig, Parts>(
     inboxRetentionMs: config.INBOX_RETENTION,
     gaps: config.GAPS,
     ...(retry === undefined ? {} : { retry }),
+    ...(surroundings.tracer === undefined ? {} : { tracer: surroundings.tracer }),
   });
   const rebuild =
     composed.projections &&

@@ -42,6 +42,7 @@ describe("loadConfig", () => {
       KAFKA_SSL: false,
       AUTH_ROLE_CLAIM: "role",
       AUTH_ADMIN_ROLE: "admin",
+      OTEL_SDK_DISABLED: false,
     });
   });
 

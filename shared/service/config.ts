@@ -226,6 +226,16 @@ const Origin = Type.String({
  * The settings of every service, to be spread into the `Type.Object` of its own. `bun run settings` writes the
  * descriptions to docs/settings.md.
  */
+/** The values of OTEL_TRACES_SAMPLER that OpenTelemetry's SDK has. */
+const samplers = [
+  "always_on",
+  "always_off",
+  "traceidratio",
+  "parentbased_always_on",
+  "parentbased_always_off",
+  "parentbased_traceidratio",
+] as const;
+
 export const commonSettings = {
   HOST: Type.String({
     pattern: "^[A-Za-z0-9.:_-]+$",
@@ -356,7 +366,55 @@ export const commonSettings = {
   ),
   AUTH_ADMIN_ROLE: Text("admin", "the role of admins"),
   OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(
-    HttpUrl("where traces are sent (OpenTelemetry, OTLP over HTTP); unset: nowhere"),
+    HttpUrl(
+      "where traces are sent (OpenTelemetry, OTLP over HTTP), to `/v1/traces` below it; unset: nowhere",
+    ),
+  ),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Type.Optional(HttpUrl("the same with the whole path, and before it")),
+  OTEL_EXPORTER_OTLP_HEADERS: Type.Optional(
+    Type.String({
+      pattern: "^[^=,]+=[^,]*(,[^=,]+=[^,]*)*$",
+      expected: "name=value pairs, separated by commas",
+      secret: true,
+      description: "headers of the exports, `authorization=Bearer%20…`",
+    }),
+  ),
+  OTEL_RESOURCE_ATTRIBUTES: Type.Optional(
+    Type.String({
+      pattern: "^[^=,]+=[^,]*(,[^=,]+=[^,]*)*$",
+      expected: "name=value pairs, separated by commas",
+      description: "attributes of every span, `deployment.environment.name=production`",
+    }),
+  ),
+  OTEL_SERVICE_NAME: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: "the `service.name` of the spans; by default that of the service",
+    }),
+  ),
+  OTEL_SDK_DISABLED: Type.Boolean({
+    default: false,
+    description: "no traces, whatever the other settings are",
+  }),
+  OTEL_TRACES_SAMPLER: Type.Optional(
+    oneOf(samplers, {
+      description:
+        "which traces are recorded (OpenTelemetry's samplers); by default all, but for those that a caller does not record",
+    }),
+  ),
+  OTEL_TRACES_SAMPLER_ARG: Type.Optional(
+    Type.String({
+      pattern: "^(0(\\.\\d+)?|1(\\.0+)?)$",
+      expected: "a number from 0 to 1",
+      description: "the part of the traces that a sampler by ratio records: `0.01` is one of a hundred",
+    }),
+  ),
+  OTEL_BSP_MAX_QUEUE_SIZE: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      description: "spans that wait for an export, 2,048 by default; more are dropped and counted",
+    }),
   ),
 } as const;
 

@@ -356,7 +356,7 @@ describe("keys at a URL", () => {
     ["64 KiB and more", () => new Response(`${setOf(p256.jwk)}${" ".repeat(64 * 1024)}`)],
     ["text that is not UTF-8", () => new Response(new Uint8Array([0xff]))],
   ])("stay when the issuer answers with %s", async (_what, answer) => {
-    const { log, lines } = captureLogger();
+    const { log, lines } = captureLogger("test", "info");
     const keys = open(log);
     await keys.find(ed25519.keyId);
     issue = answer;
@@ -375,7 +375,7 @@ describe("keys at a URL", () => {
       idleTimeout: 60,
       fetch: () => new Response(endless),
     });
-    const { log, lines } = captureLogger();
+    const { log, lines } = captureLogger("test", "info");
     expect(await new KeyUrl(database, server.url.href, log).find(ed25519.keyId)).toBeUndefined();
     expect(lines).toEqual([expect.stringContaining("cannot be fetched")]);
   });

@@ -5,6 +5,7 @@ import {
   type Logger,
   type Migration,
   migrate,
+  RepeatedFailure,
   type ServiceDatabase,
 } from "@distributed-messaging/messaging";
 import { type CryptoKey, importJWK, type JWK } from "jose";
@@ -260,7 +261,7 @@ interface UrlOptions {
  */
 export class KeyUrl implements KeySource {
   readonly #url: string;
-  readonly #log: Logger;
+  readonly #failing: RepeatedFailure;
   readonly #fetch: (url: string, init: RequestInit) => Promise<Response>;
   readonly #monotonic: () => number;
   readonly #locate: (url: string) => Promise<string>;
@@ -275,10 +276,10 @@ export class KeyUrl implements KeySource {
 
   constructor(database: ServiceDatabase, url: string, log: Logger, options: UrlOptions = {}) {
     this.#url = url;
-    this.#log = log;
     this.#fetch = options.fetch ?? fetch;
     this.#locate = options.locate ?? (async () => url);
     this.#monotonic = options.monotonic ?? (() => performance.now());
+    this.#failing = new RepeatedFailure({ monotonic: this.#monotonic }, log);
     const { sql } = database;
     const save = sql.prepare(
       "INSERT INTO jwks_cache (url, document) VALUES (?, ?) ON CONFLICT DO UPDATE SET document = excluded.document",
@@ -322,10 +323,8 @@ export class KeyUrl implements KeySource {
     this.#pending = this.#load(now)
       .catch((error: unknown) => {
         this.#isInvalidated ||= wasInvalidated;
-        this.#log.warn(
-          { url: this.#url, error: errorText(error) },
-          "the issuer's keys cannot be fetched: those fetched before stay",
-        );
+        const text = "the issuer's keys cannot be fetched: those fetched before stay";
+        this.#failing.failed("", error, { url: this.#url }, text);
       })
       .finally(() => {
         this.#pending = undefined;
@@ -347,6 +346,7 @@ export class KeyUrl implements KeySource {
     if (keys.size === 0) throw new TypeError("no key that can verify tokens");
     this.#keys = keys;
     this.#answeredAt = now;
+    this.#failing.over("", { url: this.#url }, "the issuer's keys can be fetched again");
     this.#save(document);
   }
 }

@@ -11,12 +11,17 @@ import { type Assembled, assemble, type Composition } from "./composition.ts";
 import { type CommonConfig, kafkaSettings, loadConfig, portOf, portSetting } from "./config.ts";
 import { StartError } from "./errors.ts";
 import { allowedSources, createHttpApp, listen } from "./http/app.ts";
-import type { HealthCheck } from "./http/health.ts";
 import { ensureOperatorKey, operatorKeyPath } from "./operator.ts";
 import { runProcess } from "./process.ts";
+import { readinessChecks } from "./readiness.ts";
 import { openStorage } from "./storage.ts";
-import { addMessagingMetrics, createMetrics } from "./telemetry/metrics.ts";
-import { createTracer } from "./telemetry/spans.ts";
+import {
+  addMessagingMetrics,
+  addReadinessMetric,
+  addStorageMetrics,
+  createMetrics,
+} from "./telemetry/metrics.ts";
+import { createTracing } from "./telemetry/tracing.ts";
 
 /** A running service, as its routes see it. */
 export interface Running<Config extends CommonConfig, Parts> extends Assembled<Parts> {
@@ -47,6 +52,11 @@ export function runService<Config extends CommonConfig, Parts>(
 
     if (config.OPERATOR_KEY_FILE === undefined) makePrivate(operatorKey, log);
 
+    const metrics = createMetrics(name);
+    const tracing = createTracing(name, config, { log, metrics });
+    // Before what emits spans, so that it is stopped after that.
+    if (tracing !== undefined) lifecycle.add("tracing", tracing);
+
     const service = assemble(composition, config, {
       database,
       connect: (clientId, topics) => {
@@ -56,6 +66,7 @@ export function runService<Config extends CommonConfig, Parts>(
       },
       runtime: systemRuntime,
       log,
+      ...(tracing === undefined ? {} : { tracer: tracing.tracer }),
     });
     const { messaging, rebuild, verifier, gauges = [] } = service;
     lifecycle.add("messaging", messaging);
@@ -66,30 +77,16 @@ export function runService<Config extends CommonConfig, Parts>(
     }
     await service.started?.(messaging.unitOfWork);
 
-    const metrics = createMetrics(name);
     addMessagingMetrics(metrics, messaging);
+    addStorageMetrics(metrics, database.path, config.DATA_DIR);
     for (const gauge of gauges) metrics.gauge(gauge.name, gauge.help, () => gauge.read());
-    const endpoint = config.OTEL_EXPORTER_OTLP_ENDPOINT;
-    const tracer = endpoint === undefined ? undefined : createTracer({ app: name, endpoint, log, metrics });
-    if (tracer !== undefined) lifecycle.add("tracing", tracer);
+    service.measure?.(metrics);
 
-    const checks: readonly HealthCheck[] = [
-      { name: "database", required: true, check: () => database.sql.query("SELECT 1").get() !== null },
-      { name: "broker", required: composition.brokerRequired, check: () => messaging.healthy() },
-      {
-        name: "partitions",
-        required: composition.brokerRequired,
-        check: () => messaging.partitionStops.list().length === 0,
-      },
-      // Only shown: the messages flow, but a promise may not hold.
-      {
-        name: "topics",
-        required: false,
-        check: () => messaging.topicFindings().every(({ severity }) => severity !== "error"),
-      },
-      // Only shown: what the broker refuses concerns some messages, and the service does all else.
-      { name: "outbox", required: false, check: () => !messaging.refused() },
-    ];
+    const { migrations, brokerRequired } = composition;
+    const checks = readinessChecks({
+      ...{ name, database, migrations, messaging, brokerRequired, gaps: config.GAPS },
+    });
+    addReadinessMetric(metrics, checks);
     const app = createHttpApp({
       app: name,
       description,
@@ -97,7 +94,7 @@ export function runService<Config extends CommonConfig, Parts>(
       metrics,
       checks,
       allowed: allowedSources(name, config, composition.pagePort?.(config)),
-      ...(tracer === undefined ? {} : { tracer }),
+      ...(tracing === undefined ? {} : { tracer: tracing.tracer }),
     });
     app.use(deadLetterRoutes(messaging.deadLetterAdmin, verifier));
     app.use(partitionRoutes(messaging, verifier));

@@ -7,7 +7,7 @@
  */
 
 import { ErrorCode, KafkaError } from "../errors.ts";
-import { type Logger, messageOf } from "../logger.ts";
+import { FailureLog, type Logger, messageOf } from "../logger.ts";
 import type { Disk } from "../storage/disk.ts";
 import { GroupCommit } from "../storage/group-commit.ts";
 import type { TopicConfig } from "../topics/config.ts";
@@ -37,6 +37,7 @@ export class LogWriter {
   #nextOffset: number;
   #highWatermark: number;
   readonly #commits = new GroupCommit<RecordBatch | Work>((group) => this.#commit(group));
+  readonly #failures: FailureLog;
   #tailIsTorn = false;
 
   /** @param onStored called with the number of bytes that became visible. */
@@ -46,6 +47,7 @@ export class LogWriter {
     private readonly producers: ProducerStates,
     private readonly onStored: (bytes: number) => void,
   ) {
+    this.#failures = new FailureLog(options.logger);
     this.#nextOffset = segments.active.lastOffset + 1;
     this.#highWatermark = this.#nextOffset;
   }
@@ -129,11 +131,13 @@ export class LogWriter {
     const sizeBefore = active.size;
     await active.append(batches);
     this.#highWatermark = active.lastOffset + 1;
+    this.#failures.over("appends succeed again", { log: this.options.directory });
     this.onStored(active.size - sizeBefore);
   }
 
   async #undo(cause: unknown): Promise<KafkaError> {
-    this.options.logger.error("append failed", { log: this.options.directory, error: messageOf(cause) });
+    const fields = { log: this.options.directory, error: messageOf(cause) };
+    this.#failures.failed("error", "append failed", fields);
     const error = new KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, messageOf(cause));
     this.#nextOffset = this.#highWatermark;
     this.producers.undoFrom(this.#highWatermark);

@@ -34,6 +34,11 @@ const service = Bun.serve({
           'messaging_partitions_stopped{reason="gap"} 1\nmessaging_partitions_stopped{reason="damaged"} 2\n',
       );
     }
+    if (pathname === "/readiness") {
+      const problem = (check: string, detail: string) => ({ check, detail, remedy: "Mend it." });
+      const problems = [problem("storage", "The disk is full."), problem("broker", "The broker is away.")];
+      return Response.json({ problems }, { status: 503 });
+    }
     const body = await request.text();
     received.push(`${request.method} ${pathname}${search} ${request.headers.get("authorization")} ${body}`);
     return Response.json({ type: "urn:problem-type:example" }, { status: 409 });
@@ -229,8 +234,9 @@ describe("the services", () => {
       outboxParked: null,
       partitionsStopped: 3,
       handled: null,
+      problems: ["The disk is full. Mend it.", "The broker is away. Mend it."],
     });
-    expect(of("notification")).toMatchObject({ outboxDepth: null, deadLetters: null });
+    expect(of("notification")).toMatchObject({ outboxDepth: null, deadLetters: null, problems: [] });
   });
 
   test("requests for dead letters and stock are forwarded with the token, and the answers returned unchanged", async () => {

@@ -84,6 +84,8 @@ export class Reader {
   /** The partitions for which `startAt` was called, in order. */
   readonly starts: string[] = [];
   readonly positions: Map<string, number>;
+  /** How often it was told of each partition that there is nothing more. */
+  readonly caughtUp = new Map<string, number>();
 
   constructor(client: ClientUnderTest, options: ReaderOptions) {
     this.group = options.group ?? `conformance.${crypto.randomUUID()}`;
@@ -98,6 +100,10 @@ export class Reader {
       },
       rereadsLast: options.rereadsLast ?? false,
       fetchIntervalMs: options.fetchIntervalMs ?? 0,
+      caughtUp: (topic, partition) => {
+        const name = topicPartition(topic, partition);
+        this.caughtUp.set(name, (this.caughtUp.get(name) ?? 0) + 1);
+      },
       handle: async (batch) => {
         this.batches.push(batch);
         const progress = (await options.handle?.(batch)) ?? { next: after(batch) };

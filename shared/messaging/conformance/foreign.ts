@@ -78,6 +78,10 @@ export function foreign(broker: () => BrokerUnderTest, storesBytes: boolean): vo
           await storeInTransaction(topic, "aborted", { commit: false });
           const reader = fixture.read(client, { topics: [topic] });
           await reader.hasAll(["first", "committed"]);
+          await eventually(
+            () => reader.caughtUp.size === 1,
+            "it is told of the end, behind the aborted record",
+          );
           await client.publish([record(topic, "key", "last")]);
           await reader.hasAll(["last"]);
           expect(reader.values).toEqual(["first", "committed", "last"]);

@@ -41,6 +41,30 @@ export function positions(broker: () => BrokerUnderTest): void {
     );
   }
 
+  test.concurrent(
+    "a reader is told when it has read a partition to its end, also an empty one",
+    async () => {
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      const client = fixture.connect(topic);
+      const name = `${topic.name}/0`;
+      const seen: number[] = [];
+      const reader = fixture.read(client, {
+        topics: [topic],
+        handle: async (batch) => {
+          seen.push(reader.caughtUp.get(name) ?? 0);
+          return { next: after(batch) };
+        },
+      });
+      await eventually(() => reader.caughtUp.has(name), "it is told of the empty log");
+      await client.publish([record(topic, "key", "1")]);
+      await reader.hasAll(["1"]);
+      await eventually(() => (reader.caughtUp.get(name) ?? 0) > (seen[0] ?? 0), "it is told of the end");
+      expect(seen[0]).toBeGreaterThan(0);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
   for (const { where, startAt, expected } of [
     { where: "which the log has", startAt: 9, expected: ["9"] },
     { where: "at which the log ends, which means the beginning", startAt: 10, expected: numbered("", 10) },

@@ -1,11 +1,11 @@
 import type { SQLQueryBindings } from "bun:sqlite";
 import { AuditLog, type RecordedAction } from "../audit-log.ts";
-import type { Message } from "../contract/envelope.ts";
+import type { Message, Trace } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import { DeadLetterRefusal } from "../errors.ts";
 import type { Inbox } from "../inbox/inbox.ts";
 import type { Runtime } from "../runtime.ts";
-import type { UnitOfWork } from "../unit-of-work.ts";
+import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 import type { DeadLetterReplayer } from "./replay.ts";
 import {
   asEdited,
@@ -175,16 +175,22 @@ export class DeadLetterAdmin {
    *
    * @param ids the first MAX_BULK of them are replayed
    * @param dryRun reports what would be tried, and changes nothing
+   * @param requestedBy the request: the spans of what is handled link to it
    * @throws StorageError when the disk fails; what was replayed before stays replayed
    */
-  async replay(ids: readonly number[], actor: string, dryRun = false): Promise<ReplayResult[]> {
+  async replay(
+    ids: readonly number[],
+    actor: string,
+    dryRun = false,
+    requestedBy?: Trace,
+  ): Promise<ReplayResult[]> {
     const results: ReplayResult[] = [];
     const tried: DeadLetter[] = [];
     try {
       for (const id of ids.slice(0, MAX_BULK)) {
         try {
           tried.push(this.#options.deadLetters.existing(id));
-          results.push(dryRun ? this.#wouldReplay(id) : await this.#replay(id, actor));
+          results.push(dryRun ? this.#wouldReplay(id) : await this.#replay(id, actor, requestedBy));
         } catch (error) {
           if (!(error instanceof DeadLetterRefusal)) throw error;
           results.push({ id, outcome: "refused", detail: error.message, refusal: error.code });
@@ -196,13 +202,13 @@ export class DeadLetterAdmin {
     return results;
   }
 
-  async #replay(id: number, actor: string): Promise<ReplayResult> {
+  async #replay(id: number, actor: string, requestedBy: Trace | undefined): Promise<ReplayResult> {
     const { deadLetters, unitOfWork, replayer } = this.#options;
     // In a unit of work of its own: it counts even if the process ends while the message is handled.
     await unitOfWork.run(() => deadLetters.countReplay(this.#replayable(id).id));
-    const decision = await replayer.replay(id, (detail, transaction) =>
-      this.#auditLog.record(id, "replay", actor, detail, transaction),
-    );
+    const audit = (detail: string, transaction: Transaction) =>
+      this.#auditLog.record(id, "replay", actor, detail, transaction);
+    const decision = await replayer.replay(id, audit, requestedBy);
     switch (decision?.action) {
       case "ack":
         return { id, outcome: decision.handled.status };

@@ -1,9 +1,17 @@
+import type { Trace } from "../contract/envelope.ts";
+import { isLogged } from "../errors.ts";
 import type { CrashGuard } from "../inbox/crash-guard.ts";
 import { type Attempt, type Decision, decide, type RetryPolicy } from "../inbox/decision.ts";
 import type { Inbox } from "../inbox/inbox.ts";
+import type { MessageOutcome, Observed } from "../observer.ts";
+import { RepeatedFailure } from "../repeated-failure.ts";
 import { type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
+import type { Tracing } from "../tracing.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 import { asEdited, type BlockedKey, type DeadLetter, type DeadLetterStore } from "./store.ts";
+
+/** Messages that an older version kept and that are looked at together. */
+const SLICE = 100;
 
 /** Records what became of a dead letter, in the transaction that it happens in. */
 type Audit = (detail: string, transaction: Transaction) => void;
@@ -22,6 +30,7 @@ export class DeadLetterReplayer {
   #searched = false;
   #cancelPause: () => void = () => {};
   #stopped = false;
+  readonly #waits: RepeatedFailure;
 
   constructor(options: {
     readonly deadLetters: DeadLetterStore;
@@ -29,21 +38,25 @@ export class DeadLetterReplayer {
     readonly unitOfWork: UnitOfWork;
     readonly crashGuard: CrashGuard;
     readonly retry: RetryPolicy;
+    readonly observed: Observed;
     readonly runtime: Runtime;
     readonly log: Logger;
+    readonly tracing: Tracing | undefined;
   }) {
     this.#options = options;
+    this.#waits = new RepeatedFailure(options.runtime, options.log);
   }
 
   /**
    * Handles a dead letter once. It is the operator who retries: what fails stays parked.
    *
    * @param audit called in the transaction of the result
+   * @param requestedBy the operator's request
    * @returns undefined when there is no such dead letter
    * @throws StorageError when the disk fails
    */
-  replay(id: number, audit: Audit): Promise<Decision | undefined> {
-    return this.#attempt(id, false, audit);
+  replay(id: number, audit: Audit, requestedBy?: Trace): Promise<Decision | undefined> {
+    return this.#attempt(id, false, audit, requestedBy);
   }
 
   /**
@@ -77,10 +90,13 @@ export class DeadLetterReplayer {
   }
 
   async #releaseAll(): Promise<void> {
-    const { deadLetters, log } = this.#options;
+    const { deadLetters, inbox, log } = this.#options;
     while (!this.#stopped) {
       try {
-        if (!this.#searched) this.#add(deadLetters.unblockedKeys());
+        if (!this.#searched) {
+          await this.#releaseFromOlder();
+          this.#add(deadLetters.unblockedKeys());
+        }
         this.#searched = true;
         const [next] = this.#unblocked;
         if (next === undefined) return;
@@ -91,19 +107,55 @@ export class DeadLetterReplayer {
           continue;
         }
         const decision = await this.#attempt(letter.id, true);
-        if (decision?.action !== "retry" && decision?.action !== "park") continue;
-        log.warn({ id: letter.id, ...decision }, "a released message failed");
+        this.#waits.over("", {}, "blocked messages go on");
+        if (decision?.action !== "retry" && decision?.action !== "park") {
+          this.#waits.over(name, { deadLetter: letter.id }, "a released message is handled");
+          continue;
+        }
+        const { reason, error, attempts } = decision.failure;
+        const fields = { deadLetter: letter.id, ...inbox.idsOf(letter), attempts };
+        if (decision.action === "retry") this.#waits.failed(name, error, fields, "a released message failed");
+        else {
+          this.#waits.forget(name);
+          log.error({ ...fields, reason, error }, "a released message failed, it is a dead letter again");
+        }
         if (decision.action === "retry") await this.#pause(decision.delayMs);
       } catch (error) {
-        log.warn({ err: error }, "blocked messages wait: the disk fails");
+        if (!isLogged(error)) this.#waits.failed("", error, {}, "blocked messages wait: the disk fails");
         await this.#pause(STORAGE_PAUSE_MS);
       }
     }
   }
 
+  /** What an older version kept for this one is handled now, each in its place among the messages of its key. */
+  async #releaseFromOlder(): Promise<void> {
+    const { deadLetters, inbox, unitOfWork, log } = this.#options;
+    const isForThis = (letter: DeadLetter) => {
+      const decoded = inbox.decode(asEdited(letter));
+      return decoded.status === "decoded" || decoded.reason !== "newer-version";
+    };
+    let released = 0;
+    let slice = deadLetters.waitingForNewer(0, SLICE);
+    while (slice.length > 0 && !this.#stopped) {
+      const ids = slice.filter(isForThis).map(({ id }) => id);
+      await unitOfWork.run(() => {
+        for (const id of ids) deadLetters.setToRelease(id);
+      });
+      released += ids.length;
+      slice = deadLetters.waitingForNewer(slice.at(-1)?.id ?? 0, SLICE);
+    }
+    if (released > 0) log.info({ released }, "messages that an older version kept are released");
+  }
+
   /** @param isReleased whether it is handled only while it is blocked, and retried by the kit */
-  async #attempt(id: number, isReleased: boolean, audit: Audit = () => {}): Promise<Decision | undefined> {
-    const { deadLetters, inbox, unitOfWork, crashGuard } = this.#options;
+  async #attempt(
+    id: number,
+    isReleased: boolean,
+    audit: Audit = () => {},
+    requestedBy?: Trace,
+  ): Promise<Decision | undefined> {
+    const { deadLetters, inbox, unitOfWork, crashGuard, observed, runtime, tracing } = this.#options;
+    const arrival = { deadLetter: id, ...(requestedBy === undefined ? {} : { requestedBy }) };
     // Looked up in each transaction: it may be edited or discarded meanwhile.
     const find = () => {
       const letter = deadLetters.find(id);
@@ -111,7 +163,13 @@ export class DeadLetterReplayer {
     };
     const letter = find();
     if (letter === undefined) return undefined;
+    let startedMs = runtime.monotonic();
     const settle = (decision: Decision, transaction: Transaction): Decision => {
+      const seconds = (runtime.monotonic() - startedMs) / 1000;
+      const outcome = outcomeOf(decision);
+      if (outcome !== undefined) {
+        transaction.afterCommit(() => observed.observer.processed(inbox.typeOf(letter), outcome, seconds));
+      }
       if (decision.action === "ack") {
         deadLetters.remove(id);
         audit(decision.handled.status, transaction);
@@ -121,6 +179,7 @@ export class DeadLetterReplayer {
         if (isReleased && decision.action === "retry") deadLetters.setAttempts(id, failure.attempts);
         else deadLetters.fail(id, failure);
         audit(`failed: ${failure.error}`, transaction);
+        transaction.afterCommit(() => tracing?.failed(letter, failure.error));
       }
       crashGuard.end(letter, transaction);
       return decision;
@@ -132,7 +191,8 @@ export class DeadLetterReplayer {
         const current = find();
         if (current === undefined) return undefined;
         if (crashed?.action === "park") return settle(crashed, transaction);
-        const decision = this.#decide(inbox.handle(asEdited(current), transaction), tries);
+        startedMs = runtime.monotonic();
+        const decision = this.#decide(inbox.handle(asEdited(current), transaction, "handle", arrival), tries);
         // A second copy of what was received has no effect, also if the edit has another id.
         if (decision.action === "ack" && current.edited !== null) inbox.claim(current, transaction);
         return settle(decision, transaction);
@@ -168,5 +228,20 @@ export class DeadLetterReplayer {
       };
       if (this.#stopped) this.#cancelPause();
     });
+  }
+}
+
+function outcomeOf(decision: Decision): MessageOutcome | undefined {
+  switch (decision.action) {
+    case "ack":
+      return decision.handled.status;
+    case "park":
+      return "parked";
+    case "retry":
+      return "failed";
+    case "wait":
+      return undefined;
+    default:
+      return decision satisfies never;
   }
 }

@@ -1,10 +1,20 @@
 import { faultsOf } from "../contract/define.ts";
 import { ContractViolation } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
-import { byName, DomainError, errorText, resultOfWork, StorageError, UsageError } from "../errors.ts";
+import {
+  byName,
+  DomainError,
+  errorText,
+  isLogged,
+  resultOfWork,
+  StorageError,
+  UsageError,
+} from "../errors.ts";
 import { limitsFor, MAX_CRASHES } from "../inbox/decision.ts";
 import type { Cause } from "../outbox/outbox.ts";
+import { RepeatedFailure } from "../repeated-failure.ts";
 import { backoffMs, type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
+import { fail, storedTrace, type Tracing, traceWithin, within } from "../tracing.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 import type { Effect } from "./define.ts";
 
@@ -30,6 +40,7 @@ interface EffectRow {
   readonly retries: number;
   readonly correlationId: string;
   readonly traceparent: string | null;
+  readonly tracestate: string | null;
 }
 
 /** What one try came to. */
@@ -57,10 +68,14 @@ export class Effects {
   readonly #runtime: Runtime;
   readonly #log: Logger;
   readonly #statements;
+  /** The faults of the storage, and the effects that fail. */
+  readonly #waits: RepeatedFailure;
+  readonly #tries: RepeatedFailure;
   readonly #running = new Map<
     string,
     { readonly name: string; readonly controller: AbortController; readonly ended: Promise<void> }
   >();
+  readonly #tracing: Tracing | undefined;
   #filling: Promise<void> | undefined;
   /** Something became due while due effects were being started. */
   #woken = false;
@@ -73,16 +88,20 @@ export class Effects {
     readonly definitions: readonly Effect[];
     readonly runtime: Runtime;
     readonly log: Logger;
+    readonly tracing: Tracing | undefined;
   }) {
     const { sql } = options.database;
+    this.#tracing = options.tracing;
     this.#sql = sql;
     this.#definitions = byName("effects named", options.definitions, ({ name }) => name);
     this.#runtime = options.runtime;
     this.#log = options.log;
+    this.#waits = new RepeatedFailure(options.runtime, options.log);
+    this.#tries = new RepeatedFailure(options.runtime, options.log);
     this.#statements = {
       insert: sql.prepare(
-        `INSERT INTO durable_effects (key, name, input, due_at, correlation_id, traceparent, enqueued_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+        `INSERT INTO durable_effects (key, name, input, due_at, correlation_id, traceparent, tracestate, enqueued_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
       ),
       // One step of the index for each name, however many effects there are.
       names: sql.prepare<{ name: string }, []>(
@@ -92,7 +111,7 @@ export class Effects {
          ) SELECT name FROM names WHERE name IS NOT NULL`,
       ),
       due: sql.prepare<EffectRow, [string, number, number]>(
-        `SELECT id, due_at AS dueAt, key, name, input, attempts, crashes, retries, correlation_id AS correlationId, traceparent
+        `SELECT id, due_at AS dueAt, key, name, input, attempts, crashes, retries, correlation_id AS correlationId, traceparent, tracestate
          FROM durable_effects WHERE name = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?`,
       ),
       next: sql.prepare<{ due_at: number }, [number]>(
@@ -129,8 +148,8 @@ export class Effects {
     if (Buffer.byteLength(json) > MAX_INPUT_BYTES) {
       throw new ContractViolation(`effect ${name}: its input is longer than ${MAX_INPUT_BYTES} bytes`);
     }
-    const correlationId = cause?.correlationId ?? key;
-    this.#statements.insert.run(key, name, json, nowMs, correlationId, cause?.traceparent ?? null, nowMs);
+    const { correlationId = key, traceparent = null, tracestate = null } = cause ?? {};
+    this.#statements.insert.run(key, name, json, nowMs, correlationId, traceparent, tracestate, nowMs);
   }
 
   /** Effects that are to be performed, and those that failed too often. */
@@ -177,6 +196,7 @@ export class Effects {
         this.#woken = false;
         now = this.#runtime.now();
         const rows = this.#due(now);
+        this.#waits.over("", {}, "effects go on");
         if (rows.length === 0) continue;
         await unitOfWork.run(() => {
           for (const { key } of rows) this.#statements.begin.run(key);
@@ -187,7 +207,8 @@ export class Effects {
       const next = this.#statements.next.get(now)?.due_at ?? Number.POSITIVE_INFINITY;
       return Math.max(0, Math.min(LONGEST_SLEEP_MS, next - this.#runtime.now()));
     } catch (error) {
-      this.#log.warn({ err: error }, "effects wait: the disk fails");
+      // Otherwise the unit of work has said so.
+      if (!isLogged(error)) this.#waits.failed("", error, {}, "effects wait: the disk fails");
       this.#woken = false;
       return STORAGE_PAUSE_MS;
     }
@@ -213,7 +234,10 @@ export class Effects {
     if (this.#stopped) controller.abort();
     const ended = this.#perform(row, controller, unitOfWork)
       .catch((error: unknown) =>
-        this.#log.error({ err: error, effect: row.name, key: row.key }, "an effect was lost track of"),
+        this.#log.error(
+          { err: error, effect: row.name, key: row.key, correlationId: row.correlationId },
+          "an effect was lost track of",
+        ),
       )
       .finally(() => {
         this.#running.delete(row.key);
@@ -223,8 +247,12 @@ export class Effects {
   }
 
   async #perform(row: EffectRow, controller: AbortController, unitOfWork: UnitOfWork): Promise<void> {
-    const { key, name, retries, correlationId, traceparent } = row;
-    let outcome = await this.#try(row, controller);
+    const { key, name, retries, correlationId } = row;
+    const trace = storedTrace(row);
+    const span = this.#tracing?.internal(`perform ${name}`, trace, { "effect.key": key });
+    let outcome = await within(span, () => this.#try(row, controller));
+    if (outcome.status === "failed") fail(span, outcome.error);
+    else span?.end();
     for (;;) {
       const current = outcome;
       const cause: Cause = {
@@ -232,14 +260,18 @@ export class Effects {
         causationId: key,
         // One that is dead may be completed after an operator's retry.
         idSeed: current.status === "failed" ? `${key} failed ${retries}` : key,
-        ...(traceparent === null ? {} : { traceparent }),
+        ...traceWithin(span, trace),
       };
       try {
         await unitOfWork.run((transaction) => this.#settle(row, current, transaction), cause);
+        this.#waits.over(key, { effect: name, key, correlationId }, "the result of an effect is stored");
         return;
       } catch (error) {
         if (error instanceof StorageError) {
-          this.#log.warn({ err: error, effect: name, key }, "the result of an effect cannot be stored yet");
+          if (!isLogged(error)) {
+            const fields = { effect: name, key, correlationId };
+            this.#waits.failed(key, error, fields, "the result of an effect cannot be stored yet");
+          }
           // The next process performs it again.
           if (this.#stopped) return;
           await new Promise<void>((resolve) => this.#runtime.after(STORAGE_PAUSE_MS, resolve));
@@ -282,7 +314,7 @@ export class Effects {
   }
 
   #settle(row: EffectRow, outcome: Outcome, transaction: Transaction): void {
-    const { key, name } = row;
+    const { key, name, correlationId } = row;
     const definition = this.#definitions.get(name);
     switch (outcome.status) {
       case "interrupted":
@@ -298,7 +330,9 @@ export class Effects {
         );
         transaction.afterCommit(() => {
           this.totals.completed += 1;
-          this.#log.debug({ effect: name, key }, "an effect is completed");
+          this.#log.debug({ effect: name, key, correlationId }, "an effect is completed");
+          const fields = { effect: name, key, correlationId };
+          this.#tries.over(name, fields, "effects that had failed are completed", key);
         });
         return;
       case "failed":
@@ -310,7 +344,7 @@ export class Effects {
   }
 
   #fail(
-    { key, name, input, attempts }: EffectRow,
+    { key, name, input, attempts, correlationId }: EffectRow,
     { error, isLast, note = "" }: Extract<Outcome, { status: "failed" }>,
     definition: Effect | undefined,
     transaction: Transaction,
@@ -326,10 +360,8 @@ export class Effects {
       this.#statements.fail.run(transaction.now + delayMs, text, tries, key);
       transaction.afterCommit(() => {
         this.totals.retried += 1;
-        this.#log.warn(
-          { err: error, effect: name, key, tries, delayMs },
-          "an effect failed, it is tried again",
-        );
+        const fields = { effect: name, key, correlationId, tries, delayMs };
+        this.#tries.failed(name, error, fields, "an effect failed, it is tried again", { member: key });
       });
       return;
     }
@@ -340,8 +372,9 @@ export class Effects {
     }
     transaction.afterCommit(() => {
       this.totals.failed += 1;
+      this.#tries.forget(name, key);
       this.#log.error(
-        { err: error, effect: name, key, tries },
+        { err: error, effect: name, key, correlationId, tries },
         "an effect is dead: it waits for an operator",
       );
     });

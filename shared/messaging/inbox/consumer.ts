@@ -1,6 +1,9 @@
 import type { DeadLetterStore, Failure } from "../dead-letters/store.ts";
-import { DeadLettersFull, StorageError } from "../errors.ts";
+import { DeadLettersFull, isLogged, StorageError } from "../errors.ts";
+import type { MessageOutcome, Observed } from "../observer.ts";
+import { RepeatedFailure } from "../repeated-failure.ts";
 import type { Logger, Runtime } from "../runtime.ts";
+import type { Tracing } from "../tracing.ts";
 import {
   type Batch,
   type IncomingRecord,
@@ -15,6 +18,7 @@ import type { CrashGuard } from "./crash-guard.ts";
 import { type Attempt, type Decision, decide, type RetryPolicy } from "./decision.ts";
 import { type Horizon, type OlderMessages, ReadingProgress } from "./horizon.ts";
 import { type Handled, type Inbox, Unverifiable } from "./inbox.ts";
+import { Lag, type TopicLag } from "./lag.ts";
 import { LogIdentity, type Offsets } from "./offsets.ts";
 import type { PartitionStops } from "./partition-stops.ts";
 
@@ -53,8 +57,10 @@ interface ConsumerOptions {
   readonly gaps: GapPolicy;
   readonly fetchIntervalMs: number;
   readonly retry: RetryPolicy;
+  readonly observed: Observed;
   readonly runtime: Runtime;
   readonly log: Logger;
+  readonly tracing: Tracing | undefined;
 }
 
 /**
@@ -70,6 +76,10 @@ export class Consumer {
   /** The message that each partition waits for, and how often it has been tried. */
   readonly #failing = new Map<string, { offset: number; tries: number }>();
   readonly #progress: ReadingProgress;
+  readonly #lag = new Lag();
+  /** What was handled of each partition when it was assigned. */
+  readonly #assignedAt = new Map<string, number>();
+  readonly #waits: RepeatedFailure;
   #subscription: Subscription | undefined;
   #stopped = false;
 
@@ -87,6 +97,7 @@ export class Consumer {
       },
     });
     this.#progress = new ReadingProgress(options.runtime);
+    this.#waits = new RepeatedFailure(options.runtime, log);
     partitionStops.onDecision("unverifiable", ({ topic, partition }, action) => {
       if (action === "skip-older") horizon.decide(topic, partition, "skip");
       if (action === "handle-older") horizon.decide(topic, partition, "handle");
@@ -95,18 +106,28 @@ export class Consumer {
   }
 
   start(): void {
-    const { subscriber, name, inbox, fetchIntervalMs } = this.#options;
+    const { subscriber, name, inbox, fetchIntervalMs, runtime } = this.#options;
     this.#subscription ??= subscriber.subscribe({
       group: name,
       topics: inbox.topics,
       startAt: (topic, partition) => {
         this.#progress.assigned(topicPartition(topic, partition));
-        return this.#logIdentity.startAt(topic, partition);
+        this.#assignedAt.set(
+          topicPartition(topic, partition),
+          this.#options.offsets.get(topic, partition)?.next ?? 0,
+        );
+        const start = this.#logIdentity.startAt(topic, partition);
+        this.#lag.assigned(topic, partition, start === undefined ? 0 : start + 1);
+        return start;
       },
+      caughtUp: (topic, partition) => this.#lag.caughtUp(topic, partition),
+      committed: (topic, partition, offset) => this.#compare(topic, partition, offset),
       rereadsLast: true,
       fetchIntervalMs,
       handle: async (batch) => {
+        this.#lag.fetched(batch, runtime.now());
         const progress = await this.#handle(batch);
+        this.#lag.handled(batch, progress.next, runtime.now());
         this.#follow(batch, progress);
         return progress;
       },
@@ -116,6 +137,31 @@ export class Consumer {
   /** Up to which time all messages have been handled; undefined when it is not known. */
   readUpTo(now: number): number | undefined {
     return this.healthy() ? this.#progress.readUpTo(now) : undefined;
+  }
+
+  /** How far it is behind, by topic, for the topics of which something was fetched. */
+  lag(): ReadonlyMap<string, TopicLag> {
+    return this.#lag.byTopic(this.#options.runtime.now());
+  }
+
+  /** Why nothing is read, in words; undefined when that works, or has not failed yet. */
+  failure(): string | undefined {
+    return this.#subscription?.failure?.();
+  }
+
+  /**
+   * Compares what the database says was handled with what the broker was told. Offsets are committed to the broker after
+   * they are stored, so a later one there means that the database is an older copy of itself, or an empty one.
+   */
+  #compare(topic: string, partition: number, committed: number): void {
+    const next = this.#assignedAt.get(topicPartition(topic, partition)) ?? 0;
+    if (next >= committed) return;
+    const { unitOfWork, partitionStops, log } = this.#options;
+    unitOfWork
+      .run((transaction) => partitionStops.foundOlder({ topic, partition, next, committed }, transaction))
+      .catch((error: unknown) => {
+        if (!isLogged(error)) log.warn({ err: error }, "that the database is older was not recorded");
+      });
   }
 
   #follow(batch: Batch, { next }: Progress): void {
@@ -143,7 +189,8 @@ export class Consumer {
     const elsewhere = (await this.#logIdentity.check(batch)) ?? (await this.#whereStopped(batch));
     if (elsewhere !== undefined) return elsewhere;
     const { topic, partition } = batch;
-    const { offsets, crashGuard, unitOfWork, partitionStops } = this.#options;
+    const { offsets, crashGuard, unitOfWork, partitionStops, runtime } = this.#options;
+    const receivedAtMs = runtime.now();
     const name = topicPartition(topic, partition);
     const oneByOne = crashGuard.afterCrash && !this.#pastFirstBatch.has(name);
     // Handled records may be delivered again, if only the one by which the log is identified.
@@ -152,10 +199,11 @@ export class Consumer {
     let limit = Number.POSITIVE_INFINITY;
     /** Why the first of `left` is to be parked: that commits with the records after it. */
     let failure: Failure | undefined;
+    let failedAfterMs = 0;
     for (let first = left[0]; first !== undefined; first = left[0]) {
       if (this.#stopped) return { next: first.offset };
       const records = left.slice(0, oneByOne ? 1 : limit);
-      const step: Step = { first, records, end: batch.end, failure, taken: 0 };
+      const step: Step = { first, records, receivedAtMs, end: batch.end, failure, failedAfterMs, taken: 0 };
       try {
         if (oneByOne) step.failure ??= await this.#begin(first);
         left = left.slice(await unitOfWork.run((transaction) => this.#take(step, transaction)));
@@ -167,8 +215,9 @@ export class Consumer {
           limit = step.taken;
           continue;
         }
+        failedAfterMs = step.failedAfterMs;
         if (error instanceof Unverifiable) return this.#stop(first, "unverifiable", error);
-        const decision = this.#failed(name, first, error);
+        const decision = this.#failed(name, first, error, failedAfterMs);
         if (error instanceof DeadLettersFull) return this.#stop(first, "dead-letters-full", error);
         if (decision.action === "retry" || decision.action === "wait") {
           return { next: first.offset, pauseMs: decision.delayMs };
@@ -181,6 +230,7 @@ export class Consumer {
     // A batch with nothing but handled records, such as the one that identifies the log, is not the first one.
     if (batch.records.some(({ offset }) => offset >= from)) this.#pastFirstBatch.add(name);
     this.#failing.delete(name);
+    this.#waits.over(name, { topic, partition }, "a partition goes on");
     const stop = partitionStops.get(topic, partition);
     if (stop !== undefined) await unitOfWork.run((transaction) => partitionStops.wentOn(stop, transaction));
     if (batch.undecodable !== undefined) return this.#passUndecodable(batch, batch.undecodable);
@@ -253,20 +303,26 @@ export class Consumer {
     return decision?.action === "park" ? decision.failure : undefined;
   }
 
-  #failed(name: string, record: IncomingRecord, error: unknown): Decision {
-    const { log } = this.#options;
+  #failed(name: string, record: IncomingRecord, error: unknown, elapsedMs: number): Decision {
+    const { tracing } = this.#options;
     const { offset } = record;
     const before = this.#failing.get(name);
     const tries = before?.offset === offset ? before.tries + 1 : 1;
     const decision = this.#decide({ status: "failed", error }, tries);
     if (decision.action === "wait" && error instanceof StorageError) {
-      log.warn({ ...where(record), err: error }, "nothing can be stored, a partition waits");
+      // Otherwise the unit of work has said so, for all partitions.
+      if (!isLogged(error)) {
+        this.#waits.failed(name, error, this.#about(record), "nothing can be stored, a partition waits");
+      }
     }
     if (decision.action === "retry") {
+      this.#observe(record, "failed", elapsedMs);
       this.#failing.set(name, { offset, tries });
       this.counts.retried += 1;
       const { delayMs } = decision;
-      log.warn({ ...where(record), err: error, tries, delayMs }, "a message failed, its partition waits");
+      const fields = { ...this.#about(record), tries, delayMs };
+      this.#waits.failed(name, error, fields, "a message failed, its partition waits");
+      tracing?.failed(record, decision.failure.error);
     }
     return decision;
   }
@@ -274,7 +330,7 @@ export class Consumer {
   /** Handles the records of a step until the time of the group is used up. @returns how many it took */
   #take(step: Step, transaction: Transaction): number {
     step.taken = 0;
-    const { offsets, crashGuard, horizon } = this.#options;
+    const { offsets, crashGuard, horizon, runtime } = this.#options;
     const { topic, partition } = step.first;
     const position = offsets.get(topic, partition);
     const next = position?.next ?? 0;
@@ -282,12 +338,21 @@ export class Consumer {
     if (position === undefined) horizon.beginFirstRead(topic, partition, step.end);
     const olderAt = horizon.olderMessages(topic, partition);
     let last: IncomingRecord | undefined;
-    const messages: Handled[] = [];
+    const messages: Taken[] = [];
     for (const record of step.records) {
       if (step.taken > 0 && transaction.overBudget()) break;
       if (record.offset >= next) {
-        if (step.taken === 0 && step.failure !== undefined) this.#park(record, step.failure, transaction);
-        else this.#takeOne(record, olderAt(record.offset), transaction, messages);
+        if (step.taken === 0 && step.failure !== undefined) {
+          this.#park(record, step.failure, step.failedAfterMs, transaction);
+        } else {
+          const startedMs = runtime.monotonic();
+          try {
+            this.#takeOne(record, olderAt(record.offset), startedMs, transaction, step, messages);
+          } catch (error) {
+            step.failedAfterMs = runtime.monotonic() - startedMs;
+            throw error;
+          }
+        }
         last = record;
       }
       step.taken += 1;
@@ -301,9 +366,16 @@ export class Consumer {
     return step.taken;
   }
 
-  /** @param handled gets the message, if it needs nothing more */
-  #takeOne(record: IncomingRecord, older: OlderMessages, transaction: Transaction, handled: Handled[]): void {
-    const { deadLetters, inbox, isCompacted } = this.#options;
+  /** @param taken gets the message, if it needs nothing more */
+  #takeOne(
+    record: IncomingRecord,
+    older: OlderMessages,
+    startedMs: number,
+    transaction: Transaction,
+    step: Step,
+    taken: Taken[],
+  ): void {
+    const { deadLetters, inbox, isCompacted, runtime } = this.#options;
     if (record.value === null && isCompacted(record.topic)) {
       transaction.afterCommit(() => {
         this.counts.skipped += 1;
@@ -313,28 +385,50 @@ export class Consumer {
     const blocked = deadLetters.blocks(record.topic, record.key);
     const attempt: Attempt = blocked
       ? (inbox.recognise(record, older) ?? { status: "blocked" })
-      : inbox.handle(record, transaction, older);
+      : inbox.handle(record, transaction, older, step);
     const decision = this.#decide(attempt, blocked ? 0 : 1);
-    if (decision.action === "park") this.#park(record, decision.failure, transaction);
-    if (decision.action === "ack") handled.push(decision.handled);
+    const elapsedMs = runtime.monotonic() - startedMs;
+    if (decision.action === "park") this.#park(record, decision.failure, elapsedMs, transaction);
+    if (decision.action === "ack") taken.push({ handled: decision.handled, elapsedMs });
   }
 
-  #count(messages: readonly Handled[]): void {
-    for (const { status, message } of messages) {
+  #count(messages: readonly Taken[]): void {
+    const { observer } = this.#options.observed;
+    for (const { handled, elapsedMs } of messages) {
+      const { status, message } = handled;
       this.counts[status] += 1;
-      const { type, id, subject } = message;
-      this.#options.log.debug({ status, type, id, key: subject }, "message");
+      const { type, id, subject, correlationid } = message;
+      observer.processed(type, status, elapsedMs / 1000);
+      this.#options.log.debug(
+        { status, type, messageId: id, correlationId: correlationid, key: subject },
+        "message",
+      );
     }
   }
 
-  #park(record: IncomingRecord, failure: Failure, transaction: Transaction): void {
-    const { deadLetters, log } = this.#options;
+  /** Only where it is no usual message: it is decoded once more. */
+  #observe(record: IncomingRecord, outcome: MessageOutcome, elapsedMs: number): void {
+    const { inbox, observed } = this.#options;
+    observed.observer.processed(inbox.typeOf(record), outcome, elapsedMs / 1000);
+  }
+
+  #park(record: IncomingRecord, failure: Failure, elapsedMs: number, transaction: Transaction): void {
+    const { deadLetters, log, tracing } = this.#options;
     deadLetters.park(record, failure, transaction);
     transaction.afterCommit(() => {
       this.counts.parked += 1;
+      this.#observe(record, "parked", elapsedMs);
       const { reason, error, attempts } = failure;
-      log.error({ ...where(record), reason, error, attempts }, "a message is parked as a dead letter");
+      this.#waits.forget(topicPartition(record.topic, record.partition));
+      log.error({ ...this.#about(record), reason, error, attempts }, "a message is parked as a dead letter");
+      tracing?.failed(record, `parked as a dead letter (${reason}): ${error}`);
     });
+  }
+
+  /** Where a record is, and the ids of the message in it. */
+  #about(record: IncomingRecord) {
+    const { topic, partition, offset, key } = record;
+    return { topic, partition, offset, key, ...this.#options.inbox.idsOf(record) };
   }
 
   #decide(attempt: Attempt, tries: number): Decision {
@@ -347,14 +441,20 @@ export class Consumer {
 interface Step {
   readonly first: IncomingRecord;
   readonly records: readonly IncomingRecord[];
+  /** When they arrived, in milliseconds since the epoch. */
+  readonly receivedAtMs: number;
   /** The end of the log. */
   readonly end: number;
   /** Why the first of them is parked instead of handled. */
   failure: Failure | undefined;
+  /** How long that one ran until it failed. */
+  failedAfterMs: number;
   /** How many of them went well in the last run. */
   taken: number;
 }
 
-function where({ topic, partition, offset, key }: IncomingRecord) {
-  return { topic, partition, offset, key };
+/** A message that needs nothing more, and how long that took. */
+interface Taken {
+  readonly handled: Handled;
+  readonly elapsedMs: number;
 }

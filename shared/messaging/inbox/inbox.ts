@@ -1,14 +1,16 @@
 import type { ReadRecord } from "../contract/cloud-event.ts";
 import { type Decoded, decode, type RejectionReason } from "../contract/decode.ts";
 import { byType, type MessageDefinition } from "../contract/define.ts";
-import { type Message, type MessageOf, traceOf } from "../contract/envelope.ts";
+import type { Message, MessageOf, Trace } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import { byName, resultOfWork, UsageError } from "../errors.ts";
 import type { Cause } from "../outbox/outbox.ts";
 import type { Logger } from "../runtime.ts";
 import { type StoredId, storedId, UUID } from "../stored-id.ts";
+import { type Arrival, type Tracing, traceWithin, within } from "../tracing.ts";
 import type { Synchronous, Transaction } from "../unit-of-work.ts";
 import { type Horizon, type OlderMessages, stampOf } from "./horizon.ts";
+import { NewerTypes } from "./newer-types.ts";
 
 /**
  * Handles a message in a transaction. Synchronous, and its result is ignored; all its effects are on the database and
@@ -94,6 +96,8 @@ export class Inbox {
   readonly #handlers: ReadonlyMap<string, Handler>;
   readonly #middleware: readonly Middleware[];
   readonly #horizon: Horizon;
+  readonly #tracing: Tracing | undefined;
+  readonly #newerTypes: NewerTypes;
   readonly #claim;
   readonly #find;
   readonly #pruning;
@@ -105,11 +109,13 @@ export class Inbox {
     readonly middleware: readonly Middleware[];
     readonly horizon: Horizon;
     readonly log: Logger;
+    readonly tracing: Tracing | undefined;
   }) {
     const { database, handlers } = options;
     this.#sql = database.sql;
     this.#log = options.log;
     this.#middleware = options.middleware;
+    this.#tracing = options.tracing;
     this.#known = byType(options.definitions);
     this.#handlers = byName("handlers of", handlers, ({ definition }) => definition.type);
     for (const { definition } of handlers) {
@@ -121,6 +127,10 @@ export class Inbox {
       "INSERT INTO inbox (message_id, handled_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
     );
     this.#horizon = options.horizon;
+    this.#newerTypes = new NewerTypes(
+      database,
+      handlers.map(({ definition }) => definition),
+    );
     this.#find = database.sql.prepare<{ found: number }, [StoredId]>(
       "SELECT 1 AS found FROM inbox WHERE message_id = ?",
     );
@@ -133,14 +143,23 @@ export class Inbox {
 
   /** What a record contains, without handling it. */
   decode(record: ReadRecord): Decoded {
-    return decode(this.#known, record);
+    const decoded = decode(this.#known, record);
+    if (decoded.status === "decoded" || decoded.reason !== "unknown-type") return decoded;
+    const detail = this.#newerTypes.detailOf(record);
+    return detail === undefined ? decoded : { status: "rejected", reason: "newer-version", detail };
   }
 
   /**
    * @param older what happens to a message that is too old to be known; that it was handled is then claimed as usual
+   * @param arrival for its span
    * @throws what the handler throws; UsageError when it is asynchronous; Unverifiable
    */
-  handle(record: ReadRecord, transaction: Transaction, older: OlderMessages = "handle"): Handled | Rejected {
+  handle(
+    record: ReadRecord,
+    transaction: Transaction,
+    older: OlderMessages = "handle",
+    arrival: Arrival = {},
+  ): Handled | Rejected {
     const decoded = this.decode(record);
     if (decoded.status === "rejected") return decoded;
     const { message } = decoded;
@@ -149,7 +168,13 @@ export class Inbox {
     const tooOld = this.#refuseOlder(message, older);
     if (tooOld !== undefined) return tooOld;
     if (!this.#claimFor(message, transaction)) return { status: "duplicate", message };
-    this.#run(handler, message, transaction.causedBy(causeOf(message)), 0);
+    const span = this.#tracing?.process(message, record, arrival);
+    const caused = transaction.causedBy(causeOf(message, traceWithin(span, message)));
+    if (span === undefined) this.#run(handler, message, caused, 0);
+    else {
+      within(span, () => this.#run(handler, message, caused, 0));
+      transaction.afterCommit(() => span.end());
+    }
     return { status: "handled", message };
   }
 
@@ -173,10 +198,24 @@ export class Inbox {
     return this.#refuseOlder(message, older);
   }
 
+  /** The type of a message; undefined when the record is no message that the service knows. */
+  typeOf(record: ReadRecord): string | undefined {
+    const decoded = this.decode(record);
+    return decoded.status === "decoded" ? decoded.message.type : undefined;
+  }
+
   /** The time of a message, in milliseconds since the epoch; undefined when the record has none. */
   timeOf(record: ReadRecord): number | undefined {
     const decoded = this.decode(record);
     return decoded.status === "decoded" ? Date.parse(decoded.message.time) : undefined;
+  }
+
+  /** The ids of a message, for logs; none when the record has no message. */
+  idsOf(record: ReadRecord): { type?: string; messageId?: string; correlationId?: string } {
+    const decoded = this.decode(record);
+    if (decoded.status === "rejected") return {};
+    const { type, id, correlationid } = decoded.message;
+    return { type, messageId: id, correlationId: correlationid };
   }
 
   #refuseOlder(message: Message, older: OlderMessages): Handled | Rejected | undefined {
@@ -260,12 +299,12 @@ function claimOf({ id, source }: Message): string {
   return UUID.test(id) ? id : `${source} ${id}`;
 }
 
-function causeOf(message: Message): Cause {
+function causeOf(message: Message, trace: Trace): Cause {
   const { correlationid, id } = message;
   return {
     correlationId: correlationid,
     causationId: id,
     idSeed: claimOf(message),
-    ...traceOf(message),
+    ...trace,
   };
 }

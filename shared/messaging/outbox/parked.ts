@@ -60,6 +60,9 @@ export class ParkedRecords {
          VALUES (?, ?, CAST(? AS BLOB), ?, ?, 'blocked', 'an earlier record is parked', ?)`,
       ),
       count: sql.prepare<{ count: number }, []>("SELECT count(*) AS count FROM parked_outgoing"),
+      oldest: sql.prepare<{ parkedAt: number }, []>(
+        "SELECT parked_at AS parkedAt FROM parked_outgoing ORDER BY id LIMIT 1",
+      ),
       get: sql.prepare<Omit<ParkedRecord, "headers"> & { headers: string }, [number]>(
         `SELECT ${SUMMARY}, value, headers FROM parked_outgoing WHERE id = ?`,
       ),
@@ -144,6 +147,11 @@ export class ParkedRecords {
     const count = this.#statements.count.get()?.count ?? 0;
     if (count === 0 && !this.#sql.inTransaction) this.#mayHaveAny = false;
     return count;
+  }
+
+  /** When the first of them was parked, in milliseconds since the epoch. */
+  oldestAt(): number | undefined {
+    return this.#statements.oldest.get()?.parkedAt;
   }
 
   isFull(): boolean {

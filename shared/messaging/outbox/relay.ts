@@ -1,5 +1,8 @@
-import { errorText } from "../errors.ts";
+import { errorText, isLogged } from "../errors.ts";
+import type { Observed } from "../observer.ts";
+import { RepeatedFailure } from "../repeated-failure.ts";
 import { type Backoff, backoffMs, type Logger, type Runtime } from "../runtime.ts";
+import type { Tracing } from "../tracing.ts";
 import {
   type OutgoingRecord,
   PublishError,
@@ -32,6 +35,13 @@ interface RefusedTopic {
   /** When it is tried again; undefined while it is. */
   readonly untilMs: number | undefined;
   readonly failures: number;
+  readonly error: string;
+}
+
+/** Why the records of a topic wait, in words. */
+export interface TopicRefusal {
+  readonly topic: string;
+  readonly error: string;
 }
 
 /**
@@ -49,8 +59,10 @@ export class Relay {
   readonly #parked: ParkedRecords;
   readonly #unitOfWork: UnitOfWork;
   readonly #publisher: Publisher;
+  readonly #observed: Observed;
   readonly #runtime: Runtime;
   readonly #log: Logger;
+  readonly #tracing: Tracing | undefined;
   /** The last record that has been dealt with: acknowledged, or passed over because its topic waits. */
   #cursor = 0;
   /** Acknowledged, and perhaps not deleted yet. */
@@ -61,6 +73,9 @@ export class Relay {
   /** The bytes that the broker took of a topic after it had refused more at a time. For as long as the process lives. */
   readonly #acceptedBytes = new Map<string, number>();
   #failures = 0;
+  /** Why the last send failed, while sends fail. */
+  #failure: string | undefined;
+  readonly #sending: RepeatedFailure;
   #backingOff = false;
   /** Something was emitted while the relay was sending. */
   #woken = false;
@@ -73,15 +88,20 @@ export class Relay {
     parked: ParkedRecords;
     unitOfWork: UnitOfWork;
     publisher: Publisher;
+    observed: Observed;
     runtime: Runtime;
     log: Logger;
+    tracing: Tracing | undefined;
   }) {
     this.#outbox = options.outbox;
     this.#parked = options.parked;
     this.#unitOfWork = options.unitOfWork;
     this.#publisher = options.publisher;
+    this.#observed = options.observed;
     this.#runtime = options.runtime;
     this.#log = options.log;
+    this.#tracing = options.tracing;
+    this.#sending = new RepeatedFailure(options.runtime, options.log);
     this.#unitOfWork.onEmit(() => this.wake());
   }
 
@@ -126,6 +146,16 @@ export class Relay {
     return [...this.#refusedTopics.keys()];
   }
 
+  /** The same topics, with the reasons. */
+  refusals(): TopicRefusal[] {
+    return [...this.#refusedTopics].map(([topic, { error }]) => ({ topic, error }));
+  }
+
+  /** Why nothing can be sent; undefined when the last send succeeded. */
+  failure(): string | undefined {
+    return this.#failure;
+  }
+
   async #drain(): Promise<void> {
     while (!this.#stopped) {
       try {
@@ -150,8 +180,9 @@ export class Relay {
         this.#reportFailure(error);
         return;
       }
-      if (this.#failures > 0) this.#log.info({ failures: this.#failures }, "sending works again");
+      this.#sending.over("", {}, "sending works again");
       this.#failures = 0;
+      this.#failure = undefined;
     }
   }
 
@@ -227,13 +258,23 @@ export class Relay {
     const rows = candidates.filter((row) => this.#isDue(row, moved));
     if (rows.length === 0) return candidates.length === 0;
     let failures: ReadonlyMap<OutgoingRecord, PublishFailure> = new Map();
+    const startedAtMs = this.#runtime.now();
+    const startedMs = this.#runtime.monotonic();
+    let isStored = false;
     try {
       await this.#publisher.publish(rows);
+      isStored = true;
     } catch (error) {
       if (!(error instanceof PublishError)) throw error;
       failures = error.failures;
+    } finally {
+      const seconds = (this.#runtime.monotonic() - startedMs) / 1000;
+      this.#observed.observer.sent(rows.length, seconds, isStored);
     }
     this.#acknowledge(rows, failures);
+    if (this.#tracing !== undefined) {
+      for (const row of rows) if (!failures.has(row)) this.#tracing.sent(row, startedAtMs);
+    }
     const areStored = failures.size === 0 || (await this.#resolve(rows, failures, moved));
     return areStored && rows.length === candidates.length;
   }
@@ -307,7 +348,7 @@ export class Relay {
       return;
     }
     const delayMs = backoffMs(TOPIC_BACKOFF, failures + 1, () => this.#runtime.random());
-    this.#refusedTopics.set(topic, { sinceMs, untilMs: now + delayMs, failures: failures + 1 });
+    this.#refusedTopics.set(topic, { sinceMs, untilMs: now + delayMs, failures: failures + 1, error });
   }
 
   async #park(row: OutboxRow, error: string, moved: Set<string>): Promise<void> {
@@ -347,7 +388,11 @@ export class Relay {
       if (seq !== to + 1) end();
       from ??= seq;
       to = seq;
-      if (this.#refusedTopics.delete(topic)) this.#log.info({ topic }, "the broker takes the topic again");
+      const refused = this.#refusedTopics.get(topic);
+      if (refused === undefined) continue;
+      this.#refusedTopics.delete(topic);
+      const seconds = Math.round((this.#runtime.monotonic() - refused.sinceMs) / 1000);
+      this.#log.info({ topic, failures: refused.failures, seconds }, "the broker takes the topic again");
     }
     end();
     this.#delete();
@@ -366,6 +411,7 @@ export class Relay {
         },
         (error: unknown) => {
           this.#toDelete.push(...ranges);
+          if (isLogged(error)) return;
           this.#log.warn(
             { err: error },
             "sent messages could not be deleted from the outbox, it is tried again",
@@ -378,12 +424,13 @@ export class Relay {
     for (const range of ranges) this.#outbox.acknowledge(range);
   }
 
-  /** Logs the first failure only as a warning: the broker may be away for a day. The stack at `debug` only. */
   #reportFailure(error: unknown): void {
-    this.#log.debug({ err: error, failures: this.#failures }, "messages cannot be sent");
-    if (this.#failures > 1) return;
+    // The fault of the storage, which is no reason to say that the broker is away.
+    if (isLogged(error)) return;
+    this.#failure = errorText(error);
     const next = `it is tried again at least every ${BACKOFF.mostMs / 1_000} s`;
-    this.#log.warn({}, `messages cannot be sent, they wait in the outbox: ${errorText(error)}; ${next}`);
+    const text = `messages cannot be sent, they wait in the outbox: ${this.#failure}; ${next}`;
+    this.#sending.failed("", error, {}, text);
   }
 
   #sleep(): void {

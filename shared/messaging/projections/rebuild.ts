@@ -2,8 +2,9 @@ import type { SQLQueryBindings } from "bun:sqlite";
 import { decode } from "../contract/decode.ts";
 import { byType, type MessageDefinition } from "../contract/define.ts";
 import type { Migration, ServiceDatabase } from "../database.ts";
-import { DomainError, errorText, resultOfWork, UsageError } from "../errors.ts";
+import { DomainError, errorText, isLogged, resultOfWork, UsageError } from "../errors.ts";
 import type { Handler } from "../inbox/inbox.ts";
+import { RepeatedFailure } from "../repeated-failure.ts";
 import type { Logger, Runtime } from "../runtime.ts";
 import {
   type Batch,
@@ -115,10 +116,12 @@ export class Rebuild {
   /** Why the last step failed, if it did. */
   #fault: string | undefined;
   #ending: Promise<void> | undefined;
+  readonly #failing: RepeatedFailure;
   #stopped = false;
 
   constructor(options: RebuildOptions) {
     this.#options = options;
+    this.#failing = new RepeatedFailure(options.runtime, options.log);
     this.#store = new RebuildStore(options.database);
     this.#known = byType(options.definitions);
     this.#handlers = new Map(options.handlers.map((handler) => [handler.definition.type, handler]));
@@ -148,11 +151,11 @@ export class Rebuild {
   /** Continues a rebuild that this or an earlier process began, if there is one. */
   resume(): void {
     if (this.#stopped) return;
-    const { runtime, log } = this.#options;
+    const { runtime } = this.#options;
     try {
       this.#continue();
     } catch (error) {
-      log.warn({ err: error }, "the state of the rebuild cannot be read, it is tried again");
+      this.#failing.failed("", error, {}, "the state of the rebuild cannot be read, it is tried again");
       this.#cancelCheck = runtime.after(CHECK_EVERY_MS, () => this.resume());
     }
   }
@@ -293,8 +296,11 @@ export class Rebuild {
   }
 
   #checkLater(error?: unknown): void {
-    const { runtime, log } = this.#options;
-    if (error !== undefined) log.warn({ err: error }, "a step of the rebuild failed, it is tried again");
+    const { runtime } = this.#options;
+    if (error === undefined) this.#failing.over("", {}, "the rebuild goes on");
+    else if (!isLogged(error)) {
+      this.#failing.failed("", error, {}, "a step of the rebuild failed, it is tried again");
+    }
     this.#cancelCheck = runtime.after(CHECK_EVERY_MS, () => this.#check());
   }
 

@@ -1,6 +1,9 @@
 import type { ServiceDatabase } from "../database.ts";
-import { byName, errorText, resultOfWork, StorageError, UsageError } from "../errors.ts";
+import { byName, errorText, isLogged, resultOfWork, StorageError, UsageError } from "../errors.ts";
+import type { Cause } from "../outbox/outbox.ts";
+import { RepeatedFailure } from "../repeated-failure.ts";
 import { type Backoff, backoffMs, type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
+import { storedTrace, type Tracing, traceWithin, within } from "../tracing.ts";
 import type { Timer, Transaction, UnitOfWork } from "../unit-of-work.ts";
 
 /** What a timer does when it is due, in a transaction: synchronous, all its effects on the database and the outbox. */
@@ -18,6 +21,8 @@ const BACKOFF: Backoff = { firstMs: 1_000, mostMs: 60_000 };
 /** Tries before a timer is left alone. It stays, with its error, and is counted as failed. */
 const MAX_ATTEMPTS = 10;
 const MAX_ERROR_CHARACTERS = 500;
+/** A timer that is due for longer has not just come due: it is late. */
+const LATE_MS = 1_000;
 
 interface TimerRow {
   readonly id: string;
@@ -25,6 +30,8 @@ interface TimerRow {
   readonly key: string;
   readonly data: string;
   readonly correlationId: string;
+  readonly traceparent: string | null;
+  readonly tracestate: string | null;
   readonly attempts: number;
 }
 
@@ -38,6 +45,10 @@ export class Timers {
   readonly #sql: ServiceDatabase["sql"];
   readonly #runtime: Runtime;
   readonly #log: Logger;
+  readonly #tracing: Tracing | undefined;
+  /** The faults of the storage, and the timers that fail. */
+  readonly #waits: RepeatedFailure;
+  readonly #tries: RepeatedFailure;
   #cancelSleep: () => void = () => {};
   #running: Promise<void> | undefined;
   #stopped = false;
@@ -47,28 +58,37 @@ export class Timers {
     readonly handlers: readonly TimerHandler[];
     readonly runtime: Runtime;
     readonly log: Logger;
+    readonly tracing: Tracing | undefined;
   }) {
     const { sql } = options.database;
     this.#sql = sql;
     this.#handlers = byName("handlers of timers named", options.handlers, ({ name }) => name);
     this.#runtime = options.runtime;
     this.#log = options.log;
+    this.#tracing = options.tracing;
+    // One that a newer version of the service set waits for that version.
+    const known = `name IN (${[...this.#handlers.keys()].map((name) => `'${name.replaceAll("'", "''")}'`).join(", ")})`;
+    this.#waits = new RepeatedFailure(options.runtime, options.log);
+    this.#tries = new RepeatedFailure(options.runtime, options.log);
     this.#statements = {
       set: sql.prepare(
-        `INSERT INTO timers (name, key, due_at, data, id, correlation_id) VALUES (?, ?, ?, ?, ?, ?)
+        `INSERT INTO timers (name, key, due_at, data, id, correlation_id, traceparent, tracestate) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET id = excluded.id, due_at = excluded.due_at, data = excluded.data, attempts = 0, error = NULL,
-           correlation_id = excluded.correlation_id`,
+           correlation_id = excluded.correlation_id, traceparent = excluded.traceparent, tracestate = excluded.tracestate`,
       ),
       remove: sql.prepare("DELETE FROM timers WHERE name = ? AND key = ?"),
       due: sql.prepare<TimerRow, [number, number]>(
-        `SELECT id, name, key, data, correlation_id AS correlationId, attempts FROM timers
-         WHERE due_at <= ? ORDER BY due_at LIMIT ?`,
+        `SELECT id, name, key, data, correlation_id AS correlationId, traceparent, tracestate, attempts FROM timers
+         WHERE due_at <= ? AND ${known} ORDER BY due_at LIMIT ?`,
       ),
       next: sql.prepare<{ due_at: number }, []>(
-        "SELECT due_at FROM timers WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1",
+        `SELECT due_at FROM timers WHERE due_at IS NOT NULL AND ${known} ORDER BY due_at LIMIT 1`,
       ),
       postpone: sql.prepare(
         "UPDATE timers SET due_at = ?, attempts = attempts + 1, error = ? WHERE name = ? AND key = ?",
+      ),
+      late: sql.prepare<{ count: number; oldestAt: number | null }, [number]>(
+        "SELECT count(*) AS count, min(due_at) AS oldestAt FROM timers WHERE due_at < ?",
       ),
       counts: sql.prepare<{ pending: number; failed: number }, []>(
         "SELECT count(due_at) AS pending, count(*) - count(due_at) AS failed FROM timers",
@@ -77,10 +97,12 @@ export class Timers {
   }
 
   /** Behind `Transaction.setTimer`. @throws UsageError for a timer that could never fire */
-  set({ name, key, dueAt, data }: Timer, id: string, correlationId: string): void {
+  set({ name, key, dueAt, data }: Timer, id: string, cause: Cause | undefined): void {
     if (!this.#handlers.has(name)) throw new UsageError(`there is no handler for timers named ${name}`);
     if (!Number.isSafeInteger(dueAt)) throw new UsageError(`timer ${name} ${key}: dueAt is ${dueAt}`);
-    this.#statements.set.run(name, key, dueAt, JSON.stringify(data ?? null), id, correlationId);
+    const { correlationId = id, traceparent = null, tracestate = null } = cause ?? {};
+    const json = JSON.stringify(data ?? null);
+    this.#statements.set.run(name, key, dueAt, json, id, correlationId, traceparent, tracestate);
   }
 
   /** Behind `Transaction.cancelTimer`. */
@@ -91,6 +113,13 @@ export class Timers {
   /** Timers that are to fire, and those that failed too often. */
   counts(): { readonly pending: number; readonly failed: number } {
     return this.#statements.counts.get() ?? { pending: 0, failed: 0 };
+  }
+
+  /** Timers that have been due for more than a second, and for how long the first of them, in milliseconds. */
+  late(): { readonly count: number; readonly mostMs: number } {
+    const now = this.#runtime.now();
+    const { count = 0, oldestAt = null } = this.#statements.late.get(now - LATE_MS) ?? {};
+    return { count, mostMs: oldestAt === null ? 0 : now - oldestAt };
   }
 
   /** Fires timers in units of work, beginning with those that came due while no process ran. */
@@ -131,7 +160,7 @@ export class Timers {
     try {
       return this.#statements.next.get()?.due_at;
     } catch (error) {
-      this.#log.warn({ err: error }, "timers wait: nothing can be read");
+      this.#waits.failed("", error, {}, "timers wait: nothing can be read");
       return this.#runtime.now() + STORAGE_PAUSE_MS;
     }
   }
@@ -142,11 +171,12 @@ export class Timers {
       const slice: { current?: TimerRow } = {};
       try {
         await unitOfWork.run((transaction) => this.#fireSlice(slice, transaction));
+        this.#waits.over("", {}, "timers go on");
       } catch (error) {
         try {
           await this.#postpone(slice.current, error, unitOfWork);
         } catch (fault) {
-          this.#log.warn({ err: fault }, "timers wait: nothing can be stored");
+          if (!isLogged(fault)) this.#waits.failed("", fault, {}, "timers wait: nothing can be stored");
           return STORAGE_PAUSE_MS;
         }
       }
@@ -159,12 +189,22 @@ export class Timers {
     for (const row of this.#statements.due.all(transaction.now, SLICE)) {
       slice.current = row;
       const { id, name, key, correlationId } = row;
+      const trace = storedTrace(row);
+      const span = this.#tracing?.internal(`fire ${name}`, trace, { "timer.key": key });
       const handler = this.#handlers.get(name);
       if (handler === undefined) throw new TypeError(`there is no handler for timers named ${name}`);
       this.remove(name, key);
-      const cause = { correlationId, causationId: id, idSeed: id };
-      const result = handler.fire({ name, key, data: JSON.parse(row.data) }, transaction.causedBy(cause));
+      const cause = { correlationId, causationId: id, idSeed: id, ...traceWithin(span, trace) };
+      const timer = { name, key, data: JSON.parse(row.data) };
+      const result = within(span, () => handler.fire(timer, transaction.causedBy(cause)));
       resultOfWork(result, `the handler of timers named ${name}`, this.#sql, this.#log);
+      if (span !== undefined) transaction.afterCommit(() => span.end());
+      if (row.attempts > 0) {
+        const fields = { timer: name, key, correlationId };
+        transaction.afterCommit(() =>
+          this.#tries.over(name, fields, "timers that had failed are fired", key),
+        );
+      }
       if (transaction.overBudget()) return;
     }
   }
@@ -173,10 +213,18 @@ export class Timers {
   async #postpone(row: TimerRow | undefined, error: unknown, unitOfWork: UnitOfWork): Promise<void> {
     if (row === undefined || error instanceof StorageError) throw error;
     const attempts = row.attempts + 1;
-    this.#log.error({ err: error, timer: row.name, key: row.key, attempts }, "a timer failed");
+    const isLast = attempts >= MAX_ATTEMPTS || error instanceof UsageError;
+    const { name, key, correlationId } = row;
+    const fields = { timer: name, key, correlationId, attempts };
+    if (isLast) {
+      this.#tries.forget(name, key);
+      this.#log.error({ ...fields, err: error }, "a timer failed, it is not tried again");
+    } else {
+      const more = { level: "error", member: key } as const;
+      this.#tries.failed(name, error, fields, "a timer failed, it is tried again", more);
+    }
     await unitOfWork.run((transaction) => {
       const delayMs = backoffMs(BACKOFF, attempts, () => this.#runtime.random());
-      const isLast = attempts >= MAX_ATTEMPTS || error instanceof UsageError;
       const dueAt = isLast ? null : transaction.now + delayMs;
       this.#statements.postpone.run(
         dueAt,

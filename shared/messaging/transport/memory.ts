@@ -270,7 +270,10 @@ class MemorySubscription implements Subscription {
   #deliver(reader: Reader): void {
     if (reader.busy || reader.paused || !reader.active) return;
     const log = this.#broker.partition(reader.topic, reader.partition);
-    if (reader.next === log.end) return;
+    if (reader.next === log.end) {
+      this.options.caughtUp?.(reader.topic, reader.partition);
+      return;
+    }
     reader.busy = true;
     const work = new Promise<void>((resolve) => {
       this.#runtime.soon(() => this.#handleNext(reader, log).then(resolve));

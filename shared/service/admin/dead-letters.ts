@@ -1,4 +1,5 @@
 import {
+  type Cause,
   closed,
   type DeadLetterAction,
   type DeadLetterAdmin,
@@ -14,6 +15,7 @@ import { type Static, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { durationToMs } from "../config.ts";
 import { ServiceError } from "../errors.ts";
+import { causeOf } from "../http/exchange.ts";
 import { DurationText, IntegerParam } from "../http/input.ts";
 import { authenticate, requireAdmin, type TokenVerifier } from "../identity.ts";
 import { forAdmins } from "./for-admins.ts";
@@ -101,14 +103,15 @@ export function deadLetterRoutes(admin: DeadLetterAdmin, verifier: TokenVerifier
     )
     .post(
       "/:id/replay",
-      ({ params: { id }, body, actor }) => replayOne(admin, id, actor, body?.dryRun ?? false),
+      ({ params: { id }, body, actor, request }) =>
+        replayOne(admin, id, actor, body?.dryRun ?? false, causeOf(request)),
       {
         ...byId,
         body: One,
         detail: described("Handles the message again", { 200: ResultSchema }, [404, 409]),
       },
     )
-    .post("/replay", ({ body, actor }) => replayMany(admin, body, actor), {
+    .post("/replay", ({ body, actor, request }) => replayMany(admin, body, actor, causeOf(request)), {
       body: Bulk,
       detail: described("Handles many again: those with the ids, or the oldest that match", {
         200: BulkSchema,
@@ -128,22 +131,33 @@ export function deadLetterRoutes(admin: DeadLetterAdmin, verifier: TokenVerifier
     );
 }
 
-async function replayOne(admin: DeadLetterAdmin, id: number, actor: string, isDryRun: boolean) {
-  const [result] = await admin.replay([id], actor, isDryRun);
+async function replayOne(
+  admin: DeadLetterAdmin,
+  id: number,
+  actor: string,
+  isDryRun: boolean,
+  requestedBy: Cause,
+) {
+  const [result] = await admin.replay([id], actor, isDryRun, requestedBy);
   if (result === undefined) throw new TypeError("the replay of one dead letter has one result");
   const { refusal, detail } = result;
   if (refusal !== undefined) throw new DeadLetterRefusal(refusal, detail ?? refusal);
   return shownResult(result);
 }
 
-async function replayMany(admin: DeadLetterAdmin, body: Static<typeof Bulk>, actor: string) {
+async function replayMany(
+  admin: DeadLetterAdmin,
+  body: Static<typeof Bulk>,
+  actor: string,
+  requestedBy: Cause,
+) {
   const { ids, filter } = body;
   if ((ids === undefined) === (filter === undefined)) {
     throw new ServiceError("invalid", "invalid-input", "Give either ids or a filter.");
   }
   const chosen =
     filter === undefined ? { ids: ids ?? [], left: 0 } : admin.candidates(filterOf(filter, MAX_BULK));
-  const results = await admin.replay(chosen.ids, actor, body.dryRun ?? false);
+  const results = await admin.replay(chosen.ids, actor, body.dryRun ?? false, requestedBy);
   return { results: results.map(shownResult), left: chosen.left };
 }
 

@@ -1,9 +1,9 @@
 import { errorText } from "@distributed-messaging/messaging";
+import type { Tracer } from "@opentelemetry/api";
 import { type AnyElysia, Elysia, ValidationError } from "elysia";
 import { ServiceError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { type Metrics, metricsRoute } from "../telemetry/metrics.ts";
-import type { Tracer } from "../telemetry/spans.ts";
 import { exchangeOf, serveExchange } from "./exchange.ts";
 import type { AllowedSources } from "./foreign.ts";
 import { type HealthCheck, healthRoutes } from "./health.ts";

@@ -1,14 +1,16 @@
-import { type Cause, errorText } from "@distributed-messaging/messaging";
-import { ServiceError } from "../errors.ts";
-import type { Logger } from "../log.ts";
-import type { Metrics } from "../telemetry/metrics.ts";
-import type { Tracer } from "../telemetry/spans.ts";
 import {
+  type Cause,
   childOf,
+  contextOf,
+  errorText,
   formatTraceparent,
   parseTraceparent,
   type TraceContext,
-} from "../telemetry/trace-context.ts";
+} from "@distributed-messaging/messaging";
+import { type Span, SpanKind, SpanStatusCode, TraceFlags, type Tracer } from "@opentelemetry/api";
+import { ServiceError } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
 import { type AllowedSources, refuseForeign } from "./foreign.ts";
 import { refuseDeclaredLength } from "./input.ts";
 import { faultResponse, refusalResponse } from "./problem.ts";
@@ -83,22 +85,14 @@ export async function serveExchange(
 ): Promise<Response | undefined> {
   const startedAt = performance.now();
   const caller = callerOf(request);
-  const span = tracer?.startSpan(request.method, "server", caller);
-  const exchange = begin(request, span?.context ?? childOf(caller));
+  const span = tracer && beginSpan(tracer, request);
+  const exchange = begin(request, span === undefined ? childOf(caller) : traceContextOf(span));
   const response = await answer(request, fetch, exchange, log, allowed);
   const status = response?.status ?? 101;
   const seconds = (performance.now() - startedAt) / 1000;
   const { route, context } = exchange;
   metrics.request(request.method, route, status, seconds);
-  span?.end({
-    name: `${request.method} ${route}`,
-    attributes: {
-      "http.request.method": request.method,
-      "http.route": route,
-      "http.response.status_code": status,
-    },
-    ...(status >= 500 ? { error: `answered ${status}` } : {}),
-  });
+  if (span?.isRecording() === true) endSpan(span, request, route, status);
   if (log.isLevelEnabled("debug")) {
     // Not the URL: its query may contain a token.
     log.debug(
@@ -108,6 +102,32 @@ export async function serveExchange(
   }
   if (response !== undefined) addHeaders(response, formatTraceparent(context));
   return response;
+}
+
+/** By OpenTelemetry's semantic conventions for HTTP. */
+function beginSpan(tracer: Tracer, request: Request): Span {
+  const tracestate = tracestateOf(request);
+  const caller = {
+    traceparent: request.headers.get("traceparent") ?? "",
+    ...(tracestate === undefined ? {} : { tracestate }),
+  };
+  return tracer.startSpan(request.method, { kind: SpanKind.SERVER }, contextOf(caller));
+}
+
+function endSpan(span: Span, request: Request, route: string, status: number): void {
+  span.updateName(`${request.method} ${route}`);
+  span.setAttributes({
+    "http.request.method": request.method,
+    "http.route": route,
+    "http.response.status_code": status,
+  });
+  if (status >= 500) span.setStatus({ code: SpanStatusCode.ERROR, message: `answered ${status}` });
+  span.end();
+}
+
+function traceContextOf(span: Span): TraceContext {
+  const { traceId, spanId, traceFlags } = span.spanContext();
+  return { traceId, spanId, sampled: (traceFlags & TraceFlags.SAMPLED) !== 0 };
 }
 
 async function answer(

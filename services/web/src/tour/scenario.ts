@@ -11,7 +11,7 @@ import { session, tokenRefused } from "../state/session.ts";
 import type { Pace } from "./pace.ts";
 import type { Journal } from "./step.ts";
 import { rememberOrder } from "./undo.ts";
-import { ExpectationFailed, expectThat, until } from "./until.ts";
+import { ExpectationFailed, expectThat, sleep, until } from "./until.ts";
 
 interface Stock {
   readonly onHand: number;
@@ -29,14 +29,16 @@ interface ScenarioOptions {
   readonly ended: AbortSignal;
 }
 
-/** What each action makes a process, or the supervisor, log. */
-const logged: Readonly<Record<ProcessAction, RegExp>> = {
+/** What an action makes a process, or the supervisor, log. */
+const logged: Readonly<Partial<Record<ProcessAction, RegExp>>> = {
   stop: /stopping|stopped/,
   kill: /^ended/,
   start: /ready|listening/,
-  pause: /^$/,
-  resume: /^$/,
 };
+
+/** How often the log is asked for a line. */
+const LOG_TRIES = 20;
+const LOG_PAUSE_MS = 150;
 
 /** The operations of a scenario, as the customer who is signed in. */
 export class Scenario {
@@ -146,17 +148,24 @@ export class Scenario {
   async act(action: ProcessAction, ...names: readonly string[]): Promise<void> {
     const since = Date.now();
     await Promise.all(names.map((name) => act(name, action, this.#options.lease)));
-    for (const name of names) await this.showLog(name, logged[action], since);
+    const pattern = logged[action];
+    if (pattern !== undefined) for (const name of names) await this.showLog(name, pattern, since);
   }
 
-  /** Shows the last line that a process has logged since a time, and that matches; none if there is none. */
+  /**
+   * Shows the last line that a process has logged since a time, and that matches; none if there is none. The supervisor may read what a
+   * process prints after that process has answered that it is ready.
+   */
   async showLog(process: string, pattern: RegExp, since: number): Promise<void> {
-    const lines = await fetchLog(process).catch(() => []);
-    const line = lines
-      .filter(({ at }) => at >= since)
-      .map(({ line }) => textOf(line))
-      .findLast((text) => pattern.test(text));
-    if (line !== undefined) this.#options.journal.add({ kind: "log", process, line });
+    for (let tries = LOG_TRIES; tries > 0; tries--) {
+      const lines = await fetchLog(process).catch(() => []);
+      const line = lines
+        .filter(({ at }) => at >= since)
+        .map(({ line }) => textOf(line))
+        .findLast((text) => pattern.test(text));
+      if (line !== undefined) return this.#options.journal.add({ kind: "log", process, line });
+      await sleep(LOG_PAUSE_MS, this.#options.ended);
+    }
   }
 
   /** Links the order to the step. */

@@ -66,14 +66,11 @@ function closeFromOutside(menu: { current: HTMLDetailsElement | null }) {
     const to = relatedTarget instanceof Node && !menu.current?.contains(relatedTarget);
     if (from && to && menu.current) menu.current.open = false;
   };
-  document.addEventListener("pointerdown", close);
-  document.addEventListener("keydown", close);
-  document.addEventListener("focusout", leave);
-  return () => {
-    document.removeEventListener("pointerdown", close);
-    document.removeEventListener("keydown", close);
-    document.removeEventListener("focusout", leave);
-  };
+  const unmounted = new AbortController();
+  document.addEventListener("pointerdown", close, unmounted);
+  document.addEventListener("keydown", close, unmounted);
+  document.addEventListener("focusout", leave, unmounted);
+  return () => unmounted.abort();
 }
 
 /** Leads to the issuer, where visitors sign in. */

@@ -18,7 +18,7 @@ import Produce from "kafkajs/src/protocol/requests/produce/index.js";
 import type { Logger } from "../../runtime.ts";
 
 import { errorOfCode } from "./errors.ts";
-import { complete, decodeFetchResponse, FETCH_VERSIONS, logStartOf, undecodableOf } from "./fetch.ts";
+import { complete, decodeFetchResponse, emptyLogOf, FETCH_VERSIONS, undecodableOf } from "./fetch.ts";
 import { oauthBearer } from "./oauthbearer.ts";
 import { encodeProduceRequest, isOwnRequest, OWN_PRODUCE_VERSION } from "./produce.ts";
 import type { TopicSetup } from "./topics.ts";
@@ -82,6 +82,8 @@ export interface EmptyFetch {
   readonly start: number;
   /** One past its last offset. */
   readonly end: number;
+  /** Whether nothing more can be read of it. If not, the response had no room for its records. */
+  readonly isAtEnd: boolean;
 }
 
 interface ConsumerListeners {
@@ -312,10 +314,12 @@ function correctKafkajs(): void {
     const batches = await (listeners.aroundFetch?.(fetch) ?? fetch());
     const withRecords = batches.filter(({ rawMessages }) => rawMessages.length > 0);
     if (withRecords.length === batches.length) return batches;
-    for (const { topic, partition, highWatermark, rawMessages } of batches) {
-      const start = logStartOf(rawMessages);
-      if (start === undefined || !this.running) continue;
-      await listeners.onEmptyFetch({ topic, partition, start, end: Number(highWatermark) });
+    for (const { topic, partition, fetchedOffset, highWatermark, rawMessages } of batches) {
+      const log = emptyLogOf(rawMessages);
+      if (log === undefined || !this.running) continue;
+      const isAtEnd = Number(fetchedOffset) >= log.readableEnd;
+      const { start } = log;
+      await listeners.onEmptyFetch({ topic, partition, start, end: Number(highWatermark), isAtEnd });
     }
     // With records, kafkajs does it once they are handled.
     if (withRecords.length === 0) await this.heartbeat();

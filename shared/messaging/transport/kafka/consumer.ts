@@ -1,6 +1,8 @@
 import { isUtf8 } from "node:buffer";
 import type { Consumer, ConsumerConfig, EachBatchPayload, KafkaMessage } from "kafkajs";
 import type { Topic } from "../../contract/define.ts";
+import { isLogged } from "../../errors.ts";
+import { RepeatedFailure } from "../../repeated-failure.ts";
 import type { Logger, Runtime } from "../../runtime.ts";
 import {
   type Batch,
@@ -73,6 +75,7 @@ export class KafkaConsumer {
   readonly #uncommitted = new Map<string, { topic: string; partition: number; offset: string }>();
   /** The number of assignments when the last fetch of a broker began. */
   readonly #assignmentsAtFetch = new Map<number, number>();
+  readonly #rejected: RepeatedFailure;
   #assignments = 0;
   #started: Promise<void> | undefined;
   #committing: Promise<void> | undefined;
@@ -90,6 +93,7 @@ export class KafkaConsumer {
 
   constructor(context: KafkaContext, options: SubscribeOptions, events: { onFirstFetch: () => void }) {
     this.#context = context;
+    this.#rejected = new RepeatedFailure(context.runtime, context.log);
     this.#options = options;
     this.#onFirstFetch = events.onFirstFetch;
     this.#client = new KafkaClient(context.settings, context.log);
@@ -175,7 +179,11 @@ export class KafkaConsumer {
     const eachBatch = (payload: EachBatchPayload) => track(this.#eachBatch(payload));
     listenTo(eachBatch, {
       onCrash: (error) => this.fail(error),
-      onEmptyFetch: (fetch) => (this.#isBefore(fetch) ? track(this.#emptyFetch(fetch)) : undefined),
+      onEmptyFetch: (fetch) => {
+        if (this.#isBefore(fetch)) return track(this.#emptyFetch(fetch));
+        if (fetch.isAtEnd && !this.#failed) this.#options.caughtUp?.(fetch.topic, fetch.partition);
+        return undefined;
+      },
       fetchWaitMs: () => this.#fetchWaitMs(),
       aroundFetch: (fetch) => this.#fetch(fetch),
     });
@@ -228,6 +236,31 @@ export class KafkaConsumer {
       numbers.map((partition) => ({ topic, partition })),
     );
     this.#seekToStart(partitions);
+    // What is committed from now on has to wait for it: it is about what was committed before.
+    if (this.#options.committed !== undefined) this.#committing = this.#reportCommitted(partitions);
+  }
+
+  /** Tells the reader what its group had committed. Never rejects: without a broker that says so, nothing is told. */
+  async #reportCommitted(partitions: readonly { topic: string; partition: number }[]): Promise<void> {
+    await this.#committing;
+    const assignments = this.#assignments;
+    const topics = [...new Set(partitions.map(({ topic }) => topic))];
+    if (topics.length === 0) return;
+    const admin = this.#client.kafka.admin();
+    try {
+      await admin.connect();
+      const committed = await admin.fetchOffsets({ groupId: this.#options.group, topics });
+      if (this.#failed || assignments !== this.#assignments) return;
+      for (const { topic, partition } of partitions) {
+        const found = committed.find((one) => one.topic === topic)?.partitions;
+        const offset = Number(found?.find((one) => one.partition === partition)?.offset ?? -1);
+        if (offset >= 0) this.#options.committed?.(topic, partition, offset);
+      }
+    } catch (error) {
+      this.#context.log.debug({ err: error }, "the committed offsets of the group cannot be read");
+    } finally {
+      await admin.disconnect().catch(() => {});
+    }
   }
 
   #seekToStart(partitions: readonly { topic: string; partition: number }[]): void {
@@ -325,11 +358,18 @@ export class KafkaConsumer {
   }
 
   async #handle(batch: Batch): Promise<Progress> {
+    const { topic, partition } = batch;
+    const place = topicPartition(topic, partition);
     try {
-      return await this.#options.handle(batch);
+      const progress = await this.#options.handle(batch);
+      this.#rejected.over(place, { topic, partition }, "a batch that had failed is handled");
+      return progress;
     } catch (error) {
-      const { topic, partition } = batch;
-      this.#context.log.error({ err: error, topic, partition }, "a batch failed, it is delivered again");
+      // Otherwise the unit of work has said so, for all partitions.
+      if (!isLogged(error)) {
+        const text = "a batch failed, it is delivered again";
+        this.#rejected.failed(place, error, { topic, partition }, text, { level: "error" });
+      }
       const next =
         batch.records[0]?.offset ??
         batch.undecodable?.offset ??

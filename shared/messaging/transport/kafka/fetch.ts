@@ -57,12 +57,20 @@ interface BatchContext {
   readonly partitionLeaderEpoch: number;
 }
 
-/** By the messages of a partition, of which there are none: the first offset that its log still has. */
-const logStarts = new WeakMap<object, number>();
+/** The log of a partition whose fetch brought no messages. */
+interface EmptyLog {
+  /** The first offset that it still has. */
+  readonly start: number;
+  /** One past the last offset that can be read: what follows is of transactions that are open. */
+  readonly readableEnd: number;
+}
 
-/** Where the log of a partition begins whose fetch brought no messages. @param messages as they were decoded */
-export function logStartOf(messages: object): number | undefined {
-  return logStarts.get(messages);
+/** By the messages of a partition, of which there are none. */
+const emptyLogs = new WeakMap<object, EmptyLog>();
+
+/** The log of a partition whose fetch brought no messages. @param messages as they were decoded */
+export function emptyLogOf(messages: object): EmptyLog | undefined {
+  return emptyLogs.get(messages);
 }
 
 /** The batch that cannot be decoded among the messages of a fetch, if there is one. */
@@ -91,8 +99,8 @@ export function decodeFetchResponse(version: number, body: Buffer) {
 function decodePartition(version: number, input: Input) {
   const partition = input.int32();
   const errorCode = input.int16();
-  const highWatermark = String(input.int64());
-  const lastStableOffset = String(input.int64());
+  const end = input.int64();
+  const stableEnd = input.int64();
   const logStart = version >= 5 ? input.int64() : 0;
   const abortedTransactions = input.array(() => ({
     producerId: String(input.int64()),
@@ -100,8 +108,12 @@ function decodePartition(version: number, input: Input) {
   }));
   const replica = version >= 11 ? { preferredReadReplica: input.int32() } : {};
   const messages = decodeBatches(input.bytes(Math.max(0, input.int32())), logStart);
-  if (messages.length === 0) logStarts.set(messages, logStart);
-  const offsets = { highWatermark, lastStableOffset, lastStartOffset: String(logStart) };
+  if (messages.length === 0) {
+    emptyLogs.set(messages, { start: logStart, readableEnd: stableEnd < 0 ? end : stableEnd });
+  }
+  const offsets = {
+    ...{ highWatermark: String(end), lastStableOffset: String(stableEnd), lastStartOffset: String(logStart) },
+  };
   return { partition, errorCode, ...offsets, abortedTransactions, ...replica, messages };
 }
 

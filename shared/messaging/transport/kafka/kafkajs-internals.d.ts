@@ -32,6 +32,8 @@ declare module "kafkajs/src/consumer/runner.js" {
   interface FetchedBatch {
     readonly topic: string;
     readonly partition: number;
+    /** What was asked for. */
+    readonly fetchedOffset: string;
     readonly highWatermark: string;
     /** As they were decoded. */
     readonly rawMessages: readonly object[];

@@ -130,18 +130,22 @@ describe("without one of its rights, the order service says what is missing, and
       if (operation === "READ") {
         await eventually(() => logged(new RegExp(`Not authorized to access ${resource}`, "i")), "the error");
         await eventually(async () => !(await isUp("order", "broker")), "the service is not ready");
+        await eventually(async () => !(await isUp("order", "rights")), "the reason is shown");
       } else {
         // What cannot be decoded has a copy among the dead letters.
         if (name === deadLetterTopic("order").name) await send("admin", adminPassword, "order.commands");
         const error = new RegExp(`"topic":"${name}","error":"[^"]*Not authorized.*a topic cannot be written`);
         await eventually(() => logged(error), "the error");
         await eventually(async () => !(await isUp("order", "outbox")), "it is shown");
-        expect(await isUp("order", "broker")).toBe(true);
+        expect([await isUp("order", "broker"), await isUp("order", "rights")]).toEqual([true, false]);
       }
       await admin.createAcls({ acl: [acl] });
       await customer.until(orderId, "confirmed");
       await eventually(
-        async () => (await isUp("order", "broker")) && (await isUp("order", "outbox")),
+        async () =>
+          (await isUp("order", "broker")) &&
+          (await isUp("order", "outbox")) &&
+          (await isUp("order", "rights")),
         "it is well",
       );
       expect(supervisor.report().map(({ restarts }) => restarts)).toEqual(serviceNames.map(() => 0));

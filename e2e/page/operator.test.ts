@@ -34,18 +34,18 @@ describePage("the page for operators", () => {
       await shop.page.route("**/figures", async (route) => {
         const response = await route.fetch();
         const figures = await response.json();
-        figures.services[0].outboxParked = 2;
-        figures.services[1].partitionsStopped = 1;
+        figures.services[0].problems = ["2 outgoing messages are parked. Release them."];
+        figures.services[1].problems = ["A partition is stopped. Decide about it."];
         figures.lag = { ...figures.lag, inventory: 3 };
         if (isLate) figures.at += 11_000;
         isLate = true;
         await route.fulfill({ response, json: figures });
       });
-      await line.getByRole("link", { name: "2 parked messages" }).waitFor();
+      await line.getByRole("link", { name: /: 2 outgoing messages are parked\. Release them\.$/ }).waitFor();
       await line.getByRole("link", { name: "late: inventory" }).waitFor();
       expect((await line.boundingBox())?.height).toBe(height);
       expect(await axeViolations(shop.page)).toEqual([]);
-      await line.getByRole("link", { name: "1 stopped partition" }).click();
+      await line.getByRole("link", { name: /: A partition is stopped/ }).click();
       await shop.page.locator("[data-outbox]").first().waitFor();
       await shop.page.unrouteAll({ behavior: "wait" });
       await store.process("notification").start();

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { problemIn } from "../support/answers.ts";
 import { OwnStore } from "../support/own-store.ts";
+import { canMount, fillDisk, mountSmallDisk, unmount } from "../support/small-disk.ts";
 import { isRunningElsewhere } from "../support/store.ts";
 
 /** Little more than a store needs that has just started. */
@@ -12,29 +13,23 @@ const DISK_MB = 48;
 const MOST_ORDERS = 5_000;
 const LIMIT_MS = 120_000;
 
-/** A small file system in memory, which only root may mount. */
-function mountSmallDisk(path: string): boolean {
-  mkdirSync(path, { recursive: true });
-  const { exitCode } = Bun.spawnSync(
-    ["mount", "-t", "tmpfs", "-o", `size=${DISK_MB}m,mode=700`, "tmpfs", path],
-    {
-      stderr: "ignore",
-    },
-  );
-  return exitCode === 0;
-}
-
 const store = new OwnStore();
-const hasDisk = !isRunningElsewhere && mountSmallDisk(store.dataDir);
+const hasDisk = !isRunningElsewhere && canMount();
 if (!hasDisk)
   console.warn("skipped the tests with a full disk, which need the permission to mount a file system");
 
 (hasDisk ? describe : describe.skip)("when the disk is full", () => {
-  beforeAll(() => store.startAll(), LIMIT_MS);
+  beforeAll(() => {
+    mountSmallDisk(store.dataDir, DISK_MB);
+    return store.startAll();
+  }, LIMIT_MS);
   afterAll(async () => {
-    await store.supervisor.stopAll();
-    Bun.spawnSync(["umount", store.dataDir]);
-    await store.dispose();
+    try {
+      await store.supervisor.stopAll();
+    } finally {
+      unmount(store.dataDir);
+      await store.dispose();
+    }
   }, LIMIT_MS);
 
   test(
@@ -47,7 +42,7 @@ if (!hasDisk)
       await customer.until("before", "confirmed");
 
       const filler = join(store.dataDir, "filler");
-      fill(filler, store.dataDir);
+      fillDisk(filler, store.dataDir);
       const accepted: string[] = [];
       let refused: string | undefined;
       for (let i = 0; i < MOST_ORDERS && refused === undefined; i++) {
@@ -65,8 +60,27 @@ if (!hasDisk)
       expect(refused).toBeString();
       expect((await customer.askForOrder(refused ?? "")).status).toBe(404);
       expect((await store.request("api-gateway", "/liveness")).status).toBe(200);
+      expect((await customer.askForOrder("before")).status).toBe(200);
+      expect(await store.request("api-gateway", "/readiness")).toMatchObject({
+        status: 503,
+        body: {
+          ready: false,
+          checks: { database: "UP", storage: "DOWN" },
+          problems: expect.arrayContaining([
+            {
+              check: "storage",
+              detail: expect.stringMatching(/^Nothing can be stored: the disk is full\./),
+              remedy: expect.stringMatching(/^Free space/),
+            },
+          ]),
+        },
+      });
 
       rmSync(filler);
+      await eventually(
+        async () => (await store.request("api-gateway", "/readiness")).status === 200,
+        "the gateway to be ready again",
+      );
       await eventually(() => customer.place(order(refused ?? "")), "orders to be accepted again");
       for (const orderId of [...accepted, refused ?? ""]) {
         await customer.until(orderId, "confirmed", "backordered");
@@ -74,19 +88,11 @@ if (!hasDisk)
       const notified = (await customer.notifications()).map(({ orderId, type }) => `${orderId} ${type}`);
       expect(new Set(notified).size).toBe(notified.length);
       await store.stock("PRODUCT_006");
+      // The first failure, and few of those that follow: never one for each request or each try.
+      const of = (text: string) => store.log("api-gateway").filter((line) => line.includes(text));
+      expect(of("something can be stored again")).toHaveLength(1);
+      expect(of("nothing can be stored").length).toBeLessThan(12);
     },
     LIMIT_MS,
   );
 });
-
-/** Fills the disk. */
-function fill(path: string, disk: string): void {
-  const { bavail, bsize } = statfsSync(disk);
-  for (let size = bavail * bsize; size > 0; size = Math.floor(size / 2)) {
-    try {
-      writeFileSync(path, new Uint8Array(size), { flag: "a" });
-    } catch {
-      // The part that fitted stays.
-    }
-  }
-}

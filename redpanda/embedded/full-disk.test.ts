@@ -16,7 +16,7 @@ async function smallDisk(): Promise<string | undefined> {
   const mount = ["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", path];
   if (Bun.which("mount") === null || Bun.spawnSync(mount, { stderr: "ignore" }).exitCode !== 0)
     return undefined;
-  cleanUp(() => Bun.spawnSync(["umount", path]));
+  cleanUp(() => Bun.spawnSync(["umount", "--lazy", path]));
   return path;
 }
 

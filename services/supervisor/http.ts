@@ -93,7 +93,11 @@ export async function serveSupervisor(options: SupervisorHttpOptions): Promise<L
     return new Response(null, { status: 204, headers: preflightHeaders });
   });
   const inspector = new KafkaInspector(kafka, storeTopics, serviceNames, silentLogger);
-  const figures = coalesced(() => readFigures(urlOf, () => inspector.topics()), FIGURES_MAX_AGE_MS);
+  const figures = coalesced(() => {
+    // Of a broker that it runs, the page shows the state already.
+    const known = supervisor.report().some(({ name }) => name === "broker") ? "broker" : undefined;
+    return readFigures(urlOf, () => inspector.topics(), known);
+  }, FIGURES_MAX_AGE_MS);
   const lease = new ProcessLease(supervisor);
   app.use(processRoutes(supervisor, lease));
   app.use(leaseRoutes(lease));

@@ -53,6 +53,8 @@ export interface ServiceFigures {
   readonly outboxParked: number | null;
   /** Partitions and topics that wait for an operator. */
   readonly partitionsStopped: number | null;
+  /** What `GET /readiness` says is wrong, and what to do: sentences. None while the service does not answer. */
+  readonly problems: readonly string[];
   readonly handled: number | null;
   readonly duplicates: number | null;
 }

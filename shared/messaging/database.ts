@@ -131,6 +131,20 @@ export function migrate(database: ServiceDatabase, scope: string, migrations: re
     .immediate();
 }
 
+/** The steps of a schema that were applied to a database and that this version of the code does not know. */
+export function newerSteps(
+  { sql }: Pick<ServiceDatabase, "sql">,
+  scope: string,
+  migrations: readonly Migration[],
+): string[] {
+  return sql
+    .query<{ name: string }, [string, number]>(
+      "SELECT name FROM migrations WHERE scope = ? AND step > ? ORDER BY step",
+    )
+    .all(scope, migrations.length)
+    .map(({ name }) => name);
+}
+
 function checksum(migration: Migration): string {
   return createHash("sha256").update(migration.sql).digest("hex").slice(0, 16);
 }

@@ -21,6 +21,11 @@ export class StorageError extends Error {
   override readonly name = "StorageError";
 }
 
+/** Whether the unit of work has logged an error: the same fault fails everything that is to be stored. */
+export function isLogged(error: unknown): boolean {
+  return error instanceof StorageError && error.cause !== undefined;
+}
+
 /** Another process works on the database, or this one opened it twice. */
 export class DatabaseInUse extends Error {
   override readonly name = "DatabaseInUse";

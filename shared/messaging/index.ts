@@ -25,6 +25,7 @@ export {
   type Migration,
   MigrationMismatch,
   migrate,
+  newerSteps,
   openDatabase,
   type ServiceDatabase,
 } from "./database.ts";
@@ -77,6 +78,7 @@ export { type MessageOutcome, messageOutcomes, type Observer } from "./observer.
 export { MAX_RELEASED, type OutboxAction, type OutboxAdmin, type ParkedDetails } from "./outbox/admin.ts";
 export type { Cause } from "./outbox/outbox.ts";
 export { type ParkedReason, type ParkedSummary, parkedReasons } from "./outbox/parked.ts";
+export type { TopicRefusal } from "./outbox/relay.ts";
 export { makePrivate } from "./private-files.ts";
 export {
   Rebuild,

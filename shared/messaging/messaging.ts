@@ -1,12 +1,12 @@
 import { isCompacted, type MessageDefinition } from "./contract/define.ts";
-import { migrate, type ServiceDatabase } from "./database.ts";
+import { migrate, newerSteps, type ServiceDatabase } from "./database.ts";
 import { DeadLetterAdmin } from "./dead-letters/admin.ts";
 import { DeadLetterReplayer } from "./dead-letters/replay.ts";
 import { DeadLetterStore } from "./dead-letters/store.ts";
 import { EffectAdmin } from "./effects/admin.ts";
 import type { Effect } from "./effects/define.ts";
 import { Effects } from "./effects/effects.ts";
-import { DatabaseInUse, UsageError } from "./errors.ts";
+import { DatabaseInUse, isLogged, UsageError } from "./errors.ts";
 import { Consumer, type GapPolicy } from "./inbox/consumer.ts";
 import { CrashGuard } from "./inbox/crash-guard.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "./inbox/decision.ts";
@@ -19,7 +19,7 @@ import { OutboxAdmin } from "./outbox/admin.ts";
 import { Outbox } from "./outbox/outbox.ts";
 import { ParkedRecords } from "./outbox/parked.ts";
 import { PartitionCounts } from "./outbox/partition-counts.ts";
-import { Relay } from "./outbox/relay.ts";
+import { Relay, type TopicRefusal } from "./outbox/relay.ts";
 import type { Logger, Runtime } from "./runtime.ts";
 import { kitMigrations } from "./schema.ts";
 import { type TimerHandler, Timers } from "./timers/timers.ts";
@@ -260,6 +260,26 @@ export class Messaging {
     return this.#relay.refusedTopics();
   }
 
+  /** The same topics, with the reasons. */
+  refusals(): readonly TopicRefusal[] {
+    return this.#relay.refusals();
+  }
+
+  /** Why messages cannot be sent or read at the moment, in words. */
+  failures(): { readonly sending: string | undefined; readonly reading: string | undefined } {
+    return { sending: this.#relay.failure(), reading: this.consumer.failure() };
+  }
+
+  /** Why nothing can be stored; undefined when something can be. Asked now and then, it tries a small write. */
+  storageFault(): string | undefined {
+    return this.unitOfWork.storage.fault();
+  }
+
+  /** Steps of the kit's schema that a newer version has added to the database. */
+  newerSteps(): string[] {
+    return newerSteps(this.#options.database, "messaging", kitMigrations);
+  }
+
   /** Whether the broker refuses messages of this service: a topic, or messages that are parked because of it. */
   refused(): boolean {
     return this.refusedTopics().length > 0 || this.parked.count() > 0;
@@ -347,7 +367,7 @@ export class Messaging {
         .then(
           (hasMore) => this.#schedulePruning(hasMore ? 0 : PRUNE_EVERY_MS),
           (error: unknown) => {
-            log.warn({ err: error }, "pruning failed, it is tried again later");
+            if (!isLogged(error)) log.warn({ err: error }, "pruning failed, it is tried again later");
             this.#schedulePruning(PRUNE_EVERY_MS);
           },
         );

@@ -7,6 +7,7 @@ import type { Observed } from "./observer.ts";
 import { derivedId } from "./outbox/message-id.ts";
 import type { Cause, Outbox } from "./outbox/outbox.ts";
 import type { Logger, Runtime } from "./runtime.ts";
+import { StorageState } from "./storage-state.ts";
 import type { OutgoingRecord } from "./transport/transport.ts";
 
 /*
@@ -150,6 +151,8 @@ const DEFER_MS = 100;
  * usual group has no savepoints.
  */
 export class UnitOfWork {
+  /** Whether something can be stored. */
+  readonly storage: StorageState;
   readonly #options: UnitOfWorkOptions;
   readonly #emitListeners: (() => void)[] = [];
   readonly #timerListeners: (() => void)[] = [];
@@ -162,6 +165,7 @@ export class UnitOfWork {
 
   constructor(options: UnitOfWorkOptions) {
     this.#options = options;
+    this.storage = new StorageState(options);
   }
 
   /**
@@ -235,11 +239,13 @@ export class UnitOfWork {
     } catch (error) {
       this.#rollback();
       this.#options.observed.observer.commitFailed();
+      if (isStorageFault(error)) this.storage.failed(error);
       const reason = isStorageFault(error) ? new StorageError(errorText(error), { cause: error }) : error;
       for (const entry of entries) entry.reject(reason);
       return;
     }
     this.#options.observed.observer.committed(outcomes.length, group.elapsedMs() / 1000);
+    this.storage.committed();
     const left = entries.slice(outcomes.length);
     if (left.length > 0) {
       this.#queue = [...left, ...this.#queue];

@@ -44,6 +44,16 @@ describe("a logger", () => {
     expect(lines.join("")).not.toContain("hunter2");
   });
 
+  test("logs the stack of an error at debug only: a line says the cause in words", () => {
+    const { log, lines } = captureLogger("order", "info");
+    log.error({ err: new Error("cannot save", { cause: new Error("disk is full") }) }, "failed");
+    expect(JSON.parse(lines[0] ?? "").err).toEqual({
+      type: "Error",
+      message: "cannot save",
+      cause: { type: "Error", message: "disk is full" },
+    });
+  });
+
   test("accepts an error that is its own cause, and a thrown string", () => {
     const { log, lines } = captureLogger();
     const error = new Error("loop");

@@ -33,7 +33,7 @@ export function createLogger(
       base: { app },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      serializers: { err: (error: unknown) => errorFields(error) },
+      serializers: { err: (error: unknown) => errorFields(error, level === "debug" || level === "trace") },
       hooks: { streamWrite: escapeInvisible },
       redact: { paths: SECRET_PATHS, censor: "[redacted]" },
     },
@@ -45,19 +45,19 @@ export function createLogger(
 const MAX_CAUSES = 5;
 
 /**
- * The logged fields of an error. pino would log every property: a validation error has the whole input, a database
+ * The logged fields of an error, its stack at level `debug` only. pino would log every property: a validation error has the whole input, a database
  * error the values of the statement.
  */
-function errorFields(error: unknown, depth = 0): unknown {
+function errorFields(error: unknown, withStack: boolean, depth = 0): unknown {
   if (!(error instanceof Error)) return { message: String(error) };
   return {
     type: error.name,
     message: error.message,
     ...("code" in error ? { code: String(error.code) } : {}),
-    stack: error.stack,
+    ...(withStack ? { stack: error.stack } : {}),
     ...(error.cause === undefined || depth === MAX_CAUSES
       ? {}
-      : { cause: errorFields(error.cause, depth + 1) }),
+      : { cause: errorFields(error.cause, withStack, depth + 1) }),
   };
 }
 

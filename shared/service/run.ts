@@ -11,11 +11,16 @@ import { type Assembled, assemble, type Composition } from "./composition.ts";
 import { type CommonConfig, kafkaSettings, loadConfig, portOf, portSetting } from "./config.ts";
 import { StartError } from "./errors.ts";
 import { allowedSources, createHttpApp, listen } from "./http/app.ts";
-import type { HealthCheck } from "./http/health.ts";
 import { ensureOperatorKey, operatorKeyPath } from "./operator.ts";
 import { runProcess } from "./process.ts";
+import { readinessChecks } from "./readiness.ts";
 import { openStorage } from "./storage.ts";
-import { addMessagingMetrics, addStorageMetrics, createMetrics } from "./telemetry/metrics.ts";
+import {
+  addMessagingMetrics,
+  addReadinessMetric,
+  addStorageMetrics,
+  createMetrics,
+} from "./telemetry/metrics.ts";
 import { createTracer } from "./telemetry/spans.ts";
 
 /** A running service, as its routes see it. */
@@ -75,23 +80,11 @@ export function runService<Config extends CommonConfig, Parts>(
     const tracer = endpoint === undefined ? undefined : createTracer({ app: name, endpoint, log, metrics });
     if (tracer !== undefined) lifecycle.add("tracing", tracer);
 
-    const checks: readonly HealthCheck[] = [
-      { name: "database", required: true, check: () => database.sql.query("SELECT 1").get() !== null },
-      { name: "broker", required: composition.brokerRequired, check: () => messaging.healthy() },
-      {
-        name: "partitions",
-        required: composition.brokerRequired,
-        check: () => messaging.partitionStops.list().length === 0,
-      },
-      // Only shown: the messages flow, but a promise may not hold.
-      {
-        name: "topics",
-        required: false,
-        check: () => messaging.topicFindings().every(({ severity }) => severity !== "error"),
-      },
-      // Only shown: what the broker refuses concerns some messages, and the service does all else.
-      { name: "outbox", required: false, check: () => !messaging.refused() },
-    ];
+    const { migrations, brokerRequired } = composition;
+    const checks = readinessChecks({
+      ...{ name, database, migrations, messaging, brokerRequired, gaps: config.GAPS },
+    });
+    addReadinessMetric(metrics, checks);
     const app = createHttpApp({
       app: name,
       description,

@@ -9,9 +9,15 @@ import { type Broker, type BrokerOptions, startBroker } from "../broker.ts";
 
 const cleanups: (() => unknown)[] = [];
 
-/** In reverse order: clients before their broker, the broker before its directory. */
+/** In reverse order: clients before their broker, the broker before its directory. One that fails keeps none from running. */
 export async function cleanAll(): Promise<void> {
-  for (let clean = cleanups.pop(); clean; clean = cleanups.pop()) await clean();
+  const failures: unknown[] = [];
+  for (let clean = cleanups.pop(); clean; clean = cleanups.pop()) {
+    await Promise.resolve()
+      .then(clean)
+      .catch((error: unknown) => failures.push(error));
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
 /** Registers a function to run after the test, also when it fails. */

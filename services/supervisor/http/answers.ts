@@ -30,7 +30,7 @@ export const FiguresAnswer = Type.Object({
       name: Text,
       ...{ outboxDepth: Figure, outboxOldestAgeS: Figure },
       ...{ deadLetters: Figure, handled: Figure, duplicates: Figure },
-      ...{ outboxParked: Figure, partitionsStopped: Figure },
+      ...{ outboxParked: Figure, partitionsStopped: Figure, problems: Type.Array(Text) },
     }),
   ),
   lag: Type.Union([Type.Record(Text, Count), Type.Null()]),

@@ -13,27 +13,35 @@ const PROXIED = /^\/dead-letters(\/[\w-]+){0,2}$/;
 const PROXIED_OF_INVENTORY = /^\/stock\/[\w-]{1,64}$/;
 
 /**
- * The main metrics of every service, and the lag of its consumer group.
+ * The main metrics and the problems of every service, and the lag of its consumer group.
  *
  * @param topics the source of the lag
+ * @param known the check whose problems are shown elsewhere, such as that of a broker which the supervisor runs itself
  */
 export async function readFigures(
   urlOf: (name: ServiceName) => string,
   topics: () => Promise<readonly TopicReport[]>,
+  known?: string,
 ): Promise<FiguresReport> {
   const lag = Promise.race([
     topics().then(lagByGroup, () => null),
     Bun.sleep(METRICS_TIMEOUT_MS).then(() => null),
   ]);
-  const services = await Promise.all(serviceNames.map((name) => figuresOf(name, urlOf(name))));
+  const services = await Promise.all(serviceNames.map((name) => figuresOf(name, urlOf(name), known)));
   return { at: Date.now(), services, lag: await lag };
 }
 
-async function figuresOf(name: ServiceName, url: string): Promise<ServiceFigures> {
+async function figuresOf(name: ServiceName, url: string, known?: string): Promise<ServiceFigures> {
   const signal = AbortSignal.timeout(METRICS_TIMEOUT_MS);
-  const text = await fetch(`${url}/metrics`, { signal, keepalive: false })
-    .then((response) => (response.ok ? response.text() : ""))
-    .catch(() => "");
+  const [text, problems] = await Promise.all([
+    fetch(`${url}/metrics`, { signal, keepalive: false })
+      .then((response) => (response.ok ? response.text() : ""))
+      .catch(() => ""),
+    fetch(`${url}/readiness`, { signal, keepalive: false })
+      .then((response) => response.json() as Promise<Readiness>)
+      .then(({ problems = [] }) => problems)
+      .catch(() => []),
+  ]);
   return {
     name,
     outboxDepth: metricIn(text, "outbox_depth"),
@@ -41,9 +49,17 @@ async function figuresOf(name: ServiceName, url: string): Promise<ServiceFigures
     deadLetters: metricIn(text, "dead_letters"),
     outboxParked: metricIn(text, "outbox_parked"),
     partitionsStopped: metricIn(text, "messaging_partitions_stopped"),
+    problems: problems
+      .filter(({ check }) => check !== known)
+      .map(({ detail, remedy }) => `${detail} ${remedy}`),
     handled: metricIn(text, "messages_handled_total"),
     duplicates: metricIn(text, "messages_duplicate_total"),
   };
+}
+
+/** What of the answer to `GET /readiness` is shown. */
+interface Readiness {
+  readonly problems?: readonly { readonly check: string; readonly detail: string; readonly remedy: string }[];
 }
 
 /** A metric in the Prometheus text format, the sum over its labels; `null` when it is missing. */

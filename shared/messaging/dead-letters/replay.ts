@@ -1,7 +1,9 @@
+import { isLogged } from "../errors.ts";
 import type { CrashGuard } from "../inbox/crash-guard.ts";
 import { type Attempt, type Decision, decide, type RetryPolicy } from "../inbox/decision.ts";
 import type { Inbox } from "../inbox/inbox.ts";
 import type { MessageOutcome, Observed } from "../observer.ts";
+import { RepeatedFailure } from "../repeated-failure.ts";
 import { type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 import { asEdited, type BlockedKey, type DeadLetter, type DeadLetterStore } from "./store.ts";
@@ -23,6 +25,7 @@ export class DeadLetterReplayer {
   #searched = false;
   #cancelPause: () => void = () => {};
   #stopped = false;
+  readonly #waits: RepeatedFailure;
 
   constructor(options: {
     readonly deadLetters: DeadLetterStore;
@@ -35,6 +38,7 @@ export class DeadLetterReplayer {
     readonly log: Logger;
   }) {
     this.#options = options;
+    this.#waits = new RepeatedFailure(options.runtime, options.log);
   }
 
   /**
@@ -79,7 +83,7 @@ export class DeadLetterReplayer {
   }
 
   async #releaseAll(): Promise<void> {
-    const { deadLetters, log } = this.#options;
+    const { deadLetters, inbox, log } = this.#options;
     while (!this.#stopped) {
       try {
         if (!this.#searched) this.#add(deadLetters.unblockedKeys());
@@ -93,11 +97,21 @@ export class DeadLetterReplayer {
           continue;
         }
         const decision = await this.#attempt(letter.id, true);
-        if (decision?.action !== "retry" && decision?.action !== "park") continue;
-        log.warn({ id: letter.id, ...decision }, "a released message failed");
+        this.#waits.over("", {}, "blocked messages go on");
+        if (decision?.action !== "retry" && decision?.action !== "park") {
+          this.#waits.over(name, { deadLetter: letter.id }, "a released message is handled");
+          continue;
+        }
+        const { reason, error, attempts } = decision.failure;
+        const fields = { deadLetter: letter.id, ...inbox.idsOf(letter), attempts };
+        if (decision.action === "retry") this.#waits.failed(name, error, fields, "a released message failed");
+        else {
+          this.#waits.forget(name);
+          log.error({ ...fields, reason, error }, "a released message failed, it is a dead letter again");
+        }
         if (decision.action === "retry") await this.#pause(decision.delayMs);
       } catch (error) {
-        log.warn({ err: error }, "blocked messages wait: the disk fails");
+        if (!isLogged(error)) this.#waits.failed("", error, {}, "blocked messages wait: the disk fails");
         await this.#pause(STORAGE_PAUSE_MS);
       }
     }

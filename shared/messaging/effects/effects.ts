@@ -1,9 +1,18 @@
 import { faultsOf } from "../contract/define.ts";
 import { ContractViolation } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
-import { byName, DomainError, errorText, resultOfWork, StorageError, UsageError } from "../errors.ts";
+import {
+  byName,
+  DomainError,
+  errorText,
+  isLogged,
+  resultOfWork,
+  StorageError,
+  UsageError,
+} from "../errors.ts";
 import { limitsFor, MAX_CRASHES } from "../inbox/decision.ts";
 import type { Cause } from "../outbox/outbox.ts";
+import { RepeatedFailure } from "../repeated-failure.ts";
 import { backoffMs, type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 import type { Effect } from "./define.ts";
@@ -57,6 +66,9 @@ export class Effects {
   readonly #runtime: Runtime;
   readonly #log: Logger;
   readonly #statements;
+  /** The faults of the storage, and the effects that fail. */
+  readonly #waits: RepeatedFailure;
+  readonly #tries: RepeatedFailure;
   readonly #running = new Map<
     string,
     { readonly name: string; readonly controller: AbortController; readonly ended: Promise<void> }
@@ -79,6 +91,8 @@ export class Effects {
     this.#definitions = byName("effects named", options.definitions, ({ name }) => name);
     this.#runtime = options.runtime;
     this.#log = options.log;
+    this.#waits = new RepeatedFailure(options.runtime, options.log);
+    this.#tries = new RepeatedFailure(options.runtime, options.log);
     this.#statements = {
       insert: sql.prepare(
         `INSERT INTO durable_effects (key, name, input, due_at, correlation_id, traceparent, enqueued_at)
@@ -177,6 +191,7 @@ export class Effects {
         this.#woken = false;
         now = this.#runtime.now();
         const rows = this.#due(now);
+        this.#waits.over("", {}, "effects go on");
         if (rows.length === 0) continue;
         await unitOfWork.run(() => {
           for (const { key } of rows) this.#statements.begin.run(key);
@@ -187,7 +202,8 @@ export class Effects {
       const next = this.#statements.next.get(now)?.due_at ?? Number.POSITIVE_INFINITY;
       return Math.max(0, Math.min(LONGEST_SLEEP_MS, next - this.#runtime.now()));
     } catch (error) {
-      this.#log.warn({ err: error }, "effects wait: the disk fails");
+      // Otherwise the unit of work has said so.
+      if (!isLogged(error)) this.#waits.failed("", error, {}, "effects wait: the disk fails");
       this.#woken = false;
       return STORAGE_PAUSE_MS;
     }
@@ -213,7 +229,10 @@ export class Effects {
     if (this.#stopped) controller.abort();
     const ended = this.#perform(row, controller, unitOfWork)
       .catch((error: unknown) =>
-        this.#log.error({ err: error, effect: row.name, key: row.key }, "an effect was lost track of"),
+        this.#log.error(
+          { err: error, effect: row.name, key: row.key, correlationId: row.correlationId },
+          "an effect was lost track of",
+        ),
       )
       .finally(() => {
         this.#running.delete(row.key);
@@ -236,10 +255,14 @@ export class Effects {
       };
       try {
         await unitOfWork.run((transaction) => this.#settle(row, current, transaction), cause);
+        this.#waits.over(key, { effect: name, key, correlationId }, "the result of an effect is stored");
         return;
       } catch (error) {
         if (error instanceof StorageError) {
-          this.#log.warn({ err: error, effect: name, key }, "the result of an effect cannot be stored yet");
+          if (!isLogged(error)) {
+            const fields = { effect: name, key, correlationId };
+            this.#waits.failed(key, error, fields, "the result of an effect cannot be stored yet");
+          }
           // The next process performs it again.
           if (this.#stopped) return;
           await new Promise<void>((resolve) => this.#runtime.after(STORAGE_PAUSE_MS, resolve));
@@ -282,7 +305,7 @@ export class Effects {
   }
 
   #settle(row: EffectRow, outcome: Outcome, transaction: Transaction): void {
-    const { key, name } = row;
+    const { key, name, correlationId } = row;
     const definition = this.#definitions.get(name);
     switch (outcome.status) {
       case "interrupted":
@@ -298,7 +321,9 @@ export class Effects {
         );
         transaction.afterCommit(() => {
           this.totals.completed += 1;
-          this.#log.debug({ effect: name, key }, "an effect is completed");
+          this.#log.debug({ effect: name, key, correlationId }, "an effect is completed");
+          const fields = { effect: name, key, correlationId };
+          this.#tries.over(name, fields, "effects that had failed are completed", key);
         });
         return;
       case "failed":
@@ -310,7 +335,7 @@ export class Effects {
   }
 
   #fail(
-    { key, name, input, attempts }: EffectRow,
+    { key, name, input, attempts, correlationId }: EffectRow,
     { error, isLast, note = "" }: Extract<Outcome, { status: "failed" }>,
     definition: Effect | undefined,
     transaction: Transaction,
@@ -326,10 +351,8 @@ export class Effects {
       this.#statements.fail.run(transaction.now + delayMs, text, tries, key);
       transaction.afterCommit(() => {
         this.totals.retried += 1;
-        this.#log.warn(
-          { err: error, effect: name, key, tries, delayMs },
-          "an effect failed, it is tried again",
-        );
+        const fields = { effect: name, key, correlationId, tries, delayMs };
+        this.#tries.failed(name, error, fields, "an effect failed, it is tried again", { member: key });
       });
       return;
     }
@@ -340,8 +363,9 @@ export class Effects {
     }
     transaction.afterCommit(() => {
       this.totals.failed += 1;
+      this.#tries.forget(name, key);
       this.#log.error(
-        { err: error, effect: name, key, tries },
+        { err: error, effect: name, key, correlationId, tries },
         "an effect is dead: it waits for an operator",
       );
     });

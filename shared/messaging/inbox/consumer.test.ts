@@ -429,9 +429,9 @@ test("with as many dead letters as may be, the records before the one that canno
 });
 
 test("when the commit of a batch fails, its partition waits, and the batch takes effect once", async () => {
-  const warnings: string[] = [];
-  const log = { ...silentLogger, warn: (_fields: object, text: string) => void warnings.push(text) };
-  service = new TestService(undefined, { log });
+  const lines: string[] = [];
+  const line = (_fields: object, text: string) => void lines.push(text);
+  service = new TestService(undefined, { log: { ...silentLogger, warn: line, error: line } });
   const { sql } = service.database;
   await service.publish(letter("a", "1"), letter("a", "2"));
   const run = sql.run.bind(sql);
@@ -445,7 +445,7 @@ test("when the commit of a batch fails, its partition waits, and the batch takes
   };
   service.kit.start();
   await eventually(() => !fails && service.applied().length === 2);
-  expect(warnings).toEqual(["nothing can be stored, a partition waits"]);
+  expect(lines).toEqual(["nothing can be stored: requests are refused, messages wait"]);
   expect(service.applied()).toEqual(["a:1", "a:2"]);
 });
 

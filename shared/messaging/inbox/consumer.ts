@@ -1,6 +1,7 @@
 import type { DeadLetterStore, Failure } from "../dead-letters/store.ts";
-import { DeadLettersFull, StorageError } from "../errors.ts";
+import { DeadLettersFull, isLogged, StorageError } from "../errors.ts";
 import type { MessageOutcome, Observed } from "../observer.ts";
+import { RepeatedFailure } from "../repeated-failure.ts";
 import type { Logger, Runtime } from "../runtime.ts";
 import {
   type Batch,
@@ -74,6 +75,9 @@ export class Consumer {
   readonly #failing = new Map<string, { offset: number; tries: number }>();
   readonly #progress: ReadingProgress;
   readonly #lag = new Lag();
+  /** What was handled of each partition when it was assigned. */
+  readonly #assignedAt = new Map<string, number>();
+  readonly #waits: RepeatedFailure;
   #subscription: Subscription | undefined;
   #stopped = false;
 
@@ -91,6 +95,7 @@ export class Consumer {
       },
     });
     this.#progress = new ReadingProgress(options.runtime);
+    this.#waits = new RepeatedFailure(options.runtime, log);
     partitionStops.onDecision("unverifiable", ({ topic, partition }, action) => {
       if (action === "skip-older") horizon.decide(topic, partition, "skip");
       if (action === "handle-older") horizon.decide(topic, partition, "handle");
@@ -105,11 +110,16 @@ export class Consumer {
       topics: inbox.topics,
       startAt: (topic, partition) => {
         this.#progress.assigned(topicPartition(topic, partition));
+        this.#assignedAt.set(
+          topicPartition(topic, partition),
+          this.#options.offsets.get(topic, partition)?.next ?? 0,
+        );
         const start = this.#logIdentity.startAt(topic, partition);
         this.#lag.assigned(topic, partition, start === undefined ? 0 : start + 1);
         return start;
       },
       caughtUp: (topic, partition) => this.#lag.caughtUp(topic, partition),
+      committed: (topic, partition, offset) => this.#compare(topic, partition, offset),
       rereadsLast: true,
       fetchIntervalMs,
       handle: async (batch) => {
@@ -130,6 +140,26 @@ export class Consumer {
   /** How far it is behind, by topic, for the topics of which something was fetched. */
   lag(): ReadonlyMap<string, TopicLag> {
     return this.#lag.byTopic(this.#options.runtime.now());
+  }
+
+  /** Why nothing is read, in words; undefined when that works, or has not failed yet. */
+  failure(): string | undefined {
+    return this.#subscription?.failure?.();
+  }
+
+  /**
+   * Compares what the database says was handled with what the broker was told. Offsets are committed to the broker after
+   * they are stored, so a later one there means that the database is an older copy of itself, or an empty one.
+   */
+  #compare(topic: string, partition: number, committed: number): void {
+    const next = this.#assignedAt.get(topicPartition(topic, partition)) ?? 0;
+    if (next >= committed) return;
+    const { unitOfWork, partitionStops, log } = this.#options;
+    unitOfWork
+      .run((transaction) => partitionStops.foundOlder({ topic, partition, next, committed }, transaction))
+      .catch((error: unknown) => {
+        if (!isLogged(error)) log.warn({ err: error }, "that the database is older was not recorded");
+      });
   }
 
   #follow(batch: Batch, { next }: Progress): void {
@@ -197,6 +227,7 @@ export class Consumer {
     // A batch with nothing but handled records, such as the one that identifies the log, is not the first one.
     if (batch.records.some(({ offset }) => offset >= from)) this.#pastFirstBatch.add(name);
     this.#failing.delete(name);
+    this.#waits.over(name, { topic, partition }, "a partition goes on");
     const stop = partitionStops.get(topic, partition);
     if (stop !== undefined) await unitOfWork.run((transaction) => partitionStops.wentOn(stop, transaction));
     if (batch.undecodable !== undefined) return this.#passUndecodable(batch, batch.undecodable);
@@ -276,14 +307,18 @@ export class Consumer {
     const tries = before?.offset === offset ? before.tries + 1 : 1;
     const decision = this.#decide({ status: "failed", error }, tries);
     if (decision.action === "wait" && error instanceof StorageError) {
-      log.warn({ ...where(record), err: error }, "nothing can be stored, a partition waits");
+      // Otherwise the unit of work has said so, for all partitions.
+      if (!isLogged(error)) {
+        this.#waits.failed(name, error, this.#about(record), "nothing can be stored, a partition waits");
+      }
     }
     if (decision.action === "retry") {
       this.#observe(record, "failed", elapsedMs);
       this.#failing.set(name, { offset, tries });
       this.counts.retried += 1;
       const { delayMs } = decision;
-      log.warn({ ...where(record), err: error, tries, delayMs }, "a message failed, its partition waits");
+      const fields = { ...this.#about(record), tries, delayMs };
+      this.#waits.failed(name, error, fields, "a message failed, its partition waits");
     }
     return decision;
   }
@@ -357,9 +392,12 @@ export class Consumer {
     for (const { handled, elapsedMs } of messages) {
       const { status, message } = handled;
       this.counts[status] += 1;
-      const { type, id, subject } = message;
-      observer.processed(type, status, elapsedMs / 1000);
-      this.#options.log.debug({ status, type, id, key: subject }, "message");
+      observer.processed(message.type, status, elapsedMs / 1000);
+      const { type, id, subject, correlationid } = message;
+      this.#options.log.debug(
+        { status, type, messageId: id, correlationId: correlationid, key: subject },
+        "message",
+      );
     }
   }
 
@@ -376,8 +414,15 @@ export class Consumer {
       this.counts.parked += 1;
       this.#observe(record, "parked", elapsedMs);
       const { reason, error, attempts } = failure;
-      log.error({ ...where(record), reason, error, attempts }, "a message is parked as a dead letter");
+      this.#waits.forget(topicPartition(record.topic, record.partition));
+      log.error({ ...this.#about(record), reason, error, attempts }, "a message is parked as a dead letter");
     });
+  }
+
+  /** Where a record is, and the ids of the message in it. */
+  #about(record: IncomingRecord) {
+    const { topic, partition, offset, key } = record;
+    return { topic, partition, offset, key, ...this.#options.inbox.idsOf(record) };
   }
 
   #decide(attempt: Attempt, tries: number): Decision {
@@ -404,8 +449,4 @@ interface Step {
 interface Taken {
   readonly handled: Handled;
   readonly elapsedMs: number;
-}
-
-function where({ topic, partition, offset, key }: IncomingRecord) {
-  return { topic, partition, offset, key };
 }

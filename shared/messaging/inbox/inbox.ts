@@ -185,6 +185,14 @@ export class Inbox {
     return decoded.status === "decoded" ? Date.parse(decoded.message.time) : undefined;
   }
 
+  /** The ids of a message, for logs; none when the record has no message. */
+  idsOf(record: ReadRecord): { type?: string; messageId?: string; correlationId?: string } {
+    const decoded = this.decode(record);
+    if (decoded.status === "rejected") return {};
+    const { type, id, correlationid } = decoded.message;
+    return { type, messageId: id, correlationId: correlationid };
+  }
+
   #refuseOlder(message: Message, older: OlderMessages): Handled | Rejected | undefined {
     if (older === "handle" || !this.#horizon.isBefore(Date.parse(message.time))) return undefined;
     if (this.#isClaimed(message)) return undefined;

@@ -65,8 +65,10 @@ export interface PartitionStop {
 }
 
 /** A decision about a stop. `actor` is `messaging` where the stop ended by itself. */
-export interface StopDecision extends Omit<PartitionStop, "stoppedAt"> {
-  readonly action: StopAction | "log-replaced" | "reverted";
+export interface StopDecision extends Omit<PartitionStop, "stoppedAt" | "reason"> {
+  /** `older-database`: the database was older than it had been, and what it had handled was read again. */
+  readonly reason: StopReason | "older-database";
+  readonly action: StopAction | "log-replaced" | "reverted" | "read-again";
   readonly actor: string;
   readonly detail: string;
   /** Milliseconds since the epoch. */
@@ -123,6 +125,10 @@ export class PartitionStops {
       ),
       prune: sql.prepare(
         `DELETE FROM partition_actions WHERE id <= (SELECT max(id) FROM partition_actions) - ${MAX_DECISIONS}`,
+      ),
+      done: sql.prepare<StopDecision, [string, string, number]>(
+        `SELECT ${COLUMNS}, action, actor, detail, at FROM partition_actions
+         WHERE reason = ? AND action = ? AND actor = 'messaging' AND at >= ? ORDER BY id DESC LIMIT 100`,
       ),
       decisions: sql.prepare<StopDecision, [string, number]>(
         `SELECT ${COLUMNS}, action, actor, detail, at FROM partition_actions
@@ -182,6 +188,31 @@ export class PartitionStops {
     const counts = Object.fromEntries(stopReasons.map((reason) => [reason, 0])) as Record<StopReason, number>;
     for (const { reason, count } of this.#statements.count.all()) counts[reason] = count;
     return counts;
+  }
+
+  /** What was done without an operator since a time, newest first: at most a hundred. @param sinceMs since the epoch */
+  done(reason: StopDecision["reason"], action: StopDecision["action"], sinceMs: number): StopDecision[] {
+    return this.#statements.done.all(reason, action, sinceMs);
+  }
+
+  /** Records that the broker had been told of a later offset than the database has. Logged when it has committed. */
+  foundOlder(
+    found: { topic: string; partition: number; next: number; committed: number },
+    transaction: Transaction,
+  ): void {
+    const { topic, partition, next, committed } = found;
+    const error = `it had been handled up to offset ${committed}, the database says ${next}`;
+    this.#statements.decide.run(
+      ...[topic, partition, "older-database", error, next, committed, null],
+      ...["read-again", "messaging", "", transaction.now],
+    );
+    this.#statements.prune.run();
+    transaction.afterCommit(() =>
+      this.#options.log.error(
+        { topic, partition, offset: next, committed },
+        "the database is older than it was: what it had handled is read again",
+      ),
+    );
   }
 
   /** The last hundred decisions about a partition, newest first. */

@@ -1,5 +1,6 @@
-import { errorText } from "../errors.ts";
+import { errorText, isLogged } from "../errors.ts";
 import type { Observed } from "../observer.ts";
+import { RepeatedFailure } from "../repeated-failure.ts";
 import { type Backoff, backoffMs, type Logger, type Runtime } from "../runtime.ts";
 import {
   type OutgoingRecord,
@@ -33,6 +34,13 @@ interface RefusedTopic {
   /** When it is tried again; undefined while it is. */
   readonly untilMs: number | undefined;
   readonly failures: number;
+  readonly error: string;
+}
+
+/** Why the records of a topic wait, in words. */
+export interface TopicRefusal {
+  readonly topic: string;
+  readonly error: string;
 }
 
 /**
@@ -63,6 +71,9 @@ export class Relay {
   /** The bytes that the broker took of a topic after it had refused more at a time. For as long as the process lives. */
   readonly #acceptedBytes = new Map<string, number>();
   #failures = 0;
+  /** Why the last send failed, while sends fail. */
+  #failure: string | undefined;
+  readonly #sending: RepeatedFailure;
   #backingOff = false;
   /** Something was emitted while the relay was sending. */
   #woken = false;
@@ -86,6 +97,7 @@ export class Relay {
     this.#observed = options.observed;
     this.#runtime = options.runtime;
     this.#log = options.log;
+    this.#sending = new RepeatedFailure(options.runtime, options.log);
     this.#unitOfWork.onEmit(() => this.wake());
   }
 
@@ -130,6 +142,16 @@ export class Relay {
     return [...this.#refusedTopics.keys()];
   }
 
+  /** The same topics, with the reasons. */
+  refusals(): TopicRefusal[] {
+    return [...this.#refusedTopics].map(([topic, { error }]) => ({ topic, error }));
+  }
+
+  /** Why nothing can be sent; undefined when the last send succeeded. */
+  failure(): string | undefined {
+    return this.#failure;
+  }
+
   async #drain(): Promise<void> {
     while (!this.#stopped) {
       try {
@@ -154,8 +176,9 @@ export class Relay {
         this.#reportFailure(error);
         return;
       }
-      if (this.#failures > 0) this.#log.info({ failures: this.#failures }, "sending works again");
+      this.#sending.over("", {}, "sending works again");
       this.#failures = 0;
+      this.#failure = undefined;
     }
   }
 
@@ -317,7 +340,7 @@ export class Relay {
       return;
     }
     const delayMs = backoffMs(TOPIC_BACKOFF, failures + 1, () => this.#runtime.random());
-    this.#refusedTopics.set(topic, { sinceMs, untilMs: now + delayMs, failures: failures + 1 });
+    this.#refusedTopics.set(topic, { sinceMs, untilMs: now + delayMs, failures: failures + 1, error });
   }
 
   async #park(row: OutboxRow, error: string, moved: Set<string>): Promise<void> {
@@ -357,7 +380,11 @@ export class Relay {
       if (seq !== to + 1) end();
       from ??= seq;
       to = seq;
-      if (this.#refusedTopics.delete(topic)) this.#log.info({ topic }, "the broker takes the topic again");
+      const refused = this.#refusedTopics.get(topic);
+      if (refused === undefined) continue;
+      this.#refusedTopics.delete(topic);
+      const seconds = Math.round((this.#runtime.monotonic() - refused.sinceMs) / 1000);
+      this.#log.info({ topic, failures: refused.failures, seconds }, "the broker takes the topic again");
     }
     end();
     this.#delete();
@@ -376,6 +403,7 @@ export class Relay {
         },
         (error: unknown) => {
           this.#toDelete.push(...ranges);
+          if (isLogged(error)) return;
           this.#log.warn(
             { err: error },
             "sent messages could not be deleted from the outbox, it is tried again",
@@ -388,12 +416,13 @@ export class Relay {
     for (const range of ranges) this.#outbox.acknowledge(range);
   }
 
-  /** Logs the first failure only as a warning: the broker may be away for a day. The stack at `debug` only. */
   #reportFailure(error: unknown): void {
-    this.#log.debug({ err: error, failures: this.#failures }, "messages cannot be sent");
-    if (this.#failures > 1) return;
+    // The fault of the storage, which is no reason to say that the broker is away.
+    if (isLogged(error)) return;
+    this.#failure = errorText(error);
     const next = `it is tried again at least every ${BACKOFF.mostMs / 1_000} s`;
-    this.#log.warn({}, `messages cannot be sent, they wait in the outbox: ${errorText(error)}; ${next}`);
+    const text = `messages cannot be sent, they wait in the outbox: ${this.#failure}; ${next}`;
+    this.#sending.failed("", error, {}, text);
   }
 
   #sleep(): void {

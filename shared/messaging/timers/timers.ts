@@ -1,5 +1,6 @@
 import type { ServiceDatabase } from "../database.ts";
-import { byName, errorText, resultOfWork, StorageError, UsageError } from "../errors.ts";
+import { byName, errorText, isLogged, resultOfWork, StorageError, UsageError } from "../errors.ts";
+import { RepeatedFailure } from "../repeated-failure.ts";
 import { type Backoff, backoffMs, type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
 import type { Timer, Transaction, UnitOfWork } from "../unit-of-work.ts";
 
@@ -40,6 +41,9 @@ export class Timers {
   readonly #sql: ServiceDatabase["sql"];
   readonly #runtime: Runtime;
   readonly #log: Logger;
+  /** The faults of the storage, and the timers that fail. */
+  readonly #waits: RepeatedFailure;
+  readonly #tries: RepeatedFailure;
   #cancelSleep: () => void = () => {};
   #running: Promise<void> | undefined;
   #stopped = false;
@@ -55,6 +59,8 @@ export class Timers {
     this.#handlers = byName("handlers of timers named", options.handlers, ({ name }) => name);
     this.#runtime = options.runtime;
     this.#log = options.log;
+    this.#waits = new RepeatedFailure(options.runtime, options.log);
+    this.#tries = new RepeatedFailure(options.runtime, options.log);
     this.#statements = {
       set: sql.prepare(
         `INSERT INTO timers (name, key, due_at, data, id, correlation_id) VALUES (?, ?, ?, ?, ?, ?)
@@ -143,7 +149,7 @@ export class Timers {
     try {
       return this.#statements.next.get()?.due_at;
     } catch (error) {
-      this.#log.warn({ err: error }, "timers wait: nothing can be read");
+      this.#waits.failed("", error, {}, "timers wait: nothing can be read");
       return this.#runtime.now() + STORAGE_PAUSE_MS;
     }
   }
@@ -154,11 +160,12 @@ export class Timers {
       const slice: { current?: TimerRow } = {};
       try {
         await unitOfWork.run((transaction) => this.#fireSlice(slice, transaction));
+        this.#waits.over("", {}, "timers go on");
       } catch (error) {
         try {
           await this.#postpone(slice.current, error, unitOfWork);
         } catch (fault) {
-          this.#log.warn({ err: fault }, "timers wait: nothing can be stored");
+          if (!isLogged(fault)) this.#waits.failed("", fault, {}, "timers wait: nothing can be stored");
           return STORAGE_PAUSE_MS;
         }
       }
@@ -177,6 +184,12 @@ export class Timers {
       const cause = { correlationId, causationId: id, idSeed: id };
       const result = handler.fire({ name, key, data: JSON.parse(row.data) }, transaction.causedBy(cause));
       resultOfWork(result, `the handler of timers named ${name}`, this.#sql, this.#log);
+      if (row.attempts > 0) {
+        const fields = { timer: name, key, correlationId };
+        transaction.afterCommit(() =>
+          this.#tries.over(name, fields, "timers that had failed are fired", key),
+        );
+      }
       if (transaction.overBudget()) return;
     }
   }
@@ -185,10 +198,18 @@ export class Timers {
   async #postpone(row: TimerRow | undefined, error: unknown, unitOfWork: UnitOfWork): Promise<void> {
     if (row === undefined || error instanceof StorageError) throw error;
     const attempts = row.attempts + 1;
-    this.#log.error({ err: error, timer: row.name, key: row.key, attempts }, "a timer failed");
+    const isLast = attempts >= MAX_ATTEMPTS || error instanceof UsageError;
+    const { name, key, correlationId } = row;
+    const fields = { timer: name, key, correlationId, attempts };
+    if (isLast) {
+      this.#tries.forget(name, key);
+      this.#log.error({ ...fields, err: error }, "a timer failed, it is not tried again");
+    } else {
+      const more = { level: "error", member: key } as const;
+      this.#tries.failed(name, error, fields, "a timer failed, it is tried again", more);
+    }
     await unitOfWork.run((transaction) => {
       const delayMs = backoffMs(BACKOFF, attempts, () => this.#runtime.random());
-      const isLast = attempts >= MAX_ATTEMPTS || error instanceof UsageError;
       const dueAt = isLast ? null : transaction.now + delayMs;
       this.#statements.postpone.run(
         dueAt,

@@ -157,6 +157,11 @@ export interface SubscribeOptions {
   /** Called when nothing more of a partition can be delivered: its log has been read to the end. */
   caughtUp?(topic: string, partition: number): void;
   /**
+   * Told, when a partition is assigned, how far the group had committed to the broker that it was, before anything of
+   * this assignment is committed. A transport whose broker keeps no such offsets does not call it.
+   */
+  committed?(topic: string, partition: number, offset: number): void;
+  /**
    * Handles a batch. For one partition, a subscription calls it again only after the previous call resolved. After a
    * rejection the batch is delivered again, later.
    */
@@ -166,6 +171,8 @@ export interface SubscribeOptions {
 export interface Subscription {
   /** Whether records are fetched, or would be if there were any. */
   healthy(): boolean;
+  /** Why nothing is fetched, in words; undefined when that works, or has not failed yet. */
+  failure?(): string | undefined;
   /**
    * Ends the subscription. Resolves when no handler runs any more: soon after the last one, whatever the broker
    * does. Nothing is delivered afterwards. May be called again.

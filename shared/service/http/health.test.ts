@@ -2,8 +2,13 @@ import { describe, expect, test } from "bun:test";
 import { serveForTest } from "../testing/http.ts";
 import type { HealthCheck } from "./health.ts";
 
-const up = (name: string, required = true): HealthCheck => ({ name, required, check: () => true });
-const down = (name: string, required = true): HealthCheck => ({ name, required, check: async () => false });
+const problem = { detail: "It is broken.", remedy: "Mend it." };
+const up = (name: string, required = true): HealthCheck => ({ name, required, problems: () => [] });
+const down = (name: string, required = true): HealthCheck => ({
+  name,
+  required,
+  problems: async () => [problem],
+});
 
 describe("health", () => {
   test("GET /liveness is 200 whatever the checks say", async () => {
@@ -24,6 +29,7 @@ describe("health", () => {
       app: "order",
       ready: true,
       checks: { database: "UP", broker: "UP" },
+      problems: [],
     });
   });
 
@@ -38,6 +44,7 @@ describe("health", () => {
       app: "order",
       ready: false,
       checks: { database: "UP", broker: "DOWN" },
+      problems: [{ check: "broker", ...problem }],
     });
   });
 
@@ -45,23 +52,27 @@ describe("health", () => {
     await using server = await serveForTest(() => {}, { checks: [up("database"), down("broker", false)] });
     const response = await fetch(`${server.url}/readiness`);
     expect(response.status).toBe(200);
-    expect(await response.json()).toMatchObject({ ready: true, checks: { broker: "DOWN" } });
+    expect(await response.json()).toMatchObject({
+      ready: true,
+      checks: { broker: "DOWN" },
+      problems: [{ check: "broker", ...problem }],
+    });
   });
 
   test("a check that throws, rejects or does not return in time is down", async () => {
     const throws: HealthCheck = {
       name: "throws",
       required: true,
-      check() {
+      problems() {
         throw new Error("no");
       },
     };
     const rejects: HealthCheck = {
       name: "rejects",
       required: true,
-      check: () => Promise.reject(new Error("no")),
+      problems: () => Promise.reject(new Error("no")),
     };
-    const hangs: HealthCheck = { name: "hangs", required: true, check: () => new Promise(() => {}) };
+    const hangs: HealthCheck = { name: "hangs", required: true, problems: () => new Promise(() => {}) };
     await using server = await serveForTest(() => {}, { checks: [throws, rejects, hangs] });
     const response = await fetch(`${server.url}/readiness`);
     expect(response.status).toBe(503);
@@ -69,6 +80,23 @@ describe("health", () => {
       app: "test",
       ready: false,
       checks: { throws: "DOWN", rejects: "DOWN", hangs: "DOWN" },
+      problems: [
+        {
+          check: "throws",
+          detail: "The check throws failed: no.",
+          remedy: "Look at the log of the service.",
+        },
+        {
+          check: "rejects",
+          detail: "The check rejects failed: no.",
+          remedy: "Look at the log of the service.",
+        },
+        {
+          check: "hangs",
+          detail: "The check hangs gave no result within a second.",
+          remedy: "Look at the log of the service.",
+        },
+      ],
     });
   });
 });

@@ -3,6 +3,7 @@ import { deadLetterReasons, type Messaging, stopReasons } from "@distributed-mes
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { type HealthCheck, runChecks } from "../http/health.ts";
 import { documented } from "../http/openapi.ts";
 import { Distribution } from "./distribution.ts";
 
@@ -316,6 +317,20 @@ export function addStorageMetrics(metrics: Metrics, database: string, dataDir: s
 /** 0 for a file that is not there: SQLite makes the log when it needs it. */
 function bytesOf(file: string): number {
   return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** Adds what `GET /readiness` says, as one series for each check: 1 for UP, 0 for DOWN. */
+export function addReadinessMetric(metrics: Metrics, checks: readonly HealthCheck[]): void {
+  new Gauge({
+    name: "readiness_check",
+    help: "Whether a check of GET /readiness passes: 1 or 0",
+    labelNames: ["check"],
+    registers: [metrics.registry],
+    async collect() {
+      for (const { name, found } of await runChecks(checks))
+        this.set({ check: name }, found.length === 0 ? 1 : 0);
+    },
+  });
 }
 
 /** `GET /metrics` in the Prometheus text format. */

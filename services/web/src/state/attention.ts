@@ -1,7 +1,7 @@
-import type { FiguresReport, ServiceFigures } from "@distributed-messaging/supervisor/reports";
+import type { FiguresReport } from "@distributed-messaging/supervisor/reports";
 import { computed, effect, signal } from "@preact/signals";
 import { listed, plural } from "../parts/format.ts";
-import { figures } from "./figures.ts";
+import { deadLetters, figures } from "./figures.ts";
 import { down, processes, stateWords } from "./processes.ts";
 import { hrefOf } from "./router.ts";
 import { type Unread, unreadAfter } from "./unread.ts";
@@ -26,28 +26,15 @@ effect(() => {
 export const needs = computed<readonly Need[] | undefined>(() => {
   const report = figures.value;
   if (report === undefined || processes.value === undefined) return undefined;
-  const sumOf = (read: (service: ServiceFigures) => number | null) =>
-    report.services.reduce((sum, service) => sum + (read(service) ?? 0), 0);
   const late = namesOfLate(report, unread.value);
-  const [first, ...others] = down.value;
-  const counted: readonly (readonly [number, string, string])[] = [
-    [sumOf(({ deadLetters }) => deadLetters), "dead letter", hrefOf.deadLetters],
-    [sumOf(({ outboxParked }) => outboxParked), "parked message", hrefOf.admin],
-    [sumOf(({ partitionsStopped }) => partitionsStopped), "stopped partition", hrefOf.admin],
-  ];
   return [
-    ...(first === undefined
+    ...down.value.map(({ name, state }) => ({ text: `${name} is ${stateWords[state]}`, href: hrefOf.admin })),
+    ...(deadLetters.value === 0
       ? []
-      : [
-          {
-            text:
-              others.length === 0
-                ? `${first.name} is ${stateWords[first.state]}`
-                : `${plural(down.value.length, "process", "processes")} down`,
-            href: hrefOf.admin,
-          },
-        ]),
-    ...counted.flatMap(([value, what, href]) => (value === 0 ? [] : [{ text: plural(value, what), href }])),
+      : [{ text: plural(deadLetters.value, "dead letter"), href: hrefOf.deadLetters }]),
+    ...report.services.flatMap(({ name, problems }) =>
+      problems.map((text) => ({ text: `${name}: ${text}`, href: hrefOf.admin })),
+    ),
     ...(late.length === 0 ? [] : [{ text: `late: ${listed(late)}`, href: hrefOf.admin }]),
   ];
 });

@@ -1,5 +1,5 @@
 import type { FiguresReport } from "@distributed-messaging/supervisor/reports";
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { fetchFigures, hasSupervisor } from "../api/supervisor.ts";
 import { poll } from "./poll.ts";
 
@@ -21,3 +21,8 @@ async function updateFigures(): Promise<void> {
     throw error;
   }
 }
+
+/** The dead letters of all services together. */
+export const deadLetters = computed(() =>
+  (figures.value?.services ?? []).reduce((sum, one) => sum + (one.deadLetters ?? 0), 0),
+);

@@ -1,6 +1,6 @@
 import { hasSupervisor } from "../api/supervisor.ts";
 import { count } from "../parts/format.ts";
-import { figures } from "../state/figures.ts";
+import { deadLetters } from "../state/figures.ts";
 import { type AdminSection, hrefOf } from "../state/router.ts";
 import { session } from "../state/session.ts";
 import { Attention } from "./admin/attention.tsx";
@@ -37,7 +37,6 @@ const tabs: readonly (readonly [section: AdminSection, href: string, text: strin
 ];
 
 function AdminPanel({ section }: { section: AdminSection }) {
-  const deadLetters = (figures.value?.services ?? []).reduce((sum, one) => sum + (one.deadLetters ?? 0), 0);
   return (
     <div class="admin">
       <header>
@@ -54,7 +53,7 @@ function AdminPanel({ section }: { section: AdminSection }) {
             <li key={name}>
               <a href={href} aria-current={name === section ? "page" : undefined}>
                 {text}
-                {name === "dead-letters" && <span class="pill">{count(deadLetters)}</span>}
+                {name === "dead-letters" && <span class="pill">{count(deadLetters.value)}</span>}
               </a>
             </li>
           ))}

@@ -232,6 +232,31 @@ export class KafkaConsumer {
       numbers.map((partition) => ({ topic, partition })),
     );
     this.#seekToStart(partitions);
+    // What is committed from now on has to wait for it: it is about what was committed before.
+    if (this.#options.committed !== undefined) this.#committing = this.#reportCommitted(partitions);
+  }
+
+  /** Tells the reader what its group had committed. Never rejects: without a broker that says so, nothing is told. */
+  async #reportCommitted(partitions: readonly { topic: string; partition: number }[]): Promise<void> {
+    await this.#committing;
+    const assignments = this.#assignments;
+    const topics = [...new Set(partitions.map(({ topic }) => topic))];
+    if (topics.length === 0) return;
+    const admin = this.#client.kafka.admin();
+    try {
+      await admin.connect();
+      const committed = await admin.fetchOffsets({ groupId: this.#options.group, topics });
+      if (this.#failed || assignments !== this.#assignments) return;
+      for (const { topic, partition } of partitions) {
+        const found = committed.find((one) => one.topic === topic)?.partitions;
+        const offset = Number(found?.find((one) => one.partition === partition)?.offset ?? -1);
+        if (offset >= 0) this.#options.committed?.(topic, partition, offset);
+      }
+    } catch (error) {
+      this.#context.log.debug({ err: error }, "the committed offsets of the group cannot be read");
+    } finally {
+      await admin.disconnect().catch(() => {});
+    }
   }
 
   #seekToStart(partitions: readonly { topic: string; partition: number }[]): void {

@@ -21,6 +21,8 @@ export class KafkaSubscription implements Subscription {
   /** The reasons that were logged as warnings since `#warnedSince`. */
   readonly #warned = new Set<string>();
   #warnedSince = 0;
+  #failure: string | undefined;
+  #failingSinceMs = 0;
   #stopped = false;
   #wakeUp: () => void = () => {};
 
@@ -32,6 +34,10 @@ export class KafkaSubscription implements Subscription {
 
   healthy(): boolean {
     return !this.#stopped && this.#consumer !== undefined && this.#consumer.sinceFetchMs() < UNHEALTHY_MS;
+  }
+
+  failure(): string | undefined {
+    return this.#failure;
   }
 
   async stop(): Promise<void> {
@@ -48,8 +54,12 @@ export class KafkaSubscription implements Subscription {
     while (!this.#stopped) {
       const consumer = new KafkaConsumer(this.#context, this.#options, {
         onFirstFetch: () => {
-          if (failures > 0) log.info({ group, failures }, "consuming again");
+          if (failures > 0) {
+            const seconds = Math.round((runtime.monotonic() - this.#failingSinceMs) / 1000);
+            log.info({ group, failures, seconds }, "consuming again");
+          }
           failures = 0;
+          this.#failure = undefined;
           this.#warned.clear();
         },
       });
@@ -74,6 +84,8 @@ export class KafkaSubscription implements Subscription {
     const reason = errorText(error);
     log.debug({ err: error, group, failures }, "the consumer failed, it is restarted");
     const now = runtime.monotonic();
+    if (failures === 1) this.#failingSinceMs = now;
+    this.#failure = reason;
     if (now - this.#warnedSince >= WARN_AGAIN_MS) {
       this.#warned.clear();
       this.#warnedSince = now;

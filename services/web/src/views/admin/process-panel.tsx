@@ -1,6 +1,7 @@
 import type { ProcessReport } from "@distributed-messaging/supervisor/reports";
 import { plural } from "../../parts/format.ts";
 import { ProcessButtons } from "../../parts/process-buttons.tsx";
+import { figures } from "../../state/figures.ts";
 import { processes, stateWords, textsOf } from "../../state/processes.ts";
 
 /** Every process with its state and its actions. */
@@ -25,6 +26,7 @@ export function ProcessPanel() {
 function ProcessCard({ process }: { process: ProcessReport }) {
   const { name, state, pid, restarts } = process;
   const { purpose, effect } = textsOf(name);
+  const problems = figures.value?.services.find((service) => service.name === name)?.problems.join(" ");
   return (
     <li class={`process process-${state}`} data-process={name} data-state={state}>
       <h3>{name}</h3>
@@ -32,7 +34,7 @@ function ProcessCard({ process }: { process: ProcessReport }) {
         <span class="light" aria-hidden="true" />
         {stateWords[state]}
       </p>
-      <p class="process-about">{state === "ready" ? purpose : effect}</p>
+      <p class="process-about">{problems || (state === "ready" ? purpose : effect)}</p>
       <p class="process-numbers">
         {pid === null ? "no process" : `pid ${pid}`} · {plural(restarts, "restart")}
       </p>

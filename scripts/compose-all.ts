@@ -1,13 +1,19 @@
+import { join } from "node:path";
 import { serviceNames, services } from "@distributed-messaging/services/registry";
+import { ROOT } from "@distributed-messaging/supervisor/store";
 import { seedCatalogue } from "./command/client.ts";
-import { parseOptions, runCommand } from "./command/command.ts";
-import { compose, requireDocker } from "./compose/docker.ts";
+import { parseOptions, runCommand, UsageError } from "./command/command.ts";
+import { CONSOLE, compose, consoleAnswers, requireDocker } from "./compose/docker.ts";
 
-const USAGE = `usage: bun run compose-all [--cluster] [arguments of docker compose]
+const USAGE = `usage: bun run compose-all [--cluster | --own-brokers] [arguments of docker compose]
 
-Builds and starts everything in compose.yaml, waits until it is healthy, and creates the demo catalogue. --cluster
-runs three Redpanda nodes. With a command, it is docker compose with that file, which reads all arguments from there on:
-bun run compose-all down, bun run compose-all logs --help`;
+Builds and starts everything in compose.yaml, waits until it is healthy, and creates the demo catalogue. With a command, it
+is docker compose with that file, which reads all arguments from there on: bun run compose-all down, bun run compose-all
+logs --help
+
+  --cluster       runs three Redpanda nodes, with three replicas of each record, as redpanda/cluster.env says
+  --own-brokers   runs none: the services use the brokers that KAFKA_BROKERS names, with the secrets that
+                  compose.brokers.yaml describes`;
 
 /** From the first argument that is no option, all are those of docker compose: also its --help. */
 function ownOf(args: readonly string[]): readonly string[] {
@@ -17,18 +23,27 @@ function ownOf(args: readonly string[]): readonly string[] {
 
 async function main(args: readonly string[]): Promise<number> {
   const own = ownOf(args);
-  const cluster = parseOptions(own, { cluster: { type: "boolean", default: false } }).values.cluster;
+  const { cluster, "own-brokers": ownBrokers } = parseOptions(own, {
+    cluster: { type: "boolean", default: false },
+    "own-brokers": { type: "boolean", default: false },
+  }).values;
+  if (cluster && ownBrokers) throw new UsageError("--cluster and --own-brokers exclude each other");
   await requireDocker();
-  const profile = cluster ? ["--profile", "cluster"] : [];
-  if (own.length < args.length) return compose([...profile, ...args.slice(own.length)]);
-  const env: Record<string, string> = cluster ? { TOPIC_REPLICATION: "3" } : {};
-  const exitCode = await compose([...profile, "up", "--build", "--detach", "--wait"], env);
+  const files = cluster
+    ? ["--env-file", join(ROOT, "redpanda/cluster.env"), "--profile", "cluster"]
+    : ownBrokers
+      ? ["--file", join(ROOT, "compose.brokers.yaml")]
+      : [];
+  if (own.length < args.length) return compose([...files, ...args.slice(own.length)]);
+  const exitCode = await compose([...files, "up", "--build", "--detach", "--wait"]);
   if (exitCode !== 0) return exitCode;
   if ((process.env.AUTOMATION_TESTING ?? "true") === "true") {
     await seedCatalogue(`http://127.0.0.1:${services.inventory.port}`);
   }
   const rows = serviceNames.map((name) => `  ${name.padEnd(16)} http://127.0.0.1:${services[name].port}`);
-  console.log(["", "ready", "", ...rows, "  Redpanda Console http://127.0.0.1:8080", ""].join("\n"));
+  if (!ownBrokers)
+    rows.push(`  Redpanda Console ${CONSOLE}${(await consoleAnswers()) ? "" : " (does not answer yet)"}`);
+  console.log(["", "ready", "", ...rows, ""].join("\n"));
   console.log("bun run compose-all logs -f   shows what they say\nbun run compose-all down      stops them");
   return 0;
 }

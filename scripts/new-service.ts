@@ -7,7 +7,7 @@ import { planService, writeService } from "./new-service/create.ts";
 const USAGE = `usage: bun run new-service NAME
 
   Writes a service to services/NAME and registers it: in services/registry.ts, package.json, bun.lock, compose.yaml,
-  docs/commands.md and docs/operations.md (its rights on the broker).
+  compose.brokers.yaml, deploy/kubernetes/base, docs/commands.md and docs/operations.md (its rights on the broker).
   It runs, its tests pass, and it keeps one task for each confirmed order. docs/a-fifth-service.md explains each of its
   files and how to change them. No file is overwritten.
 
@@ -19,7 +19,7 @@ await runCommand("new-service", USAGE, async (args) => {
   if (name === undefined) throw new UsageError("expected the name of the service");
   const plan = planService({ name, port: freePort() }, ROOT);
   writeService(name, ROOT, plan);
-  const written = [...plan.keys()].filter((path) => /\.(ts|json|md)$/.test(path));
+  const written = [...plan.keys()].filter((path) => /\.(ts|json|md|yaml)$/.test(path));
   await run("the dependencies are not linked", ["install", "--frozen-lockfile"]);
   await run("the files are not formatted", [
     "node_modules/@biomejs/biome/bin/biome",

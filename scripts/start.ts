@@ -4,7 +4,7 @@ import { readStoreSettings } from "@distributed-messaging/supervisor/settings";
 import type { StoreSupervisor } from "@distributed-messaging/supervisor/store";
 import { seedCatalogue } from "./command/client.ts";
 import { CommandFailed, parseOptions, runCommand, UsageError } from "./command/command.ts";
-import { COMPOSE_BROKERS, compose, requireDocker } from "./compose/docker.ts";
+import { COMPOSE_BROKERS, CONSOLE, compose, requireDocker } from "./compose/docker.ts";
 import { logFormat } from "./start/log-format.ts";
 
 const USAGE = `usage: npm start -- [--fresh] [--broker embedded|redpanda]
@@ -12,16 +12,16 @@ const USAGE = `usage: npm start -- [--fresh] [--broker embedded|redpanda]
 Runs the whole store on this machine until Ctrl-C.
 
   --fresh             deletes the store's data in DATA_DIR (.data) first
-  --broker redpanda   runs Redpanda in a container instead of the embedded broker`;
+  --broker redpanda   runs Redpanda, and its Console, in containers instead of the embedded broker`;
 
 const redpanda = {
   start: async () => {
     await requireDocker("--broker redpanda");
-    if ((await compose(["up", "--detach", "--wait", "redpanda"])) !== 0) {
-      throw new CommandFailed("--broker redpanda: the container did not start, see above");
+    if ((await compose(["up", "--detach", "--wait", "redpanda", "console"])) !== 0) {
+      throw new CommandFailed("--broker redpanda: the containers did not start, see above");
     }
   },
-  stop: () => compose(["stop", "redpanda"]),
+  stop: () => compose(["stop", "console", "redpanda"]),
 };
 
 const write = (line: string) => void process.stdout.write(`${line}\n`);
@@ -48,6 +48,7 @@ function readyText(store: StoreSupervisor, brokerKind: string): string {
     `  ${"page".padEnd(13)} ${pageOf(store)}`,
     ...rows,
     `  ${"broker".padEnd(13)} ${store.brokers} (${brokerKind})`,
+    ...(brokerKind === "Redpanda" ? [`  ${"Console".padEnd(13)} ${CONSOLE}`] : []),
     "",
     "next: open the page; or, in another terminal:",
     "  npm run post-order-1          places an order and follows it (or: bun run post-order-1)",

@@ -44,15 +44,16 @@ export async function buildGoModule(source: string): Promise<string> {
 }
 
 /**
- * Installs the packages of `python/requirements.txt` into a virtual environment, unless they are.
+ * Installs packages into a virtual environment, unless they are.
  *
+ * @param requirements the file that lists them; by default, those of the clients
  * @returns the path of its Python
  * @throws ClientMissing when Python is missing or too old, has no `venv`, or the packages cannot be downloaded
  */
-export async function buildPythonEnvironment(): Promise<string> {
+export async function buildPythonEnvironment(requirements = REQUIREMENTS): Promise<string> {
   const python = Bun.which("python3");
   if (python === null) throw new ClientMissing("Python is not installed");
-  const environment = await build("python", [REQUIREMENTS], async (target) => {
+  const environment = await build("python", [requirements], async (target) => {
     await run([python, "-m", "venv", target], import.meta.dir);
     const pip = [
       join(target, "bin/python"),
@@ -63,7 +64,7 @@ export async function buildPythonEnvironment(): Promise<string> {
       "--no-deps",
       "--only-binary=:all:",
     ];
-    await run([...pip, "--requirement", REQUIREMENTS], import.meta.dir, {
+    await run([...pip, "--requirement", requirements], import.meta.dir, {
       PIP_CACHE_DIR: join(CLIENTS_DIR, "pip"),
       PIP_DISABLE_PIP_VERSION_CHECK: "1",
     });

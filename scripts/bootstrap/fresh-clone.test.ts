@@ -2,8 +2,8 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { copyRepository } from "@distributed-messaging/e2e/support/repository-copy";
 import { testTools } from "@distributed-messaging/e2e/support/test-tools";
-import { copyRepository } from "../testing/repository-copy.ts";
 import { StoreProcess, StoreSettings } from "../testing/store-process.ts";
 import { registryOf } from "./registry.ts";
 

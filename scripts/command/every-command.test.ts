@@ -2,9 +2,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { copyRepository } from "@distributed-messaging/e2e/support/repository-copy";
 import { runToEnd } from "@distributed-messaging/e2e/support/run-to-end";
 import { ROOT } from "@distributed-messaging/supervisor/store";
-import { copyRepository } from "../testing/repository-copy.ts";
 
 /*
  * Every script of package.json, in a copy of the repository (without SLOW_TESTS, one of them where it is): with --help, and

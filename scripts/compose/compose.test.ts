@@ -19,6 +19,8 @@ interface ComposeService {
   readonly ports?: readonly string[];
   readonly volumes?: readonly string[];
   readonly restart: string;
+  readonly read_only?: boolean;
+  readonly cap_drop?: readonly string[];
   readonly healthcheck?: { readonly test?: readonly string[]; readonly disable?: boolean };
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
 }
@@ -30,12 +32,48 @@ const file = Bun.YAML.parse(read("compose.yaml")) as {
   readonly volumes: Readonly<Record<string, unknown>>;
 };
 const all = Object.entries(file.services);
+const brokers = ["redpanda", "redpanda-1", "redpanda-2"];
+const clusterSettings = Object.fromEntries(
+  [...read("redpanda/cluster.env").matchAll(/^([A-Z_]+)=(.*)$/gm)].map(([, name = "", value = ""]) => [
+    name,
+    value,
+  ]),
+);
+// As YAML without Compose's own tags; the tests below check what it holds.
+const ownBrokers = Bun.YAML.parse(read("compose.brokers.yaml").replaceAll(" !reset null", " reset")) as {
+  readonly "x-brokers": Readonly<Record<string, string>>;
+  readonly services: Readonly<
+    Record<
+      string,
+      { readonly environment: Readonly<Record<string, string>>; readonly secrets: readonly unknown[] }
+    >
+  >;
+  readonly secrets: Readonly<Record<string, { readonly file: string }>>;
+};
 const dockerfile = read("Dockerfile");
 
 function service(name: string): ComposeService {
   const found = file.services[name];
   if (found === undefined) throw new Error(`compose.yaml has no service ${name}`);
   return found;
+}
+
+/** Not those of monitoring, which are tested with it. */
+const isOurs = (profiles: readonly string[] = []) => !profiles.includes("observe");
+
+/** The environment of a container, with variables in place of the defaults. */
+function environmentOf(
+  name: string,
+  variables: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  const entries = Object.entries(service(name).environment ?? {}).map(([setting, value]) => [
+    setting,
+    value.replace(
+      /^\$\{(\w+):-(.*)\}$/,
+      (_, variable: string, fallback: string) => variables[variable] ?? fallback,
+    ),
+  ]);
+  return Object.fromEntries(entries);
 }
 
 test("the containers are the broker, its console, the topics and every registered service; a cluster has two nodes more", () => {
@@ -74,14 +112,12 @@ test("each container accepts its settings, as they are and with the addresses of
   );
   expect(image).toMatchObject({ NODE_ENV: "production", HOST: "0.0.0.0" });
   for (const name of serviceNames) {
-    const given = Object.entries(service(name).environment ?? {}).map(([setting, value]) => [
-      setting,
-      value.replace(/^\$\{\w+:-(.*)\}$/, "$1"),
-    ]);
     const { config } = (await services[name].load()).service;
-    const env = { ...image, ...Object.fromEntries(given) };
+    const env = { ...image, ...environmentOf(name) };
     expect(loadConfig(config, env, name)).toMatchObject({ HOST: "0.0.0.0", NODE_ENV: "production" });
     expect(() => loadConfig(config, { ...env, ALLOW_INSECURE: "" }, name)).toThrow(/AUTOMATION_TESTING: /);
+    const inCluster = loadConfig(config, { ...image, ...environmentOf(name, clusterSettings) }, name);
+    expect(inCluster).toMatchObject({ TOPIC_REPLICATION: 3, TOPIC_MIN_INSYNC_REPLICAS: 2 });
   }
 });
 
@@ -93,8 +129,51 @@ test("no container is given a setting that it does not read", async () => {
   for (const name of serviceNames) {
     expect(await settingsOf(name)).toContainValues(Object.keys(service(name).environment ?? {}));
   }
-  const provisioning = [...Object.keys(commonSettings), "TOPIC_REPLICATION"];
+  const provisioning = Object.keys(commonSettings);
   expect(provisioning).toContainValues(Object.keys(service("provision").environment ?? {}));
+  // Of the file for brokers of one's own, all are settings of every process.
+  expect(provisioning).toContainValues(Object.keys(ownBrokers["x-brokers"]));
+});
+
+test("in a cluster, all brokers are named everywhere, and topics have a replica on each", () => {
+  const addresses = brokers.map((name) => `${name}:29092`).join(",");
+  for (const name of ["provision", "console", ...serviceNames]) {
+    expect([name, environmentOf(name).KAFKA_BROKERS]).toEqual([name, "redpanda:29092"]);
+    expect([name, environmentOf(name, clusterSettings).KAFKA_BROKERS]).toEqual([name, addresses]);
+  }
+  expect(environmentOf("console", clusterSettings).REDPANDA_ADMINAPI_URLS).toBe(
+    brokers.map((name) => `http://${name}:9644`).join(","),
+  );
+  expect(environmentOf("provision", clusterSettings)).toMatchObject({
+    TOPIC_REPLICATION: "3",
+    TOPIC_MIN_INSYNC_REPLICAS: "2",
+  });
+  expect(clusterSettings.COMPOSE_PROFILES).toBe("cluster");
+  // No value is for nothing.
+  const used = read("compose.yaml");
+  for (const name of Object.keys(clusterSettings).filter((one) => one !== "COMPOSE_PROFILES")) {
+    expect(used).toContain(`\${${name}:-`);
+  }
+});
+
+test("with brokers of one's own, none is started, and every service has its own user and its secrets as files", () => {
+  const { services: containers, secrets: files } = ownBrokers;
+  for (const name of [...brokers, "console"])
+    expect([name, containers[name] as unknown]).toEqual([name, "reset"]);
+  const shared = ["kafka-ca", "operator-key"];
+  for (const name of ["provision", ...serviceNames]) {
+    const { environment, secrets } = containers[name] ?? { environment: {}, secrets: [] };
+    expect(environment).toMatchObject({
+      KAFKA_SASL_USERNAME: name,
+      KAFKA_SASL_PASSWORD_FILE: "/run/secrets/kafka-password",
+      KAFKA_SSL_CA_FILE: "/run/secrets/kafka-ca",
+    });
+    expect(environment).not.toHaveProperty("KAFKA_SASL_PASSWORD");
+    expect(secrets).toEqual([{ source: `${name}-kafka-password`, target: "kafka-password" }, ...shared]);
+    expect(files[`${name}-kafka-password`]?.file).toBe(`\${SECRETS_DIR:-./secrets}/${name}.kafka-password`);
+  }
+  expect(Object.keys(files)).toHaveLength(shared.length + 1 + serviceNames.length);
+  expect(read(".gitignore")).toContain("/secrets/\n");
 });
 
 test("each service runs its own file, as SERVICE names it, on a volume of its own", () => {
@@ -110,7 +189,14 @@ test("each service runs its own file, as SERVICE names it, on a volume of its ow
 test("everything that stays up has a health check and comes back after a crash", () => {
   const [, check = ""] = /HEALTHCHECK .*CMD \["bun", "([^"]+)"\]/.exec(dockerfile) ?? [];
   expect(existsSync(join(ROOT, check))).toBe(true);
-  for (const [name, { healthcheck, build, restart }] of all.filter(([name]) => name !== "provision")) {
+  // Console's image promises no program that could check it, and nothing depends on it.
+  const checkable = all.filter(
+    ([name, { profiles }]) => !["provision", "console"].includes(name) && isOurs(profiles),
+  );
+  expect(service("console").healthcheck).toBeUndefined();
+  for (const name of brokers)
+    expect(service(name).healthcheck?.test?.[1]).toStartWith("rpk cluster health | grep ");
+  for (const [name, { healthcheck, build, restart }] of checkable) {
     const checked = build === undefined ? healthcheck?.test !== undefined : healthcheck === undefined;
     expect([name, checked, restart]).toEqual([name, true, "unless-stopped"]);
   }
@@ -120,9 +206,15 @@ test("the services wait for the topics, the topics for the broker", () => {
   for (const name of serviceNames) {
     expect(service(name).depends_on).toEqual({ provision: { condition: "service_completed_successfully" } });
   }
-  for (const name of ["provision", "console", "redpanda-1", "redpanda-2"]) {
+  for (const name of ["console", "redpanda-1", "redpanda-2"]) {
     expect(service(name).depends_on).toEqual({ redpanda: { condition: "service_healthy" } });
   }
+  const inCluster = { condition: "service_healthy", required: false };
+  expect(service("provision").depends_on as unknown).toEqual({
+    redpanda: { condition: "service_healthy" },
+    "redpanda-1": inCluster,
+    "redpanda-2": inCluster,
+  });
 });
 
 test("every volume and every mounted file is there", () => {
@@ -150,6 +242,13 @@ test("the gateway alone writes the keys that verify tokens", () => {
   expect(dockerfile).toContain("chown bun:bun /data /keys");
 });
 
+test("what is built here cannot write to its image", () => {
+  const ours = all.filter(([, { build }]) => build !== undefined);
+  for (const [name, { read_only, cap_drop }] of ours) {
+    expect([name, read_only, cap_drop]).toEqual([name, true, ["ALL"]]);
+  }
+});
+
 test("Redpanda answers when a record is on disk, and makes no topic that nobody defined", () => {
   for (const name of ["redpanda", "redpanda-1", "redpanda-2"]) {
     expect(service(name).command).toContain("--unsafe-bypass-fsync=false");
@@ -169,7 +268,7 @@ test("clients inside are told the address inside, clients on this machine one of
     expect(command).toContain(`--advertise-kafka-addr=internal://${name}:29092,host://localhost:${port}`);
   }
   expect(Bun.YAML.parse(read("redpanda/console.yaml"))).toMatchObject({
-    kafka: { brokers: ["redpanda:29092"] },
+    redpanda: { adminApi: { enabled: true } },
     server: { listenPort: 8080 },
   });
 });
@@ -190,7 +289,11 @@ test.skipIf(!composePlugin)("docker compose accepts the file", async () => {
 
 test.each([
   [["logs", "--help"], "logs --help"],
-  [["--cluster", "logs", "-f", "order"], "--profile cluster logs -f order"],
+  [
+    ["--cluster", "logs", "-f", "order"],
+    `--env-file ${join(ROOT, "redpanda/cluster.env")} --profile cluster logs -f order`,
+  ],
+  [["--own-brokers", "ps"], `--file ${join(ROOT, "compose.brokers.yaml")} ps`],
 ])("%p is passed on to docker compose", async (args, passedOn) => {
   const folder = mkdtempSync(join(tmpdir(), "compose-"));
   try {

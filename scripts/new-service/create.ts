@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { services } from "@distributed-messaging/services/registry";
 import { CommandFailed, UsageError } from "../command/command.ts";
 
 export interface NewService {
@@ -12,8 +13,11 @@ const TEMPLATE = join(import.meta.dir, "template");
 const TEMPLATE_PORT = "8999";
 const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
 const MAX_NAME_CHARACTERS = 30;
-/** The names of other processes and containers, and of the template. */
-const RESERVED = ["broker", "console", "provision", "redpanda", "supervisor", "template"];
+/** The names of other processes, containers and manifests, and of the template. */
+const RESERVED = [
+  ...["broker", "console", "provision", "redpanda", "supervisor", "template"],
+  ...["kustomization", "network-policy", "service-patch"],
+];
 
 /**
  * The files of a new service, and those that register it with their new text, by their path from the root. Writes
@@ -32,6 +36,11 @@ export function planService({ name, port }: NewService, root: string): Map<strin
     edit("package.json", (text) => inPackageJson(text, name)),
     edit("bun.lock", (text) => inLockFile(text, name)),
     edit("compose.yaml", (text) => inCompose(text, name, port)),
+    edit("compose.brokers.yaml", (text) => inOwnBrokers(text, name)),
+    [`deploy/kubernetes/base/${name}.yaml`, manifestsOf(name, port, root)],
+    edit("deploy/kubernetes/base/kustomization.yaml", (text) =>
+      insertBefore(text, "\npatches:\n", `  - ${name}.yaml\n`, "deploy/kubernetes/base/kustomization.yaml"),
+    ),
     edit("docs/operations.md", (text) => inAccessControl(text, name)),
     edit("docs/commands.md", (text) => inCommands(text, name)),
   ]);
@@ -132,6 +141,24 @@ function inCompose(text: string, name: string, port: number): string {
 
 `;
   return `${insertBefore(text, "volumes:\n", container, "compose.yaml").trimEnd()}\n  ${name}:\n`;
+}
+
+/** Its user at brokers of one's own, and the file with the password. */
+function inOwnBrokers(text: string, name: string): string {
+  const container = `  ${name}:
+    environment: { <<: *brokers, KAFKA_SASL_USERNAME: ${name} }
+    secrets: [{ source: ${name}-kafka-password, target: kafka-password }, kafka-ca, operator-key]
+
+`;
+  const secret = `  ${name}-kafka-password: { file: "\${SECRETS_DIR:-./secrets}/${name}.kafka-password" }\n`;
+  return insertBefore(text, "secrets:\n", container, "compose.brokers.yaml") + secret;
+}
+
+/** Those of the order service with another name and port. */
+function manifestsOf(name: string, port: number, root: string): string {
+  return readFileSync(join(root, "deploy/kubernetes/base/order.yaml"), "utf8")
+    .replaceAll(/\border\b/g, name)
+    .replaceAll(String(services.order.port), String(port));
 }
 
 /** The rights of the template on the broker, after those of the last service; a test compares them with the composition. */

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { orderIdOf } from "@distributed-messaging/contracts";
+import { copyRepository } from "@distributed-messaging/e2e/support/repository-copy";
 import { runToEnd } from "@distributed-messaging/e2e/support/run-to-end";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Environment } from "@distributed-messaging/service/config";
@@ -10,7 +11,6 @@ import { freePorts } from "@distributed-messaging/supervisor/ports";
 import type { ProcessReport } from "@distributed-messaging/supervisor/reports";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { UsageError } from "../command/command.ts";
-import { copyRepository } from "../testing/repository-copy.ts";
 import { StoreProcess, StoreSettings } from "../testing/store-process.ts";
 import { planService, writeService } from "./create.ts";
 
@@ -103,7 +103,7 @@ describe.skipIf(process.env.WHOLE_COPY !== "true")("docs/a-fifth-service.md, in 
     "it is in the containers, the AsyncAPI document and the commands",
     async () => {
       await shell(
-        `"${process.execPath}" test --timeout=60000 scripts/compose scripts/asyncapi scripts/settings e2e/structure`,
+        `"${process.execPath}" test --timeout=60000 scripts/compose scripts/asyncapi scripts/settings e2e/structure e2e/deployment`,
       );
       const usage = await run([process.execPath, "scripts/dead-letters.ts", "--help"]);
       expect(usage.stdout).toContain("shipping");

@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import { afterEach, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { serviceNames } from "@distributed-messaging/services/registry";
@@ -277,6 +278,21 @@ test(
   },
   START_TIMEOUT_MS,
 );
+
+test("--broker redpanda starts Redpanda and its Console, and fails when they do not start", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "docker-"));
+  const called = join(folder, "called");
+  const docker = `#!/bin/sh\necho "$*" >> ${called}\ncase "$*" in *" up "*) exit 1;; esac\n`;
+  writeFileSync(join(folder, "docker"), docker, { mode: 0o755 });
+  const store = settings({ PATH: `${folder}:${process.env.PATH}` });
+  const { exitCode, stderr } = await store.run("start.ts", ["--broker", "redpanda"]);
+  expect([exitCode, stderr]).toEqual([
+    1,
+    "start: --broker redpanda: the containers did not start, see above\n",
+  ]);
+  expect(readFileSync(called, "utf8")).toContain("compose.yaml up --detach --wait redpanda console\n");
+  rmSync(folder, { recursive: true });
+});
 
 test("KAFKA_BROKERS and --broker redpanda exclude each other", async () => {
   const store = settings({ KAFKA_BROKERS: "127.0.0.1:1" });

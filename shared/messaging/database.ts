@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, realpathSync } from "node:fs";
 import { dirname } from "node:path";
 import { type BunSQLiteDatabase, drizzle } from "drizzle-orm/bun-sqlite";
+import { UsageError } from "./errors.ts";
 import { lockDatabase } from "./lock.ts";
 import { createPrivateFile, makePrivate } from "./private-files.ts";
 import { type Logger, silentLogger } from "./runtime.ts";
@@ -81,6 +82,11 @@ export function openDatabase(path: string, options: OpenOptions = {}): ServiceDa
 export interface Migration {
   readonly name: string;
   readonly sql: string;
+  /**
+   * Versions without this step work on a database that has it: it only creates tables and indexes, and adds columns that
+   * code without it does not have to write. Such a version then starts on the database, and refuses it otherwise.
+   */
+  readonly additive?: boolean;
 }
 
 /** The schema of a database is not one that this version of the code knows. */
@@ -89,46 +95,75 @@ export class MigrationMismatch extends Error {
 }
 
 /**
- * Applies the missing steps of a schema in one transaction.
+ * Applies the missing steps of a schema in one transaction. Steps of a newer version stay, if that marked them as additive.
  *
  * @param scope whose schema it is: one file holds the tables of the kit and those of the service
- * @throws MigrationMismatch when an applied step is unknown here or differs
+ * @param log gets a line about those
+ * @throws MigrationMismatch when an applied step differs, or is unknown here and not additive; nothing is changed then.
+ *   UsageError when a step that is to be applied is marked as additive and is not
  */
-export function migrate(database: ServiceDatabase, scope: string, migrations: readonly Migration[]): void {
+export function migrate(
+  database: ServiceDatabase,
+  scope: string,
+  migrations: readonly Migration[],
+  log: Logger = silentLogger,
+): void {
   const { sql } = database;
-  sql.run(
-    `CREATE TABLE IF NOT EXISTS migrations (
-       scope TEXT NOT NULL, step INTEGER NOT NULL, name TEXT NOT NULL, checksum TEXT NOT NULL,
-       PRIMARY KEY (scope, step)
-     ) WITHOUT ROWID`,
-  );
-  sql
+  const newer = sql
     .transaction(() => {
+      sql.run(
+        `CREATE TABLE IF NOT EXISTS migrations (
+           scope TEXT NOT NULL, step INTEGER NOT NULL, name TEXT NOT NULL, checksum TEXT NOT NULL,
+           additive INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (scope, step)
+         ) WITHOUT ROWID`,
+      );
+      // Of a database from before that column, no step is additive.
+      const column = "SELECT 1 FROM pragma_table_info('migrations') WHERE name = 'additive'";
+      if (sql.query(column).get() === null) {
+        sql.run("ALTER TABLE migrations ADD COLUMN additive INTEGER NOT NULL DEFAULT 0");
+      }
       const applied = sql
-        .query<{ name: string; checksum: string }, [string]>(
-          "SELECT name, checksum FROM migrations WHERE scope = ? ORDER BY step",
+        .query<{ name: string; checksum: string; additive: 0 | 1 }, [string]>(
+          "SELECT name, checksum, additive FROM migrations WHERE scope = ? ORDER BY step",
         )
         .all(scope);
       for (const [index, row] of applied.entries()) {
         const known = migrations[index];
-        if (known === undefined || checksum(known) !== row.checksum) {
-          throw new MigrationMismatch(
-            `${database.path}: step ${index + 1} of the ${scope} schema was applied as "${row.name}", ` +
-              `this version has ${known === undefined ? "no such step" : `"${known.name}", which differs`}`,
-          );
-        }
+        if (known === undefined ? row.additive === 1 : checksum(known) === row.checksum) continue;
+        const here =
+          known === undefined
+            ? "no such step, and cannot work with it: start the version that applied it, or a later one"
+            : `"${known.name}", which differs`;
+        throw new MigrationMismatch(
+          `${database.path}: step ${index + 1} of the ${scope} schema was applied as "${row.name}", this version has ${here}`,
+        );
       }
       for (const [index, migration] of [...migrations.entries()].slice(applied.length)) {
+        const { name, additive = false } = migration;
+        if (additive) refuseChanges(migration);
         sql.run(migration.sql);
-        sql.run("INSERT INTO migrations VALUES (?, ?, ?, ?)", [
-          scope,
-          index + 1,
-          migration.name,
-          checksum(migration),
+        sql.run("INSERT INTO migrations (scope, step, name, checksum, additive) VALUES (?, ?, ?, ?, ?)", [
+          ...[scope, index + 1, name, checksum(migration)],
+          Number(additive),
         ]);
       }
+      return applied.slice(migrations.length).map(({ name }) => name);
     })
     .immediate();
+  if (newer.length > 0) log.warn({ scope, steps: newer }, "a newer version has added to this database");
+}
+
+/** What a version that knows nothing of it need not know. A unique index or a trigger would concern what it writes. */
+const ADDITION = /^(CREATE TABLE|CREATE INDEX|ALTER TABLE \S+ ADD( COLUMN)?) /i;
+
+/** @throws UsageError when a step does anything but add tables, indexes and columns */
+function refuseChanges({ name, sql }: Migration): void {
+  const statements = sql
+    .replaceAll(/--.*$/gm, "")
+    .split(";")
+    .map((statement) => statement.trim().replaceAll(/\s+/g, " "));
+  const change = statements.find((statement) => statement !== "" && !ADDITION.test(`${statement} `));
+  if (change !== undefined) throw new UsageError(`the step "${name}" is not additive: ${change}`);
 }
 
 /** The steps of a schema that were applied to a database and that this version of the code does not know. */

@@ -156,7 +156,7 @@ export class Messaging {
     for (const name of [options.deadLetterTopic, ...definitions.map(({ topic }) => topic.name)]) {
       if (!hasTopic(name)) throw new UsageError(`the transport was not given the topic ${name}`);
     }
-    migrate(database, "messaging", kitMigrations);
+    migrate(database, "messaging", kitMigrations, log);
     this.#options = options;
     this.parked = new ParkedRecords(database);
     this.outbox = new Outbox(database, this.parked, service);

@@ -294,4 +294,14 @@ export const kitMigrations: readonly Migration[] = [
         unhex(printf('%012x', handled_at - 3600000)) AND unhex(printf('%012x', handled_at + 60000));
     `,
   },
+  {
+    name: "types that were handled",
+    additive: true,
+    sql: `
+      -- What some version of this service handles. An older one keeps messages of a type that it does not know for it.
+      CREATE TABLE handled_types (
+        type TEXT PRIMARY KEY, topic TEXT NOT NULL, source TEXT NOT NULL
+      ) STRICT, WITHOUT ROWID;
+    `,
+  },
 ];

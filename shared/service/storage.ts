@@ -35,7 +35,7 @@ export function openStorage(
   try {
     const database = openDatabase(path, { synchronous, ...lock });
     lifecycle.add("database", { stop: () => database.close() });
-    migrate(database, name, migrations);
+    migrate(database, name, migrations, lock.log);
     return database;
   } catch (error) {
     throw new StartError(`DATA_DIR: the database in '${directory}' cannot be used: ${errorText(error)}`);

@@ -11,6 +11,7 @@ export type Decoded =
 /**
  * - `undecodable`: no CloudEvent in JSON, or too long
  * - `unknown-type`: no definition has its type
+ * - `newer-version`: neither, but a newer version of this service handles it
  * - `wrong-topic`, `wrong-source`, `wrong-key`: not on the topic of its definition; not from its source; not with its
  *   subject as the key of the record
  * - `schema`: the data breaks its schema, or cannot be lifted to the current version
@@ -18,6 +19,7 @@ export type Decoded =
 export type RejectionReason =
   | "undecodable"
   | "unknown-type"
+  | "newer-version"
   | "wrong-topic"
   | "wrong-source"
   | "wrong-key"

@@ -122,7 +122,7 @@ export function define<
 }
 
 /** A name and its version. */
-const VERSIONED = /^(.+)\.v([1-9]\d*)$/;
+export const VERSIONED = /^(.+)\.v([1-9]\d*)$/;
 
 /** A version left out would be a version whose messages nobody can read. */
 function refuseGaps(types: readonly string[]): void {

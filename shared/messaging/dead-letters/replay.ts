@@ -8,6 +8,9 @@ import { type Logger, type Runtime, STORAGE_PAUSE_MS } from "../runtime.ts";
 import type { Transaction, UnitOfWork } from "../unit-of-work.ts";
 import { asEdited, type BlockedKey, type DeadLetter, type DeadLetterStore } from "./store.ts";
 
+/** Messages that an older version kept and that are looked at together. */
+const SLICE = 100;
+
 /** Records what became of a dead letter, in the transaction that it happens in. */
 type Audit = (detail: string, transaction: Transaction) => void;
 
@@ -86,7 +89,10 @@ export class DeadLetterReplayer {
     const { deadLetters, inbox, log } = this.#options;
     while (!this.#stopped) {
       try {
-        if (!this.#searched) this.#add(deadLetters.unblockedKeys());
+        if (!this.#searched) {
+          await this.#releaseFromOlder();
+          this.#add(deadLetters.unblockedKeys());
+        }
         this.#searched = true;
         const [next] = this.#unblocked;
         if (next === undefined) return;
@@ -115,6 +121,26 @@ export class DeadLetterReplayer {
         await this.#pause(STORAGE_PAUSE_MS);
       }
     }
+  }
+
+  /** What an older version kept for this one is handled now, each in its place among the messages of its key. */
+  async #releaseFromOlder(): Promise<void> {
+    const { deadLetters, inbox, unitOfWork, log } = this.#options;
+    const isForThis = (letter: DeadLetter) => {
+      const decoded = inbox.decode(asEdited(letter));
+      return decoded.status === "decoded" || decoded.reason !== "newer-version";
+    };
+    let released = 0;
+    let slice = deadLetters.waitingForNewer(0, SLICE);
+    while (slice.length > 0 && !this.#stopped) {
+      const ids = slice.filter(isForThis).map(({ id }) => id);
+      await unitOfWork.run(() => {
+        for (const id of ids) deadLetters.setToRelease(id);
+      });
+      released += ids.length;
+      slice = deadLetters.waitingForNewer(slice.at(-1)?.id ?? 0, SLICE);
+    }
+    if (released > 0) log.info({ released }, "messages that an older version kept are released");
   }
 
   /** @param isReleased whether it is handled only while it is blocked, and retried by the kit */

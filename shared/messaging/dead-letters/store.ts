@@ -8,7 +8,8 @@ import type { Transaction } from "../unit-of-work.ts";
 /**
  * Why a message is parked.
  *
- * - `undecodable`, `unknown-type`, `wrong-topic`, `wrong-source`, `wrong-key`, `schema`: see `RejectionReason`
+ * - `undecodable`, `unknown-type`, `newer-version`, `wrong-topic`, `wrong-source`, `wrong-key`, `schema`: see
+ *   `RejectionReason`
  * - `too-old`: the inbox no longer says whether it was handled
  * - `domain`: its handler threw a DomainError
  * - `handler-error`: its handler is wrong (UsageError, ContractViolation), or threw an error that the retry policy does not retry
@@ -21,6 +22,7 @@ import type { Transaction } from "../unit-of-work.ts";
 export const deadLetterReasons = [
   "undecodable",
   "unknown-type",
+  "newer-version",
   "wrong-topic",
   "wrong-source",
   "wrong-key",
@@ -173,6 +175,12 @@ export class DeadLetterStore {
       oldest: sql.prepare<{ parkedAt: number }, []>(
         "SELECT parked_at AS parkedAt FROM dead_letters ORDER BY id LIMIT 1",
       ),
+      newer: sql.prepare<DeadLetterRow, [number, number]>(
+        `SELECT ${DEAD_LETTER_COLUMNS} FROM dead_letters WHERE reason = 'newer-version' AND id > ? ORDER BY id LIMIT ?`,
+      ),
+      toRelease: sql.prepare(
+        "UPDATE dead_letters SET reason = 'blocked' WHERE id = ? AND reason = 'newer-version'",
+      ),
       remove: sql.prepare("DELETE FROM dead_letters WHERE id = ?"),
       fail: sql.prepare(
         "UPDATE dead_letters SET reason = ?, error = ?, stack = ?, attempts = ? WHERE id = ?",
@@ -279,6 +287,16 @@ export class DeadLetterStore {
   /** When the first of the messages that are blocked was parked, in milliseconds since the epoch. */
   firstBlockedAt(): number | undefined {
     return this.#atMost === 0 ? undefined : this.#statements.firstBlocked.get()?.parkedAt;
+  }
+
+  /** Those that wait for a newer version, beginning after an id. */
+  waitingForNewer(after: number, limit: number): DeadLetter[] {
+    return this.#atMost === 0 ? [] : this.#statements.newer.all(after, limit).map(toDeadLetter);
+  }
+
+  /** Lets one follow when nothing blocks it, as if it had only been blocked. */
+  setToRelease(id: number): void {
+    this.#statements.toRelease.run(id);
   }
 
   remove(id: number): void {

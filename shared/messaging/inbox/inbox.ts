@@ -9,6 +9,7 @@ import type { Logger } from "../runtime.ts";
 import { type StoredId, storedId, UUID } from "../stored-id.ts";
 import type { Synchronous, Transaction } from "../unit-of-work.ts";
 import { type Horizon, type OlderMessages, stampOf } from "./horizon.ts";
+import { NewerTypes } from "./newer-types.ts";
 
 /**
  * Handles a message in a transaction. Synchronous, and its result is ignored; all its effects are on the database and
@@ -94,6 +95,7 @@ export class Inbox {
   readonly #handlers: ReadonlyMap<string, Handler>;
   readonly #middleware: readonly Middleware[];
   readonly #horizon: Horizon;
+  readonly #newerTypes: NewerTypes;
   readonly #claim;
   readonly #find;
   readonly #pruning;
@@ -121,6 +123,10 @@ export class Inbox {
       "INSERT INTO inbox (message_id, handled_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
     );
     this.#horizon = options.horizon;
+    this.#newerTypes = new NewerTypes(
+      database,
+      handlers.map(({ definition }) => definition),
+    );
     this.#find = database.sql.prepare<{ found: number }, [StoredId]>(
       "SELECT 1 AS found FROM inbox WHERE message_id = ?",
     );
@@ -133,7 +139,10 @@ export class Inbox {
 
   /** What a record contains, without handling it. */
   decode(record: ReadRecord): Decoded {
-    return decode(this.#known, record);
+    const decoded = decode(this.#known, record);
+    if (decoded.status === "decoded" || decoded.reason !== "unknown-type") return decoded;
+    const detail = this.#newerTypes.detailOf(record);
+    return detail === undefined ? decoded : { status: "rejected", reason: "newer-version", detail };
   }
 
   /**

@@ -70,14 +70,18 @@ test("a timer that could never fire is refused: one without a handler, or withou
   expect(service.kit.timers.counts()).toEqual({ pending: 0, failed: 0 });
 });
 
-test("a timer whose handler a later release lacks is tried again, and stays", async () => {
+test("a timer waits, untried, for a version that has its handler; the others fire", async () => {
   withTimers();
   await set("a", 0);
-  service.database.sql.run("UPDATE timers SET name = 'removed'");
+  service.database.sql.run("UPDATE timers SET name = 'of a newer version'");
+  await set("b", 1);
   service.kit.start();
-  const tried = () => service.database.sql.query("SELECT 1 FROM timers WHERE attempts = 1").get();
-  await eventually(() => tried() !== null);
+  await eventually(() => service.applied().length === 1);
   expect(service.kit.timers.counts()).toEqual({ pending: 1, failed: 0 });
+  expect(service.database.sql.query("SELECT key, attempts FROM timers").values()).toEqual([["a", 0]]);
+  service.database.sql.run("UPDATE timers SET name = 'remind'");
+  await service.restart();
+  await eventually(() => service.applied().length === 2);
 });
 
 test("a timer that came due while no process ran fires at the next start", async () => {

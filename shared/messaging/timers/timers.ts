@@ -61,6 +61,8 @@ export class Timers {
     this.#log = options.log;
     this.#waits = new RepeatedFailure(options.runtime, options.log);
     this.#tries = new RepeatedFailure(options.runtime, options.log);
+    // One that a newer version of the service set waits for that version.
+    const known = `name IN (${[...this.#handlers.keys()].map((name) => `'${name.replaceAll("'", "''")}'`).join(", ")})`;
     this.#statements = {
       set: sql.prepare(
         `INSERT INTO timers (name, key, due_at, data, id, correlation_id) VALUES (?, ?, ?, ?, ?, ?)
@@ -70,10 +72,10 @@ export class Timers {
       remove: sql.prepare("DELETE FROM timers WHERE name = ? AND key = ?"),
       due: sql.prepare<TimerRow, [number, number]>(
         `SELECT id, name, key, data, correlation_id AS correlationId, attempts FROM timers
-         WHERE due_at <= ? ORDER BY due_at LIMIT ?`,
+         WHERE due_at <= ? AND ${known} ORDER BY due_at LIMIT ?`,
       ),
       next: sql.prepare<{ due_at: number }, []>(
-        "SELECT due_at FROM timers WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1",
+        `SELECT due_at FROM timers WHERE due_at IS NOT NULL AND ${known} ORDER BY due_at LIMIT 1`,
       ),
       postpone: sql.prepare(
         "UPDATE timers SET due_at = ?, attempts = attempts + 1, error = ? WHERE name = ? AND key = ?",

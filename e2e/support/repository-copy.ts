@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readlinkSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 
@@ -13,5 +13,23 @@ export function copyRepository(root: string): void {
     mkdirSync(dirname(join(root, path)), { recursive: true });
     // A file whose deletion is not committed is still listed.
     cpSync(join(ROOT, path), join(root, path), { force: true, recursive: true, errorOnExist: false });
+  }
+}
+
+/**
+ * Links the installed packages into a copy, without installing anything; the workspaces are those of the copy.
+ *
+ * @param root the folder of the copy
+ */
+export function linkPackages(root: string): void {
+  const installed = join(ROOT, "node_modules");
+  const own = "@distributed-messaging";
+  mkdirSync(join(root, "node_modules", own), { recursive: true });
+  for (const name of readdirSync(installed).filter((entry) => entry !== own)) {
+    symlinkSync(join(installed, name), join(root, "node_modules", name));
+  }
+  // Relative links: they lead to the workspaces beside them.
+  for (const name of readdirSync(join(installed, own))) {
+    symlinkSync(readlinkSync(join(installed, own, name)), join(root, "node_modules", own, name));
   }
 }

@@ -25,7 +25,11 @@ function ownOf(args: readonly string[]): readonly string[] {
 
 async function main(args: readonly string[]): Promise<number> {
   const own = ownOf(args);
-  const { cluster, "own-brokers": ownBrokers, observe } = parseOptions(own, {
+  const {
+    cluster,
+    "own-brokers": ownBrokers,
+    observe,
+  } = parseOptions(own, {
     cluster: { type: "boolean", default: false },
     "own-brokers": { type: "boolean", default: false },
     observe: { type: "boolean", default: false },
@@ -50,7 +54,8 @@ async function main(args: readonly string[]): Promise<number> {
   const rows = serviceNames.map((name) => `  ${name.padEnd(16)} http://127.0.0.1:${services[name].port}`);
   if (!ownBrokers)
     rows.push(`  Redpanda Console ${CONSOLE}${(await consoleAnswers()) ? "" : " (does not answer yet)"}`);
-  if (observe) rows.push("  Grafana          http://127.0.0.1:3000", "  Prometheus       http://127.0.0.1:9090");
+  if (observe)
+    rows.push("  Grafana          http://127.0.0.1:3000", "  Prometheus       http://127.0.0.1:9090");
   console.log(["", "ready", "", ...rows, ""].join("\n"));
   console.log("bun run compose-all logs -f   shows what they say\nbun run compose-all down      stops them");
   return 0;

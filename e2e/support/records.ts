@@ -1,5 +1,12 @@
 import { topicPartition } from "@distributed-messaging/messaging";
-import { AssignerProtocol, Kafka, type KafkaMessage, logLevel, Partitioners } from "kafkajs";
+import {
+  AssignerProtocol,
+  ConfigResourceTypes,
+  Kafka,
+  type KafkaMessage,
+  logLevel,
+  Partitioners,
+} from "kafkajs";
 
 /** The bytes of a record. */
 export interface RawRecord {
@@ -95,6 +102,26 @@ export class Records {
 
   topics(): Promise<string[]> {
     return this.#asAdmin((admin) => admin.listTopics());
+  }
+
+  /** Sets settings of a topic, and leaves the others at their defaults. */
+  async configure(topic: string, config: Readonly<Record<string, string>>): Promise<void> {
+    const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
+    const resources = [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries }];
+    await this.#asAdmin((admin) => admin.alterConfigs({ validateOnly: false, resources }));
+  }
+
+  deleteTopic(topic: string): Promise<void> {
+    return this.#asAdmin((admin) => admin.deleteTopics({ topics: [topic] }));
+  }
+
+  /** Removes every record that a topic has, as retention does. */
+  async removeAll(topic: string): Promise<void> {
+    await this.#asAdmin(async (admin) => {
+      const ends = await admin.fetchTopicOffsets(topic);
+      const partitions = ends.map(({ partition, high }) => ({ partition, offset: high }));
+      await admin.deleteTopicRecords({ topic, partitions });
+    });
   }
 
   async #asAdmin<T>(work: (admin: ReturnType<Kafka["admin"]>) => Promise<T>): Promise<T> {

@@ -157,7 +157,7 @@ function orderRoutes(parts: Accepting) {
         body: NewOrder,
         detail: documented("Place an order", {
           answers: { 202: AcceptedAnswer },
-          problems: [429],
+          problems: [409, 429],
           access: "customer",
           idempotent: true,
         }),

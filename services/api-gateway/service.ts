@@ -35,6 +35,7 @@ export const service = defineService({
       timers: sessions.timers(),
       fetchIntervalMs: FETCH_INTERVAL_MS,
       projections: { handlers, tables: projections },
+      retention: config.ORDER_RETENTION === undefined ? undefined : store.keptFor(config.ORDER_RETENTION),
       verifier,
       started: async (unitOfWork) => {
         await sessions.publishKey(unitOfWork);

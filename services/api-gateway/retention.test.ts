@@ -90,7 +90,10 @@ test("a deleted order is not found, cannot be cancelled, and cannot be placed ag
   expect((await ann.get("/orders?after=A")).body).toEqual([] as never);
   const commands = gateway.emitted(PlaceOrder).length;
   expect(await ann.place("A", 1, "key-A")).toMatchObject({ status: 202, replayed: true });
-  expect(await ann.place("A", 1)).toMatchObject({ status: 409, body: { type: "urn:problem-type:order-deleted" } });
+  expect(await ann.place("A", 1)).toMatchObject({
+    status: 409,
+    body: { type: "urn:problem-type:order-deleted" },
+  });
   expect(gateway.emitted(PlaceOrder)).toHaveLength(commands);
   // Late messages about it do not bring it back, and are no dead letters.
   await gateway.handle(OrderCancelled, { ...ids("A"), reason: "customer_request" });

@@ -8,6 +8,7 @@ import { measureGrowth } from "./bench/growth.ts";
 import { Histories } from "./bench/history.ts";
 import { type BenchOptions, readOptions, USAGE } from "./bench/options.ts";
 import { asText, loadBefore, machine, type Report } from "./bench/report.ts";
+import { measureRetention } from "./bench/retention.ts";
 import { requireWritable, save } from "./bench/save.ts";
 import {
   measureAnswers,
@@ -89,6 +90,9 @@ async function measureAll(options: BenchOptions, onLimit: OnLimit): Promise<Comp
   if (scenarios.has("commits")) comparisons.push(...(await measureCommits(rounds, say)));
   if (scenarios.has("waiting-orders")) {
     comparisons.push(...(await compare(["inventory"], rounds, say, () => measureWaitingOrders(waiting))));
+  }
+  if (scenarios.has("retention")) {
+    comparisons.push(...(await measureRetention(options.retained, lengths.atOnce, say)));
   }
   if (scenarios.has("watermill")) comparisons.push(...(await measureBesideWatermill(options, say, onLimit)));
   return comparisons;

@@ -15,6 +15,7 @@ export const scenarioNames = [
   "commits",
   "waiting-orders",
   "watermill",
+  "retention",
 ] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
@@ -32,6 +33,8 @@ export interface BenchOptions {
   readonly records: number;
   /** Orders that wait for stock. */
   readonly waiting: number;
+  /** Orders that pass through a store with retention. */
+  readonly retained: number;
   /** A file. */
   readonly json: string | undefined;
   /** A folder. */
@@ -65,6 +68,7 @@ Fails unless every order was confirmed and its customer notified, once.
   waiting-orders   how long the inventory takes while 10,000 orders wait, and to free them all; no floor
   watermill        latency at 50 orders a second, and the highest rate, beside the same path of an order with Watermill and
                    PostgreSQL; left out where Go, PostgreSQL or setpriv is missing
+  retention        disk and rate of a store that deletes what is old, while 1,000,000 orders pass through it; no floor
 
 Without a scenario: all, which takes an hour or two.
 
@@ -83,6 +87,7 @@ create them, and delete them at their end.
                    after a change of the store
   --records N      records of 100 bytes that are stored when the embedded broker starts (5000000); 0 leaves this out
   --waiting N      orders that wait (10000; at least ${MIN_WAITING})
+  --retained N     orders that pass through a store with retention (1000000; at least ${MIN_ORDERS})
   --delete-topics  of the broker that KAFKA_BROKERS names, if it has those of a store before
   --json FILE      write every measured value
   --save FOLDER    add every measured value to performance.json there, in place of earlier runs without another scenario,
@@ -107,6 +112,7 @@ export function readOptions(
       histories: { type: "string" },
       records: { type: "string" },
       waiting: { type: "string" },
+      retained: { type: "string" },
       "delete-topics": { type: "boolean", default: false },
       json: { type: "string" },
       save: { type: "string" },
@@ -136,6 +142,7 @@ export function readOptions(
     histories: values.histories,
     records: wholeNumber("--records", values.records ?? "5000000", 0),
     waiting: wholeNumber("--waiting", values.waiting ?? "10000", MIN_WAITING),
+    retained: wholeNumber("--retained", values.retained ?? "1000000", MIN_ORDERS),
     json: values.json,
     save: values.save,
   };

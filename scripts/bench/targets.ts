@@ -81,6 +81,14 @@ export const targets: readonly Target[] = [
     ...{ section: new RegExp(`^Disk, ${MILLION}$`), name: /, all$/, of: "value", unit: "kB", most: 3 },
   },
   {
+    what: "Rate with retention, at the end to that before",
+    ...{ section: /^Retention/, name: /^rate at the end/, of: "value", least: 0.95 },
+  },
+  {
+    what: "Disk with retention, at the end to that before",
+    ...{ section: /^Retention/, name: /^disk at the end/, of: "value", most: 1.1 },
+  },
+  {
     what: "One restock frees 10,000 waiting orders",
     ...{
       section: /^10,000 orders wait/,

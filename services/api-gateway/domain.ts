@@ -232,6 +232,8 @@ export interface RequestState {
   readonly earlier: AcceptedRequest | undefined;
   /** The customer's order that the request names. */
   readonly order: OrderView | undefined;
+  /** Whether it was deleted, because it had been final for long. @defaultValue false */
+  readonly wasDeleted?: boolean;
   /** Those of the named products that are sold. */
   readonly products: ReadonlyMap<string, CatalogueEntry>;
 }
@@ -255,7 +257,7 @@ export interface Moment {
  * Decides on a client's request.
  *
  * @throws ServiceError invalid: key-conflict, order-conflict, invalid-input; not-found: order-not-found,
- *   product-not-found; conflict: order-final
+ *   product-not-found; conflict: order-final, order-deleted
  */
 export function decide(request: ClientRequest, state: RequestState, moment: Moment): Decision {
   if (state.earlier !== undefined) return replay(request, state.earlier);
@@ -320,6 +322,13 @@ function placeOrder(request: RequestTo<"place-order">, state: RequestState, mome
       {
         errors: [{ path: "/orderId", message: "is taken" }],
       },
+    );
+  }
+  if (state.wasDeleted === true) {
+    throw new ServiceError(
+      "conflict",
+      "order-deleted",
+      `You had an order ${name}, which was deleted after its time. A new order needs another orderId.`,
     );
   }
   const priced = price(items, state.products);

@@ -194,7 +194,7 @@ function orderRoutes(parts: Accepting) {
             "The order is stored when the answer comes, and processed afterwards: ask for it, or read the notifications, to see what becomes of it.",
           tag: ORDERS,
           answers: { 202: AcceptedAnswer },
-          problems: [429],
+          problems: [409, 429],
           access: "customer",
           idempotent: true,
         }),

@@ -48,6 +48,7 @@ export const service = defineService({
         );
         reached = (status, seconds) => observe(seconds, status);
       },
+      retention: config.ORDER_RETENTION === undefined ? undefined : store.keptFor(config.ORDER_RETENTION),
       verifier,
       started: async (unitOfWork) => {
         await sessions.publishKey(unitOfWork);

@@ -25,6 +25,7 @@ import {
   storedId,
   type Transaction,
 } from "@distributed-messaging/messaging";
+import { DeletedIds, type Kept, orderRetention } from "@distributed-messaging/service/retention";
 import { and, eq, sql } from "drizzle-orm";
 import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import {
@@ -53,6 +54,14 @@ interface OrderRow {
   readonly currency: string;
   readonly placed_at: number;
 }
+
+/** An order that was placed long ago. */
+interface OldOrder {
+  readonly seq: number;
+  readonly placedAt: number;
+  readonly orderId: string;
+}
+const NO_ORDER: OldOrder = { seq: 0, placedAt: Number.MIN_SAFE_INTEGER, orderId: "" };
 
 /** A row of `order_steps`, as far as it is read. */
 interface EntryRow {
@@ -86,6 +95,10 @@ const HISTORY = [
   StockRejected,
   StockReleased,
 ] as const;
+/** The messages after which an order is final: a confirmed one may still be cancelled, until it is deleted. */
+const FINAL = [OrderConfirmed, OrderRejected, OrderCancelled].map((definition) =>
+  HISTORY.indexOf(definition),
+);
 const PLACES: ReadonlyMap<string, number> = new Map(HISTORY.map(({ type }, place) => [type, place]));
 
 const acceptedRequests = sqliteTable("idempotency_keys", {
@@ -106,11 +119,15 @@ const PRUNED_PER_KEY = 2;
 export class GatewayStore {
   readonly #keyRetentionMs: number;
   readonly #statements;
+  readonly #deleted;
+  /** Where the next batch of old orders begins: those that are not final stay in front. */
+  #oldest: OldOrder = NO_ORDER;
 
   /** @param keyRetentionMs for how long an Idempotency-Key is valid, at least; in milliseconds */
   constructor(database: ServiceDatabase, keyRetentionMs = 7 * DAY_MS) {
     this.#keyRetentionMs = keyRetentionMs;
     this.#statements = prepare(database);
+    this.#deleted = new DeletedIds(database);
   }
 
   order(orderId: string): OrderView | undefined {
@@ -160,7 +177,8 @@ export class GatewayStore {
     const { stays, applyOrder } = this.#statements;
     // Not left to the conflict alone, which would use up a number each time.
     const known = stays.get(order.orderId);
-    if (known === null) applyOrder.run(order.orderId, ...valuesOf({ ...order, placedAt }));
+    if (known === null && !this.#deleted.has(order.orderId))
+      applyOrder.run(order.orderId, ...valuesOf({ ...order, placedAt }));
     return known?.placedAt ?? placedAt;
   }
 
@@ -169,6 +187,7 @@ export class GatewayStore {
     const { applyEntry, number, addNumber } = this.#statements;
     const values = valuesOfEntry(entry);
     if (applyEntry.run(orderId, ...values).changes > 0 || number.get(orderId) !== null) return;
+    if (this.#deleted.has(orderId)) return;
     addNumber.run(orderId);
     applyEntry.run(orderId, ...values);
   }
@@ -177,14 +196,38 @@ export class GatewayStore {
    * The same for a message that only an order can have which is known.
    *
    * @param onApplied called with the time at which the order was placed, unless the message was applied before
-   * @returns whether it is; if not, nothing changes
+   * @returns whether it is, or was before retention deleted it; if not, nothing changes
    */
   applyEntryOfKnown(orderId: string, entry: HistoryEntry, onApplied?: (placedAt: number) => void): boolean {
     const { applyEntryOfKnown, order } = this.#statements;
     const applied = applyEntryOfKnown.get(orderId, ...valuesOfEntry(entry));
-    if (applied === null) return order.get(orderId) !== null;
+    if (applied === null) return order.get(orderId) !== null || this.#deleted.has(orderId);
     onApplied?.(applied.placedAt);
     return true;
+  }
+
+  /** Deletes orders that have been final for long; no others, however old they are. @param retentionMs ORDER_RETENTION */
+  keptFor(retentionMs: number): Kept {
+    const { keepMs, idMs } = orderRetention(retentionMs).gateway;
+    const { newestOrder, placedBefore, lastChange, removeOrder } = this.#statements;
+    return {
+      keepMs,
+      newest: () => newestOrder.get()?.time ?? undefined,
+      remove: (before, limit, now) => {
+        const { placedAt, seq } = this.#oldest;
+        const old = placedBefore.all(before, placedAt, seq, limit);
+        for (const order of old) {
+          const change = lastChange.get(order.seq);
+          if (change === null || change.isFinal !== 1 || change.at >= before) continue;
+          // With its history.
+          removeOrder.run(order.seq);
+          this.#deleted.add(order.orderId, now);
+        }
+        this.#oldest = (old.length === limit ? old.at(-1) : undefined) ?? NO_ORDER;
+        this.#deleted.prune(now - idMs, 2 * limit);
+        return old.length === limit;
+      },
+    };
   }
 
   /** What is sold. */
@@ -214,9 +257,11 @@ export class GatewayStore {
     const named =
       request.operation === "place-order" ? request.items : request.operation === "restock" ? [request] : [];
     const sold = named.flatMap(({ productId }) => this.product(productId) ?? []);
+    const order = name === undefined ? undefined : this.orderNamed(customerId, name);
     return {
       earlier: key === undefined ? undefined : this.#accepted(customerId, key),
-      order: name === undefined ? undefined : this.orderNamed(customerId, name),
+      order,
+      wasDeleted: name !== undefined && order === undefined && this.#wasDeleted(customerId, name),
       products: new Map(sold.map((product) => [product.productId, product])),
     };
   }
@@ -242,6 +287,10 @@ export class GatewayStore {
     if (row === undefined) return undefined;
     const { operation, content, target, status } = row;
     return { operation, content, target, status: status === "" ? undefined : status };
+  }
+
+  #wasDeleted(customerId: string, name: string): boolean {
+    return this.#deleted.has(orderIdOf(customerId, name));
   }
 
   #rowNamed(customerId: string, name: string): OrderRow | undefined {
@@ -348,6 +397,17 @@ function prepareOrders({ sql: database }: ServiceDatabase) {
       `SELECT message_id, cause_id, at, type, service, shortages, revision, reason FROM order_steps
        WHERE order_seq = ?`,
     ),
+    newestOrder: database.prepare<{ time: number | null }, []>(
+      "SELECT max(placed_at) AS time FROM orders WHERE placed_at IS NOT NULL",
+    ),
+    placedBefore: database.prepare<OldOrder, [number, number, number, number]>(
+      `SELECT seq, placed_at AS placedAt, order_id AS orderId FROM orders
+       WHERE placed_at < +? AND (placed_at, seq) > (+?, +?) ORDER BY placed_at, seq LIMIT ?`,
+    ),
+    lastChange: database.prepare<{ isFinal: number; at: number }, [number]>(
+      `SELECT max(type IN (${FINAL.join(", ")})) AS isFinal, max(at) AS at FROM order_steps WHERE order_seq = ?`,
+    ),
+    removeOrder: database.prepare<never, [number]>("DELETE FROM orders WHERE seq = ?"),
     acceptOrder: database.prepare<never, [string, ...OrderValues]>(
       `INSERT INTO orders (${columns}) VALUES (?, ?, ?, ?, ?, ?)
        ON CONFLICT (order_id) DO UPDATE SET ${setOrder} WHERE customer_id IS NULL`,

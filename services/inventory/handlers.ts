@@ -1,4 +1,10 @@
-import { OrderCancelled, OrderPlaced, Restock, StockChanged } from "@distributed-messaging/contracts";
+import {
+  OrderCancelled,
+  OrderConfirmed,
+  OrderPlaced,
+  Restock,
+  StockChanged,
+} from "@distributed-messaging/contracts";
 import { type Handler, on, type TimerHandler, type Transaction } from "@distributed-messaging/messaging";
 import {
   availableOf,
@@ -13,17 +19,23 @@ import type { InventoryStore, Product } from "./store.ts";
 /** One timer, for the priority that ends first. */
 const PRIORITY_END = { name: "backorder-priority", key: "first" };
 
+/** Reservations of confirmed orders may be deleted one day. Without retention, nobody needs to know. */
+export function settlingHandlers(store: InventoryStore): readonly Handler[] {
+  return [on(OrderConfirmed, ({ data: { orderId } }, transaction) => store.settle(orderId, transaction))];
+}
+
 /** Each message is one decision, after one for each priority that has ended. */
 export function inventoryHandlers(store: InventoryStore, policy: QueuePolicy): readonly Handler[] {
   const take = (input: Input, transaction: Transaction) => carryOut(input, store, policy, transaction);
   return [
     on(OrderPlaced, ({ data: { orderId, customerId, items } }, transaction) => {
+      if (store.wasDeleted(orderId)) return;
       const lines = items.map(({ productId, quantity }) => ({ productId, quantity }));
       take({ kind: "place", orderId, customerId, lines }, transaction);
     }),
-    on(OrderCancelled, ({ data: { orderId } }, transaction) =>
-      take({ kind: "cancel", orderId }, transaction),
-    ),
+    on(OrderCancelled, ({ data: { orderId } }, transaction) => {
+      if (!store.wasDeleted(orderId)) take({ kind: "cancel", orderId }, transaction);
+    }),
     on(Restock, ({ data }, transaction) => take({ kind: "restock", ...data }, transaction)),
   ];
 }

@@ -2,7 +2,7 @@ import { allMessages, SigningKeyPublished, tokenClaims } from "@distributed-mess
 import { defineService } from "@distributed-messaging/service/composition";
 import { VerificationKeys } from "@distributed-messaging/service/identity";
 import { InventoryConfig } from "./config.ts";
-import { inventoryHandlers, inventoryTimers } from "./handlers.ts";
+import { inventoryHandlers, inventoryTimers, settlingHandlers } from "./handlers.ts";
 import { migrations } from "./migrations/index.ts";
 import { InventoryStore } from "./store.ts";
 
@@ -15,6 +15,7 @@ export const service = defineService({
   messages: allMessages,
   brokerRequired: true,
   compose(database, config, log) {
+    const { ORDER_RETENTION } = config;
     const store = new InventoryStore(database);
     const keys = new VerificationKeys(database, config, tokenClaims, log);
     const policy = {
@@ -24,7 +25,12 @@ export const service = defineService({
     };
     return {
       parts: { store },
-      handlers: [...inventoryHandlers(store, policy), keys.handler(SigningKeyPublished)],
+      handlers: [
+        ...inventoryHandlers(store, policy),
+        ...(ORDER_RETENTION === undefined ? [] : settlingHandlers(store)),
+        keys.handler(SigningKeyPublished),
+      ],
+      retention: ORDER_RETENTION === undefined ? undefined : store.keptFor(ORDER_RETENTION),
       timers: inventoryTimers(store, policy),
       verifier: keys.verifier,
       gauges: [{ name: "orders_waiting", help: "Orders that wait for stock", read: () => store.waiting() }],

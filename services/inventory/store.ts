@@ -1,5 +1,6 @@
 import type { Line, Money, Shortage } from "@distributed-messaging/contracts";
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
+import { DeletedIds, type Kept, orderRetention } from "@distributed-messaging/service/retention";
 import {
   type ChangedReservation,
   type Decision,
@@ -22,8 +23,10 @@ export interface Product extends Stock {
 export class InventoryStore implements StockLedger {
   readonly #statements;
   readonly #queue;
+  readonly #deleted;
 
   constructor(database: ServiceDatabase) {
+    this.#deleted = new DeletedIds(database);
     this.#statements = prepare(database);
     this.#queue = prepareQueue(database);
   }
@@ -108,7 +111,7 @@ export class InventoryStore implements StockLedger {
     for (const { arrival, lines } of left) {
       for (const { productId } of lines) this.#queue.removeLine.run(productId, arrival);
     }
-    for (const reservation of reservations) this.#saveReservation(reservation);
+    for (const reservation of reservations) this.#saveReservation(reservation, now);
     if (restocking !== undefined) {
       const { restockId, productId, quantity } = restocking;
       this.#statements.addRestocking.run(restockId, productId, quantity, now);
@@ -117,6 +120,34 @@ export class InventoryStore implements StockLedger {
       this.#queue.pruneWindows.run(now - PRIORITY_PERIOD_MS);
       this.#queue.openWindow.run(window.customerId, window.openedAt);
     }
+  }
+
+  /** The order of a reservation is confirmed: retention may delete it, without giving its stock back. */
+  settle(orderId: string, { now }: Pick<Transaction, "now">): void {
+    this.#statements.settle.run(now, orderId);
+  }
+
+  /** Whether there was a reservation for an order of this id, which retention has deleted. */
+  wasDeleted(orderId: string): boolean {
+    return this.#deleted.has(orderId);
+  }
+
+  /** Deletes reservations whose orders have been final for long. No stock changes. @param retentionMs ORDER_RETENTION */
+  keptFor(retentionMs: number): Kept {
+    const { keepMs, idMs } = orderRetention(retentionMs).inventory;
+    return {
+      keepMs,
+      newest: () => this.#statements.newestSettled.get()?.time ?? undefined,
+      remove: (before, limit, now) => {
+        const old = this.#statements.settledBefore.all(before, limit);
+        for (const { arrival, orderId } of old) {
+          this.#statements.removeReservation.run(arrival);
+          this.#deleted.add(orderId, now);
+        }
+        this.#deleted.prune(now - idMs, 2 * limit);
+        return old.length === limit;
+      },
+    };
   }
 
   /** How many orders wait. */
@@ -134,11 +165,20 @@ export class InventoryStore implements StockLedger {
     return withdrawn;
   }
 
-  #saveReservation(reservation: ChangedReservation): void {
+  #saveReservation(reservation: ChangedReservation, now: number): void {
     const { status, orderId } = reservation;
     if (reservation.status !== "waiting") {
       const lines = reservation.status === "reserved" ? reservation.lines : [];
-      this.#queue.saveReservation.run(orderId, null, status, JSON.stringify(lines), null, null, null);
+      this.#queue.saveReservation.run(
+        orderId,
+        null,
+        status,
+        JSON.stringify(lines),
+        null,
+        null,
+        null,
+        status === "reserved" ? null : now,
+      );
       return;
     }
     const { customerId, lines, shortages, revision, priorityUntil } = reservation;
@@ -150,6 +190,7 @@ export class InventoryStore implements StockLedger {
       JSON.stringify(shortages),
       revision,
       priorityUntil ?? null,
+      null,
     );
     const saved = this.#queue.arrivalOf.get(orderId);
     if (saved === null) throw new Error(`order ${orderId} was not saved`);
@@ -253,6 +294,17 @@ function prepare({ sql }: ServiceDatabase) {
     addRestocking: sql.prepare<null, [string, string, number, number]>(
       "INSERT INTO restockings (restock_id, product_id, quantity, at) VALUES (?, ?, ?, ?)",
     ),
+    settle: sql.prepare<null, [number, string]>(
+      "UPDATE reservations SET settled_at = ? WHERE order_id = ? AND status = 'reserved'",
+    ),
+    newestSettled: sql.prepare<{ time: number | null }, []>(
+      "SELECT max(settled_at) AS time FROM reservations WHERE settled_at IS NOT NULL",
+    ),
+    settledBefore: sql.prepare<{ arrival: number; orderId: string }, [number, number]>(
+      `SELECT arrival, order_id AS orderId FROM reservations
+       WHERE settled_at IS NOT NULL AND settled_at < +? AND status <> 'waiting' ORDER BY settled_at LIMIT ?`,
+    ),
+    removeReservation: sql.prepare<null, [number]>("DELETE FROM reservations WHERE arrival = ?"),
     clearReservations: sql.prepare<null, []>("DELETE FROM reservations"),
     clearProducts: sql.prepare<null, []>("DELETE FROM products"),
   };
@@ -279,13 +331,14 @@ function prepareQueue({ sql: database }: ServiceDatabase) {
   return {
     saveReservation: database.prepare<
       null,
-      [string, string | null, string, string, string | null, number | null, number | null]
+      [string, string | null, string, string, string | null, number | null, number | null, number | null]
     >(
-      `INSERT INTO reservations (order_id, customer_id, status, lines, shortages, revision, priority_until)
-       VALUES (?, ?, ?, ?, ?, ?, ?)
+      `INSERT INTO reservations (order_id, customer_id, status, lines, shortages, revision, priority_until, settled_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (order_id) DO UPDATE SET
          customer_id = excluded.customer_id, status = excluded.status, lines = excluded.lines,
-         shortages = excluded.shortages, revision = excluded.revision, priority_until = excluded.priority_until`,
+         shortages = excluded.shortages, revision = excluded.revision, priority_until = excluded.priority_until,
+         settled_at = excluded.settled_at`,
     ),
     arrivalOf: database.prepare<{ arrival: number }, [string]>(
       "SELECT arrival FROM reservations WHERE order_id = ?",

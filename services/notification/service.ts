@@ -25,6 +25,10 @@ export const service = defineService({
       parts: { store, push },
       handlers: [...handlers, keys.handler(SigningKeyPublished)],
       projections: { handlers, tables: projections },
+      retention:
+        config.NOTIFICATION_RETENTION === undefined
+          ? undefined
+          : store.keptFor(config.NOTIFICATION_RETENTION),
       verifier: keys.verifier,
       gauges: [{ name: "websockets_open", help: "Clients that are connected", read: () => push.size }],
     };

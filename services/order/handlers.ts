@@ -45,6 +45,8 @@ export function orderTimers(store: OrderStore, backorderTtlMs = DAY_MS): readonl
 
 function carryOut(input: Input, store: OrderStore, backorderTtlMs: number, transaction: Transaction): void {
   const before = store.find(input.data.orderId);
+  // A late or repeated message about an order that was final for long changes nothing.
+  if (before === undefined && store.wasDeleted(input.data.orderId)) return;
   const { state, messages } = decide(before, input, { now: transaction.now, backorderTtlMs });
   if (before === undefined) store.add(state, transaction);
   else if (state !== before) store.change(state, transaction);

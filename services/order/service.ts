@@ -15,13 +15,14 @@ export const service = defineService({
   messages: allMessages,
   brokerRequired: true,
   compose(database, config, log) {
-    const { BACKORDER_TTL } = config;
+    const { BACKORDER_TTL, ORDER_RETENTION } = config;
     const store = new OrderStore(database);
     const keys = new VerificationKeys(database, config, tokenClaims, log);
     return {
       parts: { store },
       handlers: [...orderHandlers(store, BACKORDER_TTL), keys.handler(SigningKeyPublished)],
       timers: orderTimers(store, BACKORDER_TTL),
+      retention: ORDER_RETENTION === undefined ? undefined : store.keptFor(ORDER_RETENTION),
       verifier: keys.verifier,
       gauges: (["pending", "backordered", "confirmed", "rejected", "cancelled"] as const).map((status) => ({
         name: `orders_${status}`,

@@ -1,6 +1,7 @@
 import type { Shortage } from "@distributed-messaging/contracts";
 import { linesOf, storedLines } from "@distributed-messaging/contracts/stored-lines";
 import type { ServiceDatabase, Transaction } from "@distributed-messaging/messaging";
+import { DeletedIds, type Kept, orderRetention } from "@distributed-messaging/service/retention";
 import type { Order } from "./domain.ts";
 
 interface Row {
@@ -27,14 +28,30 @@ type State = [
   updatedAt: number,
 ];
 
+/** Of an order that changes no more, but for the cancellation of a confirmed one. */
+const FINAL = "status IN ('confirmed', 'rejected', 'cancelled')";
+
 /** The orders as this service decides on them. Plain statements: reading and saving orders is most of the work. */
 export class OrderStore {
   readonly #find;
   readonly #add;
   readonly #change;
   readonly #countByStatus;
+  readonly #newest;
+  readonly #old;
+  readonly #remove;
+  readonly #deleted;
 
-  constructor({ sql }: ServiceDatabase) {
+  constructor(database: ServiceDatabase) {
+    const { sql } = database;
+    this.#deleted = new DeletedIds(database);
+    this.#newest = sql.prepare<{ time: number | null }, []>(
+      `SELECT max(updated_at) AS time FROM orders WHERE ${FINAL}`,
+    );
+    this.#old = sql.prepare<{ orderId: string }, [number, number]>(
+      `SELECT order_id AS orderId FROM orders WHERE ${FINAL} AND updated_at < +? ORDER BY updated_at LIMIT ?`,
+    );
+    this.#remove = sql.prepare<null, [string]>(`DELETE FROM orders WHERE order_id = ? AND ${FINAL}`);
     this.#find = sql.prepare<Row, [string]>(
       `SELECT order_id AS orderId, customer_id AS customerId, status, items, total, currency, shortages, reason,
          revision, expires_at AS expiresAt
@@ -70,6 +87,29 @@ export class OrderStore {
   /** Stores what has become of an order. */
   change(order: Order, { now }: Pick<Transaction, "now">): void {
     this.#change.run(...stateOf(order, now), order.orderId);
+  }
+
+  /** Whether there was an order of this id, which retention has deleted. */
+  wasDeleted(orderId: string): boolean {
+    return this.#deleted.has(orderId);
+  }
+
+  /** Deletes orders that have been final for long; no others, however old they are. @param retentionMs ORDER_RETENTION */
+  keptFor(retentionMs: number): Kept {
+    const { keepMs, idMs } = orderRetention(retentionMs).order;
+    return {
+      keepMs,
+      newest: () => this.#newest.get()?.time ?? undefined,
+      remove: (before, limit, now) => {
+        const old = this.#old.all(before, limit);
+        for (const { orderId } of old) {
+          this.#remove.run(orderId);
+          this.#deleted.add(orderId, now);
+        }
+        this.#deleted.prune(now - idMs, 2 * limit);
+        return old.length === limit;
+      },
+    };
   }
 
   countByStatus(status: Order["status"]): number {

@@ -21,6 +21,9 @@ type Synchronous = "FULL" | "EXTRA" | "NORMAL" | "OFF";
 /** How long `openDatabase` waits for the process that used the file before: one that was killed ends within that. */
 const LOCK_WAIT_MS = 5_000;
 
+/** What stays of a write-ahead log whose content is in the database. */
+const MAX_LOG_BYTES = 64 * 1024 * 1024;
+
 interface OpenOptions {
   /**
    * With `FULL`, the default, a commit is on disk before it returns; with less it may be lost with the power
@@ -61,6 +64,8 @@ export function openDatabase(path: string, options: OpenOptions = {}): ServiceDa
     try {
       sql.run("PRAGMA journal_mode = WAL");
       sql.run(`PRAGMA synchronous = ${synchronous}`);
+      // A large transaction, or a reader that stayed for long, lets the log grow: it is cut off when it is used again.
+      sql.run(`PRAGMA journal_size_limit = ${MAX_LOG_BYTES}`);
       sql.run("PRAGMA busy_timeout = 5000");
       sql.run("PRAGMA foreign_keys = ON");
     } catch (error) {

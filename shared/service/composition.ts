@@ -22,6 +22,7 @@ import { type AsyncApiDocument, asyncApi } from "@distributed-messaging/messagin
 import type { TObject } from "@sinclair/typebox";
 import type { CommonConfig } from "./config.ts";
 import type { TokenVerifier } from "./identity.ts";
+import { type Kept, keptTopics, Retention } from "./retention.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 
 /**
@@ -69,6 +70,8 @@ interface Composed<Parts> {
   readonly fetchIntervalMs?: number;
   /** What can be rebuilt from the topics: the tables, and the handlers that fill them. */
   readonly projections?: { readonly handlers: readonly Handler[]; readonly tables: readonly string[] };
+  /** What is kept for a time; absent: nothing is deleted. Its tables are those of `retentionMigration`. */
+  readonly retention?: Kept | undefined;
   /** Verifies the tokens of requests. */
   readonly verifier: TokenVerifier;
   readonly gauges?: readonly Gauge[];
@@ -104,13 +107,15 @@ interface Surroundings {
   readonly retry?: RetryPolicy;
 }
 
-export interface Assembled<Parts> extends Composed<Parts> {
+export interface Assembled<Parts> extends Omit<Composed<Parts>, "retention"> {
   readonly messaging: Messaging;
   /** Present where there are projections. */
   readonly rebuild: Rebuild | undefined;
+  /** Present where something is kept for a time. */
+  readonly retention: Retention | undefined;
 }
 
-/** Builds a service in its surroundings. Nothing of it runs until `messaging` is started and `rebuild` resumed. */
+/** Builds a service in its surroundings. Nothing of it runs until `messaging` and `retention` are started and `rebuild` resumed. */
 export function assemble<Config extends CommonConfig, Parts>(
   composition: Composition<Config, Parts>,
   config: Config,
@@ -121,7 +126,7 @@ export function assemble<Config extends CommonConfig, Parts>(
   const retry = surroundings.retry ?? composed.retry;
   const deadLetters = deadLetterTopic(service);
   const { reads, writes } = topicsOf(composition, composed);
-  const topics = distinct([...reads, ...writes]);
+  const topics = keptTopics(distinct([...reads, ...writes]), config);
   const definitions = messages.filter(({ topic }) => reads.some(({ name }) => name === topic.name));
   const messaging = new Messaging({
     service,
@@ -154,7 +159,10 @@ export function assemble<Config extends CommonConfig, Parts>(
       runtime,
       log,
     });
-  return { ...composed, messaging, rebuild };
+  const { unitOfWork } = messaging;
+  const retention =
+    composed.retention && new Retention({ database, kept: composed.retention, unitOfWork, runtime, log });
+  return { ...composed, messaging, rebuild, retention };
 }
 
 /** The topics that a service reads, and those that it writes: it names and uses no others. */

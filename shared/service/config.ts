@@ -54,6 +54,7 @@ export function loadConfig<Schema extends TObject>(
     replicationProblems,
     insecureProblems,
     issuerProblems,
+    retentionProblems,
   ],
 ): Readonly<Static<Schema>> {
   const problems: string[] = [];
@@ -179,6 +180,12 @@ export function Duration(
   });
 }
 
+/** The same without a default. */
+function OptionalDuration(description: string) {
+  const { default: _, ...schema } = Duration("1s", { minimum: 1_000, description });
+  return Type.Optional(Type.Integer(schema));
+}
+
 /** Milliseconds → `24h`, in the largest unit that has no fraction. */
 export function formatDuration(ms: number): string {
   for (const unit of ["d", "h", "m", "s"]) {
@@ -272,6 +279,10 @@ export const commonSettings = {
     minimum: 60_000,
     description: "how long the inbox remembers a message, to recognise it when it is delivered again",
   }),
+  ORDER_RETENTION: OptionalDuration(
+    "for how long an order is kept after it was confirmed, rejected or cancelled for good; unset: for ever. The topics of events are kept twice as long",
+  ),
+  NOTIFICATION_RETENTION: OptionalDuration("for how long a notification is kept; unset: for ever"),
   GAPS: oneOf(["stop", "continue"], {
     default: "stop",
     description: "what happens where retention removed records before they were read",
@@ -461,6 +472,13 @@ function replicationProblems(config: Readonly<Record<string, unknown>>): readonl
   const { TOPIC_REPLICATION: replication, TOPIC_MIN_INSYNC_REPLICAS: least } = config;
   if (typeof replication !== "number" || typeof least !== "number" || least <= replication) return [];
   return [`TOPIC_MIN_INSYNC_REPLICAS: expected at most TOPIC_REPLICATION, ${replication}, got '${least}'`];
+}
+
+/** The topics keep what an order was placed with for twice `ORDER_RETENTION`: it may wait for half of that. */
+function retentionProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
+  const { ORDER_RETENTION: retention, BACKORDER_TTL: ttl } = config;
+  if (typeof retention !== "number" || typeof ttl !== "number" || ttl <= retention) return [];
+  return [`ORDER_RETENTION: expected at least BACKORDER_TTL, ${formatDuration(ttl)}`];
 }
 
 /** What decides whether others reach a process. */

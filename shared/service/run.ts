@@ -82,6 +82,10 @@ export function runService<Config extends CommonConfig, Parts>(
       lifecycle.add("rebuild", rebuild);
       rebuild.resume();
     }
+    if (service.retention !== undefined) {
+      lifecycle.add("retention", service.retention);
+      service.retention.start();
+    }
     await service.started?.(messaging.unitOfWork);
 
     addMessagingMetrics(metrics, messaging);

@@ -15,7 +15,7 @@ import { Type } from "@sinclair/typebox";
 import { commonSettings, loadConfig } from "./config.ts";
 import { StartError } from "./errors.ts";
 import { Lifecycle } from "./process.ts";
-import { openStorage } from "./storage.ts";
+import { openStorage, reclaimSpace } from "./storage.ts";
 import { captureLogger } from "./testing/http.ts";
 
 let root: string;
@@ -139,4 +139,25 @@ describe("openStorage", () => {
       expect(() => open(directory)).toThrow("DATA_DIR: files cannot be written in");
     }
   });
+});
+
+test("free pages are given back where they are most of the file, and nothing is lost", () => {
+  const database = open(root);
+  const { sql, path } = database;
+  sql.run(
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) INSERT INTO orders SELECT hex(zeroblob(500)) || i FROM n",
+  );
+  sql.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  const full = statSync(path).size;
+  sql.run("DELETE FROM orders WHERE rowid % 10 < 3");
+  reclaimSpace(database, log, 1);
+  expect(statSync(path).size).toBe(full);
+  sql.run("DELETE FROM orders WHERE rowid > 500");
+  reclaimSpace(database, log);
+  expect(statSync(path).size).toBe(full);
+  const count = sql.query("SELECT count(*) AS n FROM orders").get();
+  reclaimSpace(database, log, 1);
+  expect(statSync(path).size).toBeLessThan(full / 5);
+  expect(sql.query("SELECT count(*) AS n FROM orders").get()).toEqual(count);
+  expect(sql.query("PRAGMA integrity_check").get()).toEqual({ integrity_check: "ok" });
 });

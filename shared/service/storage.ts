@@ -1,5 +1,5 @@
-import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, mkdirSync, openSync, rmSync, statfsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import {
   errorText,
   type Logger,
@@ -36,10 +36,46 @@ export function openStorage(
     const database = openDatabase(path, { synchronous, ...lock });
     lifecycle.add("database", { stop: () => database.close() });
     migrate(database, name, migrations, lock.log);
+    reclaimSpace(database, lock.log);
     return database;
   } catch (error) {
     throw new StartError(`DATA_DIR: the database in '${directory}' cannot be used: ${errorText(error)}`);
   }
+}
+
+/** A file with less in free pages, or in which they are the lesser part, is left as it is: new rows use them again. */
+const MIN_FREE_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Gives the free pages of a database back to the disk where they are most of it: after retention was set for the first
+ * time, or to a shorter time. The copy needs space for what is left, twice: it goes through the write-ahead log.
+ *
+ * @param minFreeBytes with less in free pages, nothing happens
+ */
+export function reclaimSpace(
+  { sql, path }: ServiceDatabase,
+  log: Logger,
+  minFreeBytes = MIN_FREE_BYTES,
+): void {
+  const pragma = (name: string) => Number(Object.values(sql.query(`PRAGMA ${name}`).get() ?? {})[0]);
+  const pageBytes = pragma("page_size");
+  const free = pragma("freelist_count");
+  const used = pragma("page_count") - free;
+  if (free * pageBytes < minFreeBytes || free < used) return;
+  const { bavail, bsize } = statfsSync(dirname(path));
+  if (bavail * bsize < 2 * used * pageBytes) {
+    log.warn(
+      { freeBytes: free * pageBytes },
+      "most of the database is free pages, the disk has no space to copy it",
+    );
+    return;
+  }
+  sql.run("VACUUM");
+  sql.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  log.info(
+    { freedBytes: free * pageBytes, bytes: used * pageBytes },
+    "the free pages of the database were given back",
+  );
 }
 
 /**

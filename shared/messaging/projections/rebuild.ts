@@ -212,9 +212,19 @@ export class Rebuild {
       }
       this.#madeProgress();
     }
+    if (records.length === 0 && undecodable === undefined) await this.#passRemoved(batch);
     // It had been skipped by an operator: the consumer does not go past it otherwise.
     if (left.length === 0 && undecodable !== undefined) await this.#passUndecodable(batch, undecodable);
     return { next: end };
+  }
+
+  /** Retention removed the rest of a log: nothing follows that could say so. */
+  async #passRemoved({ topic, partition, start }: Batch): Promise<void> {
+    await this.#options.unitOfWork.run(() => {
+      const { next = 0, target = 0 } = this.#store.position(topic, partition) ?? {};
+      if (next < Math.min(start, target)) this.#store.pass(topic, partition, Math.min(start, target), 0);
+    });
+    this.#madeProgress();
   }
 
   async #passUndecodable({ topic, partition }: Batch, undecodable: UndecodableBatch): Promise<void> {

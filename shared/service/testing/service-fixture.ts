@@ -123,6 +123,7 @@ export class ServiceFixture<Config extends CommonConfig, Parts> implements Async
     this.#running = running;
     messaging.start();
     rebuild?.resume();
+    running.retention?.start();
     await running.started?.(messaging.unitOfWork);
     if (routes !== undefined) {
       this.#server = await serveForTest((app) => {
@@ -143,6 +144,7 @@ export class ServiceFixture<Config extends CommonConfig, Parts> implements Async
     this.#running = undefined;
     this.#server = undefined;
     await server?.[Symbol.asyncDispose]();
+    await running?.retention?.stop();
     await running?.rebuild?.stop();
     await running?.messaging.stop();
   }

@@ -118,6 +118,13 @@ export const otherSettings: readonly Setting[] = [
     meaning: "how many cases a test of a property tries",
   },
   {
+    name: "DOCUMENT_PICTURES",
+    readBy: "tests",
+    value: "a path",
+    default: "",
+    meaning: "a folder for pictures of the pages of the documents",
+  },
+  {
     name: "BROWSER_FIRST",
     readBy: "tests",
     value: "true",

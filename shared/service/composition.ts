@@ -17,8 +17,8 @@ import {
   type Transport,
   type UnitOfWork,
 } from "@distributed-messaging/messaging";
-import type { Tracer } from "@opentelemetry/api";
 import { type AsyncApiDocument, asyncApi } from "@distributed-messaging/messaging/asyncapi";
+import type { Tracer } from "@opentelemetry/api";
 import type { TObject } from "@sinclair/typebox";
 import type { CommonConfig } from "./config.ts";
 import type { TokenVerifier } from "./identity.ts";

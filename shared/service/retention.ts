@@ -15,6 +15,7 @@ import type { CommonConfig } from "./config.ts";
 /** The tables of `Retention` and `DeletedIds`. */
 export const retentionMigration: Migration = {
   name: "retention",
+  additive: true,
   sql: `-- The time by which retention deletes: see docs/decisions/0064.
 CREATE TABLE retention_clock (singleton INTEGER PRIMARY KEY CHECK (singleton = 1), time INTEGER NOT NULL) STRICT;
 -- The first 16 bytes of the SHA-256 of each id that was deleted, in the order of the deletions.

@@ -11,5 +11,5 @@ export const migrations: readonly Migration[] = [
   { name: "signing keys that are retired and withdrawn", sql: signingKeys },
   { name: "compact history", sql: compactHistory },
   retentionMigration,
-  { name: "orders by age", sql: ordersByAge },
+  { name: "orders by age", sql: ordersByAge, additive: true },
 ];

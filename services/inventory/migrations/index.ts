@@ -10,5 +10,5 @@ export const migrations: readonly Migration[] = [
   { name: "wait-queue", sql: waitQueue },
   { name: "priority", sql: priority },
   retentionMigration,
-  { name: "settled reservations", sql: settled },
+  { name: "settled reservations", sql: settled, additive: true },
 ];

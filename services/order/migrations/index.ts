@@ -8,5 +8,5 @@ export const migrations: readonly Migration[] = [
   { name: "orders", sql: orders },
   { name: "compact orders", sql: compactOrders },
   retentionMigration,
-  { name: "final orders by age", sql: finalByAge },
+  { name: "final orders by age", sql: finalByAge, additive: true },
 ];

@@ -1,6 +1,6 @@
 import { errorText } from "@distributed-messaging/messaging";
-import type { Tracer } from "@opentelemetry/api";
 import type { AsyncApiDocument } from "@distributed-messaging/messaging/asyncapi";
+import type { Tracer } from "@opentelemetry/api";
 import { type AnyElysia, Elysia, ValidationError } from "elysia";
 import { ServiceError } from "../errors.ts";
 import type { Logger } from "../log.ts";

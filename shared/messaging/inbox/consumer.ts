@@ -301,7 +301,6 @@ export class Consumer {
   }
 
   #failed(name: string, record: IncomingRecord, error: unknown, elapsedMs: number): Decision {
-    const { log } = this.#options;
     const { offset } = record;
     const before = this.#failing.get(name);
     const tries = before?.offset === offset ? before.tries + 1 : 1;

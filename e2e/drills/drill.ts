@@ -1,12 +1,15 @@
-import { expect } from "bun:test";
+import { describe, expect } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import type { Customer } from "../support/customer.ts";
-import type { OwnStore } from "../support/own-store.ts";
+import { describeOwn, type OwnStore } from "../support/own-store.ts";
 import { untilIdle } from "../support/state.ts";
 import type { Operator } from "./runbook.ts";
 
 export const DRILL_LIMIT_MS = 180_000;
+
+/** A drill is slow: each runs a store, and several commands. */
+export const describeDrill: typeof describe = process.env.SLOW_TESTS === "true" ? describeOwn : describe.skip;
 
 /** The stock of PRODUCT_006 in the demo catalogue. */
 const SEEDED = 200;

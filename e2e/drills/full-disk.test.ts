@@ -4,7 +4,7 @@ import { eventually } from "@distributed-messaging/messaging/testing";
 import { OwnStore } from "../support/own-store.ts";
 import { canMount, fillDisk, mountSmallDisk, unmount } from "../support/small-disk.ts";
 import { isRunningElsewhere } from "../support/store.ts";
-import { DRILL_LIMIT_MS, expectHealthy, order, placed } from "./drill.ts";
+import { DRILL_LIMIT_MS, describeDrill, expectHealthy, order, placed } from "./drill.ts";
 import { Operator } from "./runbook.ts";
 
 /** Little more than a store needs that has just started. */
@@ -17,7 +17,7 @@ const hasDisk = !isRunningElsewhere && canMount();
 if (!hasDisk)
   console.warn("skipped the drill of a full disk, which needs the permission to mount a file system");
 
-(hasDisk ? describe : describe.skip)("a full disk", () => {
+(hasDisk ? describeDrill : describe.skip)("a full disk", () => {
   beforeAll(async () => {
     mountSmallDisk(store.dataDir, DISK_MB);
     await store.startAll();

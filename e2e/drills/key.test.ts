@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { describeOwn, useOwnStore } from "../support/own-store.ts";
-import { DRILL_LIMIT_MS, expectHealthy, order, placed } from "./drill.ts";
+import { useOwnStore } from "../support/own-store.ts";
+import { DRILL_LIMIT_MS, describeDrill, expectHealthy, order, placed } from "./drill.ts";
 import { Operator } from "./runbook.ts";
 
-describeOwn("a key that must not be believed any more", () => {
+describeDrill("a key that must not be believed any more", () => {
   const store = useOwnStore();
   const operator = new Operator(store);
 

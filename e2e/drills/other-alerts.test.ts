@@ -1,18 +1,16 @@
-import { describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { PlaceOrder } from "@distributed-messaging/contracts";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { cloudEvent } from "../support/bad-messages.ts";
 import type { Customer } from "../support/customer.ts";
-import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { useOwnStore } from "../support/own-store.ts";
 import { untilIdle } from "../support/state.ts";
-import { DRILL_LIMIT_MS, expectHealthy, order, placed } from "./drill.ts";
+import { DRILL_LIMIT_MS, describeDrill, expectHealthy, order, placed } from "./drill.ts";
 import { Operator } from "./runbook.ts";
 
-const describeSlow = process.env.SLOW_TESTS === "true" ? describeOwn : describe.skip;
-
-describeSlow("one store, one fault after the other", () => {
+describeDrill("one store, one fault after the other", () => {
   const store = useOwnStore({ env: { TOPICS: "check" } });
   let customer: Customer;
   const accepted: string[] = [];

@@ -1,14 +1,14 @@
 import { expect, test } from "bun:test";
 import { allTopics } from "@distributed-messaging/contracts/topics";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { describeOwn, useOwnStore } from "../support/own-store.ts";
-import { DRILL_LIMIT_MS, expectHealthy, order, placed } from "./drill.ts";
+import { useOwnStore } from "../support/own-store.ts";
+import { DRILL_LIMIT_MS, describeDrill, expectHealthy, order, placed } from "./drill.ts";
 import { Operator } from "./runbook.ts";
 
 const TOPIC = "order.commands";
 const real = allTopics.find(({ name }) => name === TOPIC)?.config ?? {};
 
-describeOwn("a message that the broker refuses", () => {
+describeDrill("a message that the broker refuses", () => {
   const store = useOwnStore();
   const operator = new Operator(store);
   const parked = () => store.metric("api-gateway", "outbox_parked");

@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { useOwnStore } from "../support/own-store.ts";
 import { untilIdle } from "../support/state.ts";
-import { DRILL_LIMIT_MS, expectHealthy, placed } from "./drill.ts";
+import { DRILL_LIMIT_MS, describeDrill, expectHealthy, placed } from "./drill.ts";
 import { Operator } from "./runbook.ts";
 
-describeOwn("a partition that waits for a decision", () => {
+describeDrill("a partition that waits for a decision", () => {
   const store = useOwnStore();
   const operator = new Operator(store);
 

@@ -1,12 +1,12 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { useOwnStore } from "../support/own-store.ts";
 import { untilIdle } from "../support/state.ts";
-import { DRILL_LIMIT_MS, expectHealthy, placed } from "./drill.ts";
+import { DRILL_LIMIT_MS, describeDrill, expectHealthy, placed } from "./drill.ts";
 import { Operator } from "./runbook.ts";
 
-describeOwn("a projection that was lost", () => {
+describeDrill("a projection that was lost", () => {
   const store = useOwnStore();
   const operator = new Operator(store);
 

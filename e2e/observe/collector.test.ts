@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
@@ -17,7 +17,7 @@ const isSlow = process.env.SLOW_TESTS === "true" && !isRunningElsewhere;
 if (isSlow && !hasGo) console.warn("skipped the traces at a real collector: Go is not installed");
 
 (isSlow && hasGo ? describe : describe.skip)("a real OpenTelemetry Collector", () => {
-  const folder = mkdtempSync(join(tmpdir(), "collector-"));
+  const folder = join(tmpdir(), `collector-${crypto.randomUUID()}`);
   const [port = 0] = freePorts(1);
   const log = join(folder, "collector.log");
   const store = new OwnStore({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}` } });
@@ -32,6 +32,7 @@ if (isSlow && !hasGo) console.warn("skipped the traces at a real collector: Go i
       console.warn(`skipped the traces at a real collector: ${error.message}`);
       return;
     }
+    mkdirSync(folder);
     const config = Bun.YAML.parse(readFileSync(join(OBSERVE, "collector.yaml"), "utf8")) as object;
     // That of deploy/observe with a free port, and with the log in place of Tempo.
     writeFileSync(

@@ -34,13 +34,14 @@ interface Alert {
 
 /** A real Prometheus with the rules of deploy/observe, and a real Alertmanager with its configuration. */
 export class Monitoring {
-  readonly #folder = mkdtempSync(join(tmpdir(), "monitoring-"));
-  readonly #ports = freePorts(3);
+  #folder = "";
+  readonly #ports = freePorts(2);
   readonly #processes: Bun.Subprocess[] = [];
   readonly #cleared = new Set<string>();
 
   /** @param targets `host:port` of everything that is scraped as a service of the store */
   start(prometheus: string, alertmanager: string, targets: readonly string[]): void {
+    this.#folder = mkdtempSync(join(tmpdir(), "monitoring-"));
     const [port = 0, alertPort = 0] = this.#ports;
     const write = (name: string, text: string) => {
       writeFileSync(join(this.#folder, name), text);
@@ -70,7 +71,7 @@ export class Monitoring {
   async stop(): Promise<void> {
     for (const child of this.#processes) child.kill();
     await Promise.all(this.#processes.map(({ exited }) => exited));
-    rmSync(this.#folder, { recursive: true, force: true });
+    if (this.#folder !== "") rmSync(this.#folder, { recursive: true, force: true });
   }
 
   /** Those that were seen to fire and then to be over. */

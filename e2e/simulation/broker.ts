@@ -595,7 +595,11 @@ class SimulatedSubscription implements Subscription {
   }
 
   #deliver(reader: Reader): void {
-    if (reader.busy || reader.paused || !reader.active || !hasNews(reader)) return;
+    if (reader.busy || reader.paused || !reader.active) return;
+    if (!hasNews(reader)) {
+      this.options.caughtUp?.(reader.log.topic, reader.log.partition);
+      return;
+    }
     reader.busy = true;
     const { faults, prng } = this.#broker.options;
     const delayMs = faults.occurs("deliveryLate") ? prng.float() * MAX_DELIVERY_DELAY_MS : 0;

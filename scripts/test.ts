@@ -48,10 +48,10 @@ const options = {
 const COUNTS = ["bail", "max-concurrency", "parallel", "rerun-each", "retry", "seed", "timeout"] as const;
 
 /**
- * How many test files run in parallel. Two more than there are cores, because most tests wait more than they compute;
- * at most four, because a store is five processes, and a browser several more.
+ * How many test files run in parallel. Two more than there are cores, because most tests wait more than they compute, and
+ * one more with the slow tests, which compute; at most four, because a store is five processes, and a browser several more.
  */
-const WORKERS = Math.min(availableParallelism() + 2, 4);
+const WORKERS = Math.min(availableParallelism() + (process.env.SLOW_TESTS === "true" ? 1 : 2), 4);
 
 /**
  * Ends a test that hangs. Longer than `eventually` waits, whose error says for what; tests that start many processes

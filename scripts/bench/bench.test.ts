@@ -76,6 +76,7 @@ test.skipIf(!runsSlowTests)(
         ...scenarios,
         ...["--rounds", "1", "--orders", "5000", "--rates", "100", "--seconds", "1", "--outage", "500"],
         ...["--arriving", "50", "--history", "500", "--records", "10000", "--waiting", "250"],
+        ...["--retained", "5000"],
         ...["--json", json],
       );
       expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
@@ -91,6 +92,7 @@ test.skipIf(!runsSlowTests)(
         "Start, 500 orders of history",
         "Highest rate, 500 orders of history",
         "Highest rate, traces",
+        "Retention, 5,000 orders",
         "Broker: 1 connection, 1 record a request",
         "Start of the embedded broker with 10,000 records",
         "Units of work, each fsynced before it is answered",

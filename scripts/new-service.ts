@@ -7,7 +7,7 @@ import { planService, writeService } from "./new-service/create.ts";
 const USAGE = `usage: bun run new-service NAME
 
   Writes a service to services/NAME and registers it: in services/registry.ts, package.json, bun.lock, compose.yaml,
-  compose.brokers.yaml, deploy/kubernetes/base, docs/commands.md, docs/metrics.md and docs/operations.md (its rights on the broker).
+  compose.brokers.yaml, deploy/kubernetes/base, deploy/observe/prometheus.yaml, docs/commands.md, docs/metrics.md and docs/operations.md (its rights on the broker).
   It runs, its tests pass, and it keeps one task for each confirmed order. docs/a-fifth-service.md explains each of its
   files and how to change them. No file is overwritten.
 

@@ -175,20 +175,28 @@ export class InstrumentedHandlers {
     const transaction = mutant.transaction?.(original, message) ?? original;
     const ids = this.#emitted.get(message.id) ?? [];
     this.#emitted.set(message.id, ids);
+    // A message that is handled again, because it was rolled back, may decide otherwise: everything that has an id counts.
     let position = 0;
+    const check = (id: string) => {
+      const before = ids[position];
+      if (before !== undefined && before !== id) {
+        violation(
+          `${service} emits ${id} for ${message.id} at ${position}, where it emitted ${before} before`,
+        );
+      }
+      ids[position] = id;
+      position += 1;
+      return id;
+    };
     return {
       ...transaction,
-      emit: (definition, data) => {
-        const id = transaction.emit(definition, data);
-        const before = ids[position];
-        if (before !== undefined && before !== id) {
-          violation(
-            `${service} emits ${id} for ${message.id} at ${position}, where it emitted ${before} before`,
-          );
-        }
-        ids[position] = id;
+      emit: (definition, data) => check(transaction.emit(definition, data)),
+      emitLatest: (definition, data) => check(transaction.emitLatest(definition, data)),
+      enqueue: (effect, input) => check(transaction.enqueue(effect, input)),
+      setTimer: (timer) => {
+        transaction.setTimer(timer);
+        // Its id is not told.
         position += 1;
-        return id;
       },
     };
   }

@@ -41,6 +41,7 @@ export function planService({ name, port }: NewService, root: string): Map<strin
     edit("deploy/kubernetes/base/kustomization.yaml", (text) =>
       insertBefore(text, "\npatches:\n", `  - ${name}.yaml\n`, "deploy/kubernetes/base/kustomization.yaml"),
     ),
+    edit("deploy/observe/prometheus.yaml", (text) => inPrometheus(text, name, port)),
     edit("docs/operations.md", (text) => inAccessControl(text, name)),
     edit("docs/commands.md", (text) => inCommands(text, name)),
     edit("docs/metrics.md", (text) => inMetrics(text, name)),
@@ -142,6 +143,12 @@ function inCompose(text: string, name: string, port: number): string {
 
 `;
   return `${insertBefore(text, "volumes:\n", container, "compose.yaml").trimEnd()}\n  ${name}:\n`;
+}
+
+/** Prometheus scrapes it with the others. */
+function inPrometheus(text: string, name: string, port: number): string {
+  const targets = `      - targets: ["${name}:${port}"]\n`;
+  return insertBefore(text, "  - job_name: redpanda\n", targets, "deploy/observe/prometheus.yaml");
 }
 
 /** Its user at brokers of one's own, and the file with the password. */

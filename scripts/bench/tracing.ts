@@ -34,7 +34,7 @@ export async function measureTracing(
   };
   const comparisons = await compare([SAMPLED, OFF], rounds, report, async (subject, round) => {
     await using system = await System.start("store", { broker, env: subject === OFF ? {} : sampled });
-    return measureHighestRate({
+    return await measureHighestRate({
       ...{ system, lengths },
       onLimit: (what) => onLimit(`round ${round}, ${subject}: ${what}`),
     });

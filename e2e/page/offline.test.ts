@@ -44,6 +44,9 @@ describeSlow("the page without the gateway", () => {
       const { shop, id, orderId } = await keptOrder();
       const other = await (await shop.otherTab()).open(`orders/${orderId}`);
       await other.untilStatus("sending");
+      // A request that is held while the gateway starts may be given up, and sent again.
+      await shop.context.setOffline(true);
+      await gateway.start();
       const released = Promise.withResolvers<void>();
       let requests = 0;
       await shop.context.route("**/orders", async (route) => {
@@ -51,7 +54,7 @@ describeSlow("the page without the gateway", () => {
         await released.promise;
         await route.continue();
       });
-      await gateway.start();
+      await shop.context.setOffline(false);
       await eventually(
         () =>
           shop.page.evaluate(async () => {

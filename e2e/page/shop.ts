@@ -25,7 +25,9 @@ export class Shop {
   ) {
     page.on("console", (message) => {
       const type = message.type();
-      if (type === "error" || type === "warning") messages.push(`${type}: ${message.text()}`);
+      if (type === "error" || type === "warning") {
+        messages.push(`${type}: ${message.text()} (${message.location().url})`);
+      }
     });
     page.on("pageerror", (error) => messages.push(`uncaught: ${error.message}`));
   }

@@ -77,8 +77,10 @@ describeOwn("an order is one trace at an OTLP receiver", () => {
       const startedAt = Date.now();
       await store.supervisor.process("broker").start();
       await customer.until(orderId, "confirmed");
+      const servicesOf = () => [...new Set(receiver.ofTrace(traceId).map(({ service }) => service))].sort();
+      await eventually(() => servicesOf().length >= serviceNames.length, "a span of each service");
+      expect(servicesOf()).toEqual([...serviceNames].sort());
       const spans = await traceWith(traceId, HOPS);
-      expect([...new Set(spans.map(({ service }) => service))].sort()).toEqual([...serviceNames].sort());
       for (const { traceState } of spans) expect(traceState).toBe("vendor=1");
       const sent = spans.find(({ name }) => name === "send order.commands");
       const request = spans.find(({ name }) => name === "POST /orders");

@@ -177,6 +177,26 @@ describePage("dead letters in the admin panel", () => {
   );
 
   slowTest(
+    "a discarded message leaves the list while the supervisor does not answer",
+    async () => {
+      const { shop, row } = await park("UNCOUNTED");
+      await shop.page.clock.install();
+      await discard(row);
+      const unanswered = shop.page.waitForEvent("requestfailed", (request) =>
+        request.url().endsWith("/figures"),
+      );
+      await shop.page.route("**/figures", (route) => route.abort());
+      await unanswered;
+      await shop.page.clock.fastForward(AFTER_UNDO_MS);
+      await row.waitFor({ state: "detached" });
+      expect(parked("UNCOUNTED")).toEqual([]);
+      expect(shop.consoleMessages(/\/figures/)).toEqual([]);
+      await shop.context.close();
+    },
+    TEST_LIMIT_MS,
+  );
+
+  slowTest(
     "a discard that is being sent is not said to be undone",
     async () => {
       const { shop, row } = await park("TOO_LATE");

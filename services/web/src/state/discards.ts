@@ -20,12 +20,12 @@ export const keyOf = (service: string, id: number) => `${service}/${id}`;
  * Discards a dead letter after UNDO_MS, unless it is undone, or another message by then: what is discarded is what was
  * confirmed. The request is sent at the end only. When the page is closed before, the dead letter stays.
  *
- * @param refresh takes what is gone out of the list
+ * @param refresh takes the key of what is gone out of the list
  */
 export function discardSoon(
   service: string,
   { id, ...confirmed }: DeadLetterDetails,
-  refresh: () => Promise<void>,
+  refresh: (gone?: string) => Promise<void>,
 ): void {
   const key = keyOf(service, id);
   if (discards.peek().has(key)) return;
@@ -35,20 +35,24 @@ export function discardSoon(
     setTimeout(async () => {
       // The request is sent: from here on it cannot be undone.
       timers.delete(key);
+      let gone: string | undefined;
       try {
         const current = await showDeadLetter(service, id);
         if (!isSameMessage(confirmed, current)) {
           throw new Error("Somebody else has edited the message meanwhile.");
         }
         await discardDeadLetter(service, id, "discarded in the admin panel");
+        gone = key;
         announce("The message is discarded.");
       } catch (error) {
         // Another operator has replayed or discarded it.
-        if (error instanceof Refused && error.status === 404) announce("The message is gone already.");
-        else setProblem(key, `It was not discarded. ${messageOf(error)}`);
+        if (error instanceof Refused && error.status === 404) {
+          gone = key;
+          announce("The message is gone already.");
+        } else setProblem(key, `It was not discarded. ${messageOf(error)}`);
       } finally {
         // Before it is shown as not discarded again.
-        await refresh();
+        await refresh(gone);
         end(key);
       }
     }, UNDO_MS),

@@ -12,8 +12,8 @@ import { discardSoon, isSameMessage, keyOf } from "../../state/discards.ts";
 interface DeadLetterProps {
   readonly service: string;
   readonly id: number;
-  /** Called after a change of the list. */
-  readonly onChange: () => Promise<void>;
+  /** Called after a change of the list. @param gone the key of a dead letter that is gone */
+  readonly onChange: (gone?: string) => Promise<void>;
 }
 
 /** The texts that are not saved: closing a dead letter, or looking at something else, does not lose them. */

@@ -23,7 +23,11 @@ interface Listed extends DeadLetterSummary {
 export function DeadLetters() {
   const letters = useSignal<readonly Listed[] | undefined>(undefined);
   const errors = useSignal<readonly string[]>([]);
-  const refresh = async () => {
+  /** @param gone leaves the list although nobody can say what is in it */
+  const refresh = async (gone?: string) => {
+    if (gone !== undefined) {
+      letters.value = letters.peek()?.filter(({ service, id }) => keyOf(service, id) !== gone);
+    }
     const services = figures.peek()?.services;
     // What is shown stays while the supervisor does not answer: somebody may be editing it.
     if (services === undefined) return;
@@ -99,7 +103,7 @@ function useFocusAfterRemoval(keys: readonly string[]) {
   return { region, onFocus };
 }
 
-function Row({ letter, onChange }: { letter: Listed; onChange: () => Promise<void> }) {
+function Row({ letter, onChange }: { letter: Listed; onChange: (gone?: string) => Promise<void> }) {
   const open = useSignal(false);
   const { service, id, topic, key, reason, error, parkedAt, replays, edited } = letter;
   const name = keyOf(service, id);

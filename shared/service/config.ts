@@ -437,6 +437,14 @@ export function portSetting(service: string): string {
   return `${service.toUpperCase().replaceAll("-", "_")}_PORT`;
 }
 
+/** Whether the spans of a process are exported: an endpoint is set, and the SDK is not disabled. */
+export function recordsSpans(config: CommonConfig): boolean {
+  const { OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_SDK_DISABLED } = config;
+  return (
+    !OTEL_SDK_DISABLED && (OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? OTEL_EXPORTER_OTLP_ENDPOINT) !== undefined
+  );
+}
+
 /** The HTTP port of a service in its configuration. @throws TypeError when its schema has no such setting */
 export function portOf(service: string, config: object): number {
   const setting = portSetting(service);

@@ -14,7 +14,7 @@ import { outboxRoutes } from "./admin/outbox.ts";
 import { partitionRoutes } from "./admin/partitions.ts";
 import { rebuildRoutes } from "./admin/rebuild.ts";
 import { type Assembled, assemble, asyncApiOf, type Composition } from "./composition.ts";
-import { type CommonConfig, kafkaSettings, loadConfig, portOf, portSetting } from "./config.ts";
+import { type CommonConfig, kafkaSettings, loadConfig, portOf, portSetting, recordsSpans } from "./config.ts";
 import { StartError } from "./errors.ts";
 import { allowedSources, createHttpApp, type HttpAppOptions, listen } from "./http/app.ts";
 import type { TokenVerifier } from "./identity.ts";
@@ -28,7 +28,6 @@ import {
   addStorageMetrics,
   createMetrics,
 } from "./telemetry/metrics.ts";
-import { createTracing } from "./telemetry/tracing.ts";
 
 /** A running service, as its routes see it. */
 export interface Running<Config extends CommonConfig, Parts> extends Assembled<Parts> {
@@ -60,7 +59,10 @@ export function runService<Config extends CommonConfig, Parts>(
     if (config.OPERATOR_KEY_FILE === undefined) makePrivate(operatorKey, log);
 
     const metrics = createMetrics(name);
-    const tracing = createTracing(name, config, { log, metrics });
+    // OpenTelemetry's SDK takes a fifth of a start to load: only where it is used.
+    const tracing = recordsSpans(config)
+      ? (await import("./telemetry/tracing.ts")).createTracing(name, config, { log, metrics })
+      : undefined;
     // Before what emits spans, so that it is stopped after that.
     if (tracing !== undefined) lifecycle.add("tracing", tracing);
 

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeEach, expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { Type } from "@sinclair/typebox";
-import { commonSettings, loadConfig } from "../config.ts";
+import { commonSettings, loadConfig, recordsSpans } from "../config.ts";
 import { captureLogger, serveForTest } from "../testing/http.ts";
 import { createMetrics } from "./metrics.ts";
 import { createTracing } from "./tracing.ts";
@@ -55,17 +55,22 @@ function startTracing(env: Readonly<Record<string, string>> = {}) {
   return { tracing, lines, dropped };
 }
 
-test("without an endpoint, or disabled, there is no tracer", () => {
-  expect(startTracing({ OTEL_EXPORTER_OTLP_ENDPOINT: "" }).tracing).toBeUndefined();
-  expect(startTracing({ OTEL_SDK_DISABLED: "true" }).tracing).toBeUndefined();
+test("spans are recorded with an endpoint, unless the SDK is disabled", () => {
+  const records = (env: Readonly<Record<string, string>>) =>
+    recordsSpans(loadConfig(Type.Object(commonSettings), { ...settings, ...env }, "test"));
+  expect(records({})).toBe(true);
+  expect(records({ OTEL_EXPORTER_OTLP_ENDPOINT: "" })).toBe(false);
+  const { OTEL_EXPORTER_OTLP_ENDPOINT: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = settings;
+  expect(records({ OTEL_EXPORTER_OTLP_ENDPOINT: "", OTEL_EXPORTER_OTLP_TRACES_ENDPOINT })).toBe(true);
+  expect(records({ OTEL_SDK_DISABLED: "true" })).toBe(false);
 });
 
 test("spans are exported in batches, and those of the last moments at the stop", async () => {
   const { tracing, dropped } = startTracing();
-  for (let index = 0; index < 60; index++) tracing?.tracer.startSpan(`span ${index}`).end();
+  for (let index = 0; index < 60; index++) tracing.tracer.startSpan(`span ${index}`).end();
   await eventually(() => received.length === 60, "60 spans");
-  tracing?.tracer.startSpan("last").end();
-  await tracing?.stop(5_000);
+  tracing.tracer.startSpan("last").end();
+  await tracing.stop(5_000);
   expect(received.map(({ name }) => name)).toContain("last");
   expect(await dropped()).toBe(0);
 });
@@ -74,29 +79,28 @@ test("while the collector refuses, one line is logged and spans are dropped and 
   const { tracing, lines, dropped } = startTracing();
   status = 400;
   for (let round = 1; round <= 3; round++) {
-    tracing?.tracer.startSpan("lost").end();
+    tracing.tracer.startSpan("lost").end();
     await eventually(async () => (await dropped()) === round, "the span to be dropped");
   }
   status = 200;
-  tracing?.tracer.startSpan("kept").end();
+  tracing.tracer.startSpan("kept").end();
   await eventually(() => received.length === 1, "the next span");
   await eventually(() => lines.length === 2, "two lines");
   expect(lines[0]).toContain("the trace collector is unavailable: ");
   expect(lines[1]).toContain("the trace collector is available again");
-  await tracing?.stop(5_000);
+  await tracing.stop(5_000);
 });
 
 test("more spans than the queue holds are dropped and counted", async () => {
   const { tracing, dropped } = startTracing();
-  for (let index = 0; index < 130; index++) tracing?.tracer.startSpan("many").end();
+  for (let index = 0; index < 130; index++) tracing.tracer.startSpan("many").end();
   await eventually(() => received.length === 100, "what the queue held");
   expect(await dropped()).toBe(30);
-  await tracing?.stop(5_000);
+  await tracing.stop(5_000);
 });
 
 test("a request is a span in the trace of its caller; what the sampler leaves out is none", async () => {
   const { tracing } = startTracing();
-  if (tracing === undefined) throw new Error("no tracing");
   const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
   {
     await using server = await serveForTest((app) => app.get("/hello/:name", () => "hello"), tracing);
@@ -112,7 +116,6 @@ test("a request is a span in the trace of its caller; what the sampler leaves ou
   await tracing.stop(5_000);
   process.env.OTEL_TRACES_SAMPLER = "always_off";
   const { tracing: off } = startTracing();
-  if (off === undefined) throw new Error("no tracing");
   await using server = await serveForTest((app) => app.get("/hello", () => "hello"), off);
   const response = await fetch(`${server.url}/hello`, { headers: { traceparent } });
   expect(response.headers.get("traceparent")).toMatch(

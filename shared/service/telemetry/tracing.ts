@@ -31,19 +31,14 @@ interface Tracing {
  * Exports the spans of this process to an OpenTelemetry collector in batches (OTLP over HTTP, JSON), with
  * OpenTelemetry's SDK: its sampler, batches, limits, exporter and resource are set by the standard variables
  * (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/), which the SDK reads from the
- * environment itself. It never slows the service down: at most MAX_QUEUE spans are queued, further ones and those of a
+ * environment itself, once `recordsSpans`. It never slows the service down: at most MAX_QUEUE spans are queued, further ones and those of a
  * failed export are counted in `trace_spans_dropped_total`, and an outage of the collector is logged once.
- *
- * @returns undefined where no endpoint is set, or the SDK is disabled
  */
 export function createTracing(
   app: string,
   config: CommonConfig,
   { log, metrics }: { readonly log: Logger; readonly metrics: Metrics },
-): Tracing | undefined {
-  const { OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = config;
-  const hasEndpoint = (OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? OTEL_EXPORTER_OTLP_ENDPOINT) !== undefined;
-  if (!hasEndpoint || config.OTEL_SDK_DISABLED) return undefined;
+): Tracing {
   const queue = new BoundedQueue(new OTLPTraceExporter(), config.OTEL_BSP_MAX_QUEUE_SIZE ?? MAX_QUEUE, log);
   metrics.total(
     "trace_spans_dropped_total",

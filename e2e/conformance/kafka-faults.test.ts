@@ -3,6 +3,7 @@ import { ErrorCode, type Fault } from "@distributed-messaging/embedded-broker";
 import type { Topic } from "@distributed-messaging/messaging";
 import { numbered, record, TEST_TIMEOUT_MS } from "@distributed-messaging/messaging/conformance";
 import { eventually } from "@distributed-messaging/messaging/testing";
+import { runsSlowTests } from "../support/slow-test.ts";
 import { type EmbeddedBrokerUnderTest, embeddedBroker } from "./embedded.ts";
 import { type Api, FaultFixture } from "./faults.ts";
 
@@ -62,6 +63,9 @@ const onStart: readonly Api[] = ["ListOffsets"];
  */
 const timesOf = (name: string) => (name === "UNKNOWN_MEMBER_ID" ? [1] : [1, 4]);
 
+/** Without the slow tests, of a member's own requests. */
+const FAULTED_ALWAYS: readonly Api[] = ["Fetch", "OffsetCommit"];
+
 for (const [api, faults] of Object.entries(faultsOfReaders) as [Api, readonly NamedFault[]][]) {
   if (onJoining.includes(api) || onStart.includes(api)) {
     test.concurrent(
@@ -73,7 +77,9 @@ for (const [api, faults] of Object.entries(faultsOfReaders) as [Api, readonly Na
     );
   }
   if (!onStart.includes(api)) {
-    test.concurrent(
+    // Each takes many seconds, because kafkajs waits longer before each retry.
+    const run = runsSlowTests || FAULTED_ALWAYS.includes(api) ? test.concurrent : test.skip;
+    run(
       `readers continue in spite of every fault of ${api}`,
       async () => {
         await Promise.all(faults.map(([name, fault]) => goesOn(api, name, fault)));

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { runsSlowTests } from "../support/slow-test.ts";
 import { runRequests } from "./requests/campaign.ts";
 
 /*
@@ -10,7 +11,7 @@ import { runRequests } from "./requests/campaign.ts";
  */
 
 const seed = process.env.FUZZ_SEED ?? String(Date.now());
-const REQUESTS = 4_000;
+const REQUESTS = runsSlowTests ? 4_000 : 1_000;
 
 describeOwn("every operation of the OpenAPI documents", () => {
   const store = useOwnStore();

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Locator } from "playwright-core";
+import { slowTest } from "../support/slow-test.ts";
 import { untilIdle } from "../support/state.ts";
 import { axeViolations } from "./accessibility.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
@@ -45,7 +46,7 @@ describePage("the admin panel", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "every process that the supervisor reports is shown, also one that the page has no text for",
     async () => {
       const shop = await fixture.visit();
@@ -144,7 +145,7 @@ describePage("the admin panel", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "the page stays responsive during 500 orders, and renders only the visible rows",
     async () => {
       const shop = await fixture.visit();

@@ -2,14 +2,13 @@ import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Locator, Page } from "playwright-core";
 import { cloudEvent } from "../support/bad-messages.ts";
+import { slowTest } from "../support/slow-test.ts";
 import { axeViolations } from "./accessibility.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import type { Shop } from "./shop.ts";
 
 /** Longer than a discard can be undone. */
 const AFTER_UNDO_MS = 8_500;
-
-const slowTest = test.skipIf(process.env.SLOW_TESTS !== "true");
 
 describePage("dead letters in the admin panel", () => {
   const fixture = usePageFixture();

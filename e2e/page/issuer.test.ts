@@ -4,6 +4,7 @@ import type { Browser, BrowserContext, Page } from "playwright-core";
 import { problemIn } from "../support/answers.ts";
 import { Issuer } from "../support/issuer.ts";
 import { OwnStore } from "../support/own-store.ts";
+import { slowTest } from "../support/slow-test.ts";
 import { axeViolations } from "./accessibility.ts";
 import { launch, visitor } from "./browser.ts";
 import { describePage, TEST_LIMIT_MS } from "./fixture.ts";
@@ -145,7 +146,7 @@ describePage("with an issuer", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "a sign-out ends the session in every tab, and at the issuer",
     async () => {
       const shop = await signIn(await (await visit()).open(), "ann");
@@ -172,7 +173,7 @@ describePage("with an issuer", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "an admin of the issuer restocks; a customer neither sees how nor may",
     async () => {
       const admin = await signIn(await (await visit()).open(), "olga");
@@ -240,7 +241,7 @@ describePage("with an issuer", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "a WebSocket closes with 1008 when its token expires; the page reconnects once the token is renewed",
     async () => {
       const shop = await visit();
@@ -268,7 +269,7 @@ describePage("with an issuer", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "without refresh tokens, an expired session ends with a way to sign in again, and what is in the basket stays",
     async () => {
       const shop = await (await visit()).open();
@@ -285,7 +286,7 @@ describePage("with an issuer", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "a new token that is refused like the one before ends the session, instead of being renewed for ever",
     async () => {
       const shop = await signIn(await (await visit()).open(), "ann");
@@ -306,7 +307,7 @@ describePage("with an issuer", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "axe finds no violation where visitors sign in, are asked to, and administrate",
     async () => {
       const shop = await (await visit()).open("orders");
@@ -322,7 +323,7 @@ describePage("with an issuer", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "while the issuer is down, sessions go on, also after a restart of every service; nobody new signs in",
     async () => {
       const shop = await signIn(await (await visit()).open(), "ann");

@@ -1,12 +1,11 @@
 import { expect, test } from "bun:test";
 import { deadLetterTopic } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
+import { slowTest } from "../support/slow-test.ts";
 import { axeViolations } from "./accessibility.ts";
 import { LOST_CONNECTIONS } from "./browser.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import { type Shop, withoutSupervisor } from "./shop.ts";
-
-const slowTest = test.skipIf(process.env.SLOW_TESTS !== "true");
 
 describePage("the page for operators", () => {
   const fixture = usePageFixture();

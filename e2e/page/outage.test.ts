@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
+import { slowTest } from "../support/slow-test.ts";
 import { LOST_CONNECTIONS } from "./browser.ts";
 import { describePage, killGateway, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import { KEPT, type Shop } from "./shop.ts";
@@ -125,7 +126,7 @@ describePage("the page while parts of the store are down", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "the figures show the backlog while the broker is down, and the time to confirmation after its start",
     async () => {
       const { shop } = await newCustomer();
@@ -158,7 +159,7 @@ describePage("the page while parts of the store are down", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "without a WebSocket the page polls; the WebSocket resumes after the last received notification",
     async () => {
       const { shop, id } = await newCustomer();

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { cloudEvent } from "../support/bad-messages.ts";
+import { slowTest } from "../support/slow-test.ts";
 import { axeViolations, documentBasics } from "./accessibility.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import { type Shop, type View, withoutSupervisor } from "./shop.ts";
@@ -15,8 +16,6 @@ const MAX_CHANGE_SHIFT = 0.05;
 const phone = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true } as const;
 const sections = ["admin", "admin/stock", "admin/dead-letters", "admin/topics"] as const;
 const views: readonly View[] = ["", "basket", "orders", ...sections, "figures", "tour"];
-
-const slowTest = test.skipIf(process.env.SLOW_TESTS !== "true");
 
 /** Each view after each other one. */
 function changes(all: readonly View[]): View[] {
@@ -51,11 +50,11 @@ describePage("the page's quality", () => {
     return orderId;
   }
 
-  for (const [scheme, size] of [
-    ["light", {}],
-    ["dark", phone],
+  for (const [scheme, size, run] of [
+    ["light", {}, slowTest],
+    ["dark", phone, test],
   ] as const) {
-    test(
+    run(
       `axe finds no violation on any view, ${scheme}, ${"isMobile" in size ? "on a phone" : "wide"}`,
       async () => {
         const shop = await (await fixture.visit({ colorScheme: scheme, ...size })).open();
@@ -94,7 +93,7 @@ describePage("the page's quality", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "the layout is stable during the load and after notifications",
     async () => {
       for (const size of [{}, phone]) {
@@ -174,7 +173,7 @@ describePage("the page's quality", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "prices are formatted for the locale of the browser",
     async () => {
       const shop = await fixture.visit({ locale: "de-DE" });
@@ -186,7 +185,7 @@ describePage("the page's quality", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "without a supervisor there is the shop and no view for operators",
     async () => {
       const shop = await fixture.visit();

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Route } from "playwright-core";
+import { slowTest } from "../support/slow-test.ts";
 import { axeViolations } from "./accessibility.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 import { recordMovement } from "./movement.ts";
@@ -205,7 +206,7 @@ describePage("the shop", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "a session ends when the store was started from empty data",
     async () => {
       const { shop, id } = await newCustomer();
@@ -221,7 +222,7 @@ describePage("the shop", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "an expired session keeps the basket, and the order continues after the next sign-in",
     async () => {
       const { shop, id } = await newCustomer();

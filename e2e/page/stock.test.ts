@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
+import { slowTest } from "../support/slow-test.ts";
 import { describePage, TEST_LIMIT_MS, usePageFixture } from "./fixture.ts";
 
 describePage("backordered, cancelled and refused orders", () => {
@@ -53,7 +54,7 @@ describePage("backordered, cancelled and refused orders", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "a waiting and a confirmed order can be cancelled; the stock is released",
     async () => {
       const shop = await (await fixture.visit()).open();
@@ -85,7 +86,7 @@ describePage("backordered, cancelled and refused orders", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "a refused order shows the reason, and its customer puts its lines into the basket again",
     async () => {
       const shop = await (await fixture.visit()).open();

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { processNames, ROOT } from "@distributed-messaging/supervisor/store";
+import { slowTest } from "../support/slow-test.ts";
 import { LOST_CONNECTIONS } from "./browser.ts";
 import { describePage, usePageFixture } from "./fixture.ts";
 import { Player } from "./player.ts";
@@ -66,7 +67,7 @@ describePage("the tour", () => {
     LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "a demonstration whose order was rejected says why instead of waiting for it",
     async () => {
       const shop = await (await fixture.visit()).open("tour");
@@ -85,7 +86,7 @@ describePage("the tour", () => {
     LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "reloaded while processes are stopped, it leaves none stopped, and its order is cancelled",
     async () => {
       const { store } = fixture;

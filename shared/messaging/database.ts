@@ -62,6 +62,8 @@ export function openDatabase(path: string, options: OpenOptions = {}): ServiceDa
     }
     const sql = new Database(path, { create: true, strict: true });
     try {
+      // Counts for a file without tables, and for others from their next VACUUM on.
+      sql.run("PRAGMA auto_vacuum = INCREMENTAL");
       sql.run("PRAGMA journal_mode = WAL");
       sql.run(`PRAGMA synchronous = ${synchronous}`);
       // A large transaction, or a reader that stayed for long, lets the log grow: it is cut off when it is used again.

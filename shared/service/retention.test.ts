@@ -41,6 +41,7 @@ class Sweeps {
     this.#retention = new Retention({
       database,
       log: silentLogger,
+      minFreeBytes: 1,
       unitOfWork: { run } as ConstructorParameters<typeof Retention>[0]["unitOfWork"],
       runtime: {
         ...systemRuntime,
@@ -115,6 +116,24 @@ describe("the time by which retention deletes", () => {
     expect(await sweeps.next()).toBe(89 * DAY_MS);
     await sweeps.stop();
   });
+});
+
+test("once nothing is left to delete, each look gives free pages back until there are few", async () => {
+  const { sql } = database;
+  const pages = () =>
+    sql
+      .query<{ count: number; free: number }, []>(
+        "SELECT page_count AS count, freelist_count AS free FROM pragma_page_count, pragma_freelist_count",
+      )
+      .get() ?? { count: Number.NaN, free: Number.NaN };
+  sql.run("CREATE TABLE freed (bytes BLOB)");
+  sql.run("INSERT INTO freed VALUES (zeroblob(3000000))");
+  sql.run("DELETE FROM freed");
+  const before = pages().count;
+  const sweeps = new Sweeps();
+  for (let look = 1; look <= 5; look += 1) await sweeps.next();
+  expect(pages().count).toBeLessThan(before / 5);
+  expect(pages().free).toBeLessThan(pages().count / 2);
 });
 
 test("deleted ids are known until they are forgotten, also to the next process", () => {

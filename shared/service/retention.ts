@@ -9,6 +9,7 @@ import type {
   UnitOfWork,
 } from "@distributed-messaging/messaging";
 import type { CommonConfig } from "./config.ts";
+import { giveBackPages } from "./storage.ts";
 
 /* What a service keeps for a configured time, and deletes then: see docs/decisions/0064. */
 
@@ -55,7 +56,7 @@ const LOOKS = 20;
 const MAX_SPEED = 2;
 
 /**
- * Deletes what a service has kept for its time, a few rows in each unit of work.
+ * Deletes what a service has kept for its time, a few rows in each unit of work, and gives the disk back what that frees.
  *
  * Its clock is a row of the database. It is never later than the system's, and goes at most twice as fast as the
  * monotonic clock, so a system clock that is ahead for a minute makes it one minute fast, however far that is ahead.
@@ -75,6 +76,8 @@ export class Retention {
     readonly unitOfWork: Pick<UnitOfWork, "run">;
     readonly runtime: Runtime;
     readonly log: Logger;
+    /** See `giveBackPages`. */
+    readonly minFreeBytes?: number;
   }) {
     this.#options = options;
     const { sql } = options.database;
@@ -108,14 +111,15 @@ export class Retention {
   }
 
   async #sweep(): Promise<void> {
-    const { kept, unitOfWork, log } = this.#options;
+    const { database, kept, unitOfWork, log, minFreeBytes } = this.#options;
     const pauseMs = Math.min(MAX_PAUSE_MS, Math.max(MIN_PAUSE_MS, kept.keepMs / LOOKS));
     try {
       const hasMore = await unitOfWork.run((transaction) => {
         const now = this.#advance(transaction);
         return kept.remove(now - kept.keepMs, BATCH, now);
       });
-      this.#schedule(hasMore ? BATCH_PAUSE_MS : pauseMs);
+      const hasFreePages = !hasMore && (await unitOfWork.run(() => giveBackPages(database, minFreeBytes)));
+      this.#schedule(hasMore || hasFreePages ? BATCH_PAUSE_MS : pauseMs);
     } catch (error) {
       log.warn({ err: error }, "what is too old could not be deleted, it is tried again later");
       this.#schedule(pauseMs);

@@ -45,37 +45,52 @@ export function openStorage(
 
 /** A file with less in free pages, or in which they are the lesser part, is left as it is: new rows use them again. */
 const MIN_FREE_BYTES = 64 * 1024 * 1024;
+/** About a megabyte, which takes a few milliseconds. */
+const STEP_PAGES = 256;
+
+/** What a database takes of its disk, in bytes; undefined where it is not mostly free pages. */
+function mostlyFree({ sql }: ServiceDatabase, minFreeBytes: number) {
+  const pragma = (name: string) => Number(Object.values(sql.query(`PRAGMA ${name}`).get() ?? {})[0]);
+  const pageBytes = pragma("page_size");
+  const freeBytes = pragma("freelist_count") * pageBytes;
+  const bytes = pragma("page_count") * pageBytes - freeBytes;
+  return freeBytes < minFreeBytes || freeBytes < bytes ? undefined : { freeBytes, bytes };
+}
 
 /**
- * Gives the free pages of a database back to the disk where they are most of it: after retention was set for the first
- * time, or to a shorter time. The copy needs space for what is left, twice: it goes through the write-ahead log.
+ * Gives some of the free pages of a database back to the disk where they are most of it: after retention was set for the
+ * first time, or to a shorter time. Runs in a unit of work.
+ *
+ * @param minFreeBytes with less in free pages, nothing happens
+ * @returns whether it did: there may be more
+ */
+export function giveBackPages(database: ServiceDatabase, minFreeBytes = MIN_FREE_BYTES): boolean {
+  const before = mostlyFree(database, minFreeBytes);
+  if (before === undefined) return false;
+  database.sql.run(`PRAGMA incremental_vacuum(${STEP_PAGES})`);
+  // A file of an earlier version has to be copied first, by `reclaimSpace`.
+  return mostlyFree(database, minFreeBytes)?.freeBytes !== before.freeBytes;
+}
+
+/**
+ * Copies a database that is mostly free pages, at a start: those of earlier versions cannot give them back in steps before
+ * that. The copy needs space for what is left, twice: it goes through the write-ahead log.
  *
  * @param minFreeBytes with less in free pages, nothing happens
  */
-export function reclaimSpace(
-  { sql, path }: ServiceDatabase,
-  log: Logger,
-  minFreeBytes = MIN_FREE_BYTES,
-): void {
-  const pragma = (name: string) => Number(Object.values(sql.query(`PRAGMA ${name}`).get() ?? {})[0]);
-  const pageBytes = pragma("page_size");
-  const free = pragma("freelist_count");
-  const used = pragma("page_count") - free;
-  if (free * pageBytes < minFreeBytes || free < used) return;
+export function reclaimSpace(database: ServiceDatabase, log: Logger, minFreeBytes = MIN_FREE_BYTES): void {
+  const { sql, path } = database;
+  const free = mostlyFree(database, minFreeBytes);
+  if (free === undefined) return;
+  const { freeBytes, bytes } = free;
   const { bavail, bsize } = statfsSync(dirname(path));
-  if (bavail * bsize < 2 * used * pageBytes) {
-    log.warn(
-      { freeBytes: free * pageBytes },
-      "most of the database is free pages, the disk has no space to copy it",
-    );
+  if (bavail * bsize < 2 * bytes) {
+    log.warn({ freeBytes }, "most of the database is free pages, the disk has no space to copy it");
     return;
   }
   sql.run("VACUUM");
   sql.run("PRAGMA wal_checkpoint(TRUNCATE)");
-  log.info(
-    { freedBytes: free * pageBytes, bytes: used * pageBytes },
-    "the free pages of the database were given back",
-  );
+  log.info({ freedBytes: freeBytes, bytes }, "the free pages of the database were given back");
 }
 
 /**

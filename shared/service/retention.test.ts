@@ -26,7 +26,7 @@ class Sweeps {
   elapsedMs = 0;
   newest: number | undefined;
   readonly before: number[] = [];
-  #hasMore = false;
+  hasMore = false;
   #callback: () => void = () => {};
   readonly #retention: Retention;
 
@@ -35,8 +35,11 @@ class Sweeps {
       const committed: (() => void)[] = [];
       const afterCommit = (callback: () => void) => void committed.push(callback);
       const result = work({ now: this.now, afterCommit } as Transaction);
-      for (const callback of committed) callback();
-      return Promise.resolve(result);
+      // Units that wait together are committed together.
+      return Promise.resolve().then(() => {
+        for (const callback of committed) callback();
+        return result;
+      });
     };
     this.#retention = new Retention({
       database,
@@ -56,7 +59,7 @@ class Sweeps {
         newest: () => this.newest,
         remove: (before) => {
           this.before.push(before);
-          return this.#hasMore;
+          return this.hasMore;
         },
       },
     });
@@ -118,6 +121,26 @@ describe("the time by which retention deletes", () => {
   });
 });
 
+test("as long as there is more to delete, each look has twice as many batches, up to eight; the time steps once for all", async () => {
+  const sweeps = new Sweeps();
+  const newest = sweeps.now - 10 * DAY_MS;
+  sweeps.newest = newest;
+  sweeps.hasMore = true;
+  for (const batches of [1, 2, 4, 8, 8]) {
+    const before = sweeps.before.length;
+    const first = await sweeps.next(MINUTE_MS);
+    expect(sweeps.before).toHaveLength(before + batches);
+    expect(new Set(sweeps.before.slice(before)).size).toBe(1);
+    expect(first).toBe(newest - DAY_MS + 2 * (sweeps.elapsedMs - MINUTE_MS));
+  }
+  sweeps.hasMore = false;
+  await sweeps.next(MINUTE_MS);
+  const before = sweeps.before.length;
+  await sweeps.next(MINUTE_MS);
+  expect(sweeps.before).toHaveLength(before + 1);
+  await sweeps.stop();
+});
+
 test("once nothing is left to delete, each look gives free pages back until there are few", async () => {
   const { sql } = database;
   const pages = () =>
@@ -134,6 +157,7 @@ test("once nothing is left to delete, each look gives free pages back until ther
   for (let look = 1; look <= 5; look += 1) await sweeps.next();
   expect(pages().count).toBeLessThan(before / 5);
   expect(pages().free).toBeLessThan(pages().count / 2);
+  await sweeps.stop();
 });
 
 test("deleted ids are known until they are forgotten, also to the next process", () => {

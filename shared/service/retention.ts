@@ -46,6 +46,8 @@ export interface Kept {
 }
 
 const BATCH = 100;
+/** How many batches wait for their turn together, at most: in a busy service each turn comes late, and few would not keep up. */
+const MOST_BATCHES = 8;
 /** Requests and messages come between two batches. */
 const BATCH_PAUSE_MS = 5;
 const MAX_PAUSE_MS = 60_000;
@@ -67,6 +69,8 @@ export class Retention {
   readonly #statements;
   #cancel: () => void = () => {};
   #steppedAtMs: number | undefined;
+  /** How many batches the next look has: twice as many, as long as there is more. */
+  #batches = 1;
   #sweeping: Promise<void> | undefined;
   #stopped = false;
 
@@ -114,10 +118,17 @@ export class Retention {
     const { database, kept, unitOfWork, log, minFreeBytes } = this.#options;
     const pauseMs = Math.min(MAX_PAUSE_MS, Math.max(MIN_PAUSE_MS, kept.keepMs / LOOKS));
     try {
-      const hasMore = await unitOfWork.run((transaction) => {
-        const now = this.#advance(transaction);
+      // Steps once for all of them.
+      let now: number | undefined;
+      const removeBatch = (transaction: Transaction) => {
+        now ??= this.#advance(transaction);
         return kept.remove(now - kept.keepMs, BATCH, now);
-      });
+      };
+      const looks = await Promise.all(
+        Array.from({ length: this.#batches }, () => unitOfWork.run(removeBatch)),
+      );
+      const hasMore = looks.every(Boolean);
+      this.#batches = hasMore ? Math.min(2 * this.#batches, MOST_BATCHES) : 1;
       const hasFreePages = !hasMore && (await unitOfWork.run(() => giveBackPages(database, minFreeBytes)));
       this.#schedule(hasMore || hasFreePages ? BATCH_PAUSE_MS : pauseMs);
     } catch (error) {

@@ -6,12 +6,22 @@ import { join } from "node:path";
 import { forEachService, type ServiceName } from "@distributed-messaging/services/registry";
 import { serveAdminPanel } from "@distributed-messaging/supervisor/http";
 import type { ManagedProcess } from "@distributed-messaging/supervisor/process";
-import { type ProcessName, processNames, StoreSupervisor } from "@distributed-messaging/supervisor/store";
+import {
+  type Ports,
+  type ProcessName,
+  processNames,
+  StoreSupervisor,
+} from "@distributed-messaging/supervisor/store";
 import { isRunningElsewhere, Store } from "./store.ts";
 
 interface OwnStoreOptions {
   /** Added to the environment of every process. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Those of a broker that runs, in place of one of its own. */
+  readonly brokers?: string;
+  /** Of another store that has ended, in place of new ones. */
+  readonly dataDir?: string;
+  readonly ports?: Ports;
 }
 
 /** A store of the test's own: the embedded broker and every service, each in a process, on free ports. */
@@ -20,10 +30,14 @@ export class OwnStore extends Store {
   readonly supervisor: StoreSupervisor;
   readonly #lines: ReadonlyMap<string, string[]>;
 
-  constructor({ env = {} }: OwnStoreOptions = {}) {
-    const dataDir = join(tmpdir(), `e2e-${crypto.randomUUID()}`);
+  constructor({
+    env = {},
+    dataDir = join(tmpdir(), `e2e-${crypto.randomUUID()}`),
+    ...others
+  }: OwnStoreOptions = {}) {
     const lines = new Map<string, string[]>(processNames.map((name) => [name, []]));
     const supervisor = new StoreSupervisor({
+      ...others,
       dataDir,
       env: { AUTOMATION_TESTING: "true", DEMO_SIGN_IN: "true", LOG_LEVEL: "info", ...env },
       onLog: ({ process, line }) => lines.get(process)?.push(line),

@@ -115,6 +115,11 @@ export class Records {
     return this.#asAdmin((admin) => admin.deleteTopics({ topics: [topic] }));
   }
 
+  /** @param count how many there are afterwards */
+  addPartitions(topic: string, count: number): Promise<boolean> {
+    return this.#asAdmin((admin) => admin.createPartitions({ topicPartitions: [{ topic, count }] }));
+  }
+
   /** Removes every record that a topic has, as retention does. */
   async removeAll(topic: string): Promise<void> {
     await this.#asAdmin(async (admin) => {

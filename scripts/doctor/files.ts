@@ -30,7 +30,7 @@ export async function checkFiles({ dataDir, operatorKeyFile }: Settings): Promis
   return [
     freeSpace(path),
     ...orOk("files", permissions(path, operatorKeyFile), "only their owner can read databases and keys"),
-    ...(await schemas(path)),
+    ...(await databases(path)),
   ];
 }
 
@@ -69,8 +69,8 @@ function permissions(dataDir: string, operatorKeyFile: string): Finding[] {
   });
 }
 
-/** Compares the schema of each database with that of this version. */
-async function schemas(dataDir: string): Promise<Finding[]> {
+/** Compares the schema of each database with that of this version, and looks for messages that wait in it. */
+async function databases(dataDir: string): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const name of serviceNames) {
     const path = join(dataDir, `${name}.sqlite`);
@@ -82,7 +82,7 @@ async function schemas(dataDir: string): Promise<Finding[]> {
     const { service } = await services[name].load();
     try {
       const known = { messaging: kitMigrations, "signing-keys": keyMigrations, [name]: service.migrations };
-      findings.push(schemaOf(name, path, known));
+      findings.push(schemaOf(name, path, known), outboxOf(name, path));
     } catch (error) {
       const remedy = "bun run start-persistence says what is damaged; restore the file from the backup";
       findings.push(failed("versions", `${name}: its database cannot be read: ${errorText(error)}`, remedy));
@@ -130,6 +130,19 @@ function schemaOf(
         "versions",
         `${name}: its database lacks ${missing} steps of the schema`,
         `back it up; the next start of ${name} applies them`,
+      );
+}
+
+function outboxOf(name: string, path: string): Finding {
+  using database = new Database(path, { readonly: true });
+  using waiting = database.prepare<{ count: number }, []>("SELECT count(*) AS count FROM outbox");
+  const { count = 0 } = waiting.get() ?? {};
+  return count === 0
+    ? ok("outbox", `${name}: nothing waits to be sent`)
+    : warning(
+        "outbox",
+        `${name}: ${count} of its messages wait to be sent`,
+        `none, while ${name} runs and the brokers take them`,
       );
 }
 

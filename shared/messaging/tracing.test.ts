@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, spyOn, test } from "bun:test";
 import { SpanKind, SpanStatusCode } from "@opentelemetry/api";
 import {
   AlwaysOffSampler,
+  AlwaysOnSampler,
   BasicTracerProvider,
   InMemorySpanExporter,
   type ReadableSpan,
@@ -82,8 +83,8 @@ test("a message is received, processed and answered in the trace of its sender, 
   expect(JSON.parse(String(answer?.value))).toMatchObject(trace);
 });
 
-test("a trace that its sender does not record is passed on, and nothing of it is recorded", async () => {
-  start({ handlers: [answering] });
+test("a trace that its sender does not record is passed on, and nothing of it is recorded, whatever the sampler", async () => {
+  start({ handlers: [answering] }, new AlwaysOnSampler());
   await publish("a", UNSAMPLED);
   await eventually(() => answers().length === 1);
   expect(answers()[0]?.headers).toMatchObject(UNSAMPLED);

@@ -22,8 +22,9 @@ import { formatTraceparent, parseTraceparent } from "./trace-context.ts";
  * The spans of a service's messages, by OpenTelemetry's semantic conventions for messaging and Kafka
  * (https://opentelemetry.io/docs/specs/semconv/messaging/kafka/). The context of a message is that of the span that
  * emitted it, in its envelope and in the headers of its record: it is on disk with the message, so the spans of the
- * send and of everything behind it belong to the trace however much later they begin. What is not recorded costs the
- * question to the sampler, and no attribute.
+ * send and of everything behind it belong to the trace however much later they begin. Whether a trace is recorded is
+ * decided where it begins: of one that is not, no span is begun and no sampler is asked, which would cost a tenth of an
+ * order in a store that records one trace of a hundred.
  */
 
 /** Where a message was read, as far as it is known. */
@@ -111,8 +112,9 @@ export class Tracing {
     return isSampled(cause) ? this.#start(name, { attributes }, cause) : undefined;
   }
 
-  #start(name: string, options: SpanOptions, parent: Trace): Span | undefined {
-    const span = this.#tracer.startSpan(name, options, contextOf(parent));
+  #start(name: string, options: SpanOptions, cause: Trace): Span | undefined {
+    if (isUnsampled(cause)) return undefined;
+    const span = this.#tracer.startSpan(name, options, contextOf(cause));
     return span.isRecording() ? span : undefined;
   }
 
@@ -188,4 +190,9 @@ function spanContextOf({ traceparent, tracestate }: Trace): SpanContext | undefi
 
 function isSampled({ traceparent }: Trace): boolean {
   return parseTraceparent(traceparent)?.sampled === true;
+}
+
+/** Not so for what belongs to no trace: that begins one, and a sampler decides about it. */
+function isUnsampled({ traceparent }: Trace): boolean {
+  return parseTraceparent(traceparent)?.sampled === false;
 }

@@ -65,10 +65,12 @@ const timesOf = (name: string) => (name === "UNKNOWN_MEMBER_ID" ? [1] : [1, 4]);
 
 /** Without the slow tests, of a member's own requests. */
 const FAULTED_ALWAYS: readonly Api[] = ["Fetch", "OffsetCommit"];
+const STARTED_ALWAYS: readonly Api[] = ["OffsetFetch", "Metadata"];
 
 for (const [api, faults] of Object.entries(faultsOfReaders) as [Api, readonly NamedFault[]][]) {
   if (onJoining.includes(api) || onStart.includes(api)) {
-    test.concurrent(
+    const run = runsSlowTests || STARTED_ALWAYS.includes(api) ? test.concurrent : test.skip;
+    run(
       `readers start in spite of every fault of ${api}`,
       async () => {
         await Promise.all(faults.map(([name, fault]) => starts(api, name, fault)));

@@ -7,6 +7,7 @@ import { validate } from "@scalar/openapi-parser";
 import { Type } from "@sinclair/typebox";
 import { parse, request } from "../support/answers.ts";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { runsSlowTests } from "../support/slow-test.ts";
 
 /* The documents as they are served, read by others' linters. */
 
@@ -139,7 +140,8 @@ describeOwn("the documents", () => {
     }
   });
 
-  test.each([...serviceNames])(
+  // Without the slow tests, the document of all of them, below.
+  test.each(runsSlowTests ? [...serviceNames] : [])(
     "AsyncAPI's parser finds nothing in the document of %s",
     async (name: ServiceName) => {
       const { document, diagnostics } = await new Parser().parse(await textOf(name, "/asyncapi/json"));

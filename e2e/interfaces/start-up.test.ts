@@ -7,6 +7,7 @@ import { serviceNames, services } from "@distributed-messaging/services/registry
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { runToEnd } from "../support/run-to-end.ts";
+import { runsSlowTests } from "../support/slow-test.ts";
 
 /** No program here becomes ready; one that has not ended by then is killed, and its test fails. */
 const END_LIMIT_MS = 45_000;
@@ -158,7 +159,8 @@ describe.each(programs.map((program) => [program.name, program] as const))("%s",
 });
 
 // At the same time, because each waits for the lock for some seconds before it gives up.
-test.concurrent.each(programs.map((program) => [program.name, program] as const))(
+const waiting = runsSlowTests ? programs : programs.slice(0, 2);
+test.concurrent.each(waiting.map((program) => [program.name, program] as const))(
   "%s > with a data directory in use",
   async (_, program) => {
     const path = join(dir, crypto.randomUUID());

@@ -8,6 +8,7 @@ import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { ROOT } from "@distributed-messaging/supervisor/store";
+import { slowTest } from "../support/slow-test.ts";
 import { OutsideFolder } from "./installed.ts";
 
 /* The example of shared/service/README.md, outside of the repository, with the three packed packages. */
@@ -33,7 +34,7 @@ beforeAll(async () => {
 }, LIMIT_MS);
 afterAll(() => outside.remove());
 
-test(
+slowTest(
   "it passes its test and the type checks of bun init",
   async () => {
     expect(await outside.run([process.execPath, "test"], folder)).toContain("1 pass");

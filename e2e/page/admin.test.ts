@@ -67,7 +67,7 @@ describePage("the admin panel", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "deliver twice: the duplicates are dropped, and the topics show them",
     async () => {
       const shop = await (await fixture.visit()).open();

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import type { Browser } from "playwright-core";
 import { OwnStore } from "../support/own-store.ts";
+import { runsSlowTests } from "../support/slow-test.ts";
 import { axeViolations } from "./accessibility.ts";
 import { launch, visitor } from "./browser.ts";
 import { describePage } from "./fixture.ts";
@@ -26,7 +27,8 @@ describePage("the pages of the documents", () => {
     ["light", {}],
     ["dark", phone],
   ] as const)("%s", (colorScheme, size) => {
-    test.each([...serviceNames])(
+    // Without the slow tests, one page of each kind.
+    test.each(runsSlowTests ? [...serviceNames] : colorScheme === "light" ? (["order"] as const) : [])(
       "%s: axe finds nothing, nothing is wider than the screen, and nothing else is loaded",
       async (name) => {
         if (browser === undefined) throw new Error("there is no browser");

@@ -203,7 +203,7 @@ describePage("with an issuer", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "a token is renewed before it expires, once for all tabs, without a gap and without its customer",
     async () => {
       const shop = await signIn(await (await visit()).open(), "ann");

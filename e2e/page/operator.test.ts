@@ -55,7 +55,7 @@ describePage("the page for operators", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "what a service says is wrong, and what to do, is in that line and at its process, until it is mended",
     async () => {
       const topic = deadLetterTopic("notification");

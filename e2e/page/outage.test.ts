@@ -17,7 +17,7 @@ describePage("the page while parts of the store are down", () => {
   }
   const ordersOf = async (id: string) => (await store.signIn(id)).orders();
 
-  test(
+  slowTest(
     "with inventory stopped an order stays pending with an explanation; after its start it is confirmed, without a reload",
     async () => {
       const { shop } = await newCustomer();
@@ -51,7 +51,7 @@ describePage("the page while parts of the store are down", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "an order that is placed while the broker is killed is accepted, and confirmed after its restart",
     async () => {
       const { shop, id } = await newCustomer();

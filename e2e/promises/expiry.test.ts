@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { slowTest } from "../support/slow-test.ts";
 import { untilIdle } from "../support/state.ts";
 
 const TTL_MS = 5_000;
@@ -39,7 +40,7 @@ describeOwn("an order waits until its deadline", () => {
     LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "also when the order service is down at the deadline",
     async () => {
       await store.seed();

@@ -1,7 +1,8 @@
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { slowTest } from "../support/slow-test.ts";
 import { untilIdle } from "../support/state.ts";
 
 const LIMIT_MS = 120_000;
@@ -13,7 +14,7 @@ describeOwn("with orders and notifications that are kept for seconds", () => {
   const rows = (name: (typeof serviceNames)[number], table: string) =>
     store.rows<{ n: number }>(name, `SELECT count(*) AS n FROM ${table}`)[0]?.n;
 
-  test(
+  slowTest(
     "final ones are deleted everywhere, over kill -9; the stock stays, and ids do not take effect again",
     async () => {
       await store.seed();

@@ -4,6 +4,7 @@ import { decode } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Customer } from "../support/customer.ts";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { slowTest } from "../support/slow-test.ts";
 import { untilIdle } from "../support/state.ts";
 
 const PRODUCT = "PRODUCT_009";
@@ -19,7 +20,7 @@ describeOwn.each([
   (_, restocks) => {
     const store = useOwnStore();
 
-    test(
+    (restocks.length === 1 ? test : slowTest)(
       "thirty are confirmed and twenty wait; restocks confirm those in order of arrival, until none waits",
       async () => {
         await store.seed();

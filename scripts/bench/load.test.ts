@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import { join } from "node:path";
+import { slowTest } from "@distributed-messaging/e2e/support/slow-test";
 import { spawnChild } from "@distributed-messaging/supervisor/child";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Value } from "@sinclair/typebox/value";
@@ -113,7 +114,7 @@ test("orders at a rate: restocked before, each placed once, confirmed and measur
   expect(store.restocked).toEqual([300]);
 });
 
-test("what the catalogue does not show yet is not taken for stock", async () => {
+slowTest("what the catalogue does not show yet is not taken for stock", async () => {
   store = new FakeStore(() => "confirmed");
   store.notShownYet = { quantity: 10_000, requests: 3 };
   await loadOn({ atOnce: 20 }, 30_000);
@@ -128,7 +129,7 @@ test("orders under way: how many end a second", async () => {
   expect(store.placed).toBe(296);
 });
 
-test("one order that is never confirmed is reported", async () => {
+slowTest("one order that is never confirmed is reported", async () => {
   store = new FakeStore((index) => (index === 200 ? "lost" : "confirmed"));
   const done = (await loadOn({ atOnce: 20 }, 500)).at(-1);
   const faults = expect.arrayContaining([expect.stringMatching(/of \d+ orders: not confirmed$/)]);

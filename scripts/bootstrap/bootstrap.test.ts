@@ -2,6 +2,7 @@ import { afterAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, readlinkSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { Finished } from "@distributed-messaging/e2e/support/run-to-end";
+import { slowTest } from "@distributed-messaging/e2e/support/slow-test";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { BootstrapFolder } from "./clone.ts";
 import { registryOf } from "./registry.ts";
@@ -112,7 +113,7 @@ test(
   DOWNLOAD_TIMEOUT_MS,
 );
 
-test("of the packages of several platforms, the one that runs is used", async () => {
+slowTest("of the packages of several platforms, the one that runs is used", async () => {
   const { npm, env } = npmWithBun();
   const { stdout, exitCode } = await folder.clone().run([npm], { env });
   expect({ stdout, exitCode }).toEqual({ stdout: `Bun ${VERSION}: hello.ts a b\n`, exitCode: 0 });

@@ -3,6 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runsSlowTests, slowTest } from "@distributed-messaging/e2e/support/slow-test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import { processesLock } from "@distributed-messaging/supervisor/data-dir";
@@ -112,7 +113,7 @@ test(
   START_TIMEOUT_MS,
 );
 
-test(
+slowTest(
   "killed, and started again at once with the same settings, it waits for its processes and has its data; with --fresh, none",
   async () => {
     const store = settings();
@@ -164,7 +165,7 @@ test.skipIf(process.env.SLOW_TESTS !== "true")(
 
 const npm = Bun.which("npm");
 
-test.skipIf(npm === null)(
+test.skipIf(npm === null || !runsSlowTests)(
   "Ctrl-C in a terminal, which npm forwards too, is one Ctrl-C: everything stops in order",
   async () => {
     const store = settings();
@@ -250,7 +251,7 @@ test.each([
   expect(existsSync(store.env.DATA_DIR ?? "")).toBe(false);
 });
 
-test("commands that need Docker say so when it is not installed", async () => {
+slowTest("commands that need Docker say so when it is not installed", async () => {
   const store = settings({ PATH: "/nowhere" });
   const missing = "needs Docker, and there is no docker command on PATH\n";
   expect((await store.run("start.ts", ["--broker", "redpanda"])).stderr).toBe(

@@ -4,7 +4,7 @@ import { decode } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Customer } from "../support/customer.ts";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
-import { slowTest } from "../support/slow-test.ts";
+import { runsSlowTests } from "../support/slow-test.ts";
 import { untilIdle } from "../support/state.ts";
 
 const PRODUCT = "PRODUCT_009";
@@ -12,15 +12,17 @@ const ORDERS = 50;
 const ON_HAND = 30;
 const LIMIT_MS = 120_000;
 
-describeOwn.each([
-  ["in one step", [20]],
+const RESTOCKS: readonly (readonly [string, readonly number[]])[] = [
   ["in two steps", [7, 13]],
-] as const)(
+  ["in one step", [20]],
+];
+
+describeOwn.each(RESTOCKS.slice(0, runsSlowTests ? 2 : 1))(
   "fifty orders for a stock of thirty, placed while the inventory is down, and a restock of twenty %s",
   (_, restocks) => {
     const store = useOwnStore();
 
-    (restocks.length === 1 ? test : slowTest)(
+    test(
       "thirty are confirmed and twenty wait; restocks confirm those in order of arrival, until none waits",
       async () => {
         await store.seed();

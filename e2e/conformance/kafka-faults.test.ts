@@ -63,7 +63,7 @@ const onStart: readonly Api[] = ["ListOffsets"];
  */
 const timesOf = (name: string) => (name === "UNKNOWN_MEMBER_ID" ? [1] : [1, 4]);
 
-/** Without the slow tests, of a member's own requests. */
+/** Without the slow tests: those while reading, and those at a start. */
 const FAULTED_ALWAYS: readonly Api[] = ["Fetch", "OffsetCommit"];
 const STARTED_ALWAYS: readonly Api[] = ["OffsetFetch", "Metadata"];
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
@@ -8,7 +8,7 @@ import type { StoreSupervisor } from "@distributed-messaging/supervisor/store";
 import { brokerProcess } from "../support/broker-process.ts";
 import { OwnStore, useOwnStore } from "../support/own-store.ts";
 import { Records } from "../support/records.ts";
-import { copyRepository, linkPackages } from "../support/repository-copy.ts";
+import { copyRepository, editCopy, linkPackages } from "../support/repository-copy.ts";
 import { DRILL_LIMIT_MS, describeDrill, expectHealthy, order, placed } from "./drill.ts";
 import { Operator } from "./runbook.ts";
 
@@ -22,13 +22,8 @@ describeDrill("more partitions", () => {
   beforeAll(() => {
     copyRepository(release);
     linkPackages(release);
-    const path = join(release, "shared/contracts/topics.ts");
-    const text = readFileSync(path, "utf8");
-    const more = text.replace(`topic("${TOPIC}", "orderId", commandConfig)`, (one) =>
-      one.replace(")", ", 6)"),
-    );
-    expect(more).not.toBe(text);
-    writeFileSync(path, more);
+    const defined = `topic("${TOPIC}", "orderId", commandConfig`;
+    editCopy(release, "shared/contracts/topics.ts", `${defined})`, `${defined}, 6)`);
   }, DRILL_LIMIT_MS);
   afterAll(async () => {
     await released?.stopAll();

@@ -158,9 +158,9 @@ describe.each(programs.map((program) => [program.name, program] as const))("%s",
   );
 });
 
+const someOrAll = runsSlowTests ? programs : programs.slice(0, 2);
 // At the same time, because each waits for the lock for some seconds before it gives up.
-const waiting = runsSlowTests ? programs : programs.slice(0, 2);
-test.concurrent.each(waiting.map((program) => [program.name, program] as const))(
+test.concurrent.each(someOrAll.map((program) => [program.name, program] as const))(
   "%s > with a data directory in use",
   async (_, program) => {
     const path = join(dir, crypto.randomUUID());

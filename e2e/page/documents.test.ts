@@ -27,7 +27,7 @@ describePage("the pages of the documents", () => {
     ["light", {}],
     ["dark", phone],
   ] as const)("%s", (colorScheme, size) => {
-    // Without the slow tests, one page of each kind.
+    // Without the slow tests, both documents of one service, in one colour.
     test.each(runsSlowTests ? [...serviceNames] : colorScheme === "light" ? (["order"] as const) : [])(
       "%s: axe finds nothing, nothing is wider than the screen, and nothing else is loaded",
       async (name) => {

@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { migrate, openDatabase } from "@distributed-messaging/messaging";
@@ -9,7 +9,7 @@ import { service as order } from "@distributed-messaging/order/service";
 import { forEachService, type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { type Ports, ROOT, type StoreSupervisor } from "@distributed-messaging/supervisor/store";
 import { describeOwn } from "../support/own-store.ts";
-import { copyRepository, linkPackages } from "../support/repository-copy.ts";
+import { copyRepository, editCopy, linkPackages } from "../support/repository-copy.ts";
 import { runToEnd } from "../support/run-to-end.ts";
 import { Store } from "../support/store.ts";
 
@@ -155,12 +155,7 @@ describeOwn("a version back over a change", () => {
 
 /** Gives a copy of the repository a second version of OrderPlaced, which the order service sends, and a new column. */
 function makeNewer(root: string): void {
-  const edit = (path: string, before: string, after: string) => {
-    const file = join(root, path);
-    const text = readFileSync(file, "utf8");
-    if (text.split(before).length !== 2) throw new Error(`${path}: expected once: ${before}`);
-    writeFileSync(file, text.replace(before, after));
-  };
+  const edit = (path: string, before: string, after: string) => editCopy(root, path, before, after);
   const data = "{ orderId: OrderId, customerId: CustomerId, items: lines(PricedLine), total: Money }";
   const definition = `  type: "store.order.placed.v1",
   kind: "event",

@@ -1,4 +1,12 @@
-import { cpSync, mkdirSync, readdirSync, readlinkSync, symlinkSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 
@@ -32,4 +40,12 @@ export function linkPackages(root: string): void {
   for (const name of readdirSync(join(installed, own))) {
     symlinkSync(readlinkSync(join(installed, own, name)), join(root, "node_modules", own, name));
   }
+}
+
+/** Changes a file of a copy. @throws unless it has the former text once */
+export function editCopy(root: string, path: string, before: string, after: string): void {
+  const file = join(root, path);
+  const text = readFileSync(file, "utf8");
+  if (text.split(before).length !== 2) throw new Error(`${path}: expected once: ${before}`);
+  writeFileSync(file, text.replace(before, after));
 }

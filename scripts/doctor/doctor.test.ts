@@ -27,6 +27,7 @@ test("a store that is stopped and sound: nothing failed, and what cannot be aske
   }
   expect(stdout).toMatch(/^warning +broker +no answer from localhost:\d+.*are not checked$/m);
   expect(stdout).toMatch(/^ok +files /m);
+  expect(stdout).toMatch(/^ok +outbox +order: nothing waits to be sent$/m);
 });
 
 test("what is wrong in the data directory", async () => {

@@ -82,7 +82,8 @@ async function databases(dataDir: string): Promise<Finding[]> {
     const { service } = await services[name].load();
     try {
       const known = { messaging: kitMigrations, "signing-keys": keyMigrations, [name]: service.migrations };
-      findings.push(schemaOf(name, path, known), outboxOf(name, path));
+      using database = new Database(path, { readonly: true });
+      findings.push(schemaOf(name, database, known), outboxOf(name, database));
     } catch (error) {
       const remedy = "bun run start-persistence says what is damaged; restore the file from the backup";
       findings.push(failed("versions", `${name}: its database cannot be read: ${errorText(error)}`, remedy));
@@ -102,10 +103,9 @@ interface Step {
 
 function schemaOf(
   name: string,
-  path: string,
+  database: Database,
   known: Readonly<Record<string, readonly Migration[]>>,
 ): Finding {
-  using database = new Database(path, { readonly: true });
   const steps = database.query<Step, []>("SELECT * FROM migrations ORDER BY scope, step").all();
   const isKnown = ({ scope, step, checksum }: Step) => {
     const migration = known[scope]?.[step - 1];
@@ -133,8 +133,7 @@ function schemaOf(
       );
 }
 
-function outboxOf(name: string, path: string): Finding {
-  using database = new Database(path, { readonly: true });
+function outboxOf(name: string, database: Database): Finding {
   using waiting = database.prepare<{ count: number }, []>("SELECT count(*) AS count FROM outbox");
   const { count = 0 } = waiting.get() ?? {};
   return count === 0
@@ -142,7 +141,7 @@ function outboxOf(name: string, path: string): Finding {
     : warning(
         "outbox",
         `${name}: ${count} of its messages wait to be sent`,
-        `none, while ${name} runs and the brokers take them`,
+        `start ${name} if it is stopped: they are sent once the brokers take them`,
       );
 }
 

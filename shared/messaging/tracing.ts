@@ -23,8 +23,8 @@ import { formatTraceparent, parseTraceparent } from "./trace-context.ts";
  * (https://opentelemetry.io/docs/specs/semconv/messaging/kafka/). The context of a message is that of the span that
  * emitted it, in its envelope and in the headers of its record: it is on disk with the message, so the spans of the
  * send and of everything behind it belong to the trace however much later they begin. Whether a trace is recorded is
- * decided where it begins: of one that is not, no span is begun and no sampler is asked, which would cost a tenth of an
- * order in a store that records one trace of a hundred.
+ * decided where it begins: of one that is not, no span is begun and no sampler is asked, which would be most of what
+ * tracing costs where few traces are recorded.
  */
 
 /** Where a message was read, as far as it is known. */

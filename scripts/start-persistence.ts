@@ -6,6 +6,7 @@ import { kitMigrations } from "@distributed-messaging/messaging/internal";
 import { type ServiceName, serviceNames, services } from "@distributed-messaging/services/registry";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
 import { CommandFailed, parseOptions, runCommand } from "./command/command.ts";
+import { damageOf } from "./start-persistence/damage.ts";
 
 const USAGE = `usage: bun run start-persistence
 
@@ -59,11 +60,6 @@ function damageWhileInUse(path: string): string | undefined {
   } finally {
     database.close();
   }
-}
-
-function damageOf(database: Database): string | undefined {
-  const row = database.query<{ integrity_check: string }, []>("PRAGMA integrity_check(1)").get();
-  return row?.integrity_check === "ok" ? undefined : `DAMAGED: ${row?.integrity_check}`;
 }
 
 /** With its write-ahead log, which has what is not in the database yet. */

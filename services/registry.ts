@@ -1,5 +1,5 @@
 import { allTopics } from "@distributed-messaging/contracts/topics";
-import { deadLetterTopic, type Topic } from "@distributed-messaging/messaging/contract";
+import { deadLetterTopic, ownerTopic, type Topic } from "@distributed-messaging/messaging/contract";
 import type { Composition } from "@distributed-messaging/service/composition";
 
 interface Registration {
@@ -42,5 +42,9 @@ export function forEachService<T>(make: (name: ServiceName) => T): Record<Servic
   return Object.fromEntries(serviceNames.map((name) => [name, make(name)])) as Record<ServiceName, T>;
 }
 
-/** Every topic of the store: those of its messages, and one of dead letters for each service. */
-export const storeTopics: readonly Topic[] = [...allTopics, ...serviceNames.map(deadLetterTopic)];
+/** Every topic of the store: those of its messages, and for each service one of dead letters and one of its owner. */
+export const storeTopics: readonly Topic[] = [
+  ...allTopics,
+  ...serviceNames.map(deadLetterTopic),
+  ...serviceNames.map(ownerTopic),
+];

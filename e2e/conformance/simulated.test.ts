@@ -80,4 +80,5 @@ transportConformance("the simulated broker", simulatedBroker, {
   isServer: true,
   hasOutages: true,
   hasBatches: false,
+  follows: false,
 });

@@ -80,7 +80,7 @@ describe("bun run access", () => {
     const { stdout, exitCode } = await run(["print", "--tool", "rpk", "--principal", "order=User:o"]);
     expect(exitCode).toBe(0);
     expect(stdout).toContain(
-      "rpk security acl create --allow-principal User:o --operation write --topic order.events --topic order.dead-letters\n",
+      "rpk security acl create --allow-principal User:o --operation write --topic order.owner --topic order.events --topic order.dead-letters\n",
     );
     const kafka = await run(["print"], { KAFKA_BROKERS: "a.example:9092" });
     expect(kafka.stdout).toStartWith("kafka-acls.sh --bootstrap-server a.example:9092 ");

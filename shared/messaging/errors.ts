@@ -21,14 +21,19 @@ export class StorageError extends Error {
   override readonly name = "StorageError";
 }
 
-/** Whether the unit of work has logged an error: the same fault fails everything that is to be stored. */
+/** Whether an error was logged where it arose: the same fault fails everything that is to be stored. */
 export function isLogged(error: unknown): boolean {
-  return error instanceof StorageError && error.cause !== undefined;
+  return error instanceof NotOwner || (error instanceof StorageError && error.cause !== undefined);
 }
 
 /** Another process works on the database, or this one opened it twice. */
 export class DatabaseInUse extends Error {
   override readonly name = "DatabaseInUse";
+}
+
+/** The process is not the service: another one is, or its file is not the one that was used last. Nothing took effect. */
+export class NotOwner extends Error {
+  override readonly name = "NotOwner";
 }
 
 /** No more dead letters can be parked before some are replayed or discarded. */

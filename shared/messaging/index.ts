@@ -6,6 +6,7 @@ export {
   deadLetterTopic,
   define,
   type MessageDefinition,
+  ownerTopic,
   type Topic,
 } from "./contract/define.ts";
 export {
@@ -54,6 +55,7 @@ export {
   DomainError,
   EffectRefusal,
   errorText,
+  NotOwner,
   OutboxRefusal,
   PartitionRefusal,
   StorageError,
@@ -79,6 +81,8 @@ export { MAX_RELEASED, type OutboxAction, type OutboxAdmin, type ParkedDetails }
 export type { Cause } from "./outbox/outbox.ts";
 export { type ParkedReason, type ParkedSummary, parkedReasons } from "./outbox/parked.ts";
 export type { TopicRefusal } from "./outbox/relay.ts";
+export { type Claim, contentOf as claimOf } from "./ownership/claim.ts";
+export type { OwnershipState, Refusal } from "./ownership/ownership.ts";
 export { makePrivate } from "./private-files.ts";
 export {
   Rebuild,
@@ -97,6 +101,7 @@ export type { TopicFinding } from "./transport/topic-check.ts";
 export {
   type Batch,
   type ExactBytes,
+  type FollowOptions,
   type IncomingRecord,
   type OutgoingRecord,
   type Progress,

@@ -1,5 +1,5 @@
 import type { Tracer } from "@opentelemetry/api";
-import { isCompacted, type MessageDefinition } from "./contract/define.ts";
+import { isCompacted, type MessageDefinition, ownerTopic } from "./contract/define.ts";
 import { migrate, newerSteps, type ServiceDatabase } from "./database.ts";
 import { DeadLetterAdmin } from "./dead-letters/admin.ts";
 import { DeadLetterReplayer } from "./dead-letters/replay.ts";
@@ -7,7 +7,7 @@ import { DeadLetterStore } from "./dead-letters/store.ts";
 import { EffectAdmin } from "./effects/admin.ts";
 import type { Effect } from "./effects/define.ts";
 import { Effects } from "./effects/effects.ts";
-import { DatabaseInUse, isLogged, UsageError } from "./errors.ts";
+import { DatabaseInUse, isLogged, NotOwner, UsageError } from "./errors.ts";
 import { Consumer, type GapPolicy } from "./inbox/consumer.ts";
 import { CrashGuard } from "./inbox/crash-guard.ts";
 import { defaultRetryPolicy, type RetryPolicy } from "./inbox/decision.ts";
@@ -21,6 +21,7 @@ import { Outbox } from "./outbox/outbox.ts";
 import { ParkedRecords } from "./outbox/parked.ts";
 import { PartitionCounts } from "./outbox/partition-counts.ts";
 import { Relay, type TopicRefusal } from "./outbox/relay.ts";
+import { Ownership, type OwnershipState } from "./ownership/ownership.ts";
 import type { Logger, Runtime } from "./runtime.ts";
 import { kitMigrations } from "./schema.ts";
 import { type TimerHandler, Timers } from "./timers/timers.ts";
@@ -95,6 +96,13 @@ export interface MessagingOptions {
    * @defaultValue 0
    */
   readonly fetchIntervalMs?: number;
+  /**
+   * Whether one file only may be the service's: a second process, on an empty file, a copy or a backup, does nothing and
+   * says so. Needs a transport that follows topics, and `ownerTopic(service)` among its topics.
+   *
+   * @defaultValue `false`
+   */
+  readonly ownership?: boolean;
   /** How a message whose handler failed is retried before it is parked. @defaultValue 10 attempts, up to 30 s apart */
   readonly retry?: RetryPolicy;
   /** Runs around every handler, the first one outermost. @defaultValue none */
@@ -140,6 +148,7 @@ export class Messaging {
   readonly #horizon: Horizon;
   readonly #offsets: Offsets;
   readonly #crashGuard: CrashGuard;
+  readonly #ownership: Ownership | undefined;
   readonly #options: MessagingOptions;
   #cancelPruning: () => void = () => {};
   #started = false;
@@ -162,7 +171,9 @@ export class Messaging {
       );
     }
     const hasTopic = (name: string) => transport.hasTopic?.(name) ?? true;
-    for (const name of [options.deadLetterTopic, ...definitions.map(({ topic }) => topic.name)]) {
+    const ownTopics = options.ownership === true ? [ownerTopic(service)] : [];
+    const topics = [...ownTopics, ...definitions.map(({ topic }) => topic)];
+    for (const name of [options.deadLetterTopic, ...topics.map((topic) => topic.name)]) {
       if (!hasTopic(name)) throw new UsageError(`the transport was not given the topic ${name}`);
     }
     migrate(database, "messaging", kitMigrations, log);
@@ -178,6 +189,14 @@ export class Messaging {
       ...{ database, outbox, timers, effects, observed, runtime, log, hasTopic, tracing },
     });
     this.unitOfWork = unitOfWork;
+    this.#ownership =
+      options.ownership === true
+        ? new Ownership({
+            ...{ service, database, unitOfWork, transport, runtime, log },
+            owned: () => this.#begin(),
+            refused: (text) => void this.#refuse(text),
+          })
+        : undefined;
     this.effectAdmin = new EffectAdmin({ database, unitOfWork, wake: () => effects.wake() });
     const { parked } = this;
     const horizon = new Horizon(database, inboxRetentionMs, runtime);
@@ -244,6 +263,17 @@ export class Messaging {
     if (inUse.has(database)) throw new DatabaseInUse(`another kit works on ${database.path}`);
     inUse.add(database);
     this.#started = true;
+    if (this.#ownership === undefined) this.#begin();
+    else this.#ownership.start();
+  }
+
+  /** Whether this process is the service; undefined without the option `ownership`. */
+  ownership(): OwnershipState | undefined {
+    return this.#ownership?.state();
+  }
+
+  #begin(): void {
+    if (this.#stopped !== undefined) return;
     const failed = (error: unknown) => this.#options.log.warn({ err: error }, "the start was not recorded");
     this.unitOfWork.run(() => this.#crashGuard.setRunning(true)).catch(failed);
     this.#relay.start();
@@ -253,6 +283,20 @@ export class Messaging {
     this.consumer.start();
     this.#topicCheck.start();
     this.#schedulePruning(PRUNE_EVERY_MS);
+  }
+
+  /** Nothing is stored, read or sent any more. */
+  async #refuse(text: string): Promise<void> {
+    this.unitOfWork.refuse(new NotOwner(text));
+    this.#cancelPruning();
+    this.#topicCheck.stop();
+    await Promise.all([
+      this.consumer.stop(),
+      this.#relay.stop(),
+      this.#replayer.stop(),
+      this.timers.stop(),
+      this.effects.stop(),
+    ]);
   }
 
   /** Tells an observer, in place of an earlier one, what the kit does from now on. */
@@ -317,12 +361,14 @@ export class Messaging {
     await this.timers.stop();
     await this.effects.stop();
     await this.#relay.stop();
+    await this.#ownership?.stop();
     // Last: what was queued before is committed in the same group, or in an earlier one.
     const stopped = this.unitOfWork.run(() => this.#crashGuard.setRunning(false));
     this.unitOfWork.close();
-    await stopped.catch((error: unknown) =>
-      this.#options.log.warn({ err: error }, "the stop was not recorded"),
-    );
+    await stopped.catch((error: unknown) => {
+      if (!(error instanceof NotOwner)) this.#options.log.warn({ err: error }, "the stop was not recorded");
+    });
+    this.#ownership?.close();
     const { outbox, parked, outboxAdmin, timers, effects, deadLetters, deadLetterAdmin } = this;
     const parts = [
       outbox,

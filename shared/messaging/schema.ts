@@ -313,4 +313,23 @@ export const kitMigrations: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    name: "ownership",
+    additive: true,
+    sql: `
+      -- The id of this file, and the last claim of the service by a process on it. takes_over: the next one claims it
+      -- although another file is the owner. handled: batches of partitions whose log was replaced since.
+      CREATE TABLE ownership (
+        singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
+        file TEXT NOT NULL,
+        epoch INTEGER NOT NULL DEFAULT 0,
+        instance TEXT NOT NULL DEFAULT '',
+        takes_over INTEGER NOT NULL DEFAULT 0,
+        handled INTEGER NOT NULL DEFAULT 0
+      ) STRICT;
+
+      -- How many batches of the partition were handled: it only grows.
+      ALTER TABLE consumer_offsets ADD COLUMN batches INTEGER NOT NULL DEFAULT 0;
+    `,
+  },
 ];

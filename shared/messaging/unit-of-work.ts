@@ -2,7 +2,7 @@ import type { Static, TSchema } from "@sinclair/typebox";
 import type { MessageDefinition } from "./contract/define.ts";
 import type { DataOf } from "./contract/envelope.ts";
 import { isStorageFault, type ServiceDatabase } from "./database.ts";
-import { errorText, isThenable, resultOfWork, StorageError, UsageError } from "./errors.ts";
+import { errorText, isThenable, type NotOwner, resultOfWork, StorageError, UsageError } from "./errors.ts";
 import type { Observed } from "./observer.ts";
 import { derivedId } from "./outbox/message-id.ts";
 import type { Cause, Outbox } from "./outbox/outbox.ts";
@@ -159,11 +159,13 @@ export class UnitOfWork {
   readonly #emitListeners: (() => void)[] = [];
   readonly #timerListeners: (() => void)[] = [];
   readonly #effectListeners: (() => void)[] = [];
+  readonly #commitListeners: (() => void)[] = [];
   #queue: Entry[] = [];
   #scheduled = false;
   /** Cancels the time after which deferred work gets a group of its own. */
   #cancelDeferral: (() => void) | undefined;
   #closed = false;
+  #refused: NotOwner | undefined;
 
   constructor(options: UnitOfWorkOptions) {
     this.#options = options;
@@ -174,10 +176,12 @@ export class UnitOfWork {
    * Runs work in a transaction and resolves to its result once that is on disk.
    *
    * @param cause what emitted messages are attributed to; without one, each of them begins a correlation of its own
-   * @throws what the work throws, rolled back; StorageError when the disk fails: nothing of the group took effect
+   * @throws what the work throws, rolled back; StorageError when the disk fails: nothing of the group took effect;
+   *   NotOwner when the process is not the service
    */
   run<T>(work: Work<T>, cause?: Cause): Promise<T> {
     if (this.#closed) return Promise.reject(new StorageError("the database is closed"));
+    if (this.#refused !== undefined) return Promise.reject(this.#refused);
     const result = this.#enqueue(work, cause);
     this.#schedule();
     const span = cause && this.#options.tracing?.unitOfWork(cause);
@@ -196,6 +200,7 @@ export class UnitOfWork {
    */
   defer<T>(work: Work<T>): Promise<T> {
     if (this.#closed) return Promise.reject(new StorageError("the database is closed"));
+    if (this.#refused !== undefined) return Promise.reject(this.#refused);
     this.#cancelDeferral ??= this.#options.runtime.after(DEFER_MS, () => this.#schedule());
     return this.#enqueue(work, undefined);
   }
@@ -204,6 +209,11 @@ export class UnitOfWork {
     return new Promise<T>((resolve, reject) => {
       this.#queue.push({ work, cause, resolve: (value) => resolve(value as T), reject });
     });
+  }
+
+  /** Called after each commit. */
+  onCommit(listener: () => void): void {
+    this.#commitListeners.push(listener);
   }
 
   /** Called after each commit that emitted something. */
@@ -219,6 +229,13 @@ export class UnitOfWork {
   /** Called after each commit that enqueued an effect. */
   onEffect(listener: () => void): void {
     this.#effectListeners.push(listener);
+  }
+
+  /** Rejects all work, also what is queued. */
+  refuse(reason: NotOwner): void {
+    this.#refused = reason;
+    for (const entry of this.#queue) entry.reject(reason);
+    this.#queue = [];
   }
 
   /** Runs what is queued, then rejects all further work. */
@@ -264,6 +281,7 @@ export class UnitOfWork {
       else entries[index]?.resolve(outcome.value);
     }
     for (const callback of group.callbacks) this.#call(callback);
+    for (const listener of this.#commitListeners) this.#call(listener);
     if (group.emitted) for (const listener of this.#emitListeners) this.#call(listener);
     if (group.timersSet) for (const listener of this.#timerListeners) this.#call(listener);
     if (group.effectsEnqueued) for (const listener of this.#effectListeners) this.#call(listener);

@@ -7,6 +7,7 @@ import {
   Messaging,
   type Middleware,
   type Migration,
+  ownerTopic,
   Rebuild,
   type RetryPolicy,
   type Runtime,
@@ -126,12 +127,14 @@ export function assemble<Config extends CommonConfig, Parts>(
   const retry = surroundings.retry ?? composed.retry;
   const deadLetters = deadLetterTopic(service);
   const { reads, writes } = topicsOf(composition, composed);
-  const topics = keptTopics(distinct([...reads, ...writes]), config);
+  const topics = [...keptTopics(distinct([...reads, ...writes]), config), ownerTopic(service)];
   const definitions = messages.filter(({ topic }) => reads.some(({ name }) => name === topic.name));
+  const transport = connect(service, topics);
   const messaging = new Messaging({
     service,
     database,
-    transport: connect(service, topics),
+    transport,
+    ownership: transport.follow !== undefined,
     definitions,
     handlers: composed.handlers,
     timers: composed.timers ?? [],
@@ -216,7 +219,10 @@ export function accessOf(
   const { name } = composition;
   const { reads, writes } = topicsOf(composition, composed);
   const groups = composed.projections === undefined ? [name] : [name, rebuildGroup(name)];
+  const owners = { resource: "topic", name: ownerTopic(name).name } as const;
   return [
+    { ...owners, operation: "READ" },
+    { ...owners, operation: "WRITE" },
     ...reads.map((topic) => ({ resource: "topic", name: topic.name, operation: "READ" }) as const),
     ...writes.map((topic) => ({ resource: "topic", name: topic.name, operation: "WRITE" }) as const),
     ...groups.map((group) => ({ resource: "group", name: group, operation: "READ" }) as const),

@@ -4,6 +4,7 @@ import {
   type Migration,
   newerSteps,
   type PartitionStop,
+  type Refusal,
   type ServiceDatabase,
 } from "@distributed-messaging/messaging";
 import type { HealthCheck, Problem } from "./http/health.ts";
@@ -51,6 +52,11 @@ export function readinessChecks(checked: Checked): HealthCheck[] {
       name: "storage",
       required: true,
       problems: () => only(messaging.storageFault(), storageProblem),
+    },
+    {
+      name: "ownership",
+      required: true,
+      problems: () => ownershipProblems(name, messaging),
     },
     {
       name: "broker",
@@ -126,6 +132,38 @@ export function readinessChecks(checked: Checked): HealthCheck[] {
 
 function only(text: string | undefined, problem: (text: string) => Problem): Problem[] {
   return text === undefined ? [] : [problem(text)];
+}
+
+const DIFFERENCES: Readonly<Record<Refusal, readonly [detail: string, remedy: string]>> = {
+  "another-file": [
+    "Its database is not the one of the service",
+    "Start it on the database of the service, or restore a backup of that: `bun run restore`. If that database is lost for good: `bun run owner take-over`.",
+  ],
+  "older-file": [
+    "Its database is not the newest copy of that of the service, which has handled or sent messages since",
+    "Start it on the newest copy. If that is lost for good: `bun run owner take-over`.",
+  ],
+  "running-elsewhere": [
+    "The service runs elsewhere, on another copy of this database",
+    "Stop one of them: the one that ran before goes on.",
+  ],
+  "taken-over": [
+    "Another process has taken the service over from this one",
+    "Stop this one, and set its database aside: what it had stored and not sent is only there.",
+  ],
+};
+
+function ownershipProblems(service: string, messaging: Messaging): Problem[] {
+  const state = messaging.ownership();
+  if (state?.state !== "refused") return [];
+  const { epoch, since } = state.owner;
+  const [difference, remedy] = DIFFERENCES[state.reason];
+  return [
+    {
+      detail: `${difference}. It does nothing. The owner of ${service} has epoch ${epoch}, since ${new Date(since).toISOString()}.`,
+      remedy,
+    },
+  ];
 }
 
 function storageProblem(fault: string): Problem {

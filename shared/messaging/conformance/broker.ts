@@ -1,8 +1,8 @@
 import type { Topic } from "../contract/define.ts";
-import type { Publisher, Subscriber } from "../transport/transport.ts";
+import type { Publisher, Subscriber, Transport } from "../transport/transport.ts";
 
 /** A client of the broker, like that of one process. */
-export interface ClientUnderTest extends Publisher, Subscriber {
+export interface ClientUnderTest extends Publisher, Subscriber, Pick<Transport, "follow"> {
   /** Its subscriptions have to be stopped before. */
   close(): Promise<void>;
 }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe } from "bun:test";
 import { administration } from "./administration.ts";
 import { type BrokerUnderTest, TEST_TIMEOUT_MS } from "./broker.ts";
 import { consuming, sessions } from "./consuming.ts";
+import { following, followingOutages } from "./following.ts";
 import { foreign } from "./foreign.ts";
 import { groups } from "./groups.ts";
 import { outages } from "./outages.ts";
@@ -20,6 +21,8 @@ export interface Abilities {
   readonly hasOutages: boolean;
   /** Batches as their bytes, which another client may have compressed, and distribution of keys by a topic's definition. */
   readonly hasBatches?: boolean;
+  /** Topics that are followed in no group. @defaultValue `true` */
+  readonly follows?: boolean;
 }
 
 /**
@@ -38,6 +41,7 @@ export function transportConformance(
     consuming(broker);
     positions(broker);
     groups(broker);
+    if (abilities.follows !== false) following(broker);
     foreign(broker, abilities.isServer && abilities.hasBatches !== false);
     if (!abilities.isServer) return;
     refusals(broker);
@@ -45,7 +49,12 @@ export function transportConformance(
     administration(broker, abilities.hasBatches !== false);
   });
 
-  if (abilities.hasOutages) describe(`${name}, with outages`, () => outages(started(start)));
+  if (!abilities.hasOutages) return;
+  describe(`${name}, with outages`, () => {
+    const broker = started(start);
+    outages(broker);
+    if (abilities.follows !== false) followingOutages(broker);
+  });
 }
 
 function started(start: () => Promise<BrokerUnderTest>): () => BrokerUnderTest {

@@ -31,6 +31,19 @@ export function deadLetterTopic(service: string): Topic {
   };
 }
 
+/**
+ * The topic in which the owner of a service is found. Compacted: the last claim stays. Small segments, so that a broker
+ * compacts what the owner repeats.
+ */
+export function ownerTopic(service: string): Topic {
+  return {
+    name: `${service}.owner`,
+    key: "kind of record",
+    partitions: 1,
+    config: { "cleanup.policy": "compact", "segment.bytes": String(1024 * 1024) },
+  };
+}
+
 /** For every object of a message: a field that the schema does not have is an error. */
 export const closed = { additionalProperties: false } as const;
 

@@ -18,14 +18,20 @@ export class Offsets {
   readonly #get;
   readonly #set;
   readonly #delete;
+  readonly #keepCount;
 
   constructor({ sql }: ServiceDatabase) {
     this.#get = sql.prepare<Position, [string, number]>(
       "SELECT next_offset AS next, last_record AS lastRecord FROM consumer_offsets WHERE topic = ? AND partition = ?",
     );
     this.#set = sql.prepare(
-      `INSERT INTO consumer_offsets (topic, partition, next_offset, last_record) VALUES (?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset, last_record = excluded.last_record`,
+      `INSERT INTO consumer_offsets (topic, partition, next_offset, last_record, batches) VALUES (?, ?, ?, ?, 1)
+       ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset, last_record = excluded.last_record,
+         batches = batches + 1`,
+    );
+    this.#keepCount = sql.prepare(
+      `UPDATE ownership SET handled = handled +
+         coalesce((SELECT batches FROM consumer_offsets WHERE topic = ? AND partition = ?), 0)`,
     );
     this.#delete = sql.prepare("DELETE FROM consumer_offsets WHERE topic = ? AND partition = ?");
   }
@@ -50,11 +56,12 @@ export class Offsets {
 
   /** The partition is read from the beginning of its log again. */
   delete(topic: string, partition: number): void {
+    this.#keepCount.run(topic, partition);
     this.#delete.run(topic, partition);
   }
 
   close(): void {
-    for (const statement of [this.#get, this.#set, this.#delete]) statement.finalize();
+    for (const statement of [this.#get, this.#set, this.#delete, this.#keepCount]) statement.finalize();
   }
 }
 

@@ -2,6 +2,7 @@ import type { Topic } from "../contract/define.ts";
 import type { Runtime } from "../runtime.ts";
 import {
   type Batch,
+  type FollowOptions,
   type IncomingRecord,
   type OutgoingRecord,
   PublishError,
@@ -27,6 +28,7 @@ export class MemoryBroker implements Transport {
   readonly #logs = new Map<string, MemoryLog[]>();
   readonly #groups = new Map<string, Set<MemorySubscription>>();
   readonly #runtime: Runtime;
+  readonly #followers = new Set<() => void>();
   #roundRobin = 0;
 
   constructor(topics: readonly Topic[], runtime: Runtime) {
@@ -61,6 +63,7 @@ export class MemoryBroker implements Transport {
       else failures.set(record, { scope: "topic", error: `there is no topic ${topic}` });
     }
     for (const group of this.#groups.values()) for (const subscription of group) subscription.wake();
+    for (const wake of this.#followers) wake();
     if (failures.size > 0) throw new PublishError(failures);
   }
 
@@ -75,6 +78,25 @@ export class MemoryBroker implements Transport {
     group.add(subscription);
     this.#assign(group);
     return subscription;
+  }
+
+  follow({ topic, deliver, caughtUp }: FollowOptions): Subscription {
+    let next = 0;
+    const read = () => {
+      if (!this.#followers.has(wake)) return;
+      const log = this.partition(topic, 0);
+      const records = log.records.filter(({ offset }) => offset >= next);
+      next = log.end;
+      for (const record of records) deliver(record);
+      caughtUp();
+    };
+    const wake = () => this.#runtime.soon(read);
+    this.#followers.add(wake);
+    wake();
+    return {
+      healthy: () => this.#followers.has(wake),
+      stop: async () => void this.#followers.delete(wake),
+    };
   }
 
   /** One partition, from the start. */

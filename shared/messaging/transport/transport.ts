@@ -184,6 +184,15 @@ export interface Subscriber {
   subscribe(options: SubscribeOptions): Subscription;
 }
 
+export interface FollowOptions {
+  /** With one partition. */
+  readonly topic: string;
+  /** Called for each record, in the order of the log, from its beginning: after the log was replaced by another one, too. */
+  deliver(record: IncomingRecord): void;
+  /** Called whenever everything has been delivered that the log had when it was asked, also if nothing is new. */
+  caughtUp(): void;
+}
+
 /** A topic as the cluster has it. */
 export interface TopicDescription {
   readonly name: string;
@@ -199,6 +208,8 @@ export interface TopicDescription {
 
 /** A broker, as the kit uses it. */
 export interface Transport extends Publisher, Subscriber {
+  /** Reads a topic of one partition as a member of no group: everybody who follows it gets every record. */
+  follow?(options: FollowOptions): Subscription;
   /** Whether the topic is one of those that the transport was made for. Without this method nobody can check it. */
   hasTopic?(name: string): boolean;
   /** With how many partitions the topic is defined: the keys are distributed among these, however many there are. */

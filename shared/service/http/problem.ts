@@ -1,6 +1,7 @@
 import {
   DeadLetterRefusal,
   EffectRefusal,
+  NotOwner,
   OutboxRefusal,
   PartitionRefusal,
   StorageError,
@@ -46,6 +47,14 @@ export function refusalOf(error: unknown): ServiceError | HttpProblem | undefine
   if (error instanceof ServiceError || error instanceof HttpProblem) return error;
   if (error instanceof StorageError) {
     return new ServiceError("unavailable", "storage-unavailable", "Nothing can be stored right now.", {
+      retryAfterS: STORAGE_RETRY_AFTER_S,
+      cause: error,
+    });
+  }
+  if (error instanceof NotOwner) {
+    const detail =
+      "This process is not the service: another one is, or its database is not the one that was used last.";
+    return new ServiceError("unavailable", "not-owner", detail, {
       retryAfterS: STORAGE_RETRY_AFTER_S,
       cause: error,
     });

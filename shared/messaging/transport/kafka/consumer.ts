@@ -436,8 +436,12 @@ function fetched(message: KafkaMessage | undefined): FetchedMessage | undefined 
 }
 
 /** @param message one that `fetch.ts` decoded */
-export function toRecord(topic: string, partition: number, message: KafkaMessage): IncomingRecord {
-  const { offset, timestampMs, key, value, rawHeaders } = message as unknown as FetchedMessage;
+export function toRecord(
+  topic: string,
+  partition: number,
+  message: KafkaMessage | FetchedMessage,
+): IncomingRecord {
+  const { offset, timestampMs, key, value, rawHeaders } = message as FetchedMessage;
   // Not an object: a header may have the name of one of its inherited properties.
   const texts = new Map<string, string>();
   const isKeyText = key === null || isUtf8(key);

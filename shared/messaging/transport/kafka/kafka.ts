@@ -4,6 +4,7 @@ import type { Logger, Runtime } from "../../runtime.ts";
 import type { Transport } from "../transport.ts";
 import { KafkaClient, type KafkaSettings } from "./client.ts";
 import { describeTopics } from "./describe.ts";
+import { KafkaFollower } from "./follower.ts";
 import { KafkaPublisher } from "./publisher.ts";
 import { KafkaSubscription } from "./subscription.ts";
 import { createMissingTopics } from "./topics.ts";
@@ -78,6 +79,7 @@ export function kafkaTransport(
     },
     publish: (records) => publisher.publish(records),
     subscribe: (options) => new KafkaSubscription({ settings, topics, runtime, log }, options),
+    follow: (options) => new KafkaFollower({ settings, topics, runtime, log }, options),
     close: async () => {
       for (const client of clients) client.destroy();
       await publisher.close();

@@ -1,14 +1,8 @@
-/// <reference path="./kafkajs-internals.d.ts" />
-import type Cluster from "kafkajs/src/cluster/index.js";
-import type { RawRequest } from "kafkajs/src/cluster/index.js";
-import Encoder from "kafkajs/src/protocol/encoder.js";
-import crc32c from "kafkajs/src/protocol/recordBatch/crc32C/index.js";
 import type { Logger } from "../../runtime.ts";
-import { AT } from "./batch.ts";
-import { KafkaClient, type KafkaSettings } from "./client.ts";
+import type { KafkaSettings } from "./client.ts";
 import { errorOfCode } from "./errors.ts";
-import { Input } from "./fetch.ts";
 import type { PartitionState, TopicState } from "./inspector.ts";
+import { EARLIEST, endOfValid, NONE, OFFSET_OUT_OF_RANGE, RawLogs } from "./raw-logs.ts";
 
 /** Offsets of a partition that cannot be read. */
 export interface UnreadableRange {
@@ -20,25 +14,18 @@ export interface UnreadableRange {
 }
 
 /** https://kafka.apache.org/protocol#protocol_error_codes */
-const NONE = 0;
-const OFFSET_OUT_OF_RANGE = 1;
 const CORRUPT_MESSAGE = 2;
 
 /** No record has it: what a lookup finds is damage, or nothing. */
 const AFTER_EVERY_TIMESTAMP = "9223372036854775807";
-const EARLIEST = "-2";
-const READ_BYTES = 1024 * 1024;
-const REQUEST_TIMEOUT_MS = 30_000;
 
 /** Finds records that cannot be read, with requests that every Kafka-protocol broker answers. It changes nothing. */
 export class LogVerifier {
-  readonly #client: KafkaClient;
-  readonly #cluster: Cluster;
+  readonly #logs: RawLogs;
   #connected: Promise<void> | undefined;
 
   constructor(settings: KafkaSettings, log: Logger) {
-    this.#client = new KafkaClient(settings, log);
-    this.#cluster = this.#client.cluster();
+    this.#logs = new RawLogs(settings, log);
   }
 
   /**
@@ -50,7 +37,7 @@ export class LogVerifier {
     await this.#connect(topics);
     const lookups = topics.flatMap(({ name, partitions }) =>
       partitions.map(async ({ partition }) => {
-        const { code } = await this.#lookUp(name, partition, AFTER_EVERY_TIMESTAMP);
+        const { code } = await this.#logs.lookUp(name, partition, AFTER_EVERY_TIMESTAMP);
         if (code !== NONE && code !== CORRUPT_MESSAGE) throw errorOfCode(code);
         return code === CORRUPT_MESSAGE ? [{ topic: name, partition }] : [];
       }),
@@ -70,15 +57,11 @@ export class LogVerifier {
   }
 
   async close(): Promise<void> {
-    await this.#client.close(() => this.#cluster.disconnect());
+    await this.#logs.close();
   }
 
   #connect(topics: readonly TopicState[]): Promise<void> {
-    const connect = async () => {
-      await this.#cluster.connect();
-      await this.#cluster.addMultipleTargetTopics(topics.map(({ name }) => name));
-    };
-    this.#connected ??= connect();
+    this.#connected ??= this.#logs.connect(topics.map(({ name }) => name));
     return this.#connected;
   }
 
@@ -126,11 +109,11 @@ export class LogVerifier {
 
   /** The offset after the valid batches at `offset`; undefined when what is there cannot be read. */
   async #read(topic: string, partition: number, offset: number): Promise<number | undefined> {
-    const { code, latest, records } = await this.#fetch(topic, partition, offset);
+    const { code, latest, records } = await this.#logs.fetch(topic, partition, offset);
     if (code === CORRUPT_MESSAGE) return undefined;
     if (code === OFFSET_OUT_OF_RANGE) {
       // Retention has removed it since.
-      const { code: failure, offset: earliest } = await this.#lookUp(topic, partition, EARLIEST);
+      const { code: failure, offset: earliest } = await this.#logs.lookUp(topic, partition, EARLIEST);
       if (failure !== NONE) throw errorOfCode(failure);
       if (earliest > offset) return earliest;
     }
@@ -138,96 +121,4 @@ export class LogVerifier {
     if (records.length === 0) return Math.max(offset, latest);
     return endOfValid(records, offset);
   }
-
-  async #fetch(topic: string, partition: number, offset: number) {
-    const encode = async () =>
-      // The replica -1, which is a client; no wait; any number of bytes; the isolation level "read uncommitted".
-      head(
-        new Encoder().writeInt32(-1).writeInt32(0).writeInt32(0).writeInt32(READ_BYTES).writeInt8(0),
-        topic,
-      )
-        .writeInt32(partition)
-        .writeInt64(offset)
-        .writeInt32(READ_BYTES);
-    const decode = async (body: Buffer) => {
-      const input = new Input(body);
-      input.int32();
-      const [found] = firstTopic(input, () => {
-        input.int32();
-        const code = input.int16();
-        const latest = input.int64();
-        input.int64();
-        input.array(() => [input.int64(), input.int64()]);
-        return { code, latest, records: input.bytes(Math.max(0, input.int32())) };
-      });
-      return answered(found);
-    };
-    const request = { apiKey: 1, apiVersion: 4, apiName: "Fetch", encode };
-    return this.#send(topic, partition, { request, response: { decode, parse } });
-  }
-
-  async #lookUp(topic: string, partition: number, timestamp: string) {
-    const encode = async () =>
-      head(new Encoder().writeInt32(-1), topic).writeInt32(partition).writeInt64(timestamp);
-    const decode = async (body: Buffer) => {
-      const input = new Input(body);
-      const [found] = firstTopic(input, () => {
-        input.int32();
-        const code = input.int16();
-        input.int64();
-        return { code, offset: input.int64() };
-      });
-      return answered(found);
-    };
-    const request = { apiKey: 2, apiVersion: 1, apiName: "ListOffsets", encode };
-    return this.#send(topic, partition, { request, response: { decode, parse } });
-  }
-
-  async #send<T>(
-    topic: string,
-    partition: number,
-    exchange: Omit<RawRequest<T>, "requestTimeout">,
-  ): Promise<T> {
-    const [leader] = Object.keys(this.#cluster.findLeaderForPartitions(topic, [partition]));
-    if (leader === undefined) throw new Error(`${topic}/${partition} is unknown`);
-    const broker = await this.#cluster.findBroker({ nodeId: leader });
-    return broker.connectionPool.send({ ...exchange, requestTimeout: REQUEST_TIMEOUT_MS });
-  }
-}
-
-const parse = async <T>(decoded: T): Promise<T> => decoded;
-
-/** Begins the part of a request that is about one partition. */
-function head(encoder: Encoder, topic: string): Encoder {
-  return encoder.writeInt32(1).writeString(topic).writeInt32(1);
-}
-
-function firstTopic<Item>(input: Input, read: () => Item): Item[] {
-  const topics = input.array(() => {
-    input.text();
-    return input.array(read);
-  });
-  return topics[0] ?? [];
-}
-
-function answered<Item>(found: Item | undefined): Item {
-  if (found === undefined) throw new Error("the response has no partition");
-  return found;
-}
-
-/** The offset after the valid batches at the beginning; undefined when the first one is not valid. */
-function endOfValid(records: Buffer, offset: number): number | undefined {
-  let end: number | undefined;
-  for (let at = 0; at + AT.records <= records.length; ) {
-    const next = at + AT.lengthEnd + records.readInt32BE(at + AT.length);
-    // The last batch of a response may be incomplete. The first one never is.
-    if (next > records.length || next < at + AT.records) break;
-    const batch = records.subarray(at, next);
-    const last = Number(batch.readBigInt64BE(0)) + batch.readInt32BE(AT.lastOffsetDelta);
-    const isValid = crc32c(batch.subarray(AT.checksumEnd)) === batch.readUInt32BE(AT.checksum);
-    if (!isValid || last < (end ?? offset)) break;
-    end = last + 1;
-    at = next;
-  }
-  return end;
 }

@@ -1,0 +1,290 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { cpSync, existsSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ownerTopic } from "../contract/define.ts";
+import { encode } from "../contract/envelope.ts";
+import { openDatabase, type ServiceDatabase } from "../database.ts";
+import { NotOwner } from "../errors.ts";
+import { on } from "../inbox/inbox.ts";
+import { Messaging } from "../messaging.ts";
+import { type Runtime, silentLogger, systemRuntime } from "../runtime.ts";
+import { eventually } from "../testing/eventually.ts";
+import { Answer, definitions, Letter, letter, letters, parked } from "../testing/kit.ts";
+import { MemoryBroker } from "../transport/memory.ts";
+import type { OutgoingRecord, Transport } from "../transport/transport.ts";
+import { type Claim, contentOf, recordOf } from "./claim.ts";
+
+const OWNERS = ownerTopic("reader");
+/** Every wait is shorter. */
+const hasty: Runtime = {
+  ...systemRuntime,
+  after: (delayMs, callback) => systemRuntime.after(delayMs / 20, callback),
+};
+
+let folder: string;
+let broker: MemoryBroker;
+let isBrokerAway: boolean;
+let running: Process[];
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "ownership-"));
+  broker = new MemoryBroker([letters, Answer.topic, parked, OWNERS], systemRuntime);
+  isBrokerAway = false;
+  running = [];
+});
+afterEach(async () => {
+  for (const process of running) await process.end();
+  rmSync(folder, { recursive: true });
+});
+
+/** One process of the service, on a file. */
+class Process {
+  readonly database: ServiceDatabase;
+  readonly kit: Messaging;
+  readonly handled: string[] = [];
+  /** What it publishes and reads is lost, as when it is paused. */
+  isPaused = false;
+  #ended = false;
+
+  constructor(readonly path: string) {
+    this.database = openDatabase(path);
+    const transport: Transport = {
+      publish: async (records) => {
+        if (isBrokerAway) throw new Error("the broker is away");
+        if (!this.isPaused) await broker.publish(records);
+      },
+      subscribe: (options) => broker.subscribe(options),
+      follow: ({ deliver, ...options }) =>
+        broker.follow({
+          ...options,
+          deliver: (record) => {
+            if (!this.isPaused) deliver(record);
+          },
+        }),
+    };
+    this.kit = new Messaging({
+      service: "reader",
+      database: this.database,
+      transport,
+      ownership: true,
+      definitions,
+      handlers: [
+        on(Letter, ({ data }, transaction) => {
+          this.handled.push(data.text);
+          transaction.emit(Answer, data);
+        }),
+      ],
+      deadLetterTopic: parked.name,
+      runtime: hasty,
+      log: silentLogger,
+    });
+    this.kit.start();
+    running.push(this);
+  }
+
+  get reason(): string | undefined {
+    const state = this.kit.ownership();
+    return state?.state === "refused" ? state.reason : state?.state;
+  }
+
+  async until(reason: string): Promise<this> {
+    await eventually(() => this.reason === reason, `the process to be ${reason}, not ${this.reason}`);
+    return this;
+  }
+
+  async write(): Promise<void> {
+    await this.kit.unitOfWork.run((transaction) => {
+      transaction.emit(Answer, { name: "a", text: "written" });
+    });
+  }
+
+  async end(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    await this.kit.stop();
+    this.database.close();
+  }
+
+  /** Ends without saying so. */
+  async kill(): Promise<void> {
+    this.isPaused = true;
+    await this.end();
+  }
+}
+
+const file = (name = "reader") => join(folder, `${name}.sqlite`);
+const send = (...texts: string[]) => broker.publish(texts.map((text) => encode(Letter, letter("a", text))));
+const claims = () =>
+  broker
+    .records(OWNERS.name)
+    .map((record) => contentOf(record))
+    .filter((content): content is Claim => content?.kind === "claim");
+const copy = (name: string) => {
+  for (const end of ["", "-wal"]) {
+    if (existsSync(`${file()}${end}`)) cpSync(`${file()}${end}`, `${file(name)}${end}`, { force: true });
+  }
+  return file(name);
+};
+const publish = (record: OutgoingRecord) => broker.publish([record]);
+
+test("the first process on a file is the owner, and so is each next one, at once and with the next epoch", async () => {
+  const first = await new Process(file()).until("owner");
+  await send("one");
+  await eventually(() => first.handled.length === 1);
+  await first.kill();
+  const second = await new Process(file()).until("owner");
+  await second.end();
+  const third = await new Process(file()).until("owner");
+  expect(third.kit.ownership()).toEqual({ state: "owner", epoch: 3 });
+  expect(broker.records(OWNERS.name).map(({ key }) => key)).not.toContain("question");
+  expect(third.handled).toEqual([]);
+});
+
+test("a second process, on an empty file, reads, sends and stores nothing, and the first one goes on", async () => {
+  const first = await new Process(file()).until("owner");
+  const second = await new Process(file("empty")).until("another-file");
+  await send(...Array.from({ length: 20 }, (_, number) => `${number}`));
+  await eventually(() => first.handled.length === 20);
+  expect(second.handled).toEqual([]);
+  expect(second.kit.healthy()).toBe(false);
+  expect(second.write()).rejects.toBeInstanceOf(NotOwner);
+  expect(first.reason).toBe("owner");
+  await first.end();
+  await Bun.sleep(20);
+  expect(second.reason).toBe("another-file");
+});
+
+test("a copy of the file waits for an answer of the owner, and is refused", async () => {
+  const first = await new Process(file()).until("owner");
+  const second = await new Process(copy("copy")).until("running-elsewhere");
+  expect(first.reason).toBe("owner");
+  expect(second.write()).rejects.toBeInstanceOf(NotOwner);
+  expect(claims().every(({ epoch }) => epoch === 1)).toBe(true);
+});
+
+test("the file goes on elsewhere when nobody answers; the former copy is refused then", async () => {
+  const first = await new Process(file()).until("owner");
+  await send("one");
+  await eventually(() => first.handled.length === 1);
+  await first.kill();
+  const moved = await new Process(copy("moved")).until("owner");
+  expect(broker.records(OWNERS.name).map(({ key }) => key)).toContain("question");
+  const former = await new Process(file()).until("older-file");
+  expect(moved.reason).toBe("owner");
+  await former.end();
+  // At the place of the owner as well.
+  await moved.kill();
+  renameSync(file(), file("moved"));
+  await new Process(file("moved")).until("older-file");
+});
+
+test("an older copy is recognised by what was handled since, and takes over only when an operator says so", async () => {
+  const first = await new Process(file()).until("owner");
+  const backup = file("backup");
+  first.database.sql.run("VACUUM INTO ?", [backup]);
+  await send("one");
+  await eventually(() => first.handled.length === 1);
+  await eventually(() => (claims().at(-1)?.age ?? 0) > 0, "the owner to report what it has handled");
+  await first.kill();
+  const restored = await new Process(backup).until("older-file");
+  await restored.end();
+  const database = openDatabase(backup);
+  database.sql.run("UPDATE ownership SET takes_over = 1");
+  database.close();
+  const taker = await new Process(backup).until("owner");
+  await eventually(() => taker.handled.length === 1, "what it had not handled");
+  await taker.end();
+  // Once: the next process is on the file that was used last.
+  const next = await new Process(backup).until("owner");
+  expect(next.database.sql.query("SELECT takes_over FROM ownership").values()).toEqual([[0]]);
+});
+
+test("an operator cannot take over from an owner that answers", async () => {
+  await new Process(file()).until("owner");
+  const database = openDatabase(file("empty"));
+  database.close();
+  const first = await new Process(file("empty")).until("another-file");
+  await first.end();
+  const forced = openDatabase(file("empty"));
+  forced.sql.run("UPDATE ownership SET takes_over = 1");
+  forced.close();
+  await new Process(file("empty")).until("running-elsewhere");
+});
+
+test("an owner that was paused and reads the claim of another stops at once", async () => {
+  const paused = await new Process(file()).until("owner");
+  const before = claims().at(-1);
+  if (before === undefined) throw new Error("no claim");
+  await publish(recordOf("reader", { ...before, epoch: 2, instance: "other", place: "elsewhere" }));
+  await paused.until("taken-over");
+  expect(paused.write()).rejects.toBeInstanceOf(NotOwner);
+  await send("one");
+  await Bun.sleep(50);
+  expect(paused.handled).toEqual([]);
+  expect(broker.records(Answer.topic.name)).toEqual([]);
+});
+
+test("of two claims with one epoch the first counts, and its owner repeats it, since compaction keeps the last", async () => {
+  const owner = await new Process(file()).until("owner");
+  const mine = claims().at(-1);
+  if (mine === undefined) throw new Error("no claim");
+  await publish(recordOf("reader", { ...mine, instance: "late" }));
+  await eventually(() => claims().at(-1)?.instance === mine.instance, "the claim to be repeated");
+  expect(owner.reason).toBe("owner");
+  await publish({ ...recordOf("reader", mine), value: "not a claim" });
+  await publish({ ...recordOf("reader", mine), value: JSON.stringify({ ...mine, epoch: "3" }) });
+  await owner.write();
+  expect(owner.reason).toBe("owner");
+});
+
+test("while the broker is away, requests are accepted, and nothing else is done until the claim is read", async () => {
+  const first = await new Process(file()).until("owner");
+  await first.end();
+  isBrokerAway = true;
+  const next = new Process(file());
+  await next.write();
+  await send("one");
+  await Bun.sleep(100);
+  expect([next.reason, next.handled]).toEqual(["unknown", []]);
+  isBrokerAway = false;
+  await next.until("owner");
+  await eventually(() => next.handled.length === 1 && broker.records(Answer.topic.name).length === 2);
+});
+
+test("a claim whose acknowledgement was lost, or whose process ended before it was sent, keeps nobody out", async () => {
+  const first = await new Process(file()).until("owner");
+  await first.end();
+  isBrokerAway = true;
+  const failed = new Process(file());
+  await eventually(
+    () => Number(failed.database.sql.query("SELECT epoch FROM ownership").values()[0]?.[0]) > 1,
+    "the epoch to be stored before it is sent",
+  );
+  await failed.kill();
+  isBrokerAway = false;
+  await new Process(file()).until("owner");
+});
+
+test("what a file has handled grows, also where a log is read anew", async () => {
+  const owner = await new Process(file()).until("owner");
+  await send("one", "two");
+  await eventually(() => owner.handled.length === 2);
+  const age = () => claims().at(-1)?.age ?? 0;
+  await eventually(() => age() >= 3);
+  const before = age();
+  // As when a partition is read from its beginning.
+  const { sql } = owner.database;
+  sql.run("UPDATE ownership SET handled = handled + (SELECT sum(batches) FROM consumer_offsets)");
+  sql.run("DELETE FROM consumer_offsets");
+  await owner.end();
+  expect(age()).toBeGreaterThanOrEqual(before);
+  await new Process(file()).until("owner");
+});
+
+test("a process that ends in good order says so: its file is used elsewhere at once", async () => {
+  const first = await new Process(file()).until("owner");
+  await first.end();
+  expect(claims().at(-1)?.released).toBe(true);
+  await new Process(copy("moved")).until("owner");
+  expect(broker.records(OWNERS.name).map(({ key }) => key)).not.toContain("question");
+});

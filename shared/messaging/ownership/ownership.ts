@@ -1,0 +1,323 @@
+import { statSync } from "node:fs";
+import { hostname } from "node:os";
+import { ownerTopic } from "../contract/define.ts";
+import type { ServiceDatabase } from "../database.ts";
+import { UsageError } from "../errors.ts";
+import { RepeatedFailure } from "../repeated-failure.ts";
+import type { Logger, Runtime } from "../runtime.ts";
+import type { IncomingRecord, Subscription, Transport } from "../transport/transport.ts";
+import type { UnitOfWork } from "../unit-of-work.ts";
+import { type Claim, contentOf, type Question, recordOf } from "./claim.ts";
+
+/*
+ * One process on one file is a service. A second one, on an empty file, on a copy or on a backup, would take a part of its
+ * messages and decide them differently. A lock keeps two processes off one file; what keeps two files apart is a compacted
+ * topic of the service, with the claim of its owner:
+ *
+ * - A process reads the topic to its end before it sends, consumes or fires anything. It claims the service, with the next
+ *   epoch, if there is no owner, or if the owner was on the same file and has ended. It owns the service once it has read
+ *   its claim, and no other with that epoch before it: the log decides, not a clock.
+ * - The epoch of a claim is in the file before it is in the log. So a file whose epoch is not that of the log is not the
+ *   file that was used last; nor is one that has handled less than the owner has said. It is refused, and says what to do.
+ * - Whether the owner has ended is known where it said so, or was on the file that this process has locked. Elsewhere, as
+ *   after a move to another machine, the process asks, and claims if nobody answers for some time.
+ * - An owner that reads the claim of another stops at once. So the owner that wakes up after a long pause does.
+ */
+
+/** Why this process is not the owner. */
+export type Refusal =
+  /** Another file is the service's. */
+  | "another-file"
+  /** The file of the service, but not its newest copy. */
+  | "older-file"
+  /** The owner answers. */
+  | "running-elsewhere"
+  /** This process was the owner. */
+  | "taken-over";
+
+export type OwnershipState =
+  /** The broker could not be asked yet. */
+  | { readonly state: "unknown" }
+  | { readonly state: "owner"; readonly epoch: number }
+  | { readonly state: "refused"; readonly reason: Refusal; readonly owner: Claim };
+
+interface Row {
+  readonly file: string;
+  readonly epoch: number;
+  readonly instance: string;
+  readonly takesOver: number;
+}
+
+/** How long an owner has to answer: longer than a rebalance or a failover of a broker takes. */
+const ANSWER_MS = 5_000;
+const RETRY_MS = 1_000;
+/** After so long, a claim that was sent is not in the log. */
+const LOST_MS = 10_000;
+/** How soon after a commit the owner says how much its file has handled. */
+const REPORT_MS = 1_000;
+/** How long a stop waits until the broker has taken that it ended. */
+const RELEASE_MS = 1_000;
+
+interface OwnershipOptions {
+  readonly service: string;
+  readonly database: ServiceDatabase;
+  readonly unitOfWork: UnitOfWork;
+  readonly transport: Transport;
+  readonly runtime: Runtime;
+  readonly log: Logger;
+  /** Called once, when the process owns the service. */
+  owned(): void;
+  /** Called when it does not, after it did, too. */
+  refused(text: string): void;
+}
+
+/** Whether this process is the service, as the log of its owners has it. */
+export class Ownership {
+  readonly #options: OwnershipOptions;
+  readonly #instance: string;
+  readonly #place: string;
+  readonly #statements;
+  readonly #failing: RepeatedFailure;
+  #state: OwnershipState = { state: "unknown" };
+  /** Once: it does not begin again after it was deposed. */
+  #hasOwned = false;
+  /** The claim that counts, as far as the log was read. */
+  #owner: Claim | undefined;
+  /** Own claim that has not been read yet. */
+  #claimed: number | undefined;
+  /** Of the last question of this process: whether it is in the log, and a claim of the owner after it. */
+  #question: "in-log" | "answered" | undefined;
+  #reported = 0;
+  #following: Subscription | undefined;
+  readonly #timers = new Map<"answer" | "retry" | "report", () => void>();
+  #stopped = false;
+
+  constructor(options: OwnershipOptions) {
+    const { database, runtime, transport } = options;
+    if (transport.follow === undefined) throw new UsageError("the transport cannot follow a topic");
+    this.#options = options;
+    this.#instance = runtime.newId();
+    this.#place = placeOf(database.path) ?? this.#instance;
+    this.#failing = new RepeatedFailure(runtime, options.log);
+    const { sql } = database;
+    sql
+      .transaction(() =>
+        sql.run("INSERT OR IGNORE INTO ownership (singleton, file) VALUES (1, ?)", [runtime.newId()]),
+      )
+      .immediate();
+    this.#statements = {
+      get: sql.prepare<Row, []>("SELECT file, epoch, instance, takes_over AS takesOver FROM ownership"),
+      set: sql.prepare("UPDATE ownership SET epoch = ?, instance = ?, takes_over = 0"),
+      age: sql.prepare<{ age: number }, []>(
+        `SELECT (SELECT handled FROM ownership) + coalesce((SELECT sum(batches) FROM consumer_offsets), 0) +
+           coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0) AS age`,
+      ),
+    };
+  }
+
+  state(): OwnershipState {
+    return this.#state;
+  }
+
+  start(): void {
+    const { service, transport, unitOfWork } = this.#options;
+    unitOfWork.onCommit(() => this.#reportSoon());
+    this.#following = transport.follow?.({
+      topic: ownerTopic(service).name,
+      deliver: (record) => this.#read(record),
+      caughtUp: () => this.#decide(),
+    });
+  }
+
+  /** Says that the process has ended, if it is the owner and the broker answers soon. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const cancel of this.#timers.values()) cancel();
+    this.#timers.clear();
+    if (this.#state.state === "owner" && this.#following?.healthy() === true) {
+      const late = Promise.withResolvers<void>();
+      const cancel = this.#options.runtime.after(RELEASE_MS, late.resolve);
+      await Promise.race([this.#report(true), late.promise]);
+      cancel();
+    }
+    await this.#following?.stop();
+  }
+
+  close(): void {
+    for (const statement of Object.values(this.#statements)) statement.finalize();
+  }
+
+  #read(record: IncomingRecord): void {
+    const content = contentOf(record);
+    if (content?.kind === "claim") this.#readClaim(content);
+    else if (content?.kind === "question") this.#readQuestion(content);
+  }
+
+  #readClaim(claim: Claim): void {
+    const before = this.#owner;
+    const isOfOwner = claim.instance === before?.instance && claim.epoch === before.epoch;
+    const owner = before === undefined || claim.epoch > before.epoch || isOfOwner ? claim : before;
+    this.#owner = owner;
+    if (owner === claim && this.#question === "in-log") this.#question = "answered";
+    const isOwner = this.#state.state === "owner";
+    if (owner.instance === this.#instance) {
+      if (claim.instance === this.#instance) {
+        this.#claimed = undefined;
+        this.#cancel("retry");
+        if (!isOwner && !this.#stopped) this.#own(claim);
+        // Compaction keeps the last one only.
+      } else if (isOwner) void this.#report();
+    } else if (isOwner) this.#refuse("taken-over", owner);
+    else if (claim.epoch === this.#claimed) this.#claimed = undefined;
+  }
+
+  #readQuestion({ instance }: Question): void {
+    if (instance === this.#instance) this.#question = "in-log";
+    else if (this.#state.state === "owner") void this.#report();
+  }
+
+  /** The log has been read to its end. */
+  #decide(): void {
+    if (this.#hasOwned || this.#claimed !== undefined || this.#stopped) return;
+    const owner = this.#owner;
+    const mine = this.#statements.get.get();
+    if (mine === null) return;
+    const difference = owner && this.#differenceFrom(owner, mine);
+    const isSamePlace = difference === undefined && owner?.place === this.#place;
+    const hasAnswered = this.#state.state === "refused" && this.#state.reason === "running-elsewhere";
+    if (owner !== undefined && difference !== undefined && mine.takesOver === 0)
+      this.#refuse(difference, owner);
+    else if (owner === undefined || owner.released || isSamePlace) this.#claim();
+    else if (!hasAnswered) this.#ask(owner);
+  }
+
+  /** Why the file is not the one that the owner used last. */
+  #differenceFrom(owner: Claim, { file, epoch, instance }: Row): Refusal | undefined {
+    if (owner.file !== file) return "another-file";
+    // The epoch is stored before the claim is sent, which may have failed.
+    if (owner.epoch < epoch) return undefined;
+    const isLast = owner.epoch === epoch && owner.instance === instance;
+    return isLast && owner.age <= this.#age() ? undefined : "older-file";
+  }
+
+  /** Claims the service if its owner does not answer. */
+  #ask(owner: Claim): void {
+    if (this.#timers.has("answer")) return;
+    this.#options.log.warn(
+      { owner: owner.place },
+      "the owner of the service was elsewhere: it is asked whether it runs",
+    );
+    this.#question = undefined;
+    const failed = (error: unknown) =>
+      this.#failing.failed("", error, {}, "the owner cannot be asked, it is tried again");
+    this.#publish({ kind: "question", instance: this.#instance }).catch(failed);
+    this.#after("answer", ANSWER_MS, () => {
+      // A log that cannot be read says nothing: what it has by then is decided when it has been read to its end.
+      if (this.#following?.healthy() !== true) return;
+      if (this.#question === "answered") this.#refuse("running-elsewhere", this.#owner ?? owner);
+      else if (this.#question === "in-log") this.#claim();
+      else this.#decide();
+    });
+  }
+
+  #claim(): void {
+    const { unitOfWork, runtime } = this.#options;
+    const epoch = Math.max(this.#owner?.epoch ?? 0, this.#statements.get.get()?.epoch ?? 0) + 1;
+    this.#claimed = epoch;
+    const publish = async () => {
+      await unitOfWork.run(() => this.#statements.set.run(epoch, this.#instance));
+      await this.#publish(this.#ownClaim(epoch, runtime.now()));
+    };
+    // Of a claim that was acknowledged, the log may have lost the record.
+    const again = (delayMs: number) =>
+      this.#after("retry", delayMs, () => {
+        this.#claimed = undefined;
+        if (this.#following?.healthy() === true) this.#decide();
+      });
+    publish().then(
+      () => again(LOST_MS),
+      (error: unknown) => {
+        this.#failing.failed("", error, {}, "the service cannot be claimed, it is tried again");
+        again(RETRY_MS);
+      },
+    );
+  }
+
+  #own({ epoch }: Claim): void {
+    this.#state = { state: "owner", epoch };
+    this.#hasOwned = true;
+    this.#failing.over("", {}, "the service is claimed");
+    this.#options.log.info({ epoch }, "this process owns the service");
+    this.#options.owned();
+  }
+
+  #refuse(reason: Refusal, owner: Claim): void {
+    const before = this.#state;
+    this.#state = { state: "refused", reason, owner };
+    if (before.state === "refused" && before.reason === reason) return;
+    const { log, refused } = this.#options;
+    const { place, epoch, since } = owner;
+    log.error(
+      { reason, owner: { place, epoch, since: new Date(since).toISOString() } },
+      "this process is not the service: it neither reads, sends nor stores anything",
+    );
+    refused(`this process is not the service (${reason})`);
+  }
+
+  /** How much the file has handled and emitted. */
+  #age(): number {
+    return this.#statements.age.get()?.age ?? 0;
+  }
+
+  #ownClaim(epoch: number, since: number, released = false): Claim {
+    const file = this.#statements.get.get()?.file ?? "";
+    const age = this.#age();
+    this.#reported = age;
+    return { kind: "claim", file, epoch, instance: this.#instance, place: this.#place, since, age, released };
+  }
+
+  #reportSoon(): void {
+    if (this.#state.state !== "owner" || this.#timers.has("report") || this.#stopped) return;
+    this.#after("report", REPORT_MS, () => {
+      if (this.#age() > this.#reported) void this.#report();
+    });
+  }
+
+  /** Repeats the own claim, as it is now. */
+  async #report(released = false): Promise<void> {
+    const owner = this.#owner;
+    if (owner === undefined || owner.instance !== this.#instance) return;
+    const before = this.#reported;
+    try {
+      await this.#publish(this.#ownClaim(owner.epoch, owner.since, released));
+    } catch {
+      // The relay logs that the broker is away. The next commit reports it.
+      this.#reported = before;
+    }
+  }
+
+  #publish(content: Claim | Question): Promise<void> {
+    const { service, transport } = this.#options;
+    return transport.publish([recordOf(service, content)]);
+  }
+
+  #cancel(name: "answer" | "retry" | "report"): void {
+    this.#timers.get(name)?.();
+    this.#timers.delete(name);
+  }
+
+  #after(name: "answer" | "retry" | "report", delayMs: number, callback: () => void): void {
+    const cancel = this.#options.runtime.after(delayMs, () => {
+      this.#timers.delete(name);
+      if (!this.#stopped) callback();
+    });
+    this.#timers.set(name, cancel);
+  }
+}
+
+/** The machine and the file; undefined for one in memory. */
+function placeOf(path: string): string | undefined {
+  if (path === ":memory:") return undefined;
+  const { dev, ino } = statSync(path);
+  return `${hostname()} ${dev}:${ino}`;
+}

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } f
 import { join } from "node:path";
 import { SigningKeyPublished } from "@distributed-messaging/contracts";
 import { migrate, openDatabase, silentLogger, systemRuntime } from "@distributed-messaging/messaging";
+import { MemoryBroker } from "@distributed-messaging/messaging/memory";
 import { eventually, failureOf } from "@distributed-messaging/messaging/testing";
 import { assemble } from "@distributed-messaging/service/composition";
 import { loadConfig } from "@distributed-messaging/service/config";
@@ -98,7 +99,12 @@ test("the files of the database have no private key but that of the current key,
     const { messaging, parts } = assemble(
       service,
       loadConfig(service.config, { DATA_DIR: dataDir }, service.name),
-      { database, connect: () => gateway.broker, runtime: systemRuntime, log: silentLogger },
+      {
+        database,
+        connect: (_, topics) => new MemoryBroker(topics, systemRuntime),
+        runtime: systemRuntime,
+        log: silentLogger,
+      },
     );
     const { unitOfWork } = messaging;
     await parts.sessions.publishKey(unitOfWork);

@@ -7,6 +7,7 @@ import {
   migrate,
   on,
   openDatabase,
+  ownerTopic,
   PublishError,
   type ServiceDatabase,
   silentLogger,
@@ -44,16 +45,23 @@ interface Given {
   readonly gaps?: "stop" | "continue";
   readonly wrap?: (broker: MemoryBroker) => Transport;
   readonly topics?: readonly Topic[];
+  readonly ownership?: boolean;
 }
 
 /** A service that reads and writes letters. @returns its broker, and what GET /readiness says */
-function start({ brokerRequired = true, gaps = "stop", wrap = (broker) => broker, topics }: Given = {}) {
+function start({
+  brokerRequired = true,
+  gaps = "stop",
+  wrap = (broker) => broker,
+  topics,
+  ownership = false,
+}: Given = {}) {
   database = openDatabase(":memory:");
   migrate(database, "reader", migrations);
   const broker = new MemoryBroker(topics ?? [letters, deadLetterTopic("reader")], systemRuntime);
   messaging = new Messaging({
     ...{ service: "reader", database, transport: wrap(broker), definitions: [Letter] },
-    handlers: [on(Letter, () => {})],
+    ...{ handlers: [on(Letter, () => {})], ownership },
     ...{ deadLetterTopic: "reader.dead-letters", runtime: systemRuntime, log: silentLogger, gaps },
   });
   messaging.start();
@@ -91,9 +99,50 @@ test("a service without a problem is ready, and each check is a series of the me
   expect(await asked()).toEqual({ ready: true, down: [], problems: [] });
   const series = [...(await metric()).matchAll(/^readiness_check\{check="([^"]+)".*\} (\d)$/gm)];
   expect(series.map(([, check, value]) => `${check} ${value}`)).toEqual([
-    ...["database 1", "storage 1", "broker 1", "partitions 1", "gaps 1", "topics 1"],
+    ...["database 1", "storage 1", "ownership 1", "broker 1", "partitions 1", "gaps 1", "topics 1"],
     ...["rights 1", "outbox 1", "database-age 1", "schema 1"],
   ]);
+});
+
+describe("a process that is not the service", () => {
+  const owner = { kind: "claim", file: "another", epoch: 7, instance: "other", place: "elsewhere", age: 5 };
+  const topics = [letters, deadLetterTopic("reader"), ownerTopic("reader")];
+  /** Claims the service for another process, on the same file or not. */
+  const claim = (broker: MemoryBroker, differently: object) => {
+    const value = JSON.stringify({ ...owner, since: 0, released: false, ...differently });
+    return broker.publish([{ topic: "reader.owner", key: "claim", value, headers: {} }]);
+  };
+
+  test("on another database, says which one is, and what to do", async () => {
+    let taken: Promise<void> | undefined;
+    const { asked } = start({
+      topics,
+      ownership: true,
+      wrap: (broker) => {
+        taken = claim(broker, {});
+        return broker;
+      },
+    });
+    await taken;
+    await until(asked, ["ownership"]);
+    const { ready, problems } = await asked();
+    expect(ready).toBe(false);
+    expect(problems[0]?.detail).toBe(
+      "Its database is not the one of the service. It does nothing. The owner of reader has epoch 7, since 1970-01-01T00:00:00.000Z.",
+    );
+    expect(problems[0]?.remedy).toContain("bun run owner take-over");
+  });
+
+  test("because another one has taken it over, says so; one that is the service says nothing", async () => {
+    const { broker, asked } = start({ topics, ownership: true });
+    await until(asked, []);
+    const file = String(database.sql.query("SELECT file FROM ownership").values());
+    await claim(broker, { file });
+    await until(asked, ["ownership"]);
+    expect((await asked()).problems[0]?.detail).toStartWith(
+      "Another process has taken the service over from this one.",
+    );
+  });
 });
 
 describe("the storage", () => {

@@ -61,7 +61,9 @@ export function readinessChecks(checked: Checked): HealthCheck[] {
     {
       name: "broker",
       required: brokerRequired,
-      problems: () => (messaging.healthy() ? [] : [brokerProblem(messaging)]),
+      // A process that is not the service asks for no messages.
+      problems: () =>
+        messaging.healthy() || messaging.ownership()?.state === "refused" ? [] : [brokerProblem(messaging)],
     },
     {
       name: "partitions",

@@ -277,8 +277,9 @@ function withOffsetsOf(before: TestService): TestService {
     number,
     number,
     string,
+    number,
   ][];
-  for (const row of rows) after.database.sql.run("INSERT INTO consumer_offsets VALUES (?, ?, ?, ?)", row);
+  for (const row of rows) after.database.sql.run("INSERT INTO consumer_offsets VALUES (?, ?, ?, ?, ?)", row);
   before.database.close();
   return after;
 }

@@ -280,7 +280,7 @@ describe("a projection that is rebuilt", () => {
 
   test("stays as it was when a topic is empty", async () => {
     projector = new Projector();
-    projector.database.sql.run("INSERT INTO consumer_offsets VALUES ('letters', 0, 5, NULL)");
+    projector.database.sql.run("INSERT INTO consumer_offsets VALUES ('letters', 0, 5, NULL, 1)");
     await projector.rebuild.begin(true);
     projector.clock.aheadMs = STALL_MS;
     await projector.finished();

@@ -25,6 +25,7 @@ function client(broker: MemoryBroker): ClientUnderTest {
       await broker.publish(records);
     },
     subscribe: (options) => broker.subscribe(options),
+    follow: (options) => broker.follow(options),
     close: async () => {
       closed = true;
     },

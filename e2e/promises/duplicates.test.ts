@@ -41,7 +41,11 @@ describeOwn("every record is published again, byte for byte", () => {
         "messages emitted",
       ).toEqual(emitted);
       const copies = await Promise.all(storeTopics.map(({ name }) => store.records.read(name)));
-      expect(copies.flat(), "the copies were published").toHaveLength(3 * records.length);
+      // An owner repeats its claim when it has more to say.
+      const isMessage = ({ topic }: { readonly topic: string }) => !topic.endsWith(".owner");
+      expect(copies.flat().filter(isMessage), "the copies were published").toHaveLength(
+        3 * records.filter(isMessage).length,
+      );
     },
     LIMIT_MS,
   );

@@ -23,7 +23,9 @@ await runCommand("restore", USAGE, async (args) => {
   if (!existsSync(from)) throw new CommandFailed(`there is no ${from}`);
   await check(from, service);
   const folder = resolve(readSettings(process.env).dataDir);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  // What is created is its owner's only.
+  process.umask(0o077);
+  mkdirSync(folder, { recursive: true });
   const path = join(folder, `${service}.sqlite`);
   const lock = acquireLock(join(folder, `${service}.lock`));
   if (lock === undefined) throw new CommandFailed(`stop ${service} first: it uses ${path}`);

@@ -10,6 +10,7 @@ import {
   ownerTopic,
   silentLogger,
 } from "@distributed-messaging/messaging";
+import { AGE } from "@distributed-messaging/messaging/internal";
 import { KafkaInspector } from "@distributed-messaging/messaging/kafka";
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
@@ -31,6 +32,7 @@ interface OwnFile {
   readonly file: string;
   readonly epoch: number;
   readonly takesOver: number;
+  readonly age: number;
 }
 
 const pathOf = (dataDir: string, service: ServiceName) => join(resolve(dataDir), `${service}.sqlite`);
@@ -76,8 +78,11 @@ function ownerCells(claim: Claim | undefined): string[] {
 function verdict(claim: Claim | undefined, own: OwnFile | undefined): string {
   if (own === undefined) return "none";
   if (own.takesOver === 1) return "takes over at the next start";
-  if (claim === undefined || (claim.file === own.file && claim.epoch <= own.epoch)) return "is the service's";
-  return claim.file === own.file ? "an older copy of the service's" : "another one";
+  if (claim === undefined) return "nobody's yet";
+  if (claim.file !== own.file) return "another one";
+  return claim.epoch > own.epoch || claim.age > own.age
+    ? "an older copy of the service's"
+    : "is the service's";
 }
 
 /** @returns undefined for the database of a version without owners */
@@ -85,7 +90,9 @@ function fileOf(dataDir: string, service: ServiceName): OwnFile | undefined {
   using database = new Database(pathOf(dataDir, service), { readonly: true });
   const hasTable = database.query("SELECT 1 FROM sqlite_schema WHERE name = 'ownership'").get() !== null;
   if (!hasTable) return undefined;
-  using row = database.prepare<OwnFile, []>("SELECT file, epoch, takes_over AS takesOver FROM ownership");
+  using row = database.prepare<OwnFile, []>(
+    `SELECT file, epoch, takes_over AS takesOver, (${AGE}) AS age FROM ownership`,
+  );
   return row.get() ?? undefined;
 }
 

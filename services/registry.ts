@@ -42,9 +42,8 @@ export function forEachService<T>(make: (name: ServiceName) => T): Record<Servic
   return Object.fromEntries(serviceNames.map((name) => [name, make(name)])) as Record<ServiceName, T>;
 }
 
-/** Every topic of the store: those of its messages, and for each service one of dead letters and one of its owner. */
-export const storeTopics: readonly Topic[] = [
-  ...allTopics,
-  ...serviceNames.map(deadLetterTopic),
-  ...serviceNames.map(ownerTopic),
-];
+/** Every topic of messages: those of `allTopics`, and one of dead letters for each service. */
+export const messageTopics: readonly Topic[] = [...allTopics, ...serviceNames.map(deadLetterTopic)];
+
+/** Every topic of the store: of messages, and of the owner of each service. */
+export const storeTopics: readonly Topic[] = [...messageTopics, ...serviceNames.map(ownerTopic)];

@@ -107,6 +107,8 @@ describeDrill("one store, one fault after the other", () => {
       await store.process("notification").stop();
       expect(await operator.follow("Back up and restore", 3, files)).toContain("takes it over");
       await store.process("notification").start();
+      const owners = await operator.follow("One process for each service", 1);
+      expect(owners.match(/ is the service's$/gm)).toHaveLength(4);
       await expectHealthy(store, operator, customer, accepted);
     },
     DRILL_LIMIT_MS,

@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { copyFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -39,6 +40,26 @@ describeOwn("GET /readiness says what happened and what to do", () => {
       await store.process("notification").stop();
       for (const suffix of ["", "-wal", "-shm"]) rmSync(`${path}${suffix}`, { force: true });
       copyFileSync(`${path}.copy`, path);
+      // It is not ready, which is what the supervisor waits for.
+      store
+        .process("notification")
+        .start()
+        .catch(() => undefined);
+      const refused = "Its database is not the newest copy of that of the service";
+      await eventually(
+        async () => JSON.stringify((await readiness().catch(() => undefined))?.body).includes(refused),
+        "the copy to be refused",
+      );
+      expect(await readiness()).toMatchObject({
+        status: 503,
+        body: { ready: false, checks: { ownership: "DOWN" } },
+      });
+      await store.process("notification").stop();
+      {
+        // As `bun run owner take-over` does.
+        using database = new Database(path);
+        database.run("UPDATE ownership SET takes_over = 1");
+      }
       await store.process("notification").start();
       await eventually(
         async () => JSON.stringify((await readiness()).body).includes("The database is older"),

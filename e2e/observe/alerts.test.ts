@@ -271,6 +271,11 @@ describeReal("each alert is fired by its fault and cleared by its remedy", () =>
           if (existsSync(`${from}${suffix}`)) copyFileSync(`${from}${suffix}`, `${to}${suffix}`);
         }
       };
+      // As `bun run owner take-over` does.
+      const takeOver = () => {
+        using database = new Database(path);
+        database.run("UPDATE ownership SET takes_over = 1");
+      };
       await store.process("notification").stop();
       move(`${path}.older`, path);
       await store.process("notification").start();
@@ -279,10 +284,12 @@ describeReal("each alert is fired by its fault and cleared by its remedy", () =>
       await store.process("notification").stop();
       move(`${path}.later`, path);
       move(path, `${path}.older`);
+      takeOver();
       await store.process("notification").start();
       await monitoring.fires("DatabaseOlder", "notification");
       await store.process("notification").stop();
       move(path, `${path}.later`);
+      takeOver();
       await store.process("notification").start();
       await monitoring.clears("DatabaseOlder", "notification");
     },

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { allMessages } from "@distributed-messaging/contracts";
 import { define } from "@distributed-messaging/messaging";
 import { asyncApi } from "@distributed-messaging/messaging/asyncapi";
-import { storeTopics } from "@distributed-messaging/services/registry";
+import { messageTopics } from "@distributed-messaging/services/registry";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Type } from "@sinclair/typebox";
 import { ASYNCAPI_FILE, asyncApiText } from "./document.ts";
@@ -58,7 +58,7 @@ describe("the AsyncAPI document", () => {
 
   test("has every topic and every message, each on its own topic", () => {
     expect(Object.values(document.channels).map(({ address }) => address)).toEqual(
-      storeTopics.map(({ name }) => name),
+      messageTopics.map(({ name }) => name),
     );
     for (const { type, topic } of allMessages) {
       expect(Object.keys(document.channels[topic.name]?.messages ?? {})).toContain(type);

@@ -8,10 +8,10 @@ import {
 import { asyncApi } from "@distributed-messaging/messaging/asyncapi";
 import { loadConfig } from "@distributed-messaging/service/config";
 import {
+  messageTopics,
   type ServiceName,
   serviceNames,
   services,
-  storeTopics,
 } from "@distributed-messaging/services/registry";
 
 /** The path of the document, from the root of the repository. */
@@ -31,7 +31,7 @@ export async function asyncApiText(): Promise<string> {
         description: "The broker that npm start runs; KAFKA_BROKERS names any other",
       },
     },
-    topics: storeTopics,
+    topics: messageTopics,
     definitions: allMessages,
     receivers: Object.fromEntries(handled),
   });

@@ -58,6 +58,11 @@ const REPORT_MS = 1_000;
 /** How long a stop waits until the broker has taken that it ended. */
 const RELEASE_MS = 1_000;
 
+/** How much a database has handled and emitted: it only grows. */
+export const AGE = `
+  SELECT (SELECT handled FROM ownership) + coalesce((SELECT sum(batches) FROM consumer_offsets), 0) +
+    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0) AS age`;
+
 interface OwnershipOptions {
   readonly service: string;
   readonly database: ServiceDatabase;
@@ -108,10 +113,7 @@ export class Ownership {
     this.#statements = {
       get: sql.prepare<Row, []>("SELECT file, epoch, instance, takes_over AS takesOver FROM ownership"),
       set: sql.prepare("UPDATE ownership SET epoch = ?, instance = ?, takes_over = 0"),
-      age: sql.prepare<{ age: number }, []>(
-        `SELECT (SELECT handled FROM ownership) + coalesce((SELECT sum(batches) FROM consumer_offsets), 0) +
-           coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0) AS age`,
-      ),
+      age: sql.prepare<{ age: number }, []>(AGE),
     };
   }
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import {
   deadLetterTopic,
   type Logger,
+  ownerTopic,
   PublishError,
   silentLogger,
   systemRuntime,
@@ -131,6 +132,16 @@ describe("without one of its rights, the order service says what is missing, and
         await eventually(() => logged(new RegExp(`Not authorized to access ${resource}`, "i")), "the error");
         await eventually(async () => !(await isUp("order", "broker")), "the service is not ready");
         await eventually(async () => !(await isUp("order", "rights")), "the reason is shown");
+      } else if (name === ownerTopic("order").name) {
+        await eventually(
+          () =>
+            logged(
+              /the owner of the service cannot be written.*Not authorized|Not authorized.*the owner of the service cannot be written/,
+            ),
+          "the error",
+        );
+        await eventually(async () => !(await isUp("order", "rights")), "the reason is shown");
+        expect([await isUp("order", "broker"), await isUp("order", "ownership")]).toEqual([true, true]);
       } else {
         // What cannot be decoded has a copy among the dead letters.
         if (name === deadLetterTopic("order").name) await send("admin", adminPassword, "order.commands");
@@ -204,7 +215,7 @@ describe("the broker refuses a service what is not its own", () => {
           error: expect.stringMatching(/Not authorized to access topics/),
         });
       }
-      const [own] = rights.filter((right) => right.service === service && right.operation === "READ");
+      const own = rights.find((right) => right.service === service && right.operation === "READ");
       const other = service === "order" ? "inventory" : "order";
       expect(await readingFails(service, own?.name ?? "", other)).toMatch(/Not authorized to access group/);
     },

@@ -321,7 +321,11 @@ export class Messaging {
 
   /** Why messages cannot be sent or read at the moment, in words. */
   failures(): { readonly sending: string | undefined; readonly reading: string | undefined } {
-    return { sending: this.#relay.failure(), reading: this.consumer.failure() };
+    const owner = this.#ownership?.failures();
+    return {
+      sending: this.#relay.failure() ?? owner?.sending,
+      reading: this.consumer.failure() ?? owner?.reading,
+    };
   }
 
   /** Why nothing can be stored; undefined when something can be. Asked now and then, it tries a small write. */
@@ -341,7 +345,7 @@ export class Messaging {
 
   /** Whether messages can be sent and read. */
   healthy(): boolean {
-    return this.#relay.healthy() && this.consumer.healthy();
+    return this.#relay.healthy() && this.consumer.healthy() && (this.#ownership?.healthy() ?? true);
   }
 
   /**

@@ -2,10 +2,15 @@ import { statSync } from "node:fs";
 import { hostname } from "node:os";
 import { ownerTopic } from "../contract/define.ts";
 import type { ServiceDatabase } from "../database.ts";
-import { UsageError } from "../errors.ts";
+import { errorText, isLogged, StorageError, UsageError } from "../errors.ts";
 import { RepeatedFailure } from "../repeated-failure.ts";
 import type { Logger, Runtime } from "../runtime.ts";
-import type { IncomingRecord, Subscription, Transport } from "../transport/transport.ts";
+import {
+  type IncomingRecord,
+  PublishError,
+  type Subscription,
+  type Transport,
+} from "../transport/transport.ts";
 import type { UnitOfWork } from "../unit-of-work.ts";
 import { type Claim, contentOf, type Question, recordOf } from "./claim.ts";
 
@@ -94,6 +99,8 @@ export class Ownership {
   #question: "in-log" | "answered" | undefined;
   #reported = 0;
   #following: Subscription | undefined;
+  /** Why the last record was not stored. */
+  #failure: string | undefined;
   readonly #timers = new Map<"answer" | "retry" | "report", () => void>();
   #stopped = false;
 
@@ -121,13 +128,31 @@ export class Ownership {
     return this.#state;
   }
 
+  /** Whether another claim would be read. */
+  healthy(): boolean {
+    return this.#following?.healthy() ?? false;
+  }
+
+  /** Why the log of the owners cannot be written or read at the moment, in words. */
+  failures(): { readonly sending: string | undefined; readonly reading: string | undefined } {
+    return { sending: this.#failure, reading: this.#following?.failure?.() };
+  }
+
   start(): void {
     const { service, transport, unitOfWork } = this.#options;
     unitOfWork.onCommit(() => this.#reportSoon());
     this.#following = transport.follow?.({
       topic: ownerTopic(service).name,
       deliver: (record) => this.#read(record),
-      caughtUp: () => this.#decide(),
+      caughtUp: () => {
+        this.#failing.over("reading", {}, "the owners of the service are read again");
+        this.#decide();
+      },
+      // An owner has a consumer, which says it.
+      failed: (error) => {
+        if (!this.#hasOwned)
+          this.#failing.failed("reading", error, {}, `not consuming yet: ${errorText(error)}`);
+      },
     });
   }
 
@@ -210,9 +235,7 @@ export class Ownership {
       "the owner of the service was elsewhere: it is asked whether it runs",
     );
     this.#question = undefined;
-    const failed = (error: unknown) =>
-      this.#failing.failed("", error, {}, "the owner cannot be asked, it is tried again");
-    this.#publish({ kind: "question", instance: this.#instance }).catch(failed);
+    this.#publish({ kind: "question", instance: this.#instance }).catch(() => {});
     this.#after("answer", ANSWER_MS, () => {
       // A log that cannot be read says nothing: what it has by then is decided when it has been read to its end.
       if (this.#following?.healthy() !== true) return;
@@ -239,7 +262,8 @@ export class Ownership {
     publish().then(
       () => again(LOST_MS),
       (error: unknown) => {
-        this.#failing.failed("", error, {}, "the service cannot be claimed, it is tried again");
+        if (error instanceof StorageError && !isLogged(error))
+          this.#options.log.warn({ err: error }, "the claim was not stored");
         again(RETRY_MS);
       },
     );
@@ -248,7 +272,6 @@ export class Ownership {
   #own({ epoch }: Claim): void {
     this.#state = { state: "owner", epoch };
     this.#hasOwned = true;
-    this.#failing.over("", {}, "the service is claimed");
     this.#options.log.info({ epoch }, "this process owns the service");
     this.#options.owned();
   }
@@ -293,14 +316,26 @@ export class Ownership {
     try {
       await this.#publish(this.#ownClaim(owner.epoch, owner.since, released));
     } catch {
-      // The relay logs that the broker is away. The next commit reports it.
       this.#reported = before;
+      this.#reportSoon();
     }
   }
 
-  #publish(content: Claim | Question): Promise<void> {
+  async #publish(content: Claim | Question): Promise<void> {
     const { service, transport } = this.#options;
-    return transport.publish([recordOf(service, content)]);
+    try {
+      await transport.publish([recordOf(service, content)]);
+      this.#failure = undefined;
+      this.#failing.over("writing", {}, "the owner of the service is written again");
+    } catch (error) {
+      this.#failure = errorText(error);
+      // That the broker is away, others say.
+      if (error instanceof PublishError) {
+        const text = "the owner of the service cannot be written, it is tried again";
+        this.#failing.failed("writing", error, { topic: ownerTopic(service).name }, text);
+      }
+      throw error;
+    }
   }
 
   #cancel(name: "answer" | "retry" | "report"): void {

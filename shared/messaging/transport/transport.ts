@@ -191,6 +191,8 @@ export interface FollowOptions {
   deliver(record: IncomingRecord): void;
   /** Called whenever everything has been delivered that the log had when it was asked, also if nothing is new. */
   caughtUp(): void;
+  /** Told why the topic cannot be read, each time that was tried. It is tried again by itself. */
+  failed?(error: Error): void;
 }
 
 /** A topic as the cluster has it. */

@@ -1,5 +1,4 @@
 import { errorText } from "../../errors.ts";
-import { RepeatedFailure } from "../../repeated-failure.ts";
 import { type Backoff, backoffMs } from "../../runtime.ts";
 import type { FollowOptions, Subscription } from "../transport.ts";
 import { type KafkaContext, toRecord } from "./consumer.ts";
@@ -17,7 +16,6 @@ const BACKOFF: Backoff = { firstMs: 100, mostMs: 2_000 };
 export class KafkaFollower implements Subscription {
   readonly #context: KafkaContext;
   readonly #options: FollowOptions;
-  readonly #failing: RepeatedFailure;
   readonly #ended: Promise<void>;
   #logs: RawLogs | undefined;
   /** The offset to deliver next. */
@@ -32,7 +30,6 @@ export class KafkaFollower implements Subscription {
   constructor(context: KafkaContext, options: FollowOptions) {
     this.#context = context;
     this.#options = options;
-    this.#failing = new RepeatedFailure(context.runtime, context.log);
     this.#ended = this.#keepReading();
   }
 
@@ -61,10 +58,9 @@ export class KafkaFollower implements Subscription {
         await this.#read(logs);
       } catch (error) {
         this.#failures += 1;
-        this.#failure = errorText(error);
-        if (!this.#stopped) {
-          this.#failing.failed("", error, { topic: this.#options.topic }, "a topic cannot be followed");
-        }
+        const text = `the broker at ${settings.brokers.join(", ")}: ${errorText(error)}`;
+        this.#failure = text;
+        if (!this.#stopped) this.#options.failed?.(new Error(text, { cause: error }));
       } finally {
         logs.destroy();
       }
@@ -100,7 +96,6 @@ export class KafkaFollower implements Subscription {
       // Compaction may have removed the last records of a batch.
       if (records.length > 0) this.#next = Math.max(this.#next, endOfValid(records, this.#next) ?? 0);
       this.#answeredMs = runtime.monotonic();
-      this.#failing.over("", { topic }, "a topic is followed again");
       this.#failures = 0;
       this.#failure = undefined;
       this.#isAtEnd = this.#next >= latest;

@@ -148,10 +148,9 @@ export class Ownership {
         this.#failing.over("reading", {}, "the owners of the service are read again");
         this.#decide();
       },
-      // An owner has a consumer, which says it.
       failed: (error) => {
-        if (!this.#hasOwned)
-          this.#failing.failed("reading", error, {}, `not consuming yet: ${errorText(error)}`);
+        const text = `the owners of the service are not read: ${errorText(error)}`;
+        this.#failing.failed("reading", error, {}, this.#hasOwned ? text : `not consuming yet: ${text}`);
       },
     });
   }

@@ -124,7 +124,10 @@ await runCommand("owner", USAGE, async (args) => {
     noMore(operands, 0);
     return list();
   }
-  if (command !== "take-over") throw new UsageError("expected a command: list, take-over");
+  if (command === undefined) throw new UsageError("expected a command: list or take-over");
+  if (command !== "take-over") {
+    throw new UsageError(`unknown command ${command}; the commands are list and take-over`);
+  }
   const service = serviceNames.find((name) => name === operands[0]);
   if (service === undefined) throw new UsageError(`expected one of ${serviceNames.join(", ")}`);
   return takeOver(service);

@@ -172,6 +172,8 @@ function manifestsOf(name: string, port: number, root: string): string {
 /** The rights of the template on the broker, after those of the last service; a test compares them with the composition. */
 function inAccessControl(text: string, name: string): string {
   const rights = [
+    ["READ", "topic", `${name}.owner`],
+    ["WRITE", "topic", `${name}.owner`],
     ["READ", "topic", "order.events"],
     ["READ", "topic", "api-gateway.keys"],
     ["WRITE", "topic", `${name}.dead-letters`],

@@ -1,5 +1,6 @@
 import {
   type Batch,
+  type FollowOptions,
   type IncomingRecord,
   type OutgoingRecord,
   type Progress,
@@ -9,6 +10,7 @@ import {
   type SubscribeOptions,
   type Subscriber,
   type Subscription,
+  type Transport,
   type UndecodableBatch,
 } from "@distributed-messaging/messaging";
 import type { Faults } from "./faults.ts";
@@ -170,6 +172,7 @@ export class SimulatedBroker {
   inFlight = 0;
   readonly #topics = new Map<string, PartitionLog[]>();
   readonly #groups = new Map<string, ConsumerGroup>();
+  readonly #followers = new Set<SimulatedFollower>();
   /** Values of the records that are refused for as long as faults are enabled. */
   readonly #refusedRecords = new Set<string>();
   /** `max.message.bytes` of the topics that have it. */
@@ -219,8 +222,13 @@ export class SimulatedBroker {
     return this.#topics.get(topic) ?? [];
   }
 
-  connect(client: Incarnation): Publisher & Subscriber {
+  connect(client: Incarnation): Publisher & Subscriber & Required<Pick<Transport, "follow">> {
     return {
+      follow: (options) => {
+        const follower = new SimulatedFollower(this, client, options);
+        this.#followers.add(follower);
+        return follower;
+      },
       publish: (records) => new Promise((resolve, reject) => this.#publish(client, records, resolve, reject)),
       subscribe: (options) => this.#subscribe(client, options),
     };
@@ -231,6 +239,7 @@ export class SimulatedBroker {
     for (const group of this.#groups.values()) {
       for (const member of group.members) if (member.client === client) member.leave();
     }
+    for (const follower of this.#followers) if (follower.client === client) this.#followers.delete(follower);
   }
 
   shutDown(): void {
@@ -291,7 +300,9 @@ export class SimulatedBroker {
     this.inFlight += 1;
     this.options.scheduler.after(delayMs, () => {
       this.inFlight -= 1;
-      if (client?.alive !== false) arrive();
+      if (client !== undefined && client.pausedUntilMs > this.options.scheduler.nowMs) {
+        this.options.scheduler.after(0, arrive, client);
+      } else if (client?.alive !== false) arrive();
     });
   }
 
@@ -304,6 +315,7 @@ export class SimulatedBroker {
 
   #wakeReadersOf(log: PartitionLog): void {
     for (const { members } of this.#groups.values()) for (const member of members) member.wake(log);
+    for (const follower of this.#followers) if (follower.options.topic === log.topic) follower.wake();
   }
 
   #rebalanceReadersOf(topic: string): void {
@@ -411,7 +423,7 @@ export class SimulatedBroker {
   #assertNotSentAgain(client: Incarnation, records: readonly OutgoingRecord[]): void {
     const known = this.#acknowledged.get(client);
     const again = records.find(
-      (record) => known?.has(contentOf(record)) === true && !record.topic.endsWith(".dead-letters"),
+      (record) => known?.has(contentOf(record)) === true && !/\.(dead-letters|changes)$/.test(record.topic),
     );
     if (again === undefined) return;
     const { topic, key } = again;
@@ -459,6 +471,72 @@ export class SimulatedBroker {
   #startOfEachPartition(records: readonly OutgoingRecord[]): OutgoingRecord[] {
     const byPartition = Map.groupBy(records, (record) => this.#partitionFor(record));
     return [...byPartition.values()].flatMap((of) => of.slice(0, this.options.prng.between(0, of.length)));
+  }
+}
+
+/** How long a fetch waits for records. */
+const FETCH_WAIT_MS = 1_000;
+
+/** Reads a topic of one partition, in no group. */
+class SimulatedFollower implements Subscription {
+  readonly client: Incarnation;
+  readonly options: FollowOptions;
+  readonly #broker: SimulatedBroker;
+  #next: number;
+  #answeredMs = Number.NEGATIVE_INFINITY;
+  #fetching = false;
+  #stopped = false;
+  #cancelWait: () => void = () => {};
+
+  constructor(broker: SimulatedBroker, client: Incarnation, options: FollowOptions) {
+    this.#broker = broker;
+    this.client = client;
+    this.options = options;
+    this.#next = options.from ?? 0;
+    this.wake();
+  }
+
+  healthy(): boolean {
+    return !this.#stopped && this.#broker.options.scheduler.nowMs - this.#answeredMs < 3 * FETCH_WAIT_MS;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelWait();
+  }
+
+  /** Fetches, unless a fetch is under way. */
+  wake(): void {
+    if (this.#fetching || this.#stopped) return;
+    this.#fetching = true;
+    this.#cancelWait();
+    this.#broker.send(this.#broker.latencyMs(), () => this.#answer(), this.client);
+  }
+
+  #answer(): void {
+    const { scheduler, prng, faults } = this.#broker.options;
+    this.#fetching = false;
+    if (this.#stopped || !this.client.alive) return;
+    const [log] = this.#broker.partitionsOf(this.options.topic);
+    this.#cancelWait = scheduler.after(FETCH_WAIT_MS, () => this.wake(), this.client);
+    if (!this.#broker.up || log === undefined) {
+      this.options.failed?.(new Error("the broker is down"));
+      return;
+    }
+    this.#answeredMs = scheduler.nowMs;
+    if (this.#next > log.end) this.#next = 0;
+    const limit = faults.occurs("shortBatch") ? prng.between(1, MAX_SHORT_BATCH) : MAX_BATCH;
+    for (const record of log.read(this.#next, limit).records) {
+      if (this.#stopped || !this.client.alive) return;
+      this.#next = record.offset + 1;
+      this.options.deliver(record);
+    }
+    if (this.#stopped) return;
+    if (this.#next < log.end) this.wake();
+    else {
+      this.#next = log.end;
+      this.options.caughtUp(log.end);
+    }
   }
 }
 

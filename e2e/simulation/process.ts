@@ -168,7 +168,9 @@ export class Process<Parts> {
       committed: () => committed(service),
       writtenOutside: (sql) => violation(`${service} writes outside of a transaction: ${sql}`),
     });
-    const connection = broker.connect(incarnation);
+    // Its database is in memory, so it has no place by which an owner would be known.
+    const { publish, subscribe } = broker.connect(incarnation);
+    const connection = { publish, subscribe };
     const transport: Transport = this.#mutant.transport?.(connection) ?? connection;
     const { composition, env = {} } = this.#definition;
     const instrumentedComposition: typeof composition = {

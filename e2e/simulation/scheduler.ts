@@ -8,6 +8,8 @@ export class Crashed extends Error {
 /** A process from one start to its end. Events that it owns do not happen after its end. */
 export class Incarnation {
   alive = true;
+  /** In virtual time: what it owns happens then, not earlier, as in a process that is paused. */
+  pausedUntilMs = 0;
   readonly process: string;
   readonly #crash: (cause: string) => void;
 
@@ -23,9 +25,9 @@ export class Incarnation {
 }
 
 interface Event {
-  readonly atMs: number;
+  atMs: number;
   /** Events of the same time happen in the order in which they were scheduled. */
-  readonly order: number;
+  order: number;
   readonly owner: Incarnation | undefined;
   run: (() => void) | undefined;
 }
@@ -66,6 +68,11 @@ export class Scheduler {
       if (event === undefined) return false;
       const { run, owner } = event;
       if (run === undefined || owner?.alive === false) continue;
+      if (owner !== undefined && owner.pausedUntilMs > event.atMs) {
+        // The same object: what cancels it still does.
+        this.#push(Object.assign(event, { atMs: owner.pausedUntilMs, order: this.#order++ }));
+        continue;
+      }
       this.nowMs = event.atMs;
       this.steps += 1;
       this.current = owner;

@@ -9,19 +9,24 @@ import { Fixture, numbered, record, rejects, textOf } from "./fixture.ts";
 class Follower implements AsyncDisposable {
   readonly values: string[] = [];
   readonly offsets: number[] = [];
-  /** How many records had been delivered, each time when there were no more. */
+  /** How many records had been delivered, each time when there were no more, and where the log ended then. */
   readonly ends: number[] = [];
+  end = -1;
   readonly subscription: Subscription;
 
-  constructor(client: ClientUnderTest, { name: topic }: Topic) {
+  constructor(client: ClientUnderTest, { name: topic }: Topic, from?: number) {
     const follow = required(client.follow?.bind(client));
     this.subscription = follow({
       topic,
+      ...(from === undefined ? {} : { from }),
       deliver: (delivered) => {
         this.values.push(textOf(delivered));
         this.offsets.push(delivered.offset);
       },
-      caughtUp: () => this.ends.push(this.values.length),
+      caughtUp: (end) => {
+        this.end = end;
+        this.ends.push(this.values.length);
+      },
     });
   }
 
@@ -64,6 +69,28 @@ export function following(broker: () => BrokerUnderTest): void {
       await client.publish([record(topic, "key", "last")]);
       await other.has("last");
       expect(one.values).not.toContain("last");
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  test(
+    "who follows a topic from an offset gets what is there and after it; one that the log does not have means its beginning",
+    async () => {
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      const client = fixture.connect(topic);
+      const values = numbered("record-", 5);
+      await client.publish(values.map((value) => record(topic, value, value)));
+      await using middle = new Follower(client, topic, 3);
+      await using end = new Follower(fixture.connect(topic), topic, 5);
+      await using beyond = new Follower(fixture.connect(topic), topic, 50);
+      await middle.has("record-4");
+      expect(middle.values).toEqual(["record-3", "record-4"]);
+      expect(middle.offsets).toEqual([3, 4]);
+      await eventually(() => end.end === 5 && middle.end === 5, "they are told where the log ends");
+      expect(end.values).toEqual([]);
+      await beyond.has(...values);
+      expect(beyond.values).toEqual(values);
     },
     TEST_TIMEOUT_MS,
   );

@@ -80,15 +80,16 @@ export class MemoryBroker implements Transport {
     return subscription;
   }
 
-  follow({ topic, deliver, caughtUp }: FollowOptions): Subscription {
-    let next = 0;
+  follow({ topic, from = 0, deliver, caughtUp }: FollowOptions): Subscription {
+    let next = from;
     const read = () => {
       if (!this.#followers.has(wake)) return;
       const log = this.partition(topic, 0);
+      if (next > log.end) next = 0;
       const records = log.records.filter(({ offset }) => offset >= next);
       next = log.end;
       for (const record of records) deliver(record);
-      caughtUp();
+      caughtUp(next);
     };
     const wake = () => this.#runtime.soon(read);
     this.#followers.add(wake);

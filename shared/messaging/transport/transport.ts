@@ -187,10 +187,20 @@ export interface Subscriber {
 export interface FollowOptions {
   /** With one partition. */
   readonly topic: string;
-  /** Called for each record, in the order of the log, from its beginning: after the log was replaced by another one, too. */
+  /**
+   * The first offset to read. One that the log does not have means its beginning.
+   *
+   * @defaultValue 0
+   */
+  readonly from?: number;
+  /** Called for each record, in the order of the log: from its beginning again after the log was replaced by another one. */
   deliver(record: IncomingRecord): void;
-  /** Called whenever everything has been delivered that the log had when it was asked, also if nothing is new. */
-  caughtUp(): void;
+  /**
+   * Called whenever everything has been delivered that the log had when it was asked, also if nothing is new.
+   *
+   * @param end one past the last offset: if nothing was delivered before it, that was removed from the log
+   */
+  caughtUp(end: number): void;
   /** Told why the topic cannot be read, each time that was tried. It is tried again by itself. */
   failed?(error: Error): void;
 }

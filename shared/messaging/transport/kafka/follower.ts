@@ -19,7 +19,7 @@ export class KafkaFollower implements Subscription {
   readonly #ended: Promise<void>;
   #logs: RawLogs | undefined;
   /** The offset to deliver next. */
-  #next = 0;
+  #next: number;
   #isAtEnd = false;
   #answeredMs = Number.NEGATIVE_INFINITY;
   #failures = 0;
@@ -30,6 +30,7 @@ export class KafkaFollower implements Subscription {
   constructor(context: KafkaContext, options: FollowOptions) {
     this.#context = context;
     this.#options = options;
+    this.#next = options.from ?? 0;
     this.#ended = this.#keepReading();
   }
 
@@ -99,7 +100,7 @@ export class KafkaFollower implements Subscription {
       this.#failures = 0;
       this.#failure = undefined;
       this.#isAtEnd = this.#next >= latest;
-      if (this.#isAtEnd) caughtUp();
+      if (this.#isAtEnd) caughtUp(this.#next);
     }
   }
 

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, realpathSync } from "node:fs";
 import { dirname } from "node:path";
 import { type BunSQLiteDatabase, drizzle } from "drizzle-orm/bun-sqlite";
-import { UsageError } from "./errors.ts";
+import { type NotOwner, UsageError } from "./errors.ts";
 import { lockDatabase } from "./lock.ts";
 import { createPrivateFile, makePrivate } from "./private-files.ts";
 import { type Logger, silentLogger } from "./runtime.ts";
@@ -13,7 +13,25 @@ export interface ServiceDatabase {
   readonly sql: Database;
   readonly orm: BunSQLiteDatabase;
   readonly path: string;
+  /** Of a replicated service: what has to be in the change log before anything of it is told to anybody. */
+  readonly replication?: GroupLog;
   close(): void;
+}
+
+/** The change log of a replicated service, as its leader writes it. */
+export interface GroupLog {
+  /** Called once all tables exist, before the first unit of work. */
+  begin(): void;
+  /** In the transaction of a group, at its end: stores what it changed. */
+  store(): void;
+  /** After the commit of a group: calls back once it is confirmed, or with the reason why that is not known. */
+  committed(callback: (error?: Error) => void): void;
+  /** Runs a change of the schema, which in its transaction hands over the statements that it ran. */
+  changeSchema(change: (store: (statements: readonly string[]) => void) => void): void;
+  /** Waits for what is not confirmed, but not for long: who waits then, or later, gets an error. */
+  drain(): Promise<void>;
+  /** Called when another instance leads. */
+  onLost(listener: (reason: NotOwner) => void): void;
 }
 
 type Synchronous = "FULL" | "EXTRA" | "NORMAL" | "OFF";
@@ -24,7 +42,7 @@ const LOCK_WAIT_MS = 5_000;
 /** What stays of a write-ahead log whose content is in the database. */
 const MAX_LOG_BYTES = 64 * 1024 * 1024;
 
-interface OpenOptions {
+export interface OpenOptions {
   /**
    * With `FULL`, the default, a commit is on disk before it returns; with less it may be lost with the power
    * (https://www.sqlite.org/pragma.html#pragma_synchronous).
@@ -115,49 +133,51 @@ export function migrate(
   migrations: readonly Migration[],
   log: Logger = silentLogger,
 ): void {
-  const { sql } = database;
+  const { sql, replication } = database;
   let newer: readonly string[] = [];
-  sql
-    .transaction(() => {
-      sql.run(
-        `CREATE TABLE IF NOT EXISTS migrations (
+  const apply = (store: (statements: readonly string[]) => void) => {
+    sql.run(
+      `CREATE TABLE IF NOT EXISTS migrations (
            scope TEXT NOT NULL, step INTEGER NOT NULL, name TEXT NOT NULL, checksum TEXT NOT NULL,
            additive INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (scope, step)
          ) WITHOUT ROWID`,
+    );
+    // Of a database from before that column, no step is additive.
+    const column = "SELECT 1 FROM pragma_table_info('migrations') WHERE name = 'additive'";
+    if (sql.query(column).get() === null) {
+      sql.run("ALTER TABLE migrations ADD COLUMN additive INTEGER NOT NULL DEFAULT 0");
+    }
+    const applied = sql
+      .query<{ name: string; checksum: string; additive: 0 | 1 }, [string]>(
+        "SELECT name, checksum, additive FROM migrations WHERE scope = ? ORDER BY step",
+      )
+      .all(scope);
+    for (const [index, row] of applied.entries()) {
+      const known = migrations[index];
+      if (known === undefined ? row.additive === 1 : checksum(known) === row.checksum) continue;
+      const here =
+        known === undefined
+          ? "no such step, and cannot work with it: start the version that applied it, or a later one"
+          : `"${known.name}", which differs`;
+      throw new MigrationMismatch(
+        `${database.path}: step ${index + 1} of the ${scope} schema was applied as "${row.name}", this version has ${here}`,
       );
-      // Of a database from before that column, no step is additive.
-      const column = "SELECT 1 FROM pragma_table_info('migrations') WHERE name = 'additive'";
-      if (sql.query(column).get() === null) {
-        sql.run("ALTER TABLE migrations ADD COLUMN additive INTEGER NOT NULL DEFAULT 0");
-      }
-      const applied = sql
-        .query<{ name: string; checksum: string; additive: 0 | 1 }, [string]>(
-          "SELECT name, checksum, additive FROM migrations WHERE scope = ? ORDER BY step",
-        )
-        .all(scope);
-      for (const [index, row] of applied.entries()) {
-        const known = migrations[index];
-        if (known === undefined ? row.additive === 1 : checksum(known) === row.checksum) continue;
-        const here =
-          known === undefined
-            ? "no such step, and cannot work with it: start the version that applied it, or a later one"
-            : `"${known.name}", which differs`;
-        throw new MigrationMismatch(
-          `${database.path}: step ${index + 1} of the ${scope} schema was applied as "${row.name}", this version has ${here}`,
-        );
-      }
-      for (const [index, migration] of [...migrations.entries()].slice(applied.length)) {
-        const { name, additive = false } = migration;
-        if (additive) refuseChanges(migration);
-        sql.run(migration.sql);
-        sql.run("INSERT INTO migrations (scope, step, name, checksum, additive) VALUES (?, ?, ?, ?, ?)", [
-          ...[scope, index + 1, name, checksum(migration)],
-          Number(additive),
-        ]);
-      }
-      newer = applied.slice(migrations.length).map(({ name }) => name);
-    })
-    .immediate();
+    }
+    for (const [index, migration] of [...migrations.entries()].slice(applied.length)) {
+      const { name, additive = false } = migration;
+      if (additive) refuseChanges(migration);
+      sql.run(migration.sql);
+      sql.run("INSERT INTO migrations (scope, step, name, checksum, additive) VALUES (?, ?, ?, ?, ?)", [
+        ...[scope, index + 1, name, checksum(migration)],
+        Number(additive),
+      ]);
+    }
+    newer = applied.slice(migrations.length).map(({ name }) => name);
+    store(migrations.slice(applied.length).map((migration) => migration.sql));
+  };
+  const change = sql.transaction(apply);
+  if (replication === undefined) change.immediate(() => {});
+  else replication.changeSchema((store) => change.immediate(store));
   if (newer.length > 0) log.warn({ scope, steps: newer }, "a newer version has added to this database");
 }
 

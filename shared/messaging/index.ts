@@ -2,6 +2,7 @@ export type { ReadRecord } from "./contract/cloud-event.ts";
 export { type Decoded, decode, type RejectionReason } from "./contract/decode.ts";
 export {
   byType,
+  changesTopic,
   closed,
   deadLetterTopic,
   define,
@@ -92,6 +93,7 @@ export {
   rebuildMigration,
 } from "./projections/rebuild.ts";
 export { RepeatedFailure } from "./repeated-failure.ts";
+export { Replica, type ReplicaOptions, type Role } from "./replication/replica.ts";
 export { type Logger, type Runtime, silentLogger, systemRuntime } from "./runtime.ts";
 export { idOf, type StoredId, storedId } from "./stored-id.ts";
 export type { TimerHandler } from "./timers/timers.ts";

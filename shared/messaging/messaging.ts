@@ -98,7 +98,8 @@ export interface MessagingOptions {
   readonly fetchIntervalMs?: number;
   /**
    * Whether one file only may be the service's: a second process, on an empty file, a copy or a backup, does nothing and
-   * says so. Needs a transport that follows topics, and `ownerTopic(service)` among its topics.
+   * says so. Needs a transport that follows topics, and `ownerTopic(service)` among its topics. With the database of a
+   * `Replica` it has no meaning: the change log says who leads.
    *
    * @defaultValue `false`
    */
@@ -189,14 +190,16 @@ export class Messaging {
       ...{ database, outbox, timers, effects, observed, runtime, log, hasTopic, tracing },
     });
     this.unitOfWork = unitOfWork;
+    // The change log of a replicated service says who leads it.
     this.#ownership =
-      options.ownership === true
+      options.ownership === true && database.replication === undefined
         ? new Ownership({
             ...{ service, database, unitOfWork, transport, runtime, log },
             owned: () => this.#begin(),
             refused: (text) => void this.#refuse(text),
           })
         : undefined;
+    database.replication?.onLost(({ message }) => void this.#refuse(message));
     this.effectAdmin = new EffectAdmin({ database, unitOfWork, wake: () => effects.wake() });
     const { parked } = this;
     const horizon = new Horizon(database, inboxRetentionMs, runtime);
@@ -263,6 +266,7 @@ export class Messaging {
     if (inUse.has(database)) throw new DatabaseInUse(`another kit works on ${database.path}`);
     inUse.add(database);
     this.#started = true;
+    database.replication?.begin();
     if (this.#ownership === undefined) this.#begin();
     else this.#ownership.start();
   }
@@ -360,6 +364,8 @@ export class Messaging {
   async #stop(): Promise<void> {
     this.#cancelPruning();
     this.#topicCheck.stop();
+    // Otherwise what is being handled could wait for a broker that is away.
+    void this.#options.database.replication?.drain();
     await this.consumer.stop();
     await this.#replayer.stop();
     await this.timers.stop();

@@ -276,6 +276,23 @@ export class UnitOfWork {
       this.#queue = [...left, ...this.#queue];
       this.#schedule();
     }
+    if (this.storage.fails) this.#call(() => this.storage.committed());
+    const { database, outbox } = this.#options;
+    if (database.replication === undefined) {
+      this.#answer(entries, outcomes, group);
+      return;
+    }
+    const emitted = outbox.last();
+    database.replication.committed((error) => {
+      if (error === undefined) {
+        outbox.confirmed(emitted);
+        this.#answer(entries, outcomes, group);
+      } else for (const entry of entries.slice(0, outcomes.length)) entry.reject(error);
+    });
+  }
+
+  /** Tells everybody what was committed. */
+  #answer(entries: readonly Entry[], outcomes: readonly Outcome[], group: Group): void {
     for (const [index, outcome] of outcomes.entries()) {
       if ("error" in outcome) entries[index]?.reject(outcome.error);
       else entries[index]?.resolve(outcome.value);
@@ -285,7 +302,6 @@ export class UnitOfWork {
     if (group.emitted) for (const listener of this.#emitListeners) this.#call(listener);
     if (group.timersSet) for (const listener of this.#timerListeners) this.#call(listener);
     if (group.effectsEnqueued) for (const listener of this.#effectListeners) this.#call(listener);
-    if (this.storage.fails) this.#call(() => this.storage.committed());
   }
 
   /** Calls back after a commit: what one callback throws neither escapes nor keeps the others from being called. */
@@ -317,7 +333,7 @@ export class UnitOfWork {
       group.forget();
       return this.#commitWithSavepoints(entries.slice(0, outcomes.length + 1), group);
     }
-    sql.run("COMMIT");
+    this.#end();
     return outcomes;
   }
 
@@ -347,8 +363,14 @@ export class UnitOfWork {
         outcomes.push({ error });
       }
     }
-    sql.run("COMMIT");
+    this.#end();
     return outcomes;
+  }
+
+  #end(): void {
+    const { sql, replication } = this.#options.database;
+    replication?.store();
+    sql.run("COMMIT");
   }
 
   /** After some faults SQLite has rolled the transaction back by itself. One that fails is repeated with the next group. */

@@ -44,6 +44,16 @@ export function ownerTopic(service: string): Topic {
   };
 }
 
+/** The change log of a replicated service, from which its other instances follow it. It keeps what no snapshot replaces. */
+export function changesTopic(service: string): Topic {
+  return {
+    name: `${service}.changes`,
+    key: "none",
+    partitions: 1,
+    config: { "cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1" },
+  };
+}
+
 /** For every object of a message: a field that the schema does not have is an error. */
 export const closed = { additionalProperties: false } as const;
 

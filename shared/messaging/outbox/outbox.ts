@@ -52,6 +52,7 @@ export class Outbox {
   readonly #sql;
   readonly #insert;
   readonly #after;
+  readonly #last;
   readonly #delete;
   readonly #first;
   readonly #ends;
@@ -63,18 +64,21 @@ export class Outbox {
   #mayHaveGaps = true;
   /** What `depth` found, until the next write. */
   #depth: number | undefined;
+  /** Of a replicated service, what comes later may be lost with this instance, and is not to be sent. */
+  #confirmed: number;
 
   /** @param source the service that emits, which is the `source` of its messages */
-  constructor({ sql }: ServiceDatabase, parked: ParkedRecords, source: string) {
+  constructor({ sql, replication }: ServiceDatabase, parked: ParkedRecords, source: string) {
     this.#sql = sql;
     this.#parked = parked;
     this.source = source;
     this.#insert = sql.prepare(
       "INSERT INTO outbox (topic, key, value, headers, created_at) VALUES (?, ?, CAST(? AS BLOB), ?, ?)",
     );
-    this.#after = sql.prepare<StoredRow, [number, number]>(
-      "SELECT seq, topic, key, value, headers FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
+    this.#after = sql.prepare<StoredRow, [number, number, number]>(
+      "SELECT seq, topic, key, value, headers FROM outbox WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
     );
+    this.#last = sql.prepare<{ seq: number }, []>("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'");
     this.#delete = sql.prepare("DELETE FROM outbox WHERE seq BETWEEN ? AND ?");
     this.#first = sql.prepare<{ seq: number; created_at: number }, []>(
       "SELECT seq, created_at FROM outbox ORDER BY seq LIMIT 1",
@@ -83,6 +87,18 @@ export class Outbox {
       "SELECT (SELECT min(seq) FROM outbox) AS first, (SELECT max(seq) FROM outbox) AS last",
     );
     this.#count = sql.prepare<{ count: number }, []>("SELECT count(*) AS count FROM outbox");
+    // An instance leads once everything is confirmed that its file had.
+    this.#confirmed = replication === undefined ? Number.MAX_SAFE_INTEGER : this.last();
+  }
+
+  /** The last record that was ever enqueued. */
+  last(): number {
+    return this.#last.get()?.seq ?? 0;
+  }
+
+  /** Records up to this one may be sent. */
+  confirmed(seq: number): void {
+    this.#confirmed = seq;
   }
 
   /**
@@ -133,7 +149,7 @@ export class Outbox {
   after(seq: number, limit: number, maxBytes: number): OutboxRow[] {
     const rows: OutboxRow[] = [];
     let bytes = 0;
-    for (const row of this.#after.iterate(seq, limit)) {
+    for (const row of this.#after.iterate(seq, this.#confirmed, limit)) {
       bytes += row.value?.byteLength ?? 0;
       if (rows.length > 0 && bytes > maxBytes) break;
       rows.push({ ...row, headers: JSON.parse(row.headers) as Record<string, string> });
@@ -203,8 +219,15 @@ export class Outbox {
   }
 
   close(): void {
-    for (const statement of [this.#insert, this.#after, this.#delete, this.#first, this.#ends, this.#count]) {
-      statement.finalize();
-    }
+    const statements = [
+      this.#insert,
+      this.#after,
+      this.#last,
+      this.#delete,
+      this.#first,
+      this.#ends,
+      this.#count,
+    ];
+    for (const statement of statements) statement.finalize();
   }
 }

@@ -1,0 +1,731 @@
+import { existsSync, renameSync } from "node:fs";
+import { changesTopic } from "../contract/define.ts";
+import { type GroupLog, type OpenOptions, openDatabase, type ServiceDatabase } from "../database.ts";
+import { errorText, NotOwner, StorageError, UsageError } from "../errors.ts";
+import { RepeatedFailure } from "../repeated-failure.ts";
+import type { Logger, Runtime } from "../runtime.ts";
+import type { IncomingRecord, Subscription, Transport } from "../transport/transport.ts";
+import { Applier } from "./apply.ts";
+import { Capture, everythingIn, schemaChanges } from "./capture.ts";
+import { compress, decompress, type Entry, entryOf, type Notice, PART_BYTES, recordOf } from "./records.ts";
+import { replicatedTables } from "./tables.ts";
+
+/*
+ * A replicated service has one leader, which does its work, and followers, which have its database. Everything that the
+ * leader commits is in the change log of the service, a topic with one partition:
+ *
+ * - In the transaction of each group the leader stores what the group changed (capture.ts). It sends that in order, and
+ *   reads its own log. A group is confirmed once it has been read back with no other claim before it. Only then is
+ *   anything of it told to anybody: its messages leave the outbox, and who waits for it is answered.
+ * - A follower applies the groups in the order of the log. When the log has been silent for some time, or its leader has
+ *   ended, it claims: a record with the next epoch. It leads once it has read its own claim, so with all groups before it.
+ * - A claim counts if its epoch is higher than that of all claims before it: of two, the first. What has a lower epoch and
+ *   stands behind it is ignored by everybody. So the log alone decides; a leader that wakes up after a long pause can write
+ *   to it, and nothing of that is ever confirmed.
+ *
+ * A group that was confirmed is before the claim of each later leader, so that has it. One that was not confirmed, nobody
+ * has seen: where the log goes on without it, the file that has it is set aside.
+ */
+
+/** The leader writes at least so often. */
+const ALIVE_MS = 1_000;
+/** After such a silence in a log that can be read, a follower claims. */
+const SILENT_MS = 5_000;
+const CHECK_MS = 250;
+/** After so long, a claim that was sent is not in the log. */
+const LOST_MS = 10_000;
+const RETRY_MS = 500;
+/** How long a stop waits for what has not been confirmed, and for the broker to take that the leader has ended. */
+const STOP_MS = 1_000;
+/** Groups in one send. */
+const BATCH = 200;
+/** Groups that a follower applies in one transaction, at most. */
+const APPLY = 500;
+
+interface Position {
+  /** Of the last claim that counts. */
+  epoch: number;
+  /** The run of the process whose claim that is. */
+  leader: string;
+  /** The last group in the file. */
+  seq: number;
+  /** The last one that has been read in the log. */
+  confirmed: number;
+  /** The offset to read next. */
+  next: number;
+}
+
+/** `refused`: its database is another one than that of the service. */
+export type Role = "following" | "leading" | "deposed" | "refused" | "stopped";
+
+export interface ReplicaOptions extends OpenOptions {
+  readonly service: string;
+  readonly path: string;
+  /** Of a service whose topics include `changesTopic(service)`. */
+  readonly transport: Transport;
+  readonly runtime: Runtime;
+  readonly log: Logger;
+  /** Called once, when another instance leads in place of this one: to follow it, the process has to start again. */
+  deposed?(): void;
+}
+
+/** One instance of a replicated service. */
+export class Replica {
+  readonly #options: ReplicaOptions;
+  readonly #instance: string;
+  readonly #failing: RepeatedFailure;
+  readonly #leads = Promise.withResolvers<ServiceDatabase>();
+  #state: Role = "following";
+  #file: ReplicaFile;
+  /** The parts of the group that is being read. */
+  #parts: Uint8Array[] = [];
+  /** A later group is in the log, and one before it was not there. */
+  #behind = 0;
+  /** The epoch of the leader that the log has told of. */
+  #followed = 0;
+  #hasEnded = false;
+  #lacks = false;
+  #heardMs: number;
+  #claim: { readonly epoch: number; readonly atMs: number } | undefined;
+  #isAtEnd = false;
+  #following: Subscription | undefined;
+  #leadership: Leadership | undefined;
+  #cancelCheck: () => void = () => {};
+  #stopped: Promise<void> | undefined;
+
+  /** Begins to follow. @throws as `openDatabase` does */
+  constructor(options: ReplicaOptions) {
+    if (options.transport.follow === undefined) throw new UsageError("the transport cannot follow a topic");
+    this.#options = options;
+    this.#instance = options.runtime.newId();
+    this.#failing = new RepeatedFailure(options.runtime, options.log);
+    this.#heardMs = options.runtime.monotonic();
+    this.#file = new ReplicaFile(options);
+    // Its process has this file no more, since this one has its lock.
+    this.#hasEnded = this.#file.wasLeader();
+    this.#follow();
+    this.#check();
+  }
+
+  /** Resolves once this instance leads, with its database. Rejects when it is stopped before that. */
+  leads(): Promise<ServiceDatabase> {
+    return this.#leads.promise;
+  }
+
+  state(): { readonly role: Role; readonly epoch: number; readonly seq: number; readonly lacks: boolean } {
+    const { epoch, seq } = this.#file.position;
+    return { role: this.#state, epoch, seq, lacks: this.#isBehind() };
+  }
+
+  /** Whether the log can be read. */
+  healthy(): boolean {
+    return this.#following?.healthy() ?? false;
+  }
+
+  /** Ends it: a leader says so, and a follower leads at once. Closes the database. May be called again. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    const wasLeading = this.#state === "leading";
+    this.#state = "stopped";
+    this.#cancelCheck();
+    this.#leads.promise.catch(() => {});
+    this.#leads.reject(new StorageError("the instance was stopped before it led"));
+    await this.#leadership?.end(wasLeading);
+    await this.#following?.stop();
+    this.#file.close();
+  }
+
+  /** Closes the database at once, without a word, as the end of the process would. */
+  close(): void {
+    this.#state = "stopped";
+    this.#cancelCheck();
+    this.#file.close();
+  }
+
+  #follow(): void {
+    const { service, transport } = this.#options;
+    this.#isAtEnd = false;
+    this.#following = transport.follow?.({
+      topic: changesTopic(service).name,
+      from: this.#file.position.next,
+      deliver: (record) => this.#attempt(() => this.#read(record)),
+      caughtUp: (end) => {
+        this.#isAtEnd = true;
+        if (end > this.#file.position.next) this.#lack();
+        this.#failing.over("reading", {}, "the change log is read again");
+        this.#failing.over("applying", {}, "the change log is applied again");
+        this.#sayWhoLeads();
+        this.#attempt(() => this.#file.save());
+        this.#claimIfFree();
+      },
+      failed: (error) => {
+        // Silence says nothing while nothing can be read.
+        this.#heardMs = this.#options.runtime.monotonic();
+        this.#isAtEnd = false;
+        this.#failing.failed("reading", error, {}, `the change log cannot be read: ${errorText(error)}`);
+      },
+    });
+  }
+
+  /** What cannot be stored is read again. */
+  #attempt(step: () => void): void {
+    const before = this.#following;
+    const isReading = this.#state === "following" || this.#state === "leading";
+    if (!isReading || before === undefined) return;
+    try {
+      step();
+    } catch (error) {
+      this.#failing.failed("applying", error, {}, "the change log cannot be applied, it is tried again");
+      this.#following = undefined;
+      this.#isAtEnd = false;
+      this.#parts = [];
+      if (this.#state === "following") this.#file.undo();
+      void before.stop();
+      this.#options.runtime.after(RETRY_MS, () => {
+        if (this.#state !== "stopped") this.#follow();
+      });
+    }
+  }
+
+  #read(record: IncomingRecord): void {
+    const entry = entryOf(record);
+    const { position } = this.#file;
+    // A log that was replaced by another one is read from its beginning, which is before.
+    if (record.offset > position.next) this.#lack();
+    position.next = record.offset + 1;
+    if (entry?.kind === "claim") this.#readClaim(entry);
+    else if (entry !== undefined && entry.epoch === position.epoch) this.#readOfLeader(entry);
+    // Its claim was not read.
+    else if (entry !== undefined && entry.epoch > position.epoch) this.#lack();
+  }
+
+  /** Something was removed from the log before it was read: nobody knows what it was, so this instance never leads. */
+  #lack(): void {
+    if (this.#lacks) return;
+    this.#lacks = true;
+    this.#options.log.error(
+      {},
+      "the change log begins after what this database has: start the instance on a copy of the database of another one",
+    );
+    if (this.#state === "leading") this.#depose();
+  }
+
+  #readClaim({ epoch, instance, seq }: Notice): void {
+    const { position } = this.#file;
+    if (epoch <= position.epoch) return;
+    const isOwn = instance === this.#instance;
+    if (!isOwn && position.seq === 0 && this.#file.hasTables()) {
+      this.#refuse();
+      return;
+    }
+    const isDiverged = !isOwn && position.confirmed < position.seq;
+    position.epoch = epoch;
+    position.leader = instance;
+    this.#parts = [];
+    this.#behind = Math.max(this.#behind, seq);
+    this.#heardMs = this.#options.runtime.monotonic();
+    this.#hasEnded = false;
+    this.#claim = undefined;
+    if (this.#state === "leading") this.#depose();
+    else if (isDiverged) this.#setAside();
+    // Something that stands before the claim may be missing: then it is claimed again by one that has it.
+    else if (isOwn && !this.#isBehind()) this.#lead();
+  }
+
+  #readOfLeader(entry: Entry): void {
+    const { position } = this.#file;
+    this.#heardMs = this.#options.runtime.monotonic();
+    if (entry.kind === "alive") this.#behind = Math.max(this.#behind, entry.seq);
+    if (entry.kind === "release") this.#hasEnded = true;
+    if (entry.kind !== "group") return;
+    const { seq, part, parts, body } = entry;
+    if (seq <= position.confirmed) return;
+    if (seq > position.confirmed + 1) {
+      this.#behind = Math.max(this.#behind, seq);
+      this.#leadership?.sendAgain();
+      return;
+    }
+    if (part === 1) this.#parts = [];
+    if (part !== this.#parts.length + 1) return;
+    this.#parts.push(body);
+    if (part < parts) return;
+    const isOwn = seq <= position.seq;
+    if (isOwn) position.confirmed = seq;
+    else this.#file.apply(seq, decompress(Buffer.concat(this.#parts)));
+    this.#parts = [];
+    this.#leadership?.confirmed();
+  }
+
+  #sayWhoLeads(): void {
+    const { epoch, leader } = this.#file.position;
+    if (this.#state !== "following" || epoch === this.#followed || leader === this.#instance) return;
+    this.#followed = epoch;
+    this.#options.log.info({ epoch }, "another instance leads or led, this one follows");
+  }
+
+  #check(): void {
+    this.#cancelCheck = this.#options.runtime.after(CHECK_MS, () => {
+      this.#claimIfFree();
+      this.#check();
+    });
+  }
+
+  #isBehind(): boolean {
+    return this.#lacks || this.#behind > this.#file.position.confirmed;
+  }
+
+  /** Claims the service if it has no leader. */
+  #claimIfFree(): void {
+    const { runtime, service, transport, log } = this.#options;
+    const { epoch, confirmed } = this.#file.position;
+    const now = runtime.monotonic();
+    if (this.#claim !== undefined && now - this.#claim.atMs > LOST_MS) this.#claim = undefined;
+    const canRead = this.#isAtEnd && this.healthy();
+    if (!canRead) this.#heardMs = now;
+    if (this.#state !== "following" || this.#claim !== undefined || !canRead || this.#isBehind()) return;
+    const isFree = epoch === 0 || this.#hasEnded || now - this.#heardMs >= SILENT_MS;
+    if (!isFree) return;
+    const claim = { epoch: epoch + 1, atMs: now };
+    this.#claim = claim;
+    transport
+      .publish([
+        recordOf(service, { kind: "claim", epoch: claim.epoch, instance: this.#instance, seq: confirmed }),
+      ])
+      .then(
+        () => this.#failing.over("claiming", {}, "the claim was written"),
+        (error: unknown) => {
+          this.#failing.failed("claiming", error, {}, `the service cannot be claimed: ${errorText(error)}`);
+          log.debug({ err: error }, "claim");
+          if (this.#claim === claim)
+            this.#claim = { ...claim, atMs: runtime.monotonic() - LOST_MS + RETRY_MS };
+        },
+      );
+  }
+
+  #lead(): void {
+    const { log } = this.#options;
+    const { epoch, seq } = this.#file.position;
+    const leadership = new Leadership(this.#options, this.#instance, this.#file);
+    this.#leadership = leadership;
+    this.#state = "leading";
+    log.info({ epoch, seq }, "this instance leads");
+    // What an earlier process on this file stored and nobody has seen goes first.
+    leadership.whenConfirmed((error) => {
+      if (error === undefined) this.#leads.resolve({ ...this.#file.database, replication: leadership });
+    });
+  }
+
+  #depose(): void {
+    const { log, deposed } = this.#options;
+    const { epoch } = this.#file.position;
+    this.#state = "deposed";
+    log.warn({ epoch }, "another instance leads in place of this one");
+    this.#leadership?.lose();
+    deposed?.();
+  }
+
+  /** The file has content that does not come from the log. */
+  #refuse(): void {
+    const { log, path } = this.#options;
+    this.#state = "refused";
+    log.error(
+      { path },
+      "the database is not one of this change log: start the instance on an empty one, which is then built from the log",
+    );
+  }
+
+  /** What this file has and nobody has seen is not in the log. */
+  #setAside(): void {
+    const { log } = this.#options;
+    const { seq, confirmed } = this.#file.position;
+    const aside = this.#file.setAside();
+    log.warn(
+      { aside, groups: seq - confirmed },
+      "another instance leads without what this database had not sent: it is set aside, and built anew from the log",
+    );
+    void this.#following?.stop();
+    this.#file = new ReplicaFile(this.#options);
+    this.#behind = 0;
+    this.#lacks = false;
+    this.#follow();
+  }
+}
+
+/** The database file of an instance, and how far it is. */
+class ReplicaFile {
+  position: Position;
+  readonly database: ServiceDatabase;
+  readonly #applier: Applier;
+  readonly #statements;
+  #saved: Position;
+  #applied = 0;
+  /** The last group that was added, perhaps in a transaction that has not been committed. */
+  #added = 0;
+
+  constructor({ path, ...options }: ReplicaOptions) {
+    this.database = openDatabase(path, options);
+    const { sql } = this.database;
+    // What a foreign key did is among the changes.
+    sql.run("PRAGMA foreign_keys = OFF");
+    sql.run(
+      `CREATE TABLE IF NOT EXISTS replication (
+         singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
+         epoch INTEGER NOT NULL DEFAULT 0, leader TEXT NOT NULL DEFAULT '', seq INTEGER NOT NULL DEFAULT 0,
+         confirmed INTEGER NOT NULL DEFAULT 0, next INTEGER NOT NULL DEFAULT 0,
+         -- The last run of a process that led on this file.
+         led TEXT NOT NULL DEFAULT ''
+       ) STRICT`,
+    );
+    sql.run("CREATE TABLE IF NOT EXISTS change_log (seq INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT");
+    sql.run("INSERT OR IGNORE INTO replication (singleton) VALUES (1)");
+    this.#applier = new Applier(sql);
+    this.#statements = {
+      get: sql.prepare<Position & { led: string }, []>(
+        "SELECT epoch, leader, seq, confirmed, next, led FROM replication",
+      ),
+      set: sql.prepare("UPDATE replication SET epoch = ?, leader = ?, seq = ?, confirmed = ?, next = ?"),
+      led: sql.prepare("UPDATE replication SET led = ?"),
+      add: sql.prepare("INSERT INTO change_log VALUES (?, ?)"),
+      after: sql.prepare<{ seq: number; body: Uint8Array }, [number, number]>(
+        "SELECT seq, body FROM change_log WHERE seq > ? ORDER BY seq LIMIT ?",
+      ),
+      forget: sql.prepare("DELETE FROM change_log WHERE seq <= ?"),
+    };
+    this.position = this.#get();
+    this.#saved = { ...this.position };
+  }
+
+  /** Whether the last claim in the log, as far as it was read, is that of an earlier process on this file. */
+  wasLeader(): boolean {
+    const row = this.#statements.get.get();
+    return row !== null && row.leader !== "" && row.leader === row.led;
+  }
+
+  /** Whether there is anything beside the log. */
+  hasTables(): boolean {
+    return replicatedTables(this.database.sql).length > 0;
+  }
+
+  /** Applies a group, in a transaction that `save` ends. */
+  apply(seq: number, changes: string): void {
+    const { sql } = this.database;
+    if (!sql.inTransaction) sql.run("BEGIN IMMEDIATE");
+    this.#applier.apply(changes);
+    this.position.seq = seq;
+    this.position.confirmed = seq;
+    this.#applied += 1;
+    if (this.#applied >= APPLY) this.save();
+  }
+
+  /** Stores the position, if a group was applied or another instance leads. */
+  save(): void {
+    const { sql } = this.database;
+    const { epoch, leader, seq, confirmed, next } = this.position;
+    if (!sql.inTransaction && epoch === this.#saved.epoch) return;
+    this.#statements.set.run(epoch, leader, seq, confirmed, next);
+    if (sql.inTransaction) sql.run("COMMIT");
+    this.#applied = 0;
+    this.#saved = { ...this.position };
+  }
+
+  /** Goes back to what is on disk. */
+  undo(): void {
+    const { sql } = this.database;
+    if (sql.inTransaction) sql.run("ROLLBACK");
+    this.#applied = 0;
+    this.position = { ...this.#saved };
+  }
+
+  /** In the transaction of a group: adds what it changed to the change log. */
+  add(changes: string): void {
+    const { epoch, leader, seq, confirmed, next } = this.position;
+    this.#added = seq + 1;
+    this.#statements.add.run(this.#added, compress(changes));
+    this.#statements.forget.run(confirmed);
+    this.#statements.set.run(epoch, leader, this.#added, confirmed, next);
+  }
+
+  /** The transaction of the group that was added, if one was, has been committed. */
+  committed(): void {
+    this.position.seq = Math.max(this.position.seq, this.#added);
+  }
+
+  /** The transaction of the group that was added has been rolled back. */
+  rolledBack(): void {
+    this.#added = 0;
+  }
+
+  /** Groups that may not be in the log. */
+  after(seq: number, limit: number): { readonly seq: number; readonly body: Uint8Array }[] {
+    return this.#statements.after.all(seq, limit);
+  }
+
+  begin(instance: string): void {
+    this.#statements.led.run(instance);
+    this.save();
+    this.#applier.close();
+    this.database.sql.run("PRAGMA foreign_keys = ON");
+  }
+
+  /** @returns where the file is now */
+  setAside(): string {
+    const { path } = this.database;
+    const aside = `${path}.set-aside-${this.position.epoch}`;
+    this.undo();
+    this.close();
+    for (const suffix of ["", "-wal", "-shm"])
+      if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
+    return aside;
+  }
+
+  close(): void {
+    if (this.database.sql.inTransaction) this.undo();
+    for (const statement of Object.values(this.#statements)) statement.finalize();
+    this.#applier.close();
+    this.database.close();
+  }
+
+  #get(): Position {
+    const { epoch = 0, leader = "", seq = 0, confirmed = 0, next = 0 } = this.#statements.get.get() ?? {};
+    return { epoch, leader, seq, confirmed, next };
+  }
+}
+
+/** What the leader does: stores, sends and confirms groups. */
+class Leadership implements GroupLog {
+  readonly #options: ReplicaOptions;
+  readonly #instance: string;
+  readonly #file: ReplicaFile;
+  readonly #epoch: number;
+  readonly #capture: Capture;
+  readonly #failing: RepeatedFailure;
+  readonly #lost: ((reason: NotOwner) => void)[] = [];
+  #waiting: { readonly seq: number; readonly callback: (error?: Error) => void }[] = [];
+  /** The last group that the broker has acknowledged, or is about to. */
+  #sent: number;
+  #sending: Promise<void> | undefined;
+  #failures = 0;
+  #sentMs = Number.NEGATIVE_INFINITY;
+  #ended: Error | undefined;
+  /** Nobody waits any more. */
+  #isDrained = false;
+  #isSaying = false;
+  #cancelAlive: () => void = () => {};
+  #cancelRetry: () => void = () => {};
+
+  constructor(options: ReplicaOptions, instance: string, file: ReplicaFile) {
+    this.#options = options;
+    this.#instance = instance;
+    this.#file = file;
+    this.#epoch = file.position.epoch;
+    this.#failing = new RepeatedFailure(options.runtime, options.log);
+    this.#capture = new Capture(file.database.sql);
+    file.begin(instance);
+    // Before the first group the whole database is one.
+    if (file.position.seq > 0) this.#capture.install();
+    this.#sent = file.position.confirmed;
+    this.#send();
+    this.#sayAlive();
+  }
+
+  onLost(listener: (reason: NotOwner) => void): void {
+    this.#lost.push(listener);
+  }
+
+  begin(): void {
+    if (this.#file.position.seq > 0) return;
+    const { sql } = this.#file.database;
+    sql
+      .transaction(() => {
+        this.#file.add(everythingIn(this.#file.database.sql));
+        this.#capture.install();
+      })
+      .immediate();
+    this.#file.committed();
+    this.#send();
+  }
+
+  store(): void {
+    this.#file.rolledBack();
+    const changes = this.#capture.take();
+    if (changes !== undefined) this.#file.add(changes);
+  }
+
+  changeSchema(change: (store: (statements: readonly string[]) => void) => void): void {
+    if (this.#file.position.seq === 0) {
+      change(() => {});
+      return;
+    }
+    this.#capture.remove();
+    try {
+      change((statements) => {
+        this.#file.rolledBack();
+        if (statements.length > 0) this.#file.add(schemaChanges(this.#file.database.sql, statements));
+      });
+      this.#file.committed();
+    } finally {
+      this.#capture.install();
+    }
+    this.#send();
+  }
+
+  committed(callback: (error?: Error) => void): void {
+    this.#file.committed();
+    this.whenConfirmed(callback);
+  }
+
+  whenConfirmed(callback: (error?: Error) => void): void {
+    const { seq, confirmed } = this.#file.position;
+    if (this.#ended !== undefined) callback(this.#ended);
+    else if (seq <= confirmed) callback();
+    else if (this.#isDrained) callback(unconfirmed());
+    else {
+      this.#waiting.push({ seq, callback });
+      this.#send();
+    }
+  }
+
+  /** More of the log has been read. */
+  confirmed(): void {
+    const { confirmed } = this.#file.position;
+    this.#sent = Math.max(this.#sent, confirmed);
+    let count = 0;
+    while ((this.#waiting[count]?.seq ?? Number.POSITIVE_INFINITY) <= confirmed) count += 1;
+    for (const { callback } of this.#waiting.splice(0, count)) callback();
+  }
+
+  /** The log has lost a group that the broker had acknowledged. */
+  sendAgain(): void {
+    this.#sent = this.#file.position.confirmed;
+    this.#send();
+  }
+
+  /** Another instance leads. */
+  lose(): void {
+    const reason = new NotOwner("another instance leads in place of this one");
+    this.#close(reason);
+    for (const listener of this.#lost) listener(reason);
+  }
+
+  /** Waits for what is not confirmed, but not for long. */
+  async drain(): Promise<void> {
+    const done = Promise.withResolvers<void>();
+    const cancel = this.#options.runtime.after(STOP_MS, done.resolve);
+    this.whenConfirmed(() => done.resolve());
+    await done.promise;
+    cancel();
+    this.#isDrained = true;
+    this.#reject(unconfirmed());
+  }
+
+  async end(says: boolean): Promise<void> {
+    if (says && this.#ended === undefined) await this.drain();
+    const { runtime } = this.#options;
+    const isLeader = this.#ended === undefined;
+    this.#close(new StorageError("the instance was stopped"));
+    if (!says || !isLeader) return;
+    const late = Promise.withResolvers<void>();
+    const cancel = runtime.after(STOP_MS, late.resolve);
+    await Promise.race([this.#say("release").catch(() => {}), late.promise]);
+    cancel();
+  }
+
+  #close(reason: Error): void {
+    this.#ended ??= reason;
+    this.#cancelAlive();
+    this.#cancelRetry();
+    this.#reject(reason);
+  }
+
+  #reject(reason: Error): void {
+    for (const { callback } of this.#waiting.splice(0)) callback(reason);
+  }
+
+  #send(): void {
+    if (this.#sending !== undefined || this.#ended !== undefined) return;
+    this.#cancelRetry();
+    this.#sending = this.#drainLog().finally(() => {
+      this.#sending = undefined;
+    });
+  }
+
+  async #drainLog(): Promise<void> {
+    const { service, transport, runtime } = this.#options;
+    // What was committed in the same turn goes into one send.
+    await new Promise<void>((resolve) => runtime.soon(resolve));
+    while (this.#ended === undefined) {
+      const groups = this.#file.after(this.#sent, BATCH);
+      const last = groups.at(-1);
+      if (last === undefined) return;
+      const before = this.#sent;
+      this.#sent = last.seq;
+      try {
+        await transport.publish(
+          groups.flatMap(({ seq, body }) =>
+            partsOf(body).map((part) =>
+              recordOf(service, { ...part, kind: "group", epoch: this.#epoch, seq }),
+            ),
+          ),
+        );
+        this.#sentMs = runtime.monotonic();
+        this.#failures = 0;
+        this.#failing.over("sending", {}, "the change log is written again");
+      } catch (error) {
+        this.#sent = Math.min(before, this.#sent);
+        this.#failures += 1;
+        this.#failing.failed(
+          "sending",
+          error,
+          {},
+          `the change log cannot be written, nothing is answered or sent: ${errorText(error)}`,
+        );
+        this.#cancelRetry = runtime.after(RETRY_MS, () => this.#send());
+        return;
+      }
+    }
+  }
+
+  #sayAlive(): void {
+    const { runtime } = this.#options;
+    this.#cancelAlive = runtime.after(ALIVE_MS, () => {
+      // What fails here, the groups or the reader say.
+      const isSilent = runtime.monotonic() - this.#sentMs >= ALIVE_MS;
+      if (isSilent && !this.#isSaying) {
+        this.#isSaying = true;
+        this.#say("alive")
+          .catch(() => {})
+          .finally(() => {
+            this.#isSaying = false;
+          });
+      }
+      this.#sayAlive();
+    });
+  }
+
+  #say(kind: "alive" | "release"): Promise<void> {
+    const { service, transport } = this.#options;
+    const { confirmed: seq } = this.#file.position;
+    return transport.publish([
+      recordOf(service, { kind, epoch: this.#epoch, instance: this.#instance, seq }),
+    ]);
+  }
+}
+
+function unconfirmed(): StorageError {
+  return new StorageError("the process stops, and the change log does not have it yet");
+}
+
+function partsOf(
+  body: Uint8Array,
+): { readonly part: number; readonly parts: number; readonly body: Uint8Array }[] {
+  const parts = Math.max(1, Math.ceil(body.byteLength / PART_BYTES));
+  return Array.from({ length: parts }, (_, index) => ({
+    part: index + 1,
+    parts,
+    body: body.subarray(index * PART_BYTES, (index + 1) * PART_BYTES),
+  }));
+}

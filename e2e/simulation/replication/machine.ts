@@ -1,0 +1,258 @@
+import { Database } from "bun:sqlite";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  type Logger,
+  Messaging,
+  type Migration,
+  migrate,
+  type OutgoingRecord,
+  Replica,
+  type Runtime,
+  type Transport,
+} from "@distributed-messaging/messaging";
+import { SimulatedBroker } from "../broker.ts";
+import { type FaultName, Faults, recurringFaults } from "../faults.ts";
+import { Prng } from "../prng.ts";
+import { Incarnation, Scheduler, Trace } from "../scheduler.ts";
+import { definitions, EPOCH_MS, handlersOf, migrations, SERVICE, timersOf, topics } from "./ledger.ts";
+
+const DOWN_MS = 500;
+/** In this time another instance leads. */
+const LATE_MS = 5_500;
+
+/** What is not about replication: a record that is refused is parked, which other simulations show. */
+const WITHOUT: ReadonlySet<FaultName> = new Set<FaultName>([
+  "recordRefused",
+  "topicRefused",
+  ...recurringFaults,
+]);
+
+/** What the machines of a run share: a broker, and time. Faults are off until they are enabled. */
+export class World implements Disposable {
+  readonly violations: string[] = [];
+  readonly scheduler = new Scheduler();
+  readonly trace: Trace;
+  readonly prng: Prng;
+  readonly faults: Faults;
+  readonly broker: SimulatedBroker;
+  readonly machines: readonly Machine[];
+  /** Of all machines: each has files of its own in it. */
+  readonly directory = mkdtempSync(join(tmpdir(), "replication-"));
+
+  constructor(seed: number, machines: number, print?: (line: string) => void) {
+    this.trace = new Trace(this.scheduler, print);
+    this.prng = new Prng(`replication ${seed}`);
+    this.faults = new Faults(this.prng.fork("faults"), WITHOUT);
+    this.broker = new SimulatedBroker(this);
+    this.broker.createTopics(Object.values(topics));
+    this.machines = Array.from({ length: machines }, (_, index) => new Machine(`machine-${index}`, this));
+  }
+
+  violation(text: string): void {
+    this.trace.note("invariant", text);
+    this.violations.push(text);
+  }
+
+  /** Lets time pass. */
+  pass(ms: number): void {
+    const until = this.scheduler.nowMs + ms;
+    // An event of its own, so that time ends there.
+    this.scheduler.after(ms, () => {});
+    while (this.scheduler.step(until));
+  }
+
+  [Symbol.dispose](): void {
+    for (const machine of this.machines) machine.end();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** A machine with an instance of the service: its file, and its process, which is started again whenever it has ended. */
+export class Machine {
+  readonly name: string;
+  readonly #world: World;
+  #incarnation: Incarnation | undefined;
+  #replica: Replica | undefined;
+  #disks = 0;
+  #ids = 0;
+  #schema: readonly Migration[] = migrations;
+  #cancelStart = () => {};
+  /** While it leads. */
+  kit: Messaging | undefined;
+  /** Stores a request, as an interface of the service would. */
+  ask: (request: string) => Promise<void> = () => Promise.reject(new Error("it does not lead"));
+
+  constructor(name: string, world: World) {
+    this.name = name;
+    this.#world = world;
+  }
+
+  /** Its file. */
+  get path(): string {
+    return join(this.#world.directory, `${this.name}-${this.#disks}.sqlite`);
+  }
+
+  /** Of its process; undefined while that is down. */
+  get replica(): Replica | undefined {
+    return this.#replica;
+  }
+
+  /** Reads its file, as it is on disk. */
+  read(sql: string): Record<string, unknown>[] {
+    using database = new Database(this.path, { readonly: true });
+    return database.query<Record<string, unknown>, []>(sql).all();
+  }
+
+  /** Every row of what is replicated; but not that no id of a table has been used, which SQLite notes or does not. */
+  content(): string {
+    const tables = this.read(
+      "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('replication', 'change_log', 'ownership') ORDER BY name",
+    );
+    return tables
+      .flatMap(({ name }) => {
+        const rows = this.read(`SELECT * FROM "${name}"`).map((row) => JSON.stringify(row));
+        const isIdle = (row: string) => name === "sqlite_sequence" && row.includes('"seq":0');
+        return [String(name), ...rows.filter((row) => !isIdle(row)).sort()];
+      })
+      .join("\n");
+  }
+
+  /** @param schema of this version of the service */
+  start(schema: readonly Migration[] = this.#schema): void {
+    this.#schema = schema;
+    this.#cancelStart();
+    if (this.#incarnation !== undefined) return;
+    const { broker, trace } = this.#world;
+    const incarnation = new Incarnation(this.name, (cause) => this.crash(cause));
+    this.#incarnation = incarnation;
+    trace.note(this.name, "starts");
+    const runtime = this.#runtime(incarnation);
+    const connection = broker.connect(incarnation);
+    const transport: Transport = {
+      ...connection,
+      publish: (records) => this.#publishWhilePaused(incarnation, records) ?? connection.publish(records),
+    };
+    const note = (_: object, text: string) => trace.note(this.name, text);
+    const log: Logger = { debug() {}, info: note, warn: note, error: note };
+    const replica = new Replica({
+      service: SERVICE,
+      path: this.path,
+      synchronous: "OFF",
+      ...{ transport, runtime, log },
+      deposed: () => runtime.soon(() => incarnation.crash("deposed")),
+    });
+    this.#replica = replica;
+    replica.leads().then(
+      (database) => {
+        migrate(database, SERVICE, schema);
+        const kit = new Messaging({
+          service: SERVICE,
+          ...{ database, transport, runtime, log, definitions },
+          handlers: handlersOf(database),
+          timers: timersOf(database),
+          deadLetterTopic: topics.deadLetters.name,
+        });
+        const insert = database.sql.prepare<unknown, [string]>("INSERT INTO requests VALUES (?)");
+        this.ask = (request) => kit.unitOfWork.run(() => void insert.run(request));
+        this.kit = kit;
+        kit.start();
+      },
+      (error: unknown) => trace.note(this.name, `does not lead: ${String(error)}`),
+    );
+  }
+
+  /** Ends the process and what it had not committed. */
+  crash(cause: string, downMs = this.#world.prng.exponential(DOWN_MS)): void {
+    if (this.#incarnation === undefined) return;
+    this.#world.trace.note(this.name, `crashes: ${cause}`);
+    this.#end();
+    this.#cancelStart = this.#world.scheduler.after(downMs, () => this.start());
+  }
+
+  /** Ends the process, and loses its disk. */
+  destroy(downMs: number): void {
+    this.crash("with its disk", downMs);
+    this.#disks += 1;
+  }
+
+  /** The process does nothing for some time, and does not know of it. */
+  pause(forMs: number): void {
+    if (this.#incarnation === undefined) return;
+    this.#world.trace.note(this.name, `is paused for ${Math.round(forMs)} ms`);
+    this.#incarnation.pausedUntilMs = this.#world.scheduler.nowMs + forMs;
+  }
+
+  /** Stops the process in good order. */
+  stop(downMs: number): void {
+    const { kit } = this;
+    const incarnation = this.#incarnation;
+    const replica = this.#replica;
+    if (incarnation === undefined || replica === undefined) return;
+    this.#world.trace.note(this.name, "stops");
+    const stopped = async () => {
+      await kit?.stop();
+      await replica.stop();
+      if (!incarnation.alive) return;
+      this.#world.trace.note(this.name, "stopped");
+      this.#replica = undefined;
+      this.#end();
+      this.#cancelStart = this.#world.scheduler.after(downMs, () => this.start());
+    };
+    stopped().catch((error: unknown) => {
+      if (incarnation.alive) this.#world.violation(`${this.name} does not stop: ${String(error)}`);
+    });
+  }
+
+  /** Sometimes a request arrives late, and its process is paused meanwhile, so that another instance may lead by then. */
+  #publishWhilePaused(
+    incarnation: Incarnation,
+    records: readonly OutgoingRecord[],
+  ): Promise<void> | undefined {
+    const { broker, faults, prng, scheduler, trace } = this.#world;
+    if (!faults.enabled || !prng.chance(0.01)) return undefined;
+    const lateMs = LATE_MS * (1 + prng.float() / 2);
+    broker.send(lateMs, () => {
+      trace.note("broker", `stores ${records.length} records of ${this.name} late`);
+      if (broker.up) broker.store(records);
+    });
+    this.pause(lateMs * (1 + prng.float()));
+    return new Promise((_, reject) => {
+      scheduler.after(0, () => reject(new Error("request timed out")), incarnation);
+    });
+  }
+
+  end(): void {
+    this.#cancelStart();
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#incarnation !== undefined) {
+      this.#incarnation.alive = false;
+      this.#world.broker.disconnect(this.#incarnation);
+    }
+    this.#incarnation = undefined;
+    this.kit = undefined;
+    this.#replica?.close();
+    this.#replica = undefined;
+  }
+
+  #runtime(incarnation: Incarnation): Runtime {
+    const { scheduler, prng } = this.#world;
+    return {
+      now: () => EPOCH_MS + Math.floor(scheduler.nowMs),
+      monotonic: () => scheduler.nowMs,
+      newId: () => {
+        this.#ids += 1;
+        const hex = (n: number, digits: number) => n.toString(16).padStart(digits, "0").slice(-digits);
+        const time = hex(EPOCH_MS + Math.floor(scheduler.nowMs), 12);
+        return `${time.slice(0, 8)}-${time.slice(8)}-7${hex(prng.bits(), 3)}-8${hex(prng.bits(), 3)}-${hex(prng.bits(), 8)}${hex(this.#ids, 4)}`;
+      },
+      random: () => prng.float(),
+      soon: (callback) => void scheduler.after(0, callback, incarnation),
+      after: (delayMs, callback) => scheduler.after(delayMs, callback, incarnation),
+    };
+  }
+}

@@ -1,0 +1,223 @@
+import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { migrate, NotOwner, openDatabase, StorageError } from "@distributed-messaging/messaging";
+import { kitMigrations } from "@distributed-messaging/messaging/internal";
+import { migrations, payment, SERVICE, topics } from "./ledger.ts";
+import { type Machine, World } from "./machine.ts";
+
+/** How long a follower takes to lead after a crash of the leader, and after its stop in good order: virtual milliseconds. */
+const AFTER_CRASH_MS = 10_000;
+const AFTER_STOP_MS = 2_000;
+const LONG_MS = 60_000;
+
+function start(machines: number): {
+  readonly world: World;
+  readonly all: readonly [Machine, Machine, ...Machine[]];
+} {
+  const world = new World(1, machines);
+  const [first, second, ...others] = world.machines;
+  if (first === undefined || second === undefined) throw new Error("too few machines");
+  first.start();
+  world.pass(500);
+  for (const machine of [second, ...others]) machine.start();
+  world.pass(500);
+  return { world, all: [first, second, ...others] };
+}
+
+const roles = ({ machines }: World) => machines.map(({ replica }) => replica?.state().role);
+
+/** Pays `count` times, one after the other. */
+function pay(world: World, from: number, count: number, account = "a"): void {
+  for (let index = from; index < from + count; index += 1) {
+    world.broker.store([
+      payment(index, { account, payment: `payment-${index}`, amount: 1 }, world.scheduler.nowMs),
+    ]);
+  }
+}
+
+/** What a promise has become, after some time. */
+async function settled(world: World, promise: Promise<unknown>, withinMs = 1_000): Promise<unknown> {
+  let result: unknown = "pending";
+  promise.then(
+    () => {
+      result = "resolved";
+    },
+    (error: unknown) => {
+      result = error;
+    },
+  );
+  world.pass(withinMs);
+  return result;
+}
+
+test("one instance leads, the other has its database, and leads at once when it stops", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  expect(roles(world)).toEqual(["leading", "following"]);
+  pay(world, 0, 20);
+  world.pass(1_000);
+  const [first, second] = all;
+  expect(first.read("SELECT total FROM accounts")).toEqual([{ total: 20 }]);
+  expect(second.content()).toBe(first.content());
+  first.stop(LONG_MS);
+  world.pass(AFTER_STOP_MS);
+  expect(second.replica?.state().role).toBe("leading");
+  pay(world, 20, 1);
+  world.pass(1_000);
+  expect(second.read("SELECT total FROM accounts")).toEqual([{ total: 21 }]);
+});
+
+test("after a crash of the leader a follower leads, and one that comes back follows it", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first, second] = all;
+  first.crash("test", 2 * AFTER_CRASH_MS);
+  pay(world, 0, 5);
+  world.pass(AFTER_CRASH_MS);
+  expect(second.replica?.state().role).toBe("leading");
+  world.pass(2 * AFTER_CRASH_MS);
+  expect(roles(world)).toEqual(["following", "leading"]);
+  expect(first.content()).toBe(second.content());
+});
+
+test("an instance whose leader was itself leads at once after a crash", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  all[0].crash("test", 100);
+  world.pass(1_500);
+  expect(roles(world)).toEqual(["leading", "following"]);
+});
+
+test("an instance without a disk is built from the log", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  pay(world, 0, 5);
+  world.pass(1_000);
+  const [first, second] = all;
+  second.destroy(100);
+  world.pass(1_000);
+  expect(second.content()).toBe(first.content());
+});
+
+test("nothing is answered or sent that is not in the log; a stop does not wait for it", async () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first] = all;
+  pay(world, 0, 1);
+  world.broker.shutDown();
+  const request = first.ask("request");
+  expect(await settled(world, request, 20_000)).toBe("pending");
+  // It is in the file all the same.
+  expect(first.read("SELECT request FROM requests")).toEqual([{ request: "request" }]);
+  first.stop(100);
+  const outcome = await settled(world, request, 3_000);
+  expect(outcome).toBeInstanceOf(StorageError);
+  world.broker.startUp();
+  world.pass(AFTER_CRASH_MS);
+  expect(first.replica?.state()).toMatchObject({ role: "leading" });
+  world.pass(1_000);
+  expect(all[1].content()).toBe(first.content());
+  expect(all[1].read("SELECT request FROM requests")).toEqual([{ request: "request" }]);
+});
+
+test("a leader that was paused for longer than its followers wait stops at once, and nothing of it is seen", async () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first, second] = all;
+  const { replica: paused, ask } = first;
+  first.pause(AFTER_CRASH_MS);
+  const request = ask("of the paused one");
+  world.pass(AFTER_CRASH_MS - 1);
+  expect(second.replica?.state().role).toBe("leading");
+  expect(await settled(world, request, 500)).toBeInstanceOf(NotOwner);
+  expect(paused?.state().role).not.toBe("leading");
+  // Its process starts again, and sets aside what it had stored.
+  world.pass(3_000);
+  expect(readdirSync(world.directory).filter((name) => name.includes("set-aside")).length).toBeGreaterThan(0);
+  expect(roles(world)).toEqual(["following", "leading"]);
+  expect(first.content()).toBe(second.content());
+  expect(second.read("SELECT request FROM requests")).toEqual([]);
+});
+
+test("the database of a service that was not replicated is where its log begins; another one is refused", () => {
+  using world = new World(1, 3);
+  const [old, other, empty] = world.machines;
+  for (const [machine, total] of [
+    [old, 7],
+    [other, 3],
+  ] as const) {
+    const database = openDatabase(machine?.path ?? "", { synchronous: "OFF" });
+    migrate(database, SERVICE, migrations);
+    migrate(database, "messaging", kitMigrations);
+    database.sql.run("INSERT INTO accounts VALUES ('a', ?)", [total]);
+    database.close();
+  }
+  old?.start();
+  world.pass(500);
+  other?.start();
+  empty?.start();
+  world.pass(LONG_MS);
+  expect(roles(world)).toEqual(["leading", "refused", "following"]);
+  expect(empty?.read("SELECT total FROM accounts")).toEqual([{ total: 7 }]);
+  expect(empty?.content()).toBe(old?.content() ?? "");
+  expect(other?.read("SELECT total FROM accounts")).toEqual([{ total: 3 }]);
+});
+
+test("a follower gets the schema of a newer version from its leader, and an older version leads with it", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first, second] = all;
+  const newer = [
+    ...migrations,
+    {
+      name: "notes",
+      additive: true,
+      sql: "CREATE TABLE notes (id INTEGER PRIMARY KEY, note TEXT) STRICT; ALTER TABLE accounts ADD COLUMN note TEXT;",
+    },
+  ];
+  first.crash("a newer version", 100);
+  world.pass(50);
+  first.start(newer);
+  world.pass(2_000);
+  pay(world, 0, 3);
+  world.pass(1_000);
+  expect(roles(world)).toEqual(["leading", "following"]);
+  expect(second.read("SELECT * FROM accounts")).toEqual([{ account: "a", total: 3, note: null }]);
+  expect(second.content()).toBe(first.content());
+  first.stop(LONG_MS);
+  world.pass(AFTER_STOP_MS);
+  pay(world, 3, 1);
+  world.pass(1_000);
+  expect(second.read("SELECT * FROM accounts")).toEqual([{ account: "a", total: 4, note: null }]);
+});
+
+test("a group of more than a record of the broker takes", async () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first, second] = all;
+  const random = Array.from({ length: 250_000 }, () => world.prng.bits().toString(36)).join("");
+  expect(await settled(world, first.ask(random))).toBe("resolved");
+  world.pass(1_000);
+  const parts =
+    world.broker.partitionsOf(topics.changes.name)[0]?.records.map(({ headers }) => headers.part) ?? [];
+  expect(second.content()).toBe(first.content());
+  expect(parts.some((part) => part?.startsWith("2/"))).toBe(true);
+});
+
+test("an instance that lacks what was removed from the log does not lead, and says so", () => {
+  const { world, all } = start(3);
+  using _ = world;
+  const [first, second, third] = all;
+  third?.destroy(LONG_MS);
+  pay(world, 0, 5);
+  world.pass(1_000);
+  const [log] = world.broker.partitionsOf(topics.changes.name);
+  if (log !== undefined) world.broker.trim(log, log.end - 1);
+  third?.start();
+  world.pass(3_000);
+  expect(third?.replica?.state()).toMatchObject({ role: "following", lacks: true });
+  first.crash("test", LONG_MS);
+  second.crash("test", LONG_MS);
+  world.pass(3 * AFTER_CRASH_MS);
+  expect(third?.replica?.state()).toMatchObject({ role: "following", lacks: true });
+});

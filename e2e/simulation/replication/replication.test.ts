@@ -1,0 +1,69 @@
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { runsSlowTests, slowTest } from "../../support/slow-test.ts";
+import { codeMutants } from "./mutants.ts";
+import { runReplication } from "./run.ts";
+
+/** Enough for a slow machine under load. */
+const TIMEOUT_MS = 240_000;
+const PAYMENTS = 30;
+const SEEDS_PER_TEST = 10;
+/** Without the slow tests as many as need to be, for leaders to change often. */
+const TESTS = runsSlowTests ? 4 : 1;
+const MAX_SEEDS_PER_MUTANT = 150;
+
+let claims = 0;
+let answered = 0;
+
+for (let index = 0; index < TESTS; index += 1) {
+  const from = 1 + index * SEEDS_PER_TEST;
+  test(
+    `a replicated service keeps its promises under every fault: seeds ${from} to ${from + SEEDS_PER_TEST - 1}`,
+    () => {
+      for (let seed = from; seed < from + SEEDS_PER_TEST; seed += 1) {
+        const outcome = runReplication(seed, PAYMENTS);
+        if (outcome.violations.length > 0) {
+          throw new Error([`seed ${seed}`, ...outcome.violations, ...outcome.trace].join("\n"));
+        }
+        claims += outcome.claims;
+        answered += outcome.answered;
+      }
+    },
+    TIMEOUT_MS,
+  );
+}
+
+test("over these seeds the leader changes often, and many requests are answered", () => {
+  const runs = TESTS * SEEDS_PER_TEST;
+  expect(claims).toBeGreaterThan(3 * runs);
+  expect(answered).toBeGreaterThan((PAYMENTS / 3) * runs);
+});
+
+test("equal seeds give equal runs", () => {
+  const { digest, ...first } = runReplication(3, PAYMENTS);
+  expect(runReplication(3, PAYMENTS)).toEqual({ digest, ...first });
+  expect(runReplication(4, PAYMENTS).digest).not.toBe(digest);
+});
+
+describe("without a rule of the protocol a promise is broken", () => {
+  for (const [index, { name }] of codeMutants.entries()) {
+    slowTest(
+      name,
+      async () => {
+        const detect = Bun.spawn(
+          [
+            ...[process.execPath, "--preload", join(import.meta.dir, "mutate.ts")],
+            ...[join(import.meta.dir, "detect.ts"), String(MAX_SEEDS_PER_MUTANT)],
+          ],
+          { env: { ...process.env, MUTANT: String(index) }, stdio: ["ignore", "pipe", "inherit"] },
+        );
+        const violation = await new Response(detect.stdout).text();
+        expect({ code: await detect.exited, violation }).toEqual({
+          code: 3,
+          violation: expect.stringMatching(/^seed \d+: /),
+        });
+      },
+      TIMEOUT_MS,
+    );
+  }
+});

@@ -29,6 +29,7 @@ const NOT_SETTINGS: Readonly<Record<string, string>> = {
   FAKE_LINES: "of a test to the process that it starts",
   FAKE_STUBBORN: "of a test to the process that it starts",
   LENS_PATH: "of a tool that a test makes up",
+  MUTANT: "of a test to the process that it starts",
 };
 
 test("docs/settings.md is up to date", () => {

@@ -175,9 +175,10 @@ export function migrate(
     newer = applied.slice(migrations.length).map(({ name }) => name);
     store(migrations.slice(applied.length).map((migration) => migration.sql));
   };
-  const change = sql.transaction(apply);
-  if (replication === undefined) change.immediate(() => {});
-  else replication.changeSchema((store) => change.immediate(store));
+  const change = (store: (statements: readonly string[]) => void) =>
+    sql.transaction(() => apply(store)).immediate();
+  if (replication === undefined) change(() => {});
+  else replication.changeSchema(change);
   if (newer.length > 0) log.warn({ scope, steps: newer }, "a newer version has added to this database");
 }
 

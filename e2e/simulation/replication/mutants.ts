@@ -60,12 +60,6 @@ export const codeMutants: readonly CodeMutant[] = [
     to: "this.#sent = file.position.seq;",
   },
   {
-    name: "an instance leads before its own former groups are confirmed",
-    file: REPLICA,
-    from: "leadership.whenConfirmed((error) => {",
-    to: "((call: (error?: Error) => void) => call())((error) => {",
-  },
-  {
     name: "a group that could not be sent is not sent again",
     file: REPLICA,
     from: "this.#sent = Math.min(before, this.#sent);",

@@ -74,12 +74,6 @@ export const codeMutants: readonly CodeMutant[] = [
   { name: "deletions are not captured", file: CAPTURE, from: 'on("delete", "OLD");', to: "" },
   { name: "updates are not captured", file: CAPTURE, from: 'on("update", "OLD", "NEW");', to: "" },
   {
-    name: "messages are sent before their group is confirmed",
-    file: "outbox/outbox.ts",
-    from: "this.#after.iterate(seq, this.#confirmed, limit)",
-    to: "this.#after.iterate(seq, Number.MAX_SAFE_INTEGER, limit)",
-  },
-  {
     name: "work is answered before its group is confirmed",
     file: "unit-of-work.ts",
     from: "database.replication.committed((error) => {",

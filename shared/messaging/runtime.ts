@@ -31,6 +31,35 @@ export const systemRuntime: Runtime = {
   },
 };
 
+/** Waits, as between two tries, until it is ended. */
+export class Pause {
+  readonly #runtime: Pick<Runtime, "after">;
+  #hasEnded = false;
+  #wakeUp: () => void = () => {};
+
+  constructor(runtime: Pick<Runtime, "after">) {
+    this.#runtime = runtime;
+  }
+
+  /** Resolves after `delayMs`, or at once when it has been ended. */
+  wait(delayMs: number): Promise<void> {
+    if (this.#hasEnded) return Promise.resolve();
+    return new Promise((resolve) => {
+      const cancel = this.#runtime.after(delayMs, resolve);
+      this.#wakeUp = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+
+  /** Nobody waits any more. */
+  end(): void {
+    this.#hasEnded = true;
+    this.#wakeUp();
+  }
+}
+
 /** Where the kit logs; a pino logger fits. */
 export interface Logger {
   debug(fields: object, text: string): void;

@@ -1,5 +1,5 @@
 import { errorText } from "../../errors.ts";
-import { type Backoff, backoffMs } from "../../runtime.ts";
+import { type Backoff, backoffMs, Pause } from "../../runtime.ts";
 import type { FollowOptions, Subscription } from "../transport.ts";
 import { type KafkaContext, toRecord } from "./consumer.ts";
 import { errorOfCode } from "./errors.ts";
@@ -17,6 +17,7 @@ export class KafkaFollower implements Subscription {
   readonly #context: KafkaContext;
   readonly #options: FollowOptions;
   readonly #ended: Promise<void>;
+  readonly #pause: Pause;
   #logs: RawLogs | undefined;
   /** The offset to deliver next. */
   #next: number;
@@ -25,11 +26,11 @@ export class KafkaFollower implements Subscription {
   #failures = 0;
   #failure: string | undefined;
   #stopped = false;
-  #wakeUp: () => void = () => {};
 
   constructor(context: KafkaContext, options: FollowOptions) {
     this.#context = context;
     this.#options = options;
+    this.#pause = new Pause(context.runtime);
     this.#next = options.from ?? 0;
     this.#ended = this.#keepReading();
   }
@@ -45,7 +46,7 @@ export class KafkaFollower implements Subscription {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#logs?.destroy();
-    this.#wakeUp();
+    this.#pause.end();
     await this.#ended;
   }
 
@@ -65,7 +66,7 @@ export class KafkaFollower implements Subscription {
       } finally {
         logs.destroy();
       }
-      await this.#sleep(backoffMs(BACKOFF, this.#failures, () => runtime.random()));
+      await this.#pause.wait(backoffMs(BACKOFF, this.#failures, () => runtime.random()));
     }
   }
 
@@ -109,16 +110,5 @@ export class KafkaFollower implements Subscription {
     if (code !== NONE) throw errorOfCode(code);
     if (offset === this.#next) throw new Error(`the log has nothing at offset ${offset}`);
     return offset;
-  }
-
-  #sleep(delayMs: number): Promise<void> {
-    if (this.#stopped) return Promise.resolve();
-    return new Promise((resolve) => {
-      const cancel = this.#context.runtime.after(delayMs, resolve);
-      this.#wakeUp = () => {
-        cancel();
-        resolve();
-      };
-    });
   }
 }

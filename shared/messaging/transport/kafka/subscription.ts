@@ -1,5 +1,5 @@
 import { errorText } from "../../errors.ts";
-import { type Backoff, backoffMs } from "../../runtime.ts";
+import { type Backoff, backoffMs, Pause } from "../../runtime.ts";
 import type { SubscribeOptions, Subscription } from "../transport.ts";
 import { KafkaConsumer, type KafkaContext } from "./consumer.ts";
 
@@ -17,6 +17,7 @@ export class KafkaSubscription implements Subscription {
   readonly #context: KafkaContext;
   readonly #options: SubscribeOptions;
   readonly #ended: Promise<void>;
+  readonly #pause: Pause;
   #consumer: KafkaConsumer | undefined;
   /** The reasons that were logged as warnings since `#warnedSince`. */
   readonly #warned = new Set<string>();
@@ -24,11 +25,11 @@ export class KafkaSubscription implements Subscription {
   #failure: string | undefined;
   #failingSinceMs = 0;
   #stopped = false;
-  #wakeUp: () => void = () => {};
 
   constructor(context: KafkaContext, options: SubscribeOptions) {
     this.#context = context;
     this.#options = options;
+    this.#pause = new Pause(context.runtime);
     this.#ended = this.#keepConsuming();
   }
 
@@ -42,7 +43,7 @@ export class KafkaSubscription implements Subscription {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#wakeUp();
+    this.#pause.end();
     this.#consumer?.fail(new Error("stopped"));
     await this.#ended;
   }
@@ -73,7 +74,7 @@ export class KafkaSubscription implements Subscription {
         this.#consumer = undefined;
         await consumer.close();
       }
-      await this.#sleep(backoffMs(RESTART_BACKOFF, failures, () => runtime.random()));
+      await this.#pause.wait(backoffMs(RESTART_BACKOFF, failures, () => runtime.random()));
     }
   }
 
@@ -95,16 +96,5 @@ export class KafkaSubscription implements Subscription {
     const brokers = settings.brokers.join(", ");
     const next = `it is tried again every ${RESTART_BACKOFF.mostMs / 1_000} s`;
     log.warn({ group, failures }, `not consuming from the broker at ${brokers}: ${reason}; ${next}`);
-  }
-
-  #sleep(delayMs: number): Promise<void> {
-    if (this.#stopped) return Promise.resolve();
-    return new Promise((resolve) => {
-      const cancel = this.#context.runtime.after(delayMs, resolve);
-      this.#wakeUp = () => {
-        cancel();
-        resolve();
-      };
-    });
   }
 }

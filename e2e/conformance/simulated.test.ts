@@ -47,6 +47,7 @@ async function simulatedBroker(): Promise<BrokerUnderTest> {
           await connection.publish(records);
         },
         subscribe: (options) => connection.subscribe(options),
+        follow: (options) => connection.follow(options),
         close: async () => {
           closed = true;
         },
@@ -80,5 +81,4 @@ transportConformance("the simulated broker", simulatedBroker, {
   isServer: true,
   hasOutages: true,
   hasBatches: false,
-  follows: false,
 });

@@ -526,8 +526,9 @@ class SimulatedFollower implements Subscription {
     this.#answeredMs = scheduler.nowMs;
     if (this.#next > log.end) this.#next = 0;
     const limit = faults.occurs("shortBatch") ? prng.between(1, MAX_SHORT_BATCH) : MAX_BATCH;
+    // All of them, as a real one does: also those after one whose delivery stopped it.
     for (const record of log.read(this.#next, limit).records) {
-      if (this.#stopped || !this.client.alive) return;
+      if (!this.client.alive) return;
       this.#next = record.offset + 1;
       this.options.deliver(record);
     }

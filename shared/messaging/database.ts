@@ -20,7 +20,7 @@ export interface ServiceDatabase {
 
 /** The change log of a replicated service, as its leader writes it. */
 export interface GroupLog {
-  /** Called once all tables exist, before the first unit of work. */
+  /** Called once all tables exist, before anything else is written. May be called again. */
   begin(): void;
   /** In the transaction of a group, at its end: stores what it changed. */
   store(): void;

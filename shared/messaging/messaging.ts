@@ -178,6 +178,7 @@ export class Messaging {
       if (!hasTopic(name)) throw new UsageError(`the transport was not given the topic ${name}`);
     }
     migrate(database, "messaging", kitMigrations, log);
+    database.replication?.begin();
     this.#options = options;
     const tracing = options.tracer && new Tracing(options.tracer, service);
     this.parked = new ParkedRecords(database);
@@ -266,7 +267,6 @@ export class Messaging {
     if (inUse.has(database)) throw new DatabaseInUse(`another kit works on ${database.path}`);
     inUse.add(database);
     this.#started = true;
-    database.replication?.begin();
     if (this.#ownership === undefined) this.#begin();
     else this.#ownership.start();
   }

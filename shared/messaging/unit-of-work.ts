@@ -74,8 +74,8 @@ export interface Transaction {
    */
   enqueue<Input extends TSchema>(effect: EffectKind<Input>, input: Static<Input>): string;
   /**
-   * Calls back once the transaction is on disk; not if it is rolled back or the process ends before. What the callback
-   * throws is logged.
+   * Calls back once the transaction is on disk, or in the change log of a replicated service; not if it is rolled back or
+   * the process ends before. What the callback throws is logged.
    */
   afterCommit(callback: () => void): void;
   /** The same transaction; what it emits is attributed to another cause. */
@@ -173,11 +173,13 @@ export class UnitOfWork {
   }
 
   /**
-   * Runs work in a transaction and resolves to its result once that is on disk.
+   * Runs work in a transaction and resolves to its result once that is on disk; of a replicated service, once its change
+   * log has it, and so no loss of this machine takes it back.
    *
    * @param cause what emitted messages are attributed to; without one, each of them begins a correlation of its own
    * @throws what the work throws, rolled back; StorageError when the disk fails: nothing of the group took effect;
-   *   NotOwner when the process is not the service
+   *   NotOwner when the process is not the service. Of a replicated service it is not known, after these two, whether
+   *   the work took effect
    */
   run<T>(work: Work<T>, cause?: Cause): Promise<T> {
     if (this.#closed) return Promise.reject(new StorageError("the database is closed"));

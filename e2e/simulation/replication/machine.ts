@@ -79,6 +79,8 @@ export class Machine {
   #ids = 0;
   #schema: readonly Migration[] = migrations;
   #cancelStart = () => {};
+  /** Whether the broker takes no groups of it, and everything else. */
+  groupsAreRefused = false;
   /** While it leads. */
   kit: Messaging | undefined;
   /** Stores a request, as an interface of the service would. */
@@ -132,7 +134,12 @@ export class Machine {
     const connection = broker.connect(incarnation);
     const transport: Transport = {
       ...connection,
-      publish: (records) => this.#publishWhilePaused(incarnation, records) ?? connection.publish(records),
+      publish: (records) => {
+        if (this.groupsAreRefused && records.some(({ headers }) => headers.kind === "group")) {
+          return Promise.reject(new Error("no group is stored"));
+        }
+        return this.#publishWhilePaused(incarnation, records) ?? connection.publish(records);
+      },
     };
     const note = (_: object, text: string) => trace.note(this.name, text);
     const log: Logger = { debug() {}, info: note, warn: note, error: note };

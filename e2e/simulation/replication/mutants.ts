@@ -5,6 +5,8 @@ export interface CodeMutant {
   readonly file: string;
   readonly from: string;
   readonly to: string;
+  /** The test of replica.test.ts that notices it, where the simulation would need too many runs. */
+  readonly test?: string;
 }
 
 const REPLICA = "replication/replica.ts";
@@ -58,6 +60,48 @@ export const codeMutants: readonly CodeMutant[] = [
     file: REPLICA,
     from: "this.#sent = file.position.confirmed;",
     to: "this.#sent = file.position.seq;",
+  },
+  {
+    name: "messages are sent before their group is confirmed",
+    file: "outbox/outbox.ts",
+    from: "this.#after.iterate(seq, this.#confirmed, limit)",
+    to: "this.#after.iterate(seq, Number.MAX_SAFE_INTEGER, limit)",
+    test: "messages wait in the outbox",
+  },
+  {
+    name: "an instance leads before its own former groups are confirmed",
+    file: REPLICA,
+    from: "leadership.whenConfirmed((error) => {",
+    to: "((call: (error?: Error) => void) => call())((error) => {",
+    test: "an instance leads once the log has",
+  },
+  {
+    name: "a group is applied although one before it is missing",
+    file: REPLICA,
+    from: "if (seq > position.confirmed + 1) {",
+    to: "if (false) {",
+    test: "a group is applied after the one before it",
+  },
+  {
+    name: "records of a log that was left are read",
+    file: REPLICA,
+    from: "this.#reading === reading && this.#isReading()",
+    to: "this.#isReading()",
+    test: "a leader that was paused",
+  },
+  {
+    name: "an instance that lacks something claims",
+    file: REPLICA,
+    from: "|| !canRead || this.#isBehind()) return;",
+    to: "|| !canRead) return;",
+    test: "an instance that lacks",
+  },
+  {
+    name: "a database that is not of the log is followed with",
+    file: REPLICA,
+    from: "if (!isOwn && position.seq === 0 && this.#file.hasTables()) {",
+    to: "if (false) {",
+    test: "the database of a service that was not replicated",
   },
   {
     name: "a group that could not be sent is not sent again",

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { runToEnd } from "../../support/run-to-end.ts";
 import { runsSlowTests, slowTest } from "../../support/slow-test.ts";
 import { codeMutants } from "./mutants.ts";
 import { runReplication } from "./run.ts";
@@ -46,22 +47,28 @@ test("equal seeds give equal runs", () => {
 });
 
 describe("without a rule of the protocol a promise is broken", () => {
-  for (const [index, { name }] of codeMutants.entries()) {
+  const mutate = join(import.meta.dir, "mutate.ts");
+  const detect = [process.execPath, "--preload", mutate, join(import.meta.dir, "detect.ts")];
+  const tests = [process.execPath, "test", "--preload", mutate, join(import.meta.dir, "replica.test.ts")];
+
+  for (const [index, { name, test: noticedBy }] of codeMutants.entries()) {
     slowTest(
       name,
       async () => {
-        const detect = Bun.spawn(
-          [
-            ...[process.execPath, "--preload", join(import.meta.dir, "mutate.ts")],
-            ...[join(import.meta.dir, "detect.ts"), String(MAX_SEEDS_PER_MUTANT)],
-          ],
-          { env: { ...process.env, MUTANT: String(index) }, stdio: ["ignore", "pipe", "inherit"] },
-        );
-        const violation = await new Response(detect.stdout).text();
-        expect({ code: await detect.exited, violation }).toEqual({
-          code: 3,
-          violation: expect.stringMatching(/^seed \d+: /),
+        const command =
+          noticedBy === undefined
+            ? [...detect, String(MAX_SEEDS_PER_MUTANT)]
+            : [...tests, "--test-name-pattern", noticedBy];
+        const { exitCode, stdout, stderr } = await runToEnd(command, {
+          cwd: import.meta.dir,
+          env: { ...process.env, MUTANT: String(index) },
         });
+        if (noticedBy === undefined) {
+          expect([exitCode, stdout]).toEqual([3, expect.stringMatching(/^seed \d+: /)]);
+        } else {
+          expect([exitCode, stderr]).toEqual([1, expect.stringMatching(/^ 1 fail$/m)]);
+          expect(stderr).toContain(`(fail) ${noticedBy}`);
+        }
       },
       TIMEOUT_MS,
     );

@@ -12,7 +12,7 @@ interface Statements {
 export class Applier {
   readonly #sql: Database;
   readonly #names;
-  readonly #sequence;
+  readonly #sequences;
   readonly #schema;
   #tables: ReadonlyMap<string, Statements> | undefined;
 
@@ -23,17 +23,9 @@ export class Applier {
     this.#schema = sql.prepare<{ statement: string }, [string]>(
       "SELECT value AS statement FROM json_each(?, '$.schema')",
     );
-    // Without rows that came and went, the highest id that was used would not be known.
-    this.#sequence = {
-      list: sql.prepare<{ name: string; id: number }, [string]>(
-        "SELECT key AS name, value AS id FROM json_each(?, '$.sequences')",
-      ),
-      raise: () => sql.prepare("UPDATE sqlite_sequence SET seq = ?2 WHERE name = ?1"),
-      add: () =>
-        sql.prepare(
-          "INSERT INTO sqlite_sequence (name, seq) SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
-        ),
-    };
+    this.#sequences = sql.prepare<{ name: string; id: number }, [string]>(
+      "SELECT key AS name, value AS id FROM json_each(?, '$.sequences')",
+    );
   }
 
   /**
@@ -57,11 +49,10 @@ export class Applier {
       statements.replaced.run(changes);
       statements.insert.run(changes);
     }
-    for (const { name, id } of this.#sequence.list.all(changes)) {
-      using raise = this.#sequence.raise();
-      using add = this.#sequence.add();
-      raise.run(name, id);
-      add.run(name, id);
+    // From the rows alone it would not be known which ids were used by rows that came and went.
+    for (const { name, id } of this.#sequences.all(changes)) {
+      this.#sql.run("DELETE FROM sqlite_sequence WHERE name = ?", [name]);
+      this.#sql.run("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", [name, id]);
     }
   }
 
@@ -69,7 +60,7 @@ export class Applier {
     this.#forget();
     this.#names.finalize();
     this.#schema.finalize();
-    this.#sequence.list.finalize();
+    this.#sequences.finalize();
   }
 
   #forget(): void {

@@ -1,4 +1,5 @@
 import type { Database, Statement } from "bun:sqlite";
+import { UsageError } from "../errors.ts";
 import { quoted, type ReplicatedTable, replicatedTables } from "./tables.ts";
 
 /*
@@ -37,10 +38,9 @@ export function everythingIn(sql: Database): string {
     )
     .all()
     .map((row) => row.ddl);
-  const tables = replicatedTables(sql);
   return changesOf(
     ddl,
-    tables.map((table) => ({ table, gone: "[]", rows: rowsOf(sql, table), id: idOf(sql, table) })),
+    replicatedTables(sql).map((table) => contentOf(sql, table)),
   );
 }
 
@@ -49,32 +49,27 @@ export function schemaChanges(sql: Database, statements: readonly string[]): str
   const steps = replicatedTables(sql).filter(({ name }) => name === "migrations");
   return changesOf(
     statements,
-    steps.map((table) => ({ table, gone: "[]", rows: rowsOf(sql, table), id: null })),
+    steps.map((table) => contentOf(sql, table)),
   );
 }
 
-function rowsOf(sql: Database, { name, columns }: ReplicatedTable): string {
-  const values = columns.map((column) => jsonOf("t", column)).join();
-  const row = sql
-    .query<{ rows: string }, []>(
-      `SELECT json_group_array(json_array(${values})) AS rows FROM ${quoted(name)} AS t`,
-    )
-    .get();
-  return row?.rows ?? "[]";
-}
-
-function idOf(sql: Database, { name, countsIds }: ReplicatedTable): number | null {
-  if (!countsIds) return null;
-  return (
-    sql.query<{ id: number }, [string]>("SELECT seq AS id FROM sqlite_sequence WHERE name = ?").get(name)
-      ?.id ?? null
+function contentOf(sql: Database, table: ReplicatedTable): TableChanges {
+  const values = table.columns.map((column) => jsonOf("t", column)).join();
+  using read = sql.prepare<Part, []>(
+    `SELECT '[]' AS gone, json_group_array(json_array(${values})) AS rows, ${lastIdOf(table)} AS id
+     FROM ${quoted(table.name)} AS t`,
   );
+  return { table, gone: "[]", rows: "[]", id: null, ...read.get() };
 }
 
-function changesOf(
-  schema: readonly string[],
-  parts: readonly (Part & { readonly table: ReplicatedTable })[],
-): string {
+/** The SQL of the highest id that a table has ever used, or NULL. */
+function lastIdOf({ name, countsIds }: ReplicatedTable): string {
+  return countsIds
+    ? `(SELECT seq FROM sqlite_sequence WHERE name = '${name.replaceAll("'", "''")}')`
+    : "NULL";
+}
+
+function changesOf(schema: readonly string[], parts: readonly TableChanges[]): string {
   const tables = parts.map(
     ({ table, gone, rows }) => `${JSON.stringify(table.name)}:{"gone":${gone},"rows":${rows}}`,
   );
@@ -91,6 +86,10 @@ interface Part {
   readonly id: number | null;
 }
 
+interface TableChanges extends Part {
+  readonly table: ReplicatedTable;
+}
+
 interface Watched {
   readonly table: ReplicatedTable;
   readonly read: Statement<Part, []>;
@@ -105,9 +104,13 @@ export class Capture {
   readonly #sql: Database;
   #watched: readonly Watched[] = [];
   #touched: Statement<{ index: number }, []> | undefined;
+  readonly #schemaVersion;
+  /** Of the schema whose tables are watched. */
+  #version: number | undefined;
 
   constructor(sql: Database) {
     this.#sql = sql;
+    this.#schemaVersion = sql.prepare<{ schema_version: number }, []>("PRAGMA main.schema_version");
   }
 
   /** Notes what is written from now on. @throws UsageError as `replicatedTables` does */
@@ -120,6 +123,7 @@ export class Capture {
       (_, index) => `SELECT ${index} AS "index" WHERE EXISTS (SELECT 1 FROM touched_${index})`,
     );
     this.#touched = any.length === 0 ? undefined : sql.prepare(any.join(" UNION ALL "));
+    this.#version = this.#schemaVersion.get()?.schema_version;
   }
 
   /** Notes nothing any more: the schema is about to change. */
@@ -136,9 +140,18 @@ export class Capture {
     this.#touched = undefined;
   }
 
-  /** What was written since the last call. @returns undefined when that is nothing */
+  /**
+   * What was written since the last call.
+   *
+   * @returns undefined when that is nothing
+   * @throws UsageError when the schema has changed since `install`: what was written to a new table was not noted
+   */
   take(): string | undefined {
-    const touched = this.#touched?.all() ?? [];
+    if (this.#touched === undefined) return undefined;
+    if (this.#schemaVersion.get()?.schema_version !== this.#version) {
+      throw new UsageError("the schema of a replicated database is changed by migrate only");
+    }
+    const touched = this.#touched.all();
     if (touched.length === 0) return undefined;
     return changesOf(
       [],
@@ -154,7 +167,7 @@ export class Capture {
 }
 
 function watch(sql: Database, table: ReplicatedTable, index: number): Watched {
-  const { key, columns, countsIds } = table;
+  const { key, columns } = table;
   const name = quoted(table.name);
   const positions = key.map((_, position) => `k${position}`);
   sql.run(
@@ -179,14 +192,11 @@ function watch(sql: Database, table: ReplicatedTable, index: number): Watched {
   const isThere = `t.${quoted(key[0]?.name ?? "")} IS NOT NULL`;
   const keys = key.map((column, position) => jsonOf("touched", { ...column, name: `k${position}` }));
   const values = columns.map((column) => jsonOf("t", column));
-  const id = countsIds
-    ? `(SELECT seq FROM sqlite_sequence WHERE name = '${table.name.replaceAll("'", "''")}')`
-    : "NULL";
   return {
     table,
     read: sql.prepare<Part, []>(
       `SELECT json_group_array(json_array(${keys.join()})) FILTER (WHERE NOT ${isThere}) AS gone,
-         json_group_array(json_array(${values.join()})) FILTER (WHERE ${isThere}) AS rows, ${id} AS id
+         json_group_array(json_array(${values.join()})) FILTER (WHERE ${isThere}) AS rows, ${lastIdOf(table)} AS id
        FROM touched_${index} AS touched LEFT JOIN main.${name} AS t ON ${joined}`,
     ),
     forget: sql.prepare(`DELETE FROM temp.touched_${index}`),

@@ -147,6 +147,17 @@ test("nothing is captured where nothing was written, or all was undone", () => {
   expect(capture.take()).toBeUndefined();
 });
 
+test("what is written after a change of the schema that was not announced is refused", () => {
+  using sql = open("ON");
+  const capture = new Capture(sql);
+  capture.install();
+  sql.run("CREATE TABLE late (id INTEGER PRIMARY KEY)");
+  sql.run("INSERT INTO late VALUES (1)");
+  expect(() => capture.take()).toThrow(
+    new UsageError("the schema of a replicated database is changed by migrate only"),
+  );
+});
+
 test("a copy gets the schema with the changes", () => {
   using copy = new Database(":memory:", { strict: true });
   const applier = new Applier(copy);

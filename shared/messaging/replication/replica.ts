@@ -79,16 +79,22 @@ export class Replica {
   #file: ReplicaFile;
   /** The parts of the group that is being read. */
   #parts: Uint8Array[] = [];
-  /** A later group is in the log, and one before it was not there. */
+  /** The last group that is in the log, as far as it was told: one that has not been read may be missing. */
   #behind = 0;
-  /** The epoch of the leader that the log has told of. */
-  #followed = 0;
-  #hasEnded = false;
+  /** Something was removed from the log before it was read. */
   #lacks = false;
+  /** The epoch of the last leader that was logged. */
+  #followed = 0;
+  /** Whether the leader is known to have ended. */
+  #hasEnded = false;
+  /** When the leader last wrote, or the log could not be read: of the monotonic clock. */
   #heardMs: number;
+  /** Own claim that has not been read yet. */
   #claim: { readonly epoch: number; readonly atMs: number } | undefined;
   #isAtEnd = false;
   #following: Subscription | undefined;
+  /** Stands for the subscription whose calls count. */
+  #reading: object | undefined;
   #leadership: Leadership | undefined;
   #cancelCheck: () => void = () => {};
   #stopped: Promise<void> | undefined;
@@ -149,11 +155,19 @@ export class Replica {
   #follow(): void {
     const { service, transport } = this.#options;
     this.#isAtEnd = false;
+    this.#parts = [];
+    const reading = {};
+    this.#reading = reading;
+    // One that was stopped while it delivered a batch may deliver the rest of it, after the position has changed.
+    const isCurrent = () => this.#reading === reading && this.#isReading();
     this.#following = transport.follow?.({
       topic: changesTopic(service).name,
       from: this.#file.position.next,
-      deliver: (record) => this.#attempt(() => this.#read(record)),
+      deliver: (record) => {
+        if (isCurrent()) this.#attempt(() => this.#read(record));
+      },
       caughtUp: (end) => {
+        if (!isCurrent()) return;
         this.#isAtEnd = true;
         if (end > this.#file.position.next) this.#lack();
         this.#failing.over("reading", {}, "the change log is read again");
@@ -163,6 +177,7 @@ export class Replica {
         this.#claimIfFree();
       },
       failed: (error) => {
+        if (!isCurrent()) return;
         // Silence says nothing while nothing can be read.
         this.#heardMs = this.#options.runtime.monotonic();
         this.#isAtEnd = false;
@@ -173,22 +188,22 @@ export class Replica {
 
   /** What cannot be stored is read again. */
   #attempt(step: () => void): void {
-    const before = this.#following;
-    const isReading = this.#state === "following" || this.#state === "leading";
-    if (!isReading || before === undefined) return;
     try {
       step();
     } catch (error) {
       this.#failing.failed("applying", error, {}, "the change log cannot be applied, it is tried again");
-      this.#following = undefined;
+      this.#reading = undefined;
       this.#isAtEnd = false;
-      this.#parts = [];
       if (this.#state === "following") this.#file.undo();
-      void before.stop();
+      void this.#following?.stop();
       this.#options.runtime.after(RETRY_MS, () => {
-        if (this.#state !== "stopped") this.#follow();
+        if (this.#isReading()) this.#follow();
       });
     }
+  }
+
+  #isReading(): boolean {
+    return this.#state === "following" || this.#state === "leading";
   }
 
   #read(record: IncomingRecord): void {
@@ -209,7 +224,7 @@ export class Replica {
     this.#lacks = true;
     this.#options.log.error(
       {},
-      "the change log begins after what this database has: start the instance on a copy of the database of another one",
+      "the change log begins after what this database has: start the instance on a copy of the database of another follower",
     );
     if (this.#state === "leading") this.#depose();
   }
@@ -280,7 +295,7 @@ export class Replica {
 
   /** Claims the service if it has no leader. */
   #claimIfFree(): void {
-    const { runtime, service, transport, log } = this.#options;
+    const { runtime, service, transport } = this.#options;
     const { epoch, confirmed } = this.#file.position;
     const now = runtime.monotonic();
     if (this.#claim !== undefined && now - this.#claim.atMs > LOST_MS) this.#claim = undefined;
@@ -299,7 +314,6 @@ export class Replica {
         () => this.#failing.over("claiming", {}, "the claim was written"),
         (error: unknown) => {
           this.#failing.failed("claiming", error, {}, `the service cannot be claimed: ${errorText(error)}`);
-          log.debug({ err: error }, "claim");
           if (this.#claim === claim)
             this.#claim = { ...claim, atMs: runtime.monotonic() - LOST_MS + RETRY_MS };
         },
@@ -363,8 +377,6 @@ class ReplicaFile {
   readonly #statements;
   #saved: Position;
   #applied = 0;
-  /** The last group that was added, perhaps in a transaction that has not been committed. */
-  #added = 0;
 
   constructor({ path, ...options }: ReplicaOptions) {
     this.database = openDatabase(path, options);
@@ -443,20 +455,14 @@ class ReplicaFile {
   /** In the transaction of a group: adds what it changed to the change log. */
   add(changes: string): void {
     const { epoch, leader, seq, confirmed, next } = this.position;
-    this.#added = seq + 1;
-    this.#statements.add.run(this.#added, compress(changes));
+    this.#statements.add.run(seq + 1, compress(changes));
     this.#statements.forget.run(confirmed);
-    this.#statements.set.run(epoch, leader, this.#added, confirmed, next);
+    this.#statements.set.run(epoch, leader, seq + 1, confirmed, next);
   }
 
-  /** The transaction of the group that was added, if one was, has been committed. */
+  /** A transaction has been committed, in which a group may have been added: what is on disk counts. */
   committed(): void {
-    this.position.seq = Math.max(this.position.seq, this.#added);
-  }
-
-  /** The transaction of the group that was added has been rolled back. */
-  rolledBack(): void {
-    this.#added = 0;
+    this.position.seq = this.#get().seq;
   }
 
   /** Groups that may not be in the log. */
@@ -508,7 +514,6 @@ class Leadership implements GroupLog {
   /** The last group that the broker has acknowledged, or is about to. */
   #sent: number;
   #sending: Promise<void> | undefined;
-  #failures = 0;
   #sentMs = Number.NEGATIVE_INFINITY;
   #ended: Error | undefined;
   /** Nobody waits any more. */
@@ -550,7 +555,6 @@ class Leadership implements GroupLog {
   }
 
   store(): void {
-    this.#file.rolledBack();
     const changes = this.#capture.take();
     if (changes !== undefined) this.#file.add(changes);
   }
@@ -563,7 +567,6 @@ class Leadership implements GroupLog {
     this.#capture.remove();
     try {
       change((statements) => {
-        this.#file.rolledBack();
         if (statements.length > 0) this.#file.add(schemaChanges(this.#file.database.sql, statements));
       });
       this.#file.committed();
@@ -672,11 +675,9 @@ class Leadership implements GroupLog {
           ),
         );
         this.#sentMs = runtime.monotonic();
-        this.#failures = 0;
         this.#failing.over("sending", {}, "the change log is written again");
       } catch (error) {
         this.#sent = Math.min(before, this.#sent);
-        this.#failures += 1;
         this.#failing.failed(
           "sending",
           error,

@@ -28,7 +28,7 @@ export interface GroupLog {
   committed(callback: (error?: Error) => void): void;
   /** Runs a change of the schema, which in its transaction hands over the statements that it ran. */
   changeSchema(change: (store: (statements: readonly string[]) => void) => void): void;
-  /** Waits for what is not confirmed, but not for long: who waits then, or later, gets an error. */
+  /** The process stops: waits for what is not confirmed, but not for long. From then on nobody waits longer; whoever does, gets an error. */
   drain(): Promise<void>;
   /** Called when another instance leads. */
   onLost(listener: (reason: NotOwner) => void): void;

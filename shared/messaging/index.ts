@@ -93,7 +93,8 @@ export {
   rebuildMigration,
 } from "./projections/rebuild.ts";
 export { RepeatedFailure } from "./repeated-failure.ts";
-export { Replica, type ReplicaOptions, type Role } from "./replication/replica.ts";
+export { Replica, type ReplicaOptions, type ReplicaState, type Role } from "./replication/replica.ts";
+export { hasChangeLog } from "./replication/tables.ts";
 export { type Logger, type Runtime, silentLogger, systemRuntime } from "./runtime.ts";
 export { idOf, type StoredId, storedId } from "./stored-id.ts";
 export type { TimerHandler } from "./timers/timers.ts";

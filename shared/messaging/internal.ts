@@ -4,6 +4,7 @@
  */
 
 export { fingerprint, fingerprintOfBytes, type Position } from "./inbox/offsets.ts";
+export { CHANGE_LOG } from "./ownership/claim.ts";
 export { AGE } from "./ownership/ownership.ts";
 export { kitMigrations } from "./schema.ts";
 export { decompress } from "./transport/kafka/codecs.ts";

@@ -22,6 +22,7 @@ import { ParkedRecords } from "./outbox/parked.ts";
 import { PartitionCounts } from "./outbox/partition-counts.ts";
 import { Relay, type TopicRefusal } from "./outbox/relay.ts";
 import { Ownership, type OwnershipState } from "./ownership/ownership.ts";
+import { hasChangeLog } from "./replication/tables.ts";
 import type { Logger, Runtime } from "./runtime.ts";
 import { kitMigrations } from "./schema.ts";
 import { type TimerHandler, Timers } from "./timers/timers.ts";
@@ -156,7 +157,8 @@ export class Messaging {
   #stopped: Promise<void> | undefined;
 
   /**
-   * @throws UsageError when handlers, timers, definitions and topics do not fit together, or a setting makes no sense;
+   * @throws UsageError when handlers, timers, definitions and topics do not fit together, a setting makes no sense, or the
+   *   database is that of a replicated service and was not opened by a `Replica`;
    *   MigrationMismatch when another version of the kit made the tables
    */
   constructor(options: MessagingOptions) {
@@ -176,6 +178,9 @@ export class Messaging {
     const topics = [...ownTopics, ...definitions.map(({ topic }) => topic)];
     for (const name of [options.deadLetterTopic, ...topics.map((topic) => topic.name)]) {
       if (!hasTopic(name)) throw new UsageError(`the transport was not given the topic ${name}`);
+    }
+    if (database.replication === undefined && hasChangeLog(database)) {
+      throw new UsageError(`${database.path} is of a replicated service: a Replica opens it`);
     }
     migrate(database, "messaging", kitMigrations, log);
     database.replication?.begin();

@@ -10,6 +10,7 @@ import {
   message,
   type OutgoingRecord,
   on,
+  ownerTopic,
   type ServiceDatabase,
   type TimerHandler,
   type Topic,
@@ -41,6 +42,8 @@ const Payment = define({
   data,
 });
 export type PaymentData = Static<typeof data>;
+
+export const owners = ownerTopic(SERVICE);
 
 /** The record of a payment. @param atMs virtual time */
 export function payment(index: number, sent: PaymentData, atMs: number): OutgoingRecord {

@@ -16,7 +16,16 @@ import { SimulatedBroker } from "../broker.ts";
 import { type FaultName, Faults, recurringFaults } from "../faults.ts";
 import { Prng } from "../prng.ts";
 import { Incarnation, Scheduler, Trace } from "../scheduler.ts";
-import { definitions, EPOCH_MS, handlersOf, migrations, SERVICE, timersOf, topics } from "./ledger.ts";
+import {
+  definitions,
+  EPOCH_MS,
+  handlersOf,
+  migrations,
+  owners,
+  SERVICE,
+  timersOf,
+  topics,
+} from "./ledger.ts";
 
 const DOWN_MS = 500;
 /** In this time another instance leads. */
@@ -41,12 +50,18 @@ export class World implements Disposable {
   /** Of all machines: each has files of its own in it. */
   readonly directory = mkdtempSync(join(tmpdir(), "replication-"));
 
-  constructor(seed: number, machines: number, print?: (line: string) => void) {
+  constructor(
+    seed: number,
+    machines: number,
+    print?: (line: string) => void,
+    /** Whether the log of the owners counts. */
+    readonly ownership = false,
+  ) {
     this.trace = new Trace(this.scheduler, print);
     this.prng = new Prng(`replication ${seed}`);
     this.faults = new Faults(this.prng.fork("faults"), WITHOUT);
     this.broker = new SimulatedBroker(this);
-    this.broker.createTopics(Object.values(topics));
+    this.broker.createTopics([...Object.values(topics), ...(ownership ? [owners] : [])]);
     this.machines = Array.from({ length: machines }, (_, index) => new Machine(`machine-${index}`, this));
   }
 
@@ -110,7 +125,7 @@ export class Machine {
   /** Every row of what is replicated; but not that no id of a table has been used, which SQLite notes or does not. */
   content(): string {
     const tables = this.read(
-      "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('replication', 'change_log', 'ownership') ORDER BY name",
+      "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('replication', 'change_log', 'replication_triggers', 'ownership') ORDER BY name",
     );
     return tables
       .flatMap(({ name }) => {
@@ -147,7 +162,7 @@ export class Machine {
       service: SERVICE,
       path: this.path,
       synchronous: "OFF",
-      ...{ transport, runtime, log },
+      ...{ transport, runtime, log, ownership: this.#world.ownership },
       deposed: () => runtime.soon(() => incarnation.crash("deposed")),
     });
     this.#replica = replica;

@@ -104,6 +104,27 @@ export const codeMutants: readonly CodeMutant[] = [
     test: "the database of a service that was not replicated",
   },
   {
+    name: "an instance leads although the service has another file",
+    file: REPLICA,
+    from: "if (this.#owner !== undefined && this.#owner.allows() !== true) return;",
+    to: "",
+    test: "until its content is in the log",
+  },
+  {
+    name: "the change log is not the owner of the service",
+    file: REPLICA,
+    from: "if (error === undefined) this.#owner?.claim();",
+    to: "",
+    test: "until its content is in the log",
+  },
+  {
+    name: "a leader goes on when another file takes the service over",
+    file: REPLICA,
+    from: 'this instance does not lead");\n        if (this.#state === "leading") this.#depose();',
+    to: 'this instance does not lead");',
+    test: "a leader stops when another file",
+  },
+  {
     name: "a group that could not be sent is not sent again",
     file: REPLICA,
     from: "this.#sent = Math.min(before, this.#sent);",
@@ -112,7 +133,7 @@ export const codeMutants: readonly CodeMutant[] = [
   {
     name: "the position is not stored with the rows",
     file: REPLICA,
-    from: "this.#statements.set.run(epoch, leader, seq, confirmed, next);\n    if",
+    from: "this.#setPosition(seq);\n    if",
     to: "if",
   },
   { name: "deletions are not captured", file: CAPTURE, from: 'on("delete", "OLD");', to: "" },

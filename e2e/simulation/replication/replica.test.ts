@@ -1,8 +1,14 @@
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { migrate, NotOwner, openDatabase, StorageError } from "@distributed-messaging/messaging";
-import { kitMigrations } from "@distributed-messaging/messaging/internal";
-import { migrations, payment, SERVICE, topics } from "./ledger.ts";
+import {
+  migrate,
+  NotOwner,
+  type OutgoingRecord,
+  openDatabase,
+  StorageError,
+} from "@distributed-messaging/messaging";
+import { CHANGE_LOG, kitMigrations } from "@distributed-messaging/messaging/internal";
+import { migrations, owners, payment, SERVICE, topics } from "./ledger.ts";
 import { type Machine, World } from "./machine.ts";
 
 /** How long a follower takes to lead after a crash of the leader, and after its stop in good order: virtual milliseconds. */
@@ -65,6 +71,28 @@ test("one instance leads, the other has its database, and leads at once when it 
   pay(world, 20, 1);
   world.pass(1_000);
   expect(second.read("SELECT total FROM accounts")).toEqual([{ total: 21 }]);
+});
+
+test("a leader that has stopped in good order follows with the file that it had", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first, second] = all;
+  for (const [from, leader, other] of [
+    [0, first, second],
+    [5, second, first],
+  ] as const) {
+    pay(world, from, 5);
+    world.pass(1_000);
+    const { path } = leader;
+    leader.stop(AFTER_STOP_MS);
+    world.pass(AFTER_STOP_MS - 500);
+    expect(other.replica?.state().role).toBe("leading");
+    world.pass(2_000);
+    expect(leader.path).toBe(path);
+    expect(leader.replica?.state().role).toBe("following");
+    expect(leader.content()).toBe(other.content());
+  }
+  expect(readdirSync(world.directory).filter((name) => name.includes("set-aside"))).toEqual([]);
 });
 
 test("after a crash of the leader a follower leads, and one that comes back follows it", () => {
@@ -196,6 +224,78 @@ test("a leader that was paused for longer than its followers wait stops at once,
   expect(first.replica?.state().lacks).toBe(false);
   expect(first.content()).toBe(second.content());
   expect(second.read("SELECT request FROM requests")).toEqual([]);
+});
+
+/** The record with which a process on a file claims the service, without a change log. */
+const claimOfFile = (file: string, epoch: number): OutgoingRecord => ({
+  topic: owners.name,
+  key: "claim",
+  value: JSON.stringify({
+    ...{ kind: "claim", file, epoch, instance: "before", place: "elsewhere", since: 0, age: 0 },
+    released: true,
+  }),
+  headers: {},
+});
+
+const lastOwner = ({ broker }: World) => {
+  const value = broker.partitionsOf(owners.name)[0]?.records.at(-1)?.value ?? new Uint8Array();
+  return JSON.parse(Buffer.from(value).toString()) as { file: string; epoch: number };
+};
+
+test("until its content is in the log, only the instance with the file of the service leads; then the log is the owner", () => {
+  using world = new World(1, 2, undefined, true);
+  const [old, empty] = world.machines;
+  const database = openDatabase(old?.path ?? "", { synchronous: "OFF" });
+  migrate(database, SERVICE, migrations);
+  migrate(database, "messaging", kitMigrations);
+  database.sql.run("INSERT INTO accounts VALUES ('a', 7)");
+  database.sql.run("INSERT INTO ownership VALUES (1, 'file of the service', 4, 'before', 0, 0)");
+  database.close();
+  world.broker.store([claimOfFile("file of the service", 4)]);
+  empty?.start();
+  world.pass(LONG_MS);
+  expect(empty?.replica?.state()).toMatchObject({ role: "following", epoch: 0, isForeign: true });
+  old?.start();
+  world.pass(2_000);
+  expect(roles(world)).toEqual(["leading", "following"]);
+  expect(lastOwner(world)).toMatchObject({ file: CHANGE_LOG, epoch: 5 });
+  expect(empty?.replica?.state()).toMatchObject({ isForeign: false });
+  expect(empty?.content()).toBe(old?.content() ?? "");
+  old?.destroy(LONG_MS);
+  world.pass(AFTER_CRASH_MS);
+  expect(empty?.replica?.state().role).toBe("leading");
+  expect(empty?.read("SELECT total FROM accounts")).toEqual([{ total: 7 }]);
+});
+
+test("an instance that is told to take over leads in place of a file that is lost, and of no later owner", () => {
+  using world = new World(1, 2, undefined, true);
+  const [given] = world.machines;
+  const database = openDatabase(given?.path ?? "", { synchronous: "OFF" });
+  migrate(database, SERVICE, migrations);
+  migrate(database, "messaging", kitMigrations);
+  database.sql.run("INSERT INTO ownership VALUES (1, 'backup', 3, 'before', 1, 0)");
+  database.close();
+  world.broker.store([claimOfFile("lost", 4)]);
+  for (const machine of world.machines) machine.start();
+  world.pass(2_000);
+  expect(roles(world)).toEqual(["leading", "following"]);
+  expect(given?.read("SELECT takes_over FROM ownership")).toEqual([{ takes_over: 0 }]);
+  world.broker.store([claimOfFile("another file", lastOwner(world).epoch + 1)]);
+  world.pass(LONG_MS);
+  expect(roles(world)).toEqual(["following", "following"]);
+});
+
+test("a leader stops when another file takes the service over from the log, and leads no more", () => {
+  using world = new World(1, 2, undefined, true);
+  for (const machine of world.machines) machine.start();
+  world.pass(1_000);
+  expect(roles(world)).toContain("leading");
+  const { epoch } = lastOwner(world);
+  world.broker.store([claimOfFile("another file", epoch + 1)]);
+  world.pass(LONG_MS);
+  expect(roles(world)).toEqual(["following", "following"]);
+  expect(world.machines.map(({ replica }) => replica?.state().isForeign)).toEqual([true, true]);
+  expect(lastOwner(world).file).toBe("another file");
 });
 
 test("the database of a service that was not replicated is where its log begins; another one is refused", () => {

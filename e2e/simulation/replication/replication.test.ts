@@ -1,8 +1,5 @@
-import { describe, expect, test } from "bun:test";
-import { join } from "node:path";
-import { runToEnd } from "../../support/run-to-end.ts";
-import { runsSlowTests, slowTest } from "../../support/slow-test.ts";
-import { codeMutants } from "./mutants.ts";
+import { expect, test } from "bun:test";
+import { runsSlowTests } from "../../support/slow-test.ts";
 import { runReplication } from "./run.ts";
 
 /** Enough for a slow machine under load. */
@@ -11,7 +8,6 @@ const PAYMENTS = 30;
 const SEEDS_PER_TEST = 10;
 /** Without the slow tests as many as need to be, for leaders to change often. */
 const TESTS = runsSlowTests ? 4 : 1;
-const MAX_SEEDS_PER_MUTANT = 150;
 
 let claims = 0;
 let answered = 0;
@@ -44,33 +40,4 @@ test("equal seeds give equal runs", () => {
   const { digest, ...first } = runReplication(3, PAYMENTS);
   expect(runReplication(3, PAYMENTS)).toEqual({ digest, ...first });
   expect(runReplication(4, PAYMENTS).digest).not.toBe(digest);
-});
-
-describe("without a rule of the protocol a promise is broken", () => {
-  const mutate = join(import.meta.dir, "mutate.ts");
-  const detect = [process.execPath, "--preload", mutate, join(import.meta.dir, "detect.ts")];
-  const tests = [process.execPath, "test", "--preload", mutate, join(import.meta.dir, "replica.test.ts")];
-
-  for (const [index, { name, test: noticedBy }] of codeMutants.entries()) {
-    slowTest(
-      name,
-      async () => {
-        const command =
-          noticedBy === undefined
-            ? [...detect, String(MAX_SEEDS_PER_MUTANT)]
-            : [...tests, "--test-name-pattern", noticedBy];
-        const { exitCode, stdout, stderr } = await runToEnd(command, {
-          cwd: import.meta.dir,
-          env: { ...process.env, MUTANT: String(index) },
-        });
-        if (noticedBy === undefined) {
-          expect([exitCode, stdout]).toEqual([3, expect.stringMatching(/^seed \d+: /)]);
-        } else {
-          expect([exitCode, stderr]).toEqual([1, expect.stringMatching(/^ 1 fail$/m)]);
-          expect(stderr).toContain(`(fail) ${noticedBy}`);
-        }
-      },
-      TIMEOUT_MS,
-    );
-  }
 });

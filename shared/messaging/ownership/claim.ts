@@ -27,6 +27,15 @@ export type Claim = Static<typeof Claim>;
 const Question = Type.Object({ kind: Type.Literal("question"), instance: Type.String() });
 export type Question = Static<typeof Question>;
 
+/** As the file of a claim: the service has a change log, and each of its instances a file. */
+export const CHANGE_LOG = "change log";
+
+/** The claim that counts after another one was read: of two with one epoch the first, which its process may repeat. */
+export function ownerAfter(before: Claim | undefined, claim: Claim): Claim {
+  if (before === undefined || claim.epoch > before.epoch) return claim;
+  return claim.epoch === before.epoch && claim.instance === before.instance ? claim : before;
+}
+
 const check = TypeCompiler.Compile(Type.Union([Claim, Question]));
 
 export function recordOf(service: string, content: Claim | Question): OutgoingRecord {

@@ -1,3 +1,4 @@
+import type { Database } from "bun:sqlite";
 import { statSync } from "node:fs";
 import { hostname } from "node:os";
 import { ownerTopic } from "../contract/define.ts";
@@ -12,7 +13,7 @@ import {
   type Transport,
 } from "../transport/transport.ts";
 import type { UnitOfWork } from "../unit-of-work.ts";
-import { type Claim, contentOf, type Question, recordOf } from "./claim.ts";
+import { CHANGE_LOG, type Claim, contentOf, ownerAfter, type Question, recordOf } from "./claim.ts";
 
 /*
  * One process on one file is a service. A second one, on an empty file, on a copy or on a backup, would take a part of its
@@ -35,6 +36,8 @@ export type Refusal =
   | "another-file"
   /** The file of the service, but not its newest copy. */
   | "older-file"
+  /** The service has a change log, and several files. */
+  | "replicated"
   /** The owner answers. */
   | "running-elsewhere"
   /** This process was the owner. */
@@ -53,6 +56,9 @@ interface Row {
   readonly takesOver: number;
 }
 
+/** What a file has of its owners. */
+type OwnedFile = Pick<Row, "file" | "epoch" | "instance"> & { readonly age: number };
+
 /** How long an owner has to answer: longer than a rebalance or a failover of a broker takes. */
 const ANSWER_MS = 5_000;
 const RETRY_MS = 1_000;
@@ -67,6 +73,35 @@ const RELEASE_MS = 1_000;
 export const AGE = `
   SELECT (SELECT handled FROM ownership) + coalesce((SELECT sum(batches) FROM consumer_offsets), 0) +
     coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0) AS age`;
+
+const GET = "SELECT file, epoch, instance, takes_over AS takesOver FROM ownership";
+
+/** Why a file is not the one that the owner used last; undefined when it is. */
+function differenceFrom(owner: Claim, { file, epoch, instance, age }: OwnedFile): Refusal | undefined {
+  if (owner.file === CHANGE_LOG) return "replicated";
+  if (owner.file !== file) return "another-file";
+  // The epoch is stored before the claim is sent, which may have failed.
+  if (owner.epoch < epoch) return undefined;
+  const isLast = owner.epoch === epoch && owner.instance === instance;
+  return isLast && owner.age <= age ? undefined : "older-file";
+}
+
+/** Whether a database, which may be empty, is the file that the owner used last, or is to take over from that. */
+export function isFileOf(owner: Claim, sql: Database): boolean {
+  const row = hasOwners(sql) ? sql.query<Row, []>(GET).get() : null;
+  if (row === null || row.takesOver === 1) return row !== null;
+  const { age } = sql.query<{ age: number }, []>(AGE).get() ?? { age: 0 };
+  return differenceFrom(owner, { ...row, age }) === undefined;
+}
+
+/** A database has taken over. */
+export function forgetTakeOver(sql: Database): void {
+  if (hasOwners(sql)) sql.run("UPDATE ownership SET takes_over = 0 WHERE takes_over = 1");
+}
+
+function hasOwners(sql: Database): boolean {
+  return sql.query("SELECT 1 FROM sqlite_schema WHERE name = 'ownership'").get() !== null;
+}
 
 interface OwnershipOptions {
   readonly service: string;
@@ -118,7 +153,7 @@ export class Ownership {
       )
       .immediate();
     this.#statements = {
-      get: sql.prepare<Row, []>("SELECT file, epoch, instance, takes_over AS takesOver FROM ownership"),
+      get: sql.prepare<Row, []>(GET),
       set: sql.prepare("UPDATE ownership SET epoch = ?, instance = ?, takes_over = 0"),
       age: sql.prepare<{ age: number }, []>(AGE),
     };
@@ -181,8 +216,7 @@ export class Ownership {
 
   #readClaim(claim: Claim): void {
     const before = this.#owner;
-    const isOfOwner = claim.instance === before?.instance && claim.epoch === before.epoch;
-    const owner = before === undefined || claim.epoch > before.epoch || isOfOwner ? claim : before;
+    const owner = ownerAfter(before, claim);
     this.#owner = owner;
     if (owner === claim && this.#question === "in-log") this.#question = "answered";
     const isOwner = this.#state.state === "owner";
@@ -208,22 +242,13 @@ export class Ownership {
     const owner = this.#owner;
     const mine = this.#statements.get.get();
     if (mine === null) return;
-    const difference = owner && this.#differenceFrom(owner, mine);
+    const difference = owner && differenceFrom(owner, { ...mine, age: this.#age() });
     const isSamePlace = difference === undefined && owner?.place === this.#place;
     const hasAnswered = this.#state.state === "refused" && this.#state.reason === "running-elsewhere";
     if (owner !== undefined && difference !== undefined && mine.takesOver === 0)
       this.#refuse(difference, owner);
     else if (owner === undefined || owner.released || isSamePlace) this.#claim();
     else if (!hasAnswered) this.#ask(owner);
-  }
-
-  /** Why the file is not the one that the owner used last. */
-  #differenceFrom(owner: Claim, { file, epoch, instance }: Row): Refusal | undefined {
-    if (owner.file !== file) return "another-file";
-    // The epoch is stored before the claim is sent, which may have failed.
-    if (owner.epoch < epoch) return undefined;
-    const isLast = owner.epoch === epoch && owner.instance === instance;
-    return isLast && owner.age <= this.#age() ? undefined : "older-file";
   }
 
   /** Claims the service if its owner does not answer. */

@@ -1,6 +1,7 @@
 import type { Database, Statement } from "bun:sqlite";
 import { valueAt } from "./capture.ts";
 import { quoted, type ReplicatedTable, replicatedTables } from "./tables.ts";
+import { restoreTriggers, setTriggersAside } from "./triggers.ts";
 
 interface Statements {
   readonly gone: Statement<unknown, [string]>;
@@ -37,7 +38,9 @@ export class Applier {
   apply(changes: string): void {
     for (const { statement } of this.#schema.all(changes)) {
       this.#forget();
+      restoreTriggers(this.#sql);
       this.#sql.run(statement);
+      setTriggersAside(this.#sql);
     }
     const names = this.#names.all(changes);
     if (names.length > 0) this.#tables ??= this.#prepare();

@@ -33,7 +33,7 @@ export function everythingIn(sql: Database): string {
   const ddl = sql
     .query<{ ddl: string }, []>(
       `SELECT sql AS ddl FROM sqlite_schema
-       WHERE sql IS NOT NULL AND tbl_name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND tbl_name NOT IN ('replication', 'change_log')
+       WHERE sql IS NOT NULL AND tbl_name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND tbl_name NOT IN ('replication', 'change_log', 'replication_triggers')
        ORDER BY type = 'index', rowid`,
     )
     .all()
@@ -116,7 +116,7 @@ export class Capture {
   /** Notes what is written from now on. @throws UsageError as `replicatedTables` does */
   install(): void {
     const sql = this.#sql;
-    // Otherwise the rows that INSERT OR REPLACE deletes would not be noted.
+    // Otherwise the rows that INSERT OR REPLACE deletes would not be noted. Triggers of the database see them, too.
     sql.run("PRAGMA recursive_triggers = ON");
     this.#watched = replicatedTables(sql).map((table, index) => watch(sql, table, index));
     const any = this.#watched.map(

@@ -11,6 +11,8 @@ export interface Notice {
   readonly instance: string;
   /** The last group that it knows to be in the log. */
   readonly seq: number;
+  /** Where it answers requests; empty where it does not say. */
+  readonly address: string;
 }
 
 /** What one group changed, or a part of it: a broker takes a megabyte in one record. */
@@ -46,15 +48,22 @@ export function recordOf(service: string, entry: Entry): OutgoingRecord {
   const common = { kind, epoch: String(epoch), seq: String(seq) };
   return entry.kind === "group"
     ? { topic, key: null, value: entry.body, headers: { ...common, part: `${entry.part}/${entry.parts}` } }
-    : { topic, key: null, value: null, headers: { ...common, instance: entry.instance } };
+    : {
+        topic,
+        key: null,
+        value: null,
+        headers: { ...common, instance: entry.instance, address: entry.address },
+      };
 }
 
 /** @returns undefined for what is none, as a later version or another client may have written it */
 export function entryOf({ headers, value }: Pick<IncomingRecord, "headers" | "value">): Entry | undefined {
-  const { kind, instance = "", part: position = "", ...numbers } = headers;
+  const { kind, instance = "", address = "", part: position = "", ...numbers } = headers;
   const [epoch = Number.NaN, seq = Number.NaN] = ["epoch", "seq"].map((name) => Number(numbers[name]));
   if (!Number.isSafeInteger(epoch) || !Number.isSafeInteger(seq)) return undefined;
-  if (kind === "claim" || kind === "alive" || kind === "release") return { kind, epoch, instance, seq };
+  if (kind === "claim" || kind === "alive" || kind === "release") {
+    return { kind, epoch, instance, seq, address };
+  }
   const [, part, parts] = /^([1-9]\d*)\/([1-9]\d*)$/.exec(position) ?? [];
   if (kind !== "group" || value === null || part === undefined) return undefined;
   return { kind, epoch, seq, part: Number(part), parts: Number(parts), body: value };

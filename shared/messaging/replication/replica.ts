@@ -7,8 +7,10 @@ import type { Logger, Runtime } from "../runtime.ts";
 import type { IncomingRecord, Subscription, Transport } from "../transport/transport.ts";
 import { Applier } from "./apply.ts";
 import { Capture, everythingIn, schemaChanges } from "./capture.ts";
+import { OwnerOfReplicas } from "./owner.ts";
 import { compress, decompress, type Entry, entryOf, type Notice, PART_BYTES, recordOf } from "./records.ts";
 import { replicatedTables } from "./tables.ts";
+import { restoreTriggers, setTriggersAside } from "./triggers.ts";
 
 /*
  * A replicated service has one leader, which does its work, and followers, which have its database. Everything that the
@@ -35,7 +37,7 @@ const CHECK_MS = 250;
 /** After so long, a claim that was sent is not in the log. */
 const LOST_MS = 10_000;
 const RETRY_MS = 500;
-/** How long a stop waits for what has not been confirmed, and for the broker to take that the leader has ended. */
+/** How long anybody waits during a stop: for what is not confirmed, and for the broker to take that the leader has ended. */
 const STOP_MS = 1_000;
 /** Groups in one send. */
 const BATCH = 200;
@@ -47,6 +49,8 @@ interface Position {
   epoch: number;
   /** The run of the process whose claim that is. */
   leader: string;
+  /** Where it answers requests; empty where it does not say. */
+  address: string;
   /** The last group in the file. */
   seq: number;
   /** The last one that has been read in the log. */
@@ -58,6 +62,22 @@ interface Position {
 /** `refused`: its database is another one than that of the service. */
 export type Role = "following" | "leading" | "deposed" | "refused" | "stopped";
 
+export interface ReplicaState {
+  readonly role: Role;
+  /** Of the last leader that is known; 0 where there was none. */
+  readonly epoch: number;
+  /** Where that answers requests, as it says; undefined where it does not. */
+  readonly leader: string | undefined;
+  /** The last group in the database. */
+  readonly seq: number;
+  /** Whether it has read everything that the log had when it was last asked. */
+  readonly isCurrent: boolean;
+  /** Whether it lacks something of the log. Such an instance does not lead. */
+  readonly lacks: boolean;
+  /** Whether the log of the owners says that the service has another file, and no change log. Such an instance does not lead. */
+  readonly isForeign: boolean;
+}
+
 export interface ReplicaOptions extends OpenOptions {
   readonly service: string;
   readonly path: string;
@@ -65,6 +85,15 @@ export interface ReplicaOptions extends OpenOptions {
   readonly transport: Transport;
   readonly runtime: Runtime;
   readonly log: Logger;
+  /** Where this instance answers requests: the others learn it from the change log. */
+  readonly address?: string;
+  /**
+   * Whether the change log is the service's owner: a process without it is refused, and so is every instance but the one
+   * with the service's file, until the change log has the content of that. Needs `ownerTopic(service)` among the topics.
+   *
+   * @defaultValue `false`
+   */
+  readonly ownership?: boolean;
   /** Called once, when another instance leads in place of this one: to follow it, the process has to start again. */
   deposed?(): void;
 }
@@ -75,6 +104,7 @@ export class Replica {
   readonly #instance: string;
   readonly #failing: RepeatedFailure;
   readonly #leads = Promise.withResolvers<ServiceDatabase>();
+  readonly #owner: OwnerOfReplicas | undefined;
   #state: Role = "following";
   #file: ReplicaFile;
   /** The parts of the group that is being read. */
@@ -109,6 +139,7 @@ export class Replica {
     this.#file = new ReplicaFile(options);
     // Its process has this file no more, since this one has its lock.
     this.#hasEnded = this.#file.wasLeader();
+    this.#owner = options.ownership === true ? this.#watchOwner() : undefined;
     this.#follow();
     this.#check();
   }
@@ -118,9 +149,12 @@ export class Replica {
     return this.#leads.promise;
   }
 
-  state(): { readonly role: Role; readonly epoch: number; readonly seq: number; readonly lacks: boolean } {
-    const { epoch, seq } = this.#file.position;
-    return { role: this.#state, epoch, seq, lacks: this.#isBehind() };
+  state(): ReplicaState {
+    const { epoch, seq, address } = this.#file.position;
+    return {
+      ...{ role: this.#state, epoch, seq, leader: address === "" ? undefined : address },
+      ...{ isCurrent: this.#isAtEnd, lacks: this.#isBehind(), isForeign: this.#owner?.allows() === false },
+    };
   }
 
   /** Whether the log can be read. */
@@ -141,6 +175,7 @@ export class Replica {
     this.#leads.promise.catch(() => {});
     this.#leads.reject(new StorageError("the instance was stopped before it led"));
     await this.#leadership?.end(wasLeading);
+    await this.#owner?.stop();
     await this.#following?.stop();
     this.#file.close();
   }
@@ -149,7 +184,20 @@ export class Replica {
   close(): void {
     this.#state = "stopped";
     this.#cancelCheck();
+    void this.#owner?.stop();
     this.#file.close();
+  }
+
+  #watchOwner(): OwnerOfReplicas {
+    const { service, transport, runtime, log } = this.#options;
+    return new OwnerOfReplicas({
+      ...{ service, transport, runtime, log, instance: this.#instance, sql: () => this.#file.database.sql },
+      changed: () => {
+        if (!this.#isReading() || this.#owner?.allows() !== false) return;
+        log.error({}, "the service has another file, and no change log: this instance does not lead");
+        if (this.#state === "leading") this.#depose();
+      },
+    });
   }
 
   #follow(): void {
@@ -229,7 +277,7 @@ export class Replica {
     if (this.#state === "leading") this.#depose();
   }
 
-  #readClaim({ epoch, instance, seq }: Notice): void {
+  #readClaim({ epoch, instance, seq, address }: Notice): void {
     const { position } = this.#file;
     if (epoch <= position.epoch) return;
     const isOwn = instance === this.#instance;
@@ -240,6 +288,7 @@ export class Replica {
     const isDiverged = !isOwn && position.confirmed < position.seq;
     position.epoch = epoch;
     position.leader = instance;
+    position.address = address;
     this.#parts = [];
     this.#behind = Math.max(this.#behind, seq);
     this.#heardMs = this.#options.runtime.monotonic();
@@ -302,13 +351,17 @@ export class Replica {
     const canRead = this.#isAtEnd && this.healthy();
     if (!canRead) this.#heardMs = now;
     if (this.#state !== "following" || this.#claim !== undefined || !canRead || this.#isBehind()) return;
+    if (this.#owner !== undefined && this.#owner.allows() !== true) return;
     const isFree = epoch === 0 || this.#hasEnded || now - this.#heardMs >= SILENT_MS;
     if (!isFree) return;
     const claim = { epoch: epoch + 1, atMs: now };
     this.#claim = claim;
     transport
       .publish([
-        recordOf(service, { kind: "claim", epoch: claim.epoch, instance: this.#instance, seq: confirmed }),
+        recordOf(service, {
+          ...{ kind: "claim", epoch: claim.epoch, instance: this.#instance, seq: confirmed },
+          address: this.#options.address ?? "",
+        }),
       ])
       .then(
         () => this.#failing.over("claiming", {}, "the claim was written"),
@@ -323,7 +376,7 @@ export class Replica {
   #lead(): void {
     const { log } = this.#options;
     const { epoch, seq } = this.#file.position;
-    const leadership = new Leadership(this.#options, this.#instance, this.#file);
+    const leadership = new Leadership(this.#options, this.#instance, this.#file, this.#owner);
     this.#leadership = leadership;
     this.#state = "leading";
     log.info({ epoch, seq }, "this instance leads");
@@ -369,6 +422,8 @@ export class Replica {
   }
 }
 
+const START = { epoch: 0, leader: "", address: "", seq: 0, confirmed: 0, next: 0, led: "" };
+
 /** The database file of an instance, and how far it is. */
 class ReplicaFile {
   position: Position;
@@ -386,20 +441,23 @@ class ReplicaFile {
     sql.run(
       `CREATE TABLE IF NOT EXISTS replication (
          singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
-         epoch INTEGER NOT NULL DEFAULT 0, leader TEXT NOT NULL DEFAULT '', seq INTEGER NOT NULL DEFAULT 0,
-         confirmed INTEGER NOT NULL DEFAULT 0, next INTEGER NOT NULL DEFAULT 0,
+         epoch INTEGER NOT NULL DEFAULT 0, leader TEXT NOT NULL DEFAULT '', address TEXT NOT NULL DEFAULT '',
+         seq INTEGER NOT NULL DEFAULT 0, confirmed INTEGER NOT NULL DEFAULT 0, next INTEGER NOT NULL DEFAULT 0,
          -- The last run of a process that led on this file.
          led TEXT NOT NULL DEFAULT ''
        ) STRICT`,
     );
     sql.run("CREATE TABLE IF NOT EXISTS change_log (seq INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT");
     sql.run("INSERT OR IGNORE INTO replication (singleton) VALUES (1)");
+    sql.transaction(() => setTriggersAside(sql)).immediate();
     this.#applier = new Applier(sql);
     this.#statements = {
       get: sql.prepare<Position & { led: string }, []>(
-        "SELECT epoch, leader, seq, confirmed, next, led FROM replication",
+        "SELECT epoch, leader, address, seq, confirmed, next, led FROM replication",
       ),
-      set: sql.prepare("UPDATE replication SET epoch = ?, leader = ?, seq = ?, confirmed = ?, next = ?"),
+      set: sql.prepare(
+        "UPDATE replication SET epoch = ?, leader = ?, address = ?, seq = ?, confirmed = ?, next = ?",
+      ),
       led: sql.prepare("UPDATE replication SET led = ?"),
       add: sql.prepare("INSERT INTO change_log VALUES (?, ?)"),
       after: sql.prepare<{ seq: number; body: Uint8Array }, [number, number]>(
@@ -436,9 +494,9 @@ class ReplicaFile {
   /** Stores the position, if a group was applied or another instance leads. */
   save(): void {
     const { sql } = this.database;
-    const { epoch, leader, seq, confirmed, next } = this.position;
-    if (!sql.inTransaction && epoch === this.#saved.epoch) return;
-    this.#statements.set.run(epoch, leader, seq, confirmed, next);
+    const { seq } = this.position;
+    if (!sql.inTransaction && this.position.epoch === this.#saved.epoch) return;
+    this.#setPosition(seq);
     if (sql.inTransaction) sql.run("COMMIT");
     this.#applied = 0;
     this.#saved = { ...this.position };
@@ -454,10 +512,10 @@ class ReplicaFile {
 
   /** In the transaction of a group: adds what it changed to the change log. */
   add(changes: string): void {
-    const { epoch, leader, seq, confirmed, next } = this.position;
+    const { seq, confirmed } = this.position;
     this.#statements.add.run(seq + 1, compress(changes));
     this.#statements.forget.run(confirmed);
-    this.#statements.set.run(epoch, leader, seq + 1, confirmed, next);
+    this.#setPosition(seq + 1);
   }
 
   /** A transaction has been committed, in which a group may have been added: what is on disk counts. */
@@ -471,10 +529,12 @@ class ReplicaFile {
   }
 
   begin(instance: string): void {
+    const { sql } = this.database;
     this.#statements.led.run(instance);
     this.save();
     this.#applier.close();
-    this.database.sql.run("PRAGMA foreign_keys = ON");
+    sql.transaction(() => restoreTriggers(sql)).immediate();
+    sql.run("PRAGMA foreign_keys = ON");
   }
 
   /** @returns where the file is now */
@@ -495,10 +555,23 @@ class ReplicaFile {
     this.database.close();
   }
 
-  #get(): Position {
-    const { epoch = 0, leader = "", seq = 0, confirmed = 0, next = 0 } = this.#statements.get.get() ?? {};
-    return { epoch, leader, seq, confirmed, next };
+  #setPosition(seq: number): void {
+    const { epoch, leader, address, confirmed, next } = this.position;
+    this.#statements.set.run(epoch, leader, address, seq, confirmed, next);
   }
+
+  #get(): Position {
+    const { led: _, ...position } = { ...START, ...this.#statements.get.get() };
+    return position;
+  }
+}
+
+/** Who waits until a group is confirmed. */
+interface Waiting {
+  readonly seq: number;
+  readonly callback: (error?: Error) => void;
+  /** Of a limit. */
+  cancel: () => void;
 }
 
 /** What the leader does: stores, sends and confirms groups. */
@@ -510,22 +583,29 @@ class Leadership implements GroupLog {
   readonly #capture: Capture;
   readonly #failing: RepeatedFailure;
   readonly #lost: ((reason: NotOwner) => void)[] = [];
-  #waiting: { readonly seq: number; readonly callback: (error?: Error) => void }[] = [];
+  #waiting: Waiting[] = [];
   /** The last group that the broker has acknowledged, or is about to. */
   #sent: number;
   #sending: Promise<void> | undefined;
   #sentMs = Number.NEGATIVE_INFINITY;
   #ended: Error | undefined;
-  /** Nobody waits any more. */
-  #isDrained = false;
+  readonly #owner: OwnerOfReplicas | undefined;
+  /** Nobody waits for long any more. */
+  #isStopping = false;
   #isSaying = false;
   #cancelAlive: () => void = () => {};
   #cancelRetry: () => void = () => {};
 
-  constructor(options: ReplicaOptions, instance: string, file: ReplicaFile) {
+  constructor(
+    options: ReplicaOptions,
+    instance: string,
+    file: ReplicaFile,
+    owner: OwnerOfReplicas | undefined,
+  ) {
     this.#options = options;
     this.#instance = instance;
     this.#file = file;
+    this.#owner = owner;
     this.#epoch = file.position.epoch;
     this.#failing = new RepeatedFailure(options.runtime, options.log);
     this.#capture = new Capture(file.database.sql);
@@ -542,7 +622,14 @@ class Leadership implements GroupLog {
   }
 
   begin(): void {
-    if (this.#file.position.seq > 0) return;
+    if (this.#file.position.seq === 0) this.#storeEverything();
+    // Before that is confirmed, it is only in this file.
+    this.whenConfirmed((error) => {
+      if (error === undefined) this.#owner?.claim();
+    });
+  }
+
+  #storeEverything(): void {
     const { sql } = this.#file.database;
     sql
       .transaction(() => {
@@ -585,9 +672,10 @@ class Leadership implements GroupLog {
     const { seq, confirmed } = this.#file.position;
     if (this.#ended !== undefined) callback(this.#ended);
     else if (seq <= confirmed) callback();
-    else if (this.#isDrained) callback(unconfirmed());
     else {
-      this.#waiting.push({ seq, callback });
+      const waiting = { seq, callback, cancel: () => {} };
+      this.#waiting.push(waiting);
+      if (this.#isStopping) this.#limit(waiting);
       this.#send();
     }
   }
@@ -598,7 +686,10 @@ class Leadership implements GroupLog {
     this.#sent = Math.max(this.#sent, confirmed);
     let count = 0;
     while ((this.#waiting[count]?.seq ?? Number.POSITIVE_INFINITY) <= confirmed) count += 1;
-    for (const { callback } of this.#waiting.splice(0, count)) callback();
+    for (const { callback, cancel } of this.#waiting.splice(0, count)) {
+      cancel();
+      callback();
+    }
   }
 
   /** The log has lost a group that the broker had acknowledged. */
@@ -614,15 +705,20 @@ class Leadership implements GroupLog {
     for (const listener of this.#lost) listener(reason);
   }
 
-  /** Waits for what is not confirmed, but not for long. */
   async drain(): Promise<void> {
-    const done = Promise.withResolvers<void>();
-    const cancel = this.#options.runtime.after(STOP_MS, done.resolve);
-    this.whenConfirmed(() => done.resolve());
-    await done.promise;
-    cancel();
-    this.#isDrained = true;
-    this.#reject(unconfirmed());
+    if (!this.#isStopping) {
+      this.#isStopping = true;
+      for (const waiting of this.#waiting) this.#limit(waiting);
+    }
+    await new Promise<void>((resolve) => this.whenConfirmed(() => resolve()));
+  }
+
+  /** Ends a wait after some time. */
+  #limit(waiting: Waiting): void {
+    waiting.cancel = this.#options.runtime.after(STOP_MS, () => {
+      this.#waiting = this.#waiting.filter((other) => other !== waiting);
+      waiting.callback(new StorageError("the process stops, and the change log does not have it yet"));
+    });
   }
 
   async end(says: boolean): Promise<void> {
@@ -645,7 +741,10 @@ class Leadership implements GroupLog {
   }
 
   #reject(reason: Error): void {
-    for (const { callback } of this.#waiting.splice(0)) callback(reason);
+    for (const { callback, cancel } of this.#waiting.splice(0)) {
+      cancel();
+      callback(reason);
+    }
   }
 
   #send(): void {
@@ -710,14 +809,11 @@ class Leadership implements GroupLog {
   #say(kind: "alive" | "release"): Promise<void> {
     const { service, transport } = this.#options;
     const { confirmed: seq } = this.#file.position;
+    const { address = "" } = this.#options;
     return transport.publish([
-      recordOf(service, { kind, epoch: this.#epoch, instance: this.#instance, seq }),
+      recordOf(service, { kind, epoch: this.#epoch, instance: this.#instance, seq, address }),
     ]);
   }
-}
-
-function unconfirmed(): StorageError {
-  return new StorageError("the process stops, and the change log does not have it yet");
 }
 
 function partsOf(

@@ -1,8 +1,21 @@
 import type { Database } from "bun:sqlite";
+import type { ServiceDatabase } from "../database.ts";
 import { UsageError } from "../errors.ts";
 
 /** What each instance has of its own: the others have their own rows. */
-const LOCAL_TABLES: ReadonlySet<string> = new Set(["replication", "change_log", "ownership"]);
+const LOCAL_TABLES: ReadonlySet<string> = new Set([
+  "replication",
+  "change_log",
+  "replication_triggers",
+  "ownership",
+]);
+
+/** Whether a database is that of an instance of a replicated service: it has followed a change log, or led. */
+export function hasChangeLog({ sql }: Pick<ServiceDatabase, "sql">): boolean {
+  const table = "SELECT 1 FROM sqlite_schema WHERE name = 'replication'";
+  if (sql.query(table).get() === null) return false;
+  return sql.query("SELECT 1 FROM replication WHERE epoch > 0").get() !== null;
+}
 
 interface Column {
   readonly name: string;
@@ -25,17 +38,9 @@ export interface ReplicatedTable {
  * The tables of a database, but those that each instance has for itself.
  *
  * @throws UsageError when a row of a table could not be told from another one, because it has no primary key or one that
- *   may be NULL; when there is a trigger, which would run on each instance again; or a virtual table
+ *   may be NULL, or is virtual
  */
 export function replicatedTables(sql: Database): ReplicatedTable[] {
-  const trigger = sql
-    .query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
-    .get();
-  if (trigger !== null) {
-    throw new UsageError(
-      `a replicated database has no triggers, as ${trigger.name}: write it in the unit of work`,
-    );
-  }
   const tables = sql
     .query<{ name: string; type: string; isStrict: 0 | 1; ddl: string }, []>(
       `SELECT list.name, list.type, list.strict AS isStrict, sqlite_schema.sql AS ddl

@@ -1,0 +1,38 @@
+import { describe, expect } from "bun:test";
+import { join } from "node:path";
+import { runToEnd } from "../../support/run-to-end.ts";
+import { slowTest } from "../../support/slow-test.ts";
+import { codeMutants } from "./mutants.ts";
+
+/** Enough for a slow machine under load. */
+const TIMEOUT_MS = 240_000;
+const MAX_SEEDS_PER_MUTANT = 150;
+
+describe("without a rule of the protocol a promise is broken", () => {
+  const mutate = join(import.meta.dir, "mutate.ts");
+  const detect = [process.execPath, "--preload", mutate, join(import.meta.dir, "detect.ts")];
+  const tests = [process.execPath, "test", "--preload", mutate, join(import.meta.dir, "replica.test.ts")];
+
+  for (const [index, { name, test: noticedBy }] of codeMutants.entries()) {
+    slowTest(
+      name,
+      async () => {
+        const command =
+          noticedBy === undefined
+            ? [...detect, String(MAX_SEEDS_PER_MUTANT)]
+            : [...tests, "--test-name-pattern", noticedBy];
+        const { exitCode, stdout, stderr } = await runToEnd(command, {
+          cwd: import.meta.dir,
+          env: { ...process.env, MUTANT: String(index) },
+        });
+        if (noticedBy === undefined) {
+          expect([exitCode, stdout]).toEqual([3, expect.stringMatching(/^seed \d+: /)]);
+        } else {
+          expect([exitCode, stderr]).toEqual([1, expect.stringMatching(/^ 1 fail$/m)]);
+          expect(stderr).toContain(`(fail) ${noticedBy}`);
+        }
+      },
+      TIMEOUT_MS,
+    );
+  }
+});

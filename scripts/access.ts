@@ -8,7 +8,8 @@ import { CommandFailed, parseOptions, runCommand, UsageError } from "./command/c
 const USAGE = `usage: bun run access -- print [--tool kafka-acls|rpk] [--principal …]
        bun run access -- apply [--principal …]
 
-The rights on the broker that each service needs, and no more, computed from the services.
+The rights on the broker that each service needs, and no more, computed from the services. REPLICATION=on adds those of
+the services that may run as several instances.
 
   print   the commands that create them, for Apache Kafka's kafka-acls.sh or for Redpanda's rpk
   apply   creates those that are missing on the brokers of KAFKA_BROKERS, as the user of the KAFKA_SASL_* or KAFKA_SSL_*
@@ -33,7 +34,7 @@ await runCommand("access", USAGE, async (args) => {
   const [action] = positionals;
   if (action !== "print" && action !== "apply") throw new UsageError("expected print or apply");
   const tool = toolOf(values.tool);
-  const grants = await storeGrants(principalsOf(values.principal ?? []));
+  const grants = await storeGrants(principalsOf(values.principal ?? []), process.env);
   const config = loadConfig(Type.Object(commonSettings), process.env, "access");
   if (action === "print") {
     for (const line of commandsOf(grants, tool, config.KAFKA_BROKERS)) console.log(line);

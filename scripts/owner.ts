@@ -10,7 +10,7 @@ import {
   ownerTopic,
   silentLogger,
 } from "@distributed-messaging/messaging";
-import { AGE } from "@distributed-messaging/messaging/internal";
+import { AGE, CHANGE_LOG } from "@distributed-messaging/messaging/internal";
 import { KafkaInspector } from "@distributed-messaging/messaging/kafka";
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
@@ -71,6 +71,9 @@ async function ownerOf(inspector: KafkaInspector, service: ServiceName): Promise
 
 function ownerCells(claim: Claim | undefined): string[] {
   if (claim === undefined) return ["–", "–", "–", "none"];
+  if (claim.file === CHANGE_LOG) {
+    return [String(claim.epoch), new Date(claim.since).toISOString(), claim.place, "the change log"];
+  }
   const state = claim.released ? "has ended" : "runs, or was killed";
   return [String(claim.epoch), new Date(claim.since).toISOString(), claim.place, state];
 }
@@ -79,6 +82,7 @@ function verdict(claim: Claim | undefined, own: OwnFile | undefined): string {
   if (own === undefined) return "none";
   if (own.takesOver === 1) return "takes over at the next start";
   if (claim === undefined) return "nobody's yet";
+  if (claim.file === CHANGE_LOG) return "one of several, which follow a change log";
   if (claim.file !== own.file) return "another one";
   return claim.epoch > own.epoch || claim.age > own.age
     ? "an older copy of the service's"

@@ -1,7 +1,7 @@
 import { describeProvisioned, ProvisionFailed, provision } from "@distributed-messaging/redpanda/provision";
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import { keptTopics } from "@distributed-messaging/service/retention";
-import { storeTopics } from "@distributed-messaging/services/registry";
+import { changeLogTopics, storeTopics } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
 import { CommandFailed, parseOptions, runCommand } from "./command/command.ts";
 
@@ -18,7 +18,7 @@ async function main(args: readonly string[]): Promise<number> {
     const config = loadConfig(Config, process.env, "provision");
     const settings = kafkaSettings("provision", config);
     const done = describeProvisioned(
-      await provision(settings, keptTopics(storeTopics, config), settings.topics),
+      await provision(settings, [...keptTopics(storeTopics, config), ...changeLogTopics], settings.topics),
     );
     for (const line of done.length === 0 ? ["every topic is up to date"] : done) console.log(line);
     return 0;

@@ -1,5 +1,10 @@
 import { allTopics } from "@distributed-messaging/contracts/topics";
-import { deadLetterTopic, ownerTopic, type Topic } from "@distributed-messaging/messaging/contract";
+import {
+  changesTopic,
+  deadLetterTopic,
+  ownerTopic,
+  type Topic,
+} from "@distributed-messaging/messaging/contract";
 import type { Composition } from "@distributed-messaging/service/composition";
 
 interface Registration {
@@ -7,6 +12,8 @@ interface Registration {
   readonly setting: string;
   /** The HTTP port when the setting is not set. */
   readonly port: number;
+  /** Whether it may run as several instances, of which one leads: it has the setting REPLICATION. */
+  readonly replicable?: true;
   /** Loaded on demand: most readers of this list need no more than the names and the ports. */
   load(): Promise<{ readonly service: Composition }>;
 }
@@ -21,8 +28,18 @@ const registered = {
     port: 8900,
     load: () => import("./api-gateway/service.ts"),
   },
-  inventory: { setting: "INVENTORY_PORT", port: 8901, load: () => import("./inventory/service.ts") },
-  order: { setting: "ORDER_PORT", port: 8902, load: () => import("./order/service.ts") },
+  inventory: {
+    setting: "INVENTORY_PORT",
+    port: 8901,
+    replicable: true,
+    load: () => import("./inventory/service.ts"),
+  },
+  order: {
+    setting: "ORDER_PORT",
+    port: 8902,
+    replicable: true,
+    load: () => import("./order/service.ts"),
+  },
   notification: {
     setting: "NOTIFICATION_PORT",
     port: 8903,
@@ -47,3 +64,9 @@ export const messageTopics: readonly Topic[] = [...allTopics, ...serviceNames.ma
 
 /** Every topic of the store: of messages, and of the owner of each service. */
 export const storeTopics: readonly Topic[] = [...messageTopics, ...serviceNames.map(ownerTopic)];
+
+/** The services that may run as several instances. */
+export const replicableServices = serviceNames.filter((name) => services[name].replicable === true);
+
+/** Their change logs. */
+export const changeLogTopics: readonly Topic[] = replicableServices.map(changesTopic);

@@ -82,6 +82,15 @@ describe("bun run access", () => {
     expect(stdout).toContain(
       "rpk security acl create --allow-principal User:o --operation write --topic order.owner --topic order.events --topic order.dead-letters\n",
     );
+    expect(stdout).not.toContain(".changes");
+    const replicated = await run(["print", "--tool", "rpk"], { REPLICATION: "on" });
+    for (const operation of ["read", "write"]) {
+      for (const service of ["order", "inventory"]) {
+        const own = `--allow-principal User:${service} --operation ${operation} --topic ${service}.owner --topic ${service}.changes `;
+        expect(replicated.stdout).toContain(own);
+      }
+    }
+    expect(replicated.stdout).not.toMatch(/(gateway|notification)\.changes/);
     const kafka = await run(["print"], { KAFKA_BROKERS: "a.example:9092" });
     expect(kafka.stdout).toStartWith("kafka-acls.sh --bootstrap-server a.example:9092 ");
   });

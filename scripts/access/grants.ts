@@ -1,4 +1,5 @@
 import type { Grant } from "@distributed-messaging/redpanda/access";
+import type { Environment } from "@distributed-messaging/service/config";
 import { rightsOf } from "@distributed-messaging/services/access-rights";
 import { forEachService, type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { UsageError } from "../command/command.ts";
@@ -38,11 +39,14 @@ export function principalsOf(options: readonly string[]): Readonly<Record<Servic
   return principals;
 }
 
-/** What each service may do on the broker, and no more. */
-export async function storeGrants(principals: Readonly<Record<ServiceName, string>>): Promise<Grant[]> {
+/** What each service may do on the broker, and no more. @param env of which REPLICATION counts */
+export async function storeGrants(
+  principals: Readonly<Record<ServiceName, string>>,
+  env: Environment = {},
+): Promise<Grant[]> {
   const grants = await Promise.all(
     serviceNames.map(async (service) =>
-      (await rightsOf(service)).map((right) => ({ principal: principals[service], ...right })),
+      (await rightsOf(service, env)).map((right) => ({ principal: principals[service], ...right })),
     ),
   );
   return grants.flat();

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startBroker } from "@distributed-messaging/embedded-broker";
-import { storeTopics } from "@distributed-messaging/services/registry";
+import { changeLogTopics, storeTopics } from "@distributed-messaging/services/registry";
 import { StoreSettings } from "../testing/store-process.ts";
 
 test("creates the topics of the contracts, then finds them up to date; a wrong setting is one line", async () => {
@@ -11,7 +11,7 @@ test("creates the topics of the contracts, then finds them up to date; a wrong s
   const broker = await startBroker({ dataDir, host: "127.0.0.1", port: 0 });
   const settings = new StoreSettings({ KAFKA_BROKERS: `127.0.0.1:${broker.port}` });
   try {
-    const created = storeTopics.map(({ name }) => `created ${name}\n`).join("");
+    const created = [...storeTopics, ...changeLogTopics].map(({ name }) => `created ${name}\n`).join("");
     expect(await settings.run("provision.ts")).toEqual({ exitCode: 0, stdout: created, stderr: "" });
     expect((await settings.run("provision.ts")).stdout).toBe("every topic is up to date\n");
     expect(await settings.run("provision.ts", [], { TOPIC_REPLICATION: "many" })).toMatchObject({

@@ -1,10 +1,11 @@
-import { commonSettings, Duration, Port } from "@distributed-messaging/service/config";
+import { commonSettings, Duration, Port, replicationSettings } from "@distributed-messaging/service/config";
 import { Type } from "@sinclair/typebox";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 export const InventoryConfig = Type.Object({
   ...commonSettings,
+  ...replicationSettings,
   INVENTORY_PORT: Port(8901, "the port of the inventory"),
   BACKORDER_PRIORITY: Duration("15m", {
     minimum: 0,

@@ -12,3 +12,22 @@ test("BACKORDER_TTL is a day, or from a second to a year", () => {
     expect(() => ttl(wrong)).toThrow(/BACKORDER_TTL: expected a duration from 1s to 365d/);
   }
 });
+
+test("with REPLICATION=on, a service that listens on every address says where it is reached", () => {
+  const problems = (env: Readonly<Record<string, string>>) => {
+    try {
+      loadConfig(OrderConfig, env, "order");
+      return [];
+    } catch (error) {
+      return error instanceof ConfigError ? error.problems : [String(error)];
+    }
+  };
+  const everywhere = { HOST: "0.0.0.0", REPLICATION: "on" };
+  expect(problems(everywhere)).toEqual([
+    "ADVERTISED_URL: is not set, with REPLICATION=on it is needed where HOST is 0.0.0.0",
+  ]);
+  expect(problems({ ...everywhere, ADVERTISED_URL: "http://order-1:8902" })).toEqual([]);
+  expect(problems({ ...everywhere, REPLICATION: "off" })).toEqual([]);
+  expect(problems({ REPLICATION: "on" })).toEqual([]);
+  expect(problems({ REPLICATION: "yes" })).toEqual(["REPLICATION: expected one of off, on, got 'yes'"]);
+});

@@ -1,4 +1,5 @@
 import {
+  changesTopic,
   deadLetterTopic,
   type Effect,
   type Handler,
@@ -21,7 +22,7 @@ import {
 import { type AsyncApiDocument, asyncApi } from "@distributed-messaging/messaging/asyncapi";
 import type { Tracer } from "@opentelemetry/api";
 import type { TObject } from "@sinclair/typebox";
-import type { CommonConfig } from "./config.ts";
+import { type CommonConfig, isReplicated } from "./config.ts";
 import type { TokenVerifier } from "./identity.ts";
 import { type Kept, keptTopics, Retention } from "./retention.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
@@ -215,14 +216,18 @@ export interface AccessRight {
 export function accessOf(
   composition: Pick<Composition, "name" | "messages">,
   composed: Pick<Composed<unknown>, "handlers" | "projections">,
+  config: CommonConfig,
 ): AccessRight[] {
   const { name } = composition;
   const { reads, writes } = topicsOf(composition, composed);
   const groups = composed.projections === undefined ? [name] : [name, rebuildGroup(name)];
-  const owners = { resource: "topic", name: ownerTopic(name).name } as const;
+  const own = [ownerTopic(name), ...(isReplicated(config) ? [changesTopic(name)] : [])];
   return [
-    { ...owners, operation: "READ" },
-    { ...owners, operation: "WRITE" },
+    ...own.flatMap((topic) =>
+      (["READ", "WRITE"] as const).map(
+        (operation) => ({ resource: "topic", name: topic.name, operation }) as const,
+      ),
+    ),
     ...reads.map((topic) => ({ resource: "topic", name: topic.name, operation: "READ" }) as const),
     ...writes.map((topic) => ({ resource: "topic", name: topic.name, operation: "WRITE" }) as const),
     ...groups.map((group) => ({ resource: "group", name: group, operation: "READ" }) as const),

@@ -51,7 +51,8 @@ export function loadConfig<Schema extends TObject>(
   rules: readonly ConfigRule[] = [
     brokerPortProblems,
     brokerAccessProblems,
-    replicationProblems,
+    topicReplicationProblems,
+    advertisedProblems,
     insecureProblems,
     issuerProblems,
     retentionProblems,
@@ -432,6 +433,23 @@ export const commonSettings = {
 const CommonConfig = Type.Object(commonSettings);
 export type CommonConfig = Static<typeof CommonConfig>;
 
+/** The settings of a service that may run as several instances, beside `commonSettings`. */
+export const replicationSettings = {
+  REPLICATION: oneOf(["off", "on"], {
+    default: "off",
+    description:
+      "on: the service runs as several instances, each with a DATA_DIR of its own; one leads, and another one goes on when its machine is lost",
+  }),
+  ADVERTISED_URL: Type.Optional(
+    HttpUrl("where the other instances reach the HTTP interface of this one; by default at HOST"),
+  ),
+};
+
+/** Whether the settings make the service one of several instances; those of other services have no such setting. */
+export function isReplicated(config: object): boolean {
+  return "REPLICATION" in config && config.REPLICATION === "on";
+}
+
 /** The setting that gives a service's HTTP port: `ORDER_PORT` for `order`. */
 export function portSetting(service: string): string {
   return `${service.toUpperCase().replaceAll("-", "_")}_PORT`;
@@ -476,10 +494,18 @@ function brokerPortProblems(config: Readonly<Record<string, unknown>>): readonly
 }
 
 /** With more in-sync replicas than replicas, no record could ever be written. */
-function replicationProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
+function topicReplicationProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
   const { TOPIC_REPLICATION: replication, TOPIC_MIN_INSYNC_REPLICAS: least } = config;
   if (typeof replication !== "number" || typeof least !== "number" || least <= replication) return [];
   return [`TOPIC_MIN_INSYNC_REPLICAS: expected at most TOPIC_REPLICATION, ${replication}, got '${least}'`];
+}
+
+/** Where a service that listens on every address is reached, only its operator knows. */
+function advertisedProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
+  const { HOST, ADVERTISED_URL } = config;
+  const isAny = HOST === "0.0.0.0" || HOST === "::";
+  if (!isReplicated(config) || !isAny || ADVERTISED_URL !== undefined) return [];
+  return [`ADVERTISED_URL: is not set, with REPLICATION=on it is needed where HOST is ${HOST}`];
 }
 
 /** The topics keep what an order was placed with for twice `ORDER_RETENTION`: it may wait for half of that. */

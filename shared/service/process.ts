@@ -10,6 +10,8 @@ interface ProcessContext {
   readonly log: Logger;
   /** Parts are registered as they are started, and stopped in reverse order. */
   readonly lifecycle: Lifecycle;
+  /** Stops every part and ends the process with exit code 1. The caller has logged why. */
+  end(): void;
 }
 
 /** What the log says once the process is ready. */
@@ -52,7 +54,7 @@ export async function runProcess(
   onSignals(lifecycle, log, end);
   onUncaught(lifecycle, log, end);
   try {
-    const started = await main({ env, log, lifecycle });
+    const started = await main({ env, log, lifecycle, end: () => void end(1) });
     // During a stop that began while main was running, the process is not ready.
     if (!lifecycle.stopping) log.info({ ...started }, "ready");
   } catch (error) {

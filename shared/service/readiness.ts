@@ -145,6 +145,10 @@ const DIFFERENCES: Readonly<Record<Refusal, readonly [detail: string, remedy: st
     "Its database is not the newest copy of that of the service, which has handled or sent messages since",
     "Start it on the newest copy. If that is lost for good: `bun run owner take-over`.",
   ],
+  replicated: [
+    "The service has several instances and a change log, and this process does not follow that",
+    "Start it with REPLICATION=on, on an empty DATA_DIR or on that of one of the instances.",
+  ],
   "running-elsewhere": [
     "The service runs elsewhere, on another copy of this database",
     "Stop one of them: the one that ran before goes on.",

@@ -4,7 +4,9 @@ import {
   type Logger,
   type Messaging,
   makePrivate,
+  type ServiceDatabase,
   systemRuntime,
+  type Topic,
 } from "@distributed-messaging/messaging";
 import { kafkaTransport } from "@distributed-messaging/messaging/kafka";
 import { type AnyElysia, Elysia } from "elysia";
@@ -14,14 +16,24 @@ import { outboxRoutes } from "./admin/outbox.ts";
 import { partitionRoutes } from "./admin/partitions.ts";
 import { rebuildRoutes } from "./admin/rebuild.ts";
 import { type Assembled, assemble, asyncApiOf, type Composition } from "./composition.ts";
-import { type CommonConfig, kafkaSettings, loadConfig, portOf, portSetting, recordsSpans } from "./config.ts";
+import {
+  type CommonConfig,
+  isReplicated,
+  kafkaSettings,
+  loadConfig,
+  portOf,
+  portSetting,
+  recordsSpans,
+} from "./config.ts";
 import { StartError } from "./errors.ts";
 import { allowedSources, createHttpApp, type HttpAppOptions, listen } from "./http/app.ts";
+import type { HealthCheck } from "./http/health.ts";
 import type { TokenVerifier } from "./identity.ts";
 import { ensureOperatorKey, operatorKeyPath } from "./operator.ts";
 import { runProcess } from "./process.ts";
 import { readinessChecks } from "./readiness.ts";
-import { openStorage } from "./storage.ts";
+import { startInstance } from "./replication.ts";
+import { ensureDataDir, openStorage } from "./storage.ts";
 import {
   addMessagingMetrics,
   addReadinessMetric,
@@ -47,9 +59,10 @@ export function runService<Config extends CommonConfig, Parts>(
 ): Promise<void> {
   const { name, description } = composition;
   if (process.argv.length > 2) return answerArguments(name, description, process.argv.slice(2));
-  return runProcess(name, async ({ env, log, lifecycle }) => {
+  return runProcess(name, async ({ env, log, lifecycle, end }) => {
     const config: Config = loadConfig(composition.config, env, name);
-    const database = openStorage(composition, config, lifecycle, { log });
+    const only = isReplicated(config) ? undefined : openStorage(composition, config, lifecycle, { log });
+    if (only === undefined) ensureDataDir(config.DATA_DIR, log);
 
     const operatorKey = operatorKeyPath(config);
     await ensureOperatorKey(operatorKey).catch((error: unknown) => {
@@ -66,59 +79,74 @@ export function runService<Config extends CommonConfig, Parts>(
     // Before what emits spans, so that it is stopped after that.
     if (tracing !== undefined) lifecycle.add("tracing", tracing);
 
-    const service = assemble(composition, config, {
-      database,
-      connect: (clientId, topics) => {
-        const transport = kafkaTransport(kafkaSettings(clientId, config), topics, systemRuntime, log);
-        lifecycle.add(`broker connection ${clientId}`, { stop: () => transport.close() });
-        return transport;
-      },
-      runtime: systemRuntime,
-      log,
-      ...(tracing === undefined ? {} : { tracer: tracing.tracer }),
-    });
-    const { messaging, rebuild, verifier, gauges = [] } = service;
-    lifecycle.add("messaging", messaging);
-    messaging.start();
-    if (rebuild !== undefined) {
-      lifecycle.add("rebuild", rebuild);
-      rebuild.resume();
-    }
-    if (service.retention !== undefined) {
-      lifecycle.add("retention", service.retention);
-      service.retention.start();
-    }
-    await service.started?.(messaging.unitOfWork);
+    const tracer = tracing === undefined ? {} : { tracer: tracing.tracer };
 
-    addMessagingMetrics(metrics, messaging);
-    addStorageMetrics(metrics, database.path, config.DATA_DIR);
-    for (const gauge of gauges) metrics.gauge(gauge.name, gauge.help, () => gauge.read());
-    service.measure?.(metrics);
-
-    const { migrations, brokerRequired } = composition;
-    const checks = readinessChecks({
-      ...{ name, database, migrations, messaging, brokerRequired, gaps: config.GAPS },
-    });
-    addReadinessMetric(metrics, checks);
+    const connect = (clientId: string, topics: readonly Topic[]) => {
+      const transport = kafkaTransport(kafkaSettings(clientId, config), topics, systemRuntime, log);
+      lifecycle.add(`broker connection ${clientId}`, { stop: () => transport.close() });
+      return transport;
+    };
     const http: HttpAppOptions = {
       app: name,
       description,
       ...(composition.license === undefined ? {} : { license: composition.license }),
-      asyncApi: asyncApiOf(composition, service),
       log,
       metrics,
-      checks,
       allowed: allowedSources(name, config, composition.pagePort?.(config)),
-      ...(tracing === undefined ? {} : { tracer: tracing.tracer }),
+      ...tracer,
     };
-    const app = serviceApp(http, messaging, verifier, routes?.({ ...service, config, log }) ?? new Elysia());
-    if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier, log));
+    const listenWith = (app: AnyElysia) =>
+      listen(app, { host: config.HOST, port: portOf(name, config), setting: portSetting(name) });
 
-    const server = await listen(app, {
-      host: config.HOST,
-      port: portOf(name, config),
-      setting: portSetting(name),
-    });
+    /** Starts the work on a database. @param further checks */
+    const work = async (
+      database: ServiceDatabase,
+      ...further: readonly HealthCheck[]
+    ): Promise<AnyElysia> => {
+      const service = assemble(composition, config, {
+        ...{ database, connect, runtime: systemRuntime, log },
+        ...tracer,
+      });
+      const { messaging, rebuild, verifier, gauges = [] } = service;
+      lifecycle.add("messaging", messaging);
+      messaging.start();
+      if (rebuild !== undefined) {
+        lifecycle.add("rebuild", rebuild);
+        rebuild.resume();
+      }
+      if (service.retention !== undefined) {
+        lifecycle.add("retention", service.retention);
+        service.retention.start();
+      }
+      await service.started?.(messaging.unitOfWork);
+
+      addMessagingMetrics(metrics, messaging);
+      addStorageMetrics(metrics, database.path, config.DATA_DIR);
+      for (const gauge of gauges) metrics.gauge(gauge.name, gauge.help, () => gauge.read());
+      service.measure?.(metrics);
+
+      const { migrations, brokerRequired } = composition;
+      const checks = readinessChecks({
+        ...{ name, database, migrations, messaging, brokerRequired, gaps: config.GAPS },
+      }).concat(further);
+      addReadinessMetric(metrics, checks);
+      const app = serviceApp(
+        { ...http, checks, asyncApi: asyncApiOf(composition, service) },
+        messaging,
+        verifier,
+        routes?.({ ...service, config, log }) ?? new Elysia(),
+      );
+      if (rebuild !== undefined) app.use(rebuildRoutes(rebuild, verifier, log));
+      return app;
+    };
+
+    if (only === undefined) {
+      return startInstance({
+        ...{ composition, config, log, lifecycle, end, metrics, http, connect },
+        ...{ listen: listenWith, lead: work },
+      });
+    }
+    const server = await listenWith(await work(only));
     lifecycle.add("http", server);
     return { port: server.port };
   });

@@ -2,6 +2,7 @@ import { closeSync, mkdirSync, openSync, rmSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import {
   errorText,
+  hasChangeLog,
   type Logger,
   type Migration,
   makePrivate,
@@ -22,22 +23,38 @@ import type { Lifecycle } from "./process.ts";
  */
 export function openStorage(
   { name, migrations }: { readonly name: string; readonly migrations: readonly Migration[] },
-  { DATA_DIR: directory, SQLITE_SYNCHRONOUS: synchronous }: CommonConfig,
+  config: CommonConfig,
   lifecycle: Lifecycle,
   lock: { readonly log: Logger; readonly lockWaitMs?: number },
 ): ServiceDatabase {
-  ensureDataDir(directory, lock.log);
+  ensureDataDir(config.DATA_DIR, lock.log);
+  return inStorage(name, config, (path) => {
+    const database = openDatabase(path, { synchronous: config.SQLITE_SYNCHRONOUS, ...lock });
+    lifecycle.add("database", { stop: () => database.close() });
+    if (hasChangeLog(database)) throw new Error("it is that of one of several instances: set REPLICATION=on");
+    migrate(database, name, migrations, lock.log);
+    reclaimSpace(database, lock.log);
+    return database;
+  });
+}
+
+/**
+ * Opens something on `<DATA_DIR>/<name>.sqlite`.
+ *
+ * @throws StartError when the file belongs to another user, or it cannot be opened
+ */
+export function inStorage<T>(
+  name: string,
+  { DATA_DIR: directory }: CommonConfig,
+  open: (path: string) => T,
+): T {
   const path = join(directory, `${name}.sqlite`);
   // SQLite takes what is in a log or a journal beside the database for its own.
   for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}-journal`]) {
     if (isOfAnother(file)) throw new StartError(`DATA_DIR: '${file}' belongs to another user`);
   }
   try {
-    const database = openDatabase(path, { synchronous, ...lock });
-    lifecycle.add("database", { stop: () => database.close() });
-    migrate(database, name, migrations, lock.log);
-    reclaimSpace(database, lock.log);
-    return database;
+    return open(path);
   } catch (error) {
     throw new StartError(`DATA_DIR: the database in '${directory}' cannot be used: ${errorText(error)}`);
   }
@@ -98,7 +115,7 @@ export function reclaimSpace(database: ServiceDatabase, log: Logger, minFreeByte
  *
  * @throws StartError that names the setting
  */
-function ensureDataDir(path: string, log: Logger): void {
+export function ensureDataDir(path: string, log: Logger): void {
   // A directory's mode does not show that the file system is read-only or full; only a write does.
   const probe = join(path, `.probe-${process.pid}-${crypto.randomUUID()}`);
   try {

@@ -6,6 +6,8 @@ export interface Listening {
   /** The actual port, also when 0 was requested. */
   readonly port: number;
   readonly url: string;
+  /** Serves another app from now on, in place of this one. Requests that run are finished by the former. */
+  replace(app: AnyElysia): Promise<void>;
   /**
    * Accepts no more connections, closes WebSockets (1001), lets running requests finish until the deadline, and
    * then closes their connections. Resolves when the port is free. A second call waits for the first.
@@ -42,7 +44,8 @@ const GOING_AWAY = 1001;
 export async function listen(app: AnyElysia, options: ListenOptions): Promise<Listening> {
   await app.modules;
   const sockets = new Set<Bun.ServerWebSocket<SocketData>>();
-  const server = serve(app, options, sockets);
+  let current = app;
+  const server = serve((request) => current.fetch(request), options, sockets);
   app.server = server;
   const { port } = server;
   if (port === undefined) throw new StartError(`${options.host} gave no port`);
@@ -50,6 +53,11 @@ export async function listen(app: AnyElysia, options: ListenOptions): Promise<Li
   return {
     port,
     url: `http://${options.host.includes(":") ? `[${options.host}]` : options.host}:${port}`,
+    async replace(next) {
+      await next.modules;
+      next.server = server;
+      current = next;
+    },
     stop(deadlineMs) {
       stopped ??= stop(server, sockets, deadlineMs);
       return stopped;
@@ -68,7 +76,11 @@ interface SocketData {
 }
 type Socket = Bun.ServerWebSocket<SocketData>;
 
-function serve(app: AnyElysia, options: ListenOptions, sockets: Set<Socket>): Bun.Server<SocketData> {
+function serve(
+  fetch: AnyElysia["fetch"],
+  options: ListenOptions,
+  sockets: Set<Socket>,
+): Bun.Server<SocketData> {
   try {
     return Bun.serve<SocketData>({
       hostname: options.host,
@@ -79,7 +91,7 @@ function serve(app: AnyElysia, options: ListenOptions, sockets: Set<Socket>): Bu
       // Bun refuses with an empty 413; input.ts enforces the limit with a problem. Bun does not buffer a body that
       // is not read.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      fetch: (request) => app.fetch(request),
+      fetch,
       websocket: {
         ...SOCKET_LIMITS,
         open(socket) {

@@ -319,8 +319,9 @@ function bytesOf(file: string): number {
   return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
 }
 
-/** Adds what `GET /readiness` says, as one series for each check: 1 for UP, 0 for DOWN. */
+/** Adds what `GET /readiness` says, as one series for each check: 1 for UP, 0 for DOWN. In place of what was added before. */
 export function addReadinessMetric(metrics: Metrics, checks: readonly HealthCheck[]): void {
+  metrics.registry.removeSingleMetric("readiness_check");
   new Gauge({
     name: "readiness_check",
     help: "Whether a check of GET /readiness passes: 1 or 0",

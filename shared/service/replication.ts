@@ -1,0 +1,161 @@
+import {
+  changesTopic,
+  errorText,
+  migrate,
+  ownerTopic,
+  Replica,
+  type ReplicaState,
+  type ServiceDatabase,
+  systemRuntime,
+  type Topic,
+  type Transport,
+} from "@distributed-messaging/messaging";
+import type { AnyElysia } from "elysia";
+import type { Composition } from "./composition.ts";
+import type { CommonConfig } from "./config.ts";
+import { createHttpApp, type HttpAppOptions, type Listening } from "./http/app.ts";
+import { forward } from "./http/forward.ts";
+import type { HealthCheck, Problem } from "./http/health.ts";
+import type { Logger } from "./log.ts";
+import type { Lifecycle } from "./process.ts";
+import { inStorage } from "./storage.ts";
+import { addReadinessMetric, type Metrics } from "./telemetry/metrics.ts";
+
+/*
+ * A service that runs as several instances. Each answers for itself whether it is ready, and its metrics; every other
+ * request is answered by the one that leads, whichever was asked.
+ */
+
+interface InstanceOptions {
+  readonly composition: Pick<Composition, "name" | "migrations">;
+  readonly config: CommonConfig & { readonly ADVERTISED_URL?: string };
+  readonly log: Logger;
+  readonly lifecycle: Lifecycle;
+  /** Ends the process: what starts it again makes it a follower. */
+  end(): void;
+  readonly metrics: Metrics;
+  /** Of the app that a follower serves. */
+  readonly http: HttpAppOptions;
+  connect(clientId: string, topics: readonly Topic[]): Transport;
+  listen(app: AnyElysia): Promise<Listening>;
+  /** Starts the work of the service, once this instance leads. @param check of the replication */
+  lead(database: ServiceDatabase, check: HealthCheck): Promise<AnyElysia>;
+}
+
+/** Starts an instance, which follows until it leads. @returns its port */
+export async function startInstance(options: InstanceOptions): Promise<{ readonly port: number }> {
+  const { composition, config, log, lifecycle, end, metrics, http } = options;
+  const { name, migrations } = composition;
+  let replica: Replica | undefined;
+  const state = () => replica?.state();
+  const check = replicationCheck(() => ({ state: state(), reads: replica?.healthy() ?? false }));
+  const transport = options.connect(`${name}-changes`, [changesTopic(name), ownerTopic(name)]);
+  addReadinessMetric(metrics, [check]);
+  const server = await options.listen(followerApp({ ...http, checks: [check] }, state));
+  lifecycle.add("http", server);
+  const opened = inStorage(
+    name,
+    config,
+    (path) =>
+      new Replica({
+        ...{ service: name, path, transport, runtime: systemRuntime, log, ownership: true },
+        ...{ synchronous: config.SQLITE_SYNCHRONOUS, address: config.ADVERTISED_URL ?? server.url },
+        deposed: end,
+      }),
+  );
+  replica = opened;
+  lifecycle.add("replica", opened);
+  addReplicationMetrics(metrics, opened);
+  const lead = async () => {
+    const database = await opened.leads();
+    migrate(database, name, migrations, log);
+    await server.replace(await options.lead(database, check));
+    // It is stopped before the parts that answer its requests.
+    lifecycle.add("requests", server);
+  };
+  lead().catch((error: unknown) => {
+    if (lifecycle.stopping) return;
+    log.fatal({ err: error }, `this instance cannot lead: ${errorText(error)}`);
+    end();
+  });
+  return { port: server.port };
+}
+
+/** What an instance answers itself. */
+const OWN_PATHS: ReadonlySet<string> = new Set(["/liveness", "/readiness", "/metrics"]);
+
+function followerApp(http: HttpAppOptions, state: () => ReplicaState | undefined): AnyElysia {
+  return createHttpApp(http).onRequest(({ request }) => {
+    if (OWN_PATHS.has(new URL(request.url).pathname)) return;
+    const { role, leader } = state() ?? {};
+    return forward(request, http.app, role === "following" ? leader : undefined);
+  });
+}
+
+function addReplicationMetrics(metrics: Metrics, replica: Replica): void {
+  metrics.gauge("replication_leads", "Whether this instance leads: 1 or 0", () =>
+    Number(replica.state().role === "leading"),
+  );
+  metrics.gauge(
+    "replication_epoch",
+    "The epoch of the leader, as far as this instance knows",
+    () => replica.state().epoch,
+  );
+  metrics.gauge(
+    "replication_groups",
+    "The last group of the change log that this instance has: all have the same one where nothing happens",
+    () => replica.state().seq,
+  );
+}
+
+function replicationCheck(read: () => { state: ReplicaState | undefined; reads: boolean }): HealthCheck {
+  return {
+    name: "replication",
+    required: true,
+    problems: () => {
+      const { state, reads } = read();
+      const problem = state === undefined ? STARTING : problemOf(state, reads);
+      return problem === undefined ? [] : [problem];
+    },
+  };
+}
+
+const STARTING: Problem = { detail: "It starts.", remedy: "It goes on by itself." };
+
+function problemOf(state: ReplicaState, reads: boolean): Problem | undefined {
+  const { role, epoch, isCurrent, lacks, isForeign } = state;
+  if (role === "refused") {
+    return {
+      detail: "Its database is not one of this change log. It does nothing.",
+      remedy: "Set its DATA_DIR aside, and start it on an empty one: it is then built from the change log.",
+    };
+  }
+  if (isForeign) {
+    return {
+      detail:
+        "The service has another database, and no change log with its content. This instance does not lead.",
+      remedy: "Start the instance that has that database. If it is lost for good: `bun run owner take-over`.",
+    };
+  }
+  if (!reads) {
+    return {
+      detail: "The change log cannot be read: nothing is confirmed, and nobody is answered.",
+      remedy: "Start the broker, or correct KAFKA_BROKERS or the network. It goes on by itself.",
+    };
+  }
+  if (role === "leading") return undefined;
+  if (lacks) {
+    return {
+      detail: "Something was removed from the change log before this instance had read it. It never leads.",
+      remedy: "Start it on a copy of the database of another instance that is stopped.",
+    };
+  }
+  if (!isCurrent) {
+    return {
+      detail: "It has not read the change log to its end yet.",
+      remedy: "It goes on by itself.",
+    };
+  }
+  if (epoch > 0) return undefined;
+  return { detail: "No instance has led yet.", remedy: "It goes on by itself." };
+}

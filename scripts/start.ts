@@ -1,4 +1,3 @@
-import { serviceNames } from "@distributed-messaging/services/registry";
 import { pageOf, runStore } from "@distributed-messaging/supervisor/run";
 import { readStoreSettings } from "@distributed-messaging/supervisor/settings";
 import type { StoreSupervisor } from "@distributed-messaging/supervisor/store";
@@ -7,12 +6,13 @@ import { CommandFailed, parseOptions, runCommand, UsageError } from "./command/c
 import { COMPOSE_BROKERS, CONSOLE, compose, requireDocker } from "./compose/docker.ts";
 import { logFormat } from "./start/log-format.ts";
 
-const USAGE = `usage: npm start -- [--fresh] [--broker embedded|redpanda]
+const USAGE = `usage: npm start -- [--fresh] [--broker embedded|redpanda] [--replicas N]
 
 Runs the whole store on this machine until Ctrl-C.
 
   --fresh             deletes the store's data in DATA_DIR (.data) first
-  --broker redpanda   runs Redpanda, and its Console, in containers instead of the embedded broker`;
+  --broker redpanda   runs Redpanda, and its Console, in containers instead of the embedded broker
+  --replicas N        runs N instances, 1 to 5, of the services that may have several; later starts without it do the same`;
 
 const redpanda = {
   start: async () => {
@@ -26,21 +26,35 @@ const redpanda = {
 
 const write = (line: string) => void process.stdout.write(`${line}\n`);
 
+interface Options {
+  readonly fresh: boolean;
+  readonly usesRedpanda: boolean;
+  readonly replicas?: number;
+}
+
 /** @throws UsageError */
-function readOptions(args: readonly string[]): { fresh: boolean; usesRedpanda: boolean } {
+function readOptions(args: readonly string[]): Options {
   const { values } = parseOptions(args, {
     fresh: { type: "boolean", default: false },
     broker: { type: "string", default: "embedded" },
+    replicas: { type: "string" },
   });
   if (values.broker !== "embedded" && values.broker !== "redpanda") {
     throw new UsageError(`--broker: expected embedded or redpanda, got '${values.broker}'`);
   }
-  return { fresh: values.fresh, usesRedpanda: values.broker === "redpanda" };
+  if (values.replicas !== undefined && !/^[1-5]$/.test(values.replicas)) {
+    throw new UsageError(`--replicas: expected a number from 1 to 5, got '${values.replicas}'`);
+  }
+  return {
+    fresh: values.fresh,
+    usesRedpanda: values.broker === "redpanda",
+    ...(values.replicas === undefined ? {} : { replicas: Number(values.replicas) }),
+  };
 }
 
 function readyText(store: StoreSupervisor, brokerKind: string): string {
   const gateway = store.url("api-gateway");
-  const rows = serviceNames.map((name) => `  ${name.padEnd(13)} ${store.url(name)}`);
+  const rows = store.instances.map(({ name, url }) => `  ${name.padEnd(13)} ${url}`);
   return [
     "",
     `ready in ${(performance.now() / 1000).toFixed(1)} s`,
@@ -61,7 +75,7 @@ function readyText(store: StoreSupervisor, brokerKind: string): string {
 }
 
 await runCommand("start", USAGE, async (args) => {
-  const { fresh, usesRedpanda } = readOptions(args);
+  const { usesRedpanda, ...options } = readOptions(args);
   const settings = await readStoreSettings(process.env);
   if (usesRedpanda && settings.brokers !== undefined) {
     throw new UsageError("--broker redpanda and KAFKA_BROKERS exclude each other");
@@ -74,7 +88,7 @@ await runCommand("start", USAGE, async (args) => {
   const testing = process.env.AUTOMATION_TESTING?.trim() || "true";
   const format = logFormat(process.stdout.isTTY === true && !process.env.NO_COLOR);
   return runStore(usesRedpanda ? { ...settings, brokers: COMPOSE_BROKERS } : settings, {
-    fresh,
+    ...options,
     env: { AUTOMATION_TESTING: testing, DEMO_SIGN_IN: process.env.DEMO_SIGN_IN?.trim() || "true" },
     ...(usesRedpanda ? { broker: redpanda } : {}),
     onLog: (log) => write(format(log)),

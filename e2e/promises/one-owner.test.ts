@@ -2,45 +2,11 @@ import { expect, test } from "bun:test";
 import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import type { ServiceName } from "@distributed-messaging/services/registry";
-import { freePorts } from "@distributed-messaging/supervisor/ports";
-import { portSetting } from "@distributed-messaging/supervisor/settings";
-import { ROOT } from "@distributed-messaging/supervisor/store";
-import { describeOwn, type OwnStore, useOwnStore } from "../support/own-store.ts";
+import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { second } from "../support/second-process.ts";
 import { untilIdle } from "../support/state.ts";
 
 const LIMIT_MS = 60_000;
-
-/** Another process of a service, on a data directory of its own. */
-async function second(store: OwnStore, name: ServiceName, dataDir: string) {
-  const [port = 0] = freePorts(1);
-  const child = Bun.spawn([process.execPath, join(ROOT, "services", name, "main.ts")], {
-    stdout: "ignore",
-    stderr: "ignore",
-    env: {
-      ...process.env,
-      DATA_DIR: dataDir,
-      HOST: "127.0.0.1",
-      KAFKA_BROKERS: store.brokers,
-      [portSetting(name)]: String(port),
-      AUTOMATION_TESTING: "true",
-    },
-  });
-  const url = `http://127.0.0.1:${port}`;
-  return {
-    url,
-    /** Until its readiness has this text among what it says. */
-    says: (text: string) =>
-      eventually(async () => {
-        const answer = await fetch(`${url}/readiness`).catch(() => undefined);
-        return answer?.status === 503 && (await answer.text()).includes(text);
-      }, `the second ${name} to say: ${text}`),
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await child.exited;
-    },
-  };
-}
 
 describeOwn("one process is the service", () => {
   const store = useOwnStore();

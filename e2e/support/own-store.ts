@@ -6,12 +6,9 @@ import { join } from "node:path";
 import { forEachService, type ServiceName } from "@distributed-messaging/services/registry";
 import { serveAdminPanel } from "@distributed-messaging/supervisor/http";
 import type { ManagedProcess } from "@distributed-messaging/supervisor/process";
-import {
-  type Ports,
-  type ProcessName,
-  processNames,
-  StoreSupervisor,
-} from "@distributed-messaging/supervisor/store";
+import { metricIn } from "@distributed-messaging/supervisor/services";
+import { type Ports, StoreSupervisor } from "@distributed-messaging/supervisor/store";
+import { request } from "./answers.ts";
 import { isRunningElsewhere, Store } from "./store.ts";
 
 interface OwnStoreOptions {
@@ -22,25 +19,31 @@ interface OwnStoreOptions {
   /** Of another store that has ended, in place of new ones. */
   readonly dataDir?: string;
   readonly ports?: Ports;
+  /** How many instances of each service that may have several. */
+  readonly replicas?: number;
 }
 
 /** A store of the test's own: the embedded broker and every service, each in a process, on free ports. */
 export class OwnStore extends Store {
   readonly dataDir: string;
   readonly supervisor: StoreSupervisor;
-  readonly #lines: ReadonlyMap<string, string[]>;
+  readonly #lines: Map<string, string[]>;
 
   constructor({
     env = {},
     dataDir = join(tmpdir(), `e2e-${crypto.randomUUID()}`),
     ...others
   }: OwnStoreOptions = {}) {
-    const lines = new Map<string, string[]>(processNames.map((name) => [name, []]));
+    const lines = new Map<string, string[]>();
     const supervisor = new StoreSupervisor({
       ...others,
       dataDir,
       env: { AUTOMATION_TESTING: "true", DEMO_SIGN_IN: "true", LOG_LEVEL: "info", ...env },
-      onLog: ({ process, line }) => lines.get(process)?.push(line),
+      onLog: ({ process, line }) => {
+        const ofProcess = lines.get(process) ?? [];
+        ofProcess.push(line);
+        lines.set(process, ofProcess);
+      },
     });
     super({
       addresses: forEachService((name) => supervisor.url(name)),
@@ -50,6 +53,11 @@ export class OwnStore extends Store {
     this.dataDir = dataDir;
     this.supervisor = supervisor;
     this.#lines = lines;
+  }
+
+  /** Of several instances, that of one that is ready. */
+  override url(name: ServiceName): string {
+    return this.supervisor.url(name);
   }
 
   /** Starts every process that does not run; resolves when all are ready. */
@@ -68,7 +76,8 @@ export class OwnStore extends Store {
     if (leaks.length > 0) throw new Error(leaks.join("; "));
   }
 
-  process(name: ProcessName): ManagedProcess {
+  /** @param name of a process: a service, the broker, or a later instance with its number */
+  process(name: string): ManagedProcess {
     return this.supervisor.process(name);
   }
 
@@ -78,8 +87,18 @@ export class OwnStore extends Store {
     return () => listening.stop(0);
   }
 
+  /** Of several instances, that of the one that has it: a follower has few. @throws when there is none of that name */
+  override async metric(name: ServiceName, metric: string): Promise<number> {
+    for (const { url } of this.supervisor.instances.filter(({ service }) => service === name)) {
+      const { body } = await request(`${url}/metrics`).catch(() => ({ body: "" }));
+      const value = metricIn(String(body), metric);
+      if (value !== null) return value;
+    }
+    throw new Error(`${name} has no metric ${metric}`);
+  }
+
   /** The lines that a process has written, over all restarts. */
-  log(name: ProcessName): readonly string[] {
+  log(name: string): readonly string[] {
     return this.#lines.get(name) ?? [];
   }
 

@@ -25,7 +25,7 @@ const parked = (filter: string, other: string, remove: string) => `
   retry --service order; retry 1 --${filter} a --service order; ${remove} 1 --service order`;
 /** Calls in which an argument is missing, or has a wrong value. */
 const WRONG_CALLS: Readonly<Record<string, string>> = {
-  start: "--broker kafka; --broker",
+  start: "--broker kafka; --broker; --replicas 0",
   test: "--timeout soon; --retry",
   "test-e2e-local": "--timeout soon",
   "start-kafka-broker": `--port http; --port; --advertised here; --topic letters:0; --log-level loud;
@@ -35,9 +35,9 @@ const WRONG_CALLS: Readonly<Record<string, string>> = {
   "post-order-1": "--item PRODUCT_001; --gateway here",
   "post-order-2": "--item PRODUCT_001; --gateway here",
   bench: `--rounds 0; --orders 10; --at-once x; --rates 50,x; --seconds 1.5; --outage 0; --arriving 0;
-    --history 0; --records x; --waiting 1; --json no-such-folder/file; --save no-such-folder`,
+    --history 0; --records x; --waiting 1; --takeovers 0; --json no-such-folder/file; --save no-such-folder`,
   "bench-broker": "--rounds 0; --records x",
-  chaos: "--minutes 0; --minutes x; --rate 0; --seed x",
+  chaos: "--minutes 0; --minutes x; --rate 0; --seed x; --replicas 0; --kafka x",
   screenshots: "--view shop; --all --view no-such-view; --all --recording; package.json",
   "dead-letters": `(nothing); list 1; list --service orders; list --reason bad; list --older-than soon;
     list --after x; list --limit 0; show --service order; show x --service order; show 1; show 1 2 --service order;

@@ -244,12 +244,61 @@ test("invalid ports, and a port of two processes, are one line each", async () =
 test.each([
   [["--frehs"], 2, "Unknown option '--frehs'"],
   [["--broker", "kafka"], 2, "--broker: expected embedded or redpanda, got 'kafka'"],
+  [["--replicas", "0"], 2, "--replicas: expected a number from 1 to 5, got '0'"],
+  [["--replicas", "two"], 2, "--replicas: expected a number from 1 to 5, got 'two'"],
 ])("%p is refused", async (args, code, message) => {
   const store = settings();
   const { exitCode, stderr } = await store.run("start.ts", args);
   expect([exitCode, stderr]).toEqual([code, expect.stringContaining(`start: ${message}`)]);
   expect(existsSync(store.env.DATA_DIR ?? "")).toBe(false);
 });
+
+slowTest(
+  "--replicas runs several instances on the data of one, later starts do the same, and --fresh goes back to one",
+  async () => {
+    const store = settings();
+    const untilReady = async (args: string[]) => {
+      const running = start(store, args);
+      await running.line(/^ready in \d/);
+      const instances = async () => {
+        const url = `http://127.0.0.1:${store.env.SUPERVISOR_PORT}/processes`;
+        const processes: { name: string }[] = await (await fetch(url)).json();
+        return processes.map(({ name }) => name).filter((name) => name.endsWith("-2"));
+      };
+      const stop = async () => {
+        running.signal("SIGINT");
+        expect(await running.exited).toBe(0);
+      };
+      return { instances, stop };
+    };
+    const single = await untilReady([]);
+    await store.run("post-order.ts", ["ORDER_001"]);
+    expect(await single.instances()).toEqual([]);
+    await single.stop();
+
+    const several = await untilReady(["--replicas", "2"]);
+    expect(await several.instances()).toEqual(["inventory-2", "order-2"]);
+    expect(await available(store, "PRODUCT_001")).toBe(7);
+    expect((await store.run("post-order.ts", ["ORDER_002"])).stdout).toEndWith("confirmed, 20.00 EUR\n");
+    const url = `http://127.0.0.1:${store.env.SUPERVISOR_PORT}/processes`;
+    expect((await fetch(`${url}/order/destroy`, { method: "POST" })).status).toBeLessThan(300);
+    expect((await fetch(`${url}/notification/destroy`, { method: "POST" })).status).toBe(409);
+    const third = await store.run("post-order.ts", ["ORDER_003", "--item", "PRODUCT_002=1"]);
+    expect(third.stdout).toEndWith("ORDER_003 confirmed, 5.00 EUR\n");
+    await several.stop();
+
+    const again = await untilReady([]);
+    expect(await again.instances()).toEqual(["inventory-2", "order-2"]);
+    expect(await available(store, "PRODUCT_001")).toBe(5);
+    await again.stop();
+
+    const fresh = await untilReady(["--fresh"]);
+    expect(await fresh.instances()).toEqual([]);
+    expect(await available(store, "PRODUCT_001")).toBe(10);
+    await fresh.stop();
+  },
+  4 * START_TIMEOUT_MS,
+);
 
 slowTest("commands that need Docker say so when it is not installed", async () => {
   const store = settings({ PATH: "/nowhere" });

@@ -5,7 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { spawnChild } from "./child.ts";
-import { lockDataDir, processesLock, untilProcessesEnded, wipeDataDir } from "./data-dir.ts";
+import {
+  lockDataDir,
+  processesLock,
+  rememberReplicas,
+  replicasIn,
+  untilProcessesEnded,
+  wipeDataDir,
+} from "./data-dir.ts";
 import { fake } from "./testing/processes.ts";
 
 const folders: string[] = [];
@@ -69,8 +76,31 @@ test("wiping deletes the data of the store and no other file", () => {
   for (const name of ["order.sqlite", "order.sqlite-wal", "api-gateway.sqlite", "thesis.txt", "orders.csv"]) {
     writeFileSync(join(path, name), "x");
   }
+  rememberReplicas(path, 3);
+  mkdirSync(join(path, "replica-2"));
+  mkdirSync(join(path, "replica-of-a-painting"));
+  writeFileSync(join(path, "replica-2", "order.sqlite"), "x");
   wipeDataDir(path);
-  expect(readdirSync(path).toSorted()).toEqual(["orders.csv", "thesis.txt"]);
+  expect(readdirSync(path).toSorted()).toEqual(["orders.csv", "replica-of-a-painting", "thesis.txt"]);
+});
+
+test("how many instances there were is remembered", () => {
+  const path = folder();
+  expect(replicasIn(path)).toBeUndefined();
+  rememberReplicas(path, 3);
+  expect(replicasIn(path)).toBe(3);
+});
+
+test("wiping fails while an instance has its database open", () => {
+  const path = folder();
+  mkdirSync(join(path, "replica-2"));
+  const database = new Database(join(path, "replica-2", "order.sqlite"), { create: true });
+  database.run("PRAGMA journal_mode = WAL");
+  database.run("CREATE TABLE t (a)");
+  expect(() => wipeDataDir(path)).toThrow("order.sqlite' is in use");
+  database.close();
+  wipeDataDir(path);
+  expect(readdirSync(path)).toEqual([]);
 });
 
 test("wiping fails while a service has its database open", () => {

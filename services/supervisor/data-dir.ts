@@ -113,6 +113,19 @@ function isHeld(path: string): boolean {
   }
 }
 
+/** Says how many instances the services had that may have several. Such a service stays replicated. */
+const REPLICAS_FILE = "replicas";
+
+/** How many instances a store with this data directory had; undefined where its services were not replicated. */
+export function replicasIn(dataDir: string): number | undefined {
+  const text = textOf(join(dataDir, REPLICAS_FILE));
+  return text === undefined ? undefined : Number(text);
+}
+
+export function rememberReplicas(dataDir: string, replicas: number): void {
+  writeFileSync(join(dataDir, REPLICAS_FILE), String(replicas));
+}
+
 /**
  * Deletes the data of the broker and of the services, and no other file.
  *
@@ -120,13 +133,20 @@ function isHeld(path: string): boolean {
  */
 export function wipeDataDir(dataDir: string): void {
   const entries = existsSync(dataDir) ? readdirSync(dataDir) : [];
-  const own = entries.filter((entry) =>
-    processNames.some((name) => entry === name || entry.startsWith(`${name}.`)),
+  const isReplica = (entry: string) => /^replica-\d+$/.test(entry);
+  const own = entries.filter(
+    (entry) =>
+      entry === REPLICAS_FILE ||
+      isReplica(entry) ||
+      processNames.some((name) => entry === name || entry.startsWith(`${name}.`)),
   );
-  for (const entry of own) {
-    if (entry.endsWith(".sqlite") && isInUse(join(dataDir, entry))) {
+  const files = own.flatMap((entry) =>
+    isReplica(entry) ? readdirSync(join(dataDir, entry)).map((file) => join(entry, file)) : [entry],
+  );
+  for (const file of files) {
+    if (file.endsWith(".sqlite") && isInUse(join(dataDir, file))) {
       throw new StartError(
-        `DATA_DIR: '${join(dataDir, entry)}' is in use; stop the process that uses it before --fresh`,
+        `DATA_DIR: '${join(dataDir, file)}' is in use; stop the process that uses it before --fresh`,
       );
     }
   }

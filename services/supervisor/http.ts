@@ -41,8 +41,10 @@ const preflightHeaders: Readonly<Record<string, string>> = {
 
 interface SupervisorHttpOptions {
   readonly supervisor: Pick<Supervisor, "report" | "process" | "bringBackAll">;
-  /** The address of a service. */
+  /** The address of a service: of several instances, of one that is ready. */
   readonly urlOf: (name: ServiceName) => string;
+  /** The addresses of all its instances; unless given, it has one. */
+  readonly urlsOf?: (name: ServiceName) => readonly string[];
   readonly kafka: KafkaSettings;
   readonly port: number;
   /** The port of the page whose scripts may send requests. */
@@ -61,6 +63,7 @@ export function serveAdminPanel(store: StoreSupervisor, port: number): Promise<L
   return serveSupervisor({
     supervisor: store,
     urlOf: (name) => store.url(name),
+    urlsOf: (name) => store.instances.filter(({ service }) => service === name).map(({ url }) => url),
     kafka: kafkaSettings("supervisor", config),
     port,
     pagePort: store.ports["api-gateway"],
@@ -75,6 +78,7 @@ export function serveAdminPanel(store: StoreSupervisor, port: number): Promise<L
  */
 export async function serveSupervisor(options: SupervisorHttpOptions): Promise<Listening> {
   const { supervisor, urlOf, kafka, port, pagePort } = options;
+  const { urlsOf = (name: ServiceName) => [urlOf(name)] } = options;
   const allowed: AllowedSources = { pagePort };
   const app = createHttpApp({
     app: "supervisor",
@@ -97,7 +101,7 @@ export async function serveSupervisor(options: SupervisorHttpOptions): Promise<L
   const figures = coalesced(() => {
     // Of a broker that it runs, the page shows the state already.
     const known = supervisor.report().some(({ name }) => name === "broker") ? "broker" : undefined;
-    return readFigures(urlOf, () => inspector.topics(), known);
+    return readFigures(urlsOf, () => inspector.topics(), known);
   }, FIGURES_MAX_AGE_MS);
   const lease = new ProcessLease(supervisor);
   app.use(processRoutes(supervisor, lease));
@@ -162,11 +166,14 @@ function processRoutes(supervisor: SupervisorHttpOptions["supervisor"], lease: P
           action: Type.Unsafe<ProcessAction>(Type.Union(processActions.map((name) => Type.Literal(name)))),
         }),
         query: Type.Object({ lease: Type.Optional(Type.String({ maxLength: 64 })) }),
-        detail: documented("stop, start, kill (it is restarted), pause or resume a process", {
-          tag: PROCESSES,
-          answers: { 200: ProcessAnswer, 202: ProcessAnswer },
-          problems: [404, 409, 503],
-        }),
+        detail: documented(
+          "stop, start, kill (it is restarted), pause or resume a process, or destroy an instance",
+          {
+            tag: PROCESSES,
+            answers: { 200: ProcessAnswer, 202: ProcessAnswer },
+            problems: [404, 409, 503],
+          },
+        ),
       },
     );
 }

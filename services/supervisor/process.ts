@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { connect } from "node:net";
 import { errorText } from "@distributed-messaging/messaging";
 import { type Child, spawnChild } from "./child.ts";
@@ -10,6 +11,8 @@ export interface ProcessSpec {
   /** The whole environment of the process: nothing is inherited. */
   readonly env: Readonly<Record<string, string>>;
   readonly ready: Readiness;
+  /** Its database, where it is one of several instances: its machine may be lost. */
+  readonly file?: string;
 }
 
 /** How to find out whether a process is ready. */
@@ -154,6 +157,18 @@ export class ManagedProcess {
     this.#crashesInARow = 0;
     child.signal("SIGKILL");
     await child.ended;
+  }
+
+  /**
+   * SIGKILL, and its database is deleted: the loss of its machine. Resolves when that is done; it is restarted, unless it was
+   * stopping. @throws WrongState, also when it has no database of its own that others could replace
+   */
+  async destroy(): Promise<void> {
+    const { name, file } = this.spec;
+    if (file === undefined) throw new WrongState(`${name} is the only instance of its service`);
+    await this.kill();
+    for (const end of ["", "-wal", "-shm"]) rmSync(file + end, { force: true });
+    this.#log("its database was deleted");
   }
 
   /** SIGSTOP: the process keeps its connections and does nothing. @throws WrongState */

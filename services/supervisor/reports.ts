@@ -31,7 +31,8 @@ export interface LeaseGranted {
   readonly lease: string;
 }
 
-export const processActions = ["stop", "start", "kill", "pause", "resume"] as const;
+/** `destroy`: it is killed, and its database deleted. Only for one of several instances. */
+export const processActions = ["stop", "start", "kill", "pause", "resume", "destroy"] as const;
 export type ProcessAction = (typeof processActions)[number];
 
 /** `GET /figures` */

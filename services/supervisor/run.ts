@@ -6,6 +6,8 @@ import {
   type DataDirLock,
   lockDataDir,
   processesLock,
+  rememberReplicas,
+  replicasIn,
   untilProcessesEnded,
   wipeDataDir,
 } from "./data-dir.ts";
@@ -26,6 +28,8 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 export interface RunOptions {
   /** Deletes the data of earlier runs first. */
   readonly fresh: boolean;
+  /** How many instances of each service that may have several; unless given, as many as before. */
+  readonly replicas?: number;
   /** Added to the environment of every process. */
   readonly env: Readonly<Record<string, string>>;
   readonly onLog: (log: ProcessLog) => void;
@@ -72,8 +76,11 @@ async function superviseUntilStopped(
   lock: DataDirLock,
 ): Promise<number> {
   const supervisorPort = settings.supervisorPort || (freePorts(1)[0] ?? 0);
+  const replicas = options.replicas ?? replicasIn(settings.dataDir);
+  if (replicas !== undefined) rememberReplicas(settings.dataDir, replicas);
   const store = new StoreSupervisor({
     dataDir: settings.dataDir,
+    ...(replicas === undefined ? {} : { replicas }),
     ports: settings.ports,
     ...(settings.brokers === undefined ? {} : { brokers: settings.brokers }),
     // The gateway's page needs the port of the supervisor.

@@ -1,8 +1,10 @@
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describeProvisioned, provision } from "@distributed-messaging/redpanda/provision";
 import {
+  changeLogTopics,
   forEachService,
+  replicableServices,
   type ServiceName,
   serviceNames,
   services,
@@ -31,6 +33,18 @@ interface StoreOptions extends SupervisorOptions {
   readonly ports?: Partial<Ports>;
   /** `host:port,…` of a running broker; without it, the store runs the embedded one. */
   readonly brokers?: string;
+  /** How many instances of each service that may have several; unless given, one that is not replicated. */
+  readonly replicas?: number;
+}
+
+/** One process of a service. */
+export interface Instance {
+  /** The name of the service, with a number from the second one on. */
+  readonly name: string;
+  readonly service: ServiceName;
+  readonly url: string;
+  /** Its database. */
+  readonly file: string;
 }
 
 /**
@@ -41,17 +55,19 @@ export class StoreSupervisor extends Supervisor {
   readonly ports: Ports;
   /** The value of KAFKA_BROKERS. */
   readonly brokers: string;
-  readonly #host: string;
+  /** Every process of every service, in the order in which they are shown. */
+  readonly instances: readonly Instance[];
 
   constructor(options: StoreOptions) {
     const host = options.env?.HOST || process.env.HOST || "127.0.0.1";
     const ports = choosePorts(host, options.ports ?? {});
     const brokers = options.brokers ?? `127.0.0.1:${ports.broker}`;
+    const dataDir = resolve(options.dataDir);
     const env = {
       ...definedOnly(process.env),
       ...options.env,
       HOST: host,
-      DATA_DIR: resolve(options.dataDir),
+      DATA_DIR: dataDir,
       KAFKA_BROKERS: brokers,
       ...Object.fromEntries(serviceNames.map((name) => [services[name].setting, String(ports[name])])),
     };
@@ -59,26 +75,71 @@ export class StoreSupervisor extends Supervisor {
       processes: [brokerProcess(env, ports.broker)],
       // A broker that is shared with others is not provisioned: each service creates the topics that it needs.
       onReady: async () => {
-        const done = await provision({ brokers: [brokers], clientId: "supervisor" }, storeTopics);
+        const topics = options.replicas === undefined ? storeTopics : [...storeTopics, ...changeLogTopics];
+        const done = await provision({ brokers: [brokers], clientId: "supervisor" }, topics);
         // The broker itself logs the topics that it creates.
         for (const line of describeProvisioned({ ...done, created: [] })) {
           options.onLog?.({ process: "broker", source: "supervisor", line });
         }
       },
     };
-    const all = serviceNames.map((name) =>
-      serviceProcess(name, { ...env, ...options.envOf?.(name) }, urlOf(host, ports[name])),
+    const instances = serviceNames.flatMap((service) =>
+      instancesOf(service, host, ports[service], dataDir, options.replicas),
     );
-    super([...(options.brokers === undefined ? [broker] : []), { processes: all }], options);
+    const processes = instances.map(({ name, service, url, file }) => {
+      const own = {
+        ...env,
+        ...options.envOf?.(service),
+        [services[service].setting]: new URL(url).port || "80",
+      };
+      const isReplicated = options.replicas !== undefined && replicableServices.includes(service);
+      return {
+        ...{ name, entry: join(ROOT, "services", service, "main.ts") },
+        env: isReplicated ? instanceEnv(own, dirname(file), dataDir) : own,
+        ready: { kind: "http", url: `${url}/readiness` } as const,
+        ...(isReplicated ? { file } : {}),
+      };
+    });
+    super([...(options.brokers === undefined ? [broker] : []), { processes }], options);
     this.ports = ports;
     this.brokers = brokers;
-    this.#host = host;
+    this.instances = instances;
   }
 
-  /** The address of a service, without a slash at its end. */
+  /** The address of a service, without a slash at its end: of several instances, of one that is ready. */
   url(name: ServiceName): string {
-    return urlOf(this.#host, this.ports[name]);
+    const all = this.instances.filter(({ service }) => service === name);
+    const ready = all.find((instance) => this.process(instance.name).state === "ready");
+    return (ready ?? all[0])?.url ?? "";
   }
+}
+
+function instancesOf(
+  service: ServiceName,
+  host: string,
+  port: number,
+  dataDir: string,
+  replicas: number | undefined,
+): Instance[] {
+  const count = replicableServices.includes(service) ? (replicas ?? 1) : 1;
+  const ports = [port, ...freePorts(count - 1, host)];
+  return ports.map((own, index) => ({
+    name: index === 0 ? service : `${service}-${index + 1}`,
+    service,
+    url: urlOf(host, own),
+    file: join(index === 0 ? dataDir : join(dataDir, `replica-${index + 1}`), `${service}.sqlite`),
+  }));
+}
+
+/** Of one of several instances: a directory of its own, and the keys of all. */
+function instanceEnv(env: Readonly<Record<string, string>>, ownDir: string, dataDir: string) {
+  return {
+    OPERATOR_KEY_FILE: join(dataDir, "operator.jwk"),
+    AUTH_JWKS_FILE: join(dataDir, "jwks.json"),
+    ...env,
+    DATA_DIR: ownDir,
+    REPLICATION: "on",
+  };
 }
 
 /** The URL of a port of this machine. A host that stands for every interface is replaced by the loopback address. */
@@ -100,15 +161,6 @@ export function brokerProcess(env: Readonly<Record<string, string>>, port: numbe
     entry: join(ROOT, "redpanda/embedded/main.ts"),
     env,
     ready: { kind: "port", host: "127.0.0.1", port },
-  };
-}
-
-function serviceProcess(name: ServiceName, env: Readonly<Record<string, string>>, url: string): ProcessSpec {
-  return {
-    name,
-    entry: join(ROOT, "services", name, "main.ts"),
-    env,
-    ready: { kind: "http", url: `${url}/readiness` },
   };
 }
 

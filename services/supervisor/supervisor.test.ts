@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { freePorts } from "./ports.ts";
 import type { ProcessLog, ProcessSpec, ProcessTimings } from "./process.ts";
@@ -128,6 +128,26 @@ test("a process that is stopped before its restart stays down", async () => {
   expect(status("service")).toMatchObject({ state: "stopped", pid: null, restarts: 0 });
   await supervisor.process("service").start();
   expect(status("service")).toMatchObject({ state: "ready" });
+});
+
+test("an instance is destroyed with its database, and started again; what is the only one is not", async () => {
+  const { path } = journal();
+  const folder = dirname(path);
+  const file = join(folder, "order.sqlite");
+  const { supervisor, status, logText } = supervise([
+    { processes: [{ ...fake("instance"), file }, fake("only")] },
+  ]);
+  await supervisor.startAll();
+  for (const name of ["order.sqlite", "order.sqlite-wal", "order.sqlite-shm", "operator.jwk"]) {
+    writeFileSync(join(folder, name), "x");
+  }
+  await supervisor.process("instance").destroy();
+  expect(readdirSync(folder)).toEqual(["operator.jwk"]);
+  await eventually(() => status("instance")?.state === "ready");
+  expect(status("instance")).toMatchObject({ restarts: 1 });
+  expect(logText()).toContain("its database was deleted");
+  await expect(supervisor.process("only").destroy()).rejects.toThrow("only is the only instance");
+  expect(status("only")).toMatchObject({ state: "ready", restarts: 0 });
 });
 
 test("a process that does not stop in time gets SIGKILL", async () => {

@@ -19,7 +19,7 @@ const PROXIED_OF_INVENTORY = /^\/stock\/[\w-]{1,64}$/;
  * @param known the check whose problems are shown elsewhere, such as that of a broker which the supervisor runs itself
  */
 export async function readFigures(
-  urlOf: (name: ServiceName) => string,
+  urlsOf: (name: ServiceName) => readonly string[],
   topics: () => Promise<readonly TopicReport[]>,
   known?: string,
 ): Promise<FiguresReport> {
@@ -27,11 +27,24 @@ export async function readFigures(
     topics().then(lagByGroup, () => null),
     Bun.sleep(METRICS_TIMEOUT_MS).then(() => null),
   ]);
-  const services = await Promise.all(serviceNames.map((name) => figuresOf(name, urlOf(name), known)));
+  const services = await Promise.all(serviceNames.map((name) => figuresOf(name, urlsOf(name), known)));
   return { at: Date.now(), services, lag: await lag };
 }
 
-async function figuresOf(name: ServiceName, url: string, known?: string): Promise<ServiceFigures> {
+/** Of several instances, the problems of all, and the figures of the one that leads: a follower has none. */
+async function figuresOf(
+  name: ServiceName,
+  urls: readonly string[],
+  known: string | undefined,
+): Promise<ServiceFigures> {
+  const [first, ...others] = await Promise.all(urls.map((url) => figuresAt(name, url, known)));
+  if (first === undefined) throw new TypeError(`${name} has no instance`);
+  const all = [first, ...others];
+  const leader = all.find(({ outboxDepth }) => outboxDepth !== null) ?? first;
+  return { ...leader, problems: [...new Set(all.flatMap(({ problems }) => problems))] };
+}
+
+async function figuresAt(name: ServiceName, url: string, known: string | undefined): Promise<ServiceFigures> {
   const signal = AbortSignal.timeout(METRICS_TIMEOUT_MS);
   const [text, problems] = await Promise.all([
     fetch(`${url}/metrics`, { signal, keepalive: false })

@@ -1,7 +1,7 @@
 import type { ProcessAction, ProcessReport } from "@distributed-messaging/supervisor/reports";
 import { useSignal } from "@preact/signals";
 import { messageOf } from "../api/request.ts";
-import { act } from "../state/processes.ts";
+import { act, isOneOfSeveral } from "../state/processes.ts";
 
 const labels: Readonly<Record<ProcessAction, { text: string; title: string }>> = {
   stop: { text: "Stop", title: "SIGTERM; it stays down until it is started" },
@@ -9,14 +9,24 @@ const labels: Readonly<Record<ProcessAction, { text: string; title: string }>> =
   kill: { text: "Kill", title: "SIGKILL; the supervisor starts it again" },
   pause: { text: "Pause", title: "SIGSTOP; it keeps its connections and answers nobody" },
   resume: { text: "Resume", title: "SIGCONT" },
+  destroy: { text: "Destroy", title: "The loss of its machine: SIGKILL, and its database is deleted" },
 };
 
 const canStop = new Set<ProcessReport["state"]>(["ready", "starting", "paused", "backing-off"]);
 const canPause = new Set<ProcessReport["state"]>(["ready", "starting"]);
 const canKill = new Set<ProcessReport["state"]>(["ready", "starting", "paused", "stopping"]);
 
-/** Three buttons at fixed places: stop or start, kill, pause or resume. One that is not possible now is disabled. */
-export function ProcessButtons({ process: { name, state } }: { process: ProcessReport }) {
+/**
+ * Three buttons at fixed places: stop or start, kill, pause or resume. One that is not possible now is disabled. With
+ * `withDestroy`, one of several instances has a fourth.
+ */
+export function ProcessButtons({
+  process: { name, state },
+  withDestroy = false,
+}: {
+  process: ProcessReport;
+  withDestroy?: boolean;
+}) {
   const failure = useSignal<string | undefined>(undefined);
   const busy = useSignal(false);
   const button = (action: ProcessAction, possible: boolean) => {
@@ -54,6 +64,7 @@ export function ProcessButtons({ process: { name, state } }: { process: ProcessR
       {isDown ? button("start", state === "stopped") : button("stop", canStop.has(state))}
       {button("kill", canKill.has(state))}
       {state === "paused" ? button("resume", true) : button("pause", canPause.has(state))}
+      {withDestroy && isOneOfSeveral(name) && button("destroy", canKill.has(state))}
       {failure.value !== undefined && (
         <span class="outcome" role="alert">
           {failure.value}

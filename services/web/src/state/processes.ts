@@ -90,8 +90,19 @@ const texts: Readonly<Record<string, ProcessTexts>> = {
   },
 };
 
+/** The service of a process: of several instances, the later ones have a number. */
+function serviceOf(name: string): string {
+  return name.replace(/-\d+$/, "");
+}
+
+/** Whether a process is one of several instances of its service. */
+export function isOneOfSeveral(name: string): boolean {
+  return (processes.value ?? []).some((process) => process.name === `${serviceOf(name)}-2`);
+}
+
 export function textsOf(name: string): ProcessTexts {
-  return texts[name] ?? { purpose: "", effect: "" };
+  const { purpose, effect } = texts[serviceOf(name)] ?? { purpose: "", effect: "" };
+  return { purpose, effect: isOneOfSeveral(name) ? "Another instance goes on." : effect };
 }
 
 export const stateWords: Readonly<Record<ProcessReport["state"], string>> = {

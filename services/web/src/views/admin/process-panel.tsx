@@ -38,7 +38,7 @@ function ProcessCard({ process }: { process: ProcessReport }) {
       <p class="process-numbers">
         {pid === null ? "no process" : `pid ${pid}`} · {plural(restarts, "restart")}
       </p>
-      <ProcessButtons process={process} />
+      <ProcessButtons process={process} withDestroy />
     </li>
   );
 }

@@ -1,0 +1,123 @@
+import { expect, test } from "bun:test";
+import { cpSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { eventually } from "@distributed-messaging/messaging/testing";
+import { metricIn } from "@distributed-messaging/supervisor/services";
+import type { Instance } from "@distributed-messaging/supervisor/store";
+import { untilEqual } from "../support/copies.ts";
+import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { second } from "../support/second-process.ts";
+
+const LIMIT_MS = 120_000;
+const CUP = "PRODUCT_001";
+const PAPER = "PRODUCT_006";
+
+describeOwn("two instances of order and inventory", () => {
+  const store = useOwnStore({ replicas: 2 });
+  const instancesOf = (name: "order" | "inventory") =>
+    store.supervisor.instances.filter(({ service }) => service === name);
+
+  async function metricOf({ url }: Instance, name: string): Promise<number | null> {
+    const text = await fetch(`${url}/metrics`).then((answer) => answer.text());
+    return metricIn(text, name);
+  }
+
+  /** The instance that leads, and the other. */
+  function roles(name: "order" | "inventory"): Promise<{ leader: Instance; follower: Instance }> {
+    return eventually(async () => {
+      const [one, other] = instancesOf(name);
+      if (one === undefined || other === undefined) throw new Error(`${name} has two instances`);
+      const [first, second] = await Promise.all(
+        [one, other].map((each) => metricOf(each, "replication_leads")),
+      );
+      expect([first, second].toSorted()).toEqual([0, 1]);
+      return first === 1 ? { leader: one, follower: other } : { leader: other, follower: one };
+    }, `one instance of ${name} to lead`);
+  }
+
+  test(
+    "any instance answers: a follower has its leader do it",
+    async () => {
+      await store.seed();
+      const { leader, follower } = await roles("inventory");
+      for (const { url } of [leader, follower]) {
+        const answer = await fetch(`${url}/stock/${CUP}`);
+        expect([answer.status, await answer.json()]).toEqual([200, expect.objectContaining({ onHand: 10 })]);
+        expect((await fetch(`${url}/stock/NOTHING`)).status).toBe(404);
+        expect((await fetch(`${url}/readiness`)).status).toBe(200);
+      }
+      const { authorization: headers } = await store.signIn("ADMIN_any", "admin");
+      const asked = await Promise.all(
+        [leader, follower].map(({ url }) => fetch(`${url}/dead-letters`, { headers })),
+      );
+      expect(asked.map(({ status }) => status)).toEqual([200, 200]);
+      const refused = await fetch(`${follower.url}/automation-testing/all`, { method: "DELETE" });
+      expect(refused.status).toBe(401);
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "any machine is lost, its disk included: every order ends, nobody is told twice, all copies are the same",
+    async () => {
+      await store.seed();
+      const customer = await store.signIn("CUSTOMER_machines");
+      const orderIds: string[] = [];
+      const place = async (count: number) => {
+        for (let number = 0; number < count; number += 1) {
+          const orderId = `lost-${orderIds.length}`;
+          await customer.placeWithRetries({ orderId, items: [{ productId: PAPER, quantity: 1 }] });
+          orderIds.push(orderId);
+        }
+      };
+      for (const name of ["order", "inventory", "order", "inventory"] as const) {
+        const { leader } = await roles(name);
+        await place(5);
+        const lost = store.supervisor.process(leader.name).destroy();
+        // While nobody leads.
+        await place(5);
+        await lost;
+        await eventually(
+          async () => (await roles(name)).leader.name !== leader.name,
+          `another ${name} to lead`,
+        );
+        await place(5);
+        for (const orderId of orderIds) await customer.until(orderId, "confirmed");
+        await eventually(
+          () => store.supervisor.process(leader.name).state === "ready",
+          `${leader.name} to be back`,
+        );
+      }
+      expect(await store.stock(PAPER)).toMatchObject({ onHand: 200, reserved: orderIds.length });
+      for (const orderId of orderIds) {
+        await eventually(
+          async () => (await customer.notificationTypes(orderId)).join() === "order.received,order.confirmed",
+          `each notification of ${orderId}, once`,
+        );
+      }
+      for (const name of ["order", "inventory"] as const) await untilEqual(instancesOf(name));
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "a process without replication is refused: on the database of an instance, and on an empty one",
+    async () => {
+      await using empty = await second(store, "order", join(store.dataDir, "empty"));
+      await empty.says("several instances and a change log");
+      const copied = join(store.dataDir, "copied");
+      mkdirSync(copied, { mode: 0o700 });
+      const [{ file } = { file: "" }] = instancesOf("order");
+      for (const end of ["", "-wal"]) cpSync(file + end, join(copied, `order.sqlite${end}`));
+      await using copy = await second(store, "order", copied);
+      expect(await copy.ended()).toEqual({
+        exitCode: 1,
+        stderr: expect.stringContaining("set REPLICATION=on"),
+      });
+      const customer = await store.signIn("CUSTOMER_undisturbed");
+      const { orderId } = await customer.place({ items: [{ productId: PAPER, quantity: 1 }] });
+      await customer.until(orderId, "confirmed");
+    },
+    LIMIT_MS,
+  );
+});

@@ -3,6 +3,8 @@ import { Load } from "@distributed-messaging/e2e/chaos/load";
 import { verdict } from "@distributed-messaging/e2e/chaos/verdict";
 import { Prng } from "@distributed-messaging/e2e/simulation/prng";
 import { OwnStore } from "@distributed-messaging/e2e/support/own-store";
+import { startApacheKafkaCluster } from "@distributed-messaging/redpanda/apache-kafka/cluster";
+import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { parseOptions, positiveNumber, runCommand, wholeNumber } from "./command/command.ts";
 import { Progress } from "./command/progress.ts";
 
@@ -11,14 +13,21 @@ const USAGE = `usage: bun run chaos [options]
 Runs a store under load while its processes are killed, paused for longer than their sessions last, and stopped, at
 random, up to two at a time. Then starts every process and checks the promises.
 
+With several instances of a service, one at a time is hit, or destroyed: it is killed, and its database deleted. At the end
+all databases of a service have the same rows.
+
   --minutes N   how long (5)
   --rate N      orders a second, as far as the store takes them (as many as six customers place one after the other)
+  --replicas N  instances of each service that may have several (one that is not replicated)
+  --kafka N     so many nodes of Apache Kafka, one of which is killed at a time, in place of the embedded broker
   --seed S      selects the faults, their victims and their times (random)`;
 
 interface Options {
   readonly minutes: number;
   readonly rate: number | undefined;
   readonly seed: number;
+  readonly replicas: number | undefined;
+  readonly kafkaNodes: number;
 }
 
 /** @throws UsageError */
@@ -27,11 +36,15 @@ function readOptions(args: readonly string[]): Options {
     minutes: { type: "string" },
     rate: { type: "string" },
     seed: { type: "string" },
+    replicas: { type: "string" },
+    kafka: { type: "string" },
   });
   return {
     minutes: positiveNumber("--minutes", values.minutes ?? "5"),
     rate: values.rate === undefined ? undefined : positiveNumber("--rate", values.rate),
     seed: wholeNumber("--seed", values.seed ?? String(Date.now() % 1e6)),
+    replicas: values.replicas === undefined ? undefined : wholeNumber("--replicas", values.replicas, 1),
+    kafkaNodes: wholeNumber("--kafka", values.kafka ?? "0", 0),
   };
 }
 
@@ -53,17 +66,37 @@ async function withProgress(limitMs: number, load: Load, work: Promise<unknown>)
   progress.clear();
 }
 
+async function startKafka(count: number) {
+  const free = freePorts(2 * count);
+  const ports = Array.from({ length: count }, (_, index) => ({
+    broker: free[2 * index] ?? 0,
+    controller: free[2 * index + 1] ?? 0,
+  }));
+  say(`starting ${count} nodes of Apache Kafka`);
+  return startApacheKafkaCluster({ ports, report: say });
+}
+
 async function main(args: readonly string[]): Promise<number> {
-  const { minutes, rate, seed } = readOptions(args);
+  const { minutes, rate, seed, replicas, kafkaNodes } = readOptions(args);
   const prng = new Prng(String(seed));
-  const store = new OwnStore({ env: { LOG_LEVEL: "warn", MAX_WAITING_ORDERS: "1000000" } });
+  const kafka = kafkaNodes === 0 ? undefined : await startKafka(kafkaNodes);
+  const store = new OwnStore({
+    env: { LOG_LEVEL: "warn", MAX_WAITING_ORDERS: "1000000" },
+    ...(kafka === undefined ? {} : { brokers: kafka.address }),
+    ...(replicas === undefined ? {} : { replicas }),
+  });
   let failures: string[] = [];
   try {
     say(`chaos: ${minutes} minutes, seed ${seed}`);
     await store.startAll();
     await store.seed();
     const load = await Load.start(store, prng.fork("load"), rate);
-    const faults = new Faults(store, prng.fork("faults"), say);
+    const brokers = (kafka?.nodes ?? []).map((node, index) => ({
+      name: `kafka-${index + 1}`,
+      kill: () => node.kill(),
+      restart: () => node.restart(),
+    }));
+    const faults = new Faults(store, prng.fork("faults"), say, brokers);
     const limitMs = minutes * 60_000;
     await withProgress(limitMs, load, faults.injectFor(limitMs));
     await load.stop();
@@ -74,10 +107,13 @@ async function main(args: readonly string[]): Promise<number> {
     say(`aborted: ${failures[0]}`);
   } finally {
     await store.dispose();
+    await kafka?.stop();
   }
   for (const failure of failures) say(`VIOLATED: ${failure}`);
   const atRate = rate === undefined ? "" : ` --rate ${rate}`;
-  const again = `repeat with: bun run chaos --minutes ${minutes}${atRate} --seed ${seed}`;
+  const several = replicas === undefined ? "" : ` --replicas ${replicas}`;
+  const nodes = kafka === undefined ? "" : ` --kafka ${kafkaNodes}`;
+  const again = `repeat with: bun run chaos --minutes ${minutes}${atRate}${several}${nodes} --seed ${seed}`;
   say(failures.length === 0 ? "every promise held" : again);
   return failures.length === 0 ? 0 : 1;
 }

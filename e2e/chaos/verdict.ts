@@ -1,6 +1,8 @@
+import { Database } from "bun:sqlite";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import type { Order } from "../support/answers.ts";
+import { untilEqual } from "../support/copies.ts";
 import type { OwnStore } from "../support/own-store.ts";
 import type { Load } from "./load.ts";
 
@@ -109,14 +111,17 @@ async function notifications(load: Load): Promise<string[]> {
 
 async function databases(store: OwnStore): Promise<string[]> {
   const wrong: string[] = [];
-  for (const name of serviceNames) {
-    const [row] = store.rows<{ integrity_check: string }>(name, "PRAGMA integrity_check");
+  for (const { name, file } of store.supervisor.instances) {
+    using database = new Database(file, { readonly: true });
+    const row = database.query<{ integrity_check: string }, []>("PRAGMA integrity_check").get();
     if (row?.integrity_check !== "ok") wrong.push(`${name}: integrity_check: ${row?.integrity_check}`);
-    const letters = store.rows<{ reason: string; error: string }>(
-      name,
-      "SELECT reason, error FROM dead_letters",
-    );
+    const letters = database
+      .query<{ reason: string; error: string }, []>("SELECT reason, error FROM dead_letters")
+      .all();
     for (const { reason, error } of letters) wrong.push(`${name}: dead letter, ${reason}: ${error}`);
+  }
+  for (const [service, instances] of Map.groupBy(store.supervisor.instances, (one) => one.service)) {
+    await untilEqual(instances).catch((error: unknown) => wrong.push(`${service}: ${String(error)}`));
   }
   return wrong;
 }

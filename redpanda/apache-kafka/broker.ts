@@ -46,6 +46,8 @@ interface ApacheKafkaOptions {
   readonly scram?: readonly ScramUser[];
   /** Flags of the JVM. By default those of a broker that starts quickly. */
   readonly javaFlags?: readonly string[];
+  /** Of a cluster of several nodes, the same for all of them; unless given, a new one each time that the data is not kept. */
+  readonly clusterId?: string;
   /** System properties of the JVM. */
   readonly systemProperties?: Readonly<Record<string, string>>;
   /** Called with a line about each step that takes time. */
@@ -83,6 +85,7 @@ export class ApacheKafka {
   readonly failure: Promise<never>;
   /** Of the user who may do everything. */
   readonly admin: { readonly username: string; readonly password: string } | undefined;
+  readonly #clusterId: string | undefined;
   readonly #runtime: KafkaRuntime;
   readonly #scram: readonly ScramUser[];
   readonly #javaFlags: readonly string[];
@@ -102,6 +105,7 @@ export class ApacheKafka {
       systemProperties = {},
     } = options;
     this.#runtime = runtime;
+    this.#clusterId = options.clusterId;
     this.#scram = scram;
     this.#javaFlags = javaFlags;
     this.#systemProperties = Object.entries(systemProperties).map(([name, value]) => `-D${name}=${value}`);
@@ -155,7 +159,7 @@ export class ApacheKafka {
   /** Makes an empty log directory with a new cluster id. */
   async #format(): Promise<void> {
     rmSync(join(this.#folder, "data"), { recursive: true, force: true });
-    const main = ["kafka.tools.StorageTool", "format", "--cluster-id", newClusterId()];
+    const main = ["kafka.tools.StorageTool", "format", "--cluster-id", this.#clusterId ?? newClusterId()];
     const users = this.#scram.flatMap(({ mechanism, name, password }) => [
       "--add-scram",
       `${mechanism}=[name=${name},password=${password}]`,
@@ -263,7 +267,7 @@ async function untilReady(brokers: readonly string[], admin: ApacheKafka["admin"
 }
 
 /** A random id. Like Kafka's own, it does not begin with a dash, which the storage tool would take for an option. */
-function newClusterId(): string {
+export function newClusterId(): string {
   for (;;) {
     const id = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64url");
     if (!id.startsWith("-")) return id;

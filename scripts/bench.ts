@@ -7,6 +7,7 @@ import { type Comparison, compare, type Figure } from "./bench/comparison.ts";
 import { measureGrowth } from "./bench/growth.ts";
 import { Histories } from "./bench/history.ts";
 import { type BenchOptions, readOptions, USAGE } from "./bench/options.ts";
+import { measureReplication } from "./bench/replication.ts";
 import { asText, loadBefore, machine, type Report } from "./bench/report.ts";
 import { measureRetention } from "./bench/retention.ts";
 import { requireWritable, save } from "./bench/save.ts";
@@ -19,6 +20,7 @@ import {
   measurePeak,
 } from "./bench/scenarios.ts";
 import { System, systemNames } from "./bench/system.ts";
+import { measureTakeover } from "./bench/takeover.ts";
 import { measureTracing } from "./bench/tracing.ts";
 import { measureCommits } from "./bench/unit-of-work.ts";
 import { canReadUsage } from "./bench/usage.ts";
@@ -84,6 +86,10 @@ async function measureAll(options: BenchOptions, onLimit: OnLimit): Promise<Comp
   }
   if (scenarios.has("growth")) comparisons.push(...(await measureHistories(options, onLimit)));
   if (scenarios.has("tracing")) comparisons.push(...(await measureTracing(options, say, onLimit)));
+  if (scenarios.has("replication")) {
+    comparisons.push(...(await measureReplication(options, say, onLimit)));
+  }
+  if (scenarios.has("takeover")) comparisons.push(...(await measureTakeover(options.takeovers, say)));
   if (scenarios.has("broker")) {
     comparisons.push(...(await measureBrokers({ seconds: lengths.seconds, records }, rounds, say)));
   }

@@ -76,7 +76,7 @@ test.skipIf(!runsSlowTests)(
         ...scenarios,
         ...["--rounds", "1", "--orders", "5000", "--rates", "100", "--seconds", "1", "--outage", "500"],
         ...["--arriving", "50", "--history", "500", "--records", "10000", "--waiting", "250"],
-        ...["--retained", "5000"],
+        ...["--retained", "5000", "--takeovers", "2"],
         ...["--json", json],
       );
       expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
@@ -92,6 +92,9 @@ test.skipIf(!runsSlowTests)(
         "Start, 500 orders of history",
         "Highest rate, 500 orders of history",
         "Highest rate, traces",
+        "Highest rate, replication",
+        "Change logs, replication",
+        "Takeover, after a stop of the leader in good order",
         "Retention, 5,000 orders",
         "Broker: 1 connection, 1 record a request",
         "Start of the embedded broker with 10,000 records",

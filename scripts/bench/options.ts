@@ -11,6 +11,8 @@ export const scenarioNames = [
   "catch-up",
   "growth",
   "tracing",
+  "replication",
+  "takeover",
   "broker",
   "commits",
   "waiting-orders",
@@ -33,6 +35,8 @@ export interface BenchOptions {
   readonly records: number;
   /** Orders that wait for stock. */
   readonly waiting: number;
+  /** Leaders that are killed, and that are stopped. */
+  readonly takeovers: number;
   /** Orders that pass through a store with retention. */
   readonly retained: number;
   /** A file. */
@@ -61,6 +65,10 @@ Fails unless every order was confirmed and its customer notified, once.
   growth           start-up, latency, highest rate, memory and disk of a store that has had 100,000 and 1,000,000 orders,
                    beside one that has had none; no floor. It first places these orders, about a thousand a second
   tracing          the highest rate with one of a hundred traces recorded and sent, beside none; no floor
+  replication      latency, highest rate and change logs of a store with two instances of order and inventory, beside one
+                   without replication; no floor
+  takeover         how long nobody answers for a service of two instances after its leader was killed, and after it was
+                   stopped
   broker           the embedded broker, which syncs before it answers, beside an Apache Kafka that does so, too, and one
                    with its defaults, which does not; and how long the embedded one takes to start. Without Java or Maven,
                    Apache Kafka is left out. KAFKA_BROKERS does not matter. bun run bench-broker is the same
@@ -87,6 +95,7 @@ create them, and delete them at their end.
                    after a change of the store
   --records N      records of 100 bytes that are stored when the embedded broker starts (5000000); 0 leaves this out
   --waiting N      orders that wait (10000; at least ${MIN_WAITING})
+  --takeovers N    leaders that are killed, and that are stopped (100)
   --retained N     orders that pass through a store with retention (1000000; at least ${MIN_ORDERS})
   --delete-topics  of the broker that KAFKA_BROKERS names, if it has those of a store before
   --json FILE      write every measured value
@@ -113,6 +122,7 @@ export function readOptions(
       records: { type: "string" },
       waiting: { type: "string" },
       retained: { type: "string" },
+      takeovers: { type: "string" },
       "delete-topics": { type: "boolean", default: false },
       json: { type: "string" },
       save: { type: "string" },
@@ -142,6 +152,7 @@ export function readOptions(
     histories: values.histories,
     records: wholeNumber("--records", values.records ?? "5000000", 0),
     waiting: wholeNumber("--waiting", values.waiting ?? "10000", MIN_WAITING),
+    takeovers: wholeNumber("--takeovers", values.takeovers ?? "100", 1),
     retained: wholeNumber("--retained", values.retained ?? "1000000", MIN_ORDERS),
     json: values.json,
     save: values.save,

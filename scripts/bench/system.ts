@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { serviceNames } from "@distributed-messaging/services/registry";
@@ -33,6 +33,8 @@ interface SystemOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Without it, an embedded broker is one of the processes. */
   readonly broker?: OtherBroker | undefined;
+  /** How many instances of each service of a store that may have several; unless given, one that is not replicated. */
+  readonly replicas?: number;
 }
 
 type Started = SystemOptions & { readonly dataDir: string };
@@ -89,9 +91,10 @@ export class System implements AsyncDisposable {
       ...{ RATE_LIMIT_ORDERS: "0" },
       ...started.env,
     };
-    const { dataDir, broker } = started;
+    const { dataDir, broker, replicas } = started;
     const supervisor = new StoreSupervisor({
       ...{ dataDir, env: { ...env, HOST } },
+      ...(replicas === undefined ? {} : { replicas }),
       ...(broker === undefined ? {} : { brokers: broker.address }),
     });
     const urls = { gateway: supervisor.url("api-gateway"), notification: supervisor.url("notification") };
@@ -126,6 +129,12 @@ export class System implements AsyncDisposable {
       gateway: urlOfService("api-gateway"),
       notification: urlOfService("notification"),
     });
+  }
+
+  /** What the change logs take on the disk of the embedded broker; 0 without one, or without replication. */
+  changeLogBytes(): number {
+    const files = new Bun.Glob("broker/**/*.changes*/**").scanSync({ cwd: this.#dataDir });
+    return [...files].reduce((sum, file) => sum + statSync(join(this.#dataDir, file)).size, 0);
   }
 
   /** From the start of the first process until all were ready. */

@@ -9,7 +9,7 @@ const labels: Readonly<Record<ProcessAction, { text: string; title: string }>> =
   kill: { text: "Kill", title: "SIGKILL; the supervisor starts it again" },
   pause: { text: "Pause", title: "SIGSTOP; it keeps its connections and answers nobody" },
   resume: { text: "Resume", title: "SIGCONT" },
-  destroy: { text: "Destroy", title: "The loss of its machine: SIGKILL, and its database is deleted" },
+  destroy: { text: "Destroy", title: "SIGKILL; its database is deleted" },
 };
 
 const canStop = new Set<ProcessReport["state"]>(["ready", "starting", "paused", "backing-off"]);

@@ -92,12 +92,12 @@ const texts: Readonly<Record<string, ProcessTexts>> = {
 
 /** The service of a process: of several instances, the later ones have a number. */
 function serviceOf(name: string): string {
-  return name.replace(/-\d+$/, "");
+  return name.replace(/-[2-9]/, "");
 }
 
 /** Whether a process is one of several instances of its service. */
 export function isOneOfSeveral(name: string): boolean {
-  return (processes.value ?? []).some((process) => process.name === `${serviceOf(name)}-2`);
+  return processes.value?.some((process) => process.name === `${serviceOf(name)}-2`) ?? false;
 }
 
 export function textsOf(name: string): ProcessTexts {

@@ -101,10 +101,25 @@ async function measureLoads(start: Start, durationMs: number): Promise<Figure[]>
   }
 }
 
+const KNOWN_ATTEMPTS = 200;
+const KNOWN_PAUSE_MS = 50;
+
+function isKnown(admin: ReturnType<KafkaClient["kafka"]["admin"]>, topic: string): Promise<boolean> {
+  return admin.fetchTopicMetadata({ topics: [topic] }).then(
+    ({ topics }) => topics.every(({ partitions }) => partitions.every(({ leader }) => leader >= 0)),
+    () => false,
+  );
+}
+
 async function createTopic(port: number, topic: string, numPartitions: number): Promise<void> {
   const { kafka } = new KafkaClient({ brokers: [`127.0.0.1:${port}`], clientId: "bench" }, silentLogger);
   const admin = kafka.admin();
   await admin.connect();
-  await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: true });
+  await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: false });
+  // Not by `waitForLeaders`: there kafkajs fails when the broker does not know the topic yet.
+  for (let attempt = 1; !(await isKnown(admin, topic)); attempt += 1) {
+    if (attempt === KNOWN_ATTEMPTS) throw new Error(`the broker does not know ${topic}`);
+    await Bun.sleep(KNOWN_PAUSE_MS);
+  }
   await admin.disconnect();
 }

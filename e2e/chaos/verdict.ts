@@ -7,7 +7,7 @@ import type { OwnStore } from "../support/own-store.ts";
 import type { Load } from "./load.ts";
 
 /** The backlog of minutes of faults has to be worked off. */
-const LIMIT_MS = 600_000;
+const LIMIT_MS = 180_000;
 const DECIDED: readonly string[] = ["confirmed", "backordered"];
 
 /** Checks the promises of a store whose processes are all ready. @returns the violations */

@@ -1,6 +1,6 @@
 import type { Database, Statement } from "bun:sqlite";
 import { UsageError } from "../errors.ts";
-import { quoted, type ReplicatedTable, replicatedTables } from "./tables.ts";
+import { quoted, REPLICA_TABLES, type ReplicatedTable, replicatedTables } from "./tables.ts";
 
 /*
  * What a transaction changed, as JSON: for each table the keys of the rows that are gone and the rows that are there, as
@@ -33,7 +33,7 @@ export function everythingIn(sql: Database): string {
   const ddl = sql
     .query<{ ddl: string }, []>(
       `SELECT sql AS ddl FROM sqlite_schema
-       WHERE sql IS NOT NULL AND tbl_name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND tbl_name NOT IN ('replication', 'change_log', 'replication_triggers')
+       WHERE sql IS NOT NULL AND tbl_name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND tbl_name NOT IN (${REPLICA_TABLES.map((name) => `'${name}'`).join()})
        ORDER BY type = 'index', rowid`,
     )
     .all()

@@ -581,6 +581,7 @@ class Leadership implements GroupLog {
   readonly #file: ReplicaFile;
   readonly #epoch: number;
   readonly #capture: Capture;
+  readonly #owner: OwnerOfReplicas | undefined;
   readonly #failing: RepeatedFailure;
   readonly #lost: ((reason: NotOwner) => void)[] = [];
   #waiting: Waiting[] = [];
@@ -589,7 +590,6 @@ class Leadership implements GroupLog {
   #sending: Promise<void> | undefined;
   #sentMs = Number.NEGATIVE_INFINITY;
   #ended: Error | undefined;
-  readonly #owner: OwnerOfReplicas | undefined;
   /** Nobody waits for long any more. */
   #isStopping = false;
   #isSaying = false;
@@ -807,9 +807,8 @@ class Leadership implements GroupLog {
   }
 
   #say(kind: "alive" | "release"): Promise<void> {
-    const { service, transport } = this.#options;
+    const { service, transport, address = "" } = this.#options;
     const { confirmed: seq } = this.#file.position;
-    const { address = "" } = this.#options;
     return transport.publish([
       recordOf(service, { kind, epoch: this.#epoch, instance: this.#instance, seq, address }),
     ]);

@@ -2,13 +2,11 @@ import type { Database } from "bun:sqlite";
 import type { ServiceDatabase } from "../database.ts";
 import { UsageError } from "../errors.ts";
 
+/** What a `Replica` makes in each database. */
+export const REPLICA_TABLES: readonly string[] = ["replication", "change_log", "replication_triggers"];
+
 /** What each instance has of its own: the others have their own rows. */
-const LOCAL_TABLES: ReadonlySet<string> = new Set([
-  "replication",
-  "change_log",
-  "replication_triggers",
-  "ownership",
-]);
+const LOCAL_TABLES: ReadonlySet<string> = new Set([...REPLICA_TABLES, "ownership"]);
 
 /** Whether a database is that of an instance of a replicated service: it has followed a change log, or led. */
 export function hasChangeLog({ sql }: Pick<ServiceDatabase, "sql">): boolean {

@@ -1,4 +1,5 @@
 import type { Database } from "bun:sqlite";
+import { quoted } from "./tables.ts";
 
 /*
  * What a trigger did is among the changes, so a follower has none: they wait in a table of their own until it leads, or a
@@ -18,7 +19,7 @@ export function setTriggersAside(sql: Database): void {
   );
   for (const { name, ddl } of triggers) {
     sql.run("INSERT INTO replication_triggers VALUES (?, ?)", [name, ddl]);
-    sql.run(`DROP TRIGGER "${name.replaceAll('"', '""')}"`);
+    sql.run(`DROP TRIGGER ${quoted(name)}`);
   }
 }
 

@@ -35,8 +35,10 @@ export async function second(
     /** Until its readiness has this text among what it says. */
     says: (text: string) =>
       eventually(async () => {
-        const answer = await fetch(`${url}/readiness`).catch(() => undefined);
-        return answer?.status === 503 && (await answer.text()).includes(text);
+        const answer = await fetch(`${url}/readiness`);
+        const said = await answer.text();
+        if (answer.status !== 503 || !said.includes(text)) throw new Error(`${answer.status} ${said}`);
+        return true;
       }, `the second ${name} to say: ${text}`),
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");

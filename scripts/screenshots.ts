@@ -11,6 +11,7 @@ import type { BrowserContext, BrowserContextOptions, Page } from "playwright-cor
 import { seedCatalogue } from "./command/client.ts";
 import { CommandFailed, parseOptions, runCommand, UsageError } from "./command/command.ts";
 import { contactSheet, pictureName, variants } from "./screenshots/contact-sheet.ts";
+import { untilMapRests } from "./screenshots/map-rests.ts";
 import { MAX_RECORDING_BYTES, RECORDING_FILE, RECORDING_SIZE, recordSteps } from "./screenshots/recording.ts";
 import { VIEW_SETTINGS } from "./screenshots/views/orders.ts";
 import type { View } from "./screenshots/views/view.ts";
@@ -178,6 +179,8 @@ async function takeSheet(run: PictureRun, chosen: readonly View[]): Promise<numb
 }
 
 async function takeVariants({ folder }: PictureRun, view: View, page: Page): Promise<void> {
+  // Nothing looks as if it was pointed at.
+  await page.mouse.move(0, 0);
   await page.evaluate((rules) => {
     // The policy of the page refuses a style element.
     const sheet = new CSSStyleSheet();
@@ -188,7 +191,10 @@ async function takeVariants({ folder }: PictureRun, view: View, page: Page): Pro
     const { width, height, colorScheme } = variant;
     await page.setViewportSize({ width, height });
     await page.emulateMedia({ colorScheme });
-    const picture = await stableScreenshot(page, { fullPage: true });
+    // What is behind a dialog is dark as far as the window reaches.
+    const hasDialog = (await page.locator("dialog[open]").count()) > 0;
+    await untilMapRests(page);
+    const picture = await stableScreenshot(page, { fullPage: !hasDialog });
     await Bun.write(join(folder, pictureName(view.name, variant)), picture);
   }
 }

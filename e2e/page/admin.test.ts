@@ -28,7 +28,7 @@ describePage("the admin panel", () => {
       await card(shop, "notification", "stopped").waitFor();
       await shop.processLight("notification", "stopped").waitFor();
       expect(await shop.page.locator(".process-status-text").textContent()).toContain(
-        "notification is stopped",
+        "The notification service is stopped",
       );
       await press(shop, "Start notification");
       await card(shop, "notification", "ready").waitFor();
@@ -57,7 +57,9 @@ describePage("the admin panel", () => {
       });
       await shop.open("admin");
       await shop.processLight("billing", "stopped").waitFor();
-      expect(await shop.page.locator(".process-status-text").textContent()).toBe("billing is stopped. ");
+      expect(await shop.page.locator(".process-status-text").textContent()).toBe(
+        "The billing service is stopped. ",
+      );
       await card(shop, "billing", "stopped").getByRole("button", { name: "Start billing" }).waitFor();
       expect(shop.consoleMessages()).toEqual([]);
       // The page asks all the time: what is under way would fail when its context closes.

@@ -19,10 +19,10 @@ class PageFixture {
   #browser: Browser | undefined;
   #stopServing: () => Promise<void> = async () => {};
 
-  constructor() {
+  constructor(options: { readonly replicas?: number }) {
     const [port = 0] = freePorts(1);
     this.#supervisorPort = port;
-    this.store = new OwnStore({ env: { SUPERVISOR_PORT: String(port) } });
+    this.store = new OwnStore({ ...options, env: { SUPERVISOR_PORT: String(port) } });
   }
 
   async start(): Promise<void> {
@@ -57,9 +57,9 @@ class PageFixture {
 export const describePage: typeof describe =
   noBrowser === undefined && !isRunningElsewhere ? describe : describe.skip;
 
-/** A store and a browser for the tests of a `describePage`. */
-export function usePageFixture(): PageFixture {
-  const fixture = new PageFixture();
+/** A store and a browser for the tests of a `describePage`. @param options replicas: as `npm start -- --replicas` */
+export function usePageFixture(options: { readonly replicas?: number } = {}): PageFixture {
+  const fixture = new PageFixture(options);
   beforeAll(() => fixture.start(), START_LIMIT_MS);
   afterAll(() => fixture.stop(), START_LIMIT_MS);
   return fixture;

@@ -280,7 +280,7 @@ describeSlow("the page without the gateway", () => {
       await shop.add("PRODUCT_006", 3);
       await killGateway(store);
       // Before it is placed.
-      await shop.page.locator(".shop").getByText(KEPT).waitFor();
+      await shop.page.locator(".shop").getByText("What you order is kept in this browser").waitFor();
       const orderId = await shop.checkOut();
       await shop.page.getByText("This browser refuses to keep your order: leave this page open").waitFor();
       await gateway.start();

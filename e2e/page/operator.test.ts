@@ -267,7 +267,7 @@ describePage("the page for operators", () => {
       const row = page.locator('[data-stock="PRODUCT_001"]');
       const restock = row.getByRole("button");
       await restock.press("Enter");
-      await row.getByText("10 more are on the way.").waitFor();
+      await row.getByText("Restock of 10 accepted.").waitFor();
       expect(await focused()).toBe("Restock");
       await page.goBack();
       await page.locator("[data-outbox]").first().waitFor();

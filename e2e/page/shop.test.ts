@@ -44,7 +44,7 @@ describePage("the shop", () => {
       );
       expect(await ordersOf(id)).toMatchObject([{ orderId, status: "confirmed", total: { amount: 3700 } }]);
       const reserved = shop.page.locator('.step[data-type="store.stock.reserved.v1"]');
-      await reserved.getByText(/ms at the broker until order had handled it/).waitFor();
+      await reserved.getByText(/ms at the broker, then handled by order/).waitFor();
       await reserved.locator("summary").press("Enter");
       const texts = (selector: string) => reserved.locator(selector).allTextContents();
       const [names, values] = [await texts("dt"), await texts("dd")];

@@ -69,7 +69,7 @@ export class Shop {
   async signIn(customerId: string): Promise<this> {
     const { page } = this;
     await page.locator("header summary", { hasText: "Sign in" }).click();
-    await page.getByRole("banner").getByLabel("or as somebody new").fill(customerId);
+    await page.getByRole("banner").getByLabel("or as somebody else").fill(customerId);
     await page.getByRole("banner").getByRole("button", { name: "Sign in", exact: true }).click();
     await page.getByRole("banner").getByText(customerId, { exact: true }).waitFor();
     return this;

@@ -23,7 +23,7 @@ describePage("backordered, cancelled and refused orders", () => {
       const row = admin.page.locator('[data-stock="PRODUCT_012"]');
       await row.getByRole("spinbutton").fill("5");
       await row.getByRole("button", { name: "Restock" }).click();
-      await row.getByText("5 more are on the way.").waitFor();
+      await row.getByText("Restock of 5 accepted.").waitFor();
       await shop.untilStatus("confirmed");
       await eventually(
         async () =>

@@ -406,7 +406,7 @@ describeSlow("the tour, step by step", () => {
       expect(await player.verdict.count()).toBe(0);
       await shop.page.unrouteAll({ behavior: "wait" });
       expect(await player.verdict.textContent()).toBe(
-        "Ended. Everything runs again, and its orders are cancelled.",
+        "Ended. Everything runs again, and what was ordered is cancelled.",
       );
       const basket = shop.page.locator(".basket-link");
       expect(await basket.textContent()).toBe("Basket 0");
@@ -488,7 +488,7 @@ describeSlow("the tour, step by step", () => {
       await shop.page.getByRole("button", { name: "Sign out" }).click();
       await player.control("End").click();
       expect(await player.verdict.textContent()).toBe(
-        "Ended. Everything runs again, and its orders stay until you sign in again.",
+        "Ended. Everything runs again, and what was ordered stays until you sign in again.",
       );
       await signIn();
       await shop.page.reload();

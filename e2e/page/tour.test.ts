@@ -40,7 +40,7 @@ describePage("the tour", () => {
     [5, "Order what is sold out", /waited and was confirmed; order \S+ was cancelled/],
     [
       6,
-      "Stop the inventory, then the rest",
+      "Stop all but the gateway",
       new RegExp(
         `With one part left of ${processNames.length}, orders were taken: now all 5 are “confirmed”`,
       ),

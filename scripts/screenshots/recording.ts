@@ -1,5 +1,6 @@
 import type { Shop } from "@distributed-messaging/e2e/page/shop";
 import { animatedWebp, type Frame, type Part } from "./animated-webp.ts";
+import { untilMapRests } from "./map-rests.ts";
 import { openPromise, playUntil } from "./views/tour.ts";
 
 /** The size of the picture in the README. */
@@ -25,15 +26,10 @@ export async function recordSteps(shop: Shop): Promise<Uint8Array> {
   const frames: Frame[] = [];
   for (const { after, step } of STEPS) {
     await playUntil(shop, after);
-    await untilMapRests(shop);
+    await untilMapRests(shop.page);
     frames.push(...(await recordStep(shop, step)));
   }
   return animatedWebp(RECORDING_SIZE, frames);
-}
-
-/** Messages are drawn more slowly than they travel. */
-async function untilMapRests({ page }: Shop): Promise<void> {
-  await page.locator(".map-dot, .map-line-used").first().waitFor({ state: "detached" });
 }
 
 /** Records the map, which moves most of the time, and what is below it each by itself: a picture of all has many more bytes. */
@@ -65,7 +61,7 @@ async function recordStep(shop: Shop, step: string): Promise<Frame[]> {
   await capture();
   let isOver = false;
   const playing = playUntil(shop, step)
-    .then(() => untilMapRests(shop))
+    .then(() => untilMapRests(shop.page))
     .finally(() => {
       isOver = true;
     });

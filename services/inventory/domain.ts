@@ -207,7 +207,9 @@ function place(input: Place, ledger: StockLedger, moment: Moment): Decision {
   if (allocation.reserve(orderId, lines)) return allocation.decision();
   const { customerId } = input;
   if (ledger.waitingOf(customerId) >= moment.policy.maxWaiting) {
-    return reject(orderId, `${moment.policy.maxWaiting} of your orders wait for stock already`);
+    const { maxWaiting } = moment.policy;
+    const verb = maxWaiting === 1 ? "waits" : "wait";
+    return reject(orderId, `${maxWaiting} of your orders ${verb} for stock already`);
   }
   const priority = priorityOf(input, ledger.windowOf(customerId), moment);
   allocation.queue(input, priority?.until);

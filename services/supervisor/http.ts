@@ -18,7 +18,7 @@ import { Elysia } from "elysia";
 import { FIGURES, FiguresAnswer, LogLineAnswer, PROCESSES, ProcessAnswer } from "./http/answers.ts";
 import { brokerRoutes, coalesced } from "./http/broker.ts";
 import { leaseRoutes, ProcessLease } from "./http/lease.ts";
-import { readFigures, serviceRoutes } from "./http/services.ts";
+import { type InstanceAddress, readFigures, serviceRoutes } from "./http/services.ts";
 import { sourceRoutes } from "./http/sources.ts";
 import { trafficRoutes } from "./http/traffic.ts";
 import { WrongState } from "./process.ts";
@@ -43,8 +43,8 @@ interface SupervisorHttpOptions {
   readonly supervisor: Pick<Supervisor, "report" | "process" | "bringBackAll">;
   /** The address of a service: of several instances, of one that is ready. */
   readonly urlOf: (name: ServiceName) => string;
-  /** The addresses of all its instances; unless given, it has one. */
-  readonly urlsOf?: (name: ServiceName) => readonly string[];
+  /** All its instances; unless given, it has one. */
+  readonly instancesOf?: (name: ServiceName) => readonly InstanceAddress[];
   readonly kafka: KafkaSettings;
   readonly port: number;
   /** The port of the page whose scripts may send requests. */
@@ -63,7 +63,7 @@ export function serveAdminPanel(store: StoreSupervisor, port: number): Promise<L
   return serveSupervisor({
     supervisor: store,
     urlOf: (name) => store.url(name),
-    urlsOf: (name) => store.instances.filter(({ service }) => service === name).map(({ url }) => url),
+    instancesOf: (name) => store.instances.filter(({ service }) => service === name),
     kafka: kafkaSettings("supervisor", config),
     port,
     pagePort: store.ports["api-gateway"],
@@ -78,7 +78,7 @@ export function serveAdminPanel(store: StoreSupervisor, port: number): Promise<L
  */
 export async function serveSupervisor(options: SupervisorHttpOptions): Promise<Listening> {
   const { supervisor, urlOf, kafka, port, pagePort } = options;
-  const { urlsOf = (name: ServiceName) => [urlOf(name)] } = options;
+  const { instancesOf = (name: ServiceName) => [{ name, url: urlOf(name) }] } = options;
   const allowed: AllowedSources = { pagePort };
   const app = createHttpApp({
     app: "supervisor",
@@ -101,7 +101,7 @@ export async function serveSupervisor(options: SupervisorHttpOptions): Promise<L
   const figures = coalesced(() => {
     // Of a broker that it runs, the page shows the state already.
     const known = supervisor.report().some(({ name }) => name === "broker") ? "broker" : undefined;
-    return readFigures(urlsOf, () => inspector.topics(), known);
+    return readFigures(instancesOf, () => inspector.topics(), known);
   }, FIGURES_MAX_AGE_MS);
   const lease = new ProcessLease(supervisor);
   app.use(processRoutes(supervisor, lease));

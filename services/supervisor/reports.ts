@@ -58,6 +58,18 @@ export interface ServiceFigures {
   readonly problems: readonly string[];
   readonly handled: number | null;
   readonly duplicates: number | null;
+  /** Of a service that is replicated; of another one none. */
+  readonly instances: readonly InstanceFigures[];
+}
+
+/** One of several instances of a service. */
+export interface InstanceFigures {
+  /** That of its process. */
+  readonly name: string;
+  /** Whether it leads; `null` while it does not answer. */
+  readonly leads: boolean | null;
+  /** How many groups of the change log it has not applied of those that another one has; `null` while it does not answer. */
+  readonly behind: number | null;
 }
 
 /** `GET /topics` */

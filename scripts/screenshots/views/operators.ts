@@ -3,6 +3,7 @@ import { cloudEvent } from "@distributed-messaging/e2e/support/bad-messages";
 import { Records } from "@distributed-messaging/e2e/support/records";
 import type { StoreSupervisor } from "@distributed-messaging/supervisor/store";
 import type { Locator } from "playwright-core";
+import { untilNothingWaits, untilOnlyWaits } from "../map-rests.ts";
 import { placeOrder, type View } from "./view.ts";
 
 async function place({ page }: Shop, orders: string): Promise<void> {
@@ -13,6 +14,11 @@ async function place({ page }: Shop, orders: string): Promise<void> {
 
 async function untilConfirmed({ page }: Shop, orders: number): Promise<void> {
   await page.locator("[data-totals]", { hasText: `${orders} confirmed` }).waitFor({ state: "attached" });
+}
+
+async function untilNothingUnread({ page }: Shop): Promise<void> {
+  await page.locator('[data-figure="all groups"]', { hasText: /^0$/ }).waitFor();
+  await untilNothingWaits(page);
 }
 
 /** The stores that have dead letters already. */
@@ -61,7 +67,7 @@ export const operatorViews = [
     async prepare(shop) {
       await shop.goTo("admin/stock");
       await shop.page.getByRole("button", { name: "Restock Tamper" }).click();
-      await shop.page.locator(".outcome", { hasText: "10 more are on the way." }).waitFor();
+      await shop.page.locator(".outcome", { hasText: "Restock of 10 accepted." }).waitFor();
     },
   },
   {
@@ -81,6 +87,8 @@ export const operatorViews = [
       const topic = shop.page.locator('[data-topic="order.events"]');
       await topic.locator("summary").first().click();
       await topic.locator(".records summary").first().click();
+      await untilNothingWaits(shop.page);
+      await topic.locator(".alarming").first().waitFor({ state: "detached" });
     },
   },
   {
@@ -94,12 +102,14 @@ export const operatorViews = [
       await shop.page.locator('.process[data-process="inventory"][data-state="stopped"]').waitFor();
       await shop.page.locator('[data-outbox="order"]').waitFor();
       await shop.page.locator('[data-outbox="inventory"]', { hasText: "no answer" }).waitFor();
+      await untilOnlyWaits(shop.page, "inventory");
     },
   },
   {
     name: "figures-signed-out",
     async prepare(shop) {
       await shop.goTo("figures");
+      await untilNothingUnread(shop);
     },
   },
   {
@@ -107,6 +117,7 @@ export const operatorViews = [
     async prepare(shop) {
       await shop.signIn("CUSTOMER_500");
       await shop.goTo("figures");
+      await untilNothingUnread(shop);
     },
   },
   {
@@ -117,6 +128,7 @@ export const operatorViews = [
       await place(shop, "50 orders");
       await place(shop, "500 orders");
       await untilConfirmed(shop, 550);
+      await untilNothingUnread(shop);
     },
   },
   {
@@ -131,6 +143,7 @@ export const operatorViews = [
       await shop.page.locator(".chart-outage").nth(8).waitFor({ state: "attached" });
       await store.process("inventory").start();
       await untilConfirmed(shop, 100);
+      await untilNothingUnread(shop);
     },
   },
   {
@@ -160,6 +173,7 @@ export const operatorViews = [
       await text.fill((await text.inputValue()).replace('"customerId": 7', '"customerId": 8'));
       await letter.getByRole("button", { name: "Save and replay" }).click();
       await letter.getByRole("alert").waitFor();
+      await text.evaluate((field) => field.scrollTo(0, 0));
     },
   },
   {

@@ -1,17 +1,19 @@
 import type { Shop } from "@distributed-messaging/e2e/page/shop";
+import { untilNothingWaits, untilOnlyWaits } from "../map-rests.ts";
 import { placeOrder, SOLD_OUT, type View } from "./view.ts";
 
 /** One order may wait, so that the second one is rejected. */
 export const VIEW_SETTINGS = { MAX_WAITING_ORDERS: "1" };
 
-async function untilMessage(shop: Shop, type: string): Promise<void> {
-  await shop.page.locator(`[data-type="${type}"]`).waitFor();
+async function untilMessage({ page }: Shop, type: string): Promise<void> {
+  await page.locator(`[data-type="${type}"]`).waitFor();
+  await untilNothingWaits(page);
 }
 
-/** Answers every order that is placed with an error. */
-async function refuseOrders({ page }: Shop, status: number, detail: string): Promise<void> {
+/** Answers every order that is placed with an error. @param problem as the gateway answers */
+async function refuseOrders({ page }: Shop, status: number, problem: object): Promise<void> {
   await page.route("**/orders", (route) =>
-    route.request().method() === "POST" ? route.fulfill({ status, json: { detail } }) : route.continue(),
+    route.request().method() === "POST" ? route.fulfill({ status, json: problem }) : route.continue(),
   );
 }
 
@@ -20,7 +22,7 @@ export const orderViews = [
     name: "order-sending",
     async prepare(shop) {
       await shop.signIn("CUSTOMER_008");
-      await refuseOrders(shop, 503, "The disk of the gateway is full.");
+      await refuseOrders(shop, 503, { detail: "The disk of the gateway is full." });
       await placeOrder(shop, "PRODUCT_001");
       await shop.page.getByText("The store cannot take it just now").waitFor();
     },
@@ -29,7 +31,10 @@ export const orderViews = [
     name: "order-refused",
     async prepare(shop) {
       await shop.signIn("CUSTOMER_008");
-      await refuseOrders(shop, 422, "PRODUCT_001 is not sold any more.");
+      await refuseOrders(shop, 422, {
+        detail: "The order cannot be placed as it is.",
+        errors: [{ path: "/items/0/productId", message: "is not a product of this store" }],
+      });
       await placeOrder(shop, "PRODUCT_001");
       await shop.untilStatus("refused");
     },
@@ -41,6 +46,7 @@ export const orderViews = [
       await shop.signIn("CUSTOMER_001");
       await placeOrder(shop, "PRODUCT_001");
       await shop.untilStatus("accepted");
+      await untilOnlyWaits(shop.page, "order");
     },
   },
   {
@@ -50,6 +56,7 @@ export const orderViews = [
       await shop.signIn("CUSTOMER_001");
       await placeOrder(shop, "PRODUCT_001");
       await shop.untilStatus("pending");
+      await untilOnlyWaits(shop.page, "inventory");
     },
   },
   {
@@ -67,7 +74,7 @@ export const orderViews = [
       await shop.signIn("CUSTOMER_003");
       await placeOrder(shop, "PRODUCT_007");
       await shop.untilStatus("confirmed");
-      await shop.page.locator('[data-type="store.order.confirmed.v1"]').waitFor();
+      await untilMessage(shop, "store.order.confirmed.v1");
       const reserved = shop.page.locator('.step[data-type="store.stock.reserved.v1"]');
       await reserved.locator("summary").click();
       await reserved.locator(".envelope").waitFor();
@@ -90,6 +97,7 @@ export const orderViews = [
       await shop.untilStatus("backordered");
       await placeOrder(shop, SOLD_OUT);
       await shop.untilStatus("rejected");
+      await untilMessage(shop, "store.order.rejected.v1");
     },
   },
   {
@@ -100,6 +108,7 @@ export const orderViews = [
       await shop.untilStatus("backordered");
       await shop.page.getByRole("button", { name: /^Cancel/ }).click();
       await shop.untilStatus("cancelled");
+      await untilMessage(shop, "store.order.cancelled.v1");
     },
   },
   {
@@ -108,6 +117,7 @@ export const orderViews = [
       await shop.signIn("CUSTOMER_001");
       await shop.goTo("orders/no-such-order");
       await shop.page.getByText("No such order on this account.").waitFor();
+      await untilNothingWaits(shop.page);
     },
   },
   {
@@ -125,6 +135,7 @@ export const orderViews = [
       await placeOrder(shop, SOLD_OUT);
       await shop.goTo("orders");
       await shop.page.locator(".order-row [data-status]").nth(1).waitFor();
+      await untilNothingWaits(shop.page);
     },
   },
   {

@@ -45,6 +45,9 @@ export const shopViews = [
       await page.getByRole("button", { name: "Place 50 orders" }).click();
       await page.locator('[data-load="running"]').waitFor();
       await page.locator('[data-load="idle"]').waitFor();
+      for (const name of ["api-gateway", "order"]) {
+        await page.locator(`[data-process="${name}"] .map-badge`).waitFor({ state: "detached" });
+      }
       store.process("notification").pause();
       // A real crash lasts for less than the pictures take.
       await page.route("**/processes", async (route) => {
@@ -121,7 +124,7 @@ export const shopViews = [
     async prepare(shop) {
       await withoutSupervisor(shop.page);
       await shop.page.reload();
-      await shop.goTo("figures");
+      await shop.goTo("admin");
       await shop.page.getByText("This store runs without a supervisor").waitFor();
     },
   },
@@ -161,7 +164,8 @@ export const shopViews = [
       await store.process("api-gateway").stop();
       await shop.goTo("basket");
       await shop.checkOut();
-      await shop.page.getByText("Your order is kept in this browser").first().waitFor();
+      await shop.page.locator('.status-card[data-status="sending"]').waitFor();
+      await shop.processLight("api-gateway", "stopped").waitFor();
     },
   },
 ] as const satisfies readonly View[];

@@ -1,4 +1,5 @@
 import type { Shop } from "@distributed-messaging/e2e/page/shop";
+import { untilNothingWaits, untilOnlyWaits } from "../map-rests.ts";
 import type { View } from "./view.ts";
 
 /** Opens a promise of the tour, step by step. The first step is done. */
@@ -32,6 +33,7 @@ export async function playUntil(shop: Shop, text: string): Promise<void> {
 async function untilVerdict({ page }: Shop, of = ".player"): Promise<void> {
   await page.locator(`${of} .verdict`).waitFor();
   await page.locator(".process-status-text", { hasText: "Everything runs." }).waitFor();
+  await untilNothingWaits(page);
 }
 
 export const tourViews = [
@@ -53,7 +55,7 @@ export const tourViews = [
         route.fulfill({
           status: 503,
           headers: { "access-control-allow-origin": "*" },
-          json: { detail: "The broker does not answer." },
+          json: { detail: "The broker does not answer: the request timed out." },
         }),
       );
       await allAtOnce(2).click();
@@ -68,6 +70,8 @@ export const tourViews = [
       store.process("order").pause();
       await beginStep(shop);
       await shop.page.locator(".evidence a", { hasText: "timeline of" }).waitFor();
+      await shop.processLight("order", "paused").waitFor();
+      await untilOnlyWaits(shop.page, "order");
     },
   },
   {

@@ -9,7 +9,7 @@ describe("the bundle", () => {
     const size = ({ html, assets }: typeof one) =>
       [html, ...assets.values()].reduce((sum, { bodies }) => sum + bodies.br.byteLength, 0);
     // A first visit loads less than 100 kB in all; the answers of the services are a small part of it.
-    expect(size(one)).toBeLessThan(60_000);
+    expect(size(one)).toBeLessThan(56_000);
     expect([...one.assets.keys()]).toEqual([...other.assets.keys()]);
     expect(one.worker.bodies.br.byteLength).toBeLessThan(1_500);
     expect(one.worker.hash).toBe(other.worker.hash);
@@ -21,6 +21,20 @@ describe("the bundle", () => {
     );
     // The page imports only the types of the contracts, not their schemas.
     expect(script).not.toContain("TypeBox");
+  });
+
+  test("has what signs in at an issuer only where there is one", async () => {
+    const oidc = { issuer: "https://issuer.example", clientId: "page", scope: "openid", parameters: "" };
+    const pages = await Promise.all([
+      bundlePage({ notificationPort: 1, demoSignIn: true }),
+      bundlePage({ notificationPort: 1, demoSignIn: false, oidc }),
+    ]);
+    const scripts = pages.map(({ assets }) => [...assets].find(([name]) => name.endsWith(".js"))?.[1].bodies);
+    const has = scripts.map((bodies) =>
+      new TextDecoder().decode(bodies?.identity).includes("code_challenge"),
+    );
+    expect(has).toEqual([false, true]);
+    expect(scripts[1]?.br.byteLength).toBeLessThan(54_000);
   });
 
   test("settings are escaped in the document", () => {

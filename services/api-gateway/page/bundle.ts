@@ -37,7 +37,10 @@ export async function bundlePage(settings: PageSettings): Promise<Page> {
     entrypoints: [join(SOURCE, "main.tsx"), join(SOURCE, "styles/main.css"), join(SOURCE, "icon.svg")],
     target: "browser",
     minify: true,
-    define: { "process.env.NODE_ENV": '"production"' },
+    define: {
+      "process.env.NODE_ENV": '"production"',
+      "process.env.WITH_ISSUER": JSON.stringify(String(settings.oidc !== undefined)),
+    },
     loader: { ".svg": "file" },
     naming: { entry: "[name]-[hash].[ext]", asset: "[name]-[hash].[ext]" },
   });

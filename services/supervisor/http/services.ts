@@ -12,6 +12,12 @@ const PROXY_TIMEOUT_MS = 8_000;
 const PROXIED = /^\/dead-letters(\/[\w-]+){0,2}$/;
 const PROXIED_OF_INVENTORY = /^\/stock\/[\w-]{1,64}$/;
 
+/** A process of a service, and where it answers. */
+export interface InstanceAddress {
+  readonly name: string;
+  readonly url: string;
+}
+
 /**
  * The main metrics and the problems of every service, and the lag of its consumer group.
  *
@@ -19,7 +25,7 @@ const PROXIED_OF_INVENTORY = /^\/stock\/[\w-]{1,64}$/;
  * @param known the check whose problems are shown elsewhere, such as that of a broker which the supervisor runs itself
  */
 export async function readFigures(
-  urlsOf: (name: ServiceName) => readonly string[],
+  instancesOf: (name: ServiceName) => readonly InstanceAddress[],
   topics: () => Promise<readonly TopicReport[]>,
   known?: string,
 ): Promise<FiguresReport> {
@@ -27,24 +33,42 @@ export async function readFigures(
     topics().then(lagByGroup, () => null),
     Bun.sleep(METRICS_TIMEOUT_MS).then(() => null),
   ]);
-  const services = await Promise.all(serviceNames.map((name) => figuresOf(name, urlsOf(name), known)));
+  const services = await Promise.all(serviceNames.map((name) => figuresOf(name, instancesOf(name), known)));
   return { at: Date.now(), services, lag: await lag };
 }
 
 /** Of several instances, the problems of all, and the figures of the one that leads: a follower has none. */
 async function figuresOf(
   name: ServiceName,
-  urls: readonly string[],
+  instances: readonly InstanceAddress[],
   known: string | undefined,
 ): Promise<ServiceFigures> {
-  const [first, ...others] = await Promise.all(urls.map((url) => figuresAt(name, url, known)));
+  const [first, ...others] = await Promise.all(instances.map((instance) => figuresAt(instance, known)));
   if (first === undefined) throw new TypeError(`${name} has no instance`);
   const all = [first, ...others];
-  const leader = all.find(({ outboxDepth }) => outboxDepth !== null) ?? first;
-  return { ...leader, problems: [...new Set(all.flatMap(({ problems }) => problems))] };
+  const { figures } = all.find(({ figures: { outboxDepth } }) => outboxDepth !== null) ?? first;
+  const latest = Math.max(...all.map(({ groups }) => groups ?? 0));
+  return {
+    ...{ name, ...figures },
+    problems: [...new Set(all.flatMap(({ figures: { problems } }) => problems))],
+    instances: all
+      .map(({ instance, leads, groups }) => ({
+        ...{ name: instance, leads: leads === null ? null : leads === 1 },
+        behind: groups === null ? null : latest - groups,
+      }))
+      .filter(() => latest > 0 || all.length > 1),
+  };
 }
 
-async function figuresAt(name: ServiceName, url: string, known: string | undefined): Promise<ServiceFigures> {
+/** What one instance says. */
+interface Answer {
+  readonly instance: string;
+  readonly figures: Omit<ServiceFigures, "name" | "instances">;
+  readonly leads: number | null;
+  readonly groups: number | null;
+}
+
+async function figuresAt({ name, url }: InstanceAddress, known: string | undefined): Promise<Answer> {
   const signal = AbortSignal.timeout(METRICS_TIMEOUT_MS);
   const [text, problems] = await Promise.all([
     fetch(`${url}/metrics`, { signal, keepalive: false })
@@ -55,8 +79,7 @@ async function figuresAt(name: ServiceName, url: string, known: string | undefin
       .then(({ problems = [] }) => problems)
       .catch(() => []),
   ]);
-  return {
-    name,
+  const figures = {
     outboxDepth: metricIn(text, "outbox_depth"),
     outboxOldestAgeS: metricIn(text, "outbox_oldest_age_seconds"),
     deadLetters: metricIn(text, "dead_letters"),
@@ -68,6 +91,8 @@ async function figuresAt(name: ServiceName, url: string, known: string | undefin
     handled: metricIn(text, "messages_handled_total"),
     duplicates: metricIn(text, "messages_duplicate_total"),
   };
+  const leads = metricIn(text, "replication_leads");
+  return { instance: name, figures, leads, groups: metricIn(text, "replication_groups") };
 }
 
 /** What of the answer to `GET /readiness` is shown. */

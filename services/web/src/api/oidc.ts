@@ -56,7 +56,7 @@ const redirectUri = `${window.location.origin}/`;
 let discovered: Promise<AuthorizationServer> | undefined;
 
 /** The address at the issuer where a visitor signs in. @param returnTo the fragment to go to afterwards */
-export async function authorizationUrl(returnTo: string): Promise<string> {
+async function authorizationUrl(returnTo: string): Promise<string> {
   const server = await discover();
   const { clientId, scope, parameters } = settings();
   const verifier = generateRandomCodeVerifier();
@@ -89,7 +89,7 @@ export function isCallback({ searchParams }: URL): boolean {
 }
 
 /** Exchanges the issuer's answer for tokens. An answer that this tab did not ask for is refused. */
-export async function redeem(callback: URL): Promise<{ readonly tokens: Tokens; readonly returnTo: string }> {
+async function redeem(callback: URL): Promise<{ readonly tokens: Tokens; readonly returnTo: string }> {
   const pending = readPending();
   if (pending === undefined) throw new Refused(400, "This sign-in was not begun here.", undefined);
   const { state, nonce, verifier, returnTo } = pending;
@@ -115,7 +115,7 @@ export async function redeem(callback: URL): Promise<{ readonly tokens: Tokens; 
 }
 
 /** New tokens for a refresh token, which must not be used again. */
-export async function renewTokens(refreshToken: string): Promise<Tokens> {
+async function renewTokens(refreshToken: string): Promise<Tokens> {
   const server = await discover();
   const tokens = await asking(async () => {
     const response = await refreshTokenGrantRequest(server, client(), None(), refreshToken, requestOptions());
@@ -129,7 +129,7 @@ export async function renewTokens(refreshToken: string): Promise<Tokens> {
  *
  * @returns where the visitor's session at the issuer ends; undefined when it has no such address
  */
-export async function endSession({
+async function endSession({
   refreshToken,
   idToken,
 }: Pick<Tokens, "refreshToken" | "idToken">): Promise<string | undefined> {
@@ -146,6 +146,10 @@ export async function endSession({
   if (idToken !== undefined) url.searchParams.set("id_token_hint", idToken);
   return url.href;
 }
+
+/** The sign-in at the issuer. The bundle of a store without one has nothing of it, and so no library for it. */
+export const issuerFlow =
+  process.env.WITH_ISSUER === "false" ? undefined : { authorizationUrl, redeem, renewTokens, endSession };
 
 /** The issuer's metadata, once for each load of the page. */
 function discover(): Promise<AuthorizationServer> {

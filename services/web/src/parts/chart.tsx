@@ -20,12 +20,16 @@ interface ChartProps {
 
 const WIDTH = 300;
 const HEIGHT = 96;
+/** Those of the shortest time span, at one a second. */
+const LEAST_POINTS = 16;
 
 /** A line chart. The latest value of each series is written as text too, for screen readers. */
 export function Chart({ title, series, write, outages, least, unknown = "no answer" }: ChartProps) {
   const known = series.flatMap(({ values }) => values.filter((value) => value !== null));
   const top = roundUp(Math.max(least, ...known));
-  const { length } = outages;
+  // A short run is at the right edge.
+  const length = Math.max(LEAST_POINTS, outages.length);
+  const before = length - outages.length;
   const step = WIDTH / Math.max(1, length - 1);
   return (
     <figure class="chart">
@@ -42,7 +46,7 @@ export function Chart({ title, series, write, outages, least, unknown = "no answ
         <p class="chart-values" aria-hidden="true">
           <span>{write(top)}</span>
           <span>{write(top / 2)}</span>
-          <span>{write(0)}</span>
+          <span>0</span>
         </p>
         <svg
           viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
@@ -56,7 +60,7 @@ export function Chart({ title, series, write, outages, least, unknown = "no answ
                 <rect
                   key={`${index}`}
                   class="chart-outage"
-                  x={(index - 0.5) * step}
+                  x={(before + index - 0.5) * step}
                   y="0"
                   width={step}
                   height={HEIGHT}
@@ -70,7 +74,7 @@ export function Chart({ title, series, write, outages, least, unknown = "no answ
         </svg>
       </div>
       <p class="chart-scale">
-        <span>{length} s ago</span>
+        <span>{length - 1} s ago</span>
         {outages.includes(true) && <span class="chart-outage-key">a process did not run</span>}
         <span>now</span>
       </p>
@@ -107,7 +111,8 @@ export function pathOf(values: readonly (number | null)[], length: number, top: 
     }
     const x = ((offset + index) * step).toFixed(1);
     const y = (HEIGHT - 2 - (value / top) * (HEIGHT - 4)).toFixed(1);
-    path += `${pen}${x} ${y}`;
+    // A point by itself is a line without a length, with a round cap.
+    path += pen === "M" ? `M${x} ${y}h0` : `L${x} ${y}`;
     pen = "L";
   }
   return path;

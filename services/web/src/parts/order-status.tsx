@@ -7,7 +7,7 @@ import { count, listed } from "./format.ts";
 
 /** The word and the colour of each status. */
 export const statusWords: Readonly<Record<ListedOrder["status"], { word: string; tone: string }>> = {
-  sending: { word: "sending", tone: "idle" },
+  sending: { word: "not sent yet", tone: "idle" },
   refused: { word: "not taken", tone: "bad" },
   accepted: { word: "accepted", tone: "idle" },
   pending: { word: "pending", tone: "idle" },
@@ -60,6 +60,6 @@ export function describeStatus({ status, shortages = [], reason }: Order): strin
 /** The service that acts next, and the processes that prevent it. */
 function nextAction(service: string, what: string): string {
   const parts = ["broker", service].filter(isDown);
-  const wait = `It waits for the ${service} service ${what}.`;
+  const wait = `The order waits for the ${service} service ${what}.`;
   return parts.length === 0 ? wait : `${wait} Not running: ${parts.join(", ")}.`;
 }

@@ -1,6 +1,7 @@
 import { computed, signal } from "@preact/signals";
 import { fetchOrder, placeOrder } from "../api/gateway.ts";
 import { backoffMs, messageOf, Refused, retryDelayMs } from "../api/request.ts";
+import type { Line } from "../api/types.ts";
 import { announce } from "./announcer.ts";
 import { addLines, emptyBasket, storedBasket } from "./basket.ts";
 import {
@@ -14,7 +15,7 @@ import {
   prefixOf,
 } from "./kept-orders.ts";
 import { addSentOrder, listUnsent, loadOrders, markAccepted, removeUnsent } from "./orders.ts";
-import { gatewayAnswers } from "./products.ts";
+import { gatewayAnswers, nameOf } from "./products.ts";
 import { customerId, token, tokenRefused } from "./session.ts";
 import { onStoredElsewhere } from "./storage.ts";
 import { countAccepted } from "./throughput.ts";
@@ -192,7 +193,7 @@ function handleFailure(by: string, order: UnsentOrder, error: unknown, withToken
   const { orderId } = order;
   const isRefused = error instanceof Refused;
   if (isRefused && error.status < 500 && error.status !== 429 && error.status !== 401) {
-    refuse(by, order, messageOf(error));
+    refuse(by, order, inWords(messageOf(error), order.lines));
     return;
   }
   if (customerId.peek() !== by) return;
@@ -205,6 +206,13 @@ function handleFailure(by: string, order: UnsentOrder, error: unknown, withToken
   const failures = order.failures + 1;
   put(by, { ...order, failures, problem: isRefused ? messageOf(error) : undefined });
   scheduleRetry(orderId, retryDelayMs(error, failures));
+}
+
+/** With the name of the product in place of the path of its line (RFC 6901), as the gateway says it. */
+function inWords(refusal: string, lines: readonly Line[]): string {
+  return refusal.replace(/\/items\/(\d+)\/\w+/g, (path, index) =>
+    nameOf(lines[Number(index)]?.productId ?? path),
+  );
 }
 
 /** Of whoever is signed in or not: the order is told about, and decided on, when they are. */

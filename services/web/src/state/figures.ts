@@ -1,4 +1,4 @@
-import type { FiguresReport } from "@distributed-messaging/supervisor/reports";
+import type { FiguresReport, InstanceFigures } from "@distributed-messaging/supervisor/reports";
 import { computed, signal } from "@preact/signals";
 import { fetchFigures, hasSupervisor } from "../api/supervisor.ts";
 import { poll } from "./poll.ts";
@@ -20,6 +20,11 @@ async function updateFigures(): Promise<void> {
     figures.value = undefined;
     throw error;
   }
+}
+
+/** Of one of several instances; undefined of another process, and while nobody answers. */
+export function instanceOf(name: string): InstanceFigures | undefined {
+  return figures.value?.services.flatMap(({ instances }) => instances).find((one) => one.name === name);
 }
 
 /** The dead letters of all services together. */

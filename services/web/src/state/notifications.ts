@@ -1,4 +1,4 @@
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import { backoffMs } from "../api/request.ts";
 import { isNotification, type Notification } from "../api/types.ts";
 import { isRecord, parseJson } from "../json.ts";
@@ -6,6 +6,7 @@ import { notificationsUrl, signInMode } from "../settings.ts";
 import { announce } from "./announcer.ts";
 import { applyNotifications, loadOrders } from "./orders.ts";
 import { poll } from "./poll.ts";
+import { isDown } from "./processes.ts";
 import { refreshProducts } from "./products.ts";
 import { customerId, token, tokenRefused } from "./session.ts";
 import { readStored, writeStored } from "./storage.ts";
@@ -13,6 +14,11 @@ import { showHop } from "./traffic.ts";
 
 /** `live`: notifications are pushed. `polling`: the WebSocket is down, and the page asks the gateway instead. */
 export const connection = signal<"off" | "connecting" | "live" | "polling">("off");
+
+/** The same, but for a connection to a process that is paused: nothing comes over it. */
+export const shownConnection = computed(() =>
+  connection.value === "live" && isDown("notification") ? "polling" : connection.value,
+);
 
 /** The close code (RFC 6455 §7.4.1) with which the notification service rejects an expired token. */
 const POLICY_VIOLATION = 1008;
@@ -59,7 +65,7 @@ class NotificationStream {
     this.#connect();
     this.#polling = poll(
       () => loadOrders(),
-      () => (connection.peek() === "live" ? LIVE_POLL_MS : POLL_MS),
+      () => (shownConnection.peek() === "live" ? LIVE_POLL_MS : POLL_MS),
     );
   }
 

@@ -91,7 +91,7 @@ const texts: Readonly<Record<string, ProcessTexts>> = {
 };
 
 /** The service of a process: of several instances, the later ones have a number. */
-function serviceOf(name: string): string {
+export function serviceOf(name: string): string {
   return name.replace(/-[2-9]/, "");
 }
 
@@ -103,6 +103,12 @@ export function isOneOfSeveral(name: string): boolean {
 export function textsOf(name: string): ProcessTexts {
   const { purpose, effect } = texts[serviceOf(name)] ?? { purpose: "", effect: "" };
   return { purpose, effect: isOneOfSeveral(name) ? "Another instance goes on." : effect };
+}
+
+/** The name of a process at the beginning of a sentence. */
+export function titleOf(name: string): string {
+  if (name === "broker") return "The broker";
+  return isOneOfSeveral(name) ? name : `The ${name} service`;
 }
 
 export const stateWords: Readonly<Record<ProcessReport["state"], string>> = {

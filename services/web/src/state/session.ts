@@ -1,6 +1,6 @@
 import { computed, effect, signal } from "@preact/signals";
 import { fetchIdentity, signInAs } from "../api/gateway.ts";
-import { authorizationUrl, endSession, isCallback, redeem, renewTokens } from "../api/oidc.ts";
+import { isCallback, issuerFlow } from "../api/oidc.ts";
 import { backoffMs, messageOf, Refused } from "../api/request.ts";
 import type { Session } from "../api/types.ts";
 import { isRecord } from "../json.ts";
@@ -49,17 +49,18 @@ export async function signIn(customerId: string): Promise<void> {
 
 /** Leaves the page for the issuer, which sends its visitor back. @throws Refused, Unreachable */
 export async function goToIssuer(): Promise<void> {
-  window.location.assign(await authorizationUrl(window.location.hash));
+  if (issuerFlow === undefined) return;
+  window.location.assign(await issuerFlow.authorizationUrl(window.location.hash));
 }
 
 /** Completes a sign-in when the issuer has sent its visitor back to this address. Never throws. */
 export async function completeSignIn(): Promise<void> {
   const callback = new URL(window.location.href);
-  if (signInMode !== "oidc" || !isCallback(callback)) return;
+  if (issuerFlow === undefined || signInMode !== "oidc" || !isCallback(callback)) return;
   // A code is good for one use only: a reload must not use it again.
   window.history.replaceState(null, "", "/");
   try {
-    const { tokens, returnTo } = await redeem(callback);
+    const { tokens, returnTo } = await issuerFlow.redeem(callback);
     if (returnTo !== "") window.location.replace(returnTo);
     const { customerId, role } = await fetchIdentity(tokens.token);
     store({ customerId, role, ...tokens });
@@ -74,9 +75,9 @@ export async function completeSignIn(): Promise<void> {
 export async function signOut(): Promise<void> {
   const ended = session.peek();
   forget();
-  if (signInMode !== "oidc" || ended === null) return;
+  if (issuerFlow === undefined || signInMode !== "oidc" || ended === null) return;
   const { refreshToken, idToken } = ended;
-  const url = await endSession({ refreshToken, idToken }).catch(() => undefined);
+  const url = await issuerFlow.endSession({ refreshToken, idToken }).catch(() => undefined);
   if (url !== undefined) window.location.assign(url);
 }
 
@@ -135,14 +136,14 @@ async function renewInTurn(): Promise<void> {
 /** @throws Refused, Unreachable */
 async function renewOnce(old: string | undefined): Promise<void> {
   const before = session.peek();
-  if (before?.refreshToken === undefined || before.token !== old) return;
+  if (issuerFlow === undefined || before?.refreshToken === undefined || before.token !== old) return;
   const stored = readSession() ?? before;
   if (stored.token !== old) {
     // Another tab has renewed it.
     session.value = stored;
     return;
   }
-  const tokens = await renewTokens(before.refreshToken);
+  const tokens = await issuerFlow.renewTokens(before.refreshToken);
   // Its customer may have signed out meanwhile.
   if (token.peek() !== old) return;
   store({

@@ -75,7 +75,7 @@ export const anyPartMayBeDown: TourPromise = {
   number: 6,
   title: "Any part may be down.",
   text: "Orders are accepted and pages answered while parts of the store are away; what was missed is caught up when they are back.",
-  button: "Stop the inventory, then the rest",
+  button: "Stop all but the gateway",
   test: tests.outage,
   steps: [placeFirst, stopOne, placeOrders, stopOthers, placeLast, shelves, startOthers, startOne, end],
   async demonstrate(scenario) {

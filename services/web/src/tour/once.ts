@@ -9,7 +9,7 @@ const TIMES = 5;
 
 const place: Step = {
   text: "Place an order and see it through",
-  look: "Its messages cross the map: PlaceOrder, OrderPlaced, StockReserved, OrderConfirmed.",
+  look: "Its messages cross the map, and the large one names them: PlaceOrder, OrderPlaced, StockReserved, OrderConfirmed.",
   parts: ["broker"],
   code: code.decideOrder,
   test: tests.crash,

@@ -33,6 +33,7 @@ interface ScenarioOptions {
 const logged: Readonly<Partial<Record<ProcessAction, RegExp>>> = {
   stop: /stopping|stopped/,
   kill: /^ended/,
+  destroy: /^ended/,
   start: /ready|listening/,
 };
 

@@ -13,6 +13,9 @@ export const code = {
   supervision: source("services/supervisor/process.ts", "export class ManagedProcess"),
   stop: source("services/supervisor/process.ts", "async stop(): Promise<void>"),
   kill: source("services/supervisor/process.ts", "async kill(): Promise<void>"),
+  destroy: source("services/supervisor/process.ts", "async destroy(): Promise<void>"),
+  claim: source("shared/messaging/replication/replica.ts", "#claimIfFree(): void"),
+  apply: source("shared/messaging/replication/apply.ts", "export class Applier"),
   acceptOrder: source("services/api-gateway/domain.ts", "export function decide("),
   storeOrder: source("services/api-gateway/store.ts", "acceptOrder(order: PlacedOrder)"),
   ownCatalogue: source("services/api-gateway/handlers.ts", "on(StockChanged"),
@@ -85,6 +88,10 @@ export const tests = {
   queue: source(
     "services/inventory/domain.test.ts",
     "given an earlier order is short of it, then no later order takes it",
+  ),
+  machine: source(
+    "e2e/promises/any-machine.test.ts",
+    "any machine is lost, its disk included: every order ends, nobody is told twice, all copies are the same",
   ),
   serve: source("services/inventory/domain.test.ts", "a restock serves waiting orders in order of arrival"),
 } as const;

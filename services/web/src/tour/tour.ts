@@ -129,7 +129,9 @@ async function run(promise: TourPromise, pace: Pace): Promise<void> {
     lease?.end();
     let orders = "";
     const undo = async () => {
-      orders = (await undoChanges()) ? "its orders are cancelled" : "its orders stay until you sign in again";
+      orders = (await undoChanges())
+        ? "what was ordered is cancelled"
+        : "what was ordered stays until you sign in again";
       await untilAllRun();
       return "";
     };

@@ -42,8 +42,7 @@ function AdminPanel({ section }: { section: AdminSection }) {
       <header>
         <h1 tabIndex={-1}>Behind the counter</h1>
         <p class="lead">
-          Stop something, order something, start it again. Whatever you do here, no order that was accepted is
-          lost.
+          Stop something, order something, start it again: no order that was accepted is lost.
         </p>
       </header>
       <Attention />

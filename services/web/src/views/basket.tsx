@@ -4,7 +4,7 @@ import { listed, money, plural } from "../parts/format.ts";
 import { Quantity } from "../parts/quantity.tsx";
 import { basket, itemCount, setQuantity } from "../state/basket.ts";
 import { checkOut, refused, sending } from "../state/checkout.ts";
-import { gatewayAnswers, nameOf, productsById } from "../state/products.ts";
+import { gatewayAnswers, nameOf, productsById, UNREACHABLE } from "../state/products.ts";
 import { goTo, hrefOf } from "../state/router.ts";
 import { session } from "../state/session.ts";
 import { SignInForm } from "./sign-in.tsx";
@@ -114,7 +114,13 @@ function Lines({ lines }: { lines: readonly Line[] }) {
 }
 
 function CheckOut({ id }: { id: string }) {
-  if (session.value === null) return <SignInForm id={id} />;
+  if (session.value === null)
+    return (
+      <>
+        <p>Sign in to place the order.</p>
+        <SignInForm id={id} />
+      </>
+    );
   const place = () => {
     const orderId = checkOut();
     // The basket is empty when another tab has placed it; its order is in the list.
@@ -125,11 +131,7 @@ function CheckOut({ id }: { id: string }) {
       <button type="button" class="primary" onClick={place}>
         Place the order
       </button>
-      {!gatewayAnswers.value && (
-        <p class="hint">
-          The store cannot be reached. Your order is kept in this browser and is sent when the store is back.
-        </p>
-      )}
+      {!gatewayAnswers.value && <p class="hint">{UNREACHABLE}</p>}
     </>
   );
 }

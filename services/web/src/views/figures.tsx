@@ -70,10 +70,15 @@ function LoadPanel() {
               restockFirst.value = currentTarget.checked;
             }}
           />{" "}
-          restock for them first
+          Restock for them first
         </label>
       </div>
-      <progress value={running?.placed ?? 0} max={running?.of ?? 1} aria-label="Orders placed" />
+      <progress
+        style={{ visibility: running === undefined ? "hidden" : "visible" }}
+        value={running?.placed ?? 0}
+        max={running?.of ?? 1}
+        aria-label="Orders placed"
+      />
       <p class="hint" data-load={running === undefined ? "idle" : "running"}>
         {running === undefined
           ? "Each is an order of one thing."
@@ -92,7 +97,7 @@ function OrderCharts() {
       <Chart
         title="Orders a second"
         outages={outages}
-        least={5}
+        least={10}
         write={count}
         series={[
           { name: "accepted", tone: "copper", values: seconds.map((second) => second.accepted) },
@@ -100,7 +105,7 @@ function OrderCharts() {
         ]}
       />
       <Chart
-        title="Time to confirmation"
+        title="Time to confirmation, so far"
         outages={outages}
         least={100}
         unknown="–"
@@ -152,9 +157,10 @@ function Latest() {
   return (
     <section class="panel" aria-labelledby="latest-title">
       <h2 id="latest-title">
-        Latest of <a href={hrefOf.orders}>{plural(orders.value.length, "order")}</a>
+        The latest of <a href={hrefOf.orders}>your orders</a>
       </h2>
       <ul class="latest latest-wide">
+        {orders.value.length === 0 && <li class="empty">They are listed here once you have some.</li>}
         {orders.value.slice(0, 8).map(({ orderId, status }) => (
           <li key={orderId}>
             <a class="order-id" href={hrefOf.order(orderId)}>

@@ -3,7 +3,7 @@ import { hasSupervisor } from "../api/supervisor.ts";
 import { count } from "../parts/format.ts";
 import { Sign } from "../parts/pictures.tsx";
 import { itemCount } from "../state/basket.ts";
-import { connection } from "../state/notifications.ts";
+import { type connection, shownConnection } from "../state/notifications.ts";
 import { hrefOf, type Route } from "../state/router.ts";
 import { session } from "../state/session.ts";
 import { SignInMenu } from "./sign-in.tsx";
@@ -70,16 +70,16 @@ export function Header({ view }: { view: Route["view"] }) {
 const connectionTexts: Readonly<Record<typeof connection.value, string>> = {
   off: "Sign in to get news of your orders.",
   connecting: "Connecting to the news of your orders.",
-  live: "News of your orders comes live, over a WebSocket.",
-  polling: "The live connection is down: this page asks the gateway instead, and resumes without a gap.",
+  live: "News of your orders comes live.",
+  polling: "News of your orders does not come live: this page asks the gateway instead.",
 };
 
 export function Footer() {
   return (
     <footer class="foot">
-      <p class="connection" data-connection={connection}>
+      <p class="connection" data-connection={shownConnection}>
         <span class="dot" aria-hidden="true" />
-        {connectionTexts[connection.value]}
+        {connectionTexts[shownConnection.value]}
       </p>
       <p>A demonstration: nothing is charged, nothing is shipped.</p>
     </footer>

@@ -1,21 +1,30 @@
-import type { ProcessReport } from "@distributed-messaging/supervisor/reports";
+import type { InstanceFigures, ProcessReport } from "@distributed-messaging/supervisor/reports";
 import { signal, useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { hasSupervisor } from "../api/supervisor.ts";
 import { count, plural } from "../parts/format.ts";
 import { describeMessage } from "../parts/message-descriptions.ts";
 import { ProcessButtons } from "../parts/process-buttons.tsx";
-import { figures } from "../state/figures.ts";
-import { connection } from "../state/notifications.ts";
+import { waitingForSignIn } from "../state/checkout.ts";
+import { figures, instanceOf } from "../state/figures.ts";
+import { type connection, shownConnection } from "../state/notifications.ts";
 import { orders } from "../state/orders.ts";
 import { pointedAt } from "../state/pointed-at.ts";
-import { down, processes, processesAsked, stateWords, textsOf } from "../state/processes.ts";
+import {
+  down,
+  processes,
+  processesAsked,
+  serviceOf,
+  stateWords,
+  textsOf,
+  titleOf,
+} from "../state/processes.ts";
 import { gatewayAnswers, UNREACHABLE } from "../state/products.ts";
 import type { Route } from "../state/router.ts";
 import { listenToTraffic } from "../state/traffic.ts";
 import { GatewayStatus } from "./map/gateway-status.tsx";
 import { BROKER, BROWSER, edgeOf, halfOf, type MapPlan, type Point, planMap } from "./map/geometry.ts";
-import { MovementLayer } from "./map/movement.ts";
+import { MovementLayer, noMotion } from "./map/movement.ts";
 
 /** Before the supervisor has answered. */
 const expected = ["api-gateway", "order", "inventory", "notification"];
@@ -24,6 +33,9 @@ const toBrowser = ["api-gateway", "notification"];
 /** The messages of a pile that are drawn. */
 const MAX_PILE = 8;
 const PILE_STEP = 9;
+
+/** Of what is drawn in SVG between the browser and a service. */
+const httpLine = (name: string) => `${BROWSER}-${name}`;
 
 /** Whether the visitor wants the large map; undefined: large on the first view only. */
 const wanted = signal<boolean | undefined>(undefined);
@@ -68,7 +80,7 @@ function sentence(): string {
   const [first, ...others] = down.value;
   if (first === undefined) return "Everything runs.";
   if (others.length === 0)
-    return `${first.name} is ${stateWords[first.state]}. ${textsOf(first.name).effect}`;
+    return `${titleOf(first.name)} is ${stateWords[first.state]}. ${textsOf(first.name).effect}`;
   const names = down.value.map(({ name }) => name);
   const effect = names.includes("api-gateway")
     ? textsOf("api-gateway").effect
@@ -101,7 +113,10 @@ function Stage({ isLarge }: { isLarge: boolean }) {
   // Before the paint: the answer to an order may come before the map is painted again.
   useLayoutEffect(() => {
     if (layer.current === null) return;
-    const lineOf = (name: string) => stage.current?.querySelector(`[data-line="${name}"]`) ?? undefined;
+    const lineOf = (from: string, to: string) => {
+      const name = from === BROKER ? to : to === BROKER ? from : httpLine(from === BROWSER ? to : from);
+      return stage.current?.querySelector(`[data-line="${name}"]`) ?? undefined;
+    };
     const movement = new MovementLayer(layer.current, () => latest.current, lineOf);
     const stopListening = listenToTraffic(movement);
     return () => {
@@ -120,6 +135,7 @@ function Stage({ isLarge }: { isLarge: boolean }) {
           <line
             key={name}
             class={`map-line map-line-http ${isCut(stateOf(name)) ? "map-line-cut" : ""}`}
+            data-line={httpLine(name)}
             {...ends(plan.centers.get(BROWSER), plan.centers.get(name))}
           />
         ))}
@@ -157,8 +173,18 @@ function Line({ name, plan, isCut: cut }: { name: string; plan: MapPlan; isCut: 
   const from = plan.centers.get(BROKER);
   const to = plan.centers.get(name);
   if (from === undefined || to === undefined) return null;
-  const unread = Math.min(MAX_PILE, figures.value?.lag?.[name] ?? 0);
   const edge = edgeOf(from, to, halfOf(BROKER, plan));
+  const end = edgeOf(to, from, halfOf(name, plan));
+  const room = Math.floor(Math.hypot(end.x - edge.x, end.y - edge.y) / PILE_STEP);
+  // Where there is room for one only, the number says it.
+  const unread =
+    room < 2
+      ? 0
+      : Math.min(
+          MAX_PILE,
+          room,
+          instanceOf(name)?.leads === false ? 0 : (figures.value?.lag?.[serviceOf(name)] ?? 0),
+        );
   const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
   const step = { x: ((to.x - from.x) / length) * PILE_STEP, y: ((to.y - from.y) / length) * PILE_STEP };
   return (
@@ -168,8 +194,8 @@ function Line({ name, plan, isCut: cut }: { name: string; plan: MapPlan; isCut: 
         <rect
           key={`${index}`}
           class="map-unread"
-          x={edge.x + step.x * (index + 0.8) - 3}
-          y={edge.y + step.y * (index + 0.8) - 5}
+          x={edge.x + step.x * (index + 1.2) - 3}
+          y={edge.y + step.y * (index + 1.2) - 5}
           width="6"
           height="10"
         />
@@ -219,6 +245,8 @@ function Part({ name, process, plan, isLarge }: PartProps) {
   );
 }
 
+const WAIT = "messages that wait in its outbox or at the broker";
+
 /** Unsent messages in the outbox of a service, and those that it has not read. */
 function Counts({ name, isLarge }: { name: string; isLarge: boolean }) {
   const report = figures.value;
@@ -228,45 +256,56 @@ function Counts({ name, isLarge }: { name: string; isLarge: boolean }) {
       lag === null || lag === undefined ? undefined : Object.values(lag).reduce((sum, one) => sum + one, 0);
     return (
       <p class={isLarge ? "map-counts" : "visually-hidden"}>
-        {unread === undefined ? "no answer" : `${count(unread)} unread`}
+        {unread === undefined ? "no answer" : `unread ${count(unread)}`}
       </p>
     );
   }
-  const outbox = report?.services.find((service) => service.name === name)?.outboxDepth;
-  const unread = lag?.[name];
+  const instance = instanceOf(name);
+  if (instance !== undefined && instance.leads !== true) {
+    return <p class={isLarge ? "map-counts" : "visually-hidden"}>{followerText(instance)}</p>;
+  }
+  const service = serviceOf(name);
+  const outbox = report?.services.find((one) => one.name === service)?.outboxDepth;
+  const unread = lag?.[service];
   const alarming = (outbox ?? 0) > 0 || (unread ?? 0) > 0;
   if (!isLarge) {
     return (
-      <p class={alarming ? "map-badge" : "visually-hidden"}>
+      <p class={alarming ? "map-badge" : "visually-hidden"} title={WAIT}>
         {count((outbox ?? 0) + (unread ?? 0))}
-        <span class="visually-hidden"> messages wait in its outbox or at the broker</span>
+        <span class="visually-hidden"> {WAIT}</span>
       </p>
     );
   }
   return (
     <p class={`map-counts ${alarming ? "alarming" : ""}`}>
-      outbox {typeof outbox === "number" ? count(outbox) : "–"} · unread{" "}
+      {instance !== undefined && "leads · "}outbox {typeof outbox === "number" ? count(outbox) : "–"} · unread{" "}
       {unread === undefined ? "–" : count(unread)}
     </p>
   );
 }
 
+/** Of an instance that does not lead. */
+function followerText({ leads, behind }: InstanceFigures): string {
+  if (leads === null) return "no answer";
+  return behind === 0 || behind === null ? "follows" : `follows, ${count(behind)} behind`;
+}
+
 const connectionWords: Readonly<Record<typeof connection.value, string>> = {
   off: "not signed in",
-  connecting: "connecting",
-  live: "live",
-  polling: "polling",
+  connecting: "news: connecting",
+  live: "news: live",
+  polling: "news: by asking",
 };
 
 function BrowserPart({ plan, isLarge }: { plan: MapPlan; isLarge: boolean }) {
-  const kept = orders.value.filter(({ status }) => status === "sending").length;
+  const kept = orders.value.filter(({ status }) => status === "sending").length + waitingForSignIn.value;
   return (
     <li class="map-part map-browser" style={boxOf(BROWSER, plan)} data-part="browser">
       <p class="map-name">
         <strong>your browser</strong>
       </p>
       <p class={isLarge ? "map-counts" : "visually-hidden"}>
-        {kept > 0 ? `${plural(kept, "order")} kept here` : connectionWords[connection.value]}
+        {kept > 0 ? `${plural(kept, "order")} kept here` : connectionWords[shownConnection.value]}
       </p>
     </li>
   );
@@ -275,7 +314,9 @@ function BrowserPart({ plan, isLarge }: { plan: MapPlan; isLarge: boolean }) {
 /** The last message that went through the broker, in words. */
 function LastMessage() {
   const text = useSignal(
-    "Messages appear on the lines as they travel, slowed down so that they can be followed.",
+    noMotion.matches
+      ? "A line has another colour while a message travels on it."
+      : "Messages appear on the lines as they travel, slowed down so that they can be followed.",
   );
   useEffect(
     () =>

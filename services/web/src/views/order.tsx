@@ -2,13 +2,13 @@ import { useSignal } from "@preact/signals";
 import { restock } from "../api/admin.ts";
 import { cancelOrder } from "../api/gateway.ts";
 import { messageOf } from "../api/request.ts";
-import { canCancel, type Order } from "../api/types.ts";
+import { canCancel, type Line, type Money, type Order } from "../api/types.ts";
 import { ActionButton } from "../parts/action-button.tsx";
 import { money, plural, time } from "../parts/format.ts";
 import { describeStatus, StatusBadge, statusWords } from "../parts/order-status.tsx";
 import { changeRefused, refused, removeRefused, sending } from "../state/checkout.ts";
 import { type ListedOrder, orders } from "../state/orders.ts";
-import { gatewayAnswers, nameOf, refreshProducts } from "../state/products.ts";
+import { gatewayAnswers, nameOf, productsById, refreshProducts } from "../state/products.ts";
 import { goTo, hrefOf } from "../state/router.ts";
 import { isOperator, token } from "../state/session.ts";
 import { type OrderState, useOrder } from "../state/use-order.ts";
@@ -20,7 +20,9 @@ export function OrderView({ orderId }: { orderId: string }) {
   if (token.value === undefined) {
     return (
       <section class="column">
-        <h1 tabIndex={-1}>Order {orderId}</h1>
+        <h1 tabIndex={-1}>
+          Order <span class="order-number">{orderId}</span>
+        </h1>
         <p>Sign in as its customer to see it.</p>
         <SignInForm id="order" />
       </section>
@@ -45,7 +47,7 @@ export function OrderView({ orderId }: { orderId: string }) {
       </section>
       {(order !== undefined || sendingOrder !== undefined) && (
         <section class="order-way" aria-labelledby="way-title">
-          <h2 id="way-title">How this order travelled</h2>
+          <h2 id="way-title">How this order {order === undefined ? "travels" : "travelled"}</h2>
           <Timeline order={order} />
         </section>
       )}
@@ -125,35 +127,20 @@ function SendingOrder({ order }: { order: (typeof sending.value)[number] }) {
       <p>
         {!isReached && `The store cannot be reached. ${kept}`}
         {isReached && problem === undefined && (isStored ? "On its way to the store." : kept)}
-        {isReached && problem !== undefined && `The store cannot take it just now: ${problem} ${kept}`}
+        {isReached && problem !== undefined && `The store cannot take it just now. ${problem} ${kept}`}
       </p>
-      {failures > 0 && <p class="hint">Tried {plural(failures, "time")}. It will be placed once.</p>}
+      {failures > 0 && (
+        <p class="hint">Tried {plural(failures, "time")}. However often it is sent, it counts once.</p>
+      )}
     </div>
   );
 }
 
 /** What this browser knows of an order. */
 function ListedItems({ order: { lines, total, placedAt } }: { order: ListedOrder }) {
-  return (
-    <div class="receipt">
-      <p class="receipt-head">Placed {time(placedAt)}</p>
-      <ul class="receipt-lines">
-        {lines.map(({ productId, quantity }) => (
-          <li key={productId}>
-            <span class="receipt-name">
-              {quantity} × {nameOf(productId)}
-            </span>
-          </li>
-        ))}
-      </ul>
-      {total !== undefined && (
-        <p class="receipt-total">
-          <span>Total</span>
-          <span>{money(total)}</span>
-        </p>
-      )}
-    </div>
-  );
+  const known = productsById.value;
+  const priced = lines.map((line) => ({ ...line, unitPrice: known.get(line.productId)?.price }));
+  return <Receipt head={`Ordered ${time(placedAt)}`} lines={priced} total={total} />;
 }
 
 function Facts({ order, answered }: { order: Order; answered: boolean }) {
@@ -170,7 +157,7 @@ function Facts({ order, answered }: { order: Order; answered: boolean }) {
         {canCancel(order.status) && <CancelButton orderId={order.orderId} />}
       </div>
       {!answered && <p class="hint">The store cannot be reached: this is how it was.</p>}
-      <Items order={order} />
+      <Receipt head={`Placed ${time(Date.parse(order.placedAt))}`} lines={order.items} total={order.total} />
     </>
   );
 }
@@ -203,26 +190,37 @@ function RestockMissing({ order }: { order: Order }) {
   );
 }
 
-function Items({ order }: { order: Order }) {
+interface ReceiptProps {
+  readonly head: string;
+  /** Without a price where it is not known. */
+  readonly lines: readonly (Line & { readonly unitPrice: Money | undefined })[];
+  readonly total: Money | undefined;
+}
+
+function Receipt({ head, lines, total }: ReceiptProps) {
   return (
     <div class="receipt">
-      <p class="receipt-head">Placed {time(Date.parse(order.placedAt))}</p>
+      <p class="receipt-head">{head}</p>
       <ul class="receipt-lines">
-        {order.items.map(({ productId, quantity, unitPrice }) => (
+        {lines.map(({ productId, quantity, unitPrice }) => (
           <li key={productId}>
             <span class="receipt-name">
               {quantity} × {nameOf(productId)}
             </span>
-            <span class="receipt-amount">
-              {money({ amount: quantity * unitPrice.amount, currency: unitPrice.currency })}
-            </span>
+            {unitPrice !== undefined && (
+              <span class="receipt-amount">
+                {money({ ...unitPrice, amount: quantity * unitPrice.amount })}
+              </span>
+            )}
           </li>
         ))}
       </ul>
-      <p class="receipt-total">
-        <span>Total</span>
-        <span>{money(order.total)}</span>
-      </p>
+      {total !== undefined && (
+        <p class="receipt-total">
+          <span>Total</span>
+          <span>{money(total)}</span>
+        </p>
+      )}
     </div>
   );
 }

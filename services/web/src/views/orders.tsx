@@ -109,5 +109,5 @@ function Row({ order }: { order: ListedOrder }) {
 }
 
 function contents({ lines }: ListedOrder): string {
-  return lines.map(({ productId, quantity }) => `${quantity} × ${nameOf(productId)}`).join(", ");
+  return lines.map(({ productId, quantity }) => `${quantity} × ${nameOf(productId)}`).join(" · ");
 }

@@ -141,7 +141,7 @@ function DemoSignInForm({ id }: { id: string }) {
             </button>
           ))}
         </div>
-        <label for={`${id}-customer`}>or as somebody new</label>
+        <label for={`${id}-customer`}>or as somebody else</label>
         <div class="row">
           <input
             id={`${id}-customer`}

@@ -17,7 +17,7 @@ const TICK_MS = 250;
 export function Timeline({ order }: { order: Order | undefined }) {
   const records = useRecords(order);
   const now = useNow(order !== undefined && isOpen(order.status));
-  if (order === undefined) return <p class="hint">It begins when the store has the order.</p>;
+  if (order === undefined) return <p class="hint">Its way begins when the store has the order.</p>;
   const messages = timelineOf(order, records ?? []);
   // While the broker is down, what it was not seen to have is in an outbox.
   const travels = travelsOf(order, messages, records !== undefined || isDown(BROKER_LANE));

@@ -2,7 +2,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { hasSupervisor, sourceUrl } from "../api/supervisor.ts";
 import { allAtOnce, personal, plays } from "../tour/pace.ts";
-import { promises } from "../tour/promises.ts";
+import { shownPromises } from "../tour/promises.ts";
 import type { ShownStep } from "../tour/step.ts";
 import {
   demonstrate,
@@ -25,9 +25,10 @@ function open(promise: TourPromise | undefined): void {
   else void replay(promise, personal);
 }
 
-/** The six promises, each with its demonstration: step by step, or all at once. */
+/** The promises, each with its demonstration: step by step, or all at once. */
 export function TourView() {
   const promise = opened.value;
+  const promises = shownPromises();
   const last = useRef<TourPromise | undefined>(undefined);
   const list = useRef<HTMLOListElement>(null);
   // Who leaves in the middle of a step does not want to come back to a store that is half stopped.
@@ -48,12 +49,20 @@ export function TourView() {
   }, [promise]);
   if (promise !== undefined) {
     const following = promises[promises.indexOf(promise) + 1];
-    return <Player key={promise.number} promise={promise} following={following} onOpen={open} />;
+    return (
+      <Player
+        key={promise.number}
+        promise={promise}
+        of={promises.length}
+        following={following}
+        onOpen={open}
+      />
+    );
   }
   return (
     <div class="tour">
       <header>
-        <h1 tabIndex={-1}>Six promises</h1>
+        <h1 tabIndex={-1}>{promises.length === 6 ? "Six" : "Seven"} promises</h1>
         <p class="lead">
           {hasSupervisor
             ? "Each demonstration really breaks something: processes are stopped and killed, messages are sent twice or broken. Go through it step by step, or let it run all at once. In the end everything runs again."
@@ -65,6 +74,12 @@ export function TourView() {
           <PromiseCard key={one.number} promise={one} />
         ))}
       </ol>
+      {hasSupervisor && promises.length === 6 && (
+        <p class="hint">
+          With <code>npm start -- --replicas 2</code> there is a seventh one: any machine may be lost, its
+          disk included.
+        </p>
+      )}
     </div>
   );
 }

@@ -55,7 +55,12 @@ export function DeadLetter({ service, id, onChange }: DeadLetterProps) {
     const message = parseJson(text.peek());
     if (message === undefined) throw new Error("Not saved: the text is not JSON.");
     if (!isRecord(message)) throw new Error("Not saved: a message is a JSON object.");
-    show(await editDeadLetter(service, id, message));
+    const saved = editDeadLetter(service, id, message);
+    show(
+      await saved.catch((reason: unknown) => {
+        throw new Error(`Not saved: ${messageOf(reason)}`);
+      }),
+    );
     await onChange();
   };
   /** What is replayed is what is on the screen: a text that is not saved is saved first. */
@@ -86,12 +91,12 @@ export function DeadLetter({ service, id, onChange }: DeadLetterProps) {
           : letter.error.includes(problem)
             ? "The message itself is wrong."
             : `What is wrong: ${escapeInvisible(problem)}.`}
-        {letter.lineLength > 1 && ` ${plural(letter.lineLength, "message")} of this key wait.`}
+        {letter.lineLength > 1 && ` ${letter.lineLength} messages of this key are kept here.`}
       </p>
       <label for={fieldId}>The message</label>
       <textarea
         id={fieldId}
-        rows={12}
+        rows={18}
         spellcheck={false}
         value={text}
         aria-describedby={`${fieldId}-draft`}
@@ -147,7 +152,8 @@ function DiscardButton({ letter, onConfirm }: { letter: DeadLetterDetails; onCon
         <h3 id={titleId}>Discard this message?</h3>
         <p>
           It is deleted and never handled.
-          {blocked > 0 && ` ${plural(blocked, "message")} of its key that it blocks are handled then.`}
+          {blocked > 0 &&
+            ` ${plural(blocked, "message that waits behind it is", "messages that wait behind it are")} handled then.`}
         </p>
         <div class="row wrap">
           <button type="button" class="small" onClick={() => dialog.current?.close()}>

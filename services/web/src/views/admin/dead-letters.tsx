@@ -61,7 +61,7 @@ export function DeadLetters() {
         Dead letters
       </h2>
       <p class="hint">
-        What cannot be handled is kept as it came. Messages of the same key wait behind it, all others go on.
+        What cannot be handled is kept as it came. Messages of the same key wait behind it; all others go on.
       </p>
       {list === undefined && <p class="empty">Asking the services.</p>}
       {list?.length === 0 && errors.value.length === 0 && <p class="empty">There are none.</p>}
@@ -141,13 +141,15 @@ function Row({ letter, onChange }: { letter: Listed; onChange: (gone?: string) =
             {replays > 0 && `, replayed ${plural(replays, "time")}`}
             {edited && ", edited"}
           </span>
-          <span class="dead-letter-error">{escapeInvisible(error)}</span>
+          <span class="dead-letter-error">
+            {reason === "blocked" ? "It waits behind an earlier message of its key." : escapeInvisible(error)}
+          </span>
         </summary>
         {open.value && !isDiscarded && <DeadLetter service={service} id={id} onChange={onChange} />}
       </details>
       {isDiscarded && (
         <div class="undo">
-          <p>It is discarded in a moment. It stays if this page is closed before.</p>
+          <p>It is discarded in a moment, unless this page is closed first.</p>
           <button
             type="button"
             class="small"

@@ -23,7 +23,8 @@ export function DeliverTwice() {
     <section class="panel" aria-labelledby="twice-title">
       <h2 id="twice-title">Send again</h2>
       <p class="hint">
-        Publishes every message of an order once more. Its status, the stock and its news stay as they are.
+        Publishes every message of an order once more. The status of the order, its news and the stock stay as
+        they are.
       </p>
       <form
         class="row"
@@ -54,7 +55,13 @@ export function DeliverTwice() {
       <p class="outcome-line">
         <Outcome of={outcome} />
       </p>
-      {latest.length === 0 && <p class="empty">Your own orders are listed here once you have some.</p>}
+      {latest.length === 0 && (
+        <p class="empty">
+          {customerId.value === undefined
+            ? "Sign in to have your own orders listed here."
+            : "Your own orders are listed here once you have some."}
+        </p>
+      )}
       <ul class="latest">
         {latest.map((order) => (
           <li key={order.orderId} data-order={order.orderId}>

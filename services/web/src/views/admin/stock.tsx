@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import { restock } from "../../api/admin.ts";
 import type { Product } from "../../api/types.ts";
 import { ActionButton } from "../../parts/action-button.tsx";
-import { count, plural } from "../../parts/format.ts";
+import { count } from "../../parts/format.ts";
 import { MAX_QUANTITY } from "../../state/basket.ts";
 import { products, refreshProducts } from "../../state/products.ts";
 
@@ -30,7 +30,7 @@ function Row({ product: { productId, name, available } }: { product: Product }) 
   const add = async () => {
     await restock(productId, quantity.peek());
     refreshProducts();
-    return `${plural(quantity.peek(), "more is", "more are")} on the way.`;
+    return `Restock of ${count(quantity.peek())} accepted.`;
   };
   return (
     <li data-stock={productId}>

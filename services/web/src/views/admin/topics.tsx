@@ -56,14 +56,17 @@ function TopicRow({ topic: { name, partitions, groups } }: { topic: TopicReport 
           <span class="lags">
             {groups.map(({ group, lag }) => (
               <span key={group} class={lag > 0 ? "alarming" : ""}>
-                {group} {lag === 0 ? "has read all" : `is ${count(lag)} behind`}
+                {group} {lag === 0 ? "has read everything" : `is ${count(lag)} behind`}
               </span>
             ))}
           </span>
         </summary>
         <p class="offsets">
           {partitions
-            .map(({ partition, earliest, latest }) => `${partition}: ${earliest}–${latest}`)
+            .map(
+              ({ partition, earliest, latest }) =>
+                `partition ${partition}: ${latest > earliest ? `offsets ${earliest}–${latest - 1}` : "empty"}`,
+            )
             .join("   ")}
         </p>
         {open.value && <Latest topic={name} />}

@@ -19,6 +19,8 @@ export const BROWSER = "browser";
 /** The services that talk to the browser are at its side of the broker, all others at the other side. */
 const browserSide = ["api-gateway", "notification"];
 
+/** Half of the height of the browser, in pixels. */
+const BROWSER_HALF = 28;
 /** Below this width the large map is in rows. */
 const ROWS_BELOW = 860;
 /** Below this width the compact map leaves the browser out. */
@@ -94,16 +96,17 @@ function inColumns(
 }
 
 /** The browser, its services, the broker, the other services: two in a row. */
-function inRows(left: readonly string[], right: readonly string[], width: number): MapPlan {
+function inRows(first: readonly string[], last: readonly string[], width: number): MapPlan {
   const half = { x: Math.min(width / 4 - 6, 120), y: 56 };
   const gap = 34;
   const pitch = 2 * half.y + gap;
-  const centers = new Map<string, Point>([[BROWSER, { x: width / 2, y: 26 }]]);
-  let y = 2 * 26 + gap - 8 + half.y;
-  for (const names of [left, [BROKER], right]) {
+  const centers = new Map<string, Point>([[BROWSER, { x: width / 2, y: BROWSER_HALF }]]);
+  let y = 2 * BROWSER_HALF + gap - 8 + half.y;
+  const left = half.x < 120 ? half.x : width / 4;
+  for (const names of [first, [BROKER], last]) {
     for (const [index, name] of names.entries()) {
       const isAlone = names.length % 2 === 1 && index === names.length - 1;
-      centers.set(name, { x: isAlone ? width / 2 : ((index % 2) * 2 + 1) * (width / 4), y });
+      centers.set(name, { x: isAlone ? width / 2 : index % 2 === 0 ? left : width - left, y });
       if (index % 2 === 1 || index === names.length - 1) y += pitch;
     }
   }
@@ -113,7 +116,7 @@ function inRows(left: readonly string[], right: readonly string[], width: number
 /** Half of the size of a part: the browser has less to show, and the broker has a short name. */
 export function halfOf(name: string, { half, brokerShare }: Pick<MapPlan, "half" | "brokerShare">): Point {
   if (name === BROKER) return { x: half.x * brokerShare, y: half.y };
-  return name === BROWSER ? { x: Math.min(half.x, 84), y: Math.min(half.y, 28) } : half;
+  return name === BROWSER ? { x: Math.min(half.x, 84), y: Math.min(half.y, BROWSER_HALF) } : half;
 }
 
 /** The point on the way from one part to another at which a line leaves the first. */

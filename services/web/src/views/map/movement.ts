@@ -18,7 +18,7 @@ const MAX_DELAY_MS = 8_000;
 const REPORT_MS = 700;
 const SVG = "http://www.w3.org/2000/svg";
 
-const noMotion = window.matchMedia("(prefers-reduced-motion: reduce)");
+export const noMotion = window.matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
  * Draws messages as they move. Messages of one key move one after the other, in the order in which the broker stored
@@ -28,7 +28,7 @@ const noMotion = window.matchMedia("(prefers-reduced-motion: reduce)");
 export class MovementLayer {
   readonly #layer: SVGGElement;
   readonly #plan: () => MapPlan;
-  readonly #lineOf: (name: string) => Element | undefined;
+  readonly #lineOf: (from: string, to: string) => Element | undefined;
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   /** By topic and group: handled messages that were not drawn yet. */
   readonly #handled = new Map<string, number>();
@@ -38,8 +38,12 @@ export class MovementLayer {
   readonly #busyUntil = new Map<string, number>();
   #dots = 0;
 
-  /** @param lineOf the line between a part and the broker */
-  constructor(layer: SVGGElement, plan: () => MapPlan, lineOf: (name: string) => Element | undefined) {
+  /** @param lineOf the line between two parts */
+  constructor(
+    layer: SVGGElement,
+    plan: () => MapPlan,
+    lineOf: (from: string, to: string) => Element | undefined,
+  ) {
     this.#layer = layer;
     this.#plan = plan;
     this.#lineOf = lineOf;
@@ -130,7 +134,7 @@ export class MovementLayer {
     const end = centers.get(to);
     if (start === undefined || end === undefined || document.hidden) return;
     if (noMotion.matches) {
-      this.#mark(from === BROKER ? to : from);
+      this.#mark(from, to);
       return;
     }
     if (this.#dots >= MAX_DOTS) return;
@@ -167,8 +171,8 @@ export class MovementLayer {
   }
 
   /** Without motion the line has another colour for a while. */
-  #mark(name: string): void {
-    const line = this.#lineOf(name);
+  #mark(from: string, to: string): void {
+    const line = this.#lineOf(from, to);
     if (line === undefined) return;
     line.classList.add("map-line-used");
     this.#later(HOP_MS, () => line.classList.remove("map-line-used"));

@@ -1,5 +1,5 @@
 import { escapeInvisible } from "@distributed-messaging/messaging/visible-text";
-import { duration, exactTime, listed } from "../../parts/format.ts";
+import { duration, exactTime } from "../../parts/format.ts";
 import { describeMessage } from "../../parts/message-descriptions.ts";
 import type { Travel, Wait } from "./messages.ts";
 
@@ -43,7 +43,9 @@ export function MessageRow({ number, travels, waits, now }: MessageRowProps) {
       )}
       <p class="step-text">{text}</p>
       <p class="step-route">
-        {from} to {to.length === 0 ? "nobody known here" : listed(to)}
+        <span>
+          {from} → {to.length === 0 ? "nobody known here" : to.join(", ")}
+        </span>
         {waits.map((wait) => (
           <span key={wait.kind} class={`step-wait plot-key-${wait.kind}`}>
             {describeWait(wait, travel, now)}
@@ -62,8 +64,8 @@ function describeWait({ kind, from, to }: Wait, { receiver }: Travel, now: numbe
       return `${time} in the outbox${soFar}`;
     case "broker":
       return to === undefined
-        ? `${time} at the broker so far: ${receiver} has not handled it`
-        : `${time} at the broker until ${receiver} had handled it`;
+        ? `${time} at the broker so far: not handled by ${receiver}`
+        : `${time} at the broker, then handled by ${receiver}`;
     case "stock":
       return `${time} for stock${soFar}`;
     default:

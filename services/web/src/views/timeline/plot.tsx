@@ -1,6 +1,7 @@
 import { useRef } from "preact/hooks";
 import { isOpen, type Order } from "../../api/types.ts";
 import { describeMessage, services } from "../../parts/message-descriptions.ts";
+import { noMotion } from "../map/movement.ts";
 import { axisOf } from "./axis.ts";
 import { BROKER_LANE, type Travel, type Wait } from "./messages.ts";
 
@@ -8,8 +9,8 @@ import { BROKER_LANE, type Travel, type Wait } from "./messages.ts";
 const REPLAY_MS = 5_000;
 /** The shortest axis: that of an order without a wait. */
 const LEAST_MS = 10;
-
-const noMotion = window.matchMedia("(prefers-reduced-motion: reduce)");
+/** The width of a mark, as a share of the axis on a phone. */
+const MARK_SHARE = 0.05;
 
 interface PlotProps {
   readonly order: Order;
@@ -32,6 +33,7 @@ export function Plot({ order, travels, waits, now }: PlotProps) {
   );
   const axis = axisOf(Math.max(LEAST_MS, latest - start));
   const left = (at: number) => `${Math.min(100, Math.max(0, ((at - start) / axis.end) * 100))}%`;
+  const arrows = travels.flatMap(arrowsOf);
   if (travels.length === 0) return null;
   return (
     <figure class="plot" aria-label="The order on a time axis; the list says the same in words">
@@ -42,7 +44,7 @@ export function Plot({ order, travels, waits, now }: PlotProps) {
             class={`plot-lane ${lane === BROKER_LANE ? "plot-broker" : ""}`}
             style={{ "--lane": index }}
           >
-            {lane}
+            <span>{lane}</span>
           </p>
         ))}
         <div class="plot-times" ref={plot}>
@@ -62,7 +64,7 @@ export function Plot({ order, travels, waits, now }: PlotProps) {
               }}
             />
           ))}
-          {travels.flatMap(arrowsOf).map(({ key, kind, at, from, to }) => (
+          {arrows.map(({ key, kind, at, from, to }) => (
             <Arrow key={key} kind={kind} left={left(at)} from={lanes.indexOf(from)} to={lanes.indexOf(to)} />
           ))}
           {travels.map(({ message }, index) => (
@@ -71,7 +73,11 @@ export function Plot({ order, travels, waits, now }: PlotProps) {
               type="button"
               tabIndex={-1}
               class="plot-mark"
-              style={{ "--lane": lanes.indexOf(senderOf(message)), left: left(message.at) }}
+              style={{
+                "--lane": lanes.indexOf(senderOf(message)),
+                "--beside": marksBefore(travels, index, axis.end * MARK_SHARE),
+                left: left(message.at),
+              }}
               onClick={() => openMessage(message.key)}
             >
               {index + 1}
@@ -82,8 +88,8 @@ export function Plot({ order, travels, waits, now }: PlotProps) {
       <figcaption>
         <ul class="plot-legend" aria-hidden="true">
           <li class="plot-key-sent">sent</li>
-          <li class="plot-key-handled">handled</li>
-          <li class="plot-key-also">also for</li>
+          {arrows.some(({ kind }) => kind === "handled") && <li class="plot-key-handled">handled</li>}
+          {arrows.some(({ kind }) => kind === "also") && <li class="plot-key-also">also sent to</li>}
           <li class="plot-key-outbox">in the outbox</li>
           <li class="plot-key-broker">at the broker</li>
           {waits.some(({ kind }) => kind === "stock") && <li class="plot-key-stock">waits for stock</li>}
@@ -111,6 +117,16 @@ function lanesOf(travels: readonly Travel[]): string[] {
   ];
 }
 
+/** The marks of the same lane that a mark would cover. @param near so many milliseconds before it */
+function marksBefore(travels: readonly Travel[], index: number, near: number): number {
+  const message = travels[index]?.message;
+  if (message === undefined) return 0;
+  return travels
+    .slice(0, index)
+    .filter(({ message: other }) => senderOf(other) === senderOf(message) && message.at - other.at < near)
+    .length;
+}
+
 function senderOf({ type, service }: Travel["message"]): string {
   return describeMessage(type, service).from;
 }
@@ -134,7 +150,8 @@ function arrowsOf({ message, storedAt, receiver, handledAt, isWaiting }: Travel)
     if (to === receiver && handledAt !== undefined) {
       arrows.push({ key: `to ${to} ${key}`, kind: "handled", at: handledAt, from: BROKER_LANE, to });
     } else if (to !== receiver || !isWaiting) {
-      arrows.push({ key: `to ${to} ${key}`, kind: "also", at: storedAt, from: BROKER_LANE, to });
+      // Below the others.
+      arrows.unshift({ key: `to ${to} ${key}`, kind: "also", at: storedAt, from: BROKER_LANE, to });
     }
   }
   return arrows;

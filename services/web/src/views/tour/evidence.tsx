@@ -54,7 +54,7 @@ export function StepEvidence({ step: { evidence, code, test } }: { step: ShownSt
             </Entry>
           ),
       )}
-      <SourceEntry name="Code" source={code} text={code.path} />
+      <SourceEntry name="Code" source={code} text={breakable(code.path)} />
       <SourceEntry name="Test" source={test} text={`“${test.text}”`} />
     </dl>
   );
@@ -69,7 +69,18 @@ function Entry({ name, children }: { name: string; children: ComponentChildren }
   );
 }
 
-function SourceEntry({ name, source, text }: { name: string; source: Source; text: string }) {
+/** A path, which may go on in the next line after each folder. */
+function breakable(path: string): ComponentChildren {
+  return path.split("/").flatMap((part, index) => (index === 0 ? [part] : ["/", <wbr key={part} />, part]));
+}
+
+interface SourceEntryProps {
+  readonly name: string;
+  readonly source: Source;
+  readonly text: ComponentChildren;
+}
+
+function SourceEntry({ name, source, text }: SourceEntryProps) {
   return (
     <Entry name={name}>
       <NewTab href={sourceUrl(source.path, source.text)}>{text}</NewTab>

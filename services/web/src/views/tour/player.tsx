@@ -16,6 +16,8 @@ export const stepWords: Readonly<Record<ShownStep["state"], string>> = {
 
 interface PlayerProps {
   readonly promise: TourPromise;
+  /** How many promises there are. */
+  readonly of: number;
   /** The next promise of the tour, if there is one. */
   readonly following: TourPromise | undefined;
   /** Opens another promise; with undefined, the list of all. */
@@ -23,7 +25,7 @@ interface PlayerProps {
 }
 
 /** One demonstration, step by step, at the pace of its visitor. */
-export function Player({ promise, following, onOpen }: PlayerProps) {
+export function Player({ promise, of, following, onOpen }: PlayerProps) {
   const { number, title, text } = promise;
   const { state, steps, verdict } = demonstrationOf(number).value ?? { state: "idle", steps: [] };
   const begun = steps.findLastIndex((step) => step.state !== "pending");
@@ -46,7 +48,7 @@ export function Player({ promise, following, onOpen }: PlayerProps) {
           <button type="button" class="quiet small" onClick={() => onOpen(undefined)}>
             All promises
           </button>
-          Promise {number} of 6
+          Promise {number} of {of}
         </p>
         <h1 tabIndex={-1}>{title}</h1>
         <p>{text}</p>
@@ -54,7 +56,12 @@ export function Player({ promise, following, onOpen }: PlayerProps) {
       <div class="player-body">
         <div class="panel player-stage">
           {step !== undefined && (
-            <CurrentStep step={step} place={`Step ${shown + 1} of ${steps.length}`} isLater={shown > begun} />
+            <CurrentStep
+              step={step}
+              place={`Step ${shown + 1} of ${steps.length}`}
+              isLater={shown > begun}
+              isOver={isOver(state)}
+            />
           )}
           <Verdict state={state} text={verdict} />
         </div>
@@ -86,7 +93,18 @@ export function Player({ promise, following, onOpen }: PlayerProps) {
   );
 }
 
-function CurrentStep({ step, place, isLater }: { step: ShownStep; place: string; isLater: boolean }) {
+function isOver(state: string): boolean {
+  return state === "held" || state === "broken" || state === "ended";
+}
+
+interface CurrentStepProps {
+  readonly step: ShownStep;
+  readonly place: string;
+  readonly isLater: boolean;
+  readonly isOver: boolean;
+}
+
+function CurrentStep({ step, place, isLater, isOver }: CurrentStepProps) {
   return (
     <section aria-labelledby="player-step">
       <p class="hint">
@@ -94,7 +112,7 @@ function CurrentStep({ step, place, isLater }: { step: ShownStep; place: string;
       </p>
       <h2 id="player-step">{step.text}</h2>
       <p class="player-look">
-        <strong>{isLater ? "There will be to see:" : "Look:"}</strong> {step.look}
+        <strong>{isLater ? "You will see:" : isOver ? "There was to see:" : "Look:"}</strong> {step.look}
       </p>
       <StepEvidence step={step} />
     </section>
@@ -102,19 +120,20 @@ function CurrentStep({ step, place, isLater }: { step: ShownStep; place: string;
 }
 
 /** Always in view, at the lower edge. Its buttons stay where they are, so that the focus does. */
-function Controls({ promise, following, onOpen }: PlayerProps) {
+function Controls({ promise, following, onOpen }: Omit<PlayerProps, "of">) {
   const { state } = demonstrationOf(promise.number).value ?? { state: "idle" };
   const isRunning = state === "running";
-  const isOver = state === "held" || state === "broken" || state === "ended";
+  const hasEnded = isOver(state);
   const button = useRef<HTMLButtonElement>(null);
   useLayoutEffect(() => button.current?.focus({ preventScroll: true }), []);
-  const canGoOn = isRunning ? waitsForNext.value : isOver;
+  const canGoOn = isRunning ? waitsForNext.value : hasEnded;
   const goOn = () => {
     if (!canGoOn) return;
     if (isRunning) next();
     else onOpen(following);
   };
-  const nextText = isRunning || !isOver ? "Next" : following === undefined ? "All promises" : "Next promise";
+  const nextText =
+    isRunning || !hasEnded ? "Next" : following === undefined ? "All promises" : "Next promise";
   return (
     <section class="player-controls" aria-label="Controls of the tour">
       <button type="button" class="primary" ref={button} aria-disabled={!canGoOn} onClick={goOn}>
@@ -134,9 +153,9 @@ function Controls({ promise, following, onOpen }: PlayerProps) {
       </button>
       <button
         type="button"
-        aria-disabled={!isRunning && !isOver}
+        aria-disabled={!isRunning && !hasEnded}
         onClick={() => {
-          if (isRunning || isOver) void replay(promise, personal);
+          if (isRunning || hasEnded) void replay(promise, personal);
         }}
       >
         Replay

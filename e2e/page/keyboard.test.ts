@@ -87,7 +87,7 @@ describePage("the page without a mouse", () => {
         '  - figure "The order on a time axis; the list says the same in words"\n',
         "      - paragraph: The gateway has the order on disk and asks for it to be carried out.\n",
         // And how long it waited.
-        "      - paragraph: api-gateway to order",
+        "      - paragraph: api-gateway → order",
         '      - paragraph: "Everything is reserved: confirmed."\n',
       ]) {
         expect(way).toContain(part);

@@ -21,6 +21,7 @@ describePage("the page of a store with several instances", () => {
             "follows",
             expect.stringMatching(/^leads · outbox \d+ · unread /),
           ]);
+          return true;
         }, `the roles of ${service}`);
       }
       await shop.context.close();

@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { runsSlowTests } from "../support/slow-test.ts";
 
 /* Connections that take a server's time and memory and give it nothing to do. */
 
@@ -66,7 +67,7 @@ describeOwn("a service", () => {
   }
 
   // A machine that lets a process open fewer files than a test needs anyway shows nothing.
-  test.skipIf(CONNECTIONS <= 0)(
+  test.skipIf(!runsSlowTests || CONNECTIONS <= 0)(
     `with ${CONNECTIONS} idle connections takes orders and pushes notifications`,
     async () => {
       await store.seed();

@@ -8,6 +8,7 @@ import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { demoOrders } from "../support/customer.ts";
 import { queriesOf, readDashboards } from "../support/dashboards.ts";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { runsSlowTests } from "../support/slow-test.ts";
 
 const prometheus = process.env.PROMETHEUS_PATH || Bun.which("prometheus");
 if (prometheus === null) console.warn("skipped the dashboards on a real Prometheus: it is not installed");
@@ -22,7 +23,7 @@ const EMPTY_WITHOUT_FAULT = [
 describeOwn("the dashboards", () => {
   const store = useOwnStore();
 
-  test.skipIf(prometheus === null)(
+  test.skipIf(!runsSlowTests || prometheus === null)(
     "every query of the store's and the kit's finds something, at a Prometheus that scrapes the store",
     async () => {
       const folder = mkdtempSync(join(tmpdir(), "prometheus-"));

@@ -4,6 +4,7 @@ import { copyFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { slowTest } from "../support/slow-test.ts";
 import { untilIdle } from "../support/state.ts";
 
 const LIMIT_MS = 120_000;
@@ -23,7 +24,7 @@ describeOwn("GET /readiness says what happened and what to do", () => {
     },
   });
 
-  test(
+  slowTest(
     "when the database is an older copy of itself",
     async () => {
       await store.seed();

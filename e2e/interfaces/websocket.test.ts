@@ -4,6 +4,7 @@ import type { Notification } from "../support/answers.ts";
 import type { Customer } from "../support/customer.ts";
 import { Listener } from "../support/listener.ts";
 import { describeOwn, OwnStore, useStore } from "../support/own-store.ts";
+import { slowTest } from "../support/slow-test.ts";
 
 const store = useStore();
 
@@ -93,7 +94,7 @@ describeOwn("when the notification service ends", () => {
     throw new Error("these tests need the processes of the store");
   };
 
-  test(
+  slowTest(
     "a stop closes with 1001, a kill with 1006; either way nothing is missed",
     async () => {
       await store.seed();

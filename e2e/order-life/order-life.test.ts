@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { CancelOrder, OrderPlaced, PlaceOrder, Restock } from "@distributed-messaging/contracts";
+import { slowTest } from "../support/slow-test.ts";
 import { allInterleavings, type Interleaving } from "./interleavings.ts";
 import { StoreModel, TIME_PASSES } from "./store-model.ts";
 
@@ -117,7 +118,7 @@ describe("a customer cancels", () => {
     expect(outcomes).toEqual(["X cancelled (customer_request), cancelled; 0 of 2 reserved"]);
   });
 
-  test(
+  slowTest(
     "while the product is restocked, and another order waits behind it: the other order is confirmed",
     () => {
       const { count, outcomes } = outcomesOf(() => {

@@ -15,6 +15,7 @@ import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Kafka, logLevel } from "kafkajs";
 import { Records } from "../support/records.ts";
 import { runToEnd } from "../support/run-to-end.ts";
+import { slowTest } from "../support/slow-test.ts";
 import { BrokerCommand, portIsFree, stopAll } from "./broker-command.ts";
 import { OutsideFolder } from "./installed.ts";
 
@@ -97,7 +98,7 @@ test.skipIf(!isSlow || !npx || !nodeRuns)(
   LIMIT_MS,
 );
 
-test(
+slowTest(
   "the types are whole and strict, with the types of Node alone; so are the examples of the README",
   async () => {
     const program = `

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import { ROOT } from "@distributed-messaging/supervisor/store";
+import { slowTest } from "../support/slow-test.ts";
 import { OutsideFolder } from "./installed.ts";
 
 /* The tutorial of docs/messaging.md, done as it says: outside of the repository, with the packed packages. */
@@ -48,7 +49,7 @@ test("the example of effects works as it says", async () => {
   expect(await outside.run([process.execPath, "test", "payments.test.ts"], folder)).toContain("1 pass");
 });
 
-test(
+slowTest(
   "it passes the type checks of bun init, and stricter ones",
   async () => {
     const { devDependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));

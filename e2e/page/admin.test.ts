@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Locator } from "playwright-core";
 import { slowTest } from "../support/slow-test.ts";
@@ -20,7 +20,7 @@ describePage("the admin panel", () => {
   const press = (shop: Shop, name: string) => shop.page.getByRole("button", { name, exact: true }).click();
   const count = async (locator: Locator) => Number((await locator.textContent())?.replace(/\D/g, ""));
 
-  test(
+  slowTest(
     "every process can be stopped, started, killed and paused, and the status shows it",
     async () => {
       const shop = await (await fixture.visit()).open("admin");
@@ -100,7 +100,7 @@ describePage("the admin panel", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "a dead letter can be shown, edited and replayed",
     async () => {
       const shop = await (await fixture.visit()).open("admin/dead-letters");

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import type { Locator, Page } from "playwright-core";
 import { cloudEvent } from "../support/bad-messages.ts";
@@ -66,7 +66,7 @@ describePage("dead letters in the admin panel", () => {
     await eventually(() => parked(orderId).length === 0, "the later message to be discarded");
   }
 
-  test(
+  slowTest(
     "a replay runs what is on the screen, or nothing; the focus stays",
     async () => {
       const { shop, row, text } = await park("ON_SCREEN");

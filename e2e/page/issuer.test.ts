@@ -350,7 +350,7 @@ describePage("with an issuer", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "an answer of the issuer that this visitor did not ask for signs nobody in",
     async () => {
       const shop = await visit();

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { deadLetterTopic } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { slowTest } from "../support/slow-test.ts";
@@ -14,7 +14,7 @@ describePage("the page for operators", () => {
   const press = (shop: Shop, name: string) => shop.page.getByRole("button", { name, exact: true }).click();
   const attention = (shop: Shop) => shop.page.getByRole("region", { name: "Needs attention" });
 
-  test(
+  slowTest(
     "one line says what needs attention, and leads there",
     async () => {
       const shop = await (await fixture.visit()).open("admin/stock");

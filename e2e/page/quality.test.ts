@@ -52,7 +52,7 @@ describePage("the page's quality", () => {
 
   for (const [scheme, size, run] of [
     ["light", {}, slowTest],
-    ["dark", phone, test],
+    ["dark", phone, slowTest],
   ] as const) {
     run(
       `axe finds no violation on any view, ${scheme}, ${"isMobile" in size ? "on a phone" : "wide"}`,
@@ -145,7 +145,7 @@ describePage("the page's quality", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "on a phone no view is wider than the screen, and the basket is reachable",
     async () => {
       const shop = await fixture.visit(phone);

@@ -67,7 +67,7 @@ describePage("the shop", () => {
     TEST_LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "an order's messages move on the lines on which they travel",
     async () => {
       const shop = await (await fixture.visit({ reducedMotion: "no-preference" })).open();

@@ -11,7 +11,7 @@ describeOwn("an order waits until its deadline", () => {
   const store = useOwnStore({ env: { BACKORDER_TTL: `${TTL_MS}ms` } });
   const items = [{ productId: "PRODUCT_012", quantity: 1 }];
 
-  test(
+  slowTest(
     "then it is cancelled, and a later restock does not confirm it",
     async () => {
       await store.seed();

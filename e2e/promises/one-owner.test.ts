@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
 import { second } from "../support/second-process.ts";
+import { slowTest } from "../support/slow-test.ts";
 import { untilIdle } from "../support/state.ts";
 
 const LIMIT_MS = 60_000;
@@ -33,7 +34,7 @@ describeOwn("one process is the service", () => {
     LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "a copy of the file of a notification service that runs notifies nobody, and the service goes on",
     async () => {
       await untilIdle(store);
@@ -55,7 +56,7 @@ describeOwn("one process is the service", () => {
     LIMIT_MS,
   );
 
-  test(
+  slowTest(
     "a service that is killed goes on with its file, as often as it is",
     async () => {
       const customer = await store.signIn("CUSTOMER_killed");

@@ -7,6 +7,7 @@ import { read } from "../support/answers.ts";
 import type { Customer } from "../support/customer.ts";
 import { describeOwn, type OwnStore, useOwnStore } from "../support/own-store.ts";
 import { runToEnd } from "../support/run-to-end.ts";
+import { slowTest } from "../support/slow-test.ts";
 import { stateOf, untilIdle } from "../support/state.ts";
 
 const LIMIT_MS = 120_000;
@@ -34,7 +35,7 @@ describeOwn("projections are rebuilt", () => {
     await untilIdle(store);
   }
 
-  test(
+  slowTest(
     "with the same content, while clients read them and place orders",
     async () => {
       await fill();

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { demoOrders } from "../support/customer.ts";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { runsSlowTests } from "../support/slow-test.ts";
 import { stateOf, untilIdle } from "../support/state.ts";
 
 const LIMIT_MS = 90_000;
@@ -20,9 +21,9 @@ describeOwn("after a restart of every process", () => {
   }
 
   test.each([
-    ["after an orderly stop", () => store.supervisor.stopAll()],
-    ["after kill -9 of every process at once", () => store.supervisor.killAll()],
-  ] as const)(
+    ...(runsSlowTests ? [["after an orderly stop", () => store.supervisor.stopAll()] as const] : []),
+    ["after kill -9 of every process at once", () => store.supervisor.killAll()] as const,
+  ])(
     "%s, the data is unchanged, tokens are valid, and orders are accepted",
     async (_, end) => {
       const customers = await fill();

@@ -10,11 +10,11 @@ import { describeFailure, type Report, Totals } from "./report.ts";
 const TIMEOUT_MS = 240_000;
 /** Few orders in many runs: most bugs need few messages, and runs differ most by their seeds. */
 const ORDERS = 12;
-const SEEDS_PER_TEST = 40;
+const SEEDS_PER_TEST = runsSlowTests ? 40 : 20;
 /** Without the slow tests as many as need to be, for every fault to occur. */
 const TESTS = runsSlowTests ? 5 : 1;
 /** Of the mutants without the slow tests, every n-th. */
-const MUTANTS_APART = runsSlowTests ? 1 : 12;
+const MUTANTS_APART = runsSlowTests ? 1 : 24;
 const MAX_SEEDS_PER_MUTANT = 150;
 
 const totals = new Totals();
@@ -41,7 +41,7 @@ test("over these seeds every fault occurs, and nearly all orders are accepted", 
   expect(totals.accepted).toBeGreaterThan(0.9 * totals.orders);
 });
 
-test(
+slowTest(
   "equal seeds give equal runs, also in another process, and other seeds give others",
   async () => {
     const first = await run(7);

@@ -2,6 +2,7 @@ import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { slowTest } from "@distributed-messaging/e2e/support/slow-test";
 import { openDatabase, type ServiceDatabase } from "@distributed-messaging/messaging";
 import { serviceNames } from "@distributed-messaging/services/registry";
 import { StoreSettings } from "../testing/store-process.ts";
@@ -57,7 +58,7 @@ test("a backup has what is committed, also in the log of a database that is in u
   expect(statSync(folder()).mode & 0o777).toBe(0o700);
 });
 
-test("a backup replaces nothing, and is not begun where one of its files is there already", async () => {
+slowTest("a backup replaces nothing, and is not begun where one of its files is there already", async () => {
   expect((await store.run("backup.ts", ["--to", folder(), "order"])).exitCode).toBe(0);
   const before = readFileSync(join(folder(), "order.sqlite"));
   mark(use("order"), "later");

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { slowTest } from "@distributed-messaging/e2e/support/slow-test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { DeadLetterFixture, tokenOf } from "../../shared/service/testing/dead-letter-fixture.ts";
 import { StoreSettings } from "../testing/store-process.ts";
@@ -25,7 +26,7 @@ afterEach(async () => {
 const run = async (...args: string[]) =>
   store.run("effects.ts", [...args, "--service", "order", "--token", await tokenOf("admin")]);
 
-test("lists, shows, retries and discards dead effects", async () => {
+slowTest("lists, shows, retries and discards dead effects", async () => {
   const listed = await run("list");
   expect(listed).toMatchObject({ stderr: "", exitCode: 0 });
   expect(listed.stdout).toMatch(/\norder +1 +call +\S+Z +1 +0 +no call\norder +2 +call /);

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ShownSigningKey } from "@distributed-messaging/api-gateway/sessions";
+import { slowTest } from "@distributed-messaging/e2e/support/slow-test";
 import { startGatewayFixture } from "../../services/api-gateway/testing/fixture.ts";
 import { StoreSettings } from "../testing/store-process.ts";
 
@@ -24,7 +25,7 @@ afterEach(async () => {
 const run = (...args: string[]) => store.run("keys.ts", args);
 const listed = async (): Promise<ShownSigningKey[]> => JSON.parse((await run("list", "--json")).stdout);
 
-test("lists, rotates and withdraws, with the operators' key", async () => {
+slowTest("lists, rotates and withdraws, with the operators' key", async () => {
   const [first] = await listed();
   expect(first).toMatchObject({ state: "current" });
   const rotated = await run("rotate");

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { slowTest } from "@distributed-messaging/e2e/support/slow-test";
 import { type Broker, startBroker } from "@distributed-messaging/embedded-broker";
 import {
   closed,
@@ -101,7 +102,7 @@ async function send(parked: number, ...sent: (readonly [name: string, text: stri
 const run = async (...args: string[]) =>
   store.run("outbox.ts", [...args, "--service", "order", "--token", await tokenOf("admin")]);
 
-test("lists, shows, retries and drops messages that the broker refuses", async () => {
+slowTest("lists, shows, retries and drops messages that the broker refuses", async () => {
   await send(2, ["a\u001b", LARGE], ["a\u001b", "1"], ["b", "2"]);
   const listed = await run("list");
   expect(listed).toMatchObject({ stderr: "", exitCode: 0 });
@@ -121,25 +122,28 @@ test("lists, shows, retries and drops messages that the broker refuses", async (
   ]);
 });
 
-test("a retry sends what the broker refuses no longer, in order, and parks it again otherwise", async () => {
-  await send(2, ["a", LARGE], ["a", "1"]);
-  expect((await run("retry", "1")).stdout).toBe("1 is sent again, and the later ones of its key\n");
-  const [again] = await eventually(() => {
-    const list = messaging.outboxAdmin.list({ limit: 9 });
-    return list.length === 2 && list[0]?.id !== 1 ? list : undefined;
-  });
-  expect(again).toMatchObject({ reason: "record", key: "a" });
-  await changeTopics(async (admin) => {
-    await admin.deleteTopics({ topics: [letters.name] });
-    await admin.createTopics({ topics: [newTopic({ ...letters, config: {} }, {})] });
-  });
-  expect((await run("retry", "--topic", "letters")).stdout).toBe(
-    "order: messages of 1 keys are sent again\n",
-  );
-  await eventually(() => handled.length === 2);
-  expect(handled).toEqual(["a:large", "a:1"]);
-  expect(messaging.parked.count()).toBe(0);
-});
+slowTest(
+  "a retry sends what the broker refuses no longer, in order, and parks it again otherwise",
+  async () => {
+    await send(2, ["a", LARGE], ["a", "1"]);
+    expect((await run("retry", "1")).stdout).toBe("1 is sent again, and the later ones of its key\n");
+    const [again] = await eventually(() => {
+      const list = messaging.outboxAdmin.list({ limit: 9 });
+      return list.length === 2 && list[0]?.id !== 1 ? list : undefined;
+    });
+    expect(again).toMatchObject({ reason: "record", key: "a" });
+    await changeTopics(async (admin) => {
+      await admin.deleteTopics({ topics: [letters.name] });
+      await admin.createTopics({ topics: [newTopic({ ...letters, config: {} }, {})] });
+    });
+    expect((await run("retry", "--topic", "letters")).stdout).toBe(
+      "order: messages of 1 keys are sent again\n",
+    );
+    await eventually(() => handled.length === 2);
+    expect(handled).toEqual(["a:large", "a:1"]);
+    expect(messaging.parked.count()).toBe(0);
+  },
+);
 
 test("refuses what cannot be done, with exit code 1", async () => {
   expect(await run("show", "9")).toMatchObject({

@@ -1,6 +1,7 @@
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { join } from "node:path";
+import { slowTest } from "@distributed-messaging/e2e/support/slow-test";
 import { openDatabase } from "@distributed-messaging/messaging";
 import { StoreSettings } from "../testing/store-process.ts";
 
@@ -23,7 +24,7 @@ const takesOver = () => {
   return database.query("SELECT takes_over FROM ownership").values().flat();
 };
 
-test("take-over is stored in a database that was used, and is not in use", async () => {
+slowTest("take-over is stored in a database that was used, and is not in use", async () => {
   const unused = await store.run("owner.ts", ["take-over", "order"]);
   expect([unused.exitCode, unused.stderr]).toEqual([1, expect.stringContaining("start order once")]);
   used();

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { slowTest } from "@distributed-messaging/e2e/support/slow-test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { DeadLetterFixture, letters, tokenOf } from "../../shared/service/testing/dead-letter-fixture.ts";
 import { StoreSettings } from "../testing/store-process.ts";
@@ -23,7 +24,7 @@ afterEach(async () => {
 const run = async (...args: string[]) =>
   store.run("partitions.ts", [...args, "--service", "order", "--token", await tokenOf("admin")]);
 
-test("lists, shows and skips a stopped partition", async () => {
+slowTest("lists, shows and skips a stopped partition", async () => {
   const listed = await run("list");
   expect(listed).toMatchObject({ stderr: "", exitCode: 0 });
   expect(listed.stdout).toMatch(/order +letters\/1 +0 +undecodable-batch .*unknown codec/);

@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from "bun:test";
+import { slowTest } from "@distributed-messaging/e2e/support/slow-test";
 import { StoreSettings } from "../testing/store-process.ts";
 
 /* post-order with a fake gateway; start.test.ts runs it with a real one. */
@@ -79,7 +80,7 @@ test("it ends when the order waits for stock", async () => {
   expect(stdout).toContain("ORDER_001 backordered: it waits for 2 × PRODUCT_001 and is confirmed when");
 });
 
-test("a gateway without the demo sign-in", async () => {
+slowTest("a gateway without the demo sign-in", async () => {
   const sessions = () => problem(404, {});
   expect(await post(gateway({ sessions }))).toMatchObject({
     exitCode: 1,

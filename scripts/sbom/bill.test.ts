@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { slowTest } from "@distributed-messaging/e2e/support/slow-test";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { Ajv } from "ajv";
 import addFormats from "ajv-formats";
@@ -31,7 +32,7 @@ function validator() {
   return ajv.compile(schema("bom-1.6"));
 }
 
-test("the bill of materials is valid CycloneDX 1.6", () => {
+slowTest("the bill of materials is valid CycloneDX 1.6", () => {
   const validate = validator();
   validate(document);
   expect(validate.errors).toBeNull();

@@ -309,7 +309,7 @@ slowTest("commands that need Docker say so when it is not installed", async () =
   expect((await store.run("compose-all.ts")).stderr).toBe(`compose-all: ${missing}`);
 });
 
-test(
+slowTest(
   "with a setting KAFKA_BROKERS where no broker answers, it says so and serves the page meanwhile",
   async () => {
     const [port = 0] = freePorts(1);

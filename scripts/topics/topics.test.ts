@@ -1,14 +1,15 @@
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { slowTest } from "@distributed-messaging/e2e/support/slow-test";
 import { startBroker } from "@distributed-messaging/embedded-broker";
 import { Kafka, logLevel } from "kafkajs";
 import { StoreSettings } from "../testing/store-process.ts";
 
 /* What is damaged, and how, is tested in e2e/conformance/log-verifier.test.ts. */
 
-test("says which partition is damaged and, with --verify, where", async () => {
+slowTest("says which partition is damaged and, with --verify, where", async () => {
   const dataDir = mkdtempSync(join(tmpdir(), "topics-"));
   const topics = [{ name: "things", config: { "segment.bytes": "14" } }];
   let broker = await startBroker({ host: "127.0.0.1", dataDir, topics });

@@ -44,7 +44,12 @@ const queues: Readonly<Record<string, (index: number) => string>> = {
     ["A1 B1", ...OTHERS.filter((_, bit) => (index >> bit) % 2 === 1).map((name) => `${name}1`)].join(" "),
 };
 
-describe.each(Object.entries(queues))("10,000 orders wait: %s", (name, linesOfOrder) => {
+/** One of them without the slow tests. */
+const shown = Object.entries(queues).filter(
+  ([name]) => process.env.SLOW_TESTS === "true" || name === "one of six pairs",
+);
+
+describe.each(shown)("10,000 orders wait: %s", (name, linesOfOrder) => {
   let fixture: LedgerFixture;
   let log: StatementLog;
 

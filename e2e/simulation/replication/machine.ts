@@ -26,6 +26,7 @@ import {
   timersOf,
   topics,
 } from "./ledger.ts";
+import { SimulatedStore } from "./store.ts";
 
 const DOWN_MS = 500;
 /** In this time another instance leads. */
@@ -49,6 +50,7 @@ export class World implements Disposable {
   readonly machines: readonly Machine[];
   /** Of all machines: each has files of its own in it. */
   readonly directory = mkdtempSync(join(tmpdir(), "replication-"));
+  readonly store: SimulatedStore;
 
   constructor(
     seed: number,
@@ -56,12 +58,15 @@ export class World implements Disposable {
     print?: (line: string) => void,
     /** Whether the log of the owners counts. */
     readonly ownership = false,
+    /** After how many groups a follower makes a snapshot; undefined: nobody does. */
+    readonly snapshotEvery?: number,
   ) {
     this.trace = new Trace(this.scheduler, print);
     this.prng = new Prng(`replication ${seed}`);
     this.faults = new Faults(this.prng.fork("faults"), WITHOUT);
     this.broker = new SimulatedBroker(this);
     this.broker.createTopics([...Object.values(topics), ...(ownership ? [owners] : [])]);
+    this.store = new SimulatedStore(this);
     this.machines = Array.from({ length: machines }, (_, index) => new Machine(`machine-${index}`, this));
   }
 
@@ -141,7 +146,7 @@ export class Machine {
     this.#schema = schema;
     this.#cancelStart();
     if (this.#incarnation !== undefined) return;
-    const { broker, trace } = this.#world;
+    const { broker, trace, store, snapshotEvery } = this.#world;
     const incarnation = new Incarnation(this.name, (cause) => this.crash(cause));
     this.#incarnation = incarnation;
     trace.note(this.name, "starts");
@@ -163,6 +168,9 @@ export class Machine {
       path: this.path,
       synchronous: "OFF",
       ...{ transport, runtime, log, ownership: this.#world.ownership },
+      ...(snapshotEvery === undefined
+        ? {}
+        : { snapshots: { store: store.connect(incarnation), every: snapshotEvery } }),
       deposed: () => runtime.soon(() => incarnation.crash("deposed")),
     });
     this.#replica = replica;

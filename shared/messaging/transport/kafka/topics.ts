@@ -112,3 +112,14 @@ async function waitForMetadata(admin: Admin, names: string[]): Promise<void> {
     }
   }
 }
+
+/** Deletes what the one partition of a topic has before an offset. @throws when the client may not, or no broker answers */
+export async function deleteBefore(kafka: Kafka, topic: string, offset: number): Promise<void> {
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: String(offset) }] });
+  } finally {
+    await admin.disconnect();
+  }
+}

@@ -1,0 +1,282 @@
+import { Database } from "bun:sqlite";
+import { expect, test } from "bun:test";
+import { copyFileSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import type { Snapshot } from "@distributed-messaging/messaging";
+import { migrations, payment, topics } from "./ledger.ts";
+import { type Machine, World } from "./machine.ts";
+
+const EVERY = 20;
+const LONG_MS = 60_000;
+
+interface Machines {
+  readonly world: World;
+  readonly first: Machine;
+  readonly second: Machine;
+}
+
+/** Two machines, of which the first leads; the second does not run unless it is said. */
+function start(options: { readonly runs: 1 | 2; readonly every?: number }): Machines {
+  const world = new World(1, 2, undefined, false, options.every ?? EVERY);
+  const [first, second] = world.machines;
+  if (first === undefined || second === undefined) throw new Error("too few machines");
+  first.start();
+  world.pass(500);
+  if (options.runs === 2) second.start();
+  world.pass(500);
+  return { world, first, second };
+}
+
+let paid = 0;
+
+/** Pays `count` times, each in a group of its own, and waits for snapshots that are due. */
+function pay(world: World, count: number, waitMs = 20_000): void {
+  for (let index = 0; index < count; index += 1) {
+    const sent = { account: "a", payment: `payment-${paid}`, amount: 1 };
+    world.broker.store([payment(paid, sent, world.scheduler.nowMs)]);
+    paid += 1;
+    world.pass(50);
+  }
+  world.pass(waitMs);
+}
+
+function log(world: World) {
+  const [found] = world.broker.partitionsOf(topics.changes.name);
+  if (found === undefined) throw new Error("there is no change log");
+  return found;
+}
+
+/** What is in a snapshot. */
+function read(world: World, { name }: Snapshot, sql: string): unknown[] {
+  using database = new Database(world.store.path(name), { readonly: true });
+  return database.query(sql).all();
+}
+
+const newest = ({ store }: World): Snapshot => {
+  const snapshot = store.snapshots().at(-1);
+  if (snapshot === undefined) throw new Error("there is no snapshot");
+  return snapshot;
+};
+
+const setAside = ({ directory }: World) =>
+  readdirSync(directory).filter((name) => name.includes("set-aside") && !/-(wal|shm)$/.test(name));
+
+test("a new instance begins with the newest snapshot and the rest of the log: its database is the same, row by row", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, 3 * EVERY);
+  pay(world, 3 * EVERY);
+  pay(world, 3);
+  expect(log(world).start).toBeGreaterThan(0);
+  second.destroy(100);
+  world.pass(5_000);
+  expect(second.replica?.state()).toMatchObject({ role: "following", isCurrent: true, lacks: false });
+  expect(second.content()).toBe(first.content());
+  expect(setAside(world)).toEqual([]);
+  expect(readdirSync(world.directory).filter((name) => name.includes("snapshot-"))).toEqual([]);
+  // It can lead.
+  first.destroy(LONG_MS);
+  world.pass(15_000);
+  expect(second.replica?.state().role).toBe("leading");
+  const before = second.read("SELECT total FROM accounts")[0]?.total;
+  pay(world, 1);
+  expect(second.read("SELECT total FROM accounts")).toEqual([{ total: Number(before) + 1 }]);
+});
+
+test("a follower makes snapshots, the leader only where no follower does", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, EVERY + 5);
+  expect(world.store.snapshots().length).toBe(1);
+  const seq = Number(second.replica?.state().seq);
+  second.crash("for long", 10 * LONG_MS);
+  pay(world, EVERY - 5);
+  expect(world.store.snapshots().length).toBe(1);
+  pay(world, 2 * EVERY);
+  expect(world.store.snapshots().length).toBe(2);
+  expect(newest(world).seq).toBeGreaterThanOrEqual(seq + EVERY);
+  expect(first.replica?.state()).toMatchObject({ role: "leading", snapshot: { seq: newest(world).seq } });
+});
+
+test("a snapshot of a leader has none of what an instance has for itself, and none of its triggers while it is followed with", () => {
+  const { world, first, second } = start({ runs: 1 });
+  using _ = world;
+  const withTrigger = {
+    name: "counts",
+    sql: `CREATE TABLE counts (singleton INTEGER PRIMARY KEY, payments INTEGER NOT NULL) STRICT;
+      INSERT INTO counts VALUES (1, 0);
+      CREATE TRIGGER count AFTER INSERT ON payments BEGIN UPDATE counts SET payments = payments + 1; END;`,
+  };
+  first.crash("a newer version", 100);
+  world.pass(50);
+  first.start([...migrations, withTrigger]);
+  world.pass(2_000);
+  pay(world, 2 * EVERY);
+  const snapshot = newest(world);
+  expect(read(world, snapshot, "SELECT 1 FROM change_log")).toEqual([]);
+  expect(read(world, snapshot, "SELECT 1 FROM ownership")).toEqual([]);
+  const { seq, epoch, next } = snapshot;
+  expect(read(world, snapshot, "SELECT epoch, seq, confirmed, next, led FROM replication")).toEqual([
+    { epoch, seq, confirmed: seq, next, led: "" },
+  ]);
+  second.start([...migrations, withTrigger]);
+  pay(world, 5);
+  expect(second.content()).toBe(first.content());
+  expect(second.read("SELECT 1 FROM sqlite_schema WHERE type = 'trigger'")).toEqual([]);
+  first.stop(LONG_MS);
+  world.pass(3_000);
+  pay(world, 1);
+  expect(second.read("SELECT payments FROM counts")).toEqual(
+    second.read("SELECT count(*) AS payments FROM payments"),
+  );
+});
+
+test("no group is in a snapshot that is not confirmed", () => {
+  const { world, first } = start({ runs: 1 });
+  using _ = world;
+  pay(world, 2 * EVERY, 0);
+  const confirmed = Number(first.replica?.state().seq);
+  first.groupsAreRefused = true;
+  pay(world, 3);
+  expect(Number(first.replica?.state().seq)).toBeGreaterThan(confirmed);
+  expect(world.store.snapshots()).toEqual([]);
+  // What is not confirmed may never be: another instance leads without it.
+  first.groupsAreRefused = false;
+  world.pass(20_000);
+  expect(newest(world).seq).toBeLessThanOrEqual(Number(first.replica?.state().seq));
+});
+
+test("the log is trimmed to the last but one: the newest may be lost or damaged", () => {
+  const { world, first, second } = start({ runs: 1, every: EVERY / 2 });
+  using _ = world;
+  for (let index = 0; index < 4; index += 1) pay(world, EVERY);
+  const kept = world.store.snapshots();
+  expect(kept.length).toBe(2);
+  expect(log(world).start).toBe(kept[0]?.next ?? -1);
+  world.store.damage(newest(world).name);
+  second.start();
+  world.pass(5_000);
+  expect(second.content()).toBe(first.content());
+  expect(second.replica?.state().lacks).toBe(false);
+  second.destroy(100);
+  rmSync(world.store.path(newest(world).name));
+  world.pass(5_000);
+  expect(second.content()).toBe(first.content());
+  expect(second.replica?.state().lacks).toBe(false);
+});
+
+test("what is half, another service's, another log's or no snapshot is passed over, and nothing is trimmed for it", () => {
+  const { world, first, second } = start({ runs: 1, every: EVERY / 2 });
+  using _ = world;
+  pay(world, EVERY);
+  const [real] = world.store.snapshots();
+  if (real === undefined) throw new Error("there is no snapshot");
+  const later = real.name.replace(/_(\d{16})_(\d{16})_(\d{16})_/, (_text, ...numbers: string[]) => {
+    const [epoch, seq, next] = numbers.slice(0, 3).map(Number);
+    return `_${[Number(epoch), Number(seq) + 1, Number(next) + 1].map((n) => String(n).padStart(16, "0")).join("_")}_`;
+  });
+  // Its content is not what its name says.
+  copyFileSync(world.store.path(real.name), world.store.path(later));
+  const other = later.replace(real.log, "0123456789ab");
+  copyFileSync(world.store.path(real.name), world.store.path(other));
+  copyFileSync(world.store.path(real.name), world.store.path(later.replace("ledger", "order")));
+  writeFileSync(world.store.path(later.replace(/_[^_]+$/, `_${"0".repeat(64)}.snapshot`)), "half");
+  writeFileSync(world.store.path("notes.txt"), "hello");
+  second.start();
+  world.pass(5_000);
+  expect(second.content()).toBe(first.content());
+  expect(second.replica?.state()).toMatchObject({ lacks: false, isCurrent: true });
+  pay(world, 3 * EVERY);
+  expect(existsSync(world.store.path(other))).toBe(true);
+  expect(existsSync(world.store.path("notes.txt"))).toBe(true);
+  expect(second.content()).toBe(first.content());
+});
+
+test("an instance that lacks what was removed from the log sets its file aside, and begins with a snapshot", () => {
+  const { world, first, second } = start({ runs: 2, every: EVERY / 2 });
+  using _ = world;
+  pay(world, 5);
+  second.crash("for long", 10 * LONG_MS);
+  const [before] = second.read("SELECT total FROM accounts");
+  for (let index = 0; index < 4; index += 1) pay(world, EVERY);
+  expect(log(world).start).toBeGreaterThan(Number(second.read("SELECT next FROM replication")[0]?.next));
+  second.start();
+  world.pass(5_000);
+  expect(second.content()).toBe(first.content());
+  expect(second.replica?.state()).toMatchObject({ role: "following", lacks: false, isCurrent: true });
+  const [aside, ...others] = setAside(world);
+  expect(others).toEqual([]);
+  using old = new Database(`${world.directory}/${aside}`, { readonly: true });
+  expect(old.query("SELECT total FROM accounts").get()).toEqual(before ?? null);
+});
+
+test("without a snapshot that leads to the end of the log an instance does not lead, tries no snapshot twice, and goes on with a later one", () => {
+  const { world, first, second } = start({ runs: 1, every: EVERY / 2 });
+  using _ = world;
+  pay(world, EVERY);
+  // As by hand: more than the snapshots have.
+  world.broker.trim(log(world), log(world).end - 1);
+  second.start();
+  world.pass(5 * LONG_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "following", lacks: true, seq: 0 });
+  expect(setAside(world)).toEqual([]);
+  pay(world, 2 * EVERY, 2 * LONG_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "following", lacks: false, isCurrent: true });
+  expect(second.content()).toBe(first.content());
+});
+
+test("while the store fails everything else goes on, and a snapshot is made later", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  world.store.isDown = true;
+  pay(world, 3 * EVERY);
+  second.destroy(100);
+  world.pass(5_000);
+  expect(second.content()).toBe(first.content());
+  expect(log(world).start).toBe(0);
+  world.store.isDown = false;
+  world.pass(30_000);
+  expect(world.store.snapshots().length).toBeGreaterThan(0);
+});
+
+test("what an instance makes and trims that was paused for long does no harm", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, EVERY - 3, 0);
+  // It has made one, and has not yet stored it.
+  pay(world, 4, 0);
+  for (let passed = 0; passed < 6_000 && !existsSync(`${second.path}.snapshot-made`); passed += 1)
+    world.pass(1);
+  expect(existsSync(`${second.path}.snapshot-made`)).toBe(true);
+  second.pause(3 * LONG_MS);
+  for (let index = 0; index < 3; index += 1) pay(world, 2 * EVERY);
+  const kept = world.store.snapshots();
+  expect(kept.length).toBe(2);
+  expect(log(world).start).toBeGreaterThan(0);
+  world.pass(3 * LONG_MS);
+  const names = (snapshots: readonly Snapshot[]) => snapshots.map(({ name }) => name);
+  expect(names(world.store.snapshots())).toEqual(expect.arrayContaining([names(kept)[1] ?? ""]));
+  expect(world.store.snapshots().filter(({ next }) => next >= log(world).start).length).toBe(2);
+  expect(second.content()).toBe(first.content());
+});
+
+test("a follower that ends after a part of a group reads it anew", async () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  const random = Array.from({ length: 250_000 }, () => world.prng.bits().toString(36)).join("");
+  first.ask(random).catch(() => {});
+  world.pass(2_000);
+  const all = log(world);
+  const part = all.records.findIndex(({ headers }) => headers.part?.startsWith("1/2") === true);
+  const { records, end } = all;
+  // The log as it was when only the first part had arrived.
+  first.crash("for long", 10 * LONG_MS);
+  second.destroy(100);
+  all.records = records.slice(0, part + 1);
+  all.end = Number(all.records.at(-1)?.offset) + 1;
+  world.pass(2_000);
+  second.crash("test", 100);
+  all.records = records;
+  all.end = end;
+  world.pass(2_000);
+  expect(second.read("SELECT length(request) AS size FROM requests")).toEqual([{ size: random.length }]);
+});

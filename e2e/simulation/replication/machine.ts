@@ -99,6 +99,8 @@ export class Machine {
   #ids = 0;
   #schema: readonly Migration[] = migrations;
   #cancelStart = () => {};
+  /** How often it began with a snapshot. */
+  restored = 0;
   /** Whether the broker takes no groups of it, and everything else. */
   groupsAreRefused = false;
   /** While it leads. */
@@ -162,7 +164,11 @@ export class Machine {
       },
     };
     const note = (_: object, text: string) => trace.note(this.name, text);
-    const log: Logger = { debug() {}, info: note, warn: note, error: note };
+    const info = (fields: object, text: string) => {
+      note(fields, text);
+      if (text.includes("begins with a snapshot")) this.restored += 1;
+    };
+    const log: Logger = { debug() {}, info, warn: note, error: note };
     const replica = new Replica({
       service: SERVICE,
       path: this.path,

@@ -1,6 +1,8 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { copyFileSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Snapshot } from "@distributed-messaging/messaging";
 import { migrations, payment, topics } from "./ledger.ts";
 import { type Machine, World } from "./machine.ts";
@@ -110,6 +112,8 @@ test("a snapshot of a leader has none of what an instance has for itself, and no
   world.pass(50);
   first.start([...migrations, withTrigger]);
   world.pass(2_000);
+  using database = new Database(first.path);
+  database.run("INSERT OR REPLACE INTO ownership VALUES (1, 'file of the service', 4, 'before', 0, 0)");
   pay(world, 2 * EVERY);
   const snapshot = newest(world);
   expect(read(world, snapshot, "SELECT 1 FROM change_log")).toEqual([]);
@@ -164,31 +168,53 @@ test("the log is trimmed to the last but one: the newest may be lost or damaged"
   expect(second.replica?.state().lacks).toBe(false);
 });
 
-test("what is half, another service's, another log's or no snapshot is passed over, and nothing is trimmed for it", () => {
+/** The name of a snapshot whose last group is a later one. */
+const later = (name: string, by = 1) =>
+  name.replace(/_(\d{16})_(\d{16})_(\d{16})_/, (_, epoch: string, seq: string, next: string) => {
+    const plus = (number: string) => String(Number(number) + by).padStart(16, "0");
+    return `_${epoch}_${plus(seq)}_${plus(next)}_`;
+  });
+
+test("what is damaged, of another service or another log, or no snapshot is passed over", () => {
   const { world, first, second } = start({ runs: 1, every: EVERY / 2 });
   using _ = world;
   pay(world, EVERY);
-  const [real] = world.store.snapshots();
-  if (real === undefined) throw new Error("there is no snapshot");
-  const later = real.name.replace(/_(\d{16})_(\d{16})_(\d{16})_/, (_text, ...numbers: string[]) => {
-    const [epoch, seq, next] = numbers.slice(0, 3).map(Number);
-    return `_${[Number(epoch), Number(seq) + 1, Number(next) + 1].map((n) => String(n).padStart(16, "0")).join("_")}_`;
-  });
+  const { store } = world;
+  const { name: real, log: logName, digest } = newest(world);
+  const objectOf = (name: string, content: string | Uint8Array) => writeFileSync(store.path(name), content);
+  // Of another log, and in order.
+  const foreign = join(world.directory, "foreign.sqlite");
+  copyFileSync(store.path(real), foreign);
+  using database = new Database(foreign);
+  database.run("UPDATE accounts SET total = 1000");
+  database.run(
+    "UPDATE replication SET log = '0123456789ab', seq = seq + 5, confirmed = seq + 5, next = next + 5",
+  );
+  database.close();
+  const bytes = readFileSync(foreign);
+  const digestOfForeign = createHash("sha256").update(bytes).digest("hex");
+  objectOf(later(real, 5).replace(logName, "0123456789ab").replace(digest, digestOfForeign), bytes);
+  objectOf(later(real).replace("ledger", "order"), readFileSync(store.path(real)));
   // Its content is not what its name says.
-  copyFileSync(world.store.path(real.name), world.store.path(later));
-  const other = later.replace(real.log, "0123456789ab");
-  copyFileSync(world.store.path(real.name), world.store.path(other));
-  copyFileSync(world.store.path(real.name), world.store.path(later.replace("ledger", "order")));
-  writeFileSync(world.store.path(later.replace(/_[^_]+$/, `_${"0".repeat(64)}.snapshot`)), "half");
-  writeFileSync(world.store.path("notes.txt"), "hello");
+  objectOf(later(real), readFileSync(store.path(real)));
+  objectOf("notes.txt", "hello");
   second.start();
   world.pass(5_000);
   expect(second.content()).toBe(first.content());
   expect(second.replica?.state()).toMatchObject({ lacks: false, isCurrent: true });
-  pay(world, 3 * EVERY);
-  expect(existsSync(world.store.path(other))).toBe(true);
-  expect(existsSync(world.store.path("notes.txt"))).toBe(true);
-  expect(second.content()).toBe(first.content());
+  expect(second.restored).toBe(1);
+});
+
+test("what is not whole is none of the snapshots that are kept, and nothing is trimmed for it", () => {
+  const { world } = start({ runs: 1, every: EVERY / 2 });
+  using _ = world;
+  pay(world, EVERY);
+  const { name, next, seq } = newest(world);
+  writeFileSync(world.store.path(later(name)), "half");
+  pay(world, EVERY);
+  expect(world.store.snapshots().map((snapshot) => snapshot.seq)).toEqual([seq, newest(world).seq]);
+  expect(newest(world).seq).toBeGreaterThan(seq + 1);
+  expect(log(world).start).toBe(next);
 });
 
 test("an instance that lacks what was removed from the log sets its file aside, and begins with a snapshot", () => {
@@ -222,6 +248,27 @@ test("without a snapshot that leads to the end of the log an instance does not l
   pay(world, 2 * EVERY, 2 * LONG_MS);
   expect(second.replica?.state()).toMatchObject({ role: "following", lacks: false, isCurrent: true });
   expect(second.content()).toBe(first.content());
+});
+
+test("an instance that lacks something with a snapshot, too, begins once with each", () => {
+  const { world, first, second } = start({ runs: 2, every: EVERY / 2 });
+  using _ = world;
+  for (let index = 0; index < 4; index += 1) pay(world, EVERY);
+  first.crash("for long", 10 * LONG_MS);
+  world.pass(15_000);
+  expect(second.replica?.state().role).toBe("leading");
+  // The broker has lost the claim behind the snapshots.
+  const all = log(world);
+  all.records = all.records.filter(({ headers }) => headers.kind !== "claim");
+  pay(world, 1, 0);
+  first.start();
+  world.pass(4_000);
+  expect(first.replica?.state()).toMatchObject({ role: "following", lacks: true });
+  world.pass(5 * LONG_MS);
+  const snapshots = world.store.snapshots().filter(({ next }) => next >= all.start).length;
+  expect(first.restored).toBe(snapshots);
+  // Of one epoch, and none in place of another.
+  expect(setAside(world).length).toBe(snapshots);
 });
 
 test("while the store fails everything else goes on, and a snapshot is made later", () => {

@@ -19,6 +19,7 @@ export class SimulatedStore {
   readonly #world: World;
   /** Whether every request fails. */
   isDown = false;
+  readonly damaged = new Set<string>();
 
   constructor(world: World) {
     this.#world = world;
@@ -48,6 +49,11 @@ export class SimulatedStore {
     const middle = bytes.length >> 1;
     bytes.fill(0xff, middle, middle + 64);
     writeFileSync(this.path(name), bytes);
+    this.damaged.add(name);
+  }
+
+  lose(name: string): void {
+    rmSync(this.path(name));
   }
 
   connect(client: Incarnation): SnapshotStore {

@@ -94,6 +94,7 @@ export {
 } from "./projections/rebuild.ts";
 export { RepeatedFailure } from "./repeated-failure.ts";
 export { Replica, type ReplicaOptions, type ReplicaState, type Role } from "./replication/replica.ts";
+export { S3Snapshots, type S3SnapshotsOptions } from "./replication/s3-snapshots.ts";
 export {
   FolderSnapshots,
   type Snapshot,

@@ -178,7 +178,7 @@ export const codeMutants: readonly CodeMutant[] = [
     file: SNAPSHOTS,
     from: "kept.length < KEPT",
     to: "kept.length < 1",
-    test: "the log is trimmed to the last but one",
+    test: "a follower makes snapshots",
   },
   {
     name: "a snapshot is taken that the log does not continue",

@@ -89,6 +89,8 @@ test("a follower makes snapshots, the leader only where no follower does", () =>
   using _ = world;
   pay(world, EVERY + 5);
   expect(world.store.snapshots().length).toBe(1);
+  // Another one may be needed, if this one is lost.
+  expect(log(world).start).toBe(0);
   const seq = Number(second.replica?.state().seq);
   second.crash("for long", 10 * LONG_MS);
   pay(world, EVERY - 5);
@@ -262,7 +264,8 @@ test("an instance that lacks something with a snapshot, too, begins once with ea
   all.records = all.records.filter(({ headers }) => headers.kind !== "claim");
   pay(world, 1, 0);
   first.start();
-  world.pass(4_000);
+  world.pass(1_000);
+  expect(first.restored).toBeLessThanOrEqual(2);
   expect(first.replica?.state()).toMatchObject({ role: "following", lacks: true });
   world.pass(5 * LONG_MS);
   const snapshots = world.store.snapshots().filter(({ next }) => next >= all.start).length;

@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
@@ -43,12 +44,10 @@ export class SimulatedStore {
     return join(this.folder, name);
   }
 
-  /** Changes what is in the middle of an object, and not its size. */
+  /** Changes what is in a snapshot, and not its size. */
   damage(name: string): void {
-    const bytes = readFileSync(this.path(name));
-    const middle = bytes.length >> 1;
-    bytes.fill(0xff, middle, middle + 64);
-    writeFileSync(this.path(name), bytes);
+    using database = new Database(this.path(name));
+    database.run("UPDATE accounts SET total = total + 1000");
     this.damaged.add(name);
   }
 

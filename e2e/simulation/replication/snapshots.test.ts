@@ -330,3 +330,25 @@ test("a follower that ends after a part of a group reads it anew", async () => {
   world.pass(2_000);
   expect(second.read("SELECT length(request) AS size FROM requests")).toEqual([{ size: random.length }]);
 });
+
+test("where the log and all instances are lost, each begins with a copy of the last snapshot", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, EVERY + 5);
+  const { name, seq } = newest(world);
+  for (const machine of [first, second]) machine.destroy(LONG_MS);
+  world.broker.deleteTopic(topics.changes.name);
+  world.broker.createTopics([topics.changes]);
+  for (const machine of [first, second]) copyFileSync(world.store.path(name), machine.path);
+  world.store.lose(name);
+  world.pass(LONG_MS + 20_000);
+  const leader = [first, second].find(({ replica }) => replica?.state().role === "leading");
+  expect(leader?.replica?.state().seq).toBeGreaterThan(seq);
+  expect(first.content()).toBe(second.content());
+  // What it has not, it reads again: ids make each payment count once.
+  expect(first.read("SELECT total FROM accounts")).toEqual([{ total: EVERY + 5 }]);
+  pay(world, 3 * EVERY);
+  second.destroy(100);
+  world.pass(5_000);
+  expect(second.content()).toBe(first.content());
+});

@@ -14,7 +14,7 @@ import { freePorts } from "@distributed-messaging/supervisor/ports";
 
 const DOWNLOAD_MS = 10 * 60_000;
 const START_MS = 100_000;
-const TIMEOUT_MS = 100_000;
+const TIMEOUT_MS = 240_000;
 /** More than one answer lists, and how many are stored at once. */
 const COUNT = 1_050;
 const TOGETHER = 30;

@@ -151,7 +151,10 @@ function problemOf(state: ReplicaState, reads: boolean): Problem | undefined {
     };
   }
   if (isRestoring && !lacks) {
-    return { detail: "It takes a snapshot of its database.", remedy: "It goes on by itself." };
+    return {
+      detail: "It looks for a snapshot to begin with.",
+      remedy: "It goes on by itself, once the brokers and the store of snapshots answer.",
+    };
   }
   if (!reads) {
     return {

@@ -103,6 +103,8 @@ export class Machine {
   restored = 0;
   /** Whether the broker takes no groups of it, and everything else. */
   groupsAreRefused = false;
+  /** Whether it may not delete what a topic has. */
+  mayNotTrim = false;
   /** While it leads. */
   kit: Messaging | undefined;
   /** Stores a request, as an interface of the service would. */
@@ -156,6 +158,8 @@ export class Machine {
     const connection = broker.connect(incarnation);
     const transport: Transport = {
       ...connection,
+      trim: (topic, before) =>
+        this.mayNotTrim ? Promise.reject(new Error("not authorized")) : connection.trim(topic, before),
       publish: (records) => {
         if (this.groupsAreRefused && records.some(({ headers }) => headers.kind === "group")) {
           return Promise.reject(new Error("no group is stored"));

@@ -95,7 +95,7 @@ export const codeMutants: readonly CodeMutant[] = [
     file: REPLICA,
     from: "|| !canRead || this.#isBehind()) return;",
     to: "|| !canRead) return;",
-    test: "an instance that lacks",
+    test: "an instance that lacks what was removed from the log does not lead",
   },
   {
     name: "a database that is not of the log is followed with",
@@ -235,6 +235,13 @@ export const codeMutants: readonly CodeMutant[] = [
     from: "if (this.#parts.length === 0) this.#file.resume = position.next;",
     to: "this.#file.resume = position.next;",
     test: "a follower that ends after a part",
+  },
+  {
+    name: "a failure to trim is a failure to make",
+    file: SNAPSHOTS,
+    from: 'this.#failing.failed(\n        "trimming",',
+    to: 'throw error; this.#failing.failed(\n        "trimming",',
+    test: "without the right to delete",
   },
   {
     name: "a failure of the store is a failure of the instance",

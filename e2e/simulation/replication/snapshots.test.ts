@@ -288,6 +288,19 @@ test("while the store fails everything else goes on, and a snapshot is made late
   expect(world.store.snapshots().length).toBeGreaterThan(0);
 });
 
+test("without the right to delete, snapshots are made, and the log grows", () => {
+  const { world, first } = start({ runs: 1, every: EVERY / 2 });
+  using _ = world;
+  first.mayNotTrim = true;
+  for (let index = 0; index < 3; index += 1) pay(world, EVERY);
+  const kept = world.store.snapshots();
+  expect(kept.length).toBe(2);
+  expect(log(world).start).toBe(0);
+  first.mayNotTrim = false;
+  pay(world, EVERY);
+  expect(log(world).start).toBe(kept[1]?.next ?? -1);
+});
+
 test("what an instance makes and trims that was paused for long does no harm", () => {
   const { world, first, second } = start({ runs: 2 });
   using _ = world;

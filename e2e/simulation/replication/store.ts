@@ -7,22 +7,34 @@ import {
   type StoredObject,
   snapshotOf,
 } from "@distributed-messaging/messaging";
-import type { Incarnation } from "../scheduler.ts";
-import type { World } from "./machine.ts";
+import type { SimulatedBroker } from "../broker.ts";
+import type { Faults } from "../faults.ts";
+import type { Prng } from "../prng.ts";
+import type { Incarnation, Scheduler, Trace } from "../scheduler.ts";
 
 /** How late a request may arrive that its client has given up on. */
 const LATE_MS = 8_000;
 const FAULT = 0.1;
 
+/** What the store has of the run. */
+interface Surroundings {
+  readonly directory: string;
+  readonly broker: SimulatedBroker;
+  readonly faults: Faults;
+  readonly prng: Prng;
+  readonly scheduler: Scheduler;
+  readonly trace: Trace;
+}
+
 /** The bucket of the simulation, in virtual time. It may fail, be late, or have stored half of what a failed request brought. */
 export class SimulatedStore {
   readonly folder: string;
-  readonly #world: World;
+  readonly #world: Surroundings;
   /** Whether every request fails. */
   isDown = false;
   readonly damaged = new Set<string>();
 
-  constructor(world: World) {
+  constructor(world: Surroundings) {
     this.#world = world;
     this.folder = join(world.directory, "snapshots");
     mkdirSync(this.folder);

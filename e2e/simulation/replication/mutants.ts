@@ -202,6 +202,20 @@ export const codeMutants: readonly CodeMutant[] = [
     test: "the log is trimmed to the last but one",
   },
   {
+    name: "a group of another log is applied",
+    file: REPLICA,
+    from: "if (this.#isOfAnother(entry)) this.#lack();",
+    to: "if (this.#isOfAnother(entry) && false) this.#lack();",
+    test: "of another log, a group",
+  },
+  {
+    name: "a claim of another log counts",
+    file: REPLICA,
+    from: "else if (isOfAnother) this.#lack();",
+    to: "",
+    test: "of another log, a claim",
+  },
+  {
     name: "what is not whole counts",
     file: "replication/snapshot-store.ts",
     from: "if (Number(size) !== bytes) return undefined;",

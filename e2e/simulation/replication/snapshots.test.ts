@@ -207,6 +207,26 @@ test("what is damaged, of another service or another log, or no snapshot is pass
   expect(second.restored).toBe(1);
 });
 
+test.each(["group", "claim"])(
+  "of another log, a %s is not read: the database is one of its own log",
+  (kind) => {
+    const { world, first, second } = start({ runs: 2, every: EVERY });
+    using _ = world;
+    pay(world, 1);
+    const last = log(world).records.findLast(({ headers }) => headers.kind === kind);
+    if (last === undefined) throw new Error(`there is no ${kind}`);
+    const { epoch, seq } = last.headers;
+    const next = kind === "claim" ? { epoch: String(Number(epoch) + 1) } : { seq: String(Number(seq) + 1) };
+    const before = second.content();
+    world.broker.store([{ ...last, key: null, headers: { ...last.headers, log: "0123456789ab", ...next } }]);
+    world.pass(1_000);
+    for (const machine of [first, second]) {
+      expect(machine.replica?.state()).toMatchObject({ role: "following", lacks: true });
+    }
+    expect(second.content()).toBe(before);
+  },
+);
+
 test("what is not whole is none of the snapshots that are kept, and nothing is trimmed for it", () => {
   const { world } = start({ runs: 1, every: EVERY / 2 });
   using _ = world;

@@ -290,10 +290,19 @@ export class Replica {
     if (record.offset > position.next) this.#lack();
     position.next = record.offset + 1;
     if (entry?.kind === "claim") this.#readClaim(entry);
-    else if (entry !== undefined && entry.epoch === position.epoch) this.#readOfLeader(entry);
+    else if (entry !== undefined && entry.epoch === position.epoch) {
+      if (this.#isOfAnother(entry)) this.#lack();
+      else this.#readOfLeader(entry);
+    }
     // Its claim was not read.
     else if (entry !== undefined && entry.epoch > position.epoch) this.#lack();
     if (this.#parts.length === 0) this.#file.resume = position.next;
+  }
+
+  /** Whether a record is of another log, which took the place of this one. Versions without snapshots do not say. */
+  #isOfAnother({ log }: Pick<Entry, "log">): boolean {
+    const own = this.#file.position.log;
+    return own !== "" && log !== "" && log !== own;
   }
 
   /** Something was removed from the log before it was read: nobody knows what it was, so this instance never leads. */
@@ -319,7 +328,7 @@ export class Replica {
       this.#refuse();
       return;
     }
-    if (position.log !== "" && log !== "" && log !== position.log) this.#lack();
+    const isOfAnother = this.#isOfAnother({ log });
     const isDiverged = !isOwn && position.confirmed < position.seq;
     if (position.log === "") position.log = log;
     position.epoch = epoch;
@@ -332,6 +341,7 @@ export class Replica {
     this.#claim = undefined;
     if (this.#state === "leading") this.#depose();
     else if (isDiverged) this.#setAside();
+    else if (isOfAnother) this.#lack();
     // Something that stands before the claim may be missing: then it is claimed again by one that has it.
     else if (isOwn && !this.#isBehind()) this.#lead();
   }

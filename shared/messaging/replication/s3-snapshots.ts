@@ -1,11 +1,10 @@
-import { S3Client, type S3Options, write } from "bun";
 import type { SnapshotStore, StoredObject } from "./snapshot-store.ts";
 
 /** What is sent at once: an object may be larger than the memory. */
 const PART_BYTES = 8 * 1024 * 1024;
 
 export interface S3SnapshotsOptions
-  extends Pick<S3Options, "accessKeyId" | "secretAccessKey" | "sessionToken" | "region" | "endpoint"> {
+  extends Pick<Bun.S3Options, "accessKeyId" | "secretAccessKey" | "sessionToken" | "region" | "endpoint"> {
   readonly bucket: string;
   /** Before each name. @defaultValue none */
   readonly prefix?: string;
@@ -13,12 +12,12 @@ export interface S3SnapshotsOptions
 
 /** Snapshots in a bucket of S3, or of a store with its API. */
 export class S3Snapshots implements SnapshotStore {
-  readonly #client: S3Client;
+  readonly #client: Bun.S3Client;
   readonly #prefix: string;
 
   /** @param options what is not given is that of the environment, as Bun reads it */
   constructor({ prefix = "", ...options }: S3SnapshotsOptions) {
-    this.#client = new S3Client({ ...options, partSize: PART_BYTES });
+    this.#client = new Bun.S3Client({ ...options, partSize: PART_BYTES });
     this.#prefix = prefix;
   }
 
@@ -43,7 +42,7 @@ export class S3Snapshots implements SnapshotStore {
   }
 
   async get(name: string, file: string): Promise<void> {
-    await write(file, this.#client.file(this.#prefix + name));
+    await Bun.write(file, this.#client.file(this.#prefix + name));
   }
 
   async remove(name: string): Promise<void> {

@@ -246,8 +246,8 @@ export const codeMutants: readonly CodeMutant[] = [
   {
     name: "a group that was read in part is not read anew",
     file: REPLICA,
-    from: "if (this.#parts.length === 0) this.#file.resume = position.next;",
-    to: "this.#file.resume = position.next;",
+    from: "if (this.#parts.length === 0) file.resume = position.next;",
+    to: "file.resume = position.next;",
     test: "a follower that ends after a part",
   },
   {

@@ -285,7 +285,9 @@ export class Replica {
 
   #read(record: IncomingRecord): void {
     const entry = entryOf(record);
-    const { position } = this.#file;
+    // Another file may take its place.
+    const file = this.#file;
+    const { position } = file;
     // A log that was replaced by another one is read from its beginning, which is before.
     if (record.offset > position.next) this.#lack();
     position.next = record.offset + 1;
@@ -296,7 +298,7 @@ export class Replica {
     }
     // Its claim was not read.
     else if (entry !== undefined && entry.epoch > position.epoch) this.#lack();
-    if (this.#parts.length === 0) this.#file.resume = position.next;
+    if (this.#parts.length === 0) file.resume = position.next;
   }
 
   /** Whether a record is of another log, which took the place of this one. Versions without snapshots do not say. */
@@ -485,7 +487,7 @@ export class Replica {
       this.#isRestoring = false;
       if (taken !== undefined) this.#beginWith(taken);
       else if (this.#following === undefined && this.#state === "following") this.#follow();
-      if (this.#lacks) this.#options.runtime.after(LOOK_MS, () => this.#restore());
+      if (this.#lacks) this.#options.runtime.after(LOOK_MS, () => this.#lacks && this.#restore());
     };
     restored(this.#snapshots).catch((error: unknown) => {
       this.#options.log.error({ error: errorText(error) }, "the instance cannot begin with a snapshot");

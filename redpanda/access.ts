@@ -13,7 +13,7 @@ import {
 export interface Grant {
   /** `User:order`. */
   readonly principal: string;
-  readonly operation: "READ" | "WRITE";
+  readonly operation: "READ" | "WRITE" | "DELETE";
   readonly resource: "topic" | "group";
   readonly name: string;
 }

@@ -26,6 +26,7 @@ function client(broker: MemoryBroker): ClientUnderTest {
     },
     subscribe: (options) => broker.subscribe(options),
     follow: (options) => broker.follow(options),
+    trim: (topic, before) => broker.trim(topic, before),
     close: async () => {
       closed = true;
     },

@@ -48,6 +48,7 @@ async function simulatedBroker(): Promise<BrokerUnderTest> {
         },
         subscribe: (options) => connection.subscribe(options),
         follow: (options) => connection.follow(options),
+        trim: (topic, before) => connection.trim(topic, before),
         close: async () => {
           closed = true;
         },

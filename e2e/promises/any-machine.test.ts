@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { cpSync, mkdirSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { metricIn } from "@distributed-messaging/supervisor/services";
@@ -13,7 +13,7 @@ const CUP = "PRODUCT_001";
 const PAPER = "PRODUCT_006";
 
 describeOwn("two instances of order and inventory", () => {
-  const store = useOwnStore({ replicas: 2 });
+  const store = useOwnStore({ replicas: 2, env: { SNAPSHOT_EVERY: "20" } });
   const instancesOf = (name: "order" | "inventory") =>
     store.supervisor.instances.filter(({ service }) => service === name);
 
@@ -99,6 +99,37 @@ describeOwn("two instances of order and inventory", () => {
           `each notification of ${orderId}, once`,
         );
       }
+      for (const name of ["order", "inventory"] as const) await untilEqual(instancesOf(name));
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "an instance whose disk is lost begins with a snapshot and the rest of the change log",
+    async () => {
+      await store.seed();
+      const customer = await store.signIn("CUSTOMER_snapshots");
+      const place = async (orderId: string) => {
+        await customer.placeWithRetries({ orderId, items: [{ productId: PAPER, quantity: 1 }] });
+        await customer.until(orderId, "confirmed");
+      };
+      for (let number = 0; number < 20; number += 1) await place(`before-${number}`);
+      for (const name of ["order", "inventory"] as const) {
+        const isMade = () =>
+          readdirSync(join(store.dataDir, "snapshots")).some((file) => file.startsWith(`${name}_`));
+        await eventually(isMade, `a snapshot of ${name}`);
+        const { follower } = await roles(name);
+        const restored = () =>
+          store.log(follower.name).filter((line) => line.includes("begins with a snapshot")).length;
+        const before = restored();
+        await store.supervisor.process(follower.name).destroy();
+        await eventually(() => restored() > before, `${follower.name} to begin with a snapshot`);
+        await eventually(
+          () => store.supervisor.process(follower.name).state === "ready",
+          `${follower.name} to be back`,
+        );
+      }
+      await place("after");
       for (const name of ["order", "inventory"] as const) await untilEqual(instancesOf(name));
     },
     LIMIT_MS,

@@ -35,6 +35,8 @@ const REJECTED_PAUSE_MS = 500;
 const MAX_DELIVERY_DELAY_MS = 4_000;
 /** Mean duration of the fault `topicRefused`: sometimes longer than a relay waits. */
 const TOPIC_REFUSED_MS = 25_000;
+/** How often a request to delete records arrives late. */
+const LATE_TRIM = 0.2;
 /** Mean duration of a rebalance. */
 const REBALANCE_MS = 50;
 
@@ -222,8 +224,9 @@ export class SimulatedBroker {
     return this.#topics.get(topic) ?? [];
   }
 
-  connect(client: Incarnation): Publisher & Subscriber & Required<Pick<Transport, "follow">> {
+  connect(client: Incarnation): Publisher & Subscriber & Required<Pick<Transport, "follow" | "trim">> {
     return {
+      trim: (topic, before) => this.#trimFor(client, topic, before),
       follow: (options) => {
         const follower = new SimulatedFollower(this, client, options);
         this.#followers.add(follower);
@@ -303,6 +306,21 @@ export class SimulatedBroker {
       if (client !== undefined && client.pausedUntilMs > this.options.scheduler.nowMs) {
         this.options.scheduler.after(0, arrive, client);
       } else if (client?.alive !== false) arrive();
+    });
+  }
+
+  /** What a client asks for may arrive late, and its answer never. */
+  #trimFor(client: Incarnation, topic: string, before: number): Promise<void> {
+    const { faults, prng } = this.options;
+    const isLate = faults.enabled && prng.chance(LATE_TRIM);
+    return new Promise((resolve, reject) => {
+      this.send(this.latencyMs() + (isLate ? prng.float() * MAX_REQUEST_DELAY_MS : 0), () => {
+        const [log] = this.partitionsOf(topic);
+        const isRefused = !this.up || log === undefined || before > log.end;
+        if (!isRefused && before > log.start) this.trim(log, before);
+        const settle = isRefused || isLate ? () => reject(new Error("records are not deleted")) : resolve;
+        this.send(this.latencyMs(), settle, client);
+      });
     });
   }
 

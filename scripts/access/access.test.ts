@@ -90,6 +90,11 @@ describe("bun run access", () => {
         expect(replicated.stdout).toContain(own);
       }
     }
+    for (const service of ["order", "inventory"]) {
+      const trims = `--allow-principal User:${service} --operation delete --topic ${service}.changes\n`;
+      expect(replicated.stdout).toContain(trims);
+      expect(stdout).not.toContain("delete");
+    }
     expect(replicated.stdout).not.toMatch(/(gateway|notification)\.changes/);
     const kafka = await run(["print"], { KAFKA_BROKERS: "a.example:9092" });
     expect(kafka.stdout).toStartWith("kafka-acls.sh --bootstrap-server a.example:9092 ");

@@ -29,5 +29,17 @@ test("with REPLICATION=on, a service that listens on every address says where it
   expect(problems({ ...everywhere, ADVERTISED_URL: "http://order-1:8902" })).toEqual([]);
   expect(problems({ ...everywhere, REPLICATION: "off" })).toEqual([]);
   expect(problems({ REPLICATION: "on" })).toEqual([]);
+  const credentials = { AWS_ACCESS_KEY_ID: "key", AWS_SECRET_ACCESS_KEY: "secret" };
+  expect(problems({ REPLICATION: "on", SNAPSHOTS: "s3://bucket/a/prefix", ...credentials })).toEqual([]);
+  expect(problems({ REPLICATION: "on", SNAPSHOTS: "../snapshots" })).toEqual([]);
+  expect(problems({ REPLICATION: "on", SNAPSHOTS: "s3://bucket", SNAPSHOT_EVERY: "10" })).toEqual([
+    "AWS_ACCESS_KEY_ID: is not set, SNAPSHOTS in S3 need it",
+    "AWS_SECRET_ACCESS_KEY: is not set, SNAPSHOTS in S3 need it",
+  ]);
+  for (const SNAPSHOTS of ["s3://", "gs://bucket", "https://example.org/bucket"]) {
+    expect(problems({ SNAPSHOTS })).toEqual([
+      `SNAPSHOTS: expected a folder or s3://bucket/prefix, got '${SNAPSHOTS}'`,
+    ]);
+  }
   expect(problems({ REPLICATION: "yes" })).toEqual(["REPLICATION: expected one of off, on, got 'yes'"]);
 });

@@ -131,11 +131,12 @@ function instancesOf(
   }));
 }
 
-/** Of one of several instances: a directory of its own, and the keys of all. */
+/** Of one of several instances: a directory of its own, and the keys and snapshots of all. */
 function instanceEnv(env: Readonly<Record<string, string>>, ownDir: string, dataDir: string) {
   return {
     OPERATOR_KEY_FILE: join(dataDir, "operator.jwk"),
     AUTH_JWKS_FILE: join(dataDir, "jwks.json"),
+    SNAPSHOTS: join(dataDir, "snapshots"),
     ...env,
     DATA_DIR: ownDir,
     REPLICATION: "on",

@@ -94,6 +94,15 @@ export {
 } from "./projections/rebuild.ts";
 export { RepeatedFailure } from "./repeated-failure.ts";
 export { Replica, type ReplicaOptions, type ReplicaState, type Role } from "./replication/replica.ts";
+export { S3Snapshots, type S3SnapshotsOptions } from "./replication/s3-snapshots.ts";
+export {
+  FolderSnapshots,
+  type Snapshot,
+  type SnapshotStore,
+  type StoredObject,
+  snapshotOf,
+} from "./replication/snapshot-store.ts";
+export type { SnapshotOptions } from "./replication/snapshots.ts";
 export { hasChangeLog } from "./replication/tables.ts";
 export { type Logger, type Runtime, silentLogger, systemRuntime } from "./runtime.ts";
 export { idOf, type StoredId, storedId } from "./stored-id.ts";

@@ -205,11 +205,11 @@ export function asyncApiOf(
   });
 }
 
-/** A right that a service needs on the broker. `READ` and `WRITE` include `DESCRIBE`. */
+/** A right that a service needs on the broker. Each includes `DESCRIBE`. */
 export interface AccessRight {
   readonly resource: "topic" | "group";
   readonly name: string;
-  readonly operation: "READ" | "WRITE";
+  readonly operation: "READ" | "WRITE" | "DELETE";
 }
 
 /** The rights that a service needs, and no more, once its topics exist. */
@@ -222,12 +222,15 @@ export function accessOf(
   const { reads, writes } = topicsOf(composition, composed);
   const groups = composed.projections === undefined ? [name] : [name, rebuildGroup(name)];
   const own = [ownerTopic(name), ...(isReplicated(config) ? [changesTopic(name)] : [])];
+  // What a snapshot has is deleted from the change log.
+  const trimmed = isReplicated(config) ? [changesTopic(name)] : [];
   return [
     ...own.flatMap((topic) =>
       (["READ", "WRITE"] as const).map(
         (operation) => ({ resource: "topic", name: topic.name, operation }) as const,
       ),
     ),
+    ...trimmed.map((topic) => ({ resource: "topic", name: topic.name, operation: "DELETE" }) as const),
     ...reads.map((topic) => ({ resource: "topic", name: topic.name, operation: "READ" }) as const),
     ...writes.map((topic) => ({ resource: "topic", name: topic.name, operation: "WRITE" }) as const),
     ...groups.map((group) => ({ resource: "group", name: group, operation: "READ" }) as const),

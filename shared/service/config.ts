@@ -53,6 +53,7 @@ export function loadConfig<Schema extends TObject>(
     brokerAccessProblems,
     topicReplicationProblems,
     advertisedProblems,
+    snapshotProblems,
     insecureProblems,
     issuerProblems,
     retentionProblems,
@@ -443,7 +444,32 @@ export const replicationSettings = {
   ADVERTISED_URL: Type.Optional(
     HttpUrl("where the other instances reach the HTTP interface of this one; by default at HOST"),
   ),
+  SNAPSHOTS: Type.Optional(
+    Type.String({
+      pattern: "^(s3://[a-z0-9][a-z0-9.-]*(/.*)?|(?![A-Za-z0-9+.-]*://).+)$",
+      expected: "a folder or s3://bucket/prefix",
+      description:
+        "where snapshots of the databases are kept, behind which the change logs are trimmed: a folder that all instances see, or s3://bucket/prefix; unset: nowhere, and the logs are kept whole",
+    }),
+  ),
+  SNAPSHOT_EVERY: Type.Integer({
+    minimum: 1,
+    maximum: 1_000_000_000,
+    default: 100_000,
+    description:
+      "commits after which an instance that follows makes a snapshot; the one that leads after twice as many",
+  }),
+  AWS_ACCESS_KEY_ID: OptionalText("of SNAPSHOTS in S3"),
+  AWS_SECRET_ACCESS_KEY: OptionalSecret("of SNAPSHOTS in S3"),
+  AWS_SESSION_TOKEN: OptionalSecret("of SNAPSHOTS in S3, with credentials for some time"),
+  AWS_REGION: OptionalText("of SNAPSHOTS in S3; by default us-east-1"),
+  AWS_ENDPOINT: Type.Optional(
+    HttpUrl("where the API of S3 is that SNAPSHOTS are kept with, if not at Amazon"),
+  ),
 };
+
+const ReplicationConfig = Type.Object(replicationSettings);
+export type ReplicationConfig = Static<typeof ReplicationConfig>;
 
 /** Whether the settings make the service one of several instances; those of other services have no such setting. */
 export function isReplicated(config: object): boolean {
@@ -506,6 +532,15 @@ function advertisedProblems(config: Readonly<Record<string, unknown>>): readonly
   const isAny = HOST === "0.0.0.0" || HOST === "::";
   if (!isReplicated(config) || !isAny || ADVERTISED_URL !== undefined) return [];
   return [`ADVERTISED_URL: is not set, with REPLICATION=on it is needed where HOST is ${HOST}`];
+}
+
+/** Nothing can be kept in S3 without credentials. */
+function snapshotProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
+  const isInS3 = String(config.SNAPSHOTS).startsWith("s3://");
+  if (!isReplicated(config) || !isInS3) return [];
+  return ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+    .filter((name) => config[name] === undefined)
+    .map((name) => `${name}: is not set, SNAPSHOTS in S3 need it`);
 }
 
 /** The topics keep what an order was placed with for twice `ORDER_RETENTION`: it may wait for half of that. */

@@ -12,12 +12,13 @@ import {
 } from "@distributed-messaging/messaging";
 import type { AnyElysia } from "elysia";
 import type { Composition } from "./composition.ts";
-import type { CommonConfig } from "./config.ts";
+import type { CommonConfig, ReplicationConfig } from "./config.ts";
 import { createHttpApp, type HttpAppOptions, type Listening } from "./http/app.ts";
 import { forward } from "./http/forward.ts";
 import type { HealthCheck, Problem } from "./http/health.ts";
 import type { Logger } from "./log.ts";
 import type { Lifecycle } from "./process.ts";
+import { snapshotOptions } from "./snapshots.ts";
 import { inStorage } from "./storage.ts";
 import { addReadinessMetric, type Metrics } from "./telemetry/metrics.ts";
 
@@ -28,7 +29,7 @@ import { addReadinessMetric, type Metrics } from "./telemetry/metrics.ts";
 
 interface InstanceOptions {
   readonly composition: Pick<Composition, "name" | "migrations">;
-  readonly config: CommonConfig & { readonly ADVERTISED_URL?: string };
+  readonly config: CommonConfig & Partial<ReplicationConfig>;
   readonly log: Logger;
   readonly lifecycle: Lifecycle;
   /** Ends the process: what starts it again makes it a follower. */
@@ -53,6 +54,7 @@ export async function startInstance(options: InstanceOptions): Promise<{ readonl
   addReadinessMetric(metrics, [check]);
   const server = await options.listen(followerApp({ ...http, checks: [check] }, state));
   lifecycle.add("http", server);
+  const snapshots = snapshotOptions(config);
   const opened = inStorage(
     name,
     config,
@@ -60,6 +62,7 @@ export async function startInstance(options: InstanceOptions): Promise<{ readonl
       new Replica({
         ...{ service: name, path, transport, runtime: systemRuntime, log, ownership: true },
         ...{ synchronous: config.SQLITE_SYNCHRONOUS, address: config.ADVERTISED_URL ?? server.url },
+        ...(snapshots === undefined ? {} : { snapshots }),
         deposed: end,
       }),
   );
@@ -106,6 +109,16 @@ function addReplicationMetrics(metrics: Metrics, replica: Replica): void {
     "The last group of the change log that this instance has: all have the same one where nothing happens",
     () => replica.state().seq,
   );
+  metrics.gauge(
+    "replication_snapshot_groups",
+    "The last group of the change log in the newest snapshot that this instance knows of: 0 where it knows of none",
+    () => replica.state().snapshot?.seq ?? 0,
+  );
+  metrics.gauge(
+    "replication_snapshot_bytes",
+    "The size of the newest snapshot that this instance knows of: 0 where it knows of none",
+    () => replica.state().snapshot?.bytes ?? 0,
+  );
 }
 
 function replicationCheck(read: () => { state: ReplicaState | undefined; reads: boolean }): HealthCheck {
@@ -123,7 +136,7 @@ function replicationCheck(read: () => { state: ReplicaState | undefined; reads: 
 const STARTING: Problem = { detail: "It starts.", remedy: "It goes on by itself." };
 
 function problemOf(state: ReplicaState, reads: boolean): Problem | undefined {
-  const { role, epoch, isCurrent, lacks, isForeign } = state;
+  const { role, epoch, isCurrent, lacks, isForeign, isRestoring } = state;
   if (role === "refused") {
     return {
       detail: "Its database is not one of this change log. It does nothing.",
@@ -137,6 +150,12 @@ function problemOf(state: ReplicaState, reads: boolean): Problem | undefined {
       remedy: "Start the instance that has that database. If it is lost for good: `bun run owner take-over`.",
     };
   }
+  if (isRestoring && !lacks) {
+    return {
+      detail: "It looks for a snapshot to begin with.",
+      remedy: "It goes on by itself, once the brokers and the store of snapshots answer.",
+    };
+  }
   if (!reads) {
     return {
       detail: "The change log cannot be read: nothing is confirmed, and nobody is answered.",
@@ -147,7 +166,8 @@ function problemOf(state: ReplicaState, reads: boolean): Problem | undefined {
   if (lacks) {
     return {
       detail: "Something was removed from the change log before this instance had read it. It never leads.",
-      remedy: "Start it on a copy of the database of another instance that is stopped.",
+      remedy:
+        "With SNAPSHOTS it goes on with the next one. Else start it on a copy of the database of another instance that is stopped.",
     };
   }
   if (!isCurrent) {

@@ -26,6 +26,7 @@ import {
   timersOf,
   topics,
 } from "./ledger.ts";
+import { SimulatedStore } from "./store.ts";
 
 const DOWN_MS = 500;
 /** In this time another instance leads. */
@@ -49,6 +50,7 @@ export class World implements Disposable {
   readonly machines: readonly Machine[];
   /** Of all machines: each has files of its own in it. */
   readonly directory = mkdtempSync(join(tmpdir(), "replication-"));
+  readonly store: SimulatedStore;
 
   constructor(
     seed: number,
@@ -56,12 +58,15 @@ export class World implements Disposable {
     print?: (line: string) => void,
     /** Whether the log of the owners counts. */
     readonly ownership = false,
+    /** After how many groups a follower makes a snapshot; undefined: nobody does. */
+    readonly snapshotEvery?: number,
   ) {
     this.trace = new Trace(this.scheduler, print);
     this.prng = new Prng(`replication ${seed}`);
     this.faults = new Faults(this.prng.fork("faults"), WITHOUT);
     this.broker = new SimulatedBroker(this);
     this.broker.createTopics([...Object.values(topics), ...(ownership ? [owners] : [])]);
+    this.store = new SimulatedStore(this);
     this.machines = Array.from({ length: machines }, (_, index) => new Machine(`machine-${index}`, this));
   }
 
@@ -94,8 +99,12 @@ export class Machine {
   #ids = 0;
   #schema: readonly Migration[] = migrations;
   #cancelStart = () => {};
+  /** How often it began with a snapshot. */
+  restored = 0;
   /** Whether the broker takes no groups of it, and everything else. */
   groupsAreRefused = false;
+  /** Whether it may not delete what a topic has. */
+  mayNotTrim = false;
   /** While it leads. */
   kit: Messaging | undefined;
   /** Stores a request, as an interface of the service would. */
@@ -141,7 +150,7 @@ export class Machine {
     this.#schema = schema;
     this.#cancelStart();
     if (this.#incarnation !== undefined) return;
-    const { broker, trace } = this.#world;
+    const { broker, trace, store, snapshotEvery } = this.#world;
     const incarnation = new Incarnation(this.name, (cause) => this.crash(cause));
     this.#incarnation = incarnation;
     trace.note(this.name, "starts");
@@ -149,6 +158,8 @@ export class Machine {
     const connection = broker.connect(incarnation);
     const transport: Transport = {
       ...connection,
+      trim: (topic, before) =>
+        this.mayNotTrim ? Promise.reject(new Error("not authorized")) : connection.trim(topic, before),
       publish: (records) => {
         if (this.groupsAreRefused && records.some(({ headers }) => headers.kind === "group")) {
           return Promise.reject(new Error("no group is stored"));
@@ -157,12 +168,19 @@ export class Machine {
       },
     };
     const note = (_: object, text: string) => trace.note(this.name, text);
-    const log: Logger = { debug() {}, info: note, warn: note, error: note };
+    const info = (fields: object, text: string) => {
+      note(fields, text);
+      if (text.includes("begins with a snapshot")) this.restored += 1;
+    };
+    const log: Logger = { debug() {}, info, warn: note, error: note };
     const replica = new Replica({
       service: SERVICE,
       path: this.path,
       synchronous: "OFF",
       ...{ transport, runtime, log, ownership: this.#world.ownership },
+      ...(snapshotEvery === undefined
+        ? {}
+        : { snapshots: { store: store.connect(incarnation), every: snapshotEvery } }),
       deposed: () => runtime.soon(() => incarnation.crash("deposed")),
     });
     this.#replica = replica;

@@ -5,12 +5,13 @@ export interface CodeMutant {
   readonly file: string;
   readonly from: string;
   readonly to: string;
-  /** The test of replica.test.ts that notices it, where the simulation would need too many runs. */
+  /** The test of replica.test.ts or snapshots.test.ts that notices it, where the simulation would need too many runs. */
   readonly test?: string;
 }
 
 const REPLICA = "replication/replica.ts";
 const CAPTURE = "replication/capture.ts";
+const SNAPSHOTS = "replication/snapshots.ts";
 
 export const codeMutants: readonly CodeMutant[] = [
   {
@@ -94,7 +95,7 @@ export const codeMutants: readonly CodeMutant[] = [
     file: REPLICA,
     from: "|| !canRead || this.#isBehind()) return;",
     to: "|| !canRead) return;",
-    test: "an instance that lacks",
+    test: "an instance that lacks what was removed from the log does not lead",
   },
   {
     name: "a database that is not of the log is followed with",
@@ -143,5 +144,124 @@ export const codeMutants: readonly CodeMutant[] = [
     file: "unit-of-work.ts",
     from: "database.replication.committed((error) => {",
     to: "database.replication.committed(() => {}); ((call: (error?: Error) => void) => call())((error) => {",
+  },
+  {
+    name: "a snapshot is offered before its groups are confirmed",
+    file: REPLICA,
+    from: 'if (this.#state === "leading" && leadership !== undefined) {',
+    to: "if (leadership === undefined) throw new Error(); else if (false) {",
+    test: "no group is in a snapshot",
+  },
+  {
+    name: "a snapshot has what is not confirmed for confirmed, and what was to be sent",
+    file: SNAPSHOTS,
+    from: 'database.run("DELETE FROM change_log");',
+    to: "",
+    test: "a snapshot of a leader has none",
+  },
+  {
+    name: "a snapshot has the identity of a file",
+    file: SNAPSHOTS,
+    from: 'database.run("DELETE FROM ownership");',
+    to: ";",
+    test: "a snapshot of a leader has none",
+  },
+  {
+    name: "the log is trimmed to the newest snapshot",
+    file: SNAPSHOTS,
+    from: "Math.min(...kept",
+    to: "Math.max(...kept",
+    test: "the log is trimmed to the last but one",
+  },
+  {
+    name: "the log is trimmed behind a single snapshot",
+    file: SNAPSHOTS,
+    from: "kept.length < KEPT",
+    to: "kept.length < 1",
+    test: "a follower makes snapshots",
+  },
+  {
+    name: "a snapshot is taken that the log does not continue",
+    file: SNAPSHOTS,
+    from: "next >= beginning.offset && ",
+    to: "",
+    test: "without a snapshot that leads",
+  },
+  {
+    name: "a snapshot of another log is taken",
+    file: SNAPSHOTS,
+    from: "snapshot.service === service && snapshot.log === log",
+    to: "snapshot.service === service",
+    test: "what is damaged, of another service",
+  },
+  {
+    name: "a snapshot is not verified",
+    file: SNAPSHOTS,
+    from: "if (isWhole && isInOrder(file, snapshot)) return file;",
+    to: "if (isWhole || !isWhole) return file;",
+    test: "the log is trimmed to the last but one",
+  },
+  {
+    name: "a group of another log is applied",
+    file: REPLICA,
+    from: "if (this.#isOfAnother(entry)) this.#lack();",
+    to: "if (this.#isOfAnother(entry) && false) this.#lack();",
+    test: "of another log, a group",
+  },
+  {
+    name: "a claim of another log counts",
+    file: REPLICA,
+    from: "else if (isOfAnother) this.#lack();",
+    to: "",
+    test: "of another log, a claim",
+  },
+  {
+    name: "what is not whole counts",
+    file: "replication/snapshot-store.ts",
+    from: "if (Number(size) !== bytes) return undefined;",
+    to: "",
+    test: "what is not whole",
+  },
+  {
+    name: "an instance begins again and again with a snapshot that lacks something",
+    file: SNAPSHOTS,
+    from: "this.#begunWith.add(name);",
+    to: "void name;",
+    test: "an instance that lacks something with a snapshot",
+  },
+  {
+    name: "a file that lacks something is deleted",
+    file: REPLICA,
+    from: "this.#file.isEmpty() ? this.#file.remove() : this.#file.setAside()",
+    to: "this.#file.remove()",
+    test: "an instance that lacks what was removed from the log sets",
+  },
+  {
+    name: "a file that is set aside takes the place of one that was",
+    file: REPLICA,
+    from: "for (let count = 2; existsSync(aside); count += 1)",
+    to: "for (let count = 2; count < 2; count += 1)",
+    test: "an instance that lacks something with a snapshot",
+  },
+  {
+    name: "a group that was read in part is not read anew",
+    file: REPLICA,
+    from: "if (this.#parts.length === 0) file.resume = position.next;",
+    to: "file.resume = position.next;",
+    test: "a follower that ends after a part",
+  },
+  {
+    name: "a failure to trim is a failure to make",
+    file: SNAPSHOTS,
+    from: 'this.#failing.failed(\n        "trimming",',
+    to: 'throw error; this.#failing.failed(\n        "trimming",',
+    test: "without the right to delete",
+  },
+  {
+    name: "a failure of the store is a failure of the instance",
+    file: SNAPSHOTS,
+    from: 'this.#failing.failed("taking",',
+    to: 'throw error; this.#failing.failed("taking",',
+    test: "while the store fails",
   },
 ];

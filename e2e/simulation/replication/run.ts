@@ -5,11 +5,16 @@ const FAULTS_FOR_MS = 40_000;
 const QUIET_WITHIN_MS = 180_000;
 const ACCOUNTS = ["a", "b", "c"];
 const MACHINES = 3;
+const SNAPSHOT_EVERY = 15;
 
 export interface Outcome {
   readonly violations: readonly string[];
-  /** Of leaders, those that did not count among them. */
-  readonly claims: number;
+  /** How often another instance began to lead. */
+  readonly leaders: number;
+  /** How often an instance began with a snapshot. */
+  readonly restored: number;
+  /** Where the change log begins. */
+  readonly trimmed: number;
   /** Requests. */
   readonly answered: number;
   /** Equal for runs in which the same things happened. */
@@ -20,7 +25,7 @@ export interface Outcome {
 
 /** Runs a replicated service under every fault, in virtual time, and compares what is left with what it promised. */
 export function runReplication(seed: number, payments: number, print?: (line: string) => void): Outcome {
-  using world = new World(seed, MACHINES, print);
+  using world = new World(seed, MACHINES, print, false, SNAPSHOT_EVERY);
   return new Run(world).run(payments);
 }
 
@@ -46,6 +51,7 @@ class Run {
     this.#recur(8_000, () => prng.pick(machines).pause(prng.exponential(8_000)));
     this.#recur(9_000, () => prng.pick(machines).stop(prng.exponential(1_000)));
     this.#recur(12_000, () => prng.pick(machines).destroy(prng.exponential(2_000)));
+    this.#recur(10_000, () => this.#harmNewest());
     this.#recur(15_000, () => {
       if (!broker.up) return;
       broker.shutDown();
@@ -54,24 +60,50 @@ class Run {
     while (scheduler.step(FAULTS_FOR_MS) && violations.length === 0);
     faults.enabled = false;
     if (!broker.up) broker.startUp();
-    let until = FAULTS_FOR_MS;
-    while (violations.length === 0 && !this.#isQuiet()) {
-      until += 1_000;
-      while (scheduler.step(until));
-      for (const machine of machines) machine.start();
-      if (until > FAULTS_FOR_MS + QUIET_WITHIN_MS)
-        this.#world.violation(`it does not become quiet: ${this.#states()}`);
-    }
+    this.#becomeQuiet();
     if (violations.length === 0) this.#check();
+    // What is in the store and in the log is the service.
+    prng.pick(machines).destroy(0);
+    this.#becomeQuiet();
+    if (violations.length === 0) this.#check();
+    const epochs = machines.map(({ replica }) => replica?.state().epoch ?? 0);
+    const restored = machines.reduce((sum, machine) => sum + machine.restored, 0);
     for (const machine of machines) machine.end();
-    const changes = this.#world.broker.partitionsOf(topics.changes.name)[0]?.records ?? [];
     return {
       violations,
-      claims: changes.filter(({ headers }) => headers.kind === "claim").length,
+      leaders: Math.max(...epochs),
+      restored,
+      trimmed: broker.partitionsOf(topics.changes.name)[0]?.start ?? 0,
       answered: this.#answered.size,
       digest: this.#world.trace.digest,
       trace: this.#world.trace.tail(150),
     };
+  }
+
+  #becomeQuiet(): void {
+    const { scheduler, machines, violations } = this.#world;
+    const latest = scheduler.nowMs + QUIET_WITHIN_MS;
+    let until = scheduler.nowMs;
+    do {
+      until += 1_000;
+      while (scheduler.step(until));
+      for (const machine of machines) machine.start();
+      if (until > latest) this.#world.violation(`it does not become quiet: ${this.#states()}`);
+    } while (violations.length === 0 && !this.#isQuiet());
+  }
+
+  /** One of the two that are kept may be lost, or damaged. */
+  #harmNewest(): void {
+    const { store, prng, broker, trace } = this.#world;
+    const start = broker.partitionsOf(topics.changes.name)[0]?.start ?? 0;
+    const kept = store.snapshots().slice(-2);
+    const newest = kept[1];
+    if (newest === undefined || kept.some(({ name, next }) => store.damaged.has(name) || next < start))
+      return;
+    const isLost = prng.chance(0.5);
+    trace.note("store", `the snapshot of group ${newest.seq} is ${isLost ? "lost" : "damaged"}`);
+    if (isLost) store.lose(newest.name);
+    else store.damage(newest.name);
   }
 
   #recur(everyMs: number, fault: () => void): void {

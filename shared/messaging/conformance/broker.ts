@@ -2,7 +2,7 @@ import type { Topic } from "../contract/define.ts";
 import type { Publisher, Subscriber, Transport } from "../transport/transport.ts";
 
 /** A client of the broker, like that of one process. */
-export interface ClientUnderTest extends Publisher, Subscriber, Pick<Transport, "follow"> {
+export interface ClientUnderTest extends Publisher, Subscriber, Pick<Transport, "follow" | "trim"> {
   /** Its subscriptions have to be stopped before. */
   close(): Promise<void>;
 }

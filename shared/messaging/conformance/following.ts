@@ -96,6 +96,26 @@ export function following(broker: () => BrokerUnderTest): void {
   );
 
   test(
+    "what a topic has before an offset is deleted; who follows it from its beginning gets the rest",
+    async () => {
+      await using fixture = new Fixture(broker());
+      const topic = fixture.topic(1);
+      const client = fixture.connect(topic);
+      const trim = required(client.trim?.bind(client));
+      const values = numbered("record-", 6);
+      for (const value of values) await client.publish([record(topic, value, value)]);
+      await trim(topic.name, 4);
+      // What is gone is not deleted again, and comes not back.
+      await trim(topic.name, 2);
+      await using follower = new Follower(fixture.connect(topic), topic);
+      await follower.has("record-5");
+      expect(follower.values).toEqual(["record-4", "record-5"]);
+      expect(follower.offsets).toEqual([4, 5]);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  test(
     "a topic without records is at its end at once",
     async () => {
       await using fixture = new Fixture(broker());

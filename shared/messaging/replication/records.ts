@@ -7,6 +7,8 @@ export interface Notice {
   /** It wants to lead; it leads and lives; it led and has ended, in good order. */
   readonly kind: "claim" | "alive" | "release";
   readonly epoch: number;
+  /** Which change log this is: the first claim in it names it. Empty in those of versions without snapshots. */
+  readonly log: string;
   /** The run of the process. */
   readonly instance: string;
   /** The last group that it knows to be in the log. */
@@ -19,6 +21,7 @@ export interface Notice {
 export interface GroupPart {
   readonly kind: "group";
   readonly epoch: number;
+  readonly log: string;
   /** One more than that of the group before, whoever led then. */
   readonly seq: number;
   /** From 1 to `parts`. */
@@ -44,8 +47,8 @@ export function decompress(body: Uint8Array): string {
 
 export function recordOf(service: string, entry: Entry): OutgoingRecord {
   const { name: topic } = changesTopic(service);
-  const { kind, epoch, seq } = entry;
-  const common = { kind, epoch: String(epoch), seq: String(seq) };
+  const { kind, epoch, log, seq } = entry;
+  const common = { kind, epoch: String(epoch), log, seq: String(seq) };
   return entry.kind === "group"
     ? { topic, key: null, value: entry.body, headers: { ...common, part: `${entry.part}/${entry.parts}` } }
     : {
@@ -58,13 +61,13 @@ export function recordOf(service: string, entry: Entry): OutgoingRecord {
 
 /** @returns undefined for what is none, as a later version or another client may have written it */
 export function entryOf({ headers, value }: Pick<IncomingRecord, "headers" | "value">): Entry | undefined {
-  const { kind, instance = "", address = "", part: position = "", ...numbers } = headers;
+  const { kind, log = "", instance = "", address = "", part: position = "", ...numbers } = headers;
   const [epoch = Number.NaN, seq = Number.NaN] = ["epoch", "seq"].map((name) => Number(numbers[name]));
   if (!Number.isSafeInteger(epoch) || !Number.isSafeInteger(seq)) return undefined;
   if (kind === "claim" || kind === "alive" || kind === "release") {
-    return { kind, epoch, instance, seq, address };
+    return { kind, epoch, log, instance, seq, address };
   }
   const [, part, parts] = /^([1-9]\d*)\/([1-9]\d*)$/.exec(position) ?? [];
   if (kind !== "group" || value === null || part === undefined) return undefined;
-  return { kind, epoch, seq, part: Number(part), parts: Number(parts), body: value };
+  return { kind, epoch, log, seq, part: Number(part), parts: Number(parts), body: value };
 }

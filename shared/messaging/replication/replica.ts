@@ -1,4 +1,6 @@
-import { existsSync, renameSync } from "node:fs";
+import { Database } from "bun:sqlite";
+import { createHash } from "node:crypto";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { changesTopic } from "../contract/define.ts";
 import { type GroupLog, type OpenOptions, openDatabase, type ServiceDatabase } from "../database.ts";
 import { errorText, NotOwner, StorageError, UsageError } from "../errors.ts";
@@ -9,6 +11,7 @@ import { Applier } from "./apply.ts";
 import { Capture, everythingIn, schemaChanges } from "./capture.ts";
 import { OwnerOfReplicas } from "./owner.ts";
 import { compress, decompress, type Entry, entryOf, type Notice, PART_BYTES, recordOf } from "./records.ts";
+import { type SnapshotOptions, Snapshots, type Taken, turnIntoSnapshot } from "./snapshots.ts";
 import { replicatedTables } from "./tables.ts";
 import { restoreTriggers, setTriggersAside } from "./triggers.ts";
 
@@ -27,6 +30,9 @@ import { restoreTriggers, setTriggersAside } from "./triggers.ts";
  *
  * A group that was confirmed is before the claim of each later leader, so that has it. One that was not confirmed, nobody
  * has seen: where the log goes on without it, the file that has it is set aside.
+ *
+ * The log need not be kept whole: an instance without a database, or one that lacks what was removed from the log, begins
+ * with a snapshot (snapshots.ts).
  */
 
 /** The leader writes at least so often. */
@@ -37,6 +43,8 @@ const CHECK_MS = 250;
 /** After so long, a claim that was sent is not in the log. */
 const LOST_MS = 10_000;
 const RETRY_MS = 500;
+/** How often an instance that lacks something looks for a snapshot that has it. */
+const LOOK_MS = 30_000;
 /** How long anybody waits during a stop: for what is not confirmed, and for the broker to take that the leader has ended. */
 const STOP_MS = 1_000;
 /** Groups in one send. */
@@ -45,6 +53,8 @@ const BATCH = 200;
 const APPLY = 500;
 
 interface Position {
+  /** Which change log it is of: the first claim in it names it. Empty before that was read. */
+  log: string;
   /** Of the last claim that counts. */
   epoch: number;
   /** The run of the process whose claim that is. */
@@ -74,6 +84,10 @@ export interface ReplicaState {
   readonly isCurrent: boolean;
   /** Whether it lacks something of the log. Such an instance does not lead. */
   readonly lacks: boolean;
+  /** Whether it waits for a snapshot to begin with. */
+  readonly isRestoring: boolean;
+  /** The newest snapshot that this instance knows of. */
+  readonly snapshot: { readonly seq: number; readonly bytes: number } | undefined;
   /** Whether the log of the owners says that the service has another file, and no change log. Such an instance does not lead. */
   readonly isForeign: boolean;
 }
@@ -94,6 +108,12 @@ export interface ReplicaOptions extends OpenOptions {
    * @defaultValue `false`
    */
   readonly ownership?: boolean;
+  /**
+   * Where snapshots are kept. The change log is trimmed behind them, and an instance without a database begins with one.
+   *
+   * @defaultValue none: the change log is kept whole
+   */
+  readonly snapshots?: SnapshotOptions;
   /** Called once, when another instance leads in place of this one: to follow it, the process has to start again. */
   deposed?(): void;
 }
@@ -105,6 +125,8 @@ export class Replica {
   readonly #failing: RepeatedFailure;
   readonly #leads = Promise.withResolvers<ServiceDatabase>();
   readonly #owner: OwnerOfReplicas | undefined;
+  readonly #snapshots: Snapshots | undefined;
+  #isRestoring = false;
   #state: Role = "following";
   #file: ReplicaFile;
   /** The parts of the group that is being read. */
@@ -129,18 +151,21 @@ export class Replica {
   #cancelCheck: () => void = () => {};
   #stopped: Promise<void> | undefined;
 
-  /** Begins to follow. @throws as `openDatabase` does */
+  /** Begins to follow. @throws as `openDatabase` does; UsageError */
   constructor(options: ReplicaOptions) {
     if (options.transport.follow === undefined) throw new UsageError("the transport cannot follow a topic");
     this.#options = options;
     this.#instance = options.runtime.newId();
     this.#failing = new RepeatedFailure(options.runtime, options.log);
     this.#heardMs = options.runtime.monotonic();
+    this.#snapshots =
+      options.snapshots === undefined ? undefined : new Snapshots({ ...options, ...options.snapshots });
     this.#file = new ReplicaFile(options);
     // Its process has this file no more, since this one has its lock.
     this.#hasEnded = this.#file.wasLeader();
     this.#owner = options.ownership === true ? this.#watchOwner() : undefined;
-    this.#follow();
+    if (this.#snapshots !== undefined && this.#file.isEmpty()) this.#restore();
+    else this.#follow();
     this.#check();
   }
 
@@ -154,6 +179,7 @@ export class Replica {
     return {
       ...{ role: this.#state, epoch, seq, leader: address === "" ? undefined : address },
       ...{ isCurrent: this.#isAtEnd, lacks: this.#isBehind(), isForeign: this.#owner?.allows() === false },
+      ...{ isRestoring: this.#isRestoring, snapshot: this.#snapshots?.newest },
     };
   }
 
@@ -177,6 +203,7 @@ export class Replica {
     await this.#leadership?.end(wasLeading);
     await this.#owner?.stop();
     await this.#following?.stop();
+    await this.#snapshots?.stop();
     this.#file.close();
   }
 
@@ -185,6 +212,7 @@ export class Replica {
     this.#state = "stopped";
     this.#cancelCheck();
     void this.#owner?.stop();
+    void this.#snapshots?.stop();
     this.#file.close();
   }
 
@@ -204,6 +232,7 @@ export class Replica {
     const { service, transport } = this.#options;
     this.#isAtEnd = false;
     this.#parts = [];
+    this.#file.position.next = this.#file.resume;
     const reading = {};
     this.#reading = reading;
     // One that was stopped while it delivered a batch may deliver the rest of it, after the position has changed.
@@ -256,14 +285,26 @@ export class Replica {
 
   #read(record: IncomingRecord): void {
     const entry = entryOf(record);
-    const { position } = this.#file;
+    // Another file may take its place.
+    const file = this.#file;
+    const { position } = file;
     // A log that was replaced by another one is read from its beginning, which is before.
     if (record.offset > position.next) this.#lack();
     position.next = record.offset + 1;
     if (entry?.kind === "claim") this.#readClaim(entry);
-    else if (entry !== undefined && entry.epoch === position.epoch) this.#readOfLeader(entry);
+    else if (entry !== undefined && entry.epoch === position.epoch) {
+      if (this.#isOfAnother(entry)) this.#lack();
+      else this.#readOfLeader(entry);
+    }
     // Its claim was not read.
     else if (entry !== undefined && entry.epoch > position.epoch) this.#lack();
+    if (this.#parts.length === 0) file.resume = position.next;
+  }
+
+  /** Whether a record is of another log, which took the place of this one. Versions without snapshots do not say. */
+  #isOfAnother({ log }: Pick<Entry, "log">): boolean {
+    const own = this.#file.position.log;
+    return own !== "" && log !== "" && log !== own;
   }
 
   /** Something was removed from the log before it was read: nobody knows what it was, so this instance never leads. */
@@ -272,12 +313,16 @@ export class Replica {
     this.#lacks = true;
     this.#options.log.error(
       {},
-      "the change log begins after what this database has: start the instance on a copy of the database of another follower",
+      this.#snapshots === undefined
+        ? "the change log begins after what this database has: start the instance on a copy of the database of another follower"
+        : "the change log begins after what this database has: it is set aside once there is a snapshot to begin with",
     );
     if (this.#state === "leading") this.#depose();
+    // Not inside of the delivery of a record.
+    else this.#options.runtime.soon(() => this.#restore());
   }
 
-  #readClaim({ epoch, instance, seq, address }: Notice): void {
+  #readClaim({ epoch, log, instance, seq, address }: Notice): void {
     const { position } = this.#file;
     if (epoch <= position.epoch) return;
     const isOwn = instance === this.#instance;
@@ -285,7 +330,9 @@ export class Replica {
       this.#refuse();
       return;
     }
+    const isOfAnother = this.#isOfAnother({ log });
     const isDiverged = !isOwn && position.confirmed < position.seq;
+    if (position.log === "") position.log = log;
     position.epoch = epoch;
     position.leader = instance;
     position.address = address;
@@ -296,6 +343,7 @@ export class Replica {
     this.#claim = undefined;
     if (this.#state === "leading") this.#depose();
     else if (isDiverged) this.#setAside();
+    else if (isOfAnother) this.#lack();
     // Something that stands before the claim may be missing: then it is claimed again by one that has it.
     else if (isOwn && !this.#isBehind()) this.#lead();
   }
@@ -334,6 +382,7 @@ export class Replica {
   #check(): void {
     this.#cancelCheck = this.#options.runtime.after(CHECK_MS, () => {
       this.#claimIfFree();
+      this.#makeSnapshotIfDue();
       this.#check();
     });
   }
@@ -345,7 +394,7 @@ export class Replica {
   /** Claims the service if it has no leader. */
   #claimIfFree(): void {
     const { runtime, service, transport } = this.#options;
-    const { epoch, confirmed } = this.#file.position;
+    const { epoch, confirmed, log } = this.#file.position;
     const now = runtime.monotonic();
     if (this.#claim !== undefined && now - this.#claim.atMs > LOST_MS) this.#claim = undefined;
     const canRead = this.#isAtEnd && this.healthy();
@@ -359,7 +408,8 @@ export class Replica {
     transport
       .publish([
         recordOf(service, {
-          ...{ kind: "claim", epoch: claim.epoch, instance: this.#instance, seq: confirmed },
+          ...{ kind: "claim", epoch: claim.epoch, log: log || nameOfLog(this.#instance) },
+          ...{ instance: this.#instance, seq: confirmed },
           address: this.#options.address ?? "",
         }),
       ])
@@ -405,6 +455,62 @@ export class Replica {
     );
   }
 
+  #makeSnapshotIfDue(): void {
+    const { log, confirmed } = this.#file.position;
+    if (!this.#isReading() || this.#isBehind()) return;
+    this.#snapshots?.makeIfDue({
+      ...{ log, confirmed, isLeader: this.#state === "leading" },
+      copyTo: (path) => this.#copyTo(path),
+    });
+  }
+
+  async #copyTo(path: string): Promise<Position> {
+    if (!this.#isReading() || this.#isBehind())
+      throw new StorageError("the instance does not follow its log");
+    const position = this.#file.copyTo(path);
+    const leadership = this.#leadership;
+    // What a leader has stored and nobody has seen may never be in the log.
+    if (this.#state === "leading" && leadership !== undefined) {
+      await new Promise<void>((resolve, reject) =>
+        leadership.whenConfirmed((error) => (error === undefined ? resolve() : reject(error))),
+      );
+    }
+    return position;
+  }
+
+  /** Begins with a snapshot if there is one. */
+  #restore(): void {
+    if (this.#snapshots === undefined || this.#isRestoring || this.#state !== "following") return;
+    this.#isRestoring = true;
+    const restored = async (snapshots: Snapshots) => {
+      const taken = await snapshots.take();
+      this.#isRestoring = false;
+      if (taken !== undefined) this.#beginWith(taken);
+      else if (this.#following === undefined && this.#state === "following") this.#follow();
+      if (this.#lacks) this.#options.runtime.after(LOOK_MS, () => this.#lacks && this.#restore());
+    };
+    restored(this.#snapshots).catch((error: unknown) => {
+      this.#options.log.error({ error: errorText(error) }, "the instance cannot begin with a snapshot");
+      this.#state = "deposed";
+      this.#options.deposed?.();
+    });
+  }
+
+  #beginWith({ file, snapshot }: Taken): void {
+    const { log, path } = this.#options;
+    // It may lead by now, or have read what it lacked.
+    if (this.#state !== "following" || !(this.#lacks || this.#file.isEmpty())) {
+      rmSync(file, { force: true });
+      return;
+    }
+    this.#snapshots?.begunWith(snapshot);
+    const { seq, bytes } = snapshot;
+    const aside = this.#file.isEmpty() ? this.#file.remove() : this.#file.setAside();
+    renameSync(file, path);
+    log.info({ groups: seq, bytes, aside }, "this instance begins with a snapshot");
+    this.#reopen();
+  }
+
   /** What this file has and nobody has seen is not in the log. */
   #setAside(): void {
     const { log } = this.#options;
@@ -414,6 +520,11 @@ export class Replica {
       { aside, groups: seq - confirmed },
       "another instance leads without what this database had not sent: it is set aside, and built anew from the log",
     );
+    this.#reopen();
+  }
+
+  /** Follows from where another file is. */
+  #reopen(): void {
     void this.#following?.stop();
     this.#file = new ReplicaFile(this.#options);
     this.#behind = 0;
@@ -422,11 +533,20 @@ export class Replica {
   }
 }
 
-const START = { epoch: 0, leader: "", address: "", seq: 0, confirmed: 0, next: 0, led: "" };
+/** Of the log that begins with the claim of an instance. */
+function nameOfLog(instance: string): string {
+  return createHash("sha256").update(instance).digest("hex").slice(0, 12);
+}
+
+const START = { log: "", epoch: 0, leader: "", address: "", seq: 0, confirmed: 0, next: 0, led: "" };
+
+const BESIDE = ["", "-wal", "-shm"];
 
 /** The database file of an instance, and how far it is. */
 class ReplicaFile {
   position: Position;
+  /** The offset from which the log is read after a restart: a group that was read in part is read anew. */
+  resume: number;
   readonly database: ServiceDatabase;
   readonly #applier: Applier;
   readonly #statements;
@@ -444,19 +564,24 @@ class ReplicaFile {
          epoch INTEGER NOT NULL DEFAULT 0, leader TEXT NOT NULL DEFAULT '', address TEXT NOT NULL DEFAULT '',
          seq INTEGER NOT NULL DEFAULT 0, confirmed INTEGER NOT NULL DEFAULT 0, next INTEGER NOT NULL DEFAULT 0,
          -- The last run of a process that led on this file.
-         led TEXT NOT NULL DEFAULT ''
+         led TEXT NOT NULL DEFAULT '',
+         log TEXT NOT NULL DEFAULT ''
        ) STRICT`,
     );
+    // Of a file from before snapshots.
+    const column = "SELECT 1 FROM pragma_table_info('replication') WHERE name = 'log'";
+    if (sql.query(column).get() === null)
+      sql.run("ALTER TABLE replication ADD COLUMN log TEXT NOT NULL DEFAULT ''");
     sql.run("CREATE TABLE IF NOT EXISTS change_log (seq INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT");
     sql.run("INSERT OR IGNORE INTO replication (singleton) VALUES (1)");
     sql.transaction(() => setTriggersAside(sql)).immediate();
     this.#applier = new Applier(sql);
     this.#statements = {
       get: sql.prepare<Position & { led: string }, []>(
-        "SELECT epoch, leader, address, seq, confirmed, next, led FROM replication",
+        "SELECT log, epoch, leader, address, seq, confirmed, next, led FROM replication",
       ),
       set: sql.prepare(
-        "UPDATE replication SET epoch = ?, leader = ?, address = ?, seq = ?, confirmed = ?, next = ?",
+        "UPDATE replication SET log = ?, epoch = ?, leader = ?, address = ?, seq = ?, confirmed = ?, next = ?",
       ),
       led: sql.prepare("UPDATE replication SET led = ?"),
       add: sql.prepare("INSERT INTO change_log VALUES (?, ?)"),
@@ -466,6 +591,7 @@ class ReplicaFile {
       forget: sql.prepare("DELETE FROM change_log WHERE seq <= ?"),
     };
     this.position = this.#get();
+    this.resume = this.position.next;
     this.#saved = { ...this.position };
   }
 
@@ -499,7 +625,7 @@ class ReplicaFile {
     this.#setPosition(seq);
     if (sql.inTransaction) sql.run("COMMIT");
     this.#applied = 0;
-    this.#saved = { ...this.position };
+    this.#saved = { ...this.position, next: this.resume };
   }
 
   /** Goes back to what is on disk. */
@@ -508,6 +634,7 @@ class ReplicaFile {
     if (sql.inTransaction) sql.run("ROLLBACK");
     this.#applied = 0;
     this.position = { ...this.#saved };
+    this.resume = this.#saved.next;
   }
 
   /** In the transaction of a group: adds what it changed to the change log. */
@@ -537,15 +664,44 @@ class ReplicaFile {
     sql.run("PRAGMA foreign_keys = ON");
   }
 
+  /** Whether nothing was stored in it yet. */
+  isEmpty(): boolean {
+    return this.position.seq === 0 && !this.hasTables();
+  }
+
+  /**
+   * Writes a snapshot with all groups of this file.
+   *
+   * @returns its place in the log
+   */
+  copyTo(path: string): Position {
+    this.save();
+    // A statement that reads, as the outbox has one, is in the way of VACUUM on its own connection.
+    using reader = new Database(this.database.path, { readonly: true });
+    reader.run("VACUUM INTO ?", [path]);
+    const position = { ...this.position, next: this.resume };
+    turnIntoSnapshot(path, position);
+    return position;
+  }
+
   /** @returns where the file is now */
   setAside(): string {
     const { path } = this.database;
-    const aside = `${path}.set-aside-${this.position.epoch}`;
+    const first = `${path}.set-aside-${this.position.epoch}`;
+    let aside = first;
+    for (let count = 2; existsSync(aside); count += 1) aside = `${first}-${count}`;
     this.undo();
     this.close();
-    for (const suffix of ["", "-wal", "-shm"])
-      if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
+    for (const suffix of BESIDE) if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
     return aside;
+  }
+
+  /** Of a file that is empty. */
+  remove(): undefined {
+    const { path } = this.database;
+    this.undo();
+    this.close();
+    for (const suffix of BESIDE) rmSync(path + suffix, { force: true });
   }
 
   close(): void {
@@ -556,8 +712,8 @@ class ReplicaFile {
   }
 
   #setPosition(seq: number): void {
-    const { epoch, leader, address, confirmed, next } = this.position;
-    this.#statements.set.run(epoch, leader, address, seq, confirmed, next);
+    const { log, epoch, leader, address, confirmed } = this.position;
+    this.#statements.set.run(log, epoch, leader, address, seq, confirmed, this.resume);
   }
 
   #get(): Position {
@@ -580,6 +736,7 @@ class Leadership implements GroupLog {
   readonly #instance: string;
   readonly #file: ReplicaFile;
   readonly #epoch: number;
+  readonly #log: string;
   readonly #capture: Capture;
   readonly #owner: OwnerOfReplicas | undefined;
   readonly #failing: RepeatedFailure;
@@ -607,6 +764,7 @@ class Leadership implements GroupLog {
     this.#file = file;
     this.#owner = owner;
     this.#epoch = file.position.epoch;
+    this.#log = file.position.log;
     this.#failing = new RepeatedFailure(options.runtime, options.log);
     this.#capture = new Capture(file.database.sql);
     file.begin(instance);
@@ -769,7 +927,7 @@ class Leadership implements GroupLog {
         await transport.publish(
           groups.flatMap(({ seq, body }) =>
             partsOf(body).map((part) =>
-              recordOf(service, { ...part, kind: "group", epoch: this.#epoch, seq }),
+              recordOf(service, { ...part, kind: "group", epoch: this.#epoch, log: this.#log, seq }),
             ),
           ),
         );
@@ -810,7 +968,7 @@ class Leadership implements GroupLog {
     const { service, transport, address = "" } = this.#options;
     const { confirmed: seq } = this.#file.position;
     return transport.publish([
-      recordOf(service, { kind, epoch: this.#epoch, instance: this.#instance, seq, address }),
+      recordOf(service, { kind, epoch: this.#epoch, log: this.#log, instance: this.#instance, seq, address }),
     ]);
   }
 }

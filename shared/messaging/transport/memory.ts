@@ -100,6 +100,11 @@ export class MemoryBroker implements Transport {
     };
   }
 
+  async trim(topic: string, before: number): Promise<void> {
+    const log = this.partition(topic, 0);
+    if (before > log.start) log.trim(Math.min(before, log.end));
+  }
+
   /** One partition, from the start. */
   log(topic: string, partition: number): readonly IncomingRecord[] {
     return this.partition(topic, partition).records;

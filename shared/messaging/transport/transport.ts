@@ -222,6 +222,12 @@ export interface TopicDescription {
 export interface Transport extends Publisher, Subscriber {
   /** Reads a topic of one partition as a member of no group: everybody who follows it gets every record. */
   follow?(options: FollowOptions): Subscription;
+  /**
+   * Deletes what a topic of one partition has before an offset. Less may be deleted, or nothing.
+   *
+   * @throws when the client may not, or no broker answers
+   */
+  trim?(topic: string, before: number): Promise<void>;
   /** Whether the topic is one of those that the transport was made for. Without this method nobody can check it. */
   hasTopic?(name: string): boolean;
   /** With how many partitions the topic is defined: the keys are distributed among these, however many there are. */

@@ -7,7 +7,7 @@ import { describeTopics } from "./describe.ts";
 import { KafkaFollower } from "./follower.ts";
 import { KafkaPublisher } from "./publisher.ts";
 import { KafkaSubscription } from "./subscription.ts";
-import { createMissingTopics } from "./topics.ts";
+import { createMissingTopics, deleteBefore } from "./topics.ts";
 
 /*
  * Only the files of this folder import kafkajs. They keep the transport's promises with what kafkajs really does;
@@ -80,6 +80,7 @@ export function kafkaTransport(
     publish: (records) => publisher.publish(records),
     subscribe: (options) => new KafkaSubscription({ settings, topics, runtime, log }, options),
     follow: (options) => new KafkaFollower({ settings, topics, runtime, log }, options),
+    trim: (topic, before) => ask((kafka) => deleteBefore(kafka, topic, before)),
     close: async () => {
       for (const client of clients) client.destroy();
       await publisher.close();

@@ -112,3 +112,17 @@ async function waitForMetadata(admin: Admin, names: string[]): Promise<void> {
     }
   }
 }
+
+/** Deletes what the one partition of a topic has before an offset. @throws when the client may not, or no broker answers */
+export async function deleteBefore(kafka: Kafka, topic: string, offset: number): Promise<void> {
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    // It loads what deleteTopicRecords needs to know of the topic, and does not ask for.
+    const [log] = await admin.fetchTopicOffsets(topic);
+    if (offset <= Number(log?.low)) return;
+    await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: String(offset) }] });
+  } finally {
+    await admin.disconnect();
+  }
+}

@@ -1,0 +1,387 @@
+import { Database } from "bun:sqlite";
+import { expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Snapshot } from "@distributed-messaging/messaging";
+import { migrations, payment, topics } from "./ledger.ts";
+import { type Machine, World } from "./machine.ts";
+
+const EVERY = 20;
+const LONG_MS = 60_000;
+
+interface Machines {
+  readonly world: World;
+  readonly first: Machine;
+  readonly second: Machine;
+}
+
+/** Two machines, of which the first leads; the second does not run unless it is said. */
+function start(options: { readonly runs: 1 | 2; readonly every?: number }): Machines {
+  const world = new World(1, 2, undefined, false, options.every ?? EVERY);
+  const [first, second] = world.machines;
+  if (first === undefined || second === undefined) throw new Error("too few machines");
+  first.start();
+  world.pass(500);
+  if (options.runs === 2) second.start();
+  world.pass(500);
+  return { world, first, second };
+}
+
+let paid = 0;
+
+/** Pays `count` times, each in a group of its own, and waits for snapshots that are due. */
+function pay(world: World, count: number, waitMs = 20_000): void {
+  for (let index = 0; index < count; index += 1) {
+    const sent = { account: "a", payment: `payment-${paid}`, amount: 1 };
+    world.broker.store([payment(paid, sent, world.scheduler.nowMs)]);
+    paid += 1;
+    world.pass(50);
+  }
+  world.pass(waitMs);
+}
+
+function log(world: World) {
+  const [found] = world.broker.partitionsOf(topics.changes.name);
+  if (found === undefined) throw new Error("there is no change log");
+  return found;
+}
+
+/** What is in a snapshot. */
+function read(world: World, { name }: Snapshot, sql: string): unknown[] {
+  using database = new Database(world.store.path(name), { readonly: true });
+  return database.query(sql).all();
+}
+
+const newest = ({ store }: World): Snapshot => {
+  const snapshot = store.snapshots().at(-1);
+  if (snapshot === undefined) throw new Error("there is no snapshot");
+  return snapshot;
+};
+
+const setAside = ({ directory }: World) =>
+  readdirSync(directory).filter((name) => name.includes("set-aside") && !/-(wal|shm)$/.test(name));
+
+test("a new instance begins with the newest snapshot and the rest of the log: its database is the same, row by row", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, 3 * EVERY);
+  pay(world, 3 * EVERY);
+  pay(world, 3);
+  expect(log(world).start).toBeGreaterThan(0);
+  second.destroy(100);
+  world.pass(5_000);
+  expect(second.replica?.state()).toMatchObject({ role: "following", isCurrent: true, lacks: false });
+  expect(second.content()).toBe(first.content());
+  expect(setAside(world)).toEqual([]);
+  expect(readdirSync(world.directory).filter((name) => name.includes("snapshot-"))).toEqual([]);
+  // It can lead.
+  first.destroy(LONG_MS);
+  world.pass(15_000);
+  expect(second.replica?.state().role).toBe("leading");
+  const before = second.read("SELECT total FROM accounts")[0]?.total;
+  pay(world, 1);
+  expect(second.read("SELECT total FROM accounts")).toEqual([{ total: Number(before) + 1 }]);
+});
+
+test("a follower makes snapshots, the leader only where no follower does", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, EVERY + 5);
+  expect(world.store.snapshots().length).toBe(1);
+  // Another one may be needed, if this one is lost.
+  expect(log(world).start).toBe(0);
+  const seq = Number(second.replica?.state().seq);
+  second.crash("for long", 10 * LONG_MS);
+  pay(world, EVERY - 5);
+  expect(world.store.snapshots().length).toBe(1);
+  pay(world, 2 * EVERY);
+  expect(world.store.snapshots().length).toBe(2);
+  expect(newest(world).seq).toBeGreaterThanOrEqual(seq + EVERY);
+  expect(first.replica?.state()).toMatchObject({ role: "leading", snapshot: { seq: newest(world).seq } });
+});
+
+test("a snapshot of a leader has none of what an instance has for itself, and none of its triggers while it is followed with", () => {
+  const { world, first, second } = start({ runs: 1 });
+  using _ = world;
+  const withTrigger = {
+    name: "counts",
+    sql: `CREATE TABLE counts (singleton INTEGER PRIMARY KEY, payments INTEGER NOT NULL) STRICT;
+      INSERT INTO counts VALUES (1, 0);
+      CREATE TRIGGER count AFTER INSERT ON payments BEGIN UPDATE counts SET payments = payments + 1; END;`,
+  };
+  first.crash("a newer version", 100);
+  world.pass(50);
+  first.start([...migrations, withTrigger]);
+  world.pass(2_000);
+  using database = new Database(first.path);
+  database.run("INSERT OR REPLACE INTO ownership VALUES (1, 'file of the service', 4, 'before', 0, 0)");
+  pay(world, 2 * EVERY);
+  const snapshot = newest(world);
+  expect(read(world, snapshot, "SELECT 1 FROM change_log")).toEqual([]);
+  expect(read(world, snapshot, "SELECT 1 FROM ownership")).toEqual([]);
+  const { seq, epoch, next } = snapshot;
+  expect(read(world, snapshot, "SELECT epoch, seq, confirmed, next, led FROM replication")).toEqual([
+    { epoch, seq, confirmed: seq, next, led: "" },
+  ]);
+  second.start([...migrations, withTrigger]);
+  pay(world, 5);
+  expect(second.content()).toBe(first.content());
+  expect(second.read("SELECT 1 FROM sqlite_schema WHERE type = 'trigger'")).toEqual([]);
+  first.stop(LONG_MS);
+  world.pass(3_000);
+  pay(world, 1);
+  expect(second.read("SELECT payments FROM counts")).toEqual(
+    second.read("SELECT count(*) AS payments FROM payments"),
+  );
+});
+
+test("no group is in a snapshot that is not confirmed", () => {
+  const { world, first } = start({ runs: 1 });
+  using _ = world;
+  pay(world, 2 * EVERY, 0);
+  const confirmed = Number(first.replica?.state().seq);
+  first.groupsAreRefused = true;
+  pay(world, 3);
+  expect(Number(first.replica?.state().seq)).toBeGreaterThan(confirmed);
+  expect(world.store.snapshots()).toEqual([]);
+  // What is not confirmed may never be: another instance leads without it.
+  first.groupsAreRefused = false;
+  world.pass(20_000);
+  expect(newest(world).seq).toBeLessThanOrEqual(Number(first.replica?.state().seq));
+});
+
+test("the log is trimmed to the last but one: the newest may be lost or damaged", () => {
+  const { world, first, second } = start({ runs: 1, every: EVERY / 2 });
+  using _ = world;
+  for (let index = 0; index < 4; index += 1) pay(world, EVERY);
+  const kept = world.store.snapshots();
+  expect(kept.length).toBe(2);
+  expect(log(world).start).toBe(kept[0]?.next ?? -1);
+  world.store.damage(newest(world).name);
+  second.start();
+  world.pass(5_000);
+  expect(second.content()).toBe(first.content());
+  expect(second.replica?.state().lacks).toBe(false);
+  second.destroy(100);
+  rmSync(world.store.path(newest(world).name));
+  world.pass(5_000);
+  expect(second.content()).toBe(first.content());
+  expect(second.replica?.state().lacks).toBe(false);
+});
+
+/** The name of a snapshot whose last group is a later one. */
+const later = (name: string, by = 1) =>
+  name.replace(/_(\d{16})_(\d{16})_(\d{16})_/, (_, epoch: string, seq: string, next: string) => {
+    const plus = (number: string) => String(Number(number) + by).padStart(16, "0");
+    return `_${epoch}_${plus(seq)}_${plus(next)}_`;
+  });
+
+test("what is damaged, of another service or another log, or no snapshot is passed over", () => {
+  const { world, first, second } = start({ runs: 1, every: EVERY / 2 });
+  using _ = world;
+  pay(world, EVERY);
+  const { store } = world;
+  const { name: real, log: logName, digest } = newest(world);
+  const objectOf = (name: string, content: string | Uint8Array) => writeFileSync(store.path(name), content);
+  // Of another log, and in order.
+  const foreign = join(world.directory, "foreign.sqlite");
+  copyFileSync(store.path(real), foreign);
+  using database = new Database(foreign);
+  database.run("UPDATE accounts SET total = 1000");
+  database.run(
+    "UPDATE replication SET log = '0123456789ab', seq = seq + 5, confirmed = seq + 5, next = next + 5",
+  );
+  database.close();
+  const bytes = readFileSync(foreign);
+  const digestOfForeign = createHash("sha256").update(bytes).digest("hex");
+  objectOf(later(real, 5).replace(logName, "0123456789ab").replace(digest, digestOfForeign), bytes);
+  objectOf(later(real).replace("ledger", "order"), readFileSync(store.path(real)));
+  // Its content is not what its name says.
+  objectOf(later(real), readFileSync(store.path(real)));
+  objectOf("notes.txt", "hello");
+  second.start();
+  world.pass(5_000);
+  expect(second.content()).toBe(first.content());
+  expect(second.replica?.state()).toMatchObject({ lacks: false, isCurrent: true });
+  expect(second.restored).toBe(1);
+});
+
+test.each(["group", "claim"])(
+  "of another log, a %s is not read: the database is one of its own log",
+  (kind) => {
+    const { world, first, second } = start({ runs: 2, every: EVERY });
+    using _ = world;
+    pay(world, 1);
+    const last = log(world).records.findLast(({ headers }) => headers.kind === kind);
+    if (last === undefined) throw new Error(`there is no ${kind}`);
+    const { epoch, seq } = last.headers;
+    const next = kind === "claim" ? { epoch: String(Number(epoch) + 1) } : { seq: String(Number(seq) + 1) };
+    const before = second.content();
+    world.broker.store([{ ...last, key: null, headers: { ...last.headers, log: "0123456789ab", ...next } }]);
+    world.pass(1_000);
+    for (const machine of [first, second]) {
+      expect(machine.replica?.state()).toMatchObject({ role: "following", lacks: true });
+    }
+    expect(second.content()).toBe(before);
+  },
+);
+
+test("what is not whole is none of the snapshots that are kept, and nothing is trimmed for it", () => {
+  const { world } = start({ runs: 1, every: EVERY / 2 });
+  using _ = world;
+  pay(world, EVERY);
+  const { name, next, seq } = newest(world);
+  writeFileSync(world.store.path(later(name)), "half");
+  pay(world, EVERY);
+  expect(world.store.snapshots().map((snapshot) => snapshot.seq)).toEqual([seq, newest(world).seq]);
+  expect(newest(world).seq).toBeGreaterThan(seq + 1);
+  expect(log(world).start).toBe(next);
+});
+
+test("an instance that lacks what was removed from the log sets its file aside, and begins with a snapshot", () => {
+  const { world, first, second } = start({ runs: 2, every: EVERY / 2 });
+  using _ = world;
+  pay(world, 5);
+  second.crash("for long", 10 * LONG_MS);
+  const [before] = second.read("SELECT total FROM accounts");
+  for (let index = 0; index < 4; index += 1) pay(world, EVERY);
+  expect(log(world).start).toBeGreaterThan(Number(second.read("SELECT next FROM replication")[0]?.next));
+  second.start();
+  world.pass(5_000);
+  expect(second.content()).toBe(first.content());
+  expect(second.replica?.state()).toMatchObject({ role: "following", lacks: false, isCurrent: true });
+  const [aside, ...others] = setAside(world);
+  expect(others).toEqual([]);
+  using old = new Database(`${world.directory}/${aside}`, { readonly: true });
+  expect(old.query("SELECT total FROM accounts").get()).toEqual(before ?? null);
+});
+
+test("without a snapshot that leads to the end of the log an instance does not lead, tries no snapshot twice, and goes on with a later one", () => {
+  const { world, first, second } = start({ runs: 1, every: EVERY / 2 });
+  using _ = world;
+  pay(world, EVERY);
+  // As by hand: more than the snapshots have.
+  world.broker.trim(log(world), log(world).end - 1);
+  second.start();
+  world.pass(5 * LONG_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "following", lacks: true, seq: 0 });
+  expect(setAside(world)).toEqual([]);
+  pay(world, 2 * EVERY, 2 * LONG_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "following", lacks: false, isCurrent: true });
+  expect(second.content()).toBe(first.content());
+});
+
+test("an instance that lacks something with a snapshot, too, begins once with each", () => {
+  const { world, first, second } = start({ runs: 2, every: EVERY / 2 });
+  using _ = world;
+  for (let index = 0; index < 4; index += 1) pay(world, EVERY);
+  first.crash("for long", 10 * LONG_MS);
+  world.pass(15_000);
+  expect(second.replica?.state().role).toBe("leading");
+  // The broker has lost the claim behind the snapshots.
+  const all = log(world);
+  all.records = all.records.filter(({ headers }) => headers.kind !== "claim");
+  pay(world, 1, 0);
+  first.start();
+  world.pass(1_000);
+  expect(first.restored).toBeLessThanOrEqual(2);
+  expect(first.replica?.state()).toMatchObject({ role: "following", lacks: true });
+  world.pass(5 * LONG_MS);
+  const snapshots = world.store.snapshots().filter(({ next }) => next >= all.start).length;
+  expect(first.restored).toBe(snapshots);
+  // Of one epoch, and none in place of another.
+  expect(setAside(world).length).toBe(snapshots);
+});
+
+test("while the store fails everything else goes on, and a snapshot is made later", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  world.store.isDown = true;
+  pay(world, 3 * EVERY);
+  second.destroy(100);
+  world.pass(5_000);
+  expect(second.content()).toBe(first.content());
+  expect(log(world).start).toBe(0);
+  world.store.isDown = false;
+  world.pass(30_000);
+  expect(world.store.snapshots().length).toBeGreaterThan(0);
+});
+
+test("without the right to delete, snapshots are made, and the log grows", () => {
+  const { world, first } = start({ runs: 1, every: EVERY / 2 });
+  using _ = world;
+  first.mayNotTrim = true;
+  for (let index = 0; index < 3; index += 1) pay(world, EVERY);
+  const kept = world.store.snapshots();
+  expect(kept.length).toBe(2);
+  expect(log(world).start).toBe(0);
+  first.mayNotTrim = false;
+  pay(world, EVERY);
+  expect(log(world).start).toBe(kept[1]?.next ?? -1);
+});
+
+test("what an instance makes and trims that was paused for long does no harm", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, EVERY - 3, 0);
+  // It has made one, and has not yet stored it.
+  pay(world, 4, 0);
+  for (let passed = 0; passed < 6_000 && !existsSync(`${second.path}.snapshot-made`); passed += 1)
+    world.pass(1);
+  expect(existsSync(`${second.path}.snapshot-made`)).toBe(true);
+  second.pause(3 * LONG_MS);
+  for (let index = 0; index < 3; index += 1) pay(world, 2 * EVERY);
+  const kept = world.store.snapshots();
+  expect(kept.length).toBe(2);
+  expect(log(world).start).toBeGreaterThan(0);
+  world.pass(3 * LONG_MS);
+  const names = (snapshots: readonly Snapshot[]) => snapshots.map(({ name }) => name);
+  expect(names(world.store.snapshots())).toEqual(expect.arrayContaining([names(kept)[1] ?? ""]));
+  expect(world.store.snapshots().filter(({ next }) => next >= log(world).start).length).toBe(2);
+  expect(second.content()).toBe(first.content());
+});
+
+test("a follower that ends after a part of a group reads it anew", async () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  const random = Array.from({ length: 250_000 }, () => world.prng.bits().toString(36)).join("");
+  first.ask(random).catch(() => {});
+  world.pass(2_000);
+  const all = log(world);
+  const part = all.records.findIndex(({ headers }) => headers.part?.startsWith("1/2") === true);
+  const { records, end } = all;
+  // The log as it was when only the first part had arrived.
+  first.crash("for long", 10 * LONG_MS);
+  second.destroy(100);
+  all.records = records.slice(0, part + 1);
+  all.end = Number(all.records.at(-1)?.offset) + 1;
+  world.pass(2_000);
+  second.crash("test", 100);
+  all.records = records;
+  all.end = end;
+  world.pass(2_000);
+  expect(second.read("SELECT length(request) AS size FROM requests")).toEqual([{ size: random.length }]);
+});
+
+test("where the log and all instances are lost, each begins with a copy of the last snapshot", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, EVERY + 5);
+  const { name, seq } = newest(world);
+  for (const machine of [first, second]) machine.destroy(LONG_MS);
+  world.broker.deleteTopic(topics.changes.name);
+  world.broker.createTopics([topics.changes]);
+  for (const machine of [first, second]) copyFileSync(world.store.path(name), machine.path);
+  world.store.lose(name);
+  world.pass(LONG_MS + 20_000);
+  const leader = [first, second].find(({ replica }) => replica?.state().role === "leading");
+  expect(leader?.replica?.state().seq).toBeGreaterThan(seq);
+  expect(first.content()).toBe(second.content());
+  // What it has not, it reads again: ids make each payment count once.
+  expect(first.read("SELECT total FROM accounts")).toEqual([{ total: EVERY + 5 }]);
+  pay(world, 3 * EVERY);
+  second.destroy(100);
+  world.pass(5_000);
+  expect(second.content()).toBe(first.content());
+});

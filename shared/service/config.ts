@@ -1,4 +1,4 @@
-import { escapeInvisible } from "@distributed-messaging/messaging";
+import { escapeInvisible, INSTANCE_PATTERN } from "@distributed-messaging/messaging";
 import type { KafkaSettings } from "@distributed-messaging/messaging/kafka";
 import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
@@ -444,6 +444,23 @@ export const replicationSettings = {
     HttpUrl("where the other instances reach the HTTP interface of this one; by default at HOST"),
   ),
 };
+
+/** The setting of a service of which several instances may work at the same time, beside `commonSettings`. */
+export const instanceSettings = {
+  INSTANCE: Type.Optional(
+    Type.String({
+      pattern: INSTANCE_PATTERN,
+      expected: "1 to 32 lower-case letters, digits and hyphens, but not rebuild",
+      description:
+        "the name of this process, where several of the service work at the same time, each with a DATA_DIR of its own; it keeps its name",
+    }),
+  ),
+};
+
+/** The name of the instance that the settings make of the service, if they do. */
+export function instanceOf(config: object): string | undefined {
+  return "INSTANCE" in config && typeof config.INSTANCE === "string" ? config.INSTANCE : undefined;
+}
 
 /** Whether the settings make the service one of several instances; those of other services have no such setting. */
 export function isReplicated(config: object): boolean {

@@ -112,6 +112,7 @@ export {
   PublishError,
   type Publisher,
   type PublishFailure,
+  type RecordPosition,
   type SubscribeOptions,
   type Subscriber,
   type Subscription,

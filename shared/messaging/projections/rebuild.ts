@@ -269,7 +269,7 @@ export class Rebuild {
     if (decoded.status === "rejected") return false;
     const handler = this.#handlers.get(decoded.message.type);
     try {
-      const result = handler?.handle(decoded.message, withoutEffects(transaction));
+      const result = handler?.handle(decoded.message, withoutEffects(transaction), record);
       const { database, log } = this.#options;
       resultOfWork(result, `the handler of ${decoded.message.type}`, database.sql, log);
       return true;

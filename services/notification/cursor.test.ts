@@ -133,6 +133,14 @@ describe("a client that moves between instances", () => {
     expect(made.read(after).ids).toEqual(["0/2", "1/1"]);
   });
 
+  test("has a whole page, although what it has fills the first ones", () => {
+    const [one, other] = [new Instance("a"), new Instance("b")];
+    for (const instance of [one, other]) for (let count = 0; count < 5; count += 1) instance.take(0);
+    const { after } = one.read("0");
+    other.take(0);
+    expect(other.read(after, 2).ids).toEqual(["0/5"]);
+  });
+
   test("to a copy of its database under another name reads on by the events", () => {
     const one = new Instance("a");
     one.take(0);

@@ -349,7 +349,9 @@ async function accept(
   const decision = await backlog.admit(asked.customerId, () =>
     messaging.unitOfWork.run(
       (transaction) =>
-        request.signal.aborted ? undefined : carryOut(asked, store, newName(transaction.now), transaction),
+        request.signal.aborted
+          ? undefined
+          : carryOut(asked, store, newIdFor(asked, transaction.now), transaction),
       causeOf(request),
     ),
   );
@@ -375,7 +377,7 @@ export function carryOut(
   transaction: Transaction,
 ): Decision {
   const { now } = transaction;
-  const state = store.stateFor(request);
+  const state = store.stateFor(request, newId);
   const decision = decide(request, state, { now, newId });
   const { placed, messages } = decision;
   if (placed !== undefined) store.acceptOrder(placed);
@@ -388,6 +390,14 @@ export function carryOut(
   }
   if (state.earlier === undefined) store.remember(request, decision, transaction);
   return decision;
+}
+
+/** The name of an order with a key is the same at each gateway, so that the same request is one order. */
+function newIdFor(request: ClientRequest, now: number): string {
+  const { operation, customerId, key } = request;
+  if (operation !== "place-order" || key === undefined) return newName(now);
+  // A line feed occurs in neither.
+  return `key-${Bun.SHA256.hash(`${customerId}\n${key}`, "hex").slice(0, 32)}`;
 }
 
 /** 96 bits that nobody guesses, after the time, so that indexes grow at their end. */

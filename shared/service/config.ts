@@ -54,6 +54,7 @@ export function loadConfig<Schema extends TObject>(
     topicReplicationProblems,
     advertisedProblems,
     insecureProblems,
+    signingKeyProblems,
     issuerProblems,
     retentionProblems,
   ],
@@ -523,6 +524,14 @@ function advertisedProblems(config: Readonly<Record<string, unknown>>): readonly
   const isAny = HOST === "0.0.0.0" || HOST === "::";
   if (!isReplicated(config) || !isAny || ADVERTISED_URL !== undefined) return [];
   return [`ADVERTISED_URL: is not set, with REPLICATION=on it is needed where HOST is ${HOST}`];
+}
+
+/** Whoever verifies a token of one gateway knows no other gateway's key. */
+function signingKeyProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
+  const { DEMO_SIGN_IN, AUTH_SIGNING_KEY, AUTH_SIGNING_KEY_FILE } = config;
+  const isSet = (AUTH_SIGNING_KEY ?? AUTH_SIGNING_KEY_FILE) !== undefined;
+  if (DEMO_SIGN_IN !== true || instanceOf(config) === undefined || isSet) return [];
+  return ["AUTH_SIGNING_KEY: is not set, with DEMO_SIGN_IN and INSTANCE every gateway needs the same one"];
 }
 
 /** The topics keep what an order was placed with for twice `ORDER_RETENTION`: it may wait for half of that. */

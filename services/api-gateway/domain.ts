@@ -402,7 +402,7 @@ export function orderNotFound(name: string): ServiceError {
 }
 
 /** Whether the order can no longer change. A confirmed order can still be cancelled. */
-function isFinal(status: Status): boolean {
+export function isFinal(status: Status): boolean {
   switch (status) {
     case "rejected":
     case "cancelled":

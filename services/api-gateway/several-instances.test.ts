@@ -8,6 +8,8 @@ import {
   StockChanged,
 } from "@distributed-messaging/contracts";
 import type { DataOf } from "@distributed-messaging/messaging";
+import { ServiceError } from "@distributed-messaging/service/errors";
+import { untilConsistent } from "./consistency.ts";
 import { type Client, type GatewayFixture, signIn, startGatewayFixture } from "./testing/fixture.ts";
 
 /* Two gateways in this process, of which neither has heard of the other. The tests publish what the order service decides. */
@@ -93,4 +95,40 @@ test("an order is cancelled at the other gateway, once that knows of it", async 
   const cancelled = { orderId: orderIdOf(CUSTOMER, "MINE"), customerId: CUSTOMER };
   await each((gateway) => gateway.handle(OrderCancelled, { ...cancelled, reason: "customer_request" }));
   for (const client of clients) expect((await client.get("/orders/MINE")).body.status).toBe("cancelled");
+});
+
+test("a read with the token of an answer waits until its gateway shows the order, and then its cancellation", async () => {
+  const { consistency: placed } = await clients[0].place("MINE");
+  expect((await clients[0].get("/orders/MINE", placed)).status).toBe(200);
+  const reading = clients[1].get("/orders/MINE", placed);
+  expect((await clients[1].get("/orders/MINE")).status).toBe(404);
+  await each((gateway) => gateway.handle(OrderPlaced, placedWith("MINE", 1)));
+  expect((await reading).body).toMatchObject({ orderId: "MINE", status: "pending" });
+
+  const { consistency: cancelled } = await clients[0].cancel("MINE");
+  expect((await clients[0].get("/orders/MINE", cancelled)).body.status).toBe("pending");
+  const listing = clients[1].get("/orders", cancelled);
+  expect((await clients[1].get("/orders/MINE", placed)).body.status).toBe("pending");
+  await gateways[1].handle(OrderCancelled, {
+    ...{ orderId: orderIdOf(CUSTOMER, "MINE"), customerId: CUSTOMER, reason: "customer_request" },
+  });
+  expect((await listing).body).toMatchObject([{ orderId: "MINE", status: "cancelled" }]);
+});
+
+test("a token is of no use to another customer, and waits for some time only", async () => {
+  const { consistency = "" } = await clients[0].place("MINE");
+  const request = new Request("http://localhost/", { headers: { "consistency-token": consistency } });
+  const { store } = gateways[0].parts;
+  const wait = (customerId: string) =>
+    untilConsistent({ request, customerId, orderOf: (orderId) => store.order(orderId), waitMs: 0 }).then(
+      () => "shown",
+      (error: unknown) => (error instanceof ServiceError ? error.code : error),
+    );
+  expect(await wait(CUSTOMER)).toBe("shown");
+  expect(await wait("BOB")).toBe("not-consistent-yet");
+});
+
+test.each(["x", "a b", "cGxhY2Vk", "x".repeat(300)])("'%s' is no token", async (token) => {
+  const { status, body } = await clients[0].get("/orders", token);
+  expect([status, body.type]).toEqual([400, expect.stringContaining("malformed-token")]);
 });

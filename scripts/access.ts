@@ -9,7 +9,7 @@ const USAGE = `usage: bun run access -- print [--tool kafka-acls|rpk] [--princip
        bun run access -- apply [--principal …]
 
 The rights on the broker that each service needs, and no more, computed from the services. REPLICATION=on adds those of
-the services that may run as several instances.
+the services that are replicated; with INSTANCE=a the groups are those of the instance of that name.
 
   print   the commands that create them, for Apache Kafka's kafka-acls.sh or for Redpanda's rpk
   apply   creates those that are missing on the brokers of KAFKA_BROKERS, as the user of the KAFKA_SASL_* or KAFKA_SSL_*

@@ -6,6 +6,7 @@ import {
   claimOf,
   DatabaseInUse,
   errorText,
+  instanceIn,
   openDatabase,
   ownerTopic,
   silentLogger,
@@ -20,13 +21,14 @@ import { CommandFailed, noMore, parseOptions, runCommand, table, UsageError } fr
 const USAGE = `usage: bun run owner list
        bun run owner take-over SERVICE
 
-  list        which database is each service's, as the topics of the owners say, and whether that of DATA_DIR is it
+  list        which database is each service's, or each instance's, as the topics of the owners say, and whether that of
+              DATA_DIR is it
   take-over   for a database that is lost for good: the next start of SERVICE, which is stopped, takes the service over with
               the database of DATA_DIR. What only the lost one had is lost; what it has handled is handled again where the
               database of DATA_DIR does not know of it. Not as long as the owner runs`;
 
-/** What the owner repeats, and questions to it: its last claim is among so many. */
-const RECENT_RECORDS = 50;
+/** What the owners repeat, and questions to them: the last claim of each is among so many. */
+const RECENT_RECORDS = 1_000;
 
 interface OwnFile {
   readonly file: string;
@@ -48,25 +50,36 @@ async function list(): Promise<number> {
   const rows: string[][] = [];
   try {
     for (const service of serviceNames) {
-      const claim = await ownerOf(inspector, service);
       const own = existsSync(pathOf(config.DATA_DIR, service)) ? fileOf(config.DATA_DIR, service) : undefined;
-      rows.push([service, ...ownerCells(claim), verdict(claim, own)]);
+      for (const [instance, claim] of await ownersOf(inspector, service)) {
+        rows.push([service, instance, ...ownerCells(claim), verdict(claim, own)]);
+      }
     }
   } catch (error) {
     throw new CommandFailed(`the broker at ${config.KAFKA_BROKERS.join(", ")}: ${errorText(error)}`);
   } finally {
     await inspector.close();
   }
-  console.log(table(["service", "epoch", "since", "on", "the owner", "the database of DATA_DIR"], rows));
+  console.log(
+    table(["service", "instance", "epoch", "since", "on", "the owner", "the database of DATA_DIR"], rows),
+  );
   return 0;
 }
 
-async function ownerOf(inspector: KafkaInspector, service: ServiceName): Promise<Claim | undefined> {
-  const records = await inspector.latest(ownerTopic(service).name, RECENT_RECORDS);
-  return records
-    .map((record) => claimOf(record))
-    .filter((content): content is Claim => content?.kind === "claim")
-    .sort((one, other) => other.epoch - one.epoch)[0];
+/** The owner of each instance that there was, by its name; of a service that runs once, one without a name. */
+async function ownersOf(
+  inspector: KafkaInspector,
+  service: ServiceName,
+): Promise<Map<string, Claim | undefined>> {
+  const owners = new Map<string, Claim>();
+  // Newest first.
+  for (const record of await inspector.latest(ownerTopic(service).name, RECENT_RECORDS)) {
+    const claim = claimOf(record);
+    if (claim?.kind !== "claim") continue;
+    const instance = instanceIn(record) ?? "–";
+    if ((owners.get(instance)?.epoch ?? 0) < claim.epoch) owners.set(instance, claim);
+  }
+  return owners.size === 0 ? new Map([["–", undefined]]) : owners;
 }
 
 function ownerCells(claim: Claim | undefined): string[] {

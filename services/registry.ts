@@ -14,6 +14,8 @@ interface Registration {
   readonly port: number;
   /** Whether it may run as several instances, of which one leads: it has the setting REPLICATION. */
   readonly replicable?: true;
+  /** Whether several instances of it may work at the same time: it has the setting INSTANCE. */
+  readonly activeActive?: true;
   /** Loaded on demand: most readers of this list need no more than the names and the ports. */
   load(): Promise<{ readonly service: Composition }>;
 }
@@ -26,6 +28,7 @@ const registered = {
   "api-gateway": {
     setting: "API_GATEWAY_PORT",
     port: 8900,
+    activeActive: true,
     load: () => import("./api-gateway/service.ts"),
   },
   inventory: {
@@ -43,6 +46,7 @@ const registered = {
   notification: {
     setting: "NOTIFICATION_PORT",
     port: 8903,
+    activeActive: true,
     load: () => import("./notification/service.ts"),
   },
 } as const satisfies Readonly<Record<string, Registration>>;
@@ -65,7 +69,10 @@ export const messageTopics: readonly Topic[] = [...allTopics, ...serviceNames.ma
 /** Every topic of the store: of messages, and of the owner of each service. */
 export const storeTopics: readonly Topic[] = [...messageTopics, ...serviceNames.map(ownerTopic)];
 
-/** The services that may run as several instances. */
+/** The services of which several instances may work at the same time. */
+export const activeActiveServices = serviceNames.filter((name) => services[name].activeActive === true);
+
+/** The services that may run as several instances, of which one leads. */
 export const replicableServices = serviceNames.filter((name) => services[name].replicable === true);
 
 /** Their change logs. */

@@ -1,3 +1,4 @@
+import { replicableServices } from "@distributed-messaging/services/registry";
 import type { Prng } from "../simulation/prng.ts";
 import type { OwnStore } from "../support/own-store.ts";
 
@@ -62,7 +63,9 @@ export class Faults {
     const all = [...processes, ...this.#brokers.map(({ name }) => name)];
     const victim = this.#prng.pick(all.filter((name) => !this.#busy.has(groupOf(name))));
     const group = groupOf(victim);
-    const isOneOfSeveral = processes.filter((name) => groupOf(name) === group).length > 1;
+    // What only a gateway has accepted is lost with its disk; the others lose nothing.
+    const isReplicated = replicableServices.some((name) => name === group);
+    const isOneOfSeveral = isReplicated && processes.filter((name) => groupOf(name) === group).length > 1;
     const broker = this.#brokers.find(({ name }) => name === victim);
     const possible = isOneOfSeveral ? [...kinds, "destroy" as const] : kinds;
     const kind = broker === undefined ? this.#prng.pick(possible) : "outage";

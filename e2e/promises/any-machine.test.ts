@@ -2,17 +2,20 @@ import { expect, test } from "bun:test";
 import { cpSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "@distributed-messaging/messaging/testing";
+import type { ServiceName } from "@distributed-messaging/services/registry";
 import { metricIn } from "@distributed-messaging/supervisor/services";
 import type { Instance } from "@distributed-messaging/supervisor/store";
+import type { Notification } from "../support/answers.ts";
 import { untilEqual } from "../support/copies.ts";
+import { Customer } from "../support/customer.ts";
 import { describeOwn, useOwnStore } from "../support/own-store.ts";
 import { second } from "../support/second-process.ts";
 
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 240_000;
 const CUP = "PRODUCT_001";
 const PAPER = "PRODUCT_006";
 
-describeOwn("two instances of order and inventory", () => {
+describeOwn("two instances of each service", () => {
   const store = useOwnStore({ replicas: 2, env: { SNAPSHOT_EVERY: "20" } });
   const instancesOf = (name: "order" | "inventory") =>
     store.supervisor.instances.filter(({ service }) => service === name);
@@ -131,6 +134,72 @@ describeOwn("two instances of order and inventory", () => {
       }
       await place("after");
       for (const name of ["order", "inventory"] as const) await untilEqual(instancesOf(name));
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "a gateway and a notification service are lost, their disks included: nothing that the broker had is, and each customer is told once",
+    async () => {
+      await store.seed();
+      const all = (name: ServiceName) => store.supervisor.instances.filter(({ service }) => service === name);
+      const addresses = all("api-gateway").flatMap(({ url: gateway }) =>
+        all("notification").map(({ url: notification }) => ({ gateway, notification })),
+      );
+      // One customer, at each pair of instances; a token of one gateway is valid at all.
+      const customers = await Promise.all(addresses.map((at) => Customer.signIn(at, "CUSTOMER_instances")));
+      const at = (index: number) => customers[index % customers.length] as Customer;
+      const orderIds: string[] = [];
+      const told: Notification[] = [];
+      const place = async (count: number) => {
+        for (let number = 0; number < count; number += 1) {
+          const orderId = `instance-${orderIds.length}`;
+          await at(orderIds.length).placeWithRetries({ orderId, items: [{ productId: PAPER, quantity: 1 }] });
+          orderIds.push(orderId);
+        }
+      };
+      /** Reads on at another instance than before. */
+      const readOn = async (index: number) => told.push(...(await at(index).resume(told.at(-1)?.cursor)));
+      const untilConfirmedAtAll = async () => {
+        for (const customer of customers)
+          for (const orderId of orderIds) await customer.until(orderId, "confirmed");
+      };
+      await place(8);
+      await untilConfirmedAtAll();
+      for (const [round, victim] of [
+        "api-gateway",
+        "notification",
+        "api-gateway-2",
+        "notification-2",
+      ].entries()) {
+        await readOn(round);
+        await store.supervisor.process(victim).destroy();
+        await place(4);
+        await eventually(() => store.supervisor.process(victim).state === "ready", `${victim} to be back`);
+        await untilConfirmedAtAll();
+      }
+      const expected = orderIds.flatMap((orderId) => [
+        `${orderId} order.received`,
+        `${orderId} order.confirmed`,
+      ]);
+      for (const customer of customers) {
+        await eventually(async () => {
+          const listed = (await customer.notifications()).map(({ orderId, type }) => `${orderId} ${type}`);
+          expect(listed.toSorted()).toEqual(expected.toSorted());
+          return true;
+        }, "each notification at every instance, once");
+      }
+      for (let index = 0; index < customers.length; index += 1) await readOn(index);
+      const heard = told.map(({ orderId, type }) => `${orderId} ${type}`);
+      expect(heard.toSorted()).toEqual(expected.toSorted());
+      const views = await Promise.all(
+        customers.map(async (customer) =>
+          (await customer.allOrders())
+            .map(({ orderId, status, items, total }) => ({ orderId, status, items, total }))
+            .toSorted((one, other) => (one.orderId < other.orderId ? -1 : 1)),
+        ),
+      );
+      for (const view of views) expect(view).toEqual(views[0] ?? []);
     },
     LIMIT_MS,
   );

@@ -93,10 +93,10 @@ export class InstrumentedHandlers {
     const set = sql.prepare("INSERT INTO simulation_timers (key, fired) VALUES (?, 0)");
     const enqueued = sql.prepare("INSERT INTO simulation_effects (key, completed) VALUES (?, 0)");
     return handlers.map(({ definition, handle }) =>
-      on(definition, (message, transaction) => {
+      on(definition, (message, transaction, position) => {
         this.#runIntoBug(message, incarnation);
         if (faults.occurs("handlerThrows")) this.#failTransiently(message.id);
-        handle(message, this.#recording(message, transaction));
+        handle(message, this.#recording(message, transaction), position);
         handled.run(definition.topic.name, message.subject, message.id);
         handling.run(message.id, transaction.now);
         if (prng.chance(TIMER_CHANCE)) {

@@ -8,12 +8,13 @@ import { serviceNames, services } from "@distributed-messaging/services/registry
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 test.each(serviceNames)("%s is registered as its composition and its settings say", async (name) => {
-  const { setting, port, replicable, load } = services[name];
+  const { setting, port, replicable, activeActive, load } = services[name];
   const { service } = await load();
   expect(service.name).toBe(name);
   expect(setting).toBe(portSetting(name));
   expect(service.config.properties[setting]?.default).toBe(port);
   expect(service.config.properties.REPLICATION !== undefined).toBe(replicable === true);
+  expect(service.config.properties.INSTANCE !== undefined).toBe(activeActive === true);
 });
 
 test("every folder with a service.ts is registered, and every registered one has a main.ts", () => {

@@ -75,6 +75,7 @@ export const Notification = Type.Object(
     type: Type.String({ pattern: "^order\\.(received|waiting|confirmed|rejected|cancelled)$" }),
     message: Type.String({ minLength: 1 }),
     at: Time,
+    cursor: Type.String({ pattern: "^c[A-Za-z0-9_-]+$" }),
   },
   closed,
 );

@@ -133,6 +133,19 @@ export class Customer {
     }
   }
 
+  /** Every notification after a cursor of whichever instance. */
+  async resume(cursor = "0"): Promise<Notification[]> {
+    const all: Notification[] = [];
+    for (let after = cursor; ; ) {
+      const url = `${this.at.notification}/notifications?after=${after}`;
+      const page = read(Type.Array(Notification), await request(url, { headers: this.authorization }));
+      const last = page.at(-1);
+      if (last === undefined) return all;
+      all.push(...page);
+      after = last.cursor;
+    }
+  }
+
   /** The types of an order's notifications, oldest first. */
   async notificationTypes(orderId: string): Promise<string[]> {
     const all = await this.notifications();

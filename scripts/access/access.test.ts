@@ -96,6 +96,10 @@ describe("bun run access", () => {
       expect(stdout).not.toContain("delete");
     }
     expect(replicated.stdout).not.toMatch(/(gateway|notification)\.changes/);
+    const named = await run(["print", "--tool", "rpk"], { INSTANCE: "a" });
+    for (const service of ["api-gateway", "notification"])
+      expect(named.stdout).toContain(`--group ${service}.a --group ${service}.a.rebuild`);
+    expect(named.stdout).toContain("--group order\n");
     const kafka = await run(["print"], { KAFKA_BROKERS: "a.example:9092" });
     expect(kafka.stdout).toStartWith("kafka-acls.sh --bootstrap-server a.example:9092 ");
   });

@@ -39,7 +39,7 @@ export function principalsOf(options: readonly string[]): Readonly<Record<Servic
   return principals;
 }
 
-/** What each service may do on the broker, and no more. @param env of which REPLICATION counts */
+/** What each service may do on the broker, and no more. @param env of which REPLICATION and INSTANCE count */
 export async function storeGrants(
   principals: Readonly<Record<ServiceName, string>>,
   env: Environment = {},

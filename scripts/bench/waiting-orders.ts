@@ -208,7 +208,8 @@ class Inventory implements AsyncDisposable {
     const handler = inventoryHandlers(this.#store, POLICY).find((each) => each.definition === definition);
     if (handler === undefined) throw new Error(`the inventory does not handle ${definition.type}`);
     const startedAt = performance.now();
-    await this.#messaging.unitOfWork.run((transaction) => handler.handle(envelope, transaction));
+    const position = { topic: definition.topic.name, partition: 0, offset: 0 };
+    await this.#messaging.unitOfWork.run((transaction) => handler.handle(envelope, transaction, position));
     const ms = performance.now() - startedAt;
     while (this.#messaging.outbox.depth() > 0) {
       await Bun.sleep(1);

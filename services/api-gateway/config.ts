@@ -1,9 +1,10 @@
-import { commonSettings, Duration, Port } from "@distributed-messaging/service/config";
+import { commonSettings, Duration, instanceSettings, Port } from "@distributed-messaging/service/config";
 import { PerMinute, TrustedProxies } from "@distributed-messaging/service/rate-limit";
 import { Type } from "@sinclair/typebox";
 
 export const GatewayConfig = Type.Object({
   ...commonSettings,
+  ...instanceSettings,
   API_GATEWAY_PORT: Port(8900, "the port of the gateway, which serves the page"),
   DEMO_SIGN_IN: Type.Boolean({
     default: false,

@@ -299,14 +299,16 @@ function replay(request: ClientRequest, earlier: AcceptedRequest): Decision {
   const isSame = earlier.operation === request.operation && earlier.content === contentOf(request);
   const namesAnother =
     request.operation === "place-order" && request.name !== undefined && request.name !== earlier.target;
-  if (!isSame || namesAnother) {
-    throw new ServiceError(
-      "invalid",
-      "key-conflict",
-      "This Idempotency-Key came with another request before.",
-    );
-  }
+  if (!isSame || namesAnother) throw keyConflict();
   return { ...earlier, replayed: true, messages: [] };
+}
+
+function keyConflict(): ServiceError {
+  return new ServiceError(
+    "invalid",
+    "key-conflict",
+    "This Idempotency-Key came with another request before.",
+  );
 }
 
 function placeOrder(request: RequestTo<"place-order">, state: RequestState, moment: Moment): Decision {
@@ -315,6 +317,8 @@ function placeOrder(request: RequestTo<"place-order">, state: RequestState, mome
   const accepted = { operation, content, target: name, status: undefined };
   if (state.order !== undefined) {
     if (linesText(state.order.items) === content) return { ...accepted, replayed: true, messages: [] };
+    // Another gateway has accepted the key.
+    if (request.name === undefined) throw keyConflict();
     throw new ServiceError(
       "invalid",
       "order-conflict",
@@ -398,7 +402,7 @@ export function orderNotFound(name: string): ServiceError {
 }
 
 /** Whether the order can no longer change. A confirmed order can still be cancelled. */
-function isFinal(status: Status): boolean {
+export function isFinal(status: Status): boolean {
   switch (status) {
     case "rejected":
     case "cancelled":

@@ -30,6 +30,7 @@ import {
   SigningKeyAnswer,
 } from "./answers.ts";
 import { Backlog } from "./backlog.ts";
+import { consistencyToken, untilConsistent } from "./consistency.ts";
 import { type ClientRequest, type Decision, decide, type OrderView, orderNotFound } from "./domain.ts";
 import type { Sessions } from "./sessions.ts";
 import type { GatewayStore } from "./store.ts";
@@ -158,6 +159,11 @@ function orderRoutes(parts: Accepting) {
     .derive(async ({ request, server }) => {
       const identity = await authenticate(request, verifier);
       const address = addressOf(request, peerOf(request, server));
+      await untilConsistent({
+        request,
+        customerId: identity.customerId,
+        orderOf: (orderId) => store.order(orderId),
+      });
       return { identity, sender: { customerId: identity.customerId, address } };
     })
     .get(
@@ -182,8 +188,10 @@ function orderRoutes(parts: Accepting) {
         orders.check(sender);
         const key = idempotencyKey(request);
         const placing = { operation: "place-order", name: orderId, items, customerId, key } as const;
-        const { target } = await accept(parts, request, set, placing);
+        const { target, placed } = await accept(parts, request, set, placing);
         set.headers.location = `/orders/${target}`;
+        const id = placed?.orderId ?? store.orderNamed(customerId, target)?.orderId;
+        if (id !== undefined) set.headers["consistency-token"] = consistencyToken("placed", id);
         return { orderId: target, status: "accepted" };
       },
       {
@@ -197,6 +205,7 @@ function orderRoutes(parts: Accepting) {
           problems: [409, 429],
           access: "customer",
           idempotent: true,
+          consistency: "writes",
         }),
       },
     )
@@ -212,6 +221,7 @@ function orderRoutes(parts: Accepting) {
           tag: ORDERS,
           answers: { 200: Type.Array(OrderAnswer) },
           access: "customer",
+          consistency: "reads",
         }),
       },
     )
@@ -230,6 +240,7 @@ function orderRoutes(parts: Accepting) {
           answers: { 200: OrderAnswer },
           problems: [404],
           access: "customer",
+          consistency: "reads",
         }),
       },
     )
@@ -240,6 +251,8 @@ function orderRoutes(parts: Accepting) {
         const key = idempotencyKey(request);
         const cancelling = { operation: "cancel-order", name: orderId, customerId, key } as const;
         const { status } = await accept(parts, request, set, cancelling);
+        const id = store.orderNamed(customerId, orderId)?.orderId;
+        if (id !== undefined) set.headers["consistency-token"] = consistencyToken("cancelled", id);
         return { orderId, status };
       },
       {
@@ -254,6 +267,7 @@ function orderRoutes(parts: Accepting) {
           problems: [404, 409, 429],
           access: "customer",
           idempotent: true,
+          consistency: "both",
         }),
       },
     );
@@ -349,7 +363,9 @@ async function accept(
   const decision = await backlog.admit(asked.customerId, () =>
     messaging.unitOfWork.run(
       (transaction) =>
-        request.signal.aborted ? undefined : carryOut(asked, store, newName(transaction.now), transaction),
+        request.signal.aborted
+          ? undefined
+          : carryOut(asked, store, newIdFor(asked, transaction.now), transaction),
       causeOf(request),
     ),
   );
@@ -375,7 +391,7 @@ export function carryOut(
   transaction: Transaction,
 ): Decision {
   const { now } = transaction;
-  const state = store.stateFor(request);
+  const state = store.stateFor(request, newId);
   const decision = decide(request, state, { now, newId });
   const { placed, messages } = decision;
   if (placed !== undefined) store.acceptOrder(placed);
@@ -388,6 +404,14 @@ export function carryOut(
   }
   if (state.earlier === undefined) store.remember(request, decision, transaction);
   return decision;
+}
+
+/** The name of an order with a key is the same at each gateway, so that the same request is one order. */
+function newIdFor(request: ClientRequest, now: number): string {
+  const { operation, customerId, key } = request;
+  if (operation !== "place-order" || key === undefined) return newName(now);
+  // A line feed occurs in neither.
+  return `key-${Bun.SHA256.hash(`${customerId}\n${key}`, "hex").slice(0, 32)}`;
 }
 
 /** 96 bits that nobody guesses, after the time, so that indexes grow at their end. */

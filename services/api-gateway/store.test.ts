@@ -239,7 +239,7 @@ describe("idempotency keys", () => {
     ...{ operation: "cancel-order", customerId, key, name: "X" },
   });
   const earlier = (key: string | undefined, customerId?: string): AcceptedRequest | undefined =>
-    store.stateFor(request(key, customerId)).earlier;
+    store.stateFor(request(key, customerId), "NEW").earlier;
   const accepted: AcceptedRequest = {
     operation: "cancel-order",
     content: "X",

@@ -55,6 +55,9 @@ interface OrderRow {
   readonly placed_at: number;
 }
 
+/** What of a row may differ from the order that the order service has. */
+type StayingRow = Pick<OrderRow, "items" | "total" | "currency"> & { readonly placedAt: number };
+
 /** An order that was placed long ago. */
 interface OldOrder {
   readonly seq: number;
@@ -168,17 +171,23 @@ export class GatewayStore {
   }
 
   /**
-   * Applies an order of the order service; one that this gateway has accepted does not change.
+   * Applies an order of the order service. Of one that this gateway has accepted, only the content may change: another
+   * gateway had accepted one of the same name before.
    *
    * @param placedAt for an order that this gateway does not know, in milliseconds since the epoch
    * @returns when it was placed
    */
   applyOrder(order: DataOf<typeof OrderPlaced>, placedAt: number): number {
-    const { stays, applyOrder } = this.#statements;
+    const { stays, applyOrder, correctOrder } = this.#statements;
     // Not left to the conflict alone, which would use up a number each time.
     const known = stays.get(order.orderId);
-    if (known === null && !this.#deleted.has(order.orderId))
-      applyOrder.run(order.orderId, ...valuesOf({ ...order, placedAt }));
+    const [customerId, items, amount, currency] = valuesOf({ ...order, placedAt });
+    if (known !== null) {
+      const isSame = known.items === items && known.total === amount && known.currency === currency;
+      if (!isSame) correctOrder.run(items, amount, currency, order.orderId);
+    } else if (!this.#deleted.has(order.orderId)) {
+      applyOrder.run(order.orderId, customerId, items, amount, currency, placedAt);
+    }
     return known?.placedAt ?? placedAt;
   }
 
@@ -250,10 +259,10 @@ export class GatewayStore {
     this.#statements.applyWithdrawal.run(productId, version);
   }
 
-  /** What the decision on a request depends on. */
-  stateFor(request: ClientRequest): RequestState {
+  /** What the decision on a request depends on. @param newName for an order whose client chose none */
+  stateFor(request: ClientRequest, newName: string): RequestState {
     const { customerId, key } = request;
-    const name = request.operation === "restock" ? undefined : request.name;
+    const name = request.operation === "restock" ? undefined : (request.name ?? newName);
     const named =
       request.operation === "place-order" ? request.items : request.operation === "restock" ? [request] : [];
     const sold = named.flatMap(({ productId }) => this.product(productId) ?? []);
@@ -413,10 +422,13 @@ function prepareOrders({ sql: database }: ServiceDatabase) {
        ON CONFLICT (order_id) DO UPDATE SET ${setOrder} WHERE customer_id IS NULL`,
     ),
     addOwnEntry: database.prepare<never, [string, ...EntryValues]>(addEntry("NULL")),
-    /** Whether an order does not change any more: this gateway has accepted it, or it is of the current generation. */
-    stays: database.prepare<{ placedAt: number }, [string]>(
-      `SELECT placed_at AS placedAt FROM orders WHERE order_id = ? AND customer_id IS NOT NULL
+    /** An order that this gateway has accepted, or that is of the current generation. */
+    stays: database.prepare<StayingRow, [string]>(
+      `SELECT placed_at AS placedAt, items, total, currency FROM orders WHERE order_id = ? AND customer_id IS NOT NULL
          AND (generation IS NULL OR generation >= ${GENERATION})`,
+    ),
+    correctOrder: database.prepare<never, [string, number, string, string]>(
+      "UPDATE orders SET items = ?, total = ?, currency = ? WHERE order_id = ?",
     ),
     applyOrder: database.prepare<never, [string, ...OrderValues]>(
       `INSERT INTO orders (${columns}, generation) VALUES (?, ?, ?, ?, ?, ?, ${GENERATION})

@@ -1,9 +1,10 @@
-import { commonSettings, Port } from "@distributed-messaging/service/config";
+import { commonSettings, instanceSettings, Port } from "@distributed-messaging/service/config";
 import { PerMinute, TrustedProxies } from "@distributed-messaging/service/rate-limit";
 import { Type } from "@sinclair/typebox";
 
 export const NotificationConfig = Type.Object({
   ...commonSettings,
+  ...instanceSettings,
   NOTIFICATION_PORT: Port(8903, "the port of the notification service"),
   RATE_LIMIT_WEBSOCKETS: PerMinute(
     6_000,

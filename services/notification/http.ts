@@ -1,22 +1,31 @@
 import { closed } from "@distributed-messaging/messaging";
-import { documented, IntegerParam } from "@distributed-messaging/service/http";
+import { DESCRIBED_AS, documented } from "@distributed-messaging/service/http";
 import { acceptSubprotocol, authenticate, type TokenVerifier } from "@distributed-messaging/service/identity";
 import { clientAddresses, peerOf, RateLimit } from "@distributed-messaging/service/rate-limit";
 import type { ServiceApp } from "@distributed-messaging/service/run";
-import { type Static, Type } from "@sinclair/typebox";
+import { FormatRegistry, type Static, Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import type { NotificationConfig } from "./config.ts";
+import { AFTER_PATTERN, parseAfter } from "./cursor.ts";
 import type { Push } from "./push.ts";
 import type { NotificationStore } from "./store.ts";
 
 /** The size of a page; the next one begins after its last notification. */
 const PAGE = 500;
 
-/**
- * The number of the last notification that the reader has; a number of fifteen digits is always exact. Elysia types a
- * query parameter as text; IntegerParam has converted it to a number.
- */
-const After = Type.Unsafe<number>(IntegerParam({ minimum: 0, maximum: 999_999_999_999_999 }));
+const AFTER = "the cursor of a notification, or its number";
+FormatRegistry.Set(AFTER, (text) => parseAfter(text) !== undefined);
+/** The last notification that the reader has. A number of fifteen digits is always exact. */
+const After = Type.String({
+  format: AFTER,
+  [DESCRIBED_AS]: {
+    type: "string",
+    pattern: AFTER_PATTERN,
+    description: `${AFTER}: a cursor counts at any instance, a number at the one that gave it`,
+  },
+});
+/** Before the first one. */
+const NONE = "0";
 
 const NotificationAnswer = Type.Object(
   {
@@ -26,6 +35,7 @@ const NotificationAnswer = Type.Object(
     type: Type.String(),
     message: Type.String(),
     at: Type.String({ format: "date-time" }),
+    cursor: Type.String(),
   },
   {
     examples: [
@@ -36,6 +46,7 @@ const NotificationAnswer = Type.Object(
         type: "order.confirmed",
         message: "Order ORDER_001 is confirmed.",
         at: "2026-01-31T12:00:00.300Z",
+        cursor: "cWyI1ZjA5YTNjMWU3ZCIsMixbWzMsNDFdXSxbXV0",
       },
     ],
   },
@@ -68,7 +79,7 @@ export function notificationRoutes({ store, push, verifier, config }: Notificati
     })
     .get(
       "/notifications",
-      ({ query: { after = 0 }, identity }) => store.after(identity.customerId, after, PAGE),
+      ({ query: { after = NONE }, identity }) => store.after(identity.customerId, after, PAGE),
       {
         query: Type.Object({ after: Type.Optional(After) }, closed),
         detail: documented("Your notifications, oldest first", {
@@ -88,7 +99,7 @@ export function notificationRoutes({ store, push, verifier, config }: Notificati
       upgrade: ({ request }) => acceptSubprotocol(request),
       open({ raw, data: { query, identity } }) {
         const { customerId, expiresAt } = identity;
-        push.open(raw, customerId, query.after ?? 0, expiresAt - Date.now(), () =>
+        push.open(raw, customerId, query.after ?? NONE, expiresAt - Date.now(), () =>
           identity.stillHolds(Date.now()),
         );
       },

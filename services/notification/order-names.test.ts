@@ -9,7 +9,7 @@ test("a notification has the customer's own name for the order; an older order h
   const customerId = "ANN";
   await service.publish(OrderConfirmed, { orderId: orderIdOf(customerId, "MINE"), customerId });
   await service.publish(OrderConfirmed, { orderId: "OLD", customerId });
-  const notifications = () => service.parts.store.after(customerId, 0, 10);
+  const notifications = () => service.parts.store.after(customerId, "0", 10);
   await eventually(() => notifications().length === 2);
   const texts = new Map(notifications().map(({ orderId, message }) => [orderId, message]));
   expect(texts.get("MINE")).toStartWith("Your order MINE is confirmed");

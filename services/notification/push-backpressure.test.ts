@@ -22,8 +22,8 @@ beforeEach(async () => {
   socket = undefined;
   push = new Push((_customerId, after, limit) => {
     reads += 1;
-    return Array.from({ length: Math.min(limit, stored - after) }, (_, index) =>
-      notification(after + index + 1),
+    return Array.from({ length: Math.min(limit, stored - Number(after)) }, (_, index) =>
+      notification(Number(after) + index + 1),
     );
   });
   server = Bun.serve({
@@ -32,7 +32,7 @@ beforeEach(async () => {
     websocket: {
       open(opened) {
         socket = opened;
-        push.open(opened, "ANN", 0, DAY_MS);
+        push.open(opened, "ANN", "0", DAY_MS);
       },
       message() {},
       drain: (drained) => push.drained(drained),
@@ -60,7 +60,13 @@ afterEach(async () => {
 });
 
 function notification(seq: number): Notification {
-  const texts = { notificationId: String(seq), orderId: "X", message: MESSAGE, at: "now" };
+  const texts = {
+    notificationId: String(seq),
+    orderId: "X",
+    message: MESSAGE,
+    at: "now",
+    cursor: String(seq),
+  };
   return { seq, ...texts, type: "order.confirmed" };
 }
 

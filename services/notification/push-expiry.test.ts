@@ -14,7 +14,7 @@ function open(validMs: number) {
   const push = new Push(() => []);
   const closed: number[] = [];
   const socket = { send: () => 1, cork: () => {}, close: (code: number) => closed.push(code) };
-  push.open(socket, "ANN", 0, validMs);
+  push.open(socket, "ANN", "0", validMs);
   return { closed, disconnect: () => push.close(socket) };
 }
 

@@ -11,7 +11,7 @@ function follow() {
   const push = new Push((_customerId, after) => {
     state.reads += 1;
     if (state.fails) throw new Error("the disk is full");
-    return stored.filter(({ seq }) => seq > after);
+    return stored.filter(({ seq }) => seq > Number(after));
   });
   const sent: number[] = [];
   const send = (text: string) => {
@@ -19,10 +19,16 @@ function follow() {
     return state.isFull ? -1 : length;
   };
   const socket = { send, cork: (callback: () => void) => callback(), close: () => {} };
-  push.open(socket, "ANN", 0, DAY_MS);
+  push.open(socket, "ANN", "0", DAY_MS);
   const store = (): Promise<void> | undefined => {
     const seq = stored.length + 1;
-    const texts = { notificationId: String(seq), orderId: "X", message: "confirmed", at: "now" };
+    const texts = {
+      notificationId: String(seq),
+      orderId: "X",
+      message: "confirmed",
+      at: "now",
+      cursor: String(seq),
+    };
     stored.push({ seq, ...texts, type: "order.confirmed" });
     return push.notify("ANN");
   };
@@ -37,8 +43,9 @@ test.each([
   const push = new Push((_customerId, after, limit) => {
     reads += 1;
     if (reads > 3) throw new Error("it reads on and on");
-    const texts = { notificationId: "1", orderId: "X", message: "confirmed", at: "now" };
-    return Array.from({ length: limit }, () => ({ seq: after + 1, ...texts, type: "order.confirmed" }));
+    const seq = Number(after) + 1;
+    const texts = { notificationId: "1", orderId: "X", message: "confirmed", at: "now", cursor: String(seq) };
+    return Array.from({ length: limit }, () => ({ seq, ...texts, type: "order.confirmed" }));
   });
   let sends = 0;
   const send = () => {
@@ -46,7 +53,7 @@ test.each([
     return 0;
   };
   const socket = { send, cork, close: () => {} };
-  push.open(socket, "ANN", 0, DAY_MS);
+  push.open(socket, "ANN", "0", DAY_MS);
   await push.notify("ANN");
   expect(reads).toBe(2);
   expect(sends).toBeLessThanOrEqual(2);
@@ -88,8 +95,8 @@ describe("notifications that are stored together", () => {
       cork: (callback: () => void) => callback(),
       close: () => {},
     }));
-    for (const [index, socket] of sockets.entries()) push.open(socket, customers[index] ?? "", 0, DAY_MS);
-    const texts = { notificationId: "1", orderId: "X", message: "confirmed", at: "now" };
+    for (const [index, socket] of sockets.entries()) push.open(socket, customers[index] ?? "", "0", DAY_MS);
+    const texts = { notificationId: "1", orderId: "X", message: "confirmed", at: "now", cursor: "1" };
     notifications.push({ seq: 1, ...texts, type: "order.confirmed" });
     const [caughtUp] = customers.map((customerId) => push.notify(customerId));
     await expect(Promise.resolve(caughtUp)).rejects.toThrow("the disk is full");

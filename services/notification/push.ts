@@ -21,8 +21,8 @@ const POLICY_VIOLATION = 1008;
 interface Reader {
   readonly customerId: string;
   readonly isValid: () => boolean;
-  /** The last notification that was sent. */
-  seq: number;
+  /** The cursor of the last notification that was sent, or what the client came with. */
+  after: string;
   /** Whether its buffer holds data that the client has not received yet. */
   full: boolean;
   cancelExpiry: () => void;
@@ -30,35 +30,35 @@ interface Reader {
 
 /**
  * Pushes each customer's notifications to their open sockets. Missed and new notifications have the same path: a
- * socket reads on from its last number, so none is left out and none is sent twice.
+ * socket reads on from its cursor, so none is left out and none is sent twice.
  */
 export class Push {
-  readonly #after: (customerId: string, after: number, limit: number) => Notification[];
+  readonly #after: (customerId: string, after: string, limit: number) => Notification[];
   readonly #readers = new Map<Socket, Reader>();
   readonly #sockets = new Map<string, Set<Socket>>();
   /** Customers whose sockets have not been sent their newest notifications. */
   readonly #notified = new Set<string>();
   #isCatchingUp = false;
 
-  /** @param after reads a customer's notifications with a higher number than `after`, oldest first */
-  constructor(after: (customerId: string, after: number, limit: number) => Notification[]) {
+  /** @param after reads a customer's notifications after a number or a cursor, oldest first */
+  constructor(after: (customerId: string, after: string, limit: number) => Notification[]) {
     this.#after = after;
   }
 
   /**
-   * @param after the last notification that the client has
+   * @param after the number or the cursor of the last notification that the client has
    * @param validMs the time until its token expires
    * @param isValid whether its token is still valid: its key may be withdrawn before it expires
    */
   open(
     socket: Socket,
     customerId: string,
-    after: number,
+    after: string,
     validMs: number,
     isValid: () => boolean = () => true,
   ): void {
     const cancelExpiry = callAfter(validMs, () => socket.close(POLICY_VIOLATION, "the token has expired"));
-    const reader = { customerId, isValid, seq: after, full: false, cancelExpiry };
+    const reader = { customerId, isValid, after, full: false, cancelExpiry };
     this.#readers.set(socket, reader);
     const sockets = this.#sockets.get(customerId) ?? new Set();
     this.#sockets.set(customerId, sockets.add(socket));
@@ -81,7 +81,7 @@ export class Push {
     }
     let page: Notification[];
     do {
-      page = this.#after(reader.customerId, reader.seq, PAGE);
+      page = this.#after(reader.customerId, reader.after, PAGE);
     } while (sendPage(socket, reader, page) && page.length === PAGE);
   }
 
@@ -146,7 +146,7 @@ function sendPage(socket: Socket, reader: Reader, page: readonly Notification[])
       const sent = socket.send(JSON.stringify(notification));
       isOpen = sent !== 0;
       if (!isOpen) return;
-      reader.seq = notification.seq;
+      reader.after = notification.cursor;
       reader.full = sent === -1;
       if (reader.full) return;
     }

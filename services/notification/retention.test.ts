@@ -19,7 +19,7 @@ test("old notifications are deleted, numbers go on, and a rebuild does not bring
     fixture.running.messaging.unitOfWork.run(({ now }) => void kept.remove(now - RETENTION_MS, 100, now));
   await sweep();
   await sweep();
-  const left = () => store.after("ANN", 0, 10).map(({ seq, orderId }) => [seq, orderId]);
+  const left = () => store.after("ANN", "0", 10).map(({ seq, orderId }) => [seq, orderId]);
   expect(left()).toEqual([[2, "YOUNG"]]);
   await fixture.rebuild.begin(true);
   await eventually(() => fixture.rebuild.status().phase === "done");

@@ -1,5 +1,6 @@
 import { allMessages, SigningKeyPublished, tokenClaims } from "@distributed-messaging/contracts";
 import { defineService } from "@distributed-messaging/service/composition";
+import { instanceOf } from "@distributed-messaging/service/config";
 import { VerificationKeys } from "@distributed-messaging/service/identity";
 import { NotificationConfig } from "./config.ts";
 import { notificationHandlers } from "./handlers.ts";
@@ -17,7 +18,7 @@ export const service = defineService({
   brokerRequired: true,
   pagePort: ({ API_GATEWAY_PORT }) => API_GATEWAY_PORT,
   compose(database, config, log) {
-    const store = new NotificationStore(database);
+    const store = new NotificationStore(database, instanceOf(config));
     const push = new Push((customerId, after, limit) => store.after(customerId, after, limit));
     const keys = new VerificationKeys(database, config, tokenClaims, log);
     const handlers = notificationHandlers(store, (customerId) => push.notify(customerId));

@@ -1,23 +1,32 @@
 import { idOf, type ServiceDatabase, type StoredId, storedId } from "@distributed-messaging/messaging";
 import type { Kept } from "@distributed-messaging/service/retention";
+import { advanced, broughtTo, type Cursor, cursorText, type Offsets, parseAfter } from "./cursor.ts";
 import type { NotificationType } from "./domain.ts";
 
 /** A notification as its customer sees it. */
 export interface Notification {
+  /** At this instance. */
   readonly seq: number;
   readonly notificationId: string;
   readonly orderId: string;
   readonly type: NotificationType;
   readonly message: string;
   readonly at: string;
+  /** From which a client reads on, at any instance. */
+  readonly cursor: string;
 }
-interface NewNotification extends Omit<Notification, "seq"> {
+interface NewNotification extends Omit<Notification, "seq" | "cursor"> {
   readonly customerId: string;
+  /** Where its event is. */
+  readonly partition: number;
+  readonly offset: number;
 }
 
-type Row = Omit<Notification, "notificationId" | "at"> & {
+type Row = Omit<Notification, "notificationId" | "at" | "cursor"> & {
   readonly notificationId: StoredId;
   readonly at: string | number;
+  readonly partition: number | null;
+  readonly offset: number | null;
 };
 
 /** The tables that are projections of other services' events, and can be rebuilt from their topics. */
@@ -27,6 +36,9 @@ export const projections = ["notifications"] as const;
 export class NotificationStore {
   readonly #add;
   readonly #after;
+  readonly #offsets;
+  /** Of the numbers. */
+  readonly #database: string;
   readonly #first;
   readonly #newest;
   readonly #remove;
@@ -34,7 +46,10 @@ export class NotificationStore {
   /** Older ones are not stored any more: a rebuild reads events whose notifications were deleted. */
   #keepFrom = Number.NEGATIVE_INFINITY;
 
-  constructor({ sql }: ServiceDatabase) {
+  /** @param instance its name, if it is one of several: a copy of the database under another name has other numbers */
+  constructor({ sql }: ServiceDatabase, instance = "") {
+    const made = sql.query<{ database: string }, []>("SELECT database FROM cursors").get();
+    this.#database = `${made?.database ?? ""}${instance}`;
     this.#first = sql.prepare<{ seq: number; at: string | number }, [number]>(
       "SELECT seq, at FROM notifications ORDER BY seq LIMIT ?",
     );
@@ -44,24 +59,34 @@ export class NotificationStore {
     this.#remove = sql.prepare<null, [number]>("DELETE FROM notifications WHERE seq <= ?");
     this.#clock = sql.prepare<{ time: number }, []>("SELECT time FROM retention_clock");
     // Idempotent. During a rebuild, the first message of the new generation overwrites the row.
-    this.#add = sql.prepare<null, [StoredId, string, string, string, string, string | number]>(
-      `INSERT INTO notifications (notification_id, customer_id, order_id, type, message, at, generation)
-       VALUES (?, ?, ?, ?, ?, ?, (SELECT generation FROM rebuild))
+    this.#add = sql.prepare<
+      null,
+      [StoredId, string, string, string, string, string | number, number, number]
+    >(
+      `INSERT INTO notifications (notification_id, customer_id, order_id, type, message, at, partition, "offset", generation)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, (SELECT generation FROM rebuild))
        ON CONFLICT (notification_id) DO UPDATE SET
          customer_id = excluded.customer_id, order_id = excluded.order_id, type = excluded.type,
-         message = excluded.message, at = excluded.at, generation = excluded.generation
+         message = excluded.message, at = excluded.at, partition = excluded.partition, "offset" = excluded."offset",
+         generation = excluded.generation
        WHERE notifications.generation < excluded.generation`,
     );
     // `+?`, the same value: of a plain one beside an ORDER BY, SQLite prepares the statement anew whenever one is bound.
     this.#after = sql.prepare<Row, [string, number, number]>(
-      `SELECT seq, notification_id AS notificationId, order_id AS orderId, type, message, at FROM notifications
-       WHERE customer_id = +? AND seq > +? ORDER BY seq LIMIT ?`,
+      `SELECT seq, notification_id AS notificationId, order_id AS orderId, type, message, at, partition, "offset"
+       FROM notifications WHERE customer_id = +? AND seq > +? ORDER BY seq LIMIT ?`,
+    );
+    this.#offsets = sql.prepare<{ partition: number; offset: number }, [string, number]>(
+      `SELECT partition, max("offset") AS "offset" FROM notifications
+       WHERE customer_id = ? AND seq <= ? AND partition IS NOT NULL GROUP BY partition`,
     );
   }
 
-  add({ notificationId, customerId, orderId, type, message, at }: NewNotification): void {
+  add({ notificationId, customerId, orderId, type, message, at, ...event }: NewNotification): void {
     if (Date.parse(at) < this.#keepFrom) return;
-    this.#add.run(storedId(notificationId), customerId, orderId, type, message, storedTime(at));
+    const { partition, offset } = event;
+    const id = storedId(notificationId);
+    this.#add.run(id, customerId, orderId, type, message, storedTime(at), partition, offset);
   }
 
   /** Deletes old notifications, from the first one on up to one that is not old. @param keepMs NOTIFICATION_RETENTION */
@@ -85,14 +110,44 @@ export class NotificationStore {
     };
   }
 
-  /** A customer's notifications with a higher number than `after`, oldest first. */
-  after(customerId: string, after: number, limit: number): Notification[] {
-    return this.#after.all(customerId, after, limit).map((row) => ({
-      ...row,
-      notificationId: idOf(row.notificationId),
-      at: typeof row.at === "number" ? new Date(row.at).toISOString() : row.at,
-    }));
+  /**
+   * A customer's notifications that a client does not have, in the order in which they were stored.
+   *
+   * @param after the number of the last one that it has, or the cursor of that, of any instance
+   */
+  after(customerId: string, after: string, limit: number): Notification[] {
+    const notifications: Notification[] = [];
+    let cursor = this.#cursorAt(customerId, after);
+    let rows: Row[];
+    do {
+      rows = this.#after.all(customerId, cursor.seq, limit - notifications.length);
+      for (const { partition, offset, ...row } of rows) {
+        cursor = advanced(cursor, row.seq, partition, offset);
+        if (isAmong(cursor.brought, partition, offset)) continue;
+        notifications.push({
+          ...row,
+          notificationId: idOf(row.notificationId),
+          at: typeof row.at === "number" ? new Date(row.at).toISOString() : row.at,
+          cursor: cursorText(cursor),
+        });
+      }
+    } while (rows.length > 0 && notifications.length < limit);
+    return notifications;
   }
+
+  /** What `after` means in this database. */
+  #cursorAt(customerId: string, after: string): Cursor {
+    const database = this.#database;
+    const given = parseAfter(after) ?? 0;
+    if (typeof given === "object") return given.database === database ? given : broughtTo(database, given);
+    const rows = given === 0 ? [] : this.#offsets.all(customerId, given);
+    const offsets = new Map(rows.map(({ partition, offset }) => [partition, offset]));
+    return { database, seq: given, offsets, brought: new Map() };
+  }
+}
+
+function isAmong(offsets: Offsets, partition: number | null, offset: number | null): boolean {
+  return partition !== null && offset !== null && offset <= (offsets.get(partition) ?? -1);
 }
 
 /** A time as a number, if it is the same again when it is read. */

@@ -20,6 +20,12 @@ const placed: DataOf<typeof PlaceOrder> = {
   items: [{ productId: "P", quantity: 4, unitPrice }],
   total: { amount: 1000, currency: "EUR" },
 };
+/** The same order with other content, as another gateway may accept it. */
+const more: DataOf<typeof PlaceOrder> = {
+  ...ids,
+  items: [{ productId: "P", quantity: 5, unitPrice }],
+  total: { amount: 1250, currency: "EUR" },
+};
 const TTL_MS = 5_000;
 const NOW = 1_000_000;
 const moment: Moment = { now: NOW, backorderTtlMs: TTL_MS };
@@ -40,6 +46,7 @@ const lines = [{ productId: "P", quantity: 4 }];
 const inputs = {
   place: { kind: "place", data: placed },
   "place otherwise": { kind: "place", data: { ...placed, customerId: "CUSTOMER_2" } },
+  "place more": { kind: "place", data: more },
   cancel: { kind: "cancel", data: { orderId: "ORDER_1", reason: "customer_request" } },
   reserved: { kind: "reserved", data: { orderId: "ORDER_1", lines } },
   short: { kind: "short", data: { orderId: "ORDER_1", shortages, revision: 1 } },
@@ -70,6 +77,7 @@ const table: Readonly<Record<keyof typeof orders, Readonly<Record<keyof typeof i
   none: {
     place: to(pending, OrderPlaced),
     "place otherwise": to({ ...pending, customerId: "CUSTOMER_2" }, OrderPlaced),
+    "place more": to({ status: "pending", ...more }, OrderPlaced),
     cancel: "never",
     reserved: "never",
     short: "never",
@@ -81,6 +89,7 @@ const table: Readonly<Record<keyof typeof orders, Readonly<Record<keyof typeof i
   pending: {
     place: same(pending),
     "place otherwise": "never",
+    "place more": same(pending),
     cancel: to(cancelled, OrderCancelled),
     reserved: to(confirmed, OrderConfirmed),
     short: to(waiting(shortages, 1, NOW + TTL_MS), OrderBackordered),
@@ -92,6 +101,7 @@ const table: Readonly<Record<keyof typeof orders, Readonly<Record<keyof typeof i
   backordered: {
     place: same(backordered),
     "place otherwise": "never",
+    "place more": same(backordered),
     cancel: to(cancelled, OrderCancelled),
     reserved: to(confirmed, OrderConfirmed),
     short: same(backordered),
@@ -104,6 +114,7 @@ const table: Readonly<Record<keyof typeof orders, Readonly<Record<keyof typeof i
   overdue: {
     place: expires,
     "place otherwise": "never",
+    "place more": expires,
     cancel: expires,
     reserved: expires,
     short: expires,
@@ -115,6 +126,7 @@ const table: Readonly<Record<keyof typeof orders, Readonly<Record<keyof typeof i
   confirmed: {
     place: same(confirmed),
     "place otherwise": "never",
+    "place more": same(confirmed),
     cancel: to(cancelled, OrderCancelled),
     reserved: "never",
     short: "never",
@@ -126,6 +138,7 @@ const table: Readonly<Record<keyof typeof orders, Readonly<Record<keyof typeof i
   rejected: {
     place: same(rejected),
     "place otherwise": "never",
+    "place more": same(rejected),
     // The command and the rejection crossed.
     cancel: same(rejected),
     reserved: "never",
@@ -139,6 +152,7 @@ const table: Readonly<Record<keyof typeof orders, Readonly<Record<keyof typeof i
   cancelled: {
     place: same(cancelled),
     "place otherwise": "never",
+    "place more": same(cancelled),
     cancel: same(cancelled),
     reserved: same(cancelled),
     short: same(cancelled),

@@ -45,6 +45,8 @@ interface SupervisorHttpOptions {
   readonly urlOf: (name: ServiceName) => string;
   /** All its instances; unless given, it has one. */
   readonly instancesOf?: (name: ServiceName) => readonly InstanceAddress[];
+  /** The consumer groups of all instances; unless given, each service has that of its name. */
+  readonly groups?: readonly string[];
   readonly kafka: KafkaSettings;
   readonly port: number;
   /** The port of the page whose scripts may send requests. */
@@ -64,6 +66,7 @@ export function serveAdminPanel(store: StoreSupervisor, port: number): Promise<L
     supervisor: store,
     urlOf: (name) => store.url(name),
     instancesOf: (name) => store.instances.filter(({ service }) => service === name),
+    groups: [...new Set(store.instances.map(({ group }) => group))],
     kafka: kafkaSettings("supervisor", config),
     port,
     pagePort: store.ports["api-gateway"],
@@ -78,7 +81,8 @@ export function serveAdminPanel(store: StoreSupervisor, port: number): Promise<L
  */
 export async function serveSupervisor(options: SupervisorHttpOptions): Promise<Listening> {
   const { supervisor, urlOf, kafka, port, pagePort } = options;
-  const { instancesOf = (name: ServiceName) => [{ name, url: urlOf(name) }] } = options;
+  const { instancesOf = (name: ServiceName) => [{ name, url: urlOf(name) }], groups = serviceNames } =
+    options;
   const allowed: AllowedSources = { pagePort };
   const app = createHttpApp({
     app: "supervisor",
@@ -97,7 +101,7 @@ export async function serveSupervisor(options: SupervisorHttpOptions): Promise<L
     if (request.method !== "OPTIONS") return;
     return new Response(null, { status: 204, headers: preflightHeaders });
   });
-  const inspector = new KafkaInspector(kafka, storeTopics, serviceNames, silentLogger);
+  const inspector = new KafkaInspector(kafka, storeTopics, groups, silentLogger);
   const figures = coalesced(() => {
     // Of a broker that it runs, the page shows the state already.
     const known = supervisor.report().some(({ name }) => name === "broker") ? "broker" : undefined;

@@ -39,7 +39,7 @@ export type ProcessAction = (typeof processActions)[number];
 export interface FiguresReport {
   readonly at: number;
   readonly services: readonly ServiceFigures[];
-  /** Unread records by consumer group; `null` while the broker does not answer. */
+  /** Unread records by service, of several instances that each read everything the most; `null` while the broker does not answer. */
   readonly lag: Readonly<Record<string, number>> | null;
 }
 

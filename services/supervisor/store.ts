@@ -1,7 +1,11 @@
+import { mkdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { groupOf } from "@distributed-messaging/messaging";
 import { describeProvisioned, provision } from "@distributed-messaging/redpanda/provision";
+import { ensureSigningKeyFile } from "@distributed-messaging/service/signing-key";
 import {
+  activeActiveServices,
   changeLogTopics,
   forEachService,
   replicableServices,
@@ -45,6 +49,8 @@ export interface Instance {
   readonly url: string;
   /** Its database. */
   readonly file: string;
+  /** Its consumer group. */
+  readonly group: string;
 }
 
 /**
@@ -57,6 +63,8 @@ export class StoreSupervisor extends Supervisor {
   readonly brokers: string;
   /** Every process of every service, in the order in which they are shown. */
   readonly instances: readonly Instance[];
+  /** The file of the key that all gateways sign tokens with, where there are several. */
+  readonly #signingKey: string | undefined;
 
   constructor(options: StoreOptions) {
     const host = options.env?.HOST || process.env.HOST || "127.0.0.1";
@@ -86,24 +94,34 @@ export class StoreSupervisor extends Supervisor {
     const instances = serviceNames.flatMap((service) =>
       instancesOf(service, host, ports[service], dataDir, options.replicas),
     );
-    const processes = instances.map(({ name, service, url, file }) => {
+    const signingKey = options.replicas === undefined ? undefined : join(dataDir, "api-gateway.jwk");
+    const processes = instances.map((instance) => {
+      const { name, service, url, file } = instance;
       const own = {
         ...env,
         ...options.envOf?.(service),
         [services[service].setting]: new URL(url).port || "80",
       };
-      const isReplicated = options.replicas !== undefined && replicableServices.includes(service);
       return {
         ...{ name, entry: join(ROOT, "services", service, "main.ts") },
-        env: isReplicated ? instanceEnv(own, dirname(file), dataDir) : own,
+        env: signingKey === undefined ? own : instanceEnv(own, instance, dataDir, signingKey),
         ready: { kind: "http", url: `${url}/readiness` } as const,
-        ...(isReplicated ? { file } : {}),
+        ...(signingKey === undefined ? {} : { file }),
       };
     });
     super([...(options.brokers === undefined ? [broker] : []), { processes }], options);
     this.ports = ports;
     this.brokers = brokers;
     this.instances = instances;
+    this.#signingKey = signingKey;
+  }
+
+  override async startAll(): Promise<void> {
+    if (this.#signingKey !== undefined) {
+      mkdirSync(dirname(this.#signingKey), { recursive: true, mode: 0o700 });
+      await ensureSigningKeyFile(this.#signingKey);
+    }
+    await super.startAll();
   }
 
   /** The address of a service, without a slash at its end: of several instances, of one that is ready. */
@@ -121,26 +139,33 @@ function instancesOf(
   dataDir: string,
   replicas: number | undefined,
 ): Instance[] {
-  const count = replicableServices.includes(service) ? (replicas ?? 1) : 1;
-  const ports = [port, ...freePorts(count - 1, host)];
+  const ports = [port, ...freePorts((replicas ?? 1) - 1, host)];
+  const isNamed = replicas !== undefined && activeActiveServices.includes(service);
   return ports.map((own, index) => ({
     name: index === 0 ? service : `${service}-${index + 1}`,
     service,
     url: urlOf(host, own),
     file: join(index === 0 ? dataDir : join(dataDir, `replica-${index + 1}`), `${service}.sqlite`),
+    group: groupOf(service, isNamed ? String(index + 1) : undefined),
   }));
 }
 
 /** Of one of several instances: a directory of its own, and the keys and snapshots of all. */
-function instanceEnv(env: Readonly<Record<string, string>>, ownDir: string, dataDir: string) {
-  return {
-    OPERATOR_KEY_FILE: join(dataDir, "operator.jwk"),
-    AUTH_JWKS_FILE: join(dataDir, "jwks.json"),
-    SNAPSHOTS: join(dataDir, "snapshots"),
-    ...env,
-    DATA_DIR: ownDir,
-    REPLICATION: "on",
-  };
+function instanceEnv(
+  env: Readonly<Record<string, string>>,
+  { service, file, group }: Instance,
+  dataDir: string,
+  signingKey: string,
+) {
+  const common = { OPERATOR_KEY_FILE: join(dataDir, "operator.jwk"), ...env, DATA_DIR: dirname(file) };
+  const jwks = { AUTH_JWKS_FILE: join(dataDir, "jwks.json") };
+  const snapshots = { SNAPSHOTS: join(dataDir, "snapshots") };
+  if (replicableServices.includes(service)) return { ...jwks, ...snapshots, ...common, REPLICATION: "on" };
+  const named = { ...common, INSTANCE: group.slice(service.length + 1) };
+  // Each gateway writes the public keys beside its database; the others read those of the first one.
+  if (service !== "api-gateway") return { ...jwks, ...named };
+  const hasKey = (env.AUTH_SIGNING_KEY ?? env.AUTH_SIGNING_KEY_FILE) !== undefined;
+  return { ...(hasKey ? {} : { AUTH_SIGNING_KEY_FILE: signingKey }), ...named };
 }
 
 /** The URL of a port of this machine. A host that stands for every interface is replaced by the loopback address. */

@@ -75,6 +75,7 @@ export {
   stopActions,
   stopReasons,
 } from "./inbox/partition-stops.ts";
+export { groupOf, INSTANCE_PATTERN } from "./instance.ts";
 export { acquireLock } from "./lock.ts";
 export { Messaging, type MessagingOptions } from "./messaging.ts";
 export { type MessageOutcome, messageOutcomes, type Observer } from "./observer.ts";
@@ -82,7 +83,7 @@ export { MAX_RELEASED, type OutboxAction, type OutboxAdmin, type ParkedDetails }
 export type { Cause } from "./outbox/outbox.ts";
 export { type ParkedReason, type ParkedSummary, parkedReasons } from "./outbox/parked.ts";
 export type { TopicRefusal } from "./outbox/relay.ts";
-export { type Claim, contentOf as claimOf } from "./ownership/claim.ts";
+export { type Claim, contentOf as claimOf, instanceIn } from "./ownership/claim.ts";
 export type { OwnershipState, Refusal } from "./ownership/ownership.ts";
 export { makePrivate } from "./private-files.ts";
 export {
@@ -120,6 +121,7 @@ export {
   PublishError,
   type Publisher,
   type PublishFailure,
+  type RecordPosition,
   type SubscribeOptions,
   type Subscriber,
   type Subscription,

@@ -15,6 +15,7 @@ import { Horizon } from "./inbox/horizon.ts";
 import { type Handler, Inbox, type Middleware } from "./inbox/inbox.ts";
 import { Offsets } from "./inbox/offsets.ts";
 import { PartitionStops } from "./inbox/partition-stops.ts";
+import { checkInstance, groupOf, sourceOf } from "./instance.ts";
 import { Observed, type Observer } from "./observer.ts";
 import { OutboxAdmin } from "./outbox/admin.ts";
 import { Outbox } from "./outbox/outbox.ts";
@@ -62,6 +63,15 @@ import { UnitOfWork } from "./unit-of-work.ts";
 export interface MessagingOptions {
   /** The service: the source of its messages and the name of its consumer group. */
   readonly service: string;
+  /**
+   * The name of this instance, where several work at the same time, each with a database of its own. Each reads every
+   * message, in the consumer group `<service>.<instance>`, and sends with the source `<service>/<instance>`. For a service
+   * whose state follows from the topics. With `ownership`, each instance has one process and one file; an empty file takes
+   * the place of one that is lost. 1 to 32 lower-case letters, digits and hyphens.
+   *
+   * @defaultValue none: the service runs once
+   */
+  readonly instance?: string;
   /** The service's SQLite file, from `openDatabase`: the kit keeps its own tables in it. */
   readonly database: ServiceDatabase;
   /** How it reaches the broker: `kafkaTransport(…)`, or a `MemoryBroker` in tests. */
@@ -167,7 +177,8 @@ export class Messaging {
     if (!(inboxRetentionMs >= 0)) {
       throw new UsageError(`the inbox cannot keep claims for ${inboxRetentionMs} ms`);
     }
-    const { fetchIntervalMs = 0 } = options;
+    const { fetchIntervalMs = 0, instance } = options;
+    checkInstance(instance);
     if (!(fetchIntervalMs >= 0 && fetchIntervalMs <= MAX_FETCH_INTERVAL_MS)) {
       throw new UsageError(
         `fetchIntervalMs must be from 0 to ${MAX_FETCH_INTERVAL_MS}, not ${fetchIntervalMs}`,
@@ -179,15 +190,18 @@ export class Messaging {
     for (const name of [options.deadLetterTopic, ...topics.map((topic) => topic.name)]) {
       if (!hasTopic(name)) throw new UsageError(`the transport was not given the topic ${name}`);
     }
+    if (database.replication !== undefined && instance !== undefined) {
+      throw new UsageError(`${service} is replicated: its instances have no names`);
+    }
     if (database.replication === undefined && hasChangeLog(database)) {
       throw new UsageError(`${database.path} is of a replicated service: a Replica opens it`);
     }
     migrate(database, "messaging", kitMigrations, log);
     database.replication?.begin();
     this.#options = options;
-    const tracing = options.tracer && new Tracing(options.tracer, service);
+    const tracing = options.tracer && new Tracing(options.tracer, groupOf(service, instance));
     this.parked = new ParkedRecords(database);
-    this.outbox = new Outbox(database, this.parked, service);
+    this.outbox = new Outbox(database, this.parked, service, sourceOf(service, instance));
     this.timers = new Timers({ database, handlers: options.timers ?? [], runtime, log, tracing });
     this.effects = new Effects({ database, definitions: options.effects ?? [], runtime, log, tracing });
     const { outbox, timers, effects } = this;
@@ -200,7 +214,7 @@ export class Messaging {
     this.#ownership =
       options.ownership === true && database.replication === undefined
         ? new Ownership({
-            ...{ service, database, unitOfWork, transport, runtime, log },
+            ...{ service, instanceName: instance, database, unitOfWork, transport, runtime, log },
             owned: () => this.#begin(),
             refused: (text) => void this.#refuse(text),
           })
@@ -239,7 +253,7 @@ export class Messaging {
     const handling = { unitOfWork, inbox, deadLetters, crashGuard, retry, observed, runtime, log, tracing };
     this.consumer = new Consumer({
       ...handling,
-      name: service,
+      name: groupOf(service, instance),
       subscriber: transport,
       offsets,
       partitionStops,

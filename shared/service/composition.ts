@@ -2,6 +2,7 @@ import {
   changesTopic,
   deadLetterTopic,
   type Effect,
+  groupOf,
   type Handler,
   type Logger,
   type MessageDefinition,
@@ -22,7 +23,7 @@ import {
 import { type AsyncApiDocument, asyncApi } from "@distributed-messaging/messaging/asyncapi";
 import type { Tracer } from "@opentelemetry/api";
 import type { TObject } from "@sinclair/typebox";
-import { type CommonConfig, isReplicated } from "./config.ts";
+import { type CommonConfig, instanceOf, isReplicated } from "./config.ts";
 import type { TokenVerifier } from "./identity.ts";
 import { type Kept, keptTopics, Retention } from "./retention.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
@@ -130,9 +131,11 @@ export function assemble<Config extends CommonConfig, Parts>(
   const { reads, writes } = topicsOf(composition, composed);
   const topics = [...keptTopics(distinct([...reads, ...writes]), config), ownerTopic(service)];
   const definitions = messages.filter(({ topic }) => reads.some(({ name }) => name === topic.name));
+  const instance = instanceOf(config);
   const transport = connect(service, topics);
   const messaging = new Messaging({
     service,
+    ...(instance === undefined ? {} : { instance }),
     database,
     transport,
     ownership: transport.follow !== undefined,
@@ -155,6 +158,7 @@ export function assemble<Config extends CommonConfig, Parts>(
     new Rebuild({
       ...composed.projections,
       service,
+      ...(instance === undefined ? {} : { instance }),
       database,
       unitOfWork: messaging.unitOfWork,
       // A connection of its own, so that a rebuild does not delay new messages.
@@ -220,7 +224,9 @@ export function accessOf(
 ): AccessRight[] {
   const { name } = composition;
   const { reads, writes } = topicsOf(composition, composed);
-  const groups = composed.projections === undefined ? [name] : [name, rebuildGroup(name)];
+  const instance = instanceOf(config);
+  const rebuilds = composed.projections === undefined ? [] : [rebuildGroup(name, instance)];
+  const groups = [groupOf(name, instance), ...rebuilds];
   const own = [ownerTopic(name), ...(isReplicated(config) ? [changesTopic(name)] : [])];
   // What a snapshot has is deleted from the change log.
   const trimmed = isReplicated(config) ? [changesTopic(name)] : [];

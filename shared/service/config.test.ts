@@ -5,10 +5,12 @@ import {
   commonSettings,
   Duration,
   durationToMs,
+  instanceSettings,
   kafkaSettings,
   loadConfig,
   Port,
 } from "./config.ts";
+import { generateSigningKey } from "./signing-key.ts";
 
 const Common = Type.Object(commonSettings);
 
@@ -300,5 +302,29 @@ describe("the URL of the keys that verify tokens", () => {
     ],
   ])("%s: %p", (url, problems) => {
     expect(problemsOf({ AUTH_JWKS_URL: url })).toEqual(problems);
+  });
+});
+
+describe("several gateways that sign tokens", () => {
+  const Gateway = Type.Object({
+    ...commonSettings,
+    ...instanceSettings,
+    DEMO_SIGN_IN: Type.Boolean({ default: false }),
+    AUTH_SIGNING_KEY: Type.Optional(Type.String()),
+    AUTH_SIGNING_KEY_FILE: Type.Optional(Type.String()),
+  });
+  const load = (env: Record<string, string>) => loadConfig(Gateway, env, "gateway");
+  const named = { DEMO_SIGN_IN: "true", INSTANCE: "a" };
+
+  test("need one key", async () => {
+    const { privateJwk } = await generateSigningKey();
+    expect(() => load(named)).toThrow(/^AUTH_SIGNING_KEY: is not set/);
+    expect(load({ ...named, AUTH_SIGNING_KEY: JSON.stringify(privateJwk) }).INSTANCE).toBe("a");
+    expect(load({ DEMO_SIGN_IN: "true" }).INSTANCE).toBeUndefined();
+    expect(load({ INSTANCE: "a" }).DEMO_SIGN_IN).toBe(false);
+  });
+
+  test.each(["rebuild", "A", "a_b", "-a"])("are not called %s", (name) => {
+    expect(() => load({ INSTANCE: name })).toThrow(/^INSTANCE: expected 1 to 32 lower-case letters/);
   });
 });

@@ -1,4 +1,4 @@
-import { escapeInvisible } from "@distributed-messaging/messaging";
+import { escapeInvisible, INSTANCE_PATTERN } from "@distributed-messaging/messaging";
 import type { KafkaSettings } from "@distributed-messaging/messaging/kafka";
 import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
@@ -55,6 +55,7 @@ export function loadConfig<Schema extends TObject>(
     advertisedProblems,
     snapshotProblems,
     insecureProblems,
+    signingKeyProblems,
     issuerProblems,
     retentionProblems,
   ],
@@ -471,6 +472,23 @@ export const replicationSettings = {
 const ReplicationConfig = Type.Object(replicationSettings);
 export type ReplicationConfig = Static<typeof ReplicationConfig>;
 
+/** The setting of a service of which several instances may work at the same time, beside `commonSettings`. */
+export const instanceSettings = {
+  INSTANCE: Type.Optional(
+    Type.String({
+      pattern: INSTANCE_PATTERN,
+      expected: "1 to 32 lower-case letters, digits and hyphens, but not rebuild",
+      description:
+        "the name of this process, where several of the service work at the same time, each with a DATA_DIR of its own; it keeps its name",
+    }),
+  ),
+};
+
+/** The name of the instance that the settings make of the service, if they do. */
+export function instanceOf(config: object): string | undefined {
+  return "INSTANCE" in config && typeof config.INSTANCE === "string" ? config.INSTANCE : undefined;
+}
+
 /** Whether the settings make the service one of several instances; those of other services have no such setting. */
 export function isReplicated(config: object): boolean {
   return "REPLICATION" in config && config.REPLICATION === "on";
@@ -541,6 +559,14 @@ function snapshotProblems(config: Readonly<Record<string, unknown>>): readonly s
   return ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
     .filter((name) => config[name] === undefined)
     .map((name) => `${name}: is not set, SNAPSHOTS in S3 need it`);
+}
+
+/** Whoever verifies a token of one gateway knows no other gateway's key. */
+function signingKeyProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
+  const { DEMO_SIGN_IN, AUTH_SIGNING_KEY, AUTH_SIGNING_KEY_FILE } = config;
+  const isSet = (AUTH_SIGNING_KEY ?? AUTH_SIGNING_KEY_FILE) !== undefined;
+  if (DEMO_SIGN_IN !== true || instanceOf(config) === undefined || isSet) return [];
+  return ["AUTH_SIGNING_KEY: is not set, with DEMO_SIGN_IN and INSTANCE every gateway needs the same one"];
 }
 
 /** The topics keep what an order was placed with for twice `ORDER_RETENTION`: it may wait for half of that. */

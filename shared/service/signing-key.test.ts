@@ -1,5 +1,8 @@
 import { expect, test } from "bun:test";
-import { generateSigningKey, parseSigningKey } from "./signing-key.ts";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ensureSigningKeyFile, generateSigningKey, parseSigningKey } from "./signing-key.ts";
 
 test("a private key is read when its halves belong together, and is not quoted otherwise", async () => {
   const key = await generateSigningKey();
@@ -14,5 +17,20 @@ test("a private key is read when its halves belong together, and is not quoted o
     JSON.stringify({ ...key.privateJwk, d: "AA" }),
   ]) {
     expect(() => parseSigningKey(text)).toThrow(/^expected a private Ed25519 key as a JWK$/);
+  }
+});
+
+test("the file of a key is made once, for its owner only", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "signing-key-"));
+  try {
+    const path = join(directory, "key.jwk");
+    await ensureSigningKeyFile(path);
+    const text = readFileSync(path, "utf8");
+    expect(parseSigningKey(text).keyId).toHaveLength(43);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    await ensureSigningKeyFile(path);
+    expect(readFileSync(path, "utf8")).toBe(text);
+  } finally {
+    rmSync(directory, { recursive: true });
   }
 });

@@ -1,5 +1,7 @@
 import { createPrivateKey, createPublicKey } from "node:crypto";
+import { existsSync } from "node:fs";
 import { calculateJwkThumbprint, exportJWK, generateKeyPair } from "jose";
+import { createFile } from "./files.ts";
 import { thumbprintOf } from "./jwks.ts";
 
 /** An Ed25519 public key (RFC 8037 §2). */
@@ -32,6 +34,13 @@ export async function generateSigningKey(): Promise<SigningKey> {
     publicJwk,
     privateJwk: { ...publicJwk, d },
   };
+}
+
+/** Creates the file with a new key, readable by its owner only, unless there is one. */
+export async function ensureSigningKeyFile(path: string): Promise<void> {
+  if (existsSync(path)) return;
+  const { privateJwk } = await generateSigningKey();
+  createFile(path, JSON.stringify(privateJwk), 0o600);
 }
 
 /** @throws TypeError, which does not quote the text, when it is no private Ed25519 JWK or its halves do not belong together */

@@ -35,6 +35,8 @@ export interface Answer {
   readonly status: number;
   readonly body: Record<string, unknown>;
   readonly replayed: boolean;
+  /** Its Consistency-Token. */
+  readonly consistency: string | undefined;
 }
 
 /** A signed-in customer. */
@@ -47,8 +49,9 @@ export class Client {
     this.token = token;
   }
 
-  get(path: string): Promise<Answer> {
-    return this.#request("GET", path);
+  /** @param token a Consistency-Token */
+  get(path: string, token?: string): Promise<Answer> {
+    return this.#request("GET", path, undefined, undefined, token);
   }
 
   /** @param key an Idempotency-Key */
@@ -68,7 +71,7 @@ export class Client {
     return this.post(`/products/${productId}/restock`, { quantity }, key);
   }
 
-  async #request(method: string, path: string, body?: object, key?: string): Promise<Answer> {
+  async #request(method: string, path: string, body?: object, key?: string, token?: string): Promise<Answer> {
     const response = await fetch(this.#gateway.url + path, {
       method,
       keepalive: false,
@@ -76,6 +79,7 @@ export class Client {
         authorization: `Bearer ${this.token}`,
         ...(body === undefined ? {} : { "content-type": "application/json" }),
         ...(key === undefined ? {} : { "idempotency-key": key }),
+        ...(token === undefined ? {} : { "consistency-token": token }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
@@ -83,6 +87,7 @@ export class Client {
       status: response.status,
       body: (await response.json()) as Record<string, unknown>,
       replayed: response.headers.get("idempotent-replayed") === "true",
+      consistency: response.headers.get("consistency-token") ?? undefined,
     };
   }
 }

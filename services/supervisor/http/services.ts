@@ -30,7 +30,7 @@ export async function readFigures(
   known?: string,
 ): Promise<FiguresReport> {
   const lag = Promise.race([
-    topics().then(lagByGroup, () => null),
+    topics().then(lagByService, () => null),
     Bun.sleep(METRICS_TIMEOUT_MS).then(() => null),
   ]);
   const services = await Promise.all(serviceNames.map((name) => figuresOf(name, instancesOf(name), known)));
@@ -51,12 +51,13 @@ async function figuresOf(
   return {
     ...{ name, ...figures },
     problems: [...new Set(all.flatMap(({ figures: { problems } }) => problems))],
+    // Of a service whose instances all work, none says whether it leads.
     instances: all
+      .filter(() => all.some(({ leads }) => leads !== null))
       .map(({ instance, leads, groups }) => ({
         ...{ name: instance, leads: leads === null ? null : leads === 1 },
         behind: groups === null ? null : latest - groups,
-      }))
-      .filter(() => latest > 0 || all.length > 1),
+      })),
   };
 }
 
@@ -107,12 +108,20 @@ export function metricIn(text: string, name: string): number | null {
   return samples.length > 0 && Number.isFinite(sum) ? sum : null;
 }
 
-function lagByGroup(topics: readonly TopicReport[]): Record<string, number> {
+/** The service that a consumer group is of. */
+export function serviceOf(group: string): string {
+  return group.split(".")[0] ?? group;
+}
+
+/** By service: of several instances that each read everything, of the one that has read least. */
+function lagByService(topics: readonly TopicReport[]): Record<string, number> {
   const all = topics.flatMap(({ groups }) => groups);
-  const byGroup = Map.groupBy(all, ({ group }) => group);
-  return Object.fromEntries(
-    [...byGroup].map(([group, parts]) => [group, parts.reduce((sum, { lag }) => sum + lag, 0)]),
-  );
+  const lags: Record<string, number> = {};
+  for (const [group, parts] of Map.groupBy(all, (one) => one.group)) {
+    const lag = parts.reduce((sum, part) => sum + part.lag, 0);
+    lags[serviceOf(group)] = Math.max(lag, lags[serviceOf(group)] ?? 0);
+  }
+  return lags;
 }
 
 /**

@@ -5,6 +5,7 @@ import { Elysia } from "elysia";
 import type { MovedMessage, Movement, TrafficReport } from "../reports.ts";
 import { FIGURES, TrafficAnswer } from "./answers.ts";
 import { coalesced } from "./broker.ts";
+import { serviceOf } from "./services.ts";
 
 const MAX_AGE_MS = 300;
 /** How many records of a partition are read for a sample: under load, the last ones. */
@@ -100,7 +101,7 @@ function growthOf(topic: TopicState, before: Position | undefined): Growth[] {
   const read: Record<string, number> = {};
   for (const [group, handled] of positionOf(topic).handled) {
     const more = handled - (before.handled.get(group) ?? 0);
-    if (more > 0) read[group] = more;
+    if (more > 0) read[serviceOf(group)] = Math.max(more, read[serviceOf(group)] ?? 0);
   }
   const stored = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
   if (stored === 0 && Object.keys(read).length === 0) return [];

@@ -2,7 +2,7 @@ import type { ReadRecord } from "../contract/cloud-event.ts";
 import { MAX_MESSAGE_BYTES } from "../contract/envelope.ts";
 import type { ServiceDatabase } from "../database.ts";
 import { DeadLetterRefusal, DeadLettersFull } from "../errors.ts";
-import type { ExactBytes, IncomingRecord, OutgoingRecord } from "../transport/transport.ts";
+import type { ExactBytes, IncomingRecord, OutgoingRecord, RecordPosition } from "../transport/transport.ts";
 import type { Transaction } from "../unit-of-work.ts";
 
 /**
@@ -88,7 +88,7 @@ export const DEAD_LETTER_COLUMNS = `id, topic, partition, offset, key, value, ed
   attempts, replays, parked_at AS parkedAt`;
 
 /** The record of a dead letter with the value that is handled: the edited one, if there is one. */
-export function asEdited(letter: DeadLetter): ReadRecord {
+export function asEdited(letter: DeadLetter): ReadRecord & RecordPosition {
   return { ...letter, value: letter.edited ?? letter.value };
 }
 

@@ -8,6 +8,7 @@ import type { Cause } from "../outbox/outbox.ts";
 import type { Logger } from "../runtime.ts";
 import { type StoredId, storedId, UUID } from "../stored-id.ts";
 import { type Arrival, type Tracing, traceWithin, within } from "../tracing.ts";
+import type { RecordPosition } from "../transport/transport.ts";
 import type { Synchronous, Transaction } from "../unit-of-work.ts";
 import { type Horizon, type OlderMessages, stampOf } from "./horizon.ts";
 import { NewerTypes } from "./newer-types.ts";
@@ -16,9 +17,14 @@ import { NewerTypes } from "./newer-types.ts";
  * Handles a message in a transaction. Synchronous, and its result is ignored; all its effects are on the database and
  * the outbox.
  *
+ * @param position where the message is, also of one that is replayed or read again for a rebuild
  * @throws DomainError when the message can never be handled; anything else when it may be later
  */
-type Handle<M extends Message, Result> = (message: M, transaction: Transaction) => Synchronous<Result>;
+type Handle<M extends Message, Result> = (
+  message: M,
+  transaction: Transaction,
+  position: RecordPosition,
+) => Synchronous<Result>;
 
 export interface Handler {
   readonly definition: MessageDefinition;
@@ -155,7 +161,7 @@ export class Inbox {
    * @throws what the handler throws; UsageError when it is asynchronous; Unverifiable
    */
   handle(
-    record: ReadRecord,
+    record: ReadRecord & RecordPosition,
     transaction: Transaction,
     older: OlderMessages = "handle",
     arrival: Arrival = {},
@@ -170,9 +176,9 @@ export class Inbox {
     if (!this.#claimFor(message, transaction)) return { status: "duplicate", message };
     const span = this.#tracing?.process(message, record, arrival);
     const caused = transaction.causedBy(causeOf(message, traceWithin(span, message)));
-    if (span === undefined) this.#run(handler, message, caused, 0);
+    if (span === undefined) this.#run(handler, message, caused, record, 0);
     else {
-      within(span, () => this.#run(handler, message, caused, 0));
+      within(span, () => this.#run(handler, message, caused, record, 0));
       transaction.afterCommit(() => span.end());
     }
     return { status: "handled", message };
@@ -237,10 +243,16 @@ export class Inbox {
   }
 
   /** Runs the middleware from `index` on, the first one outermost, and the handler inside. */
-  #run(handler: Handler, message: Message, transaction: Transaction, index: number): void {
+  #run(
+    handler: Handler,
+    message: Message,
+    transaction: Transaction,
+    position: RecordPosition,
+    index: number,
+  ): void {
     const middleware = this.#middleware[index];
     if (middleware === undefined) {
-      const result = handler.handle(message, transaction);
+      const result = handler.handle(message, transaction, position);
       resultOfWork(result, `the handler of ${message.type}`, this.#sql, this.#log);
       return;
     }
@@ -254,7 +266,7 @@ export class Inbox {
       // An error of a second run would take the place of the one that is about the middleware.
       if (calls > 1) return;
       try {
-        this.#run(handler, message, transaction, index + 1);
+        this.#run(handler, message, transaction, position, index + 1);
       } catch (error) {
         failure = { error };
         throw error;

@@ -48,7 +48,9 @@ interface StoredRow {
  * A message is written in the transaction of the change that it is about, so either both exist or neither.
  */
 export class Outbox {
+  /** Of the messages: the service, or the instance of it. */
   readonly source: string;
+  readonly #service: string;
   readonly #sql;
   readonly #insert;
   readonly #after;
@@ -67,10 +69,10 @@ export class Outbox {
   /** Of a replicated service, what comes later may be lost with this instance, and is not to be sent. */
   #confirmed: number;
 
-  /** @param source the service that emits, which is the `source` of its messages */
-  constructor({ sql, replication }: ServiceDatabase, parked: ParkedRecords, source: string) {
+  constructor({ sql, replication }: ServiceDatabase, parked: ParkedRecords, service: string, source: string) {
     this.#sql = sql;
     this.#parked = parked;
+    this.#service = service;
     this.source = source;
     this.#insert = sql.prepare(
       "INSERT INTO outbox (topic, key, value, headers, created_at) VALUES (?, ?, CAST(? AS BLOB), ?, ?)",
@@ -113,9 +115,9 @@ export class Outbox {
     cause: Cause | undefined,
     nowMs: number,
   ): EncodedMessage {
-    if (definition.source !== this.source) {
+    if (definition.source !== this.#service) {
       throw new ContractViolation(
-        `${definition.type}: ${definition.source} may send it, ${this.source} may not`,
+        `${definition.type}: ${definition.source} may send it, ${this.#service} may not`,
       );
     }
     if (this.#time.ms !== nowMs) this.#time = { ms: nowMs, text: new Date(nowMs).toISOString() };

@@ -38,14 +38,21 @@ export function ownerAfter(before: Claim | undefined, claim: Claim): Claim {
 
 const check = TypeCompiler.Compile(Type.Union([Claim, Question]));
 
-export function recordOf(service: string, content: Claim | Question): OutgoingRecord {
+/** @param instance of a service that runs as several: each has its own owner, and compaction keeps the last claim of each */
+export function recordOf(service: string, content: Claim | Question, instance?: string): OutgoingRecord {
   const { name: topic } = ownerTopic(service);
   return {
     topic,
-    key: content.kind,
+    key: instance === undefined ? content.kind : `${content.kind}.${instance}`,
     value: JSON.stringify(content),
     headers: { "content-type": "application/json" },
   };
+}
+
+/** The instance that a record is of; undefined for the one without a name. */
+export function instanceIn({ key }: Pick<IncomingRecord, "key">): string | undefined {
+  const [, instance] = key?.split(".", 2) ?? [];
+  return instance;
 }
 
 /** @returns undefined for what is neither, as another version or another client may have written it */

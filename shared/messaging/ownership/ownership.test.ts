@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { cpSync, existsSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,7 @@ import { encode } from "../contract/envelope.ts";
 import { openDatabase, type ServiceDatabase } from "../database.ts";
 import { NotOwner } from "../errors.ts";
 import { on } from "../inbox/inbox.ts";
+import { checkInstance } from "../instance.ts";
 import { Messaging } from "../messaging.ts";
 import { type Runtime, silentLogger, systemRuntime } from "../runtime.ts";
 import { eventually } from "../testing/eventually.ts";
@@ -46,7 +47,11 @@ class Process {
   isPaused = false;
   #ended = false;
 
-  constructor(readonly path: string) {
+  /** @param instance its name, if it is one of several */
+  constructor(
+    readonly path: string,
+    instance?: string,
+  ) {
     this.database = openDatabase(path);
     const transport: Transport = {
       publish: async (records) => {
@@ -64,6 +69,7 @@ class Process {
     };
     this.kit = new Messaging({
       service: "reader",
+      ...(instance === undefined ? {} : { instance }),
       database: this.database,
       transport,
       ownership: true,
@@ -287,4 +293,70 @@ test("a process that ends in good order says so: its file is used elsewhere at o
   expect(claims().at(-1)?.released).toBe(true);
   await new Process(copy("moved")).until("owner");
   expect(broker.records(OWNERS.name).map(({ key }) => key)).not.toContain("question");
+});
+
+describe("of several instances", () => {
+  const texts = ["one", "two", "three"];
+  const sources = () =>
+    broker
+      .records(Answer.topic.name)
+      .map(({ value }) => (JSON.parse(Buffer.from(value ?? []).toString()) as { source: string }).source);
+
+  test("each has a file, reads every message and sends as itself, beside one without a name", async () => {
+    const all = [new Process(file()), new Process(file("a"), "a"), new Process(file("b"), "b")];
+    for (const process of all) await process.until("owner");
+    await send(...texts);
+    await eventually(() => sources().length === 9, "what each instance sends");
+    for (const { handled } of all) expect(handled.toSorted()).toEqual(texts.toSorted());
+    expect(new Set(sources())).toEqual(new Set(["reader", "reader/a", "reader/b"]));
+    const owners = all.map(({ kit }) => kit.ownership());
+    expect(owners).toEqual(Array.from({ length: 3 }, () => ({ state: "owner", epoch: 1 })));
+  });
+
+  test("none is there twice: a second process of a name is refused, on an empty file and on a copy", async () => {
+    const first = await new Process(file("a"), "a").until("owner");
+    const second = await new Process(file("empty"), "a").until("running-elsewhere");
+    cpSync(file("a"), file("copy"));
+    cpSync(`${file("a")}-wal`, `${file("copy")}-wal`);
+    await new Process(file("copy"), "a").until("running-elsewhere");
+    await send("one");
+    await eventually(() => first.handled.length === 1);
+    expect(second.handled).toEqual([]);
+    // Also when the first one ends: it may be started again.
+    await first.end();
+    await Bun.sleep(50);
+    expect(second.reason).toBe("running-elsewhere");
+    await new Process(file("a"), "a").until("owner");
+  });
+
+  test("an empty file takes the place of one that is lost, and reads everything; not if the file was used", async () => {
+    const lost = await new Process(file("a"), "a").until("owner");
+    await send(...texts);
+    await eventually(() => lost.handled.length === 3);
+    await lost.kill();
+    const used = await new Process(file("b"), "b").until("owner");
+    await used.end();
+    await new Process(file("b"), "a").until("another-file");
+    const next = await new Process(file("new"), "a").until("owner");
+    await eventually(() => next.handled.length === 3, "everything to be read again");
+    expect(next.kit.ownership()).toEqual({ state: "owner", epoch: 2 });
+    await new Process(file("a"), "a").until("another-file");
+  });
+
+  test("an empty file takes the place although its first claim was not sent", async () => {
+    const lost = await new Process(file("a"), "a").until("owner");
+    await lost.kill();
+    const first = await new Process(file("new"), "c").until("owner");
+    await first.kill();
+    // As one that ended between the two steps of a claim leaves it.
+    const failed = openDatabase(file("new"));
+    failed.sql.run("UPDATE ownership SET epoch = 2, instance = 'failed'");
+    failed.close();
+    const next = await new Process(file("new"), "a").until("owner");
+    expect(next.kit.ownership()).toEqual({ state: "owner", epoch: 3 });
+  });
+
+  test.each(["rebuild", "A", "a.b", "", "a-", "x".repeat(33)])("none is called '%s'", (name) => {
+    expect(() => checkInstance(name)).toThrow("an instance cannot be called");
+  });
 });

@@ -13,7 +13,15 @@ import {
   type Transport,
 } from "../transport/transport.ts";
 import type { UnitOfWork } from "../unit-of-work.ts";
-import { CHANGE_LOG, type Claim, contentOf, ownerAfter, type Question, recordOf } from "./claim.ts";
+import {
+  CHANGE_LOG,
+  type Claim,
+  contentOf,
+  instanceIn,
+  ownerAfter,
+  type Question,
+  recordOf,
+} from "./claim.ts";
 
 /*
  * One process on one file is a service. A second one, on an empty file, on a copy or on a backup, would take a part of its
@@ -28,6 +36,9 @@ import { CHANGE_LOG, type Claim, contentOf, ownerAfter, type Question, recordOf 
  * - Whether the owner has ended is known where it said so, or was on the file that this process has locked. Elsewhere, as
  *   after a move to another machine, the process asks, and claims if nobody answers for some time.
  * - An owner that reads the claim of another stops at once. So the owner that wakes up after a long pause does.
+ *
+ * Of a service that runs as several instances, each has its own owner in the same topic. The file of one is made again from
+ * the topics: an empty one takes the place of one that is lost, if nobody answers.
  */
 
 /** Why this process is not the owner. */
@@ -105,6 +116,8 @@ function hasOwners(sql: Database): boolean {
 
 interface OwnershipOptions {
   readonly service: string;
+  /** Of a service that runs as several: the instance that is owned. */
+  readonly instanceName: string | undefined;
   readonly database: ServiceDatabase;
   readonly unitOfWork: UnitOfWork;
   readonly transport: Transport;
@@ -209,6 +222,7 @@ export class Ownership {
   }
 
   #read(record: IncomingRecord): void {
+    if (instanceIn(record) !== this.#options.instanceName) return;
     const content = contentOf(record);
     if (content?.kind === "claim") this.#readClaim(content);
     else if (content?.kind === "question") this.#readQuestion(content);
@@ -245,10 +259,21 @@ export class Ownership {
     const difference = owner && differenceFrom(owner, { ...mine, age: this.#age() });
     const isSamePlace = difference === undefined && owner?.place === this.#place;
     const hasAnswered = this.#state.state === "refused" && this.#state.reason === "running-elsewhere";
-    if (owner !== undefined && difference !== undefined && mine.takesOver === 0)
+    const replaces = owner !== undefined && this.#replaces(owner, mine, difference);
+    if (owner !== undefined && difference !== undefined && mine.takesOver === 0 && !replaces)
       this.#refuse(difference, owner);
     else if (owner === undefined || owner.released || isSamePlace) this.#claim();
     else if (!hasAnswered) this.#ask(owner);
+  }
+
+  /**
+   * Whether a file that was never used takes the place of the instance's. Its claim may have failed before: then the epoch
+   * is one that the log does not have.
+   */
+  #replaces(owner: Claim, { epoch, takesOver }: Row, difference: Refusal | undefined): boolean {
+    const isUnused = epoch === 0 || epoch > owner.epoch;
+    const isInstance = this.#options.instanceName !== undefined;
+    return isInstance && difference === "another-file" && isUnused && takesOver === 0;
   }
 
   /** Claims the service if its owner does not answer. */
@@ -346,9 +371,9 @@ export class Ownership {
   }
 
   async #publish(content: Claim | Question): Promise<void> {
-    const { service, transport } = this.#options;
+    const { service, instanceName, transport } = this.#options;
     try {
-      await transport.publish([recordOf(service, content)]);
+      await transport.publish([recordOf(service, content, instanceName)]);
       this.#failure = undefined;
       this.#failing.over("writing", {}, "the owner of the service is written again");
     } catch (error) {

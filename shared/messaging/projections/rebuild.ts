@@ -4,6 +4,7 @@ import { byType, type MessageDefinition } from "../contract/define.ts";
 import type { Migration, ServiceDatabase } from "../database.ts";
 import { DomainError, errorText, isLogged, resultOfWork, UsageError } from "../errors.ts";
 import type { Handler } from "../inbox/inbox.ts";
+import { groupOf } from "../instance.ts";
 import { RepeatedFailure } from "../repeated-failure.ts";
 import type { Logger, Runtime } from "../runtime.ts";
 import {
@@ -67,6 +68,8 @@ export interface RebuildStatus {
 
 export interface RebuildOptions {
   readonly service: string;
+  /** As in the options of the kit. */
+  readonly instance?: string;
   /** With `rebuildMigration` in its schema. */
   readonly database: ServiceDatabase;
   readonly unitOfWork: UnitOfWork;
@@ -90,9 +93,9 @@ const CHECK_EVERY_MS = 200;
 const CHECKED_ROWS = 500;
 const MAX_ERROR_CHARACTERS = 500;
 
-/** The consumer group in which the rebuilds of a service read. */
-export function rebuildGroup(service: string): string {
-  return `${service}.rebuild`;
+/** The consumer group in which the rebuilds of a service, or of an instance of it, read. */
+export function rebuildGroup(service: string, instance?: string): string {
+  return `${groupOf(service, instance)}.rebuild`;
 }
 
 /**
@@ -164,12 +167,12 @@ export class Rebuild {
   #continue(): void {
     const status = this.#store.status();
     if (!isRunning(status)) return;
-    const { service, subscriber, log } = this.#options;
+    const { service, instance, subscriber, log } = this.#options;
     this.#madeProgress();
     if (status.phase === "reading") {
       log.info({ ...status }, "a rebuild reads the topics");
       this.#subscription = subscriber.subscribe({
-        group: rebuildGroup(service),
+        group: rebuildGroup(service, instance),
         topics: this.#topics,
         startAt: (topic, partition) => this.#store.position(topic, partition)?.next,
         handle: (batch) => this.#read(batch),
@@ -266,7 +269,7 @@ export class Rebuild {
     if (decoded.status === "rejected") return false;
     const handler = this.#handlers.get(decoded.message.type);
     try {
-      const result = handler?.handle(decoded.message, withoutEffects(transaction));
+      const result = handler?.handle(decoded.message, withoutEffects(transaction), record);
       const { database, log } = this.#options;
       resultOfWork(result, `the handler of ${decoded.message.type}`, database.sql, log);
       return true;

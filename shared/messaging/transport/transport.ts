@@ -25,11 +25,15 @@ export function recordBytes({ key, value, headers }: OutgoingRecord): number {
   return bytes;
 }
 
-/** A record that was read. */
-export interface IncomingRecord {
+/** Where a record is. Those of a partition are handled in the order of their offsets, but for one that was a dead letter. */
+export interface RecordPosition {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
+}
+
+/** A record that was read. */
+export interface IncomingRecord extends RecordPosition {
   /** When it was sent or appended, as the topic has it, in milliseconds since 1970. A record that is sent again has another time. */
   readonly timestampMs: number;
   /** One that is not UTF-8 is given as `base64:…`. */

@@ -15,7 +15,7 @@ import { faultResponse, HttpProblem, invalidResponse, refusalOf, refusalResponse
 
 export { causeOf } from "./exchange.ts";
 export { type AllowedSources, allowedSources, isAllowedPage } from "./foreign.ts";
-export { IntegerParam } from "./input.ts";
+export { DESCRIBED_AS, IntegerParam } from "./input.ts";
 export { documented, type Tag } from "./openapi.ts";
 export { HttpProblem } from "./problem.ts";
 export { type Listening, listen } from "./server.ts";

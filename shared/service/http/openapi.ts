@@ -43,6 +43,8 @@ interface Documented {
   readonly tag?: Tag;
   /** Whether the same request with the same Idempotency-Key takes effect once. */
   readonly idempotent?: boolean;
+  /** Whether its answer has a `Consistency-Token`, it waits for what one says, or both. */
+  readonly consistency?: "writes" | "reads" | "both";
   /** What the WebSocket sends that a handshake (RFC 6455) at the same path opens. */
   readonly webSocket?: string;
 }
@@ -56,12 +58,19 @@ const TAG = "x-tag";
  * `contentMediaType` in its schema.
  */
 export function documented(summary: string, about: Documented) {
-  const { answers, problems = [], access, tag, idempotent, operationId, webSocket } = about;
+  const { answers, problems = [], access, tag, idempotent, consistency, operationId, webSocket } = about;
+  const waits = consistency === "reads" || consistency === "both";
+  const parameters = [...(idempotent ? [IDEMPOTENCY_KEY] : []), ...(waits ? [TOKEN_OF_BEFORE] : [])];
+  const headers = {
+    ...(idempotent ? REPLAYED : {}),
+    ...(consistency === "writes" || consistency === "both" ? TOKEN_OF_ANSWER : {}),
+  };
   const statuses = [
     ...problems,
     ...(access === undefined ? [] : [401, 503]),
     ...(access === "admin" ? [403] : []),
     ...(idempotent ? [400, 422] : []),
+    ...(waits ? [400] : []),
     ...(webSocket === undefined ? [] : [429]),
   ];
   return {
@@ -70,7 +79,7 @@ export function documented(summary: string, about: Documented) {
     ...(operationId === undefined ? {} : { operationId }),
     ...(tag === undefined ? {} : { tags: [tag.name], [TAG]: tag }),
     security: securityOf(about),
-    ...(idempotent ? { parameters: [IDEMPOTENCY_KEY] } : {}),
+    ...(parameters.length === 0 ? {} : { parameters }),
     responses: {
       ...Object.fromEntries(statuses.map((status) => [status, problemResponse(status)])),
       ...(webSocket === undefined ? {} : { 101: { description: `The WebSocket is open. ${webSocket}` } }),
@@ -79,7 +88,7 @@ export function documented(summary: string, about: Documented) {
           status,
           {
             description: STATUS_CODES[status] ?? summary,
-            ...(idempotent ? { headers: REPLAYED } : {}),
+            ...(Object.keys(headers).length === 0 ? {} : { headers }),
             ...(schema === null ? {} : { content: contentOf(schema) }),
           },
         ]),
@@ -141,6 +150,23 @@ const REPLAYED = {
   "Idempotent-Replayed": {
     description: "The request took effect before",
     schema: { type: "string" as const, enum: ["true"] },
+  },
+};
+
+const TOKEN = { type: "string" as const, pattern: "^[A-Za-z0-9_-]{1,200}$" };
+const TOKEN_OF_BEFORE = {
+  name: "Consistency-Token",
+  in: "header" as const,
+  description:
+    "Of an earlier answer of whichever instance: this one waits for some seconds until it shows what that has done, or answers 503",
+  required: false,
+  schema: TOKEN,
+  example: "cGxhY2VkIE9SREVSXzAwMS1hYmNkZWZnaGlqa2xtbm9w",
+};
+const TOKEN_OF_ANSWER = {
+  "Consistency-Token": {
+    description: "Opaque: with it, a later request to whichever instance finds what this one has done",
+    schema: TOKEN,
   },
 };
 

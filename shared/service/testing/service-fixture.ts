@@ -219,7 +219,7 @@ export class ServiceFixture<Config extends CommonConfig, Parts> implements Async
       .map(
         ({ value }) => JSON.parse(Buffer.from(value ?? []).toString()) as Message<string, DataOf<Definition>>,
       )
-      .filter((emitted) => emitted.type === type && emitted.source === this.#composition.name);
+      .filter((emitted) => emitted.type === type && emitted.source.split("/")[0] === this.#composition.name);
     // A message is in both until its acknowledgement is stored.
     return [...new Map(all.map((emitted) => [emitted.id, emitted])).values()].sort((one, other) =>
       one.id < other.id ? -1 : 1,

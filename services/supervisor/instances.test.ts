@@ -1,0 +1,80 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readFigures } from "./http/services.ts";
+import { StoreSupervisor } from "./store.ts";
+
+let dataDir: string;
+beforeEach(() => {
+  dataDir = mkdtempSync(join(tmpdir(), "instances-"));
+});
+afterEach(() => rmSync(dataDir, { recursive: true }));
+
+const envOf = (store: StoreSupervisor, name: string) => store.process(name).spec.env;
+
+describe("a store with two instances of each service", () => {
+  test("names those that all work, replicates the others, and gives each a database of its own", () => {
+    const store = new StoreSupervisor({ dataDir, brokers: "127.0.0.1:1", replicas: 2 });
+    expect(store.instances.map(({ name, group }) => [name, group])).toEqual([
+      ["api-gateway", "api-gateway.1"],
+      ["api-gateway-2", "api-gateway.2"],
+      ["inventory", "inventory"],
+      ["inventory-2", "inventory"],
+      ["order", "order"],
+      ["order-2", "order"],
+      ["notification", "notification.1"],
+      ["notification-2", "notification.2"],
+    ]);
+    expect(envOf(store, "notification-2")).toMatchObject({
+      INSTANCE: "2",
+      DATA_DIR: join(dataDir, "replica-2"),
+      AUTH_JWKS_FILE: join(dataDir, "jwks.json"),
+    });
+    expect(envOf(store, "order-2")).toMatchObject({ REPLICATION: "on" });
+    expect(envOf(store, "order-2").INSTANCE).toBeUndefined();
+    const [one, other] = [envOf(store, "api-gateway"), envOf(store, "api-gateway-2")];
+    expect(one.AUTH_SIGNING_KEY_FILE).toBe(join(dataDir, "api-gateway.jwk"));
+    expect(other.AUTH_SIGNING_KEY_FILE).toBe(one.AUTH_SIGNING_KEY_FILE ?? "");
+    // It would replace the public keys of the first one.
+    expect(other.AUTH_JWKS_FILE).toBeUndefined();
+    const files = store.instances.map(({ file }) => file);
+    expect(new Set(files).size).toBe(files.length);
+  });
+
+  test("uses the signing key of its settings", () => {
+    const env = { AUTH_SIGNING_KEY: "a key" };
+    const store = new StoreSupervisor({ dataDir, brokers: "127.0.0.1:1", replicas: 2, env });
+    expect(envOf(store, "api-gateway-2")).toMatchObject(env);
+    expect(envOf(store, "api-gateway-2").AUTH_SIGNING_KEY_FILE).toBeUndefined();
+  });
+
+  test("shows of each service the lag of the instance that has read least", async () => {
+    const groups = [
+      { group: "notification.1", lag: 2 },
+      { group: "notification.2", lag: 7 },
+      { group: "order", lag: 3 },
+    ];
+    const topics = [
+      { name: "order.events", partitions: [], groups },
+      { name: "inventory.events", partitions: [], groups: [{ group: "notification.1", lag: 1 }] },
+    ];
+    const { lag } = await readFigures(
+      (name) => [{ name, url: "http://127.0.0.1:1" }],
+      async () => topics,
+    );
+    expect(lag).toEqual({ notification: 7, order: 3 });
+  });
+});
+
+test("a store with one of each names none", () => {
+  const store = new StoreSupervisor({ dataDir, brokers: "127.0.0.1:1" });
+  expect(store.instances.map(({ group }) => group)).toEqual([
+    "api-gateway",
+    "inventory",
+    "order",
+    "notification",
+  ]);
+  expect(envOf(store, "api-gateway").INSTANCE).toBeUndefined();
+  expect(envOf(store, "api-gateway").AUTH_SIGNING_KEY_FILE).toBeUndefined();
+});

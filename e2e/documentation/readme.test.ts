@@ -20,7 +20,7 @@ describe("the README", () => {
     expect(parts.slice(2)).toEqual([
       "## Run it",
       "## What to click",
-      "## Six promises",
+      "## Seven promises",
       "## The kit in ten lines",
       "## Read on",
     ]);

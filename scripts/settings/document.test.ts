@@ -22,6 +22,7 @@ const NOT_SETTINGS: Readonly<Record<string, string>> = {
   RECORDED_ACTIONS: "of a test to the process that it watches",
   FLOOR_SERVICE: "of bench to a process of the floor",
   PORT: "of bench to a process of the floor",
+  WITH_ISSUER: "of the gateway to the bundle of its page",
   FAKE_PORT: "of a test to the process that it starts",
   FAKE_JOURNAL: "of a test to the process that it starts",
   FAKE_NAME: "of a test to the process that it starts",

@@ -100,9 +100,13 @@ export function isOneOfSeveral(name: string): boolean {
   return processes.value?.some((process) => process.name === `${serviceOf(name)}-2`) ?? false;
 }
 
+/** The instances that this page talks to: without them, it goes on by itself. */
+const ofThisPage: readonly string[] = ["api-gateway", "notification"];
+
 export function textsOf(name: string): ProcessTexts {
   const { purpose, effect } = texts[serviceOf(name)] ?? { purpose: "", effect: "" };
-  return { purpose, effect: isOneOfSeveral(name) ? "Another instance goes on." : effect };
+  const goesOn = isOneOfSeveral(name) && !ofThisPage.includes(name);
+  return { purpose, effect: goesOn ? "Another instance goes on." : effect };
 }
 
 /** The name of a process at the beginning of a sentence. */

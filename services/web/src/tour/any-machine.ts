@@ -52,7 +52,7 @@ export function hasSeveralMachines(): boolean {
 export const anyMachineMayBeLost: TourPromise = {
   number: 7,
   title: "Any machine may be lost.",
-  text: "With several instances, a process and its disk can be destroyed: nothing accepted is lost, nothing happens twice, and another instance goes on by itself.",
+  text: "With several instances, a process and its disk can be destroyed: nothing that the broker has is lost, nothing happens twice, and another instance goes on by itself.",
   button: "Destroy a machine",
   test: tests.machine,
   steps: [placeFirst, destroy, placeMore, takeOver, rebuilt],

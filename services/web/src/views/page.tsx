@@ -20,7 +20,7 @@ const titles: Readonly<Record<Route["view"], string>> = {
   order: "Order",
   admin: "Behind the counter",
   figures: "Live figures",
-  tour: "Six promises",
+  tour: "The promises",
   unknown: "Nothing here",
 };
 

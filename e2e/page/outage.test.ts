@@ -31,7 +31,7 @@ describePage("the page while parts of the store are down", () => {
       // The wait goes on while it is looked at, on a phone as well: with the names of the lanes.
       await shop.page.setViewportSize({ width: 390, height: 844 });
       const placed = shop.page.locator('.step[data-type="store.order.placed.v1"]');
-      const wait = placed.getByText(/at the broker so far: not handled by inventory$/);
+      const wait = placed.getByText(/at the broker so\sfar: not handled by inventory$/);
       const shown = await wait.textContent();
       const bar = shop.page.locator(".plot-wait-broker.plot-wait-open");
       const widthOf = async () => (await bar.boundingBox())?.width ?? 0;

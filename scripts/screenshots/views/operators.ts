@@ -18,6 +18,7 @@ async function untilConfirmed({ page }: Shop, orders: number): Promise<void> {
 
 async function untilNothingUnread({ page }: Shop): Promise<void> {
   await page.locator('[data-figure="all groups"]', { hasText: /^0$/ }).waitFor();
+  await page.locator('.chart-line[d*="L"]').first().waitFor({ state: "attached" });
   await untilNothingWaits(page);
 }
 
@@ -68,6 +69,7 @@ export const operatorViews = [
       await shop.goTo("admin/stock");
       await shop.page.getByRole("button", { name: "Restock Tamper" }).click();
       await shop.page.locator(".outcome", { hasText: "Restock of 10 accepted." }).waitFor();
+      await untilNothingWaits(shop.page);
     },
   },
   {

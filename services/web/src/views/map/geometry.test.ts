@@ -43,4 +43,6 @@ test("a line leaves a part at its edge", () => {
   expect(edgeOf({ x: 0, y: 0 }, { x: 100, y: 0 }, half)).toEqual({ x: 10, y: 0 });
   expect(edgeOf({ x: 0, y: 0 }, { x: 0, y: 50 }, half)).toEqual({ x: 0, y: 5 });
   expect(edgeOf({ x: 0, y: 0 }, { x: 100, y: 100 }, half)).toEqual({ x: 5, y: 5 });
+  // A part that reaches over the half of the way.
+  expect(edgeOf({ x: 0, y: 0 }, { x: 16, y: 0 }, half)).toEqual({ x: 10, y: 0 });
 });

@@ -122,6 +122,6 @@ export function halfOf(name: string, { half, brokerShare }: Pick<MapPlan, "half"
 /** The point on the way from one part to another at which a line leaves the first. */
 export function edgeOf(from: Point, to: Point, half: Point): Point {
   const [dx, dy] = [to.x - from.x, to.y - from.y];
-  const share = Math.min(half.x / Math.abs(dx || 1e-9), half.y / Math.abs(dy || 1e-9), 0.5);
+  const share = Math.min(half.x / Math.abs(dx || 1e-9), half.y / Math.abs(dy || 1e-9), 1);
   return { x: from.x + dx * share, y: from.y + dy * share };
 }

@@ -58,13 +58,13 @@ export function MessageRow({ number, travels, waits, now }: MessageRowProps) {
 
 function describeWait({ kind, from, to }: Wait, { receiver }: Travel, now: number): string {
   const time = duration(Math.max(0, (to ?? now) - from));
-  const soFar = to === undefined ? " so far" : "";
+  const soFar = to === undefined ? " so far" : "";
   switch (kind) {
     case "outbox":
       return `${time} in the outbox${soFar}`;
     case "broker":
       return to === undefined
-        ? `${time} at the broker so far: not handled by ${receiver}`
+        ? `${time} at the broker so far: not handled by ${receiver}`
         : `${time} at the broker, then handled by ${receiver}`;
     case "stock":
       return `${time} for stock${soFar}`;

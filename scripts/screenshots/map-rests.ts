@@ -1,8 +1,19 @@
 import type { Page } from "playwright-core";
 
+/** Between two messages of an order the map is quiet for less. */
+const QUIET_MS = 1_500;
+
 /** Messages are drawn more slowly than they travel. */
 export async function untilMapRests(page: Page): Promise<void> {
-  await page.locator(".map-dot, .map-line-used").first().waitFor({ state: "detached" });
+  const moving = page.locator(".map-dot, .map-line-used").first();
+  for (;;) {
+    await moving.waitFor({ state: "detached" });
+    const movesAgain = await moving.waitFor({ state: "attached", timeout: QUIET_MS }).then(
+      () => true,
+      () => false,
+    );
+    if (!movesAgain) return;
+  }
 }
 
 /** Until nothing waits anywhere, in a store in which everything runs. */

@@ -3,7 +3,7 @@ import { cloudEvent } from "@distributed-messaging/e2e/support/bad-messages";
 import { Records } from "@distributed-messaging/e2e/support/records";
 import type { StoreSupervisor } from "@distributed-messaging/supervisor/store";
 import type { Locator } from "playwright-core";
-import { untilNothingWaits, untilOnlyWaits } from "../map-rests.ts";
+import { untilMapRests, untilNothingWaits, untilOnlyWaits } from "../map-rests.ts";
 import { placeOrder, type View } from "./view.ts";
 
 async function place({ page }: Shop, orders: string): Promise<void> {
@@ -45,6 +45,7 @@ async function openDeadLetters(shop: Shop, store: StoreSupervisor): Promise<Loca
   await shop.goTo("admin/dead-letters");
   const letters = shop.page.locator("[data-dead-letter]");
   await letters.nth(1).waitFor();
+  await untilMapRests(shop.page);
   return letters.first();
 }
 

@@ -175,7 +175,7 @@ function Line({ name, plan, isCut: cut }: { name: string; plan: MapPlan; isCut: 
   if (from === undefined || to === undefined) return null;
   const edge = edgeOf(from, to, halfOf(BROKER, plan));
   const end = edgeOf(to, from, halfOf(name, plan));
-  const room = Math.floor(Math.hypot(end.x - edge.x, end.y - edge.y) / PILE_STEP);
+  const room = Math.floor((Math.hypot(end.x - edge.x, end.y - edge.y) - PILE_STEP) / PILE_STEP);
   // Where there is room for one only, the number says it.
   const unread =
     room < 2

@@ -98,7 +98,9 @@ function Row({ order }: { order: ListedOrder }) {
   return (
     <a class="order-row" href={hrefOf.order(order.orderId)}>
       <span class="order-what">
-        <span class="order-names">{contents(order)}</span>
+        <span class="order-names" title={contents(order)}>
+          {contents(order)}
+        </span>
         <span class="order-id">{order.orderId}</span>
       </span>
       <StatusBadge status={order.status} />

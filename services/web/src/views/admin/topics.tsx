@@ -65,7 +65,7 @@ function TopicRow({ topic: { name, partitions, groups } }: { topic: TopicReport 
           {partitions
             .map(
               ({ partition, earliest, latest }) =>
-                `partition ${partition}: ${latest > earliest ? `offsets ${earliest}–${latest - 1}` : "empty"}`,
+                `partition ${partition}: ${latest > earliest ? `offsets ${earliest}–${latest - 1}` : "empty"}`,
             )
             .join("   ")}
         </p>

@@ -67,7 +67,7 @@ function describeWait({ kind, from, to }: Wait, { receiver }: Travel, now: numbe
         ? `${time} at the broker so far: not handled by ${receiver}`
         : `${time} at the broker, then handled by ${receiver}`;
     case "stock":
-      return `${time} for stock${soFar}`;
+      return `${time} waiting for stock${soFar}`;
     default:
       return kind satisfies never;
   }

@@ -53,7 +53,8 @@ export function Plot({ order, travels, waits, now }: PlotProps) {
               <span>{label}</span>
             </span>
           ))}
-          {waits.map(({ key, kind, lane, from, to }) => (
+          {/* A wait for stock begins with one in the outbox, which is drawn over it. */}
+          {waits.toSorted(stockFirst).map(({ key, kind, lane, from, to }) => (
             <span
               key={`${kind} ${key}`}
               class={`plot-wait plot-wait-${kind} ${to === undefined ? "plot-wait-open" : ""}`}
@@ -115,6 +116,10 @@ function lanesOf(travels: readonly Travel[]): string[] {
       ...travels.map(({ message }) => senderOf(message)),
     ]),
   ];
+}
+
+function stockFirst(one: Wait, other: Wait): number {
+  return Number(other.kind === "stock") - Number(one.kind === "stock");
 }
 
 /** The marks of the same lane that a mark would cover. @param near so many milliseconds before it */

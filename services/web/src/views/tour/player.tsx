@@ -112,7 +112,7 @@ function CurrentStep({ step, place, isLater, isOver }: CurrentStepProps) {
       </p>
       <h2 id="player-step">{step.text}</h2>
       <p class="player-look">
-        <strong>{isLater ? "You will see:" : isOver ? "There was to see:" : "Look:"}</strong> {step.look}
+        <strong>{isLater ? "You will see:" : isOver ? "What you saw:" : "Look:"}</strong> {step.look}
       </p>
       <StepEvidence step={step} />
     </section>

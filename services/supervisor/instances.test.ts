@@ -49,6 +49,40 @@ describe("a store with two instances of each service", () => {
     expect(envOf(store, "api-gateway-2").AUTH_SIGNING_KEY_FILE).toBeUndefined();
   });
 
+  test("shows which instance of a service leads, and how far each is behind", async () => {
+    const instance = (metrics: string) =>
+      Bun.serve({
+        hostname: "127.0.0.1",
+        port: 0,
+        fetch: ({ url }) => new Response(url.endsWith("/metrics") ? metrics : "{}"),
+      });
+    const follower = instance("replication_leads 0\nreplication_groups 9\n");
+    const leader = instance("replication_leads 1\nreplication_groups 12\noutbox_depth 4\n");
+    const urls = [follower, leader].map(({ port }) => `http://127.0.0.1:${port}`);
+    try {
+      const { services } = await readFigures(
+        (name) =>
+          [...(name === "order" ? urls : []), "http://127.0.0.1:1"].map((url, index) => ({
+            name: `${name}-${index}`,
+            url,
+          })),
+        async () => [],
+      );
+      expect(services.find(({ name }) => name === "order")).toMatchObject({
+        outboxDepth: 4,
+        instances: [
+          { name: "order-0", leads: false, behind: 3 },
+          { name: "order-1", leads: true, behind: 0 },
+          { name: "order-2", leads: null, behind: null },
+        ],
+      });
+      // Nobody leads where all work.
+      expect(services.find(({ name }) => name === "notification")?.instances).toEqual([]);
+    } finally {
+      await Promise.all([follower.stop(true), leader.stop(true)]);
+    }
+  });
+
   test("shows of each service the lag of the instance that has read least", async () => {
     const groups = [
       { group: "notification.1", lag: 2 },

@@ -34,6 +34,9 @@ export const FiguresAnswer = Type.Object({
       ...{ outboxDepth: Figure, outboxOldestAgeS: Figure },
       ...{ deadLetters: Figure, handled: Figure, duplicates: Figure },
       ...{ outboxParked: Figure, partitionsStopped: Figure, problems: Type.Array(Text) },
+      instances: Type.Array(
+        Type.Object({ name: Text, leads: orNull(Type.Boolean()), behind: orNull(Count) }),
+      ),
     }),
   ),
   lag: Type.Union([Type.Record(Text, Count), Type.Null()]),

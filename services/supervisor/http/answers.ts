@@ -35,7 +35,7 @@ export const FiguresAnswer = Type.Object({
       ...{ deadLetters: Figure, handled: Figure, duplicates: Figure },
       ...{ outboxParked: Figure, partitionsStopped: Figure, problems: Type.Array(Text) },
       instances: Type.Array(
-        Type.Object({ name: Text, leads: orNull(Type.Boolean()), behind: orNull(Count) }),
+        Type.Object({ name: Text, leads: Type.Union([Type.Boolean(), Type.Null()]), behind: orNull(Count) }),
       ),
     }),
   ),

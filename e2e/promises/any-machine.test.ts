@@ -173,6 +173,16 @@ describeOwn("two instances of each service", () => {
         "notification-2",
       ].entries()) {
         await readOn(round);
+        const { url } = store.supervisor.instances.find(({ name }) => name === victim) ?? {};
+        const atVictim = customers[addresses.findIndex(({ gateway }) => gateway === url)];
+        // The broker has what it accepts: it is lost with the machine no more.
+        if (atVictim !== undefined) {
+          const orderId = `instance-${orderIds.length}`;
+          const order = { orderId, items: [{ productId: PAPER, quantity: 1 }] };
+          const answer = await atVictim.tryToPlace(order);
+          expect([answer.status, answer.headers.get("durability")]).toEqual([202, "replicated"]);
+          orderIds.push(orderId);
+        }
         await store.supervisor.process(victim).destroy();
         await place(4);
         await eventually(() => store.supervisor.process(victim).state === "ready", `${victim} to be back`);

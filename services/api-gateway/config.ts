@@ -1,4 +1,10 @@
-import { commonSettings, Duration, instanceSettings, Port } from "@distributed-messaging/service/config";
+import {
+  commonSettings,
+  Duration,
+  instanceSettings,
+  oneOf,
+  Port,
+} from "@distributed-messaging/service/config";
 import { PerMinute, TrustedProxies } from "@distributed-messaging/service/rate-limit";
 import { Type } from "@sinclair/typebox";
 
@@ -6,6 +12,11 @@ export const GatewayConfig = Type.Object({
   ...commonSettings,
   ...instanceSettings,
   API_GATEWAY_PORT: Port(8900, "the port of the gateway, which serves the page"),
+  ACCEPT: oneOf(["local", "replicated"], {
+    default: "local",
+    description:
+      "when an order is accepted: once it is on the gateway's disk, or once the broker has it too; while the broker is away, the disk is enough, and the answer has Durability: local",
+  }),
   DEMO_SIGN_IN: Type.Boolean({
     default: false,
     description: "anybody signs in as anybody, without a password; npm start sets true",

@@ -41,6 +41,8 @@ interface GatewayRoutes {
   readonly verifier: TokenVerifier;
   readonly messaging: Messaging;
   readonly log: Logger;
+  /** `replicated`: a request is answered once the broker has what it emits, too. @defaultValue `local` */
+  readonly accept?: "local" | "replicated";
   /** Whether anybody may sign in as any customer: for demonstrations only. */
   readonly demoSignIn: boolean;
   /** The number of unsent messages at which requests are refused. */
@@ -74,6 +76,8 @@ const Paging = Type.Object(
   closed,
 );
 const OrderParams = Type.Object({ orderId: OrderId });
+/** How long a request waits for the broker. After that, the gateway's disk is enough. */
+const REPLICATION_LIMIT_MS = 2_000;
 /** As often as the services of the store ask. */
 const JWKS_MAX_AGE_S = 300;
 
@@ -355,7 +359,7 @@ function adminRoutes(parts: Accepting) {
  * previous one is answered.
  */
 async function accept(
-  { store, messaging, backlog }: Accepting,
+  { store, messaging, backlog, accept: mode }: Accepting,
   request: Request,
   set: { status?: number | string; headers: Record<string, string | number> },
   asked: ClientRequest,
@@ -371,6 +375,11 @@ async function accept(
   );
   if (decision === undefined) {
     throw new ServiceError("malformed", "connection-closed", "The connection was closed before its turn.");
+  }
+  // Also one that was accepted before: the broker may not have had it.
+  if (mode === "replicated") {
+    const isReplicated = await messaging.whenAcknowledged(REPLICATION_LIMIT_MS);
+    set.headers.durability = isReplicated ? "replicated" : "local";
   }
   set.status = 202;
   if (decision.replayed) set.headers["idempotent-replayed"] = "true";

@@ -20,7 +20,7 @@ await runService(service, ({ config, parts: { store, sessions }, messaging, veri
     .use(
       gatewayRoutes({
         ...{ store, sessions, verifier, messaging, log },
-        ...{ demoSignIn, outboxLimit, rateLimits, trustedProxies },
+        ...{ demoSignIn, outboxLimit, rateLimits, trustedProxies, accept: config.ACCEPT },
       }),
     )
     .use(

@@ -34,6 +34,7 @@ describe("a store with two instances of each service", () => {
     expect(envOf(store, "order-2")).toMatchObject({ REPLICATION: "on" });
     expect(envOf(store, "order-2").INSTANCE).toBeUndefined();
     const [one, other] = [envOf(store, "api-gateway"), envOf(store, "api-gateway-2")];
+    expect(one.ACCEPT).toBe("replicated");
     expect(one.AUTH_SIGNING_KEY_FILE).toBe(join(dataDir, "api-gateway.jwk"));
     expect(other.AUTH_SIGNING_KEY_FILE).toBe(one.AUTH_SIGNING_KEY_FILE ?? "");
     // It would replace the public keys of the first one.

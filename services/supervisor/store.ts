@@ -165,7 +165,7 @@ function instanceEnv(
   // Each gateway writes the public keys beside its database; the others read those of the first one.
   if (service !== "api-gateway") return { ...jwks, ...named };
   const hasKey = (env.AUTH_SIGNING_KEY ?? env.AUTH_SIGNING_KEY_FILE) !== undefined;
-  return { ...(hasKey ? {} : { AUTH_SIGNING_KEY_FILE: signingKey }), ...named };
+  return { ACCEPT: "replicated", ...(hasKey ? {} : { AUTH_SIGNING_KEY_FILE: signingKey }), ...named };
 }
 
 /** The URL of a port of this machine. A host that stands for every interface is replaced by the loopback address. */

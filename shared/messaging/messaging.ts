@@ -327,6 +327,18 @@ export class Messaging {
     this.#observed.observer = observer;
   }
 
+  /**
+   * Whether the broker has acknowledged what was emitted so far, so that it outlives this disk. Waits for that for a time,
+   * but not while the broker is known to be away, or to refuse something. What was emitted last counts: with one send in
+   * flight it is the last to be acknowledged.
+   *
+   * @param limitMs in milliseconds
+   */
+  async whenAcknowledged(limitMs: number): Promise<boolean> {
+    if (this.refused()) return false;
+    return this.#relay.whenAcknowledged(this.outbox.last(), limitMs);
+  }
+
   /** What of the topics' real configuration is not what the promises need, as it was found last. */
   topicFindings(): readonly TopicFinding[] {
     return this.#topicCheck.findings();

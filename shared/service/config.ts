@@ -125,7 +125,8 @@ function shown(name: string, schema: SettingOptions, raw: string): string {
   return `, got '${visible.length > 80 ? `${visible.slice(0, 80)}…` : visible}'`;
 }
 
-function oneOf<const Words extends readonly [string, ...string[]]>(
+/** One of some words. */
+export function oneOf<const Words extends readonly [string, ...string[]]>(
   words: Words,
   options: { readonly default?: Words[number]; readonly description?: string } = {},
 ) {

@@ -11,6 +11,7 @@ export const startGatewayFixture = (env: Environment = {}, demoSignIn = true) =>
     routes: ({ config, parts: { store, sessions }, messaging, verifier, log }) =>
       gatewayRoutes({
         ...{ store, sessions, verifier, messaging, log, demoSignIn, outboxLimit: 100 },
+        accept: config.ACCEPT,
         rateLimits: {
           orders: config.RATE_LIMIT_ORDERS,
           cancels: config.RATE_LIMIT_CANCELS,
@@ -37,6 +38,7 @@ export interface Answer {
   readonly replayed: boolean;
   /** Its Consistency-Token. */
   readonly consistency: string | undefined;
+  readonly durability: string | undefined;
 }
 
 /** A signed-in customer. */
@@ -88,6 +90,7 @@ export class Client {
       body: (await response.json()) as Record<string, unknown>,
       replayed: response.headers.get("idempotent-replayed") === "true",
       consistency: response.headers.get("consistency-token") ?? undefined,
+      durability: response.headers.get("durability") ?? undefined,
     };
   }
 }

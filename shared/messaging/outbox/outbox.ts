@@ -55,6 +55,7 @@ export class Outbox {
   readonly #insert;
   readonly #after;
   readonly #last;
+  readonly #has;
   readonly #delete;
   readonly #first;
   readonly #ends;
@@ -81,6 +82,7 @@ export class Outbox {
       "SELECT seq, topic, key, value, headers FROM outbox WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
     );
     this.#last = sql.prepare<{ seq: number }, []>("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'");
+    this.#has = sql.prepare<{ seq: number }, [number]>("SELECT seq FROM outbox WHERE seq = ?");
     this.#delete = sql.prepare("DELETE FROM outbox WHERE seq BETWEEN ? AND ?");
     this.#first = sql.prepare<{ seq: number; created_at: number }, []>(
       "SELECT seq, created_at FROM outbox ORDER BY seq LIMIT 1",
@@ -96,6 +98,11 @@ export class Outbox {
   /** The last record that was ever enqueued. */
   last(): number {
     return this.#last.get()?.seq ?? 0;
+  }
+
+  /** Whether a record is still here: a record that is not was acknowledged, or is parked. */
+  has(seq: number): boolean {
+    return this.#has.get(seq) !== null;
   }
 
   /** Records up to this one may be sent. */
@@ -225,6 +232,7 @@ export class Outbox {
       this.#insert,
       this.#after,
       this.#last,
+      this.#has,
       this.#delete,
       this.#first,
       this.#ends,

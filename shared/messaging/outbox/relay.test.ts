@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, spyOn, test } from "bun:test";
 import { OutboxRefusal } from "../errors.ts";
 import { type Logger, type Runtime, silentLogger, systemRuntime } from "../runtime.ts";
 import { eventually, failureOf } from "../testing/eventually.ts";
@@ -70,6 +70,64 @@ test("what was acknowledged is deleted by the next commit, not by one of its own
   expect(service.kit.outbox.depth()).toBe(1);
   await service.send("a", "2");
   expect(service.kit.outbox.after(0, 10, 1e6).map(({ seq }) => seq)).toEqual([2]);
+});
+
+describe("who waits until the broker has acknowledged what was emitted", () => {
+  test("learns that it has, also once it is deleted", async () => {
+    const publisher = new ScriptedPublisher();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    publisher.answer = () => promise;
+    service = serviceWith(publisher);
+    expect(await service.kit.whenAcknowledged(60_000)).toBe(true);
+    service.kit.start();
+    await service.send("a", "1");
+    let isKnown = false;
+    const acknowledged = service.kit.whenAcknowledged(60_000).finally(() => {
+      isKnown = true;
+    });
+    await eventually(() => publisher.inFlight === 1);
+    await Bun.sleep(20);
+    expect(isKnown).toBe(false);
+    resolve();
+    expect(await acknowledged).toBe(true);
+    // Acknowledged, and not deleted yet.
+    expect(await service.kit.whenAcknowledged(0)).toBe(true);
+    await service.send("a", "2");
+    await eventually(() => service.kit.outbox.depth() === 0);
+    expect(await service.kit.whenAcknowledged(0)).toBe(true);
+  });
+
+  test("is told after a time, when a send fails, and at the stop", async () => {
+    const publisher = new ScriptedPublisher();
+    const hanging = Promise.withResolvers<void>();
+    publisher.answer = () => hanging.promise;
+    service = serviceWith(publisher);
+    service.kit.start();
+    await service.send("a", "1");
+    expect(await service.kit.whenAcknowledged(10)).toBe(false);
+    const failing = service.kit.whenAcknowledged(60_000);
+    publisher.answer = async () => {
+      throw new Error("away");
+    };
+    hanging.reject(new Error("away"));
+    expect(await failing).toBe(false);
+    // Nobody waits for a broker that is away.
+    expect(await service.kit.whenAcknowledged(60_000)).toBe(false);
+    publisher.answer = () => new Promise(() => {});
+    await eventually(() => publisher.inFlight === 1);
+    const stopped = service.kit.whenAcknowledged(60_000);
+    void service.kit.stop();
+    expect(await stopped).toBe(false);
+  });
+
+  test("is told at once that the broker refuses something", async () => {
+    const publisher = new ScriptedPublisher();
+    service = serviceWith(publisher);
+    service.kit.start();
+    const refused = spyOn(service.kit, "refused").mockReturnValue(true);
+    expect(await service.kit.whenAcknowledged(60_000)).toBe(false);
+    refused.mockRestore();
+  });
 });
 
 test("a send that fails is repeated, and nothing overtakes it; one line says so, and one that it works again", async () => {

@@ -38,6 +38,11 @@ interface RefusedTopic {
   readonly error: string;
 }
 
+interface Waiting {
+  readonly seq: number;
+  readonly end: (isAcknowledged: boolean) => void;
+}
+
 /** Why the records of a topic wait, in words. */
 export interface TopicRefusal {
   readonly topic: string;
@@ -69,6 +74,8 @@ export class Relay {
   readonly #acknowledged = new Set<SeqRange>();
   /** Those whose deletion has not been queued, or failed. */
   #toDelete: SeqRange[] = [];
+  /** Who wants to know whether a record was acknowledged. */
+  readonly #waiting = new Set<Waiting>();
   readonly #refusedTopics = new Map<string, RefusedTopic>();
   /** The bytes that the broker took of a topic after it had refused more at a time. For as long as the process lives. */
   readonly #acceptedBytes = new Map<string, number>();
@@ -129,11 +136,38 @@ export class Relay {
    */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#giveUpWaiting();
     this.#cancelTimer?.();
     const late = Promise.withResolvers<void>();
     const cancel = this.#runtime.after(STOP_MS, late.resolve);
     await Promise.race([this.#running, late.promise]);
     cancel();
+  }
+
+  /**
+   * Whether the broker has acknowledged a record. Waits for that until a send fails, or for a time.
+   *
+   * @param limitMs in milliseconds
+   */
+  whenAcknowledged(seq: number, limitMs: number): Promise<boolean> {
+    if (this.#isAcknowledged(seq) || !this.#outbox.has(seq)) return Promise.resolve(true);
+    if (this.#stopped || this.#failures > 0) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const waiting = {
+        seq,
+        end: (isAcknowledged: boolean) => {
+          cancel();
+          this.#waiting.delete(waiting);
+          resolve(isAcknowledged);
+        },
+      };
+      const cancel = this.#runtime.after(limitMs, () => waiting.end(false));
+      this.#waiting.add(waiting);
+    });
+  }
+
+  #giveUpWaiting(): void {
+    for (const waiting of this.#waiting) waiting.end(false);
   }
 
   /** Whether the broker takes records; not those that it refuses, see `refusedTopics`. */
@@ -177,6 +211,7 @@ export class Relay {
         this.#cursor = 0;
         this.#woken = false;
         this.#failures += 1;
+        this.#giveUpWaiting();
         this.#reportFailure(error);
         return;
       }
@@ -225,8 +260,12 @@ export class Relay {
   #isDue({ seq, topic, key }: OutboxRow, moved: ReadonlySet<string>): boolean {
     if (this.#refusedTopics.get(topic)?.untilMs !== undefined) return false;
     if (moved.size > 0 && (moved.has(topic) || (key !== null && moved.has(keyOf(topic, key))))) return false;
-    for (const { from, to } of this.#acknowledged) if (seq >= from && seq <= to) return false;
-    return true;
+    return !this.#isAcknowledged(seq);
+  }
+
+  #isAcknowledged(seq: number): boolean {
+    for (const { from, to } of this.#acknowledged) if (seq >= from && seq <= to) return true;
+    return false;
   }
 
   /** Tries topics again whose time has come: from the beginning of the outbox, where their records are. */
@@ -395,6 +434,7 @@ export class Relay {
       this.#log.info({ topic, failures: refused.failures, seconds }, "the broker takes the topic again");
     }
     end();
+    for (const waiting of this.#waiting) if (this.#isAcknowledged(waiting.seq)) waiting.end(true);
     this.#delete();
   }
 

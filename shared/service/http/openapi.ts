@@ -62,7 +62,7 @@ export function documented(summary: string, about: Documented) {
   const waits = consistency === "reads" || consistency === "both";
   const parameters = [...(idempotent ? [IDEMPOTENCY_KEY] : []), ...(waits ? [TOKEN_OF_BEFORE] : [])];
   const headers = {
-    ...(idempotent ? REPLAYED : {}),
+    ...(idempotent ? { ...REPLAYED, ...DURABILITY } : {}),
     ...(consistency === "writes" || consistency === "both" ? TOKEN_OF_ANSWER : {}),
   };
   const statuses = [
@@ -153,6 +153,13 @@ const REPLAYED = {
   },
 };
 
+const DURABILITY = {
+  Durability: {
+    description:
+      "Only where the service waits for the broker before it answers: whether the broker has it, or this service's disk alone",
+    schema: { type: "string" as const, enum: ["replicated", "local"] },
+  },
+};
 const TOKEN = { type: "string" as const, pattern: "^[A-Za-z0-9_-]{1,200}$" };
 const TOKEN_OF_BEFORE = {
   name: "Consistency-Token",

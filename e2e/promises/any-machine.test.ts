@@ -173,6 +173,7 @@ describeOwn("two instances of each service", () => {
         "notification-2",
       ].entries()) {
         await readOn(round);
+        const known = orderIds.length;
         const { url } = store.supervisor.instances.find(({ name }) => name === victim) ?? {};
         const atVictim = customers[addresses.findIndex(({ gateway }) => gateway === url)];
         // The broker has what it accepts: it is lost with the machine no more.
@@ -186,6 +187,11 @@ describeOwn("two instances of each service", () => {
         await store.supervisor.process(victim).destroy();
         await place(4);
         await eventually(() => store.supervisor.process(victim).state === "ready", `${victim} to be back`);
+        // Ready, it shows what the broker had: a load balancer sends requests there.
+        if (atVictim !== undefined) {
+          const shown = (await atVictim.allOrders()).map(({ orderId }) => orderId);
+          expect(shown).toEqual(expect.arrayContaining(orderIds.slice(0, known)));
+        }
         await untilConfirmedAtAll();
       }
       const expected = orderIds.flatMap((orderId) => [

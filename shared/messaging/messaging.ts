@@ -159,6 +159,8 @@ export class Messaging {
   readonly #inbox: Inbox;
   readonly #horizon: Horizon;
   readonly #offsets: Offsets;
+  /** Whether this database had handled nothing before. */
+  readonly #isNew: boolean;
   readonly #crashGuard: CrashGuard;
   readonly #ownership: Ownership | undefined;
   readonly #options: MessagingOptions;
@@ -232,6 +234,7 @@ export class Messaging {
     this.#crashGuard = crashGuard;
     const offsets = new Offsets(database);
     this.#offsets = offsets;
+    this.#isNew = offsets.isEmpty();
     const partitionStops = new PartitionStops({ database, offsets, unitOfWork, log });
     this.partitionStops = partitionStops;
     const definedCount = (topic: string) => transport.partitionsOf?.(topic);
@@ -325,6 +328,11 @@ export class Messaging {
   /** Tells an observer, in place of an earlier one, what the kit does from now on. */
   observe(observer: Observer): void {
     this.#observed.observer = observer;
+  }
+
+  /** Whether this database is new, and has not been brought to the ends of the topics that it reads yet. */
+  isCatchingUp(): boolean {
+    return this.#isNew && !this.consumer.hasCaughtUp();
   }
 
   /**

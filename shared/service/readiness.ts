@@ -17,8 +17,14 @@ interface Checked {
   /** Whether the service is not ready while messages cannot be sent or read. */
   readonly brokerRequired: boolean;
   readonly gaps: "stop" | "continue";
+  /** Whether other instances work at the same time: requests go there while this one has nothing to show. */
+  readonly isOneOfSeveral?: boolean;
 }
 
+const CATCHING_UP: Problem = {
+  detail: "Its database is new, and the topics have not been read to their ends yet.",
+  remedy: "It goes on by itself, once the broker answers.",
+};
 /** For how long it is shown that something was lost or old, which needs no decision for the service to go on. */
 const SHOWN_MS = 24 * 60 * 60 * 1000;
 /** As brokers and kafkajs word it. */
@@ -35,7 +41,7 @@ const PLACES =
  * is shown. See decision 61.
  */
 export function readinessChecks(checked: Checked): HealthCheck[] {
-  const { name, database, migrations, messaging, brokerRequired, gaps } = checked;
+  const { name, database, migrations, messaging, brokerRequired, gaps, isOneOfSeveral = false } = checked;
   const { partitionStops } = messaging;
   const stops = () => partitionStops.list();
   return [
@@ -102,6 +108,15 @@ export function readinessChecks(checked: Checked): HealthCheck[] {
               "Correct the topic, or create it with `bun scripts/provision.ts`. It is checked every ten minutes.",
           })),
     },
+    ...(isOneOfSeveral
+      ? [
+          {
+            name: "catching-up",
+            required: true,
+            problems: () => (messaging.isCatchingUp() ? [CATCHING_UP] : []),
+          },
+        ]
+      : []),
     { name: "rights", required: false, problems: () => rightsProblems(name, messaging) },
     { name: "outbox", required: false, problems: () => outboxProblems(name, messaging) },
     {

@@ -18,6 +18,7 @@ import { rebuildRoutes } from "./admin/rebuild.ts";
 import { type Assembled, assemble, asyncApiOf, type Composition } from "./composition.ts";
 import {
   type CommonConfig,
+  instanceOf,
   isReplicated,
   kafkaSettings,
   loadConfig,
@@ -128,6 +129,7 @@ export function runService<Config extends CommonConfig, Parts>(
       const { migrations, brokerRequired } = composition;
       const checks = readinessChecks({
         ...{ name, database, migrations, messaging, brokerRequired, gaps: config.GAPS },
+        isOneOfSeveral: instanceOf(config) !== undefined,
       }).concat(further);
       addReadinessMetric(metrics, checks);
       const app = serviceApp(

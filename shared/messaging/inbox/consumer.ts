@@ -144,6 +144,11 @@ export class Consumer {
     return this.#lag.byTopic(this.#options.runtime.now());
   }
 
+  /** Whether each partition has been read to its end at some time since the start. */
+  hasCaughtUp(): boolean {
+    return this.#lag.hasCaughtUp();
+  }
+
   /** Why nothing is read, in words; undefined when that works, or has not failed yet. */
   failure(): string | undefined {
     return this.#subscription?.failure?.();

@@ -21,6 +21,30 @@ test("before anything was fetched, it is not known; then a consumer that has rea
   expect(lag()).toEqual({ records: 0, seconds: 0 });
 });
 
+test("a new database is catching up until each partition was read to its end; one that has handled something is not", async () => {
+  let fails = true;
+  service = new TestService(
+    () => {
+      if (fails) throw new Error("not now");
+    },
+    { retry: { backoff: { firstMs: 5, mostMs: 5 }, attempts: 1_000_000 } },
+  );
+  expect(service.kit.isCatchingUp()).toBe(true);
+  await service.publish(letter("a", "1"));
+  service.kit.start();
+  await eventually(() => lag()?.records === 1);
+  expect(service.kit.isCatchingUp()).toBe(true);
+  fails = false;
+  await eventually(() => !service.kit.isCatchingUp());
+  expect(service.applied()).toEqual(["a:1"]);
+  fails = true;
+  await service.publish(letter("a", "2"));
+  await eventually(() => lag()?.records === 1);
+  expect(service.kit.isCatchingUp()).toBe(false);
+  await service.restart();
+  expect(service.kit.isCatchingUp()).toBe(false);
+});
+
 test("it grows while a handler fails, also over a restart, and is gone once it works", async () => {
   let fails = true;
   service = new TestService(

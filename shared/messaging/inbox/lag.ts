@@ -16,6 +16,8 @@ interface PartitionLag {
   records: number | undefined;
   /** When the oldest record that has not been handled was written, in milliseconds since the epoch. */
   oldestAt: number;
+  /** Whether everything in it had been handled at some time. */
+  hasCaughtUp: boolean;
 }
 
 /**
@@ -35,7 +37,7 @@ export class Lag {
     if (known !== undefined) known.next = next;
     else
       this.#partitions.set(topicPartition(topic, partition), {
-        ...{ topic, next, records: undefined, oldestAt: 0 },
+        ...{ topic, next, records: undefined, oldestAt: 0, hasCaughtUp: false },
       });
   }
 
@@ -54,7 +56,14 @@ export class Lag {
   /** There is nothing more to read in a partition. */
   caughtUp(topic: string, partition: number): void {
     const known = this.#partitions.get(topicPartition(topic, partition));
-    if (known !== undefined) known.records = 0;
+    if (known === undefined) return;
+    known.records = 0;
+    known.hasCaughtUp = true;
+  }
+
+  /** Whether everything in each partition had been handled at some time; not before one was assigned. */
+  hasCaughtUp(): boolean {
+    return this.#partitions.size > 0 && [...this.#partitions.values()].every((one) => one.hasCaughtUp);
   }
 
   /** Of the topics of which something was fetched. */
@@ -74,6 +83,7 @@ export class Lag {
     const wasBehind = (known.records ?? 0) > 0;
     known.next = next;
     known.records = Math.max(0, end - (first?.offset ?? Math.max(next, start)));
+    if (known.records === 0) known.hasCaughtUp = true;
     // Of what was not fetched yet, only that it is no older than what was read last.
     known.oldestAt = (first ?? records.at(-1))?.timestampMs ?? (wasBehind ? known.oldestAt : now);
   }

@@ -15,12 +15,14 @@ export interface Position {
  * are committed to the broker are never read back.
  */
 export class Offsets {
+  readonly #any;
   readonly #get;
   readonly #set;
   readonly #delete;
   readonly #keepCount;
 
   constructor({ sql }: ServiceDatabase) {
+    this.#any = sql.prepare<{ topic: string }, []>("SELECT topic FROM consumer_offsets LIMIT 1");
     this.#get = sql.prepare<Position, [string, number]>(
       "SELECT next_offset AS next, last_record AS lastRecord FROM consumer_offsets WHERE topic = ? AND partition = ?",
     );
@@ -34,6 +36,11 @@ export class Offsets {
          coalesce((SELECT batches FROM consumer_offsets WHERE topic = ? AND partition = ?), 0)`,
     );
     this.#delete = sql.prepare("DELETE FROM consumer_offsets WHERE topic = ? AND partition = ?");
+  }
+
+  /** Whether nothing was ever handled. */
+  isEmpty(): boolean {
+    return this.#any.get() === null;
   }
 
   get(topic: string, partition: number): Position | undefined {
@@ -61,7 +68,8 @@ export class Offsets {
   }
 
   close(): void {
-    for (const statement of [this.#get, this.#set, this.#delete, this.#keepCount]) statement.finalize();
+    for (const statement of [this.#any, this.#get, this.#set, this.#delete, this.#keepCount])
+      statement.finalize();
   }
 }
 

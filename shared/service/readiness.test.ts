@@ -46,6 +46,7 @@ interface Given {
   readonly wrap?: (broker: MemoryBroker) => Transport;
   readonly topics?: readonly Topic[];
   readonly ownership?: boolean;
+  readonly isOneOfSeveral?: boolean;
 }
 
 /** A service that reads and writes letters. @returns its broker, and what GET /readiness says */
@@ -55,6 +56,7 @@ function start({
   wrap = (broker) => broker,
   topics,
   ownership = false,
+  isOneOfSeveral = false,
 }: Given = {}) {
   database = openDatabase(":memory:");
   migrate(database, "reader", migrations);
@@ -65,7 +67,8 @@ function start({
     ...{ deadLetterTopic: "reader.dead-letters", runtime: systemRuntime, log: silentLogger, gaps },
   });
   messaging.start();
-  const checks = readinessChecks({ name: "reader", database, migrations, messaging, brokerRequired, gaps });
+  const checked = { name: "reader", database, migrations, messaging, brokerRequired, gaps };
+  const checks = readinessChecks({ ...checked, isOneOfSeveral });
   const asked = async () => {
     const checked = await runChecks(checks);
     return {
@@ -102,6 +105,35 @@ test("a service without a problem is ready, and each check is a series of the me
     ...["database 1", "storage 1", "ownership 1", "broker 1", "partitions 1", "gaps 1", "topics 1"],
     ...["rights 1", "outbox 1", "database-age 1", "schema 1"],
   ]);
+});
+
+test("one of several instances with a new database is not ready before it has read the topics to their ends", async () => {
+  let isAway = true;
+  const { asked } = start({
+    brokerRequired: false,
+    isOneOfSeveral: true,
+    // Nothing is delivered while it is away.
+    wrap: (broker) => ({
+      publish: (records) => broker.publish(records),
+      subscribe: (options) =>
+        broker.subscribe({
+          ...options,
+          handle: async (batch) => {
+            while (isAway) await Bun.sleep(1);
+            return options.handle(batch);
+          },
+          caughtUp: (topic, partition) => {
+            if (!isAway) options.caughtUp?.(topic, partition);
+          },
+        }),
+    }),
+  });
+  await send("a");
+  await until(asked, ["catching-up"]);
+  expect((await asked()).ready).toBe(false);
+  isAway = false;
+  await send("b");
+  await until(asked, []);
 });
 
 describe("a process that is not the service", () => {

@@ -332,4 +332,12 @@ export const kitMigrations: readonly Migration[] = [
       ALTER TABLE consumer_offsets ADD COLUMN batches INTEGER NOT NULL DEFAULT 0;
     `,
   },
+  {
+    name: "files that have owned a service",
+    additive: true,
+    sql: `
+      -- Whether a claim of a process on this file has counted.
+      ALTER TABLE ownership ADD COLUMN owned INTEGER NOT NULL DEFAULT 0;
+    `,
+  },
 ];

@@ -249,7 +249,7 @@ test("until its content is in the log, only the instance with the file of the se
   migrate(database, SERVICE, migrations);
   migrate(database, "messaging", kitMigrations);
   database.sql.run("INSERT INTO accounts VALUES ('a', 7)");
-  database.sql.run("INSERT INTO ownership VALUES (1, 'file of the service', 4, 'before', 0, 0)");
+  database.sql.run("INSERT INTO ownership VALUES (1, 'file of the service', 4, 'before', 0, 0, 1)");
   database.close();
   world.broker.store([claimOfFile("file of the service", 4)]);
   empty?.start();
@@ -273,7 +273,7 @@ test("an instance that is told to take over leads in place of a file that is los
   const database = openDatabase(given?.path ?? "", { synchronous: "OFF" });
   migrate(database, SERVICE, migrations);
   migrate(database, "messaging", kitMigrations);
-  database.sql.run("INSERT INTO ownership VALUES (1, 'backup', 3, 'before', 1, 0)");
+  database.sql.run("INSERT INTO ownership VALUES (1, 'backup', 3, 'before', 1, 0, 1)");
   database.close();
   world.broker.store([claimOfFile("lost", 4)]);
   for (const machine of world.machines) machine.start();

@@ -115,7 +115,7 @@ test("a snapshot of a leader has none of what an instance has for itself, and no
   first.start([...migrations, withTrigger]);
   world.pass(2_000);
   using database = new Database(first.path);
-  database.run("INSERT OR REPLACE INTO ownership VALUES (1, 'file of the service', 4, 'before', 0, 0)");
+  database.run("INSERT OR REPLACE INTO ownership VALUES (1, 'file of the service', 4, 'before', 0, 0, 1)");
   pay(world, 2 * EVERY);
   const snapshot = newest(world);
   expect(read(world, snapshot, "SELECT 1 FROM change_log")).toEqual([]);

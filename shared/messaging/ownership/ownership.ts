@@ -65,6 +65,8 @@ interface Row {
   readonly epoch: number;
   readonly instance: string;
   readonly takesOver: number;
+  /** Whether a claim of a process on this file has counted: 1 or 0. */
+  readonly owned: number;
 }
 
 /** What a file has of its owners. */
@@ -85,7 +87,7 @@ export const AGE = `
   SELECT (SELECT handled FROM ownership) + coalesce((SELECT sum(batches) FROM consumer_offsets), 0) +
     coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0) AS age`;
 
-const GET = "SELECT file, epoch, instance, takes_over AS takesOver FROM ownership";
+const GET = "SELECT file, epoch, instance, takes_over AS takesOver, owned FROM ownership";
 
 /** Why a file is not the one that the owner used last; undefined when it is. */
 function differenceFrom(owner: Claim, { file, epoch, instance, age }: OwnedFile): Refusal | undefined {
@@ -168,6 +170,7 @@ export class Ownership {
     this.#statements = {
       get: sql.prepare<Row, []>(GET),
       set: sql.prepare("UPDATE ownership SET epoch = ?, instance = ?, takes_over = 0"),
+      own: sql.prepare("UPDATE ownership SET owned = 1 WHERE owned = 0"),
       age: sql.prepare<{ age: number }, []>(AGE),
     };
   }
@@ -259,21 +262,17 @@ export class Ownership {
     const difference = owner && differenceFrom(owner, { ...mine, age: this.#age() });
     const isSamePlace = difference === undefined && owner?.place === this.#place;
     const hasAnswered = this.#state.state === "refused" && this.#state.reason === "running-elsewhere";
-    const replaces = owner !== undefined && this.#replaces(owner, mine, difference);
+    const replaces = owner !== undefined && this.#replaces(mine, difference);
     if (owner !== undefined && difference !== undefined && mine.takesOver === 0 && !replaces)
       this.#refuse(difference, owner);
-    else if (owner === undefined || owner.released || isSamePlace) this.#claim();
+    else if (owner === undefined || (owner.released && !replaces) || isSamePlace) this.#claim();
     else if (!hasAnswered) this.#ask(owner);
   }
 
-  /**
-   * Whether a file that was never used takes the place of the instance's. Its claim may have failed before: then the epoch
-   * is one that the log does not have.
-   */
-  #replaces(owner: Claim, { epoch, takesOver }: Row, difference: Refusal | undefined): boolean {
-    const isUnused = epoch === 0 || epoch > owner.epoch;
+  /** Whether a file that has never been an instance's takes the place of this one's, if nobody answers. */
+  #replaces({ owned, takesOver }: Row, difference: Refusal | undefined): boolean {
     const isInstance = this.#options.instanceName !== undefined;
-    return isInstance && difference === "another-file" && isUnused && takesOver === 0;
+    return isInstance && difference === "another-file" && owned === 0 && takesOver === 0;
   }
 
   /** Claims the service if its owner does not answer. */
@@ -321,6 +320,8 @@ export class Ownership {
   #own({ epoch }: Claim): void {
     this.#state = { state: "owner", epoch };
     this.#hasOwned = true;
+    // Nothing is handled or emitted before that is stored: both come after it in the order of the units of work.
+    this.#options.unitOfWork.run(() => this.#statements.own.run()).catch(() => {});
     this.#options.log.info({ epoch }, "this process owns the service");
     this.#options.owned();
   }

@@ -171,8 +171,8 @@ describePage("the page while parts of the store are down", () => {
       await shop.untilStatus("confirmed");
       const customer = await store.signIn(id);
       const last = await eventually(async () => {
-        const seqs = (await customer.notifications()).map(({ seq }) => seq);
-        return seqs.length === 2 && seqs.at(-1);
+        const received = await customer.notifications();
+        return received.length === 2 && received.at(-1);
       }, "two notifications");
 
       await store.process("notification").stop();
@@ -183,16 +183,16 @@ describePage("the page while parts of the store are down", () => {
 
       await store.process("notification").start();
       await shop.untilConnection("live");
-      expect(sockets.at(-1)).toEndWith(`/notifications?after=${last}`);
+      expect(sockets.at(-1)).toEndWith(`/notifications?after=${last.cursor}`);
       const newest = await eventually(async () => {
-        const missed = await customer.notifications(last);
-        return missed.length === 2 && missed.at(-1)?.seq;
+        const missed = await customer.notifications(last.seq);
+        return missed.length === 2 && missed.at(-1)?.cursor;
       }, "two more notifications");
-      const key = `store.seq.${id}.`;
+      const key = `store.cursor.${id}.`;
       await eventually(async () => {
         const stored = await shop.page.evaluate((prefix) => {
           const name = Object.keys(localStorage).find((one) => one.startsWith(prefix)) ?? "";
-          return Number(localStorage.getItem(name));
+          return JSON.parse(localStorage.getItem(name) ?? "null");
         }, key);
         return stored === newest;
       }, "the page to have the missed notifications");

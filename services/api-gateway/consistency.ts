@@ -11,6 +11,11 @@ import { isFinal, type OrderView } from "./domain.ts";
 /** How long a request waits, and how often it looks. */
 const WAIT_MS = 5_000;
 const LOOK_EVERY_MS = 25;
+/** How many requests of one customer may wait: each looks for its order again and again. */
+const MAX_WAITING = 20;
+
+/** By customer. */
+const waiting = new Map<string, number>();
 
 type Write = "placed" | "cancelled";
 
@@ -58,18 +63,31 @@ export async function untilConsistent({
       "The Consistency-Token is not one that a gateway of this store has answered.",
     );
   }
-  const deadline = performance.now() + waitMs;
-  while (!isShown(said.write, orderOf(said.orderId), customerId)) {
-    if (performance.now() >= deadline || request.signal.aborted) {
-      throw new ServiceError(
-        "unavailable",
-        "not-consistent-yet",
-        "What the Consistency-Token says has not arrived here yet.",
-        { retryAfterS: 1 },
-      );
+  const isThere = () => isShown(said.write, orderOf(said.orderId), customerId);
+  if (isThere()) return;
+  const before = waiting.get(customerId) ?? 0;
+  if (before >= MAX_WAITING) throw notConsistentYet();
+  waiting.set(customerId, before + 1);
+  try {
+    const deadline = performance.now() + waitMs;
+    while (!isThere()) {
+      if (performance.now() >= deadline || request.signal.aborted) throw notConsistentYet();
+      await Bun.sleep(LOOK_EVERY_MS);
     }
-    await Bun.sleep(LOOK_EVERY_MS);
+  } finally {
+    const left = (waiting.get(customerId) ?? 1) - 1;
+    if (left > 0) waiting.set(customerId, left);
+    else waiting.delete(customerId);
   }
+}
+
+function notConsistentYet(): ServiceError {
+  return new ServiceError(
+    "unavailable",
+    "not-consistent-yet",
+    "What the Consistency-Token says has not arrived here yet.",
+    { retryAfterS: 1 },
+  );
 }
 
 /** That another customer has such an order is not disclosed. */

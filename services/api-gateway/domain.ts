@@ -332,7 +332,7 @@ function placeOrder(request: RequestTo<"place-order">, state: RequestState, mome
     throw new ServiceError(
       "conflict",
       "order-deleted",
-      `You had an order ${name}, which was deleted after its time. A new order needs another orderId.`,
+      `You had an order ${name}, which was deleted after its time. A new order needs another orderId, or another Idempotency-Key.`,
     );
   }
   const priced = price(items, state.products);

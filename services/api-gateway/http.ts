@@ -163,12 +163,15 @@ function orderRoutes(parts: Accepting) {
     .derive(async ({ request, server }) => {
       const identity = await authenticate(request, verifier);
       const address = addressOf(request, peerOf(request, server));
-      await untilConsistent({
-        request,
-        customerId: identity.customerId,
-        orderOf: (orderId) => store.order(orderId),
-      });
-      return { identity, sender: { customerId: identity.customerId, address } };
+      const sender = { customerId: identity.customerId, address };
+      /** For the routes whose answer may be asked to be as new as another one. */
+      const consistent = () =>
+        untilConsistent({
+          request,
+          customerId: identity.customerId,
+          orderOf: (orderId) => store.order(orderId),
+        });
+      return { identity, sender, consistent };
     })
     .get(
       "/sessions/current",
@@ -215,8 +218,10 @@ function orderRoutes(parts: Accepting) {
     )
     .get(
       "/orders",
-      ({ query: { limit = 20, after }, identity: { customerId } }) =>
-        store.page(customerId, limit, after).map(shown),
+      async ({ query: { limit = 20, after }, identity: { customerId }, consistent }) => {
+        await consistent();
+        return store.page(customerId, limit, after).map(shown);
+      },
       {
         query: Paging,
         detail: documented("Your orders, newest first", {
@@ -231,7 +236,8 @@ function orderRoutes(parts: Accepting) {
     )
     .get(
       "/orders/:orderId",
-      ({ params: { orderId }, identity: { customerId } }) => {
+      async ({ params: { orderId }, identity: { customerId }, consistent }) => {
+        await consistent();
         const order = store.orderNamed(customerId, orderId);
         if (order === undefined) throw orderNotFound(orderId);
         return { ...shown(order), orderId };
@@ -250,8 +256,9 @@ function orderRoutes(parts: Accepting) {
     )
     .post(
       "/orders/:orderId/cancel",
-      async ({ params: { orderId }, request, set, identity: { customerId }, sender }) => {
+      async ({ params: { orderId }, request, set, identity: { customerId }, sender, consistent }) => {
         cancels.check(sender);
+        await consistent();
         const key = idempotencyKey(request);
         const cancelling = { operation: "cancel-order", name: orderId, customerId, key } as const;
         const { status } = await accept(parts, request, set, cancelling);
@@ -415,7 +422,10 @@ export function carryOut(
   return decision;
 }
 
-/** The name of an order with a key is the same at each gateway, so that the same request is one order. */
+/**
+ * The name of an order with a key is the same at each gateway, so that the same request is one order; also after the key
+ * itself is forgotten, as long as the order is kept, and as its id is.
+ */
 function newIdFor(request: ClientRequest, now: number): string {
   const { operation, customerId, key } = request;
   if (operation !== "place-order" || key === undefined) return newName(now);

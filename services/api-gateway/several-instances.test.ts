@@ -126,6 +126,18 @@ test("a token is of no use to another customer, and waits for some time only", a
     );
   expect(await wait(CUSTOMER)).toBe("shown");
   expect(await wait("BOB")).toBe("not-consistent-yet");
+  // A customer has no more than some requests wait.
+  const waitLong = () =>
+    untilConsistent({ request, customerId: "EVE", orderOf: () => undefined, waitMs: 300 }).catch(() => {});
+  const first = Array.from({ length: 20 }, waitLong);
+  let isOver = false;
+  const more = waitLong().then(() => {
+    isOver = true;
+  });
+  await Bun.sleep(0);
+  expect(isOver).toBe(true);
+  await Promise.all([...first, more]);
+  expect(await wait(CUSTOMER)).toBe("shown");
 });
 
 test.each(["x", "a b", "cGxhY2Vk", "x".repeat(300)])("'%s' is no token", async (token) => {

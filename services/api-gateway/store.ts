@@ -277,7 +277,7 @@ export class GatewayStore {
 
   /**
    * Stores what was accepted under a request's key, if it has one; only after `stateFor` found nothing under it, in
-   * the same transaction. A key is valid for the retention at least; after that, the same request is a new one.
+   * the same transaction. A key is valid for the retention at least.
    */
   remember(
     request: ClientRequest,

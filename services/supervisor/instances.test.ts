@@ -84,6 +84,29 @@ describe("a store with two instances of each service", () => {
     }
   });
 
+  test("of instances that all work it shows the figures together", async () => {
+    const of = (depth: number, age: number) =>
+      Bun.serve({
+        hostname: "127.0.0.1",
+        port: 0,
+        fetch: () =>
+          new Response(`outbox_depth ${depth}\noutbox_oldest_age_seconds ${age}\ndead_letters 1\n`),
+      });
+    const servers = [of(4, 1.5), of(3, 2.5)];
+    const urls = [...servers.map(({ port }) => `http://127.0.0.1:${port}`), "http://127.0.0.1:1"];
+    try {
+      const { services } = await readFigures(
+        (name) => urls.map((url) => ({ name, url })),
+        async () => [],
+      );
+      expect(services.find(({ name }) => name === "api-gateway")).toMatchObject({
+        ...{ outboxDepth: 7, outboxOldestAgeS: 2.5, deadLetters: 2, handled: null, instances: [] },
+      });
+    } finally {
+      await Promise.all(servers.map((server) => server.stop(true)));
+    }
+  });
+
   test("shows of each service the lag of the instance that has read least", async () => {
     const groups = [
       { group: "notification.1", lag: 2 },

@@ -37,7 +37,7 @@ export async function readFigures(
   return { at: Date.now(), services, lag: await lag };
 }
 
-/** Of several instances, the problems of all, and the figures of the one that leads: a follower has none. */
+/** Of several instances, the problems of all, and the figures of the one that leads; where none does, of all together. */
 async function figuresOf(
   name: ServiceName,
   instances: readonly InstanceAddress[],
@@ -46,18 +46,37 @@ async function figuresOf(
   const [first, ...others] = await Promise.all(instances.map((instance) => figuresAt(instance, known)));
   if (first === undefined) throw new TypeError(`${name} has no instance`);
   const all = [first, ...others];
-  const { figures } = all.find(({ figures: { outboxDepth } }) => outboxDepth !== null) ?? first;
+  const isLed = all.some(({ leads }) => leads !== null);
+  const leader = all.find(({ leads }) => leads === 1) ?? first;
+  const figures = isLed ? leader.figures : together(all.map((one) => one.figures));
   const latest = Math.max(...all.map(({ groups }) => groups ?? 0));
   return {
     ...{ name, ...figures },
     problems: [...new Set(all.flatMap(({ figures: { problems } }) => problems))],
     // Of a service whose instances all work, none says whether it leads.
     instances: all
-      .filter(() => all.some(({ leads }) => leads !== null))
+      .filter(() => isLed)
       .map(({ instance, leads, groups }) => ({
         ...{ name: instance, leads: leads === null ? null : leads === 1 },
         behind: groups === null ? null : latest - groups,
       })),
+  };
+}
+
+/** Sums, and of ages the highest; `null` where none answers. */
+function together(all: readonly Answer["figures"][]): Answer["figures"] {
+  const of = (
+    name: Exclude<keyof Answer["figures"], "problems">,
+    join = (one: number, other: number) => one + other,
+  ) => {
+    const known = all.map((one) => one[name]).filter((value) => value !== null);
+    return known.length === 0 ? null : known.reduce((one, other) => join(one, other));
+  };
+  return {
+    ...{ outboxDepth: of("outboxDepth"), outboxOldestAgeS: of("outboxOldestAgeS", Math.max) },
+    ...{ deadLetters: of("deadLetters"), outboxParked: of("outboxParked") },
+    ...{ partitionsStopped: of("partitionsStopped"), problems: [] },
+    ...{ handled: of("handled"), duplicates: of("duplicates") },
   };
 }
 

@@ -37,7 +37,7 @@ export function followNotifications(): void {
     const [ofCustomer, withToken] = [customerId.value, token.value];
     if (ofCustomer === undefined || withToken === undefined) return;
     const source = signInMode === "oidc" ? "oidc" : keyIdOf(withToken);
-    const stream = new NotificationStream(withToken, `store.seq.${ofCustomer}.${source}`);
+    const stream = new NotificationStream(withToken, `store.cursor.${ofCustomer}.${source}`);
     return () => stream.stop();
   });
 }
@@ -45,10 +45,10 @@ export function followNotifications(): void {
 /** The notifications of one customer: over a WebSocket, and by polling the orders while it is down. */
 class NotificationStream {
   readonly #token: string;
-  /** The storage key of the last received number: by customer, and in a demonstration by the store's signing key. */
+  /** The storage key of the cursor of the last received notification: by customer, and in a demonstration by the store's signing key. */
   readonly #key: string;
   readonly #polling;
-  #seq: number;
+  #cursor: string;
   #socket: WebSocket | undefined;
   #failures = 0;
   #queue: Notification[] = [];
@@ -60,7 +60,7 @@ class NotificationStream {
     this.#token = token;
     this.#key = key;
     const stored = readStored(key);
-    this.#seq = typeof stored === "number" && Number.isSafeInteger(stored) && stored > 0 ? stored : 0;
+    this.#cursor = typeof stored === "string" ? stored : "0";
     connection.value = "connecting";
     this.#connect();
     this.#polling = poll(
@@ -80,7 +80,7 @@ class NotificationStream {
 
   #connect(): void {
     // Resumes after the last received notification, so none is missed.
-    const socket = new WebSocket(`${notificationsUrl}?after=${this.#seq}`, ["bearer", this.#token]);
+    const socket = new WebSocket(`${notificationsUrl}?after=${this.#cursor}`, ["bearer", this.#token]);
     this.#socket = socket;
     socket.onopen = () => {
       this.#failures = 0;
@@ -99,8 +99,9 @@ class NotificationStream {
 
   #receive(data: unknown): void {
     const notification = parseJson(String(data));
-    if (!isNotification(notification) || notification.seq <= this.#seq) return;
-    this.#seq = notification.seq;
+    if (!isNotification(notification)) return;
+    // A service of a version before cursors has numbers.
+    this.#cursor = notification.cursor ?? String(notification.seq);
     this.#queue.push(notification);
     showHop({ from: "notification", to: "browser", message: notification.type });
     this.#batch ??= setTimeout(() => this.#flush(), BATCH_MS);
@@ -110,7 +111,7 @@ class NotificationStream {
     this.#batch = undefined;
     const notifications = this.#queue;
     this.#queue = [];
-    writeStored(this.#key, this.#seq);
+    writeStored(this.#key, this.#cursor);
     if (applyNotifications(notifications)) this.#polling.now();
     refreshProducts();
     if (notifications.length > MAX_ANNOUNCED) announce(`News of ${notifications.length} orders.`);
@@ -120,7 +121,7 @@ class NotificationStream {
 
 /**
  * The id of the key that signed a token (RFC 7515 §4.1.4). A store that was started from empty data has another key, and
- * its notifications are numbered from 1 again.
+ * its topics begin anew.
  */
 function keyIdOf(token: string): string {
   try {

@@ -265,6 +265,10 @@ function Counts({ name, isLarge }: { name: string; isLarge: boolean }) {
     return <p class={isLarge ? "map-counts" : "visually-hidden"}>{followerText(instance)}</p>;
   }
   const service = serviceOf(name);
+  if (instance === undefined && service !== name) {
+    // Where all work, the first one shows the figures of all together.
+    return <p class={isLarge ? "map-counts" : "visually-hidden"}>counted at {service}</p>;
+  }
   const outbox = report?.services.find((one) => one.name === service)?.outboxDepth;
   const unread = lag?.[service];
   const alarming = (outbox ?? 0) > 0 || (unread ?? 0) > 0;

@@ -92,7 +92,7 @@ describeDrill("one store, one fault after the other", () => {
       await untilIdle(store);
       await store.process("notification").stop();
       const printed = await operator.follow("Back up and restore", 2, files);
-      expect(printed).toMatch(/^notification +\d+ .* an older copy of the service's$/m);
+      expect(printed).toMatch(/^notification +– +\d+ .* an older copy of the service's$/m);
       // Without a decision of an operator it does not go on.
       void store
         .process("notification")

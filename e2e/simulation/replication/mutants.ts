@@ -153,6 +153,13 @@ export const codeMutants: readonly CodeMutant[] = [
     test: "no group is in a snapshot",
   },
   {
+    name: "a former leader offers what is not confirmed",
+    file: REPLICA,
+    from: "this.#isAtEnd && confirmed === seq;",
+    to: "this.#isAtEnd && confirmed <= seq;",
+    test: "a former leader whose broker takes no claim",
+  },
+  {
     name: "a snapshot has what is not confirmed for confirmed, and what was to be sent",
     file: SNAPSHOTS,
     from: 'database.run("DELETE FROM change_log");',

@@ -151,6 +151,37 @@ test("no group is in a snapshot that is not confirmed", () => {
   expect(newest(world).seq).toBeLessThanOrEqual(Number(first.replica?.state().seq));
 });
 
+test.each(["is unreachable", "takes no claim"])(
+  "a former leader whose broker %s offers nothing that is not confirmed, and sets it aside when another leads",
+  (broker) => {
+    const { world, first, second } = start({ runs: 2 });
+    using _ = world;
+    second.crash("for long", 10 * LONG_MS);
+    pay(world, EVERY + 5, 0);
+    first.groupsAreRefused = true;
+    pay(world, 3, 0);
+    first.crash("with groups that it has not sent", 100);
+    first.groupsAreRefused = false;
+    if (broker === "is unreachable") world.broker.shutDown();
+    else first.claimsAreRefused = true;
+    world.pass(LONG_MS);
+    expect(first.replica?.state().role).toBe("following");
+    const [place] = first.read("SELECT seq, confirmed FROM replication");
+    expect(Number(place?.seq)).toBeGreaterThan(Number(place?.confirmed));
+    expect(world.store.snapshots()).toEqual([]);
+    if (broker === "is unreachable") first.crash("while another leads", 2 * LONG_MS);
+    world.broker.startUp();
+    second.start();
+    world.pass(LONG_MS);
+    expect(second.replica?.state().role).toBe("leading");
+    world.pass(2 * LONG_MS);
+    expect(first.replica?.state()).toMatchObject({ role: "following", lacks: false, isCurrent: true });
+    expect(setAside(world).length).toBe(1);
+    expect(first.content()).toBe(second.content());
+    expect(second.read("SELECT total FROM accounts")).toEqual([{ total: EVERY + 8 }]);
+  },
+);
+
 test("the log is trimmed to the last but one: the newest may be lost or damaged", () => {
   const { world, first, second } = start({ runs: 1, every: EVERY / 2 });
   using _ = world;

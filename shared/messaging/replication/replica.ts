@@ -457,19 +457,25 @@ export class Replica {
 
   #makeSnapshotIfDue(): void {
     const { log, confirmed } = this.#file.position;
-    if (!this.#isReading() || this.#isBehind()) return;
+    if (!this.#mayMakeSnapshot()) return;
     this.#snapshots?.makeIfDue({
       ...{ log, confirmed, isLeader: this.#state === "leading" },
       copyTo: (path) => this.#copyTo(path),
     });
   }
 
+  /** What a former leader has stored and nobody has seen may never be in the log: only one that leads can wait for it. */
+  #mayMakeSnapshot(): boolean {
+    if (this.#isBehind()) return false;
+    if (this.#state === "leading") return true;
+    const { seq, confirmed } = this.#file.position;
+    return this.#state === "following" && this.#isAtEnd && confirmed === seq;
+  }
+
   async #copyTo(path: string): Promise<Position> {
-    if (!this.#isReading() || this.#isBehind())
-      throw new StorageError("the instance does not follow its log");
+    if (!this.#mayMakeSnapshot()) throw new StorageError("the instance is not at the end of its log");
     const position = this.#file.copyTo(path);
     const leadership = this.#leadership;
-    // What a leader has stored and nobody has seen may never be in the log.
     if (this.#state === "leading" && leadership !== undefined) {
       await new Promise<void>((resolve, reject) =>
         leadership.whenConfirmed((error) => (error === undefined ? resolve() : reject(error))),

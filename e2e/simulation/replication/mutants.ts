@@ -23,7 +23,7 @@ export const codeMutants: readonly CodeMutant[] = [
   {
     name: "the epoch of a group is not compared with that of the last claim",
     file: REPLICA,
-    from: "entry.epoch === position.epoch",
+    from: "entry.epoch === epoch",
     to: "entry.epoch >= 0",
   },
   {
@@ -53,7 +53,7 @@ export const codeMutants: readonly CodeMutant[] = [
   {
     name: "a file with groups that are not in the log is not set aside",
     file: REPLICA,
-    from: "const isDiverged = !isOwn && position.confirmed < position.seq;",
+    from: "const isDiverged = !isOwn && known < position.seq;",
     to: "const isDiverged = false;",
   },
   {
@@ -211,16 +211,44 @@ export const codeMutants: readonly CodeMutant[] = [
   {
     name: "a group of another log is applied",
     file: REPLICA,
-    from: "if (this.#isOfAnother(entry)) this.#lack();",
-    to: "if (this.#isOfAnother(entry) && false) this.#lack();",
+    from: "if (this.#isOfAnother(entry, isBefore)) this.#lack();",
+    to: 'if (entry.kind === "claim" && this.#isOfAnother(entry, isBefore)) this.#lack();',
     test: "of another log, a group",
   },
   {
     name: "a claim of another log counts",
     file: REPLICA,
-    from: "else if (isOfAnother) this.#lack();",
-    to: "",
+    from: "if (this.#isOfAnother(entry, isBefore)) this.#lack();",
+    to: 'if (entry.kind !== "claim" && this.#isOfAnother(entry, isBefore)) this.#lack();',
     test: "of another log, a claim",
+  },
+  {
+    name: "the name of a log is compared in the same epoch only",
+    file: REPLICA,
+    from: "if (this.#isOfAnother(entry, isBefore)) this.#lack();",
+    to: "if (entry.epoch >= epoch && this.#isOfAnother(entry, isBefore)) this.#lack();",
+    test: "a file of an old log whose epochs",
+  },
+  {
+    name: "a claim that came too late to name a log is of another one",
+    file: REPLICA,
+    from: " && !maySayNothing;",
+    to: ";",
+    test: "where the log and all instances are lost",
+  },
+  {
+    name: "a log that was created anew keeps its name",
+    file: REPLICA,
+    from: 'file.position.log = "";',
+    to: "",
+    test: "where the log and all instances are lost",
+  },
+  {
+    name: "a file with more groups than the one with which a log begins is followed with",
+    file: REPLICA,
+    from: "this.#isLogEmpty ? Math.min(position.confirmed, seq) : position.confirmed",
+    to: "position.confirmed",
+    test: "a file that has more than the one",
   },
   {
     name: "what is not whole counts",

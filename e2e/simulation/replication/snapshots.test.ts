@@ -395,14 +395,28 @@ test("a follower that ends after a part of a group reads it anew", async () => {
   expect(second.read("SELECT length(request) AS size FROM requests")).toEqual([{ size: random.length }]);
 });
 
-test("where the log and all instances are lost, each begins with a copy of the last snapshot", () => {
+/** Deletes the change log, and creates it with nothing in it. */
+function recreateLog({ broker }: World): void {
+  broker.deleteTopic(topics.changes.name);
+  broker.createTopics([topics.changes]);
+}
+
+/** The names that records of a kind have. */
+const namesOf = (world: World, kind: string) => [
+  ...new Set(log(world).records.flatMap(({ headers }) => (headers.kind === kind ? [headers.log] : []))),
+];
+
+test("where the log and all instances are lost, each begins with a copy of the last snapshot, and the log has a new name", () => {
   const { world, first, second } = start({ runs: 2 });
   using _ = world;
   pay(world, EVERY + 5);
-  const { name, seq } = newest(world);
+  const { name, seq, log: logName } = newest(world);
+  second.crash("with a disk that comes back", LONG_MS);
+  const old = join(world.directory, "old.sqlite");
+  copyFileSync(second.path, old);
+  second.start();
   for (const machine of [first, second]) machine.destroy(LONG_MS);
-  world.broker.deleteTopic(topics.changes.name);
-  world.broker.createTopics([topics.changes]);
+  recreateLog(world);
   for (const machine of [first, second]) copyFileSync(world.store.path(name), machine.path);
   world.store.lose(name);
   world.pass(LONG_MS + 20_000);
@@ -411,8 +425,66 @@ test("where the log and all instances are lost, each begins with a copy of the l
   expect(first.content()).toBe(second.content());
   // What it has not, it reads again: ids make each payment count once.
   expect(first.read("SELECT total FROM accounts")).toEqual([{ total: EVERY + 5 }]);
+  // Both have claimed, each with a name: the first one counts.
+  const [named, other, ...others] = namesOf(world, "claim");
+  expect(other).toBeDefined();
+  expect([named, other, ...others]).not.toContain(logName);
+  expect(namesOf(world, "group")).toEqual([named]);
+  for (const machine of [first, second]) expect(machine.replica?.state().lacks).toBe(false);
+  expect(setAside(world)).toEqual([]);
   pay(world, 3 * EVERY);
   second.destroy(100);
   world.pass(5_000);
   expect(second.content()).toBe(first.content());
+  // A machine with a file of the old log is recognised.
+  second.destroy(LONG_MS);
+  copyFileSync(old, second.path);
+  world.pass(2 * LONG_MS);
+  expect(setAside(world).length).toBe(1);
+  expect(second.replica?.state().lacks).toBe(false);
+  expect(second.content()).toBe(first.content());
+});
+
+test("a file of an old log whose epochs were higher does not lead in a new one, and begins with a snapshot of that", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, 5);
+  for (let index = 0; index < 3; index += 1) {
+    for (const machine of [first, second]) {
+      machine.stop(1_000);
+      world.pass(5_000);
+    }
+  }
+  const epoch = Number(second.replica?.state().epoch);
+  expect(epoch).toBeGreaterThan(3);
+  second.crash("for long", 10 * LONG_MS);
+  first.destroy(100);
+  recreateLog(world);
+  world.pass(5_000);
+  expect(first.replica?.state()).toMatchObject({ role: "leading", epoch: 1 });
+  second.start();
+  world.pass(LONG_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "following", lacks: true });
+  expect(first.replica?.state()).toMatchObject({ role: "leading", epoch: 1 });
+  pay(world, 2 * EVERY, LONG_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "following", lacks: false, epoch: 1 });
+  expect(second.content()).toBe(first.content());
+});
+
+test("a file that has more than the one with which a new log begins is set aside", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, EVERY);
+  const { name, seq } = newest(world);
+  pay(world, 5);
+  second.crash("with more groups", LONG_MS);
+  expect(Number(second.read("SELECT seq FROM replication")[0]?.seq)).toBeGreaterThan(seq);
+  first.destroy(LONG_MS);
+  recreateLog(world);
+  copyFileSync(world.store.path(name), first.path);
+  world.store.lose(name);
+  second.claimsAreRefused = true;
+  world.pass(LONG_MS + 20_000);
+  expect(first.replica?.state().role).toBe("leading");
+  expect(setAside(world).length).toBe(1);
 });

@@ -144,6 +144,8 @@ export class Replica {
   /** Own claim that has not been read yet. */
   #claim: { readonly epoch: number; readonly atMs: number } | undefined;
   #isAtEnd = false;
+  /** Whether no claim was read of a log that had nothing. */
+  #isLogEmpty = false;
   #following: Subscription | undefined;
   /** Stands for the subscription whose calls count. */
   #reading: object | undefined;
@@ -231,6 +233,7 @@ export class Replica {
   #follow(): void {
     const { service, transport } = this.#options;
     this.#isAtEnd = false;
+    this.#isLogEmpty = false;
     this.#parts = [];
     this.#file.position.next = this.#file.resume;
     const reading = {};
@@ -247,6 +250,7 @@ export class Replica {
         if (!isCurrent()) return;
         this.#isAtEnd = true;
         if (end > this.#file.position.next) this.#lack();
+        if (end === 0 && this.#state === "following") this.#beginLog();
         this.#failing.over("reading", {}, "the change log is read again");
         this.#failing.over("applying", {}, "the change log is applied again");
         this.#sayWhoLeads();
@@ -288,23 +292,39 @@ export class Replica {
     // Another file may take its place.
     const file = this.#file;
     const { position } = file;
-    // A log that was replaced by another one is read from its beginning, which is before.
     if (record.offset > position.next) this.#lack();
+    // A log that took the place of this one is read from its beginning.
+    const isBefore = record.offset < position.next;
     position.next = record.offset + 1;
-    if (entry?.kind === "claim") this.#readClaim(entry);
-    else if (entry !== undefined && entry.epoch === position.epoch) {
-      if (this.#isOfAnother(entry)) this.#lack();
-      else this.#readOfLeader(entry);
-    }
-    // Its claim was not read.
-    else if (entry !== undefined && entry.epoch > position.epoch) this.#lack();
+    if (entry !== undefined) this.#readEntry(entry, isBefore);
     if (this.#parts.length === 0) file.resume = position.next;
   }
 
+  #readEntry(entry: Entry, isBefore: boolean): void {
+    const { epoch } = this.#file.position;
+    // Epochs of another log say nothing.
+    if (this.#isOfAnother(entry, isBefore)) this.#lack();
+    else if (entry.kind === "claim") this.#readClaim(entry);
+    else if (entry.epoch === epoch) this.#readOfLeader(entry);
+    // Its claim was not read.
+    else if (entry.epoch > epoch) this.#lack();
+  }
+
   /** Whether a record is of another log, which took the place of this one. Versions without snapshots do not say. */
-  #isOfAnother({ log }: Pick<Entry, "log">): boolean {
-    const own = this.#file.position.log;
-    return own !== "" && log !== "" && log !== own;
+  #isOfAnother({ kind, epoch, log }: Entry, isBefore: boolean): boolean {
+    const own = this.#file.position;
+    // Of several claims on an empty log, each with a name, the first names it.
+    const maySayNothing = kind === "claim" && epoch <= own.epoch && !isBefore;
+    return own.log !== "" && log !== "" && log !== own.log && !maySayNothing;
+  }
+
+  /** Nothing is in the log: it is a new one, which the first claim names, also where this file is of an earlier one. */
+  #beginLog(): void {
+    this.#isLogEmpty = true;
+    const file = this.#file;
+    file.position.log = "";
+    file.position.next = 0;
+    file.resume = 0;
   }
 
   /** Something was removed from the log before it was read: nobody knows what it was, so this instance never leads. */
@@ -330,8 +350,10 @@ export class Replica {
       this.#refuse();
       return;
     }
-    const isOfAnother = this.#isOfAnother({ log });
-    const isDiverged = !isOwn && position.confirmed < position.seq;
+    // Nothing is before the claim in an empty log: its leader has all groups of its file, and no more.
+    const known = this.#isLogEmpty ? Math.min(position.confirmed, seq) : position.confirmed;
+    const isDiverged = !isOwn && known < position.seq;
+    this.#isLogEmpty = false;
     if (position.log === "") position.log = log;
     position.epoch = epoch;
     position.leader = instance;
@@ -342,8 +364,7 @@ export class Replica {
     this.#hasEnded = false;
     this.#claim = undefined;
     if (this.#state === "leading") this.#depose();
-    else if (isDiverged) this.#setAside();
-    else if (isOfAnother) this.#lack();
+    else if (isDiverged) this.#setAside(position.seq - known);
     // Something that stands before the claim may be missing: then it is claimed again by one that has it.
     else if (isOwn && !this.#isBehind()) this.#lead();
   }
@@ -408,7 +429,7 @@ export class Replica {
     transport
       .publish([
         recordOf(service, {
-          ...{ kind: "claim", epoch: claim.epoch, log: log || nameOfLog(this.#instance) },
+          ...{ kind: "claim", epoch: claim.epoch, log: log || nameOfLog(runtime.newId()) },
           ...{ instance: this.#instance, seq: confirmed },
           address: this.#options.address ?? "",
         }),
@@ -518,13 +539,12 @@ export class Replica {
   }
 
   /** What this file has and nobody has seen is not in the log. */
-  #setAside(): void {
+  #setAside(groups: number): void {
     const { log } = this.#options;
-    const { seq, confirmed } = this.#file.position;
     const aside = this.#file.setAside();
     log.warn(
-      { aside, groups: seq - confirmed },
-      "another instance leads without what this database had not sent: it is set aside, and built anew from the log",
+      { aside, groups },
+      "another instance leads without groups that this database has: it is set aside, and built anew from the log",
     );
     this.#reopen();
   }
@@ -539,9 +559,9 @@ export class Replica {
   }
 }
 
-/** Of the log that begins with the claim of an instance. */
-function nameOfLog(instance: string): string {
-  return createHash("sha256").update(instance).digest("hex").slice(0, 12);
+/** Of a log that begins with a claim. */
+function nameOfLog(id: string): string {
+  return createHash("sha256").update(id).digest("hex").slice(0, 12);
 }
 
 const START = { log: "", epoch: 0, leader: "", address: "", seq: 0, confirmed: 0, next: 0, led: "" };

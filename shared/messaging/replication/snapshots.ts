@@ -144,7 +144,9 @@ export class Snapshots {
 
   #isDue({ log, confirmed, isLeader }: Source): boolean {
     // Of a log without a name nobody could tell whether a snapshot is of it.
-    return log !== "" && confirmed - (this.#newest?.seq ?? 0) >= this.#every * (isLeader ? 2 : 1);
+    if (log === "") return false;
+    const seq = this.#newest?.log === log ? this.#newest.seq : 0;
+    return confirmed - seq >= this.#every * (isLeader ? 2 : 1);
   }
 
   async #make(source: Source): Promise<void> {

@@ -244,6 +244,20 @@ export const codeMutants: readonly CodeMutant[] = [
     test: "where the log and all instances are lost",
   },
   {
+    name: "an instance without the name of the log does not learn it",
+    file: REPLICA,
+    from: "      this.#adoptName(entry);\n",
+    to: "",
+    test: "an instance whose earlier version",
+  },
+  {
+    name: "the log is that of its first record, which may not say it",
+    file: SNAPSHOTS,
+    from: 'if (log !== "") found.resolve',
+    to: "found.resolve",
+    test: "a snapshot is found for a log",
+  },
+  {
     name: "a file with more groups than the one with which a log begins is followed with",
     file: REPLICA,
     from: "this.#isLogEmpty ? Math.min(position.confirmed, seq) : position.confirmed",

@@ -488,3 +488,35 @@ test("a file that has more than the one with which a new log begins is set aside
   expect(first.replica?.state().role).toBe("leading");
   expect(setAside(world).length).toBe(1);
 });
+
+test("an instance whose earlier version did not know the name of the log learns it from the leader", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, 3);
+  const [name] = namesOf(world, "claim");
+  second.crash("an older version", 100);
+  using database = new Database(second.path);
+  database.run("UPDATE replication SET log = ''");
+  database.close();
+  // The leader only says that it lives.
+  world.pass(5_000);
+  expect(second.read("SELECT log FROM replication")).toEqual([{ log: name }]);
+  first.crash("for long", LONG_MS);
+  world.pass(15_000);
+  expect(second.replica?.state().role).toBe("leading");
+  expect(namesOf(world, "claim")).toEqual([name]);
+});
+
+test("a snapshot is found for a log that begins with records of a version without names", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, EVERY + 5);
+  const all = log(world);
+  all.records = all.records.map((record, index) =>
+    index < 5 ? { ...record, headers: { ...record.headers, log: "" } } : record,
+  );
+  second.destroy(100);
+  world.pass(5_000);
+  expect(second.restored).toBe(1);
+  expect(second.content()).toBe(first.content());
+});

@@ -305,7 +305,10 @@ export class Replica {
     // Epochs of another log say nothing.
     if (this.#isOfAnother(entry, isBefore)) this.#lack();
     else if (entry.kind === "claim") this.#readClaim(entry);
-    else if (entry.epoch === epoch) this.#readOfLeader(entry);
+    else if (entry.epoch === epoch) {
+      this.#adoptName(entry);
+      this.#readOfLeader(entry);
+    }
     // Its claim was not read.
     else if (entry.epoch > epoch) this.#lack();
   }
@@ -316,6 +319,11 @@ export class Replica {
     // Of several claims on an empty log, each with a name, the first names it.
     const maySayNothing = kind === "claim" && epoch <= own.epoch && !isBefore;
     return own.log !== "" && log !== "" && log !== own.log && !maySayNothing;
+  }
+
+  /** A version without names may have read the claim that names the log. */
+  #adoptName({ log }: Entry): void {
+    if (this.#file.position.log === "") this.#file.position.log = log;
   }
 
   /** Nothing is in the log: it is a new one, which the first claim names, also where this file is of an earlier one. */
@@ -643,11 +651,12 @@ class ReplicaFile {
     if (this.#applied >= APPLY) this.save();
   }
 
-  /** Stores the position, if a group was applied or another instance leads. */
+  /** Stores the position, if a group was applied, another instance leads, or the log has a name now. */
   save(): void {
     const { sql } = this.database;
-    const { seq } = this.position;
-    if (!sql.inTransaction && this.position.epoch === this.#saved.epoch) return;
+    const { seq, epoch, log } = this.position;
+    const isKnown = epoch === this.#saved.epoch && (log === "" || log === this.#saved.log);
+    if (!sql.inTransaction && isKnown) return;
     this.#setPosition(seq);
     if (sql.inTransaction) sql.run("COMMIT");
     this.#applied = 0;

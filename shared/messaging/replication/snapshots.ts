@@ -230,13 +230,19 @@ export class Snapshots {
     return file;
   }
 
-  /** Where the log begins, and which one it is; undefined where it has nothing. Waits for the broker. */
+  /** Where the log begins, and which one it is; undefined where nothing in it says that. Waits for the broker. */
   #beginning(): Promise<{ readonly offset: number; readonly log: string } | undefined> {
     const { service, transport } = this.#options;
     const found = Promise.withResolvers<{ readonly offset: number; readonly log: string } | undefined>();
+    let offset: number | undefined;
     this.#reading = transport.follow?.({
       topic: changesTopic(service).name,
-      deliver: (record) => found.resolve({ offset: record.offset, log: entryOf(record)?.log ?? "" }),
+      deliver: (record) => {
+        offset ??= record.offset;
+        // Versions without snapshots do not say it.
+        const log = entryOf(record)?.log ?? "";
+        if (log !== "") found.resolve({ offset, log });
+      },
       caughtUp: () => found.resolve(undefined),
     });
     return found.promise.finally(() => this.stop());

@@ -258,6 +258,13 @@ export const codeMutants: readonly CodeMutant[] = [
     test: "a snapshot is found for a log",
   },
   {
+    name: "an instance waits for a missing group for ever",
+    file: REPLICA,
+    from: "      this.#watchGap();\n",
+    to: "",
+    test: "an instance that misses a group",
+  },
+  {
     name: "a file with more groups than the one with which a log begins is followed with",
     file: REPLICA,
     from: "this.#isLogEmpty ? Math.min(position.confirmed, seq) : position.confirmed",

@@ -487,6 +487,10 @@ test("a file that has more than the one with which a new log begins is set aside
   world.pass(LONG_MS + 20_000);
   expect(first.replica?.state().role).toBe("leading");
   expect(setAside(world).length).toBe(1);
+  // It begins anew, without what is before the new log.
+  pay(world, EVERY, 2 * LONG_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "following", lacks: false });
+  expect(second.content()).toBe(first.content());
 });
 
 test("an instance whose earlier version did not know the name of the log learns it from the leader", () => {
@@ -518,5 +522,26 @@ test("a snapshot is found for a log that begins with records of a version withou
   second.destroy(100);
   world.pass(5_000);
   expect(second.restored).toBe(1);
+  expect(second.content()).toBe(first.content());
+});
+
+test("an instance that misses a group that nobody sends again begins with a snapshot", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, 5);
+  second.crash("for long", 10 * LONG_MS);
+  pay(world, 3);
+  const all = log(world);
+  const lost = all.records.findLast(({ headers }) => headers.kind === "group");
+  // The broker has lost it after the leader had read it.
+  all.records = all.records.map((record) => (record === lost ? { ...record, headers: {} } : record));
+  pay(world, 3, 0);
+  second.start();
+  world.pass(1_000);
+  expect(second.replica?.state()).toMatchObject({ lacks: true, role: "following" });
+  pay(world, 2 * EVERY, 2 * LONG_MS);
+  expect(second.replica?.state()).toMatchObject({ lacks: false, role: "following", isCurrent: true });
+  expect(second.restored).toBe(1);
+  expect(setAside(world).length).toBe(1);
   expect(second.content()).toBe(first.content());
 });

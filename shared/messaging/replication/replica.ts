@@ -133,7 +133,7 @@ export class Replica {
   #parts: Uint8Array[] = [];
   /** The last group that is in the log, as far as it was told: one that has not been read may be missing. */
   #behind = 0;
-  /** Something was removed from the log before it was read. */
+  /** The log does not continue what this instance has. */
   #lacks = false;
   /** The epoch of the last leader that was logged. */
   #followed = 0;
@@ -144,6 +144,9 @@ export class Replica {
   /** Own claim that has not been read yet. */
   #claim: { readonly epoch: number; readonly atMs: number } | undefined;
   #isAtEnd = false;
+  /** After which group one is missing at the end of the log, and since when: of the monotonic clock. */
+  #gap: { readonly after: number; readonly sinceMs: number; isOld: boolean } | undefined;
+  #cancelLook: () => void = () => {};
   /** Whether no claim was read of a log that had nothing. */
   #isLogEmpty = false;
   #following: Subscription | undefined;
@@ -200,6 +203,7 @@ export class Replica {
     const wasLeading = this.#state === "leading";
     this.#state = "stopped";
     this.#cancelCheck();
+    this.#cancelLook();
     this.#leads.promise.catch(() => {});
     this.#leads.reject(new StorageError("the instance was stopped before it led"));
     await this.#leadership?.end(wasLeading);
@@ -213,6 +217,7 @@ export class Replica {
   close(): void {
     this.#state = "stopped";
     this.#cancelCheck();
+    this.#cancelLook();
     void this.#owner?.stop();
     void this.#snapshots?.stop();
     this.#file.close();
@@ -335,15 +340,19 @@ export class Replica {
     file.resume = 0;
   }
 
-  /** Something was removed from the log before it was read: nobody knows what it was, so this instance never leads. */
+  /** What this instance has not is in the log no more, or the log is another one: it does not lead, and needs a snapshot. */
   #lack(): void {
     if (this.#lacks) return;
     this.#lacks = true;
+    this.#needSnapshot();
+  }
+
+  #needSnapshot(): void {
     this.#options.log.error(
       {},
       this.#snapshots === undefined
-        ? "the change log begins after what this database has: start the instance on a copy of the database of another follower"
-        : "the change log begins after what this database has: it is set aside once there is a snapshot to begin with",
+        ? "the change log does not continue what this database has: start the instance on a copy of the database of another follower"
+        : "the change log does not continue what this database has: it is set aside once there is a snapshot to begin with",
     );
     if (this.#state === "leading") this.#depose();
     // Not inside of the delivery of a record.
@@ -410,10 +419,28 @@ export class Replica {
 
   #check(): void {
     this.#cancelCheck = this.#options.runtime.after(CHECK_MS, () => {
+      this.#watchGap();
       this.#claimIfFree();
       this.#makeSnapshotIfDue();
       this.#check();
     });
+  }
+
+  /** A leader sends again what the broker has lost, if it has that. If nobody does for long, a snapshot has it. */
+  #watchGap(): void {
+    const { confirmed } = this.#file.position;
+    const now = this.#options.runtime.monotonic();
+    if (this.#state !== "following" || !this.#isAtEnd || this.#behind <= confirmed) this.#gap = undefined;
+    else if (this.#gap?.after !== confirmed) this.#gap = { after: confirmed, sinceMs: now, isOld: false };
+    else if (!this.#gap.isOld && now - this.#gap.sinceMs >= LOOK_MS) {
+      this.#gap.isOld = true;
+      this.#needSnapshot();
+    }
+  }
+
+  #needsSnapshot(): boolean {
+    const { confirmed } = this.#file.position;
+    return this.#lacks || (this.#gap?.isOld === true && this.#gap.after === confirmed);
   }
 
   #isBehind(): boolean {
@@ -522,7 +549,13 @@ export class Replica {
       this.#isRestoring = false;
       if (taken !== undefined) this.#beginWith(taken);
       else if (this.#following === undefined && this.#state === "following") this.#follow();
-      if (this.#lacks) this.#options.runtime.after(LOOK_MS, () => this.#lacks && this.#restore());
+      this.#cancelLook();
+      if (this.#needsSnapshot()) {
+        this.#cancelLook = this.#options.runtime.after(
+          LOOK_MS,
+          () => this.#needsSnapshot() && this.#restore(),
+        );
+      }
     };
     restored(this.#snapshots).catch((error: unknown) => {
       this.#options.log.error({ error: errorText(error) }, "the instance cannot begin with a snapshot");
@@ -534,7 +567,7 @@ export class Replica {
   #beginWith({ file, snapshot }: Taken): void {
     const { log, path } = this.#options;
     // It may lead by now, or have read what it lacked.
-    if (this.#state !== "following" || !(this.#lacks || this.#file.isEmpty())) {
+    if (this.#state !== "following" || !(this.#needsSnapshot() || this.#file.isEmpty())) {
       rmSync(file, { force: true });
       return;
     }
@@ -563,6 +596,7 @@ export class Replica {
     this.#file = new ReplicaFile(this.#options);
     this.#behind = 0;
     this.#lacks = false;
+    this.#gap = undefined;
     this.#follow();
   }
 }

@@ -314,6 +314,13 @@ export const codeMutants: readonly CodeMutant[] = [
     test: "without the right to delete",
   },
   {
+    name: "a store that does not answer is waited for",
+    file: SNAPSHOTS,
+    from: "return Promise.race([answer, late.promise]).finally(cancel);",
+    to: "return Promise.race([answer]).finally(cancel);",
+    test: "a store that never answers list",
+  },
+  {
     name: "a failure of the store is a failure of the instance",
     file: SNAPSHOTS,
     from: 'this.#failing.failed("taking",',

@@ -166,6 +166,7 @@ export class Replica {
     this.#snapshots =
       options.snapshots === undefined ? undefined : new Snapshots({ ...options, ...options.snapshots });
     this.#file = new ReplicaFile(options);
+    this.#snapshots?.removeFiles();
     // Its process has this file no more, since this one has its lock.
     this.#hasEnded = this.#file.wasLeader();
     this.#owner = options.ownership === true ? this.#watchOwner() : undefined;

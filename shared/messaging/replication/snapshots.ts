@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
-import { rmSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { changesTopic } from "../contract/define.ts";
 import { errorText, StorageError, UsageError } from "../errors.ts";
 import { createPrivateFile } from "../private-files.ts";
@@ -18,6 +19,12 @@ import { measure, named, type Snapshot, type SnapshotStore, snapshotOf } from ".
 /** Instances that find at the same time that a snapshot is due make it after a time of up to so long, if it still is. */
 const SPREAD_MS = 5_000;
 const RETRY_MS = 10_000;
+/** How long the store may take to answer: what takes longer has failed, so that nothing waits for it for ever. */
+const ANSWER_MS = 30_000;
+/** And to take or give a snapshot. */
+const COPY_MS = 10 * 60_000;
+/** To give one to an instance that can as well begin with the log. */
+const SHORT_COPY_MS = 60_000;
 /** How many are kept. The log begins where the oldest of them ends. */
 const KEPT = 2;
 const DEFAULT_EVERY = 100_000;
@@ -61,6 +68,8 @@ export interface Taken {
   readonly file: string;
   readonly snapshot: Snapshot;
 }
+
+class TooLate extends StorageError {}
 
 /** Makes snapshots of an instance, trims the log behind them, and finds the one that a new instance begins with. */
 export class Snapshots {
@@ -124,7 +133,7 @@ export class Snapshots {
       this.#failing.over("taking", {}, "the snapshots can be read again");
       const usable = all.filter(({ name, next }) => next >= beginning.offset && !this.#begunWith.has(name));
       for (const snapshot of usable.reverse()) {
-        const file = await this.#get(snapshot);
+        const file = await this.#get(snapshot, beginning.offset === 0 ? SHORT_COPY_MS : COPY_MS);
         if (file !== undefined) return { file, snapshot };
       }
     } catch (error) {
@@ -159,14 +168,14 @@ export class Snapshots {
       createPrivateFile(file);
       const place = await source.copyTo(file);
       const snapshot = named({ service, log: source.log, ...place, ...(await measure(file, runtime)) });
-      await store.put(snapshot.name, file);
+      await this.#inTime(store.put(snapshot.name, file), COPY_MS);
       const all = await this.#list(source.log);
       if (!all.some(({ name }) => name === snapshot.name))
         throw new StorageError("the store does not have it");
       this.#newest = all.at(-1);
       log.info({ groups: snapshot.seq, bytes: snapshot.bytes }, "a snapshot was made");
       await this.#trim(all);
-      for (const { name } of all.slice(0, -KEPT)) await store.remove(name);
+      for (const { name } of all.slice(0, -KEPT)) await this.#inTime(store.remove(name), ANSWER_MS);
     } finally {
       rmSync(file, { force: true });
     }
@@ -194,7 +203,7 @@ export class Snapshots {
   /** Those of a log, the newest last. */
   async #list(log: string): Promise<Snapshot[]> {
     const { service, store } = this.#options;
-    const objects = await store.list();
+    const objects = await this.#inTime(store.list(), ANSWER_MS);
     return objects
       .map(snapshotOf)
       .filter((snapshot) => snapshot !== undefined)
@@ -203,16 +212,23 @@ export class Snapshots {
   }
 
   /** @returns undefined when it cannot be had, or is damaged */
-  async #get(snapshot: Snapshot): Promise<string | undefined> {
+  async #get(snapshot: Snapshot, withinMs: number): Promise<string | undefined> {
     const { store, runtime, log } = this.#options;
     const { name } = snapshot;
     const file = this.#fileFor("taken");
     try {
       createPrivateFile(file);
-      await store.get(name, file);
+      const copied = store.get(name, file);
+      await this.#inTime(copied, withinMs).catch((error: unknown) => {
+        // It may still be written.
+        const remove = () => rmSync(file, { force: true });
+        copied.then(remove, remove);
+        throw error;
+      });
     } catch (error) {
-      log.warn({ snapshot: name, error: errorText(error) }, "a snapshot cannot be had");
       rmSync(file, { force: true });
+      if (error instanceof TooLate) throw error;
+      log.warn({ snapshot: name, error: errorText(error) }, "a snapshot cannot be had");
       return undefined;
     }
     const { bytes, digest } = await measure(file, runtime);
@@ -223,11 +239,29 @@ export class Snapshots {
     return undefined;
   }
 
+  /** A new name each time: what took too long may still be read or written. */
   #fileFor(what: "made" | "taken"): string {
-    const file = `${this.#options.path}.snapshot-${what}`;
-    // Of an earlier process.
-    for (const suffix of ["", "-journal", "-wal", "-shm"]) rmSync(file + suffix, { force: true });
-    return file;
+    const { path, runtime } = this.#options;
+    return `${path}.snapshot-${what}-${runtime.newId()}`;
+  }
+
+  /** Removes what earlier processes have left. Only the one with the lock of the database may do so. */
+  removeFiles(): void {
+    const { path } = this.#options;
+    const directory = dirname(path);
+    const prefix = `${basename(path)}.snapshot-`;
+    for (const name of readdirSync(directory)) {
+      if (name.startsWith(prefix)) rmSync(join(directory, name), { force: true });
+    }
+  }
+
+  /** @throws TooLate */
+  #inTime<Result>(answer: Promise<Result>, withinMs: number): Promise<Result> {
+    const late = Promise.withResolvers<never>();
+    const cancel = this.#options.runtime.after(withinMs, () =>
+      late.reject(new TooLate(`the store of snapshots has not answered for ${withinMs / 1_000} s`)),
+    );
+    return Promise.race([answer, late.promise]).finally(cancel);
   }
 
   /** Where the log begins, and which one it is; undefined where nothing in it says that. Waits for the broker. */

@@ -238,6 +238,7 @@ export class Replica {
 
   #follow(): void {
     const { service, transport } = this.#options;
+    void this.#following?.stop();
     this.#isAtEnd = false;
     this.#isLogEmpty = false;
     this.#parts = [];
@@ -284,7 +285,8 @@ export class Replica {
       if (this.#state === "following") this.#file.undo();
       void this.#following?.stop();
       this.#options.runtime.after(RETRY_MS, () => {
-        if (this.#isReading()) this.#follow();
+        // Unless another file is followed with by now.
+        if (this.#isReading() && this.#reading === undefined) this.#follow();
       });
     }
   }
@@ -593,7 +595,6 @@ export class Replica {
 
   /** Follows from where another file is. */
   #reopen(): void {
-    void this.#following?.stop();
     this.#file = new ReplicaFile(this.#options);
     this.#behind = 0;
     this.#lacks = false;

@@ -316,9 +316,23 @@ export const codeMutants: readonly CodeMutant[] = [
   {
     name: "a store that does not answer is waited for",
     file: SNAPSHOTS,
-    from: "return Promise.race([answer, late.promise]).finally(cancel);",
-    to: "return Promise.race([answer]).finally(cancel);",
+    from: "return Promise.race([answer, late.promise, this",
+    to: "return Promise.race([answer, this",
     test: "a store that never answers list",
+  },
+  {
+    name: "a stop does not wait for a snapshot that is made",
+    file: SNAPSHOTS,
+    from: "await Promise.race([this.#making, late.promise]);",
+    to: "",
+    test: "a stop waits for a snapshot that is made, and not for long: a store that answers",
+  },
+  {
+    name: "a stop leaves the file of a snapshot",
+    file: SNAPSHOTS,
+    from: 'this.#aborted.reject(new StorageError("the instance was stopped"));\n    await this.#aborted.promise.catch(() => {});',
+    to: "",
+    test: "a stop waits for a snapshot that is made, and not for long: a store that never answers",
   },
   {
     name: "a failure of the store is a failure of the instance",

@@ -566,3 +566,24 @@ test.each(["list", "get", "put"] as const)(
     expect(readdirSync(world.directory).filter((name) => name.startsWith(left))).toEqual([]);
   },
 );
+
+test.each(["answers", "never answers"])(
+  "a stop waits for a snapshot that is made, and not for long: a store that %s",
+  (store) => {
+    const answers = store === "answers";
+    const { world, second } = start({ runs: 2 });
+    using _ = world;
+    const made = () => readdirSync(world.directory).filter((name) => name.includes(".snapshot-made"));
+    pay(world, EVERY + 5);
+    if (!answers) world.store.neverAnswers.add("put");
+    pay(world, EVERY, 0);
+    for (let passed = 0; passed < 20_000 && made().length === 0; passed += 1) world.pass(1);
+    expect(made().length).toBe(1);
+    second.stop(LONG_MS);
+    world.pass(3_000);
+    expect(second.replica).toBeUndefined();
+    expect(made()).toEqual([]);
+    expect(world.store.snapshots().length).toBe(answers ? 2 : 1);
+    expect(log(world).start > 0).toBe(answers);
+  },
+);

@@ -21,6 +21,8 @@ const SPREAD_MS = 5_000;
 const RETRY_MS = 10_000;
 /** How long the store may take to answer: what takes longer has failed, so that nothing waits for it for ever. */
 const ANSWER_MS = 30_000;
+/** How long a stop waits for a snapshot that is made. */
+const STOP_MS = 2_000;
 /** And to take or give a snapshot. */
 const COPY_MS = 10 * 60_000;
 /** To give one to an instance that can as well begin with the log. */
@@ -78,7 +80,11 @@ export class Snapshots {
   readonly #every: number;
   readonly #begunWith = new Set<string>();
   #newest: Snapshot | undefined;
-  #isMaking = false;
+  /** Resolves when the one that is made now is done, or has failed. */
+  #making: Promise<void> | undefined;
+  #isStopped = false;
+  /** Rejects what waits for the store. */
+  readonly #aborted = Promise.withResolvers<never>();
   /** When the next one is made, if it is still due: of the monotonic clock. */
   #dueMs: number | undefined;
   #reading: Subscription | undefined;
@@ -91,6 +97,7 @@ export class Snapshots {
     this.#options = options;
     this.#every = every;
     this.#failing = new RepeatedFailure(options.runtime, options.log);
+    this.#aborted.promise.catch(() => {});
   }
 
   /** The newest one in the store of the log that is followed, as far as this instance knows. */
@@ -101,23 +108,25 @@ export class Snapshots {
   /** Makes one, if it is time for it. To be called often. */
   makeIfDue(source: Source): void {
     const { runtime } = this.#options;
-    if (this.#isMaking || !this.#isDue(source)) return;
+    if (this.#making !== undefined || this.#isStopped || !this.#isDue(source)) return;
     const now = runtime.monotonic();
     this.#dueMs ??= now + runtime.random() * SPREAD_MS;
     if (now < this.#dueMs) return;
-    this.#isMaking = true;
-    this.#make(source).then(
-      () => {
-        this.#isMaking = false;
-        this.#dueMs = undefined;
-        this.#failing.over("making", {}, "snapshots are made again");
-      },
-      (error: unknown) => {
-        this.#isMaking = false;
-        this.#dueMs = runtime.monotonic() + RETRY_MS;
-        this.#failing.failed("making", error, {}, `no snapshot is made: ${errorText(error)}`);
-      },
-    );
+    this.#making = this.#make(source)
+      .then(
+        () => {
+          this.#dueMs = undefined;
+          this.#failing.over("making", {}, "snapshots are made again");
+        },
+        (error: unknown) => {
+          this.#dueMs = runtime.monotonic() + RETRY_MS;
+          if (this.#isStopped) return;
+          this.#failing.failed("making", error, {}, `no snapshot is made: ${errorText(error)}`);
+        },
+      )
+      .finally(() => {
+        this.#making = undefined;
+      });
   }
 
   /**
@@ -137,6 +146,7 @@ export class Snapshots {
         if (file !== undefined) return { file, snapshot };
       }
     } catch (error) {
+      if (this.#isStopped) return undefined;
       this.#failing.failed("taking", error, {}, `the snapshots cannot be read: ${errorText(error)}`);
     }
     return undefined;
@@ -147,8 +157,16 @@ export class Snapshots {
     this.#begunWith.add(name);
   }
 
+  /** Waits some time for a snapshot that is made now. After that nothing is made, and nothing of it is left here. */
   async stop(): Promise<void> {
+    this.#isStopped = true;
     await this.#reading?.stop();
+    const late = Promise.withResolvers<void>();
+    const cancel = this.#options.runtime.after(STOP_MS, late.resolve);
+    await Promise.race([this.#making, late.promise]);
+    cancel();
+    this.#aborted.reject(new StorageError("the instance was stopped"));
+    await this.#aborted.promise.catch(() => {});
   }
 
   #isDue({ log, confirmed, isLeader }: Source): boolean {
@@ -261,7 +279,7 @@ export class Snapshots {
     const cancel = this.#options.runtime.after(withinMs, () =>
       late.reject(new TooLate(`the store of snapshots has not answered for ${withinMs / 1_000} s`)),
     );
-    return Promise.race([answer, late.promise]).finally(cancel);
+    return Promise.race([answer, late.promise, this.#aborted.promise]).finally(cancel);
   }
 
   /** Where the log begins, and which one it is; undefined where nothing in it says that. Waits for the broker. */
@@ -279,7 +297,7 @@ export class Snapshots {
       },
       caughtUp: () => found.resolve(undefined),
     });
-    return found.promise.finally(() => this.stop());
+    return found.promise.finally(() => this.#reading?.stop());
   }
 }
 

@@ -165,9 +165,9 @@ function problemOf(state: ReplicaState, reads: boolean): Problem | undefined {
   if (role === "leading") return undefined;
   if (lacks) {
     return {
-      detail: "Something was removed from the change log before this instance had read it. It never leads.",
+      detail: "The change log does not continue what this instance has. It does not lead.",
       remedy:
-        "With SNAPSHOTS it goes on with the next one. Else start it on a copy of the database of another instance that is stopped.",
+        "If the leader soon sends again what is missing, it goes on by itself; with SNAPSHOTS it begins with the next one. Else start it on a copy of the database of another instance that is stopped.",
     };
   }
   if (!isCurrent) {

@@ -103,6 +103,8 @@ export class Machine {
   restored = 0;
   /** Whether the broker takes no groups of it, and everything else. */
   groupsAreRefused = false;
+  /** Whether the broker takes no claims of it. */
+  claimsAreRefused = false;
   /** Whether it may not delete what a topic has. */
   mayNotTrim = false;
   /** While it leads. */
@@ -163,6 +165,9 @@ export class Machine {
       publish: (records) => {
         if (this.groupsAreRefused && records.some(({ headers }) => headers.kind === "group")) {
           return Promise.reject(new Error("no group is stored"));
+        }
+        if (this.claimsAreRefused && records.some(({ headers }) => headers.kind === "claim")) {
+          return Promise.reject(new Error("no claim is stored"));
         }
         return this.#publishWhilePaused(incarnation, records) ?? connection.publish(records);
       },

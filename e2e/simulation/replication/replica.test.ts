@@ -199,6 +199,9 @@ test("a group is applied after the one before it only", () => {
   world.broker.store([{ ...group, key: null, headers: { ...group.headers, seq: String(seq + 2) } }]);
   world.pass(500);
   expect(second.replica?.state()).toMatchObject({ seq, lacks: true });
+  // However long it is missing.
+  world.pass(LONG_MS);
+  expect(second.replica?.state().lacks).toBe(true);
   pay(world, 1, 3);
   world.pass(1_000);
   expect(first.read("SELECT total FROM accounts")).toEqual([{ total: 4 }]);

@@ -1,8 +1,8 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import type { Snapshot } from "@distributed-messaging/messaging";
 import { migrations, payment, topics } from "./ledger.ts";
 import { type Machine, World } from "./machine.ts";
@@ -150,6 +150,37 @@ test("no group is in a snapshot that is not confirmed", () => {
   world.pass(20_000);
   expect(newest(world).seq).toBeLessThanOrEqual(Number(first.replica?.state().seq));
 });
+
+test.each(["is unreachable", "takes no claim"])(
+  "a former leader whose broker %s offers nothing that is not confirmed, and sets it aside when another leads",
+  (broker) => {
+    const { world, first, second } = start({ runs: 2 });
+    using _ = world;
+    second.crash("for long", 10 * LONG_MS);
+    pay(world, EVERY + 5, 0);
+    first.groupsAreRefused = true;
+    pay(world, 3, 0);
+    first.crash("with groups that it has not sent", 100);
+    first.groupsAreRefused = false;
+    if (broker === "is unreachable") world.broker.shutDown();
+    else first.claimsAreRefused = true;
+    world.pass(LONG_MS);
+    expect(first.replica?.state().role).toBe("following");
+    const [place] = first.read("SELECT seq, confirmed FROM replication");
+    expect(Number(place?.seq)).toBeGreaterThan(Number(place?.confirmed));
+    expect(world.store.snapshots()).toEqual([]);
+    if (broker === "is unreachable") first.crash("while another leads", 2 * LONG_MS);
+    world.broker.startUp();
+    second.start();
+    world.pass(LONG_MS);
+    expect(second.replica?.state().role).toBe("leading");
+    world.pass(2 * LONG_MS);
+    expect(first.replica?.state()).toMatchObject({ role: "following", lacks: false, isCurrent: true });
+    expect(setAside(world).length).toBe(1);
+    expect(first.content()).toBe(second.content());
+    expect(second.read("SELECT total FROM accounts")).toEqual([{ total: EVERY + 8 }]);
+  },
+);
 
 test("the log is trimmed to the last but one: the newest may be lost or damaged", () => {
   const { world, first, second } = start({ runs: 1, every: EVERY / 2 });
@@ -327,9 +358,9 @@ test("what an instance makes and trims that was paused for long does no harm", (
   pay(world, EVERY - 3, 0);
   // It has made one, and has not yet stored it.
   pay(world, 4, 0);
-  for (let passed = 0; passed < 6_000 && !existsSync(`${second.path}.snapshot-made`); passed += 1)
-    world.pass(1);
-  expect(existsSync(`${second.path}.snapshot-made`)).toBe(true);
+  const isMade = () => readdirSync(world.directory).some((name) => name.includes(".snapshot-made"));
+  for (let passed = 0; passed < 6_000 && !isMade(); passed += 1) world.pass(1);
+  expect(isMade()).toBe(true);
   second.pause(3 * LONG_MS);
   for (let index = 0; index < 3; index += 1) pay(world, 2 * EVERY);
   const kept = world.store.snapshots();
@@ -364,14 +395,28 @@ test("a follower that ends after a part of a group reads it anew", async () => {
   expect(second.read("SELECT length(request) AS size FROM requests")).toEqual([{ size: random.length }]);
 });
 
-test("where the log and all instances are lost, each begins with a copy of the last snapshot", () => {
+/** Deletes the change log, and creates it with nothing in it. */
+function recreateLog({ broker }: World): void {
+  broker.deleteTopic(topics.changes.name);
+  broker.createTopics([topics.changes]);
+}
+
+/** The names that records of a kind have. */
+const namesOf = (world: World, kind: string) => [
+  ...new Set(log(world).records.flatMap(({ headers }) => (headers.kind === kind ? [headers.log] : []))),
+];
+
+test("where the log and all instances are lost, each begins with a copy of the last snapshot, and the log has a new name", () => {
   const { world, first, second } = start({ runs: 2 });
   using _ = world;
   pay(world, EVERY + 5);
-  const { name, seq } = newest(world);
+  const { name, seq, log: logName } = newest(world);
+  second.crash("with a disk that comes back", LONG_MS);
+  const old = join(world.directory, "old.sqlite");
+  copyFileSync(second.path, old);
+  second.start();
   for (const machine of [first, second]) machine.destroy(LONG_MS);
-  world.broker.deleteTopic(topics.changes.name);
-  world.broker.createTopics([topics.changes]);
+  recreateLog(world);
   for (const machine of [first, second]) copyFileSync(world.store.path(name), machine.path);
   world.store.lose(name);
   world.pass(LONG_MS + 20_000);
@@ -380,8 +425,165 @@ test("where the log and all instances are lost, each begins with a copy of the l
   expect(first.content()).toBe(second.content());
   // What it has not, it reads again: ids make each payment count once.
   expect(first.read("SELECT total FROM accounts")).toEqual([{ total: EVERY + 5 }]);
+  // Both have claimed, each with a name: the first one counts.
+  const [named, other, ...others] = namesOf(world, "claim");
+  expect(other).toBeDefined();
+  expect([named, other, ...others]).not.toContain(logName);
+  expect(namesOf(world, "group")).toEqual([named]);
+  for (const machine of [first, second]) expect(machine.replica?.state().lacks).toBe(false);
+  expect(setAside(world)).toEqual([]);
   pay(world, 3 * EVERY);
   second.destroy(100);
   world.pass(5_000);
   expect(second.content()).toBe(first.content());
+  // A machine with a file of the old log is recognised.
+  second.destroy(LONG_MS);
+  copyFileSync(old, second.path);
+  world.pass(2 * LONG_MS);
+  expect(setAside(world).length).toBe(1);
+  expect(second.replica?.state().lacks).toBe(false);
+  expect(second.content()).toBe(first.content());
 });
+
+test("a file of an old log whose epochs were higher does not lead in a new one, and begins with a snapshot of that", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, 5);
+  for (let index = 0; index < 3; index += 1) {
+    for (const machine of [first, second]) {
+      machine.stop(1_000);
+      world.pass(5_000);
+    }
+  }
+  const epoch = Number(second.replica?.state().epoch);
+  expect(epoch).toBeGreaterThan(3);
+  second.crash("for long", 10 * LONG_MS);
+  first.destroy(100);
+  recreateLog(world);
+  world.pass(5_000);
+  expect(first.replica?.state()).toMatchObject({ role: "leading", epoch: 1 });
+  second.start();
+  world.pass(LONG_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "following", lacks: true });
+  expect(first.replica?.state()).toMatchObject({ role: "leading", epoch: 1 });
+  pay(world, 2 * EVERY, LONG_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "following", lacks: false, epoch: 1 });
+  expect(second.content()).toBe(first.content());
+});
+
+test("a file that has more than the one with which a new log begins is set aside", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, EVERY);
+  const { name, seq } = newest(world);
+  pay(world, 5);
+  second.crash("with more groups", LONG_MS);
+  expect(Number(second.read("SELECT seq FROM replication")[0]?.seq)).toBeGreaterThan(seq);
+  first.destroy(LONG_MS);
+  recreateLog(world);
+  copyFileSync(world.store.path(name), first.path);
+  world.store.lose(name);
+  second.claimsAreRefused = true;
+  world.pass(LONG_MS + 20_000);
+  expect(first.replica?.state().role).toBe("leading");
+  expect(setAside(world).length).toBe(1);
+  // It begins anew, without what is before the new log.
+  pay(world, EVERY, 2 * LONG_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "following", lacks: false });
+  expect(second.content()).toBe(first.content());
+});
+
+test("an instance whose earlier version did not know the name of the log learns it from the leader", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, 3);
+  const [name] = namesOf(world, "claim");
+  second.crash("an older version", 100);
+  using database = new Database(second.path);
+  database.run("UPDATE replication SET log = ''");
+  database.close();
+  // The leader only says that it lives.
+  world.pass(5_000);
+  expect(second.read("SELECT log FROM replication")).toEqual([{ log: name }]);
+  first.crash("for long", LONG_MS);
+  world.pass(15_000);
+  expect(second.replica?.state().role).toBe("leading");
+  expect(namesOf(world, "claim")).toEqual([name]);
+});
+
+test("a snapshot is found for a log that begins with records of a version without names", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, EVERY + 5);
+  const all = log(world);
+  all.records = all.records.map((record, index) =>
+    index < 5 ? { ...record, headers: { ...record.headers, log: "" } } : record,
+  );
+  second.destroy(100);
+  world.pass(5_000);
+  expect(second.restored).toBe(1);
+  expect(second.content()).toBe(first.content());
+});
+
+test("an instance that misses a group that nobody sends again begins with a snapshot", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, 5);
+  second.crash("for long", 10 * LONG_MS);
+  pay(world, 3);
+  const all = log(world);
+  const lost = all.records.findLast(({ headers }) => headers.kind === "group");
+  // The broker has lost it after the leader had read it.
+  all.records = all.records.map((record) => (record === lost ? { ...record, headers: {} } : record));
+  pay(world, 3, 0);
+  second.start();
+  world.pass(1_000);
+  expect(second.replica?.state()).toMatchObject({ lacks: true, role: "following" });
+  pay(world, 2 * EVERY, 2 * LONG_MS);
+  expect(second.replica?.state()).toMatchObject({ lacks: false, role: "following", isCurrent: true });
+  expect(second.restored).toBe(1);
+  expect(setAside(world).length).toBe(1);
+  expect(second.content()).toBe(first.content());
+});
+
+test.each(["list", "get", "put"] as const)(
+  "a store that never answers %s stops nothing, and snapshots are made once it answers",
+  (request) => {
+    const { world, first, second } = start({ runs: 2 });
+    using _ = world;
+    world.store.neverAnswers.add(request);
+    pay(world, EVERY + 5, LONG_MS);
+    second.destroy(100);
+    world.pass(2 * LONG_MS);
+    expect(second.replica?.state()).toMatchObject({ isRestoring: false, isCurrent: true, lacks: false });
+    expect(second.content()).toBe(first.content());
+    expect(world.store.snapshots().length).toBe(request === "get" ? 1 : 0);
+    world.store.neverAnswers.clear();
+    pay(world, EVERY + 5, 15 * LONG_MS);
+    expect(world.store.snapshots().length).toBeGreaterThan(0);
+    expect(newest(world).seq).toBeGreaterThan(Number(first.replica?.state().seq) - EVERY);
+    const left = `${basename(second.path)}.snapshot-`;
+    expect(readdirSync(world.directory).filter((name) => name.startsWith(left))).toEqual([]);
+  },
+);
+
+test.each(["answers", "never answers"])(
+  "a stop waits for a snapshot that is made, and not for long: a store that %s",
+  (store) => {
+    const answers = store === "answers";
+    const { world, second } = start({ runs: 2 });
+    using _ = world;
+    const made = () => readdirSync(world.directory).filter((name) => name.includes(".snapshot-made"));
+    pay(world, EVERY + 5);
+    if (!answers) world.store.neverAnswers.add("put");
+    pay(world, EVERY, 0);
+    for (let passed = 0; passed < 20_000 && made().length === 0; passed += 1) world.pass(1);
+    expect(made().length).toBe(1);
+    second.stop(LONG_MS);
+    world.pass(3_000);
+    expect(second.replica).toBeUndefined();
+    expect(made()).toEqual([]);
+    expect(world.store.snapshots().length).toBe(answers ? 2 : 1);
+    expect(log(world).start > 0).toBe(answers);
+  },
+);

@@ -32,6 +32,8 @@ export class SimulatedStore {
   readonly #world: Surroundings;
   /** Whether every request fails. */
   isDown = false;
+  /** Requests of these kinds are never answered. */
+  readonly neverAnswers = new Set<keyof SnapshotStore>();
   readonly damaged = new Set<string>();
 
   constructor(world: Surroundings) {
@@ -69,19 +71,25 @@ export class SimulatedStore {
 
   connect(client: Incarnation): SnapshotStore {
     return {
-      list: () => this.#request(client, () => this.objects()),
+      list: () => this.#request("list", client, () => this.objects()),
       put: (name, file) => {
         // What a client sends is read when it sends it.
         const bytes = readFileSync(file);
         const half = () => writeFileSync(this.path(name), bytes.subarray(0, bytes.length >> 1));
-        return this.#request(client, () => writeFileSync(this.path(name), bytes), half);
+        return this.#request("put", client, () => writeFileSync(this.path(name), bytes), half);
       },
-      get: (name, file) => this.#request(client, () => copyFileSync(this.path(name), file)),
-      remove: (name) => this.#request(client, () => rmSync(this.path(name), { force: true })),
+      get: (name, file) => this.#request("get", client, () => copyFileSync(this.path(name), file)),
+      remove: (name) => this.#request("remove", client, () => rmSync(this.path(name), { force: true })),
     };
   }
 
-  #request<Result>(client: Incarnation, run: () => Result, half = () => {}): Promise<Result> {
+  #request<Result>(
+    kind: keyof SnapshotStore,
+    client: Incarnation,
+    run: () => Result,
+    half = () => {},
+  ): Promise<Result> {
+    if (this.neverAnswers.has(kind)) return new Promise(() => {});
     const { broker, faults, prng, scheduler, trace } = this.#world;
     return new Promise((resolve, reject) => {
       const fail = () => {

@@ -133,7 +133,7 @@ export class Replica {
   #parts: Uint8Array[] = [];
   /** The last group that is in the log, as far as it was told: one that has not been read may be missing. */
   #behind = 0;
-  /** Something was removed from the log before it was read. */
+  /** The log does not continue what this instance has. */
   #lacks = false;
   /** The epoch of the last leader that was logged. */
   #followed = 0;
@@ -144,6 +144,11 @@ export class Replica {
   /** Own claim that has not been read yet. */
   #claim: { readonly epoch: number; readonly atMs: number } | undefined;
   #isAtEnd = false;
+  /** After which group one is missing at the end of the log, and since when: of the monotonic clock. */
+  #gap: { readonly after: number; readonly sinceMs: number; isOld: boolean } | undefined;
+  #cancelLook: () => void = () => {};
+  /** Whether no claim was read of a log that had nothing. */
+  #isLogEmpty = false;
   #following: Subscription | undefined;
   /** Stands for the subscription whose calls count. */
   #reading: object | undefined;
@@ -161,6 +166,7 @@ export class Replica {
     this.#snapshots =
       options.snapshots === undefined ? undefined : new Snapshots({ ...options, ...options.snapshots });
     this.#file = new ReplicaFile(options);
+    this.#snapshots?.removeFiles();
     // Its process has this file no more, since this one has its lock.
     this.#hasEnded = this.#file.wasLeader();
     this.#owner = options.ownership === true ? this.#watchOwner() : undefined;
@@ -198,6 +204,7 @@ export class Replica {
     const wasLeading = this.#state === "leading";
     this.#state = "stopped";
     this.#cancelCheck();
+    this.#cancelLook();
     this.#leads.promise.catch(() => {});
     this.#leads.reject(new StorageError("the instance was stopped before it led"));
     await this.#leadership?.end(wasLeading);
@@ -211,6 +218,7 @@ export class Replica {
   close(): void {
     this.#state = "stopped";
     this.#cancelCheck();
+    this.#cancelLook();
     void this.#owner?.stop();
     void this.#snapshots?.stop();
     this.#file.close();
@@ -230,7 +238,9 @@ export class Replica {
 
   #follow(): void {
     const { service, transport } = this.#options;
+    void this.#following?.stop();
     this.#isAtEnd = false;
+    this.#isLogEmpty = false;
     this.#parts = [];
     this.#file.position.next = this.#file.resume;
     const reading = {};
@@ -247,6 +257,7 @@ export class Replica {
         if (!isCurrent()) return;
         this.#isAtEnd = true;
         if (end > this.#file.position.next) this.#lack();
+        if (end === 0 && this.#state === "following") this.#beginLog();
         this.#failing.over("reading", {}, "the change log is read again");
         this.#failing.over("applying", {}, "the change log is applied again");
         this.#sayWhoLeads();
@@ -274,7 +285,8 @@ export class Replica {
       if (this.#state === "following") this.#file.undo();
       void this.#following?.stop();
       this.#options.runtime.after(RETRY_MS, () => {
-        if (this.#isReading()) this.#follow();
+        // Unless another file is followed with by now.
+        if (this.#isReading() && this.#reading === undefined) this.#follow();
       });
     }
   }
@@ -288,34 +300,62 @@ export class Replica {
     // Another file may take its place.
     const file = this.#file;
     const { position } = file;
-    // A log that was replaced by another one is read from its beginning, which is before.
     if (record.offset > position.next) this.#lack();
+    // A log that took the place of this one is read from its beginning.
+    const isBefore = record.offset < position.next;
     position.next = record.offset + 1;
-    if (entry?.kind === "claim") this.#readClaim(entry);
-    else if (entry !== undefined && entry.epoch === position.epoch) {
-      if (this.#isOfAnother(entry)) this.#lack();
-      else this.#readOfLeader(entry);
-    }
-    // Its claim was not read.
-    else if (entry !== undefined && entry.epoch > position.epoch) this.#lack();
+    if (entry !== undefined) this.#readEntry(entry, isBefore);
     if (this.#parts.length === 0) file.resume = position.next;
   }
 
-  /** Whether a record is of another log, which took the place of this one. Versions without snapshots do not say. */
-  #isOfAnother({ log }: Pick<Entry, "log">): boolean {
-    const own = this.#file.position.log;
-    return own !== "" && log !== "" && log !== own;
+  #readEntry(entry: Entry, isBefore: boolean): void {
+    const { epoch } = this.#file.position;
+    // Epochs of another log say nothing.
+    if (this.#isOfAnother(entry, isBefore)) this.#lack();
+    else if (entry.kind === "claim") this.#readClaim(entry);
+    else if (entry.epoch === epoch) {
+      this.#adoptName(entry);
+      this.#readOfLeader(entry);
+    }
+    // Its claim was not read.
+    else if (entry.epoch > epoch) this.#lack();
   }
 
-  /** Something was removed from the log before it was read: nobody knows what it was, so this instance never leads. */
+  /** Whether a record is of another log, which took the place of this one. Versions without snapshots do not say. */
+  #isOfAnother({ kind, epoch, log }: Entry, isBefore: boolean): boolean {
+    const own = this.#file.position;
+    // Of several claims on an empty log, each with a name, the first names it.
+    const maySayNothing = kind === "claim" && epoch <= own.epoch && !isBefore;
+    return own.log !== "" && log !== "" && log !== own.log && !maySayNothing;
+  }
+
+  /** A version without names may have read the claim that names the log. */
+  #adoptName({ log }: Entry): void {
+    if (this.#file.position.log === "") this.#file.position.log = log;
+  }
+
+  /** Nothing is in the log: it is a new one, which the first claim names, also where this file is of an earlier one. */
+  #beginLog(): void {
+    this.#isLogEmpty = true;
+    const file = this.#file;
+    file.position.log = "";
+    file.position.next = 0;
+    file.resume = 0;
+  }
+
+  /** What this instance has not is in the log no more, or the log is another one: it does not lead, and needs a snapshot. */
   #lack(): void {
     if (this.#lacks) return;
     this.#lacks = true;
+    this.#needSnapshot();
+  }
+
+  #needSnapshot(): void {
     this.#options.log.error(
       {},
       this.#snapshots === undefined
-        ? "the change log begins after what this database has: start the instance on a copy of the database of another follower"
-        : "the change log begins after what this database has: it is set aside once there is a snapshot to begin with",
+        ? "the change log does not continue what this database has: start the instance on a copy of the database of another follower"
+        : "the change log does not continue what this database has: it is set aside once there is a snapshot to begin with",
     );
     if (this.#state === "leading") this.#depose();
     // Not inside of the delivery of a record.
@@ -330,8 +370,10 @@ export class Replica {
       this.#refuse();
       return;
     }
-    const isOfAnother = this.#isOfAnother({ log });
-    const isDiverged = !isOwn && position.confirmed < position.seq;
+    // Nothing is before the claim in an empty log: its leader has all groups of its file, and no more.
+    const known = this.#isLogEmpty ? Math.min(position.confirmed, seq) : position.confirmed;
+    const isDiverged = !isOwn && known < position.seq;
+    this.#isLogEmpty = false;
     if (position.log === "") position.log = log;
     position.epoch = epoch;
     position.leader = instance;
@@ -342,8 +384,7 @@ export class Replica {
     this.#hasEnded = false;
     this.#claim = undefined;
     if (this.#state === "leading") this.#depose();
-    else if (isDiverged) this.#setAside();
-    else if (isOfAnother) this.#lack();
+    else if (isDiverged) this.#setAside(position.seq - known);
     // Something that stands before the claim may be missing: then it is claimed again by one that has it.
     else if (isOwn && !this.#isBehind()) this.#lead();
   }
@@ -381,10 +422,28 @@ export class Replica {
 
   #check(): void {
     this.#cancelCheck = this.#options.runtime.after(CHECK_MS, () => {
+      this.#watchGap();
       this.#claimIfFree();
       this.#makeSnapshotIfDue();
       this.#check();
     });
+  }
+
+  /** A leader sends again what the broker has lost, if it has that. If nobody does for long, a snapshot has it. */
+  #watchGap(): void {
+    const { confirmed } = this.#file.position;
+    const now = this.#options.runtime.monotonic();
+    if (this.#state !== "following" || !this.#isAtEnd || this.#behind <= confirmed) this.#gap = undefined;
+    else if (this.#gap?.after !== confirmed) this.#gap = { after: confirmed, sinceMs: now, isOld: false };
+    else if (!this.#gap.isOld && now - this.#gap.sinceMs >= LOOK_MS) {
+      this.#gap.isOld = true;
+      this.#needSnapshot();
+    }
+  }
+
+  #needsSnapshot(): boolean {
+    const { confirmed } = this.#file.position;
+    return this.#lacks || (this.#gap?.isOld === true && this.#gap.after === confirmed);
   }
 
   #isBehind(): boolean {
@@ -408,7 +467,7 @@ export class Replica {
     transport
       .publish([
         recordOf(service, {
-          ...{ kind: "claim", epoch: claim.epoch, log: log || nameOfLog(this.#instance) },
+          ...{ kind: "claim", epoch: claim.epoch, log: log || nameOfLog(runtime.newId()) },
           ...{ instance: this.#instance, seq: confirmed },
           address: this.#options.address ?? "",
         }),
@@ -457,19 +516,25 @@ export class Replica {
 
   #makeSnapshotIfDue(): void {
     const { log, confirmed } = this.#file.position;
-    if (!this.#isReading() || this.#isBehind()) return;
+    if (!this.#mayMakeSnapshot()) return;
     this.#snapshots?.makeIfDue({
       ...{ log, confirmed, isLeader: this.#state === "leading" },
       copyTo: (path) => this.#copyTo(path),
     });
   }
 
+  /** What a former leader has stored and nobody has seen may never be in the log: only one that leads can wait for it. */
+  #mayMakeSnapshot(): boolean {
+    if (this.#isBehind()) return false;
+    if (this.#state === "leading") return true;
+    const { seq, confirmed } = this.#file.position;
+    return this.#state === "following" && this.#isAtEnd && confirmed === seq;
+  }
+
   async #copyTo(path: string): Promise<Position> {
-    if (!this.#isReading() || this.#isBehind())
-      throw new StorageError("the instance does not follow its log");
+    if (!this.#mayMakeSnapshot()) throw new StorageError("the instance is not at the end of its log");
     const position = this.#file.copyTo(path);
     const leadership = this.#leadership;
-    // What a leader has stored and nobody has seen may never be in the log.
     if (this.#state === "leading" && leadership !== undefined) {
       await new Promise<void>((resolve, reject) =>
         leadership.whenConfirmed((error) => (error === undefined ? resolve() : reject(error))),
@@ -487,7 +552,13 @@ export class Replica {
       this.#isRestoring = false;
       if (taken !== undefined) this.#beginWith(taken);
       else if (this.#following === undefined && this.#state === "following") this.#follow();
-      if (this.#lacks) this.#options.runtime.after(LOOK_MS, () => this.#lacks && this.#restore());
+      this.#cancelLook();
+      if (this.#needsSnapshot()) {
+        this.#cancelLook = this.#options.runtime.after(
+          LOOK_MS,
+          () => this.#needsSnapshot() && this.#restore(),
+        );
+      }
     };
     restored(this.#snapshots).catch((error: unknown) => {
       this.#options.log.error({ error: errorText(error) }, "the instance cannot begin with a snapshot");
@@ -499,7 +570,7 @@ export class Replica {
   #beginWith({ file, snapshot }: Taken): void {
     const { log, path } = this.#options;
     // It may lead by now, or have read what it lacked.
-    if (this.#state !== "following" || !(this.#lacks || this.#file.isEmpty())) {
+    if (this.#state !== "following" || !(this.#needsSnapshot() || this.#file.isEmpty())) {
       rmSync(file, { force: true });
       return;
     }
@@ -512,30 +583,29 @@ export class Replica {
   }
 
   /** What this file has and nobody has seen is not in the log. */
-  #setAside(): void {
+  #setAside(groups: number): void {
     const { log } = this.#options;
-    const { seq, confirmed } = this.#file.position;
     const aside = this.#file.setAside();
     log.warn(
-      { aside, groups: seq - confirmed },
-      "another instance leads without what this database had not sent: it is set aside, and built anew from the log",
+      { aside, groups },
+      "another instance leads without groups that this database has: it is set aside, and built anew from the log",
     );
     this.#reopen();
   }
 
   /** Follows from where another file is. */
   #reopen(): void {
-    void this.#following?.stop();
     this.#file = new ReplicaFile(this.#options);
     this.#behind = 0;
     this.#lacks = false;
+    this.#gap = undefined;
     this.#follow();
   }
 }
 
-/** Of the log that begins with the claim of an instance. */
-function nameOfLog(instance: string): string {
-  return createHash("sha256").update(instance).digest("hex").slice(0, 12);
+/** Of a log that begins with a claim. */
+function nameOfLog(id: string): string {
+  return createHash("sha256").update(id).digest("hex").slice(0, 12);
 }
 
 const START = { log: "", epoch: 0, leader: "", address: "", seq: 0, confirmed: 0, next: 0, led: "" };
@@ -617,11 +687,12 @@ class ReplicaFile {
     if (this.#applied >= APPLY) this.save();
   }
 
-  /** Stores the position, if a group was applied or another instance leads. */
+  /** Stores the position, if a group was applied, another instance leads, or the log has a name now. */
   save(): void {
     const { sql } = this.database;
-    const { seq } = this.position;
-    if (!sql.inTransaction && this.position.epoch === this.#saved.epoch) return;
+    const { seq, epoch, log } = this.position;
+    const isKnown = epoch === this.#saved.epoch && (log === "" || log === this.#saved.log);
+    if (!sql.inTransaction && isKnown) return;
     this.#setPosition(seq);
     if (sql.inTransaction) sql.run("COMMIT");
     this.#applied = 0;

@@ -1,6 +1,14 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemRuntime } from "../runtime.ts";
@@ -72,4 +80,17 @@ test("a folder is made when it is missing, lists files with their sizes, and has
   await store.remove("one");
   await store.remove("one");
   expect(await store.list()).toEqual([]);
+});
+
+test("what a process has left that ended during a copy is removed a day later, and nothing else", async () => {
+  const store = new FolderSnapshots(directory);
+  const [old, recent] = [1, 2].map(
+    (digit) => `${String(digit).repeat(8)}-0000-4000-8000-000000000000.partial`,
+  );
+  const names = [old, recent, "notes.partial", "one"].map(String);
+  for (const name of names) writeFileSync(join(directory, name), "content");
+  const before = new Date(Date.now() - 25 * 60 * 60_000);
+  for (const name of names) if (name !== recent) utimesSync(join(directory, name), before, before);
+  await store.put("two", join(directory, "one"));
+  expect(readdirSync(directory).sort()).toEqual(["two", ...names.slice(1)].sort());
 });

@@ -85,6 +85,10 @@ export async function measure(
   }
 }
 
+/** What is not whole yet, and the age after which nobody writes it any more. */
+const PARTIAL = /^[0-9a-f-]{36}\.partial$/;
+const OLD_MS = 24 * 60 * 60_000;
+
 /** Snapshots in a folder, which is created when it is missing. */
 export class FolderSnapshots implements SnapshotStore {
   readonly #folder: string;
@@ -106,6 +110,7 @@ export class FolderSnapshots implements SnapshotStore {
 
   async put(name: string, file: string): Promise<void> {
     await this.#create();
+    await this.#removeOld();
     // Its own: of two processes that store one name, neither renames what the other still writes.
     const partial = join(this.#folder, `${crypto.randomUUID()}.partial`);
     try {
@@ -124,6 +129,17 @@ export class FolderSnapshots implements SnapshotStore {
 
   async remove(name: string): Promise<void> {
     await rm(join(this.#folder, name), { force: true });
+  }
+
+  /** What processes that ended during a copy have left. */
+  async #removeOld(): Promise<void> {
+    for (const name of await readdir(this.#folder)) {
+      if (!PARTIAL.test(name)) continue;
+      const partial = join(this.#folder, name);
+      // Another process may have removed it.
+      const stats = await stat(partial).catch(() => undefined);
+      if (stats !== undefined && Date.now() - stats.mtimeMs > OLD_MS) await rm(partial, { force: true });
+    }
   }
 
   async #create(): Promise<void> {

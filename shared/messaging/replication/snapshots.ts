@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
-import { rmSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { changesTopic } from "../contract/define.ts";
 import { errorText, StorageError, UsageError } from "../errors.ts";
 import { createPrivateFile } from "../private-files.ts";
@@ -18,6 +19,14 @@ import { measure, named, type Snapshot, type SnapshotStore, snapshotOf } from ".
 /** Instances that find at the same time that a snapshot is due make it after a time of up to so long, if it still is. */
 const SPREAD_MS = 5_000;
 const RETRY_MS = 10_000;
+/** How long the store may take to answer: what takes longer has failed, so that nothing waits for it for ever. */
+const ANSWER_MS = 30_000;
+/** How long a stop waits for a snapshot that is made. */
+const STOP_MS = 2_000;
+/** And to take or give a snapshot. */
+const COPY_MS = 10 * 60_000;
+/** To give one to an instance that can as well begin with the log. */
+const SHORT_COPY_MS = 60_000;
 /** How many are kept. The log begins where the oldest of them ends. */
 const KEPT = 2;
 const DEFAULT_EVERY = 100_000;
@@ -62,6 +71,8 @@ export interface Taken {
   readonly snapshot: Snapshot;
 }
 
+class TooLate extends StorageError {}
+
 /** Makes snapshots of an instance, trims the log behind them, and finds the one that a new instance begins with. */
 export class Snapshots {
   readonly #options: Options;
@@ -69,7 +80,11 @@ export class Snapshots {
   readonly #every: number;
   readonly #begunWith = new Set<string>();
   #newest: Snapshot | undefined;
-  #isMaking = false;
+  /** Resolves when the one that is made now is done, or has failed. */
+  #making: Promise<void> | undefined;
+  #isStopped = false;
+  /** Rejects what waits for the store. */
+  readonly #aborted = Promise.withResolvers<never>();
   /** When the next one is made, if it is still due: of the monotonic clock. */
   #dueMs: number | undefined;
   #reading: Subscription | undefined;
@@ -82,6 +97,7 @@ export class Snapshots {
     this.#options = options;
     this.#every = every;
     this.#failing = new RepeatedFailure(options.runtime, options.log);
+    this.#aborted.promise.catch(() => {});
   }
 
   /** The newest one in the store of the log that is followed, as far as this instance knows. */
@@ -92,23 +108,25 @@ export class Snapshots {
   /** Makes one, if it is time for it. To be called often. */
   makeIfDue(source: Source): void {
     const { runtime } = this.#options;
-    if (this.#isMaking || !this.#isDue(source)) return;
+    if (this.#making !== undefined || this.#isStopped || !this.#isDue(source)) return;
     const now = runtime.monotonic();
     this.#dueMs ??= now + runtime.random() * SPREAD_MS;
     if (now < this.#dueMs) return;
-    this.#isMaking = true;
-    this.#make(source).then(
-      () => {
-        this.#isMaking = false;
-        this.#dueMs = undefined;
-        this.#failing.over("making", {}, "snapshots are made again");
-      },
-      (error: unknown) => {
-        this.#isMaking = false;
-        this.#dueMs = runtime.monotonic() + RETRY_MS;
-        this.#failing.failed("making", error, {}, `no snapshot is made: ${errorText(error)}`);
-      },
-    );
+    this.#making = this.#make(source)
+      .then(
+        () => {
+          this.#dueMs = undefined;
+          this.#failing.over("making", {}, "snapshots are made again");
+        },
+        (error: unknown) => {
+          this.#dueMs = runtime.monotonic() + RETRY_MS;
+          if (this.#isStopped) return;
+          this.#failing.failed("making", error, {}, `no snapshot is made: ${errorText(error)}`);
+        },
+      )
+      .finally(() => {
+        this.#making = undefined;
+      });
   }
 
   /**
@@ -124,10 +142,11 @@ export class Snapshots {
       this.#failing.over("taking", {}, "the snapshots can be read again");
       const usable = all.filter(({ name, next }) => next >= beginning.offset && !this.#begunWith.has(name));
       for (const snapshot of usable.reverse()) {
-        const file = await this.#get(snapshot);
+        const file = await this.#get(snapshot, beginning.offset === 0 ? SHORT_COPY_MS : COPY_MS);
         if (file !== undefined) return { file, snapshot };
       }
     } catch (error) {
+      if (this.#isStopped) return undefined;
       this.#failing.failed("taking", error, {}, `the snapshots cannot be read: ${errorText(error)}`);
     }
     return undefined;
@@ -138,13 +157,23 @@ export class Snapshots {
     this.#begunWith.add(name);
   }
 
+  /** Waits some time for a snapshot that is made now. After that nothing is made, and nothing of it is left here. */
   async stop(): Promise<void> {
+    this.#isStopped = true;
     await this.#reading?.stop();
+    const late = Promise.withResolvers<void>();
+    const cancel = this.#options.runtime.after(STOP_MS, late.resolve);
+    await Promise.race([this.#making, late.promise]);
+    cancel();
+    this.#aborted.reject(new StorageError("the instance was stopped"));
+    await this.#aborted.promise.catch(() => {});
   }
 
   #isDue({ log, confirmed, isLeader }: Source): boolean {
     // Of a log without a name nobody could tell whether a snapshot is of it.
-    return log !== "" && confirmed - (this.#newest?.seq ?? 0) >= this.#every * (isLeader ? 2 : 1);
+    if (log === "") return false;
+    const seq = this.#newest?.log === log ? this.#newest.seq : 0;
+    return confirmed - seq >= this.#every * (isLeader ? 2 : 1);
   }
 
   async #make(source: Source): Promise<void> {
@@ -157,14 +186,14 @@ export class Snapshots {
       createPrivateFile(file);
       const place = await source.copyTo(file);
       const snapshot = named({ service, log: source.log, ...place, ...(await measure(file, runtime)) });
-      await store.put(snapshot.name, file);
+      await this.#inTime(store.put(snapshot.name, file), COPY_MS);
       const all = await this.#list(source.log);
       if (!all.some(({ name }) => name === snapshot.name))
         throw new StorageError("the store does not have it");
       this.#newest = all.at(-1);
       log.info({ groups: snapshot.seq, bytes: snapshot.bytes }, "a snapshot was made");
       await this.#trim(all);
-      for (const { name } of all.slice(0, -KEPT)) await store.remove(name);
+      for (const { name } of all.slice(0, -KEPT)) await this.#inTime(store.remove(name), ANSWER_MS);
     } finally {
       rmSync(file, { force: true });
     }
@@ -192,7 +221,7 @@ export class Snapshots {
   /** Those of a log, the newest last. */
   async #list(log: string): Promise<Snapshot[]> {
     const { service, store } = this.#options;
-    const objects = await store.list();
+    const objects = await this.#inTime(store.list(), ANSWER_MS);
     return objects
       .map(snapshotOf)
       .filter((snapshot) => snapshot !== undefined)
@@ -201,16 +230,23 @@ export class Snapshots {
   }
 
   /** @returns undefined when it cannot be had, or is damaged */
-  async #get(snapshot: Snapshot): Promise<string | undefined> {
+  async #get(snapshot: Snapshot, withinMs: number): Promise<string | undefined> {
     const { store, runtime, log } = this.#options;
     const { name } = snapshot;
     const file = this.#fileFor("taken");
     try {
       createPrivateFile(file);
-      await store.get(name, file);
+      const copied = store.get(name, file);
+      await this.#inTime(copied, withinMs).catch((error: unknown) => {
+        // It may still be written.
+        const remove = () => rmSync(file, { force: true });
+        copied.then(remove, remove);
+        throw error;
+      });
     } catch (error) {
-      log.warn({ snapshot: name, error: errorText(error) }, "a snapshot cannot be had");
       rmSync(file, { force: true });
+      if (error instanceof TooLate) throw error;
+      log.warn({ snapshot: name, error: errorText(error) }, "a snapshot cannot be had");
       return undefined;
     }
     const { bytes, digest } = await measure(file, runtime);
@@ -221,23 +257,47 @@ export class Snapshots {
     return undefined;
   }
 
+  /** A new name each time: what took too long may still be read or written. */
   #fileFor(what: "made" | "taken"): string {
-    const file = `${this.#options.path}.snapshot-${what}`;
-    // Of an earlier process.
-    for (const suffix of ["", "-journal", "-wal", "-shm"]) rmSync(file + suffix, { force: true });
-    return file;
+    const { path, runtime } = this.#options;
+    return `${path}.snapshot-${what}-${runtime.newId()}`;
   }
 
-  /** Where the log begins, and which one it is; undefined where it has nothing. Waits for the broker. */
+  /** Removes what earlier processes have left. Only the one with the lock of the database may do so. */
+  removeFiles(): void {
+    const { path } = this.#options;
+    const directory = dirname(path);
+    const prefix = `${basename(path)}.snapshot-`;
+    for (const name of readdirSync(directory)) {
+      if (name.startsWith(prefix)) rmSync(join(directory, name), { force: true });
+    }
+  }
+
+  /** @throws TooLate */
+  #inTime<Result>(answer: Promise<Result>, withinMs: number): Promise<Result> {
+    const late = Promise.withResolvers<never>();
+    const cancel = this.#options.runtime.after(withinMs, () =>
+      late.reject(new TooLate(`the store of snapshots has not answered for ${withinMs / 1_000} s`)),
+    );
+    return Promise.race([answer, late.promise, this.#aborted.promise]).finally(cancel);
+  }
+
+  /** Where the log begins, and which one it is; undefined where nothing in it says that. Waits for the broker. */
   #beginning(): Promise<{ readonly offset: number; readonly log: string } | undefined> {
     const { service, transport } = this.#options;
     const found = Promise.withResolvers<{ readonly offset: number; readonly log: string } | undefined>();
+    let offset: number | undefined;
     this.#reading = transport.follow?.({
       topic: changesTopic(service).name,
-      deliver: (record) => found.resolve({ offset: record.offset, log: entryOf(record)?.log ?? "" }),
+      deliver: (record) => {
+        offset ??= record.offset;
+        // Versions without snapshots do not say it.
+        const log = entryOf(record)?.log ?? "";
+        if (log !== "") found.resolve({ offset, log });
+      },
       caughtUp: () => found.resolve(undefined),
     });
-    return found.promise.finally(() => this.stop());
+    return found.promise.finally(() => this.#reading?.stop());
   }
 }
 

@@ -38,7 +38,7 @@ const takeOver: Step = {
 };
 const rebuilt: Step = {
   text: "The machine comes back with an empty disk, and is built anew",
-  look: "It applies the change log from the beginning, and is not behind.",
+  look: "It begins with the newest snapshot, if there is one, and applies the rest of the change log: it is not behind.",
   parts: [SERVICE, `${SERVICE}-2`],
   code: code.apply,
   test: tests.machine,

@@ -1,4 +1,5 @@
 import { expect } from "bun:test";
+import { eventually } from "@distributed-messaging/messaging/testing";
 import { Kafka, logLevel } from "kafkajs";
 import { RawProducer, recordBatch, recordBytes } from "../fuzz/raw-producer.ts";
 import { ask, int8, int32, list, type Response, text } from "./raw-client.ts";
@@ -87,6 +88,11 @@ export async function compareDescriptions(port: number): Promise<void> {
   const topics = [EMPTY, FULL].map((topic) => ({ topic, numPartitions: PARTITIONS }));
   await admin.createTopics({ waitForLeaders: true, topics });
   await admin.disconnect();
+  // A broker may know the leaders of a topic before it has made the logs.
+  await eventually(
+    async () => (await sizes(port, [EMPTY, FULL], [0, 1]))[0]?.found.length === 4,
+    "the logs of both topics",
+  );
   const producer = await RawProducer.connect(port);
   await producer.produce(FULL, new Map([[1, BATCH]]));
   producer.close();

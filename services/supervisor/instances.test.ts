@@ -2,6 +2,11 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import {
+  activeActiveServices,
+  replicableServices,
+  serviceNames,
+} from "@distributed-messaging/services/registry";
 import { readFigures } from "./http/services.ts";
 import { StoreSupervisor } from "./store.ts";
 
@@ -11,12 +16,25 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dataDir, { recursive: true }));
 
+/** Services that were added to the store's, of which there is one instance each. */
+const others = serviceNames.filter(
+  (name) => !activeActiveServices.includes(name) && !replicableServices.includes(name),
+);
+
 const envOf = (store: StoreSupervisor, name: string) => store.process(name).spec.env;
 
 describe("a store with two instances of each service", () => {
   test("names those that all work, replicates the others, and gives each a database of its own", () => {
     const store = new StoreSupervisor({ dataDir, brokers: "127.0.0.1:1", replicas: 2 });
-    expect(store.instances.map(({ name, group }) => [name, group])).toEqual([
+    // A service that was added runs once, as it does without the others.
+    for (const name of others) {
+      const own = store.instances.filter(({ service }) => service === name);
+      expect(own.map(({ group }) => group)).toEqual([name]);
+      expect(envOf(store, name)).not.toHaveProperty("INSTANCE");
+      expect(store.process(name).spec.file).toBeUndefined();
+    }
+    const shown = store.instances.filter(({ service }) => !others.includes(service));
+    expect(shown.map(({ name, group }) => [name, group])).toEqual([
       ["api-gateway", "api-gateway.1"],
       ["api-gateway-2", "api-gateway.2"],
       ["inventory", "inventory"],
@@ -127,12 +145,7 @@ describe("a store with two instances of each service", () => {
 
 test("a store with one of each names none", () => {
   const store = new StoreSupervisor({ dataDir, brokers: "127.0.0.1:1" });
-  expect(store.instances.map(({ group }) => group)).toEqual([
-    "api-gateway",
-    "inventory",
-    "order",
-    "notification",
-  ]);
+  expect(store.instances.map(({ group }) => group)).toEqual([...serviceNames]);
   expect(envOf(store, "api-gateway").INSTANCE).toBeUndefined();
   expect(envOf(store, "api-gateway").AUTH_SIGNING_KEY_FILE).toBeUndefined();
 });

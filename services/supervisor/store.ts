@@ -96,6 +96,7 @@ export class StoreSupervisor extends Supervisor {
     );
     const signingKey = options.replicas === undefined ? undefined : join(dataDir, "api-gateway.jwk");
     const processes = instances.map((instance) => {
+      const isPlural = signingKey !== undefined && mayBeSeveral(instance.service);
       const { name, service, url, file } = instance;
       const own = {
         ...env,
@@ -104,9 +105,9 @@ export class StoreSupervisor extends Supervisor {
       };
       return {
         ...{ name, entry: join(ROOT, "services", service, "main.ts") },
-        env: signingKey === undefined ? own : instanceEnv(own, instance, dataDir, signingKey),
+        env: isPlural ? instanceEnv(own, instance, dataDir, signingKey) : own,
         ready: { kind: "http", url: `${url}/readiness` } as const,
-        ...(signingKey === undefined ? {} : { file }),
+        ...(isPlural ? { file } : {}),
       };
     });
     super([...(options.brokers === undefined ? [broker] : []), { processes }], options);
@@ -139,7 +140,8 @@ function instancesOf(
   dataDir: string,
   replicas: number | undefined,
 ): Instance[] {
-  const ports = [port, ...freePorts((replicas ?? 1) - 1, host)];
+  const count = mayBeSeveral(service) ? (replicas ?? 1) : 1;
+  const ports = [port, ...freePorts(count - 1, host)];
   const isNamed = replicas !== undefined && activeActiveServices.includes(service);
   return ports.map((own, index) => ({
     name: index === 0 ? service : `${service}-${index + 1}`,
@@ -148,6 +150,11 @@ function instancesOf(
     file: join(index === 0 ? dataDir : join(dataDir, `replica-${index + 1}`), `${service}.sqlite`),
     group: groupOf(service, isNamed ? String(index + 1) : undefined),
   }));
+}
+
+/** Whether several instances of a service may run. A service that was added may know of no other. */
+function mayBeSeveral(service: ServiceName): boolean {
+  return activeActiveServices.includes(service) || replicableServices.includes(service);
 }
 
 /** Of one of several instances: a directory of its own, and the keys and snapshots of all. */

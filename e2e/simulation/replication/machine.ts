@@ -101,6 +101,8 @@ export class Machine {
   #cancelStart = () => {};
   /** How often it began with a snapshot. */
   restored = 0;
+  /** What it follows delivers nothing to it. */
+  readsNothing = false;
   /** Whether the broker takes no groups of it, and everything else. */
   groupsAreRefused = false;
   /** Whether the broker takes no claims of it. */
@@ -160,6 +162,16 @@ export class Machine {
     const connection = broker.connect(incarnation);
     const transport: Transport = {
       ...connection,
+      follow: (options) =>
+        connection.follow({
+          ...options,
+          deliver: (record) => {
+            if (!this.readsNothing) options.deliver(record);
+          },
+          caughtUp: (end) => {
+            if (!this.readsNothing) options.caughtUp(end);
+          },
+        }),
       trim: (topic, before) =>
         this.mayNotTrim ? Promise.reject(new Error("not authorized")) : connection.trim(topic, before),
       publish: (records) => {

@@ -19,6 +19,7 @@ export const codeMutants: readonly CodeMutant[] = [
     file: REPLICA,
     from: "this.#sentMs = runtime.monotonic();",
     to: "this.#sentMs = runtime.monotonic(); this.#file.position.confirmed = Math.max(this.#file.position.confirmed, last.seq); this.confirmed();",
+    test: "what the broker has acknowledged is not confirmed before it was read in the log",
   },
   {
     name: "the epoch of a group is not compared with that of the last claim",

@@ -148,6 +148,17 @@ test("nothing is answered or sent that is not in the log; a stop does not wait f
   expect(all[1].read("SELECT request FROM requests")).toEqual([{ request: "request" }]);
 });
 
+test("what the broker has acknowledged is not confirmed before it was read in the log", async () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first, second] = all;
+  first.readsNothing = true;
+  // The other has it, so the broker does.
+  const request = first.ask("request");
+  expect(await settled(world, request, 2_000)).toBe("pending");
+  expect(second.read("SELECT request FROM requests")).toEqual([{ request: "request" }]);
+});
+
 const told = ({ broker }: World) =>
   broker.partitionsOf(topics.balances.name).flatMap(({ records }) => records).length;
 

@@ -89,6 +89,11 @@ export class ClientProcess {
     return this.#version;
   }
 
+  /** The end of what it has written to its standard error. */
+  get errors(): string {
+    return this.#errors;
+  }
+
   /** @throws Error when the process ends or does not answer in time */
   async do(command: Command): Promise<Answer> {
     const answer = this.#next(command.do);
@@ -180,6 +185,11 @@ export class Member {
       throw new CannotJoin(JSON.stringify(answer));
     }
     return member;
+  }
+
+  /** The end of what its process has written to its standard error. */
+  get errors(): string {
+    return this.#process?.errors ?? "";
   }
 
   /** Leaves the group as the client does it. */

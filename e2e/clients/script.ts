@@ -397,14 +397,17 @@ export class Script {
   /** Waits until each partition has one of these members, and all members have as many. */
   async #shared(...members: Member[]): Promise<Answer> {
     const shares = () => members.map(({ partitions }) => partitions.length);
-    await this.#eventually(() => {
+    const isShared = () => {
       const all = new Set(members.flatMap(({ partitions }) => partitions));
       return (
         all.size === GROUP_PARTITIONS &&
         shares().every((share) => share === GROUP_PARTITIONS / members.length)
       );
-    });
-    return { shares: shares() };
+    };
+    await this.#eventually(isShared);
+    if (isShared()) return { shares: shares() };
+    // Only the client knows why it does not take part.
+    return { shares: shares(), errors: members.map(({ errors }) => errors) };
   }
 
   /** Produces a record to each partition, and waits until the members have them. */

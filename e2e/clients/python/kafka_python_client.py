@@ -199,16 +199,17 @@ class Member(ConsumerRebalanceListener):
 
     def _consume(self):
         while not self.leaving.is_set():
-            polled = self.consumer.poll(timeout_ms=100)
-            for partition, records in polled.items():
-                for each in records:
-                    emit(received(partition.partition, each.offset, each.value))
             try:
+                polled = self.consumer.poll(timeout_ms=100)
+                for partition, records in polled.items():
+                    for each in records:
+                        emit(received(partition.partition, each.offset, each.value))
                 if polled:
                     self.consumer.commit()
-            except kafka.errors.KafkaError:
-                # During a rebalance. The next owner of the partition gets the records again.
-                pass
+            except kafka.errors.KafkaError as error:
+                # During a rebalance, also of the loop that sends its heartbeats, which the next poll starts again. The
+                # next owner of the partition gets the records again.
+                print(repr(error), file=sys.stderr, flush=True)
         self.consumer.close()
 
 

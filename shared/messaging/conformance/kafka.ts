@@ -39,7 +39,9 @@ async function inTransaction(
   commit: boolean,
 ): Promise<void> {
   const { kafka } = new KafkaClient(settings, silentLogger);
-  const options = { transactionalId: crypto.randomUUID(), idempotent: true, maxInFlightRequests: 1 };
+  // The first transaction of a cluster waits until the broker has made the topic of its transactions.
+  const retry = { retries: 10 };
+  const options = { transactionalId: crypto.randomUUID(), idempotent: true, maxInFlightRequests: 1, retry };
   const producer = kafka.producer(options);
   await producer.connect();
   try {

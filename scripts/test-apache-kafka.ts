@@ -16,8 +16,8 @@ const USAGE = `usage: bun run test-apache-kafka
 
 Runs on a real Apache Kafka: the transport's conformance suite, the store with access control, with TLS and with every
 SASL mechanism, records of any content of other producers, damaged and strange batches, requests of administrators,
-transactions, then the end-to-end tests of a store; Kafka Streams with exactly-once on the embedded broker; and snapshots
-in a server with the API of S3. Without
+transactions, then the end-to-end tests of a store; Kafka Streams with exactly-once on the embedded broker; snapshots in a
+server with the API of S3; and the model of the replication in TLC. Without
 Java or Maven it skips all, with exit code 0; without openssl, those with TLS.`;
 
 const say = (line: string) => void process.stderr.write(`test-apache-kafka: ${line}\n`);
@@ -34,6 +34,7 @@ const SUITES = [
   ["transactions", "./e2e/transactions/apache-kafka.ts"],
   ["Kafka Streams on the embedded broker", "./e2e/streams/kafka-streams.ts"],
   ["snapshots in S3", "./e2e/s3/snapshots.ts"],
+  ["model of the replication", "./e2e/model/replication.ts"],
 ] as const;
 const TLS_SUITE = ["TLS and SASL", "./e2e/access-control/tls-and-sasl.ts"] as const;
 

@@ -22,11 +22,15 @@ export interface ServiceDatabase {
 export interface GroupLog {
   /** Called once all tables exist, before anything else is written. May be called again. */
   begin(): void;
-  /** In the transaction of a group, at its end: stores what it changed. */
+  /** In the transaction of a group, at its end: stores what it changed. @throws NotOwner when another instance leads */
   store(): void;
   /** After the commit of a group: calls back once it is confirmed, or with the reason why that is not known. */
   committed(callback: (error?: Error) => void): void;
-  /** Runs a change of the schema, which in its transaction hands over the statements that it ran. */
+  /**
+   * Runs a change of the schema, which in its transaction hands over the statements that it ran.
+   *
+   * @throws NotOwner when another instance leads: nothing is changed
+   */
   changeSchema(change: (store: (statements: readonly string[]) => void) => void): void;
   /** The process stops: waits for what is not confirmed, but not for long. From then on nobody waits longer; whoever does, gets an error. */
   drain(): Promise<void>;

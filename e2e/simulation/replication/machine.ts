@@ -7,9 +7,11 @@ import {
   Messaging,
   type Migration,
   migrate,
+  NotOwner,
   type OutgoingRecord,
   Replica,
   type Runtime,
+  StorageError,
   type Transport,
 } from "@distributed-messaging/messaging";
 import { SimulatedBroker } from "../broker.ts";
@@ -201,8 +203,9 @@ export class Machine {
       deposed: () => runtime.soon(() => incarnation.crash("deposed")),
     });
     this.#replica = replica;
-    replica.leads().then(
-      (database) => {
+    replica
+      .leads()
+      .then((database) => {
         migrate(database, SERVICE, schema);
         const kit = new Messaging({
           service: SERVICE,
@@ -215,9 +218,11 @@ export class Machine {
         this.ask = (request) => kit.unitOfWork.run(() => void insert.run(request));
         this.kit = kit;
         kit.start();
-      },
-      (error: unknown) => trace.note(this.name, `does not lead: ${String(error)}`),
-    );
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof StorageError || error instanceof NotOwner)) throw error;
+        trace.note(this.name, `does not lead: ${String(error)}`);
+      });
   }
 
   /** Ends the process and what it had not committed. */

@@ -52,6 +52,13 @@ export const codeMutants: readonly CodeMutant[] = [
     to: "if (false) this.#depose();\n    else if",
   },
   {
+    name: "a deposed leader stores groups",
+    file: REPLICA,
+    from: "if (this.#ended !== undefined) throw this.#ended;",
+    to: "",
+    test: "an instance that reads its own claim and another one together",
+  },
+  {
     name: "a file with groups that are not in the log is not set aside",
     file: REPLICA,
     from: "const isDiverged = !isOwn && known < position.seq;",
@@ -97,6 +104,13 @@ export const codeMutants: readonly CodeMutant[] = [
     from: "|| !canRead || this.#isBehind()) return;",
     to: "|| !canRead) return;",
     test: "an instance that lacks what was removed from the log does not lead",
+  },
+  {
+    name: "that an instance lacks something is forgotten",
+    file: REPLICA,
+    from: "if (!this.#lacks) this.#attempt(() => this.#file.save());",
+    to: "this.#attempt(() => this.#file.save());",
+    test: "an instance that lacks what was removed from the log lacks it after a restart",
   },
   {
     name: "a database that is not of the log is followed with",

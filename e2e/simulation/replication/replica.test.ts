@@ -220,6 +220,33 @@ test("a group is applied after the one before it only", () => {
   expect(second.replica?.state().lacks).toBe(false);
 });
 
+test("an instance that reads its own claim and another one together stores nothing, and follows that one", async () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first, second] = all;
+  pay(world, 0, 5);
+  world.pass(1_000);
+  const [log] = world.broker.partitionsOf(topics.changes.name);
+  first.crash("test", 100);
+  while (log?.records.at(-1)?.headers.epoch !== "2") world.scheduler.step();
+  first.pause(AFTER_CRASH_MS);
+  while (first.replica?.state().role !== "deposed") world.scheduler.step();
+  expect(second.replica?.state()).toMatchObject({ role: "leading", epoch: 3 });
+  // What it does until its process has ended.
+  const { sql, replication } = await first.replica.leads();
+  const work = sql.transaction(() => {
+    sql.run("INSERT INTO requests VALUES ('of the one that is deposed')");
+    replication?.store();
+  });
+  expect(work).toThrow(NotOwner);
+  expect(first.kit).toBeUndefined();
+  world.pass(3_000);
+  pay(world, 5, 3);
+  world.pass(1_000);
+  expect(roles(world)).toEqual(["following", "leading"]);
+  expect(first.content()).toBe(second.content());
+});
+
 test("a leader that was paused for longer than its followers wait stops at once, and nothing of it is seen", async () => {
   const { world, all } = start(2);
   using _ = world;
@@ -395,5 +422,31 @@ test("an instance that lacks what was removed from the log does not lead, and sa
   world.pass(3 * AFTER_CRASH_MS);
   expect(third?.replica?.state()).toMatchObject({ role: "following", lacks: true });
   // Nor does it claim.
+  expect(log?.end).toBe(end ?? -1);
+});
+
+test("an instance that lacks what was removed from the log lacks it after a restart, too", () => {
+  const { world, all } = start(3);
+  using _ = world;
+  const [first, second, third] = all;
+  if (third === undefined) throw new Error("too few machines");
+  third.crash("test", LONG_MS);
+  pay(world, 0, 5);
+  world.pass(1_000);
+  const [log] = world.broker.partitionsOf(topics.changes.name);
+  first.crash("test", 2 * LONG_MS);
+  world.pass(AFTER_CRASH_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "leading", epoch: 2 });
+  const claim = log?.records.findLast(({ headers }) => headers.kind === "claim");
+  if (log !== undefined && claim !== undefined) world.broker.trim(log, claim.offset);
+  third.start();
+  while (third.replica?.state().isCurrent !== true) world.scheduler.step();
+  expect(third.replica.state()).toMatchObject({ epoch: 2, lacks: true });
+  // So nobody writes any more.
+  second.crash("test", LONG_MS);
+  third.crash("test", 100);
+  const end = log?.end;
+  world.pass(2 * AFTER_CRASH_MS);
+  expect(third.replica?.state()).toMatchObject({ role: "following", lacks: true });
   expect(log?.end).toBe(end ?? -1);
 });

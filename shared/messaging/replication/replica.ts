@@ -261,7 +261,8 @@ export class Replica {
         this.#failing.over("reading", {}, "the change log is read again");
         this.#failing.over("applying", {}, "the change log is applied again");
         this.#sayWhoLeads();
-        this.#attempt(() => this.#file.save());
+        // One that lacks something finds that again after a restart: what was read behind the gap is not stored.
+        if (!this.#lacks) this.#attempt(() => this.#file.save());
         this.#claimIfFree();
       },
       failed: (error) => {
@@ -872,10 +873,13 @@ class Leadership implements GroupLog {
 
   store(): void {
     const changes = this.#capture.take();
-    if (changes !== undefined) this.#file.add(changes);
+    if (changes === undefined) return;
+    this.#mustLead();
+    this.#file.add(changes);
   }
 
   changeSchema(change: (store: (statements: readonly string[]) => void) => void): void {
+    this.#mustLead();
     if (this.#file.position.seq === 0) {
       change(() => {});
       return;
@@ -890,6 +894,14 @@ class Leadership implements GroupLog {
       this.#capture.install();
     }
     this.#send();
+  }
+
+  /**
+   * The position of one that was deposed is behind the claim of the other. Stored with a group, it would keep the next
+   * process from reading that claim, and from setting the file aside.
+   */
+  #mustLead(): void {
+    if (this.#ended !== undefined) throw this.#ended;
   }
 
   committed(callback: (error?: Error) => void): void {

@@ -24,6 +24,7 @@ export const proxied: readonly ServiceName[] = serviceNames.filter(
 export class ReverseProxy {
   readonly #folder = mkdtempSync(join(tmpdir(), "proxy-"));
   readonly #ports = new Map<ServiceName | "health", number>();
+  readonly #log = join(this.#folder, "log");
   readonly #process: Bun.Subprocess;
 
   /**
@@ -48,7 +49,7 @@ export class ReverseProxy {
     writeFileSync(file, text);
     this.#process = Bun.spawn([program, "-db", "-f", file], {
       stdin: "ignore",
-      stdout: "ignore",
+      stdout: Bun.file(this.#log),
       stderr: "ignore",
     });
   }
@@ -63,6 +64,15 @@ export class ReverseProxy {
       async () => (await fetch(this.url("health"), { keepalive: false })).ok,
       "the proxy to find the instances",
     );
+  }
+
+  /** Resolves when both instances of a service are ready, as far as the proxy knows. */
+  async hasBoth(name: ServiceName): Promise<void> {
+    await eventually(() => {
+      const changes = readFileSync(this.#log, "utf8").matchAll(/Server (\S+)\/(\d) is (UP|DOWN)/g);
+      const last = new Map([...changes].map(([, service, number, state]) => [`${service} ${number}`, state]));
+      return [1, 2].every((number) => last.get(`${name} ${number}`) !== "DOWN");
+    }, `the proxy to find both instances of ${name}`);
   }
 
   async stop(): Promise<void> {

@@ -32,7 +32,7 @@ COPY services services
 COPY redpanda redpanda
 COPY scripts scripts
 # A named volume gets the owner of the directory that it is first mounted on.
-RUN mkdir /data /keys && chown bun:bun /data /keys
+RUN mkdir /data /keys /shared && chown bun:bun /data /keys /shared
 USER bun
 VOLUME /data
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=6 CMD ["bun", "scripts/healthcheck.ts"]

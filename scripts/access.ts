@@ -2,11 +2,11 @@ import { errorText } from "@distributed-messaging/messaging";
 import { describeGranted, grantAccess } from "@distributed-messaging/redpanda/access";
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import { Type } from "@sinclair/typebox";
-import { commandsOf, principalsOf, storeGrants, type Tool } from "./access/grants.ts";
+import { commandsOf, instancesIn, principalsOf, storeGrants, type Tool } from "./access/grants.ts";
 import { CommandFailed, parseOptions, runCommand, UsageError } from "./command/command.ts";
 
-const USAGE = `usage: bun run access -- print [--tool kafka-acls|rpk] [--principal …]
-       bun run access -- apply [--principal …]
+const USAGE = `usage: bun run access -- print [--tool kafka-acls|rpk] [--principal …] [--instances NAMES]
+       bun run access -- apply [--principal …] [--instances NAMES]
 
 The rights on the broker that each service needs, and no more, computed from the services. REPLICATION=on adds those of
 the services that are replicated; with INSTANCE=a the groups are those of the instance of that name.
@@ -16,11 +16,13 @@ the services that are replicated; with INSTANCE=a the groups are those of the in
           settings; names the further rights of the same principals, and removes none
 
   --principal 'User:CN={service},O=Store'   the principals, with {service} for a service's name; User:{service} by default
-  --principal order=User:someone            the principal of one service; may be repeated`;
+  --principal order=User:someone            the principal of one service; may be repeated
+  --instances 0,1                           as REPLICATION=on, with the groups of the instances of these names, and no others`;
 
 const options = {
   tool: { type: "string", default: "kafka-acls" },
   principal: { type: "string", multiple: true },
+  instances: { type: "string" },
 } as const;
 
 function toolOf(word: string): Tool {
@@ -34,7 +36,8 @@ await runCommand("access", USAGE, async (args) => {
   const [action] = positionals;
   if (action !== "print" && action !== "apply") throw new UsageError("expected print or apply");
   const tool = toolOf(values.tool);
-  const grants = await storeGrants(principalsOf(values.principal ?? []), process.env);
+  const instances = instancesIn(values.instances);
+  const grants = await storeGrants(principalsOf(values.principal ?? []), process.env, instances);
   const config = loadConfig(Type.Object(commonSettings), process.env, "access");
   if (action === "print") {
     for (const line of commandsOf(grants, tool, config.KAFKA_BROKERS)) console.log(line);

@@ -11,7 +11,8 @@ Builds and starts everything in compose.yaml, waits until it is healthy, and cre
 is docker compose with that file, which reads all arguments from there on: bun run compose-all down, bun run compose-all
 logs --help
 
-  --cluster       runs three Redpanda nodes, with three replicas of each record, as redpanda/cluster.env says
+  --cluster       runs three Redpanda nodes, with three replicas of each record, and two instances of each service behind a
+                  proxy, as redpanda/cluster.env says
   --own-brokers   runs none: the services use the brokers that KAFKA_BROKERS names, with the secrets that
                   compose.brokers.yaml describes
   --observe       runs Prometheus with the alerts, Alertmanager, Grafana with the dashboards, and a collector with Tempo

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { serviceNames } from "@distributed-messaging/services/registry";
+import { serviceNames, services } from "@distributed-messaging/services/registry";
 import { ROOT } from "@distributed-messaging/supervisor/store";
+import { instancesOf } from "./instances.ts";
 import { type ComposeProject, canRender, composeProject } from "./tools.ts";
 
 /* compose.yaml, as Docker Compose's own library reads it. Everything else about it: scripts/compose/compose.test.ts */
@@ -41,10 +42,31 @@ describeSlow("compose.yaml", () => {
   );
 
   test(
-    "with redpanda/cluster.env there are three, and every container knows all of them",
+    "with redpanda/cluster.env there are three, every container knows all of them, and each service has two instances",
     async () => {
       const project = await composeProject([COMPOSE], { envFile: join(ROOT, "redpanda/cluster.env") });
       expectWhole(project);
+      for (const { service, index, settings } of instancesOf(2)) {
+        const name = index === 0 ? service : `${service}-${index + 1}`;
+        const { environment = {} } = project.services[name] ?? {};
+        // Containers listen on all of their addresses; an empty setting is none.
+        const address = settings.has("REPLICATION") ? ["ADVERTISED_URL"] : [];
+        const added = Object.keys(environment).filter((setting) => environment[setting] !== "");
+        expect([name, added.toSorted()]).toEqual([
+          name,
+          expect.arrayContaining([...settings.keys(), ...address].filter((one) => one !== "DATA_DIR")),
+        ]);
+        for (const setting of ["REPLICATION", "ACCEPT", "INSTANCE"]) {
+          expect([name, setting, environment[setting] || undefined]).toEqual([
+            name,
+            setting,
+            settings.get(setting),
+          ]);
+        }
+        if (address.length > 0) {
+          expect(environment.ADVERTISED_URL).toBe(`http://${name}:${services[service].port}`);
+        }
+      }
       const brokers = Object.keys(project.services).filter((name) => name.startsWith("redpanda"));
       expect(brokers).toEqual(["redpanda", "redpanda-1", "redpanda-2"]);
       for (const name of ["console", "provision", ...serviceNames]) {

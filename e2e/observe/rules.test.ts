@@ -1,7 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { serviceNames, services } from "@distributed-messaging/services/registry";
+import {
+  activeActiveServices,
+  replicableServices,
+  serviceNames,
+  services,
+} from "@distributed-messaging/services/registry";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { documentedMetrics } from "../support/metrics.ts";
 import { alertNames, alertRules, OBSERVE, withShortTimes } from "./prometheus.ts";
@@ -71,12 +76,25 @@ describe("the alerts", () => {
 
   test("Prometheus scrapes every service, and Alertmanager names no alert that there is not", () => {
     const { scrape_configs } = parsed<{
-      scrape_configs: { job_name: string; static_configs: { targets: string[] }[] }[];
+      scrape_configs: {
+        job_name: string;
+        static_configs: { targets: string[] }[];
+        file_sd_configs?: { files: string[] }[];
+      }[];
     }>(readFileSync(join(OBSERVE, "prometheus.yaml"), "utf8"));
     const store = scrape_configs.find(({ job_name }) => job_name === "store");
     expect(store?.static_configs.flatMap(({ targets }) => targets).sort()).toEqual(
       serviceNames.map((name) => `${name}:${services[name].port}`).sort(),
     );
+    const second = parsed<{ targets: string[] }[]>(
+      readFileSync(join(OBSERVE, "second-instances.yaml"), "utf8"),
+    ).flatMap(({ targets }) => targets);
+    const plural = [...activeActiveServices, ...replicableServices];
+    expect(second.sort()).toEqual(plural.map((name) => `${name}-2:${services[name].port}`).sort());
+    const [{ files: [pattern = ""] = [] } = {}] = store?.file_sd_configs ?? [];
+    const [, mounted = ""] =
+      /^SECOND_INSTANCES=(.*)$/m.exec(readFileSync(join(ROOT, "redpanda/cluster.env"), "utf8")) ?? [];
+    expect(new Bun.Glob(pattern).match(mounted)).toBe(true);
     const { inhibit_rules } = parsed<{
       inhibit_rules: { source_matchers: string[]; target_matchers: string[] }[];
     }>(readFileSync(join(OBSERVE, "alertmanager.yaml"), "utf8"));

@@ -83,8 +83,10 @@ export class Customer {
     return request(`${this.at.gateway}/products/${productId}/restock`, { method: "POST", ...body });
   }
 
-  askForOrder(orderId: string): Promise<Answer> {
-    return request(`${this.at.gateway}/orders/${orderId}`, { headers: this.authorization });
+  askForOrder(orderId: string, headers: Record<string, string> = {}): Promise<Answer> {
+    return request(`${this.at.gateway}/orders/${orderId}`, {
+      headers: { ...this.authorization, ...headers },
+    });
   }
 
   async order(orderId: string): Promise<Order> {

@@ -80,8 +80,17 @@ export const alertmanager: TestTool = {
   neededBy: "the tests with a real Alertmanager",
 };
 
+export const haproxy: TestTool = {
+  title: "HAProxy",
+  setting: "HAPROXY_PATH",
+  names: ["haproxy"],
+  versionArgument: "-v",
+  debianPackage: "haproxy",
+  neededBy: "the tests of the proxy in front of several instances",
+};
+
 /** Those that the tests are given, each by its setting. */
-export const testTools: readonly TestTool[] = [chromium, kcat, prometheus, promtool, alertmanager];
+export const testTools: readonly TestTool[] = [chromium, kcat, prometheus, promtool, alertmanager, haproxy];
 
 /**
  * Finds the tools and installs missing ones where possible: as root from Debian packages, otherwise by a download into

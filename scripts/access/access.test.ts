@@ -4,9 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runToEnd } from "@distributed-messaging/e2e/support/run-to-end";
 import { startBroker } from "@distributed-messaging/embedded-broker";
-import { serviceNames } from "@distributed-messaging/services/registry";
+import {
+  activeActiveServices,
+  replicableServices,
+  serviceNames,
+} from "@distributed-messaging/services/registry";
 import { ROOT } from "@distributed-messaging/supervisor/store";
-import { commandsOf, principalsOf, storeGrants } from "./grants.ts";
+import { commandsOf, instancesIn, principalsOf, storeGrants } from "./grants.ts";
 
 function run(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const command = [process.execPath, "scripts/access.ts", ...args];
@@ -65,6 +69,25 @@ describe("the commands", () => {
       expect(listed.toSorted()).toEqual(granted.toSorted());
     }
     expect(new Set(grants.map(({ principal }) => principal)).size).toBe(serviceNames.length);
+  });
+
+  test("of several instances have the groups of each and the change logs, once, and no group of a single one", async () => {
+    const grants = await storeGrants(principalsOf([]), {}, instancesIn("0,1"));
+    const names = (service: string, resource: string, operation = "READ") =>
+      grants
+        .filter((grant) => grant.principal === `User:${service}` && grant.resource === resource)
+        .flatMap((grant) => (grant.operation === operation ? [grant.name] : []));
+    for (const service of activeActiveServices) {
+      expect(names(service, "group").toSorted()).toEqual(
+        ["0", "0.rebuild", "1", "1.rebuild"].map((end) => `${service}.${end}`),
+      );
+    }
+    for (const service of replicableServices) {
+      expect(names(service, "group")).toEqual([service]);
+      expect(names(service, "topic", "DELETE")).toEqual([`${service}.changes`]);
+    }
+    expect(new Set(grants.map((grant) => JSON.stringify(grant))).size).toBe(grants.length);
+    for (const wrong of ["", "0,", "rebuild", "A"]) expect(() => instancesIn(wrong)).toThrow("--instances: ");
   });
 
   test("name the brokers, and quote what a shell would interpret", () => {

@@ -1,3 +1,4 @@
+import { INSTANCE_PATTERN } from "@distributed-messaging/messaging";
 import type { Grant } from "@distributed-messaging/redpanda/access";
 import type { Environment } from "@distributed-messaging/service/config";
 import { rightsOf } from "@distributed-messaging/services/access-rights";
@@ -39,15 +40,40 @@ export function principalsOf(options: readonly string[]): Readonly<Record<Servic
   return principals;
 }
 
-/** What each service may do on the broker, and no more. @param env of which REPLICATION and INSTANCE count */
+/**
+ * The names of instances in the option `--instances`.
+ *
+ * @throws UsageError when one cannot be a name
+ */
+export function instancesIn(option: string | undefined): readonly string[] {
+  const names = option?.split(",") ?? [];
+  const wrong = names.find((name) => !new RegExp(INSTANCE_PATTERN).test(name));
+  if (wrong === undefined) return names;
+  throw new UsageError(
+    `--instances: expected names of lower-case letters, digits and hyphens, separated by commas, got '${wrong}'`,
+  );
+}
+
+/**
+ * What each service may do on the broker, and no more.
+ *
+ * @param env of which REPLICATION and INSTANCE count
+ * @param instances of a store in which each service that may have several has these: in place of the settings
+ */
 export async function storeGrants(
   principals: Readonly<Record<ServiceName, string>>,
   env: Environment = {},
+  instances: readonly string[] = [],
 ): Promise<Grant[]> {
+  const each = instances.map((INSTANCE) => ({ INSTANCE, REPLICATION: "on" }));
   const grants = await Promise.all(
-    serviceNames.map(async (service) =>
-      (await rightsOf(service, env)).map((right) => ({ principal: principals[service], ...right })),
-    ),
+    serviceNames.map(async (service) => {
+      const rights = await Promise.all(
+        (each.length === 0 ? [env] : each).map((one) => rightsOf(service, one)),
+      );
+      const distinct = new Map(rights.flat().map((right) => [JSON.stringify(right), right]));
+      return [...distinct.values()].map((right) => ({ principal: principals[service], ...right }));
+    }),
   );
   return grants.flat();
 }

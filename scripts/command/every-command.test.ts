@@ -48,7 +48,7 @@ const WRONG_CALLS: Readonly<Record<string, string>> = {
     skip letters/1 --offset x --reason because --service order`,
   effects: parked("name", "topic", "discard"),
   outbox: parked("topic", "name", "drop"),
-  doctor: "--principal x; --principal; --production=yes",
+  doctor: "--principal x; --principal; --production=yes; --instances A; --instances",
   keys: "(nothing); list x; rotate x; withdraw; withdraw x",
   rebuild: "(nothing); --service; --service orders",
   owner: "(nothing); list x; take-over; take-over orders; take-over order inventory; give-up order",
@@ -62,7 +62,7 @@ const WRONG_CALLS: Readonly<Record<string, string>> = {
   sbom: "--output no-such-folder/file; --output",
   simulate: `--seeds 0; --from x; --orders 0; --workers 0; --without no-such-fault;
     --take-away no-such-mutant`,
-  access: "(nothing); print --tool x; apply --tool x; print --principal x",
+  access: "(nothing); print --tool x; apply --tool x; print --principal x; print --instances 0,,1",
 };
 const wrongCalls = (name: string) =>
   (WRONG_CALLS[name] ?? "").split(";").flatMap((call) => (call.trim() === "" ? [] : [call.trim()]));

@@ -4,7 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runToEnd } from "@distributed-messaging/e2e/support/run-to-end";
 import { commonSettings, loadConfig } from "@distributed-messaging/service/config";
-import { type ServiceName, serviceNames, services } from "@distributed-messaging/services/registry";
+import {
+  activeActiveServices,
+  replicableServices,
+  type ServiceName,
+  serviceNames,
+  services,
+} from "@distributed-messaging/services/registry";
 import { ROOT } from "@distributed-messaging/supervisor/store";
 import { compose } from "./docker.ts";
 
@@ -61,33 +67,54 @@ function service(name: string): ComposeService {
 /** Not those of monitoring, which are tested with it. */
 const isOurs = (profiles: readonly string[] = []) => !profiles.includes("observe");
 
+type Variables = Readonly<Record<string, string>>;
+
+/** A value with variables in place of the defaults. */
+function interpolated(value: string, variables: Variables): string {
+  return value.replace(
+    /\$\{(\w+):-([^}]*)\}/g,
+    (_, variable: string, fallback: string) => variables[variable] ?? fallback,
+  );
+}
+
 /** The environment of a container, with variables in place of the defaults. */
-function environmentOf(
-  name: string,
-  variables: Readonly<Record<string, string>> = {},
-): Record<string, string> {
+function environmentOf(name: string, variables: Variables = {}): Record<string, string> {
   const entries = Object.entries(service(name).environment ?? {}).map(([setting, value]) => [
     setting,
-    value.replace(
-      /^\$\{(\w+):-(.*)\}$/,
-      (_, variable: string, fallback: string) => variables[variable] ?? fallback,
-    ),
+    interpolated(value, variables),
   ]);
   return Object.fromEntries(entries);
 }
 
-test("the containers are the broker, its console, the topics and every registered service; a cluster has two nodes more", () => {
+/** The ports of this machine at which a container is reached. */
+function published(name: string, variables: Variables = {}): string[] {
+  return (service(name).ports ?? []).map((port) => interpolated(port, variables));
+}
+
+/** Those of which a cluster has a second instance. */
+const plural = serviceNames.filter(
+  (name) => activeActiveServices.includes(name) || replicableServices.includes(name),
+);
+/** The containers of services in a cluster, each with its service. */
+const instances = serviceNames.flatMap((name) => [
+  { container: name as string, name },
+  ...(plural.includes(name) ? [{ container: `${name}-2`, name }] : []),
+]);
+
+test("the containers are the broker, its console, the topics and every registered service; a cluster has more", () => {
   const names = all.filter(([, { profiles }]) => profiles === undefined).map(([name]) => name);
   expect(names.toSorted()).toEqual(["console", "provision", "redpanda", ...serviceNames].toSorted());
   const cluster = all.filter(([, { profiles }]) => profiles?.includes("cluster")).map(([name]) => name);
-  expect(cluster).toEqual(["redpanda-1", "redpanda-2"]);
+  expect(cluster.toSorted()).toEqual(
+    ["proxy", "redpanda-1", "redpanda-2", "signing-key", ...plural.map((name) => `${name}-2`)].toSorted(),
+  );
 });
 
 test("every image is pinned to a version, or built here from pinned ones", () => {
   for (const [name, { image, build }] of all) {
     expect([name, build ?? image]).toEqual([
       name,
-      build === undefined ? expect.stringMatching(/:v?\d+\.\d+\.\d+$/) : ".",
+      build === undefined ? expect.stringMatching(/:v?\d+\.\d+\.\d+(-alpine)?$/) : ".",
     ]);
   }
   const bases = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image);
@@ -95,29 +122,79 @@ test("every image is pinned to a version, or built here from pinned ones", () =>
 });
 
 test("nothing is published beyond the loopback interface, and the services where interfaces say", () => {
-  const published = Object.fromEntries(all.map(([name, { ports = [] }]) => [name, ports]));
-  for (const port of Object.values(published).flat()) expect(port).toMatch(/^127\.0\.0\.1:(\d+):\1$/);
+  for (const variables of [{}, clusterSettings]) {
+    const shown = all.filter(
+      ([, { profiles = [] }]) => variables === clusterSettings || profiles.length === 0,
+    );
+    const ports = shown.flatMap(([name]) => published(name, variables));
+    for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:\d+:\d+$/);
+    expect(new Set(ports.map((port) => port.split(":")[1])).size).toBe(ports.length);
+  }
   for (const name of serviceNames) {
     const { setting, port } = services[name];
-    expect(published[name]).toEqual([`127.0.0.1:${port}:${port}`]);
+    expect(published(name)).toEqual([`127.0.0.1:${port}:${port}`]);
     expect(service(name).environment?.[setting]).toBe(String(port));
+    // In a cluster, the proxy is there, and sends requests on to whichever instance is ready.
+    if (plural.includes(name)) expect(published("proxy")).toContain(`127.0.0.1:${port}:${port}`);
   }
-  expect(published.redpanda).toEqual(["127.0.0.1:9092:9092"]);
-  expect(published.console).toEqual(["127.0.0.1:8080:8080"]);
+  expect(published("proxy")).toHaveLength(plural.length);
+  for (const [name, { ports = [], profiles }] of all.filter(
+    ([name]) => !plural.includes(name as ServiceName),
+  )) {
+    if (profiles?.includes("cluster") && instances.some(({ container }) => container === name)) continue;
+    for (const port of ports)
+      expect([name, port]).toEqual([name, expect.stringMatching(/^127\.0\.0\.1:(\d+):\1$/)]);
+  }
+  expect(published("redpanda")).toEqual(["127.0.0.1:9092:9092"]);
+  expect(published("console")).toEqual(["127.0.0.1:8080:8080"]);
 });
 
-test("each container accepts its settings, as they are and with the addresses of the image", async () => {
+test("each container accepts its settings, as they are, in a cluster, and with the addresses of the image", async () => {
   const image = Object.fromEntries(
     [...dockerfile.matchAll(/^(?:ENV| {4}) ?([A-Z_]+)=(\S+)/gm)].map(([, name = "", value]) => [name, value]),
   );
   expect(image).toMatchObject({ NODE_ENV: "production", HOST: "0.0.0.0" });
+  const folder = mkdtempSync(join(tmpdir(), "compose-"));
+  // In place of the one that the container signing-key makes.
+  const key = join(folder, "signing-key.jwk");
+  const made = await runToEnd([process.execPath, join(ROOT, "scripts/signing-key.ts"), key], {
+    cwd: ROOT,
+    env: {},
+  });
+  expect(made).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+  try {
+    for (const { container, name } of instances) {
+      const { config } = (await services[name].load()).service;
+      const env = { ...image, ...environmentOf(container) };
+      if (container === name) {
+        expect(loadConfig(config, env, name)).toMatchObject({ HOST: "0.0.0.0", NODE_ENV: "production" });
+      }
+      expect(() => loadConfig(config, { ...env, ALLOW_INSECURE: "" }, name)).toThrow(/AUTOMATION_TESTING: /);
+      const given = environmentOf(container, clusterSettings);
+      const present = given.AUTH_SIGNING_KEY_FILE === undefined ? {} : { AUTH_SIGNING_KEY_FILE: key };
+      const inCluster = loadConfig(config, { ...image, ...given, ...present }, name);
+      expect(inCluster).toMatchObject({ TOPIC_REPLICATION: 3, TOPIC_MIN_INSYNC_REPLICAS: 2 });
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("without redpanda/cluster.env, each service is the only instance of itself", () => {
   for (const name of serviceNames) {
-    const { config } = (await services[name].load()).service;
-    const env = { ...image, ...environmentOf(name) };
-    expect(loadConfig(config, env, name)).toMatchObject({ HOST: "0.0.0.0", NODE_ENV: "production" });
-    expect(() => loadConfig(config, { ...env, ALLOW_INSECURE: "" }, name)).toThrow(/AUTOMATION_TESTING: /);
-    const inCluster = loadConfig(config, { ...image, ...environmentOf(name, clusterSettings) }, name);
-    expect(inCluster).toMatchObject({ TOPIC_REPLICATION: 3, TOPIC_MIN_INSYNC_REPLICAS: 2 });
+    const {
+      INSTANCE = "",
+      REPLICATION = "off",
+      ACCEPT = "local",
+      AUTH_SIGNING_KEY_FILE = "",
+    } = environmentOf(name);
+    expect([name, INSTANCE, REPLICATION, ACCEPT, AUTH_SIGNING_KEY_FILE]).toEqual([
+      name,
+      "",
+      "off",
+      "local",
+      "",
+    ]);
   }
 });
 
@@ -126,8 +203,8 @@ test("no container is given a setting that it does not read", async () => {
     const { config } = (await services[name].load()).service;
     return ["SERVICE", ...Object.keys(config.properties)];
   };
-  for (const name of serviceNames) {
-    expect(await settingsOf(name)).toContainValues(Object.keys(service(name).environment ?? {}));
+  for (const { container, name } of instances) {
+    expect(await settingsOf(name)).toContainValues(Object.keys(service(container).environment ?? {}));
   }
   const provisioning = Object.keys(commonSettings);
   expect(provisioning).toContainValues(Object.keys(service("provision").environment ?? {}));
@@ -178,12 +255,18 @@ test("with brokers of one's own, none is started, and every service has its own 
 
 test("each service runs its own file, as SERVICE names it, on a volume of its own", () => {
   expect(dockerfile).toContain('CMD ["sh", "-c", "exec bun services/$SERVICE/main.ts"]');
-  for (const name of serviceNames) {
+  for (const { container, name } of instances) {
     expect(existsSync(join(ROOT, "services", name, "main.ts"))).toBe(true);
-    expect(service(name).environment?.SERVICE).toBe(name);
-    expect(service(name).volumes).toContain(`${name}:/data`);
+    expect(service(container).environment?.SERVICE).toBe(name);
+    expect(service(container).volumes).toContain(`${container}:/data`);
+    // Keys and snapshots of all instances of a service, and of no other one.
+    const shared = service(container).volumes?.filter((volume) => volume.endsWith(":/shared"));
+    expect(shared).toEqual(plural.includes(name) ? [`${name}-shared:/shared`] : []);
   }
-  expect(existsSync(join(ROOT, service("provision").command?.[1] ?? ""))).toBe(true);
+  for (const name of ["provision", "signing-key"]) {
+    expect(existsSync(join(ROOT, service(name).command?.[1] ?? ""))).toBe(true);
+  }
+  expect(service("signing-key").command?.[2]).toBe(clusterSettings.SIGNING_KEY_FILE ?? "");
 });
 
 test("everything that stays up has a health check and comes back after a crash", () => {
@@ -191,7 +274,7 @@ test("everything that stays up has a health check and comes back after a crash",
   expect(existsSync(join(ROOT, check))).toBe(true);
   // Console's image promises no program that could check it, and nothing depends on it.
   const checkable = all.filter(
-    ([name, { profiles }]) => !["provision", "console"].includes(name) && isOurs(profiles),
+    ([name, { profiles }]) => !["provision", "signing-key", "console"].includes(name) && isOurs(profiles),
   );
   expect(service("console").healthcheck).toBeUndefined();
   for (const name of brokers)
@@ -203,8 +286,10 @@ test("everything that stays up has a health check and comes back after a crash",
 });
 
 test("the services wait for the topics, the topics for the broker", () => {
-  for (const name of serviceNames) {
-    expect(service(name).depends_on).toEqual({ provision: { condition: "service_completed_successfully" } });
+  const completed = { condition: "service_completed_successfully" };
+  for (const { container, name } of instances) {
+    const signingKey = name === "api-gateway" ? { "signing-key": { ...completed, required: false } } : {};
+    expect(service(container).depends_on as unknown).toEqual({ provision: completed, ...signingKey });
   }
   for (const name of ["console", "redpanda-1", "redpanda-2"]) {
     expect(service(name).depends_on).toEqual({ redpanda: { condition: "service_healthy" } });
@@ -227,19 +312,20 @@ test("every volume and every mounted file is there", () => {
 });
 
 test("the gateway alone writes the keys that verify tokens", () => {
-  const shared = serviceNames.map((name) => [
-    name,
-    service(name).environment?.AUTH_JWKS_FILE,
-    service(name).volumes?.filter((volume) => volume.startsWith("keys:")),
+  const shared = instances.map(({ container }) => [
+    container,
+    service(container).environment?.AUTH_JWKS_FILE,
+    service(container).volumes?.filter((volume) => volume.startsWith("keys:")),
   ]);
   expect(shared).toEqual(
-    serviceNames.map((name) => [
-      name,
-      "/keys/jwks.json",
-      [name === "api-gateway" ? "keys:/keys" : "keys:/keys:ro"],
-    ]),
+    instances.map(({ container }) =>
+      // It would replace the keys of the first one.
+      container === "api-gateway-2"
+        ? [container, "", []]
+        : [container, "/keys/jwks.json", [container === "api-gateway" ? "keys:/keys" : "keys:/keys:ro"]],
+    ),
   );
-  expect(dockerfile).toContain("chown bun:bun /data /keys");
+  expect(dockerfile).toContain("chown bun:bun /data /keys /shared");
 });
 
 test("what is built here cannot write to its image", () => {

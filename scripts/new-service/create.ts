@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { services } from "@distributed-messaging/services/registry";
+import { serviceNames, services } from "@distributed-messaging/services/registry";
 import { CommandFailed, UsageError } from "../command/command.ts";
 
 export interface NewService {
@@ -15,7 +15,8 @@ const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
 const MAX_NAME_CHARACTERS = 30;
 /** The names of other processes, containers and manifests, and of the template. */
 const RESERVED = [
-  ...["broker", "console", "provision", "redpanda", "supervisor", "template"],
+  ...["broker", "console", "provision", "proxy", "redpanda", "signing-key", "supervisor", "template"],
+  ...serviceNames.flatMap((name) => [`${name}-2`, `${name}-instances`, `${name}-shared`]),
   ...["kustomization", "network-policy", "service-patch"],
 ];
 

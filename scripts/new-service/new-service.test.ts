@@ -32,6 +32,7 @@ describe("planService", () => {
     ["order", "the name order is taken"],
     ["supervisor", "the name supervisor is taken"],
     ["broker", "the name broker is taken"],
+    ["order-2", "the name order-2 is taken"],
     ["messaging", "the name messaging is taken"],
     ["embedded-broker", "the name embedded-broker is taken"],
   ])("refuses the name %p", (name, reason) => {

@@ -90,6 +90,13 @@ export const otherSettings: readonly Setting[] = [
     meaning: "the Alertmanager that the alerts are sent to in tests",
   },
   {
+    name: "HAPROXY_PATH",
+    readBy: "tests",
+    value: "a path",
+    default: "found on PATH",
+    meaning: "the HAProxy in front of several instances in tests",
+  },
+  {
     name: "JAVA_HOME",
     readBy: "start-apache-kafka, tests",
     value: "a path",

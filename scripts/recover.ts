@@ -71,7 +71,7 @@ await runCommand("recover", USAGE, async (args) => {
     remove(copy);
     copyDatabase(path, copy);
     const despite = values["despite-differences"];
-    const { report, hasProjections } = await recovered(composition, config, { copy, logs, owner, despite });
+    const { report, hasProjections } = await recover(composition, config, { copy, logs, owner, despite });
     print(service, report, hasProjections);
     if (report.differences.length > 0 && !despite) {
       throw new CommandFailed("nothing was changed: --despite-differences accepts the differences");
@@ -140,7 +140,7 @@ function remove(path: string): void {
   rmSync(path.replace(/\.sqlite$/, ".lock"), { force: true });
 }
 
-async function recovered(
+async function recover(
   composition: Composition,
   config: CommonConfig,
   {
@@ -160,12 +160,19 @@ async function recovered(
     });
     const { transport, runtime } = recovery;
     migrate(recovery.database, name, migrations);
-    const { messaging } = assemble(composition, despite ? { ...config, GAPS: "continue" } : config, {
-      ...{ database: recovery.database, connect: () => transport, runtime, log: silentLogger },
-    });
+    const { messaging, recovered } = assemble(
+      composition,
+      despite ? { ...config, GAPS: "continue" } : config,
+      {
+        ...{ database: recovery.database, connect: () => transport, runtime, log: silentLogger },
+      },
+    );
     const report = await recovery.run(messaging);
     await messaging.stop();
-    continueAs(owner, database.sql);
+    database.sql.transaction(() => {
+      recovered?.();
+      continueAs(owner, database.sql);
+    })();
     database.sql.run("PRAGMA wal_checkpoint(TRUNCATE)");
     return { report, hasProjections };
   } finally {

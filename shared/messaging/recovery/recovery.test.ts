@@ -324,19 +324,24 @@ function onlyOwners(): Transport {
   };
 }
 
+/** The broker, which takes nothing but the owner's claims while it is away. */
+function brokerExcept(isAway: () => boolean): Transport {
+  return {
+    publish: async (records) => {
+      if (isAway() && records.some(({ topic }) => topic !== OWNERS.name)) throw new Error("away");
+      await broker.publish(records);
+    },
+    subscribe: (options) => broker.subscribe(options),
+    follow: (options) => broker.follow(options),
+  };
+}
+
 describe("of what follows the last published message", () => {
   /** Stops sending, so that what is decided stays in the file. */
   async function unsent(): Promise<{ lost: ServiceDatabase; copy: ServiceDatabase }> {
     const lost = open("seats");
     let isAway = false;
-    const transport: Transport = {
-      publish: async (records) => {
-        if (isAway && records.some(({ topic }) => topic !== OWNERS.name)) throw new Error("away");
-        await broker.publish(records);
-      },
-      subscribe: (options) => broker.subscribe(options),
-      follow: (options) => broker.follow(options),
-    };
+    const transport = brokerExcept(() => isAway);
     await run(
       lost,
       async (kit) => {
@@ -370,6 +375,76 @@ describe("of what follows the last published message", () => {
     expect(report).toMatchObject({ read: 4, confirmed: 2, differences: [] });
     expect(report.unsent).toBeGreaterThanOrEqual(3);
   });
+});
+
+test("what was published since and waited in the copy is neither decided nor sent again", async () => {
+  const lost = open("seats");
+  let isAway = false;
+  const transport = brokerExcept(() => isAway);
+  await run(
+    lost,
+    async (kit) => {
+      await send(add(1));
+      await settled(kit, 1);
+      isAway = true;
+      await send(ask("a"));
+      await eventually(() => kit.consumer.counts.handled === 2);
+      backUp(lost);
+      isAway = false;
+      await settled(kit, 2);
+      await send(ask("b"));
+      await settled(kit, 3);
+    },
+    transport,
+  );
+  const copy = open("backup");
+  expect(copy.sql.query("SELECT topic FROM outbox").all()).toHaveLength(2);
+  expect(await recover(copy)).toMatchObject({ read: 1, confirmed: 1, unsent: 0, differences: [] });
+  expect(tables(copy)).toEqual(tables(lost));
+});
+
+test("what the copy had handled and was sent again since is not decided again", async () => {
+  const lost = open("seats");
+  await run(lost, async (kit) => {
+    await send(add(1));
+    await settled(kit, 1);
+    await send(ask("a"));
+    await settled(kit, 2);
+    backUp(lost);
+  });
+  const [record] = broker.records(events.name);
+  if (record === undefined) throw new Error("nothing was published");
+  await broker.publish([{ ...record, headers: { ...record.headers, sequence: "2.2" } }]);
+  expect(await recover(open("backup"))).toMatchObject({ read: 0, confirmed: 0, differences: [] });
+});
+
+test("of the last send some records may be missing: they are sent by the next start", async () => {
+  const lost = open("seats");
+  let isDying = false;
+  const transport: Transport = {
+    ...brokerExcept(() => false),
+    publish: async (records) => {
+      const isLast = isDying && records.some(({ topic }) => topic === events.name);
+      await broker.publish(isLast ? records.filter(({ topic }) => topic !== events.name) : records);
+      if (isLast) throw new Error("it is gone");
+    },
+  };
+  await run(
+    lost,
+    async (kit) => {
+      await send(add(1));
+      await settled(kit, 1);
+      backUp(lost);
+      isDying = true;
+      const before = broker.records(states.name).length;
+      await send(ask("a"));
+      await eventually(() => broker.records(states.name).length > before);
+    },
+    transport,
+  );
+  const copy = open("backup");
+  expect(await recover(copy)).toMatchObject({ read: 1, confirmed: 1, unsent: 1, differences: [] });
+  expect(tables(copy)).toEqual(tables(lost));
 });
 
 test("what contradicts what was published is listed, and is not sent", async () => {
@@ -462,6 +537,22 @@ describe("is refused", () => {
     const log = broker.partition(events.name, 0);
     log.trim(log.end);
     await refusal("retention may have removed some of what the service has published to seats.events/0");
+  });
+
+  test.each([
+    [
+      "INSERT INTO partition_stops VALUES ('seats.requests', 0, 0, 0, 'gap', '', NULL, 0)",
+      "1 partitions were stopped",
+    ],
+    ["INSERT INTO rereads VALUES ('seats.requests', 0, 5, 'ask')", "1 read anew"],
+    [
+      "INSERT INTO parked_outgoing (topic, headers, created_at, reason, error, parked_at) VALUES ('x', '{}', 0, 'topic', '', 0)",
+      "1 records parked",
+    ],
+  ])("where the copy has something that an operator was to decide: %s", async (statement, text) => {
+    const { copy } = await lived();
+    copy.sql.run(statement);
+    await refusal(text, {}, copy);
   });
 
   test("where a topic is another log", async () => {

@@ -330,9 +330,6 @@ export class Recovery {
       head = await reader.head()
     ) {
       if (head.offset === offset) return this.#handle(reader, head, outputs, tolerance);
-      const isPublishedLater = this.#pending.has(idOf(head) ?? "");
-      if (isPublishedLater && tolerance !== ANY) return false;
-      if (isPublishedLater) this.#differ(`${aboutRecord(head)} was handled later than what follows it`);
       if (!(await this.#handle(reader, head, undefined, tolerance))) return false;
     }
     return false;
@@ -349,12 +346,12 @@ export class Recovery {
     const candidates: { readonly at: number; readonly run: () => Promise<boolean> }[] = [];
     for (const reader of this.#reads.all) {
       const head = reader === own ? undefined : await reader.head();
-      if (head === undefined || head.timestampMs > until || this.#pending.has(idOf(head) ?? "")) continue;
+      if (head === undefined || head.timestampMs > until) continue;
       const run = () => this.#handle(reader, head, undefined, STRICT);
       candidates.push({ at: head.timestampMs, run });
     }
     for (const { id, dueAt } of this.#messaging?.timers.dueAt(outputs.now) ?? []) {
-      if (id === outputs.id || this.#pending.has(id)) continue;
+      if (id === outputs.id) continue;
       candidates.push({ at: dueAt, run: () => this.#fire(id, undefined, STRICT) });
     }
     candidates.sort((one, other) => one.at - other.at);
@@ -366,12 +363,16 @@ export class Recovery {
   async #handleRest(): Promise<void> {
     this.#now = systemRuntime.now();
     this.#place = undefined;
-    for (const reader of this.#reads.all) {
-      for (let head = await reader.head(); head !== undefined; head = await reader.head()) {
-        if (head.offset >= reader.handledTo) break;
-        if (!(await this.#handle(reader, head, undefined, AFTER_THE_END))) {
-          throw new RecoveryRefusal(`${aboutRecord(head)} cannot be handled`);
-        }
+    for (;;) {
+      let first: { readonly reader: Reader; readonly head: IncomingRecord } | undefined;
+      for (const reader of this.#reads.all) {
+        const head = await reader.head();
+        if (head === undefined || head.offset >= reader.handledTo) continue;
+        if (first === undefined || head.timestampMs < first.head.timestampMs) first = { reader, head };
+      }
+      if (first === undefined) return;
+      if (!(await this.#handle(first.reader, first.head, undefined, AFTER_THE_END))) {
+        throw new RecoveryRefusal(`${aboutRecord(first.head)} cannot be handled`);
       }
     }
   }
@@ -480,8 +481,11 @@ export class Recovery {
         throw new Rejected(this.#impossible);
       }
       if (output !== undefined) {
-        if (output.digest !== digestOf(message))
+        if (output.digest !== digestOf(message)) {
           contradictions.push(`${text} was published with other content`);
+        } else if (this.#expected?.messages.has(id) !== true) {
+          contradictions.push(`${text} was published later than what follows it`);
+        }
         found.add(id);
         this.#remove(row);
       } else if (this.#place !== undefined && published.hasState(row, this.#place)) this.#remove(row);

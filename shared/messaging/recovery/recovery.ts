@@ -222,7 +222,7 @@ export class Recovery {
     );
     for (const outputs of published.outputs) {
       // What was handled before the copy was made may have been sent again since.
-      if (true) this.#pending.set(outputs.id, outputs);
+      if (claimed.get(storedId(outputs.id)) === null) this.#pending.set(outputs.id, outputs);
     }
     claimed.finalize();
     return published;

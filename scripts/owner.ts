@@ -3,20 +3,18 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import {
   type Claim,
-  claimOf,
   DatabaseInUse,
   errorText,
-  instanceIn,
   openDatabase,
-  ownerTopic,
   silentLogger,
 } from "@distributed-messaging/messaging";
 import { AGE, CHANGE_LOG } from "@distributed-messaging/messaging/internal";
-import { KafkaInspector } from "@distributed-messaging/messaging/kafka";
+import { KafkaLogs } from "@distributed-messaging/messaging/kafka";
 import { commonSettings, kafkaSettings, loadConfig } from "@distributed-messaging/service/config";
 import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { Type } from "@sinclair/typebox";
 import { CommandFailed, noMore, parseOptions, runCommand, table, UsageError } from "./command/command.ts";
+import { ownersOf, UNNAMED } from "./owner/owners.ts";
 
 const USAGE = `usage: bun run owner list
        bun run owner take-over SERVICE
@@ -26,9 +24,6 @@ const USAGE = `usage: bun run owner list
   take-over   for a database that is lost for good: the next start of SERVICE, which is stopped, takes the service over with
               the database of DATA_DIR. What only the lost one had is lost; what it has handled is handled again where the
               database of DATA_DIR does not know of it. Not as long as the owner runs`;
-
-/** What the owners repeat, and questions to them: the last claim of each is among so many. */
-const RECENT_RECORDS = 1_000;
 
 interface OwnFile {
   readonly file: string;
@@ -41,45 +36,26 @@ const pathOf = (dataDir: string, service: ServiceName) => join(resolve(dataDir),
 
 async function list(): Promise<number> {
   const config = loadConfig(Type.Object(commonSettings), process.env, "owner");
-  const inspector = new KafkaInspector(
-    kafkaSettings("owner", config),
-    serviceNames.map(ownerTopic),
-    [],
-    silentLogger,
-  );
+  const logs = new KafkaLogs(kafkaSettings("owner", config), silentLogger);
   const rows: string[][] = [];
   try {
     for (const service of serviceNames) {
       const own = existsSync(pathOf(config.DATA_DIR, service)) ? fileOf(config.DATA_DIR, service) : undefined;
-      for (const [instance, claim] of await ownersOf(inspector, service)) {
+      const owners = await ownersOf(logs, service);
+      for (const instance of owners.size === 0 ? [UNNAMED] : owners.keys()) {
+        const claim = owners.get(instance);
         rows.push([service, instance, ...ownerCells(claim), verdict(claim, own)]);
       }
     }
   } catch (error) {
     throw new CommandFailed(`the broker at ${config.KAFKA_BROKERS.join(", ")}: ${errorText(error)}`);
   } finally {
-    await inspector.close();
+    await logs.close();
   }
   console.log(
     table(["service", "instance", "epoch", "since", "on", "the owner", "the database of DATA_DIR"], rows),
   );
   return 0;
-}
-
-/** The owner of each instance that there was, by its name; of a service that runs once, one without a name. */
-async function ownersOf(
-  inspector: KafkaInspector,
-  service: ServiceName,
-): Promise<Map<string, Claim | undefined>> {
-  const owners = new Map<string, Claim>();
-  // Newest first.
-  for (const record of await inspector.latest(ownerTopic(service).name, RECENT_RECORDS)) {
-    const claim = claimOf(record);
-    if (claim?.kind !== "claim") continue;
-    const instance = instanceIn(record) ?? "–";
-    if ((owners.get(instance)?.epoch ?? 0) < claim.epoch) owners.set(instance, claim);
-  }
-  return owners.size === 0 ? new Map([["–", undefined]]) : owners;
 }
 
 function ownerCells(claim: Claim | undefined): string[] {

@@ -1,9 +1,10 @@
 import { Database } from "bun:sqlite";
-import { chmodSync, cpSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { acquireLock, errorText } from "@distributed-messaging/messaging";
 import { type ServiceName, serviceNames, services } from "@distributed-messaging/services/registry";
 import { readSettings } from "@distributed-messaging/supervisor/settings";
+import { replaceDatabase } from "./backup/replace.ts";
 import { CommandFailed, parseOptions, runCommand, UsageError } from "./command/command.ts";
 import { damageOf } from "./start-persistence/damage.ts";
 
@@ -12,7 +13,8 @@ const USAGE = `usage: bun run restore SERVICE --from FILE
 Puts a backup in the place of the database of a service that is stopped. The former database is kept beside it, under another
 name. A backup that is damaged, or of another service, is refused, and nothing is changed.
 
-A service that has handled or sent messages since the backup does not go on with it by itself: bun run owner says why.`;
+A service that has handled or sent messages since the backup does not go on with it by itself: bun run recover brings it to what
+it has published since.`;
 
 await runCommand("restore", USAGE, async (args) => {
   const { values, positionals } = parseOptions(args, { from: { type: "string" } }, 1);
@@ -33,12 +35,7 @@ await runCommand("restore", USAGE, async (args) => {
     const copy = `${path}.restored`;
     cpSync(from, copy);
     chmodSync(copy, 0o600);
-    const former = `${path}.before-${new Date().toISOString().replaceAll(/[:.]/g, "-")}`;
-    // The log first: without it, the former database is one that lost its last commits, and not a mixture of two.
-    for (const end of ["-wal", "-shm", ""]) {
-      if (existsSync(`${path}${end}`)) renameSync(`${path}${end}`, `${former}${end}`);
-    }
-    renameSync(copy, path);
+    const former = replaceDatabase(path, copy);
     console.log(`${service} has the database of ${from}; the former one is ${former}`);
     return 0;
   } finally {

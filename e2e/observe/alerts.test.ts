@@ -337,6 +337,19 @@ describeReal("each alert is fired by its fault and cleared by its remedy", () =>
       'outbox_refused_topics{app="stand-in"} 1',
       'outbox_refused_topics{app="stand-in"} 0',
     ],
+    [
+      "SnapshotsOld",
+      [
+        'replication_groups{app="stand-in"} 31',
+        'replication_snapshot_groups{app="stand-in"} 0',
+        'replication_snapshot_every_groups{app="stand-in"} 10',
+      ].join("\n"),
+      [
+        'replication_groups{app="stand-in"} 41',
+        'replication_snapshot_groups{app="stand-in"} 31',
+        'replication_snapshot_every_groups{app="stand-in"} 10',
+      ].join("\n"),
+    ],
     ["EffectsDead", 'effects_dead{app="stand-in"} 1', 'effects_dead{app="stand-in"} 0'],
     [
       "BrokerRightMissing",

@@ -53,6 +53,7 @@ const WRONG_CALLS: Readonly<Record<string, string>> = {
   rebuild: "(nothing); --service; --service orders",
   owner: "(nothing); list x; take-over; take-over orders; take-over order inventory; give-up order",
   backup: "(nothing); --to; orders --to here",
+  recover: "(nothing); orders; order inventory; order --apply=yes; order --dry-run",
   restore: "(nothing); order; orders --from here; order inventory --from here; order --from",
   "new-service": "(nothing); Shipping; order",
   "test-kafka-clients": "no-such-client",

@@ -30,6 +30,7 @@ export const service = defineService({
         config.NOTIFICATION_RETENTION === undefined
           ? undefined
           : store.keptFor(config.NOTIFICATION_RETENTION),
+      recovered: () => store.renewCursors(),
       verifier: keys.verifier,
       gauges: [{ name: "websockets_open", help: "Clients that are connected", read: () => push.size }],
     };

@@ -34,6 +34,7 @@ export const projections = ["notifications"] as const;
 
 /** Customers' notifications. Plain statements: each notification is stored and read once, which is most of the work. */
 export class NotificationStore {
+  readonly #sql: ServiceDatabase["sql"];
   readonly #add;
   readonly #after;
   readonly #offsets;
@@ -48,6 +49,7 @@ export class NotificationStore {
 
   /** @param instance its name, if it is one of several: a copy of the database under another name has other numbers */
   constructor({ sql }: ServiceDatabase, instance = "") {
+    this.#sql = sql;
     const made = sql.query<{ database: string }, []>("SELECT database FROM cursors").get();
     this.#database = `${made?.database ?? ""}${instance}`;
     this.#first = sql.prepare<{ seq: number; at: string | number }, [number]>(
@@ -80,6 +82,11 @@ export class NotificationStore {
       `SELECT partition, max("offset") AS "offset" FROM notifications
        WHERE customer_id = ? AND seq <= ? AND partition IS NOT NULL GROUP BY partition`,
     );
+  }
+
+  /** After a recovery the numbers are others than in the lost database: cursors of that are those of another instance. */
+  renewCursors(): void {
+    this.#sql.run("UPDATE cursors SET database = lower(hex(randomblob(6)))");
   }
 
   add({ notificationId, customerId, orderId, type, message, at, ...event }: NewNotification): void {

@@ -83,8 +83,8 @@ export { MAX_RELEASED, type OutboxAction, type OutboxAdmin, type ParkedDetails }
 export type { Cause } from "./outbox/outbox.ts";
 export { type ParkedReason, type ParkedSummary, parkedReasons } from "./outbox/parked.ts";
 export type { TopicRefusal } from "./outbox/relay.ts";
-export { type Claim, contentOf as claimOf, instanceIn } from "./ownership/claim.ts";
-export type { OwnershipState, Refusal } from "./ownership/ownership.ts";
+export { type Claim, contentOf as claimOf, instanceIn, ownerAfter } from "./ownership/claim.ts";
+export { continueAs, isFileOf, type OwnershipState, type Refusal } from "./ownership/ownership.ts";
 export { makePrivate } from "./private-files.ts";
 export {
   Rebuild,
@@ -93,6 +93,7 @@ export {
   rebuildGroup,
   rebuildMigration,
 } from "./projections/rebuild.ts";
+export { Recovery, type RecoveryOptions, RecoveryRefusal, type RecoveryReport } from "./recovery/recovery.ts";
 export { RepeatedFailure } from "./repeated-failure.ts";
 export { Replica, type ReplicaOptions, type ReplicaState, type Role } from "./replication/replica.ts";
 export { S3Snapshots, type S3SnapshotsOptions } from "./replication/s3-snapshots.ts";
@@ -110,6 +111,7 @@ export { idOf, type StoredId, storedId } from "./stored-id.ts";
 export type { TimerHandler } from "./timers/timers.ts";
 export { childOf, formatTraceparent, parseTraceparent, type TraceContext } from "./trace-context.ts";
 export { contextOf } from "./tracing.ts";
+export { type LogBounds, type Logs, recordsFrom } from "./transport/logs.ts";
 export type { TopicFinding } from "./transport/topic-check.ts";
 export {
   type Batch,

@@ -300,6 +300,8 @@ export class Messaging {
 
   #begin(): void {
     if (this.#stopped !== undefined) return;
+    const owner = this.#ownership?.state();
+    if (owner?.state === "owner") this.outbox.epoch = owner.epoch;
     const failed = (error: unknown) => this.#options.log.warn({ err: error }, "the start was not recorded");
     this.unitOfWork.run(() => this.#crashGuard.setRunning(true)).catch(failed);
     this.#relay.start();

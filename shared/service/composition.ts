@@ -80,6 +80,11 @@ interface Composed<Parts> {
   readonly gauges?: readonly Gauge[];
   /** Adds further metrics, of what is measured when it happens. */
   measure?(metrics: Metrics): void;
+  /**
+   * Called in a transaction, at the end of a recovery of an older copy of the database: what told the lost database from others, for
+   * clients, does not tell this one.
+   */
+  recovered?(): void;
   /** Runs at every start, before requests are answered. A rejection ends the process. */
   started?(unitOfWork: UnitOfWork): Promise<void>;
 }

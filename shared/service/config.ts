@@ -6,6 +6,7 @@ import { brokerCredentials } from "./broker-access.ts";
 import { brokerAccessProblems } from "./broker-access-rules.ts";
 import { issuerProblems } from "./issuer-rules.ts";
 import { isLoopback } from "./loopback.ts";
+import { secretProblems } from "./secrets.ts";
 
 /** Settings are invalid. `problems` has one line for each of them; no line shows a secret. */
 export class ConfigError extends Error {
@@ -463,7 +464,9 @@ export const replicationSettings = {
   }),
   AWS_ACCESS_KEY_ID: OptionalText("of SNAPSHOTS in S3"),
   AWS_SECRET_ACCESS_KEY: OptionalSecret("of SNAPSHOTS in S3"),
+  AWS_SECRET_ACCESS_KEY_FILE: OptionalFile("the same, in a file, which is read for each request"),
   AWS_SESSION_TOKEN: OptionalSecret("of SNAPSHOTS in S3, with credentials for some time"),
+  AWS_SESSION_TOKEN_FILE: OptionalFile("the same, in a file, which is read for each request"),
   AWS_REGION: OptionalText("of SNAPSHOTS in S3; by default us-east-1"),
   AWS_ENDPOINT: Type.Optional(
     HttpUrl("where the API of S3 is that SNAPSHOTS are kept with, if not at Amazon"),
@@ -557,9 +560,13 @@ function advertisedProblems(config: Readonly<Record<string, unknown>>): readonly
 function snapshotProblems(config: Readonly<Record<string, unknown>>): readonly string[] {
   const isInS3 = String(config.SNAPSHOTS).startsWith("s3://");
   if (!isReplicated(config) || !isInS3) return [];
-  return ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
-    .filter((name) => config[name] === undefined)
-    .map((name) => `${name}: is not set, SNAPSHOTS in S3 need it`);
+  const isSet = (name: string) => (config[name] ?? config[`${name}_FILE`]) !== undefined;
+  return [
+    ...["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+      .filter((name) => !isSet(name))
+      .map((name) => `${name}: is not set, SNAPSHOTS in S3 need it`),
+    ...secretProblems(config, ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]),
+  ];
 }
 
 /** Whoever verifies a token of one gateway knows no other gateway's key. */

@@ -158,7 +158,7 @@ const DIFFERENCES: Readonly<Record<Refusal, readonly [detail: string, remedy: st
   ],
   "older-file": [
     "Its database is not the newest copy of that of the service, which has handled or sent messages since",
-    "Start it on the newest copy. If that is lost for good: `bun run owner take-over`.",
+    "Start it on the newest copy. If that is lost for good, stop it, and bring this one to what was published since: `bun run recover`.",
   ],
   replicated: [
     "The service has several instances and a change log, and this process does not follow that",

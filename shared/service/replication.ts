@@ -68,7 +68,7 @@ export async function startInstance(options: InstanceOptions): Promise<{ readonl
   );
   replica = opened;
   lifecycle.add("replica", opened);
-  addReplicationMetrics(metrics, opened);
+  addReplicationMetrics(metrics, opened, snapshots?.every ?? 0);
   const lead = async () => {
     const database = await opened.leads();
     migrate(database, name, migrations, log);
@@ -95,7 +95,8 @@ function followerApp(http: HttpAppOptions, state: () => ReplicaState | undefined
   });
 }
 
-function addReplicationMetrics(metrics: Metrics, replica: Replica): void {
+/** @param every groups after which a snapshot is made; 0 where none are */
+function addReplicationMetrics(metrics: Metrics, replica: Replica, every: number): void {
   metrics.gauge("replication_leads", "Whether this instance leads: 1 or 0", () =>
     Number(replica.state().role === "leading"),
   );
@@ -113,6 +114,11 @@ function addReplicationMetrics(metrics: Metrics, replica: Replica): void {
     "replication_snapshot_groups",
     "The last group of the change log in the newest snapshot that this instance knows of: 0 where it knows of none",
     () => replica.state().snapshot?.seq ?? 0,
+  );
+  metrics.gauge(
+    "replication_snapshot_every_groups",
+    "After how many groups an instance that follows makes a snapshot, the one that leads after twice as many: 0 without a place for them",
+    () => every,
   );
   metrics.gauge(
     "replication_snapshot_bytes",

@@ -1,5 +1,6 @@
 import { FolderSnapshots, S3Snapshots, type SnapshotOptions } from "@distributed-messaging/messaging";
 import type { ReplicationConfig } from "./config.ts";
+import { secretOf } from "./secrets.ts";
 
 /** Where the settings of a replicated service say that its snapshots are; undefined where they say nothing. */
 export function snapshotOptions(config: Partial<ReplicationConfig>): SnapshotOptions | undefined {
@@ -13,8 +14,8 @@ export function snapshotOptions(config: Partial<ReplicationConfig>): SnapshotOpt
           bucket,
           prefix: prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`,
           ...given("accessKeyId", config.AWS_ACCESS_KEY_ID),
-          ...given("secretAccessKey", config.AWS_SECRET_ACCESS_KEY),
-          ...given("sessionToken", config.AWS_SESSION_TOKEN),
+          ...given("secretAccessKey", secretOf(config, "AWS_SECRET_ACCESS_KEY")),
+          ...given("sessionToken", secretOf(config, "AWS_SESSION_TOKEN")),
           ...given("region", config.AWS_REGION),
           ...given("endpoint", config.AWS_ENDPOINT),
         });

@@ -239,7 +239,7 @@ test("what is damaged, of another service or another log, or no snapshot is pass
 });
 
 test.each(["group", "claim"])(
-  "of another log, a %s is not read: the database is one of its own log",
+  "of another log, a %s that came late is passed over: the leader goes on, and so does an instance that begins anew",
   (kind) => {
     const { world, first, second } = start({ runs: 2, every: EVERY });
     using _ = world;
@@ -249,12 +249,28 @@ test.each(["group", "claim"])(
     const { epoch, seq } = last.headers;
     const next = kind === "claim" ? { epoch: String(Number(epoch) + 1) } : { seq: String(Number(seq) + 1) };
     const before = second.content();
-    world.broker.store([{ ...last, key: null, headers: { ...last.headers, log: "0123456789ab", ...next } }]);
+    const stray = { ...last, key: null, headers: { ...last.headers, log: "0123456789ab", ...next } };
+    world.broker.store([stray]);
     world.pass(1_000);
-    for (const machine of [first, second]) {
-      expect(machine.replica?.state()).toMatchObject({ role: "following", lacks: true });
-    }
     expect(second.content()).toBe(before);
+    pay(world, 1);
+    world.broker.store([stray, stray]);
+    pay(world, 1);
+    for (const [machine, role] of [
+      [first, "leading"],
+      [second, "following"],
+    ] as const) {
+      expect(machine.replica?.state()).toMatchObject({ role, epoch: Number(epoch), lacks: false });
+      expect(machine.read("SELECT total FROM accounts")).toEqual([{ total: 3 }]);
+    }
+    second.destroy(100);
+    world.pass(5_000);
+    expect(second.content()).toBe(first.content());
+    first.crash("for long", LONG_MS);
+    world.pass(10_000);
+    expect(second.replica?.state()).toMatchObject({ role: "leading", lacks: false });
+    pay(world, 1);
+    expect(second.read("SELECT total FROM accounts")).toEqual([{ total: 4 }]);
   },
 );
 
@@ -469,6 +485,35 @@ test("a file of an old log whose epochs were higher does not lead in a new one, 
   pay(world, 2 * EVERY, LONG_MS);
   expect(second.replica?.state()).toMatchObject({ role: "following", lacks: false, epoch: 1 });
   expect(second.content()).toBe(first.content());
+});
+
+test("of two claims on an empty log that are read together, the first names it, also for files of an earlier log", () => {
+  const { world, first, second } = start({ runs: 2 });
+  using _ = world;
+  pay(world, 5);
+  const [claim] = log(world).records;
+  const { epoch, seq } = second.replica?.state() ?? {};
+  if (claim === undefined) throw new Error("nobody has claimed");
+  first.destroy(10 * LONG_MS);
+  second.claimsAreRefused = true;
+  recreateLog(world);
+  world.pass(2_000);
+  const next = { ...claim.headers, epoch: String(Number(epoch) + 1), seq: String(seq) };
+  world.broker.store(
+    ["aaaaaaaaaaaa", "bbbbbbbbbbbb"].map((name) => ({
+      ...claim,
+      key: null,
+      headers: { ...next, log: name, instance: name },
+    })),
+  );
+  world.pass(2_000);
+  expect(second.replica?.state()).toMatchObject({
+    role: "following",
+    lacks: false,
+    epoch: Number(epoch) + 1,
+  });
+  expect(second.read("SELECT log FROM replication")).toEqual([{ log: "aaaaaaaaaaaa" }]);
+  expect(setAside(world)).toEqual([]);
 });
 
 test("a file that has more than the one with which a new log begins is set aside", () => {

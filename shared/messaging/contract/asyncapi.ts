@@ -191,7 +191,18 @@ function cloudEvent(type: string, about: Json & Pick<Message, "summary">): Messa
 function* schemas(definitions: readonly MessageDefinition[]): Iterable<[string, unknown]> {
   yield [
     "headers",
-    { type: "object", properties: { "content-type": { const: CONTENT_TYPE } }, required: ["content-type"] },
+    {
+      type: "object",
+      properties: {
+        "content-type": { const: CONTENT_TYPE },
+        sequence: {
+          type: "string",
+          pattern: "^\\d+\\.\\d+$",
+          description: "Where it stands among all that its service has emitted: epoch and number",
+        },
+      },
+      required: ["content-type"],
+    },
   ];
   yield [
     "dead-letter.headers",

@@ -24,6 +24,12 @@ export interface Cause extends Trace {
   readonly idSeed?: string;
 }
 
+/**
+ * The header that says where a record stands among all that its service has emitted: `<epoch>.<number>`, the epoch of the
+ * owner and the number in its outbox. Over all topics and partitions, records were emitted in the order of these.
+ */
+export const SEQUENCE = "sequence";
+
 /** A record that waits to be sent. */
 export interface OutboxRow extends OutgoingRecord {
   readonly seq: number;
@@ -67,6 +73,8 @@ export class Outbox {
   #mayHaveGaps = true;
   /** What `depth` found, until the next write. */
   #depth: number | undefined;
+  /** Of the owner that sends; 0 where a service has no owners. */
+  epoch = 0;
   /** Of a replicated service, what comes later may be lost with this instance, and is not to be sent. */
   #confirmed: number;
 
@@ -161,7 +169,8 @@ export class Outbox {
     for (const row of this.#after.iterate(seq, this.#confirmed, limit)) {
       bytes += row.value?.byteLength ?? 0;
       if (rows.length > 0 && bytes > maxBytes) break;
-      rows.push({ ...row, headers: JSON.parse(row.headers) as Record<string, string> });
+      const headers = JSON.parse(row.headers) as Record<string, string>;
+      rows.push({ ...row, headers: { ...headers, [SEQUENCE]: `${this.epoch}.${row.seq}` } });
     }
     return rows;
   }

@@ -112,6 +112,17 @@ export function forgetTakeOver(sql: Database): void {
   if (hasOwners(sql)) sql.run("UPDATE ownership SET takes_over = 0 WHERE takes_over = 1");
 }
 
+/**
+ * Makes a recovered database the one that its service used last. If the owner of then handles or emits anything after that, it
+ * is an older copy again.
+ */
+export function continueAs({ epoch, instance, age }: Claim, sql: Database): void {
+  sql.run(
+    `UPDATE ownership SET epoch = ?, instance = ?, owned = 1, takes_over = 0, handled = handled + ? - (${AGE})`,
+    [epoch, instance, age],
+  );
+}
+
 function hasOwners(sql: Database): boolean {
   return sql.query("SELECT 1 FROM sqlite_schema WHERE name = 'ownership'").get() !== null;
 }

@@ -135,6 +135,8 @@ export class Replica {
   #behind = 0;
   /** The log does not continue what this instance has. */
   #lacks = false;
+  /** Before this offset, records that name another log are known to be late ones. */
+  #strayUntil = 0;
   /** The epoch of the last leader that was logged. */
   #followed = 0;
   /** Whether the leader is known to have ended. */
@@ -266,11 +268,50 @@ export class Replica {
         this.#claimIfFree();
       },
       failed: (error) => {
-        if (!isCurrent()) return;
-        // Silence says nothing while nothing can be read.
-        this.#heardMs = this.#options.runtime.monotonic();
-        this.#isAtEnd = false;
-        this.#failing.failed("reading", error, {}, `the change log cannot be read: ${errorText(error)}`);
+        if (isCurrent()) this.#readingFailed(error);
+      },
+    });
+  }
+
+  #readingFailed(error: Error): void {
+    // Silence says nothing while nothing can be read.
+    this.#heardMs = this.#options.runtime.monotonic();
+    this.#isAtEnd = false;
+    this.#failing.failed("reading", error, {}, `the change log cannot be read: ${errorText(error)}`);
+  }
+
+  /**
+   * A record names another log. Either that has taken the place of this one; or the record came late, from a process that had sent it
+   * to a former log of the topic, or that claimed an empty one after another. What the log begins with says which: nothing more
+   * is read before that is known.
+   */
+  #doubt(offset: number): void {
+    const { service, transport, log } = this.#options;
+    const { log: own } = this.#file.position;
+    const reading = {};
+    this.#reading = reading;
+    this.#isAtEnd = false;
+    // What was read before counts: the name of the log, if it had none before, is to be known afterwards.
+    this.#file.save();
+    void this.#following?.stop();
+    const isCurrent = () => this.#reading === reading && this.#isReading();
+    this.#following = transport.follow?.({
+      topic: changesTopic(service).name,
+      deliver: (record) => {
+        const name = entryOf(record)?.log ?? "";
+        if (!isCurrent() || name === "") return;
+        if (name === own) {
+          this.#strayUntil = offset + 1;
+          log.warn({ offset }, "a record that names another change log is passed over");
+        } else this.#lack();
+        if (this.#isReading()) this.#follow();
+      },
+      // It was created anew meanwhile.
+      caughtUp: () => {
+        if (isCurrent()) this.#follow();
+      },
+      failed: (error) => {
+        if (isCurrent()) this.#readingFailed(error);
       },
     });
   }
@@ -303,17 +344,21 @@ export class Replica {
     const { position } = file;
     if (record.offset > position.next) this.#lack();
     // A log that took the place of this one is read from its beginning.
-    const isBefore = record.offset < position.next;
+    if (record.offset < position.next) this.#strayUntil = 0;
+    // Epochs of another log say nothing.
+    const isOfAnother = entry !== undefined && this.#isOfAnother(entry);
+    if (isOfAnother && record.offset >= this.#strayUntil && !this.#lacks) {
+      this.#doubt(record.offset);
+      return;
+    }
     position.next = record.offset + 1;
-    if (entry !== undefined) this.#readEntry(entry, isBefore);
+    if (entry !== undefined && !isOfAnother) this.#readEntry(entry);
     if (this.#parts.length === 0) file.resume = position.next;
   }
 
-  #readEntry(entry: Entry, isBefore: boolean): void {
+  #readEntry(entry: Entry): void {
     const { epoch } = this.#file.position;
-    // Epochs of another log say nothing.
-    if (this.#isOfAnother(entry, isBefore)) this.#lack();
-    else if (entry.kind === "claim") this.#readClaim(entry);
+    if (entry.kind === "claim") this.#readClaim(entry);
     else if (entry.epoch === epoch) {
       this.#adoptName(entry);
       this.#readOfLeader(entry);
@@ -322,12 +367,10 @@ export class Replica {
     else if (entry.epoch > epoch) this.#lack();
   }
 
-  /** Whether a record is of another log, which took the place of this one. Versions without snapshots do not say. */
-  #isOfAnother({ kind, epoch, log }: Entry, isBefore: boolean): boolean {
-    const own = this.#file.position;
-    // Of several claims on an empty log, each with a name, the first names it.
-    const maySayNothing = kind === "claim" && epoch <= own.epoch && !isBefore;
-    return own.log !== "" && log !== "" && log !== own.log && !maySayNothing;
+  /** Whether a record is of another log. Versions without snapshots do not say. */
+  #isOfAnother({ log }: Entry): boolean {
+    const own = this.#file.position.log;
+    return own !== "" && log !== "" && log !== own;
   }
 
   /** A version without names may have read the claim that names the log. */

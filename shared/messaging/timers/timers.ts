@@ -77,6 +77,13 @@ export class Timers {
            correlation_id = excluded.correlation_id, traceparent = excluded.traceparent, tracestate = excluded.tracestate`,
       ),
       remove: sql.prepare("DELETE FROM timers WHERE name = ? AND key = ?"),
+      dueIds: sql.prepare<{ id: string; dueAt: number }, [number]>(
+        `SELECT id, due_at AS dueAt FROM timers WHERE due_at <= ? AND ${known} ORDER BY due_at`,
+      ),
+      find: sql.prepare<TimerRow, [string]>(
+        `SELECT id, name, key, data, correlation_id AS correlationId, traceparent, tracestate, attempts FROM timers
+         WHERE id = ? AND ${known}`,
+      ),
       due: sql.prepare<TimerRow, [number, number]>(
         `SELECT id, name, key, data, correlation_id AS correlationId, traceparent, tracestate, attempts FROM timers
          WHERE due_at <= ? AND ${known} ORDER BY due_at LIMIT ?`,
@@ -184,28 +191,42 @@ export class Timers {
     return 0;
   }
 
+  /** The timers that are due at a time, by when they became due. */
+  dueAt(time: number): readonly { readonly id: string; readonly dueAt: number }[] {
+    return this.#statements.dueIds.all(time);
+  }
+
+  /** Fires one timer, due or not. @returns whether there is one of that id */
+  fire(id: string, transaction: Transaction): boolean {
+    const row = this.#statements.find.get(id);
+    if (row !== null) this.#fire(row, transaction);
+    return row !== null;
+  }
+
   /** @param slice gets the timer that is being fired, so that its failure can be attributed to it */
   #fireSlice(slice: { current?: TimerRow }, transaction: Transaction): void {
     for (const row of this.#statements.due.all(transaction.now, SLICE)) {
       slice.current = row;
-      const { id, name, key, correlationId } = row;
-      const trace = storedTrace(row);
-      const span = this.#tracing?.internal(`fire ${name}`, trace, { "timer.key": key });
-      const handler = this.#handlers.get(name);
-      if (handler === undefined) throw new TypeError(`there is no handler for timers named ${name}`);
-      this.remove(name, key);
-      const cause = { correlationId, causationId: id, idSeed: id, ...traceWithin(span, trace) };
-      const timer = { name, key, data: JSON.parse(row.data) };
-      const result = within(span, () => handler.fire(timer, transaction.causedBy(cause)));
-      resultOfWork(result, `the handler of timers named ${name}`, this.#sql, this.#log);
-      if (span !== undefined) transaction.afterCommit(() => span.end());
-      if (row.attempts > 0) {
-        const fields = { timer: name, key, correlationId };
-        transaction.afterCommit(() =>
-          this.#tries.over(name, fields, "timers that had failed are fired", key),
-        );
-      }
+      this.#fire(row, transaction);
       if (transaction.overBudget()) return;
+    }
+  }
+
+  #fire(row: TimerRow, transaction: Transaction): void {
+    const { id, name, key, correlationId } = row;
+    const trace = storedTrace(row);
+    const span = this.#tracing?.internal(`fire ${name}`, trace, { "timer.key": key });
+    const handler = this.#handlers.get(name);
+    if (handler === undefined) throw new TypeError(`there is no handler for timers named ${name}`);
+    this.remove(name, key);
+    const cause = { correlationId, causationId: id, idSeed: id, ...traceWithin(span, trace) };
+    const timer = { name, key, data: JSON.parse(row.data) };
+    const result = within(span, () => handler.fire(timer, transaction.causedBy(cause)));
+    resultOfWork(result, `the handler of timers named ${name}`, this.#sql, this.#log);
+    if (span !== undefined) transaction.afterCommit(() => span.end());
+    if (row.attempts > 0) {
+      const fields = { timer: name, key, correlationId };
+      transaction.afterCommit(() => this.#tries.over(name, fields, "timers that had failed are fired", key));
     }
   }
 

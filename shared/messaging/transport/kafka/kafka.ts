@@ -25,6 +25,7 @@ export { KafkaClient, type KafkaSettings, type SaslCredentials, type TlsCredenti
 export { SESSION_TIMEOUT_MS } from "./consumer.ts";
 export { KafkaInspector, type PartitionState, type StoredRecord, type TopicState } from "./inspector.ts";
 
+export { KafkaLogs } from "./logs.ts";
 export { newTopic, type TopicSetup } from "./topics.ts";
 export { LogVerifier, type UnreadableRange } from "./verify.ts";
 

@@ -11,6 +11,7 @@ export interface CodeMutant {
 
 const REPLICA = "replication/replica.ts";
 const CAPTURE = "replication/capture.ts";
+const APPLY = "replication/apply.ts";
 const SNAPSHOTS = "replication/snapshots.ts";
 
 export const codeMutants: readonly CodeMutant[] = [
@@ -140,6 +141,79 @@ export const codeMutants: readonly CodeMutant[] = [
   },
   { name: "deletions are not captured", file: CAPTURE, from: 'on("delete", "OLD");', to: "" },
   { name: "updates are not captured", file: CAPTURE, from: 'on("update", "OLD", "NEW");', to: "" },
+  {
+    name: "insertions are not captured",
+    file: CAPTURE,
+    from: 'on("insert", "NEW");',
+    to: "",
+  },
+  {
+    name: "tables without rowid are not captured",
+    file: CAPTURE,
+    from: "replicatedTables(sql).map((table, index)",
+    to: "replicatedTables(sql).filter(({ name }) => !/WITHOUT ROWID/.test(String(sql.query('SELECT sql FROM sqlite_schema WHERE name = ?').values(name)))).map((table, index)",
+  },
+  {
+    name: "tables with rowid and a key of their own are not captured",
+    file: CAPTURE,
+    from: "replicatedTables(sql).map((table, index)",
+    to: "replicatedTables(sql).filter(({ name, countsIds }) => countsIds || /WITHOUT ROWID/.test(String(sql.query('SELECT sql FROM sqlite_schema WHERE name = ?').values(name)))).map((table, index)",
+  },
+  {
+    name: "tables that count their ids are not captured",
+    file: CAPTURE,
+    from: "replicatedTables(sql).map((table, index)",
+    to: "replicatedTables(sql).filter(({ countsIds }) => !countsIds).map((table, index)",
+  },
+  {
+    name: "the ids that a table has used are not captured",
+    file: CAPTURE,
+    from: "return countsIds\n",
+    to: "return countsIds && false\n",
+  },
+  {
+    name: "a leader changes the schema without a record",
+    file: REPLICA,
+    from: "if (statements.length > 0) this.#file.add(",
+    to: "if (statements.length < 0) this.#file.add(",
+  },
+  {
+    name: "a follower applies a group without its change of the schema",
+    file: APPLY,
+    from: "      this.#sql.run(statement);\n",
+    to: "",
+  },
+  {
+    name: "which steps of the schema were applied is not in the record of a change",
+    file: CAPTURE,
+    from: "steps.map((table) => contentOf(sql, table)),",
+    to: "steps.slice(1).map((table) => contentOf(sql, table)),",
+  },
+  {
+    name: "a version leads with a schema that it does not know and cannot work with",
+    file: "database.ts",
+    from: "known === undefined ? row.additive === 1",
+    to: "known === undefined ? row.additive >= 0",
+  },
+  {
+    name: "nothing is captured after a change of the schema",
+    file: REPLICA,
+    from: "    } finally {\n      this.#capture.install();",
+    to: "    } finally {\n",
+  },
+  {
+    name: "with a group, what later groups emitted is confirmed, too",
+    file: "unit-of-work.ts",
+    from: "outbox.confirmed(emitted);",
+    to: "outbox.confirmed(outbox.last());",
+  },
+  {
+    name: "what a group changed is stored after its commit",
+    file: "unit-of-work.ts",
+    from: 'replication?.store();\n    sql.run("COMMIT");',
+    to: 'sql.run("COMMIT");\n    replication?.store();',
+    test: "what a group changed is in the file with it",
+  },
   {
     name: "work is answered before its group is confirmed",
     file: "unit-of-work.ts",

@@ -8,7 +8,7 @@ import {
   StorageError,
 } from "@distributed-messaging/messaging";
 import { CHANGE_LOG, kitMigrations } from "@distributed-messaging/messaging/internal";
-import { migrations, owners, payment, SERVICE, topics } from "./ledger.ts";
+import { migrations, owners, payment, SERVICE, topics, versions } from "./ledger.ts";
 import { type Machine, World } from "./machine.ts";
 
 /** How long a follower takes to lead after a crash of the leader, and after its stop in good order: virtual milliseconds. */
@@ -177,6 +177,21 @@ test("messages wait in the outbox until the log has their group", () => {
   expect(told(world)).toBe(1);
 });
 
+test("what a group changed is in the file with it, also if the process ends right after that", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first] = all;
+  const groups: unknown[] = [];
+  first.committed = () => {
+    groups.push(...first.read("SELECT seq, (SELECT max(seq) FROM change_log) AS stored FROM replication"));
+  };
+  pay(world, 0, 3);
+  world.pass(1_000);
+  const seqs = groups.map((group) => (group as { readonly seq: number }).seq);
+  expect(seqs).toEqual(Array.from(seqs, (_, index) => Number(seqs[0]) + index));
+  expect(groups).toEqual(seqs.map((seq) => ({ seq, stored: seq })));
+});
+
 test("an instance leads once the log has what its file had before, and sends nothing until then", () => {
   const { world, all } = start(2);
   using _ = world;
@@ -340,28 +355,46 @@ test("a follower gets the schema of a newer version from its leader, and an olde
   const { world, all } = start(2);
   using _ = world;
   const [first, second] = all;
-  const newer = [
-    ...migrations,
-    {
-      name: "notes",
-      additive: true,
-      sql: "CREATE TABLE notes (id INTEGER PRIMARY KEY, note TEXT) STRICT; ALTER TABLE accounts ADD COLUMN note TEXT;",
-    },
-  ];
   first.crash("a newer version", 100);
   world.pass(50);
-  first.start(newer);
+  first.start(versions[1]);
   world.pass(2_000);
   pay(world, 0, 3);
   world.pass(1_000);
   expect(roles(world)).toEqual(["leading", "following"]);
-  expect(second.read("SELECT * FROM accounts")).toEqual([{ account: "a", total: 3, note: null }]);
+  expect(second.read("SELECT * FROM accounts")).toEqual([{ account: "a", total: 3, last: "payment-2" }]);
   expect(second.content()).toBe(first.content());
   first.stop(LONG_MS);
   world.pass(AFTER_STOP_MS);
   pay(world, 3, 1);
   world.pass(1_000);
-  expect(second.read("SELECT * FROM accounts")).toEqual([{ account: "a", total: 4, note: null }]);
+  expect(second.read("SELECT * FROM accounts")).toEqual([{ account: "a", total: 4, last: "payment-2" }]);
+});
+
+test("a version that cannot work with the schema of a newer one follows it, and leads in no place of it", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first, second] = all;
+  first.stop(100);
+  second.stop(LONG_MS);
+  world.pass(50);
+  first.version = versions[2];
+  world.pass(2_000);
+  pay(world, 0, 3);
+  world.pass(1_000);
+  second.start();
+  world.pass(1_000);
+  expect(roles(world)).toEqual(["leading", "following"]);
+  expect(second.content()).toBe(first.content());
+  first.crash("for long", LONG_MS);
+  pay(world, 3, 1);
+  world.pass(2 * AFTER_CRASH_MS);
+  expect(second.refusals).toBeGreaterThan(0);
+  expect(second.read("SELECT total FROM accounts")).toEqual([{ total: 3 }]);
+  first.start();
+  world.pass(2 * AFTER_CRASH_MS);
+  expect(roles(world)[0]).toBe("leading");
+  expect(first.read("SELECT total FROM accounts")).toEqual([{ total: 4 }]);
 });
 
 test("a group of more than a record of the broker takes", async () => {

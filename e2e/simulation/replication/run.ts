@@ -85,7 +85,7 @@ class Run {
     if (violations.length === 0) this.#check();
     const epochs = machines.map(({ replica }) => replica?.state().epoch ?? 0);
     const restored = machines.reduce((sum, machine) => sum + machine.restored, 0);
-    const steps = first === undefined ? 0 : stepsOf(first);
+    const steps = first === undefined || violations.length > 0 ? 0 : stepsOf(first);
     for (const machine of machines) machine.end();
     return {
       violations,
@@ -187,6 +187,7 @@ class Run {
       if (other.content() !== content)
         this.#world.violation(`${other.name} and ${first.name} are not the same`);
     }
+    if (this.#world.violations.length > 0) return;
     const paid = first.read("SELECT payment FROM payments").map(({ payment }) => payment);
     if (new Set(paid).size !== this.#sent.length) this.#world.violation("payments are missing");
     for (const account of ACCOUNTS) this.#checkAccount(first, account);

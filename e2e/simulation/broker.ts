@@ -437,11 +437,12 @@ export class SimulatedBroker {
     return records.filter((record) => !failures.has(record));
   }
 
-  /** What a client knows to be stored, it must not send again. Copies of dead letters may be equal. */
+  /** What a client knows to be stored, it must not send again. Copies of dead letters may be equal, and an owner repeats its claim. */
   #assertNotSentAgain(client: Incarnation, records: readonly OutgoingRecord[]): void {
     const known = this.#acknowledged.get(client);
     const again = records.find(
-      (record) => known?.has(contentOf(record)) === true && !/\.(dead-letters|changes)$/.test(record.topic),
+      (record) =>
+        known?.has(contentOf(record)) === true && !/\.(dead-letters|changes|owner)$/.test(record.topic),
     );
     if (again === undefined) return;
     const { topic, key } = again;

@@ -1,5 +1,5 @@
 import { topics } from "@distributed-messaging/contracts";
-import { storeTopics } from "@distributed-messaging/services/registry";
+import { messageTopics, storeTopics } from "@distributed-messaging/services/registry";
 import { MAX_REQUEST_DELAY_MS } from "./broker.ts";
 import { type RecurringFault, recurringFaults } from "./faults.ts";
 import { drawPoison, POISON_HEADER, poisonTopics } from "./poison.ts";
@@ -90,7 +90,7 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
   },
   topicRecreated: (world) => {
     const { broker, prng, trace, incomplete, processes } = world;
-    const topic = prng.pick(storeTopics);
+    const topic = prng.pick(messageTopics);
     // Unread records would be lost by definition.
     if (!world.isRead(topic.name)) return false;
     trace.note("broker", `${topic.name} is deleted and created again`);
@@ -105,7 +105,7 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
   },
   logTruncated: (world) => {
     const { broker, prng } = world;
-    const log = prng.pick(storeTopics.flatMap(({ name }) => broker.partitionsOf(name)));
+    const log = prng.pick(messageTopics.flatMap(({ name }) => broker.partitionsOf(name)));
     // Records that nobody has read would be lost by definition.
     if (log.records.length === 0 || !world.isRead(log.topic)) return false;
     world.truncate(log, prng.between(1, MAX_TRUNCATED));

@@ -1,5 +1,5 @@
 import { drainMicrotasks } from "bun:jsc";
-import { storeTopics } from "@distributed-messaging/services/registry";
+import { messageTopics } from "@distributed-messaging/services/registry";
 import { injectRecurringFaults } from "./fault-injection.ts";
 import { checkAtCommit, checkAtRest } from "./invariants.ts";
 import type { Report } from "./report.ts";
@@ -151,7 +151,7 @@ class Simulation {
   /** Every log loses its last record, which everybody has read. */
   #truncateAll(): void {
     const { broker } = this.#world;
-    for (const { name } of storeTopics) {
+    for (const { name } of messageTopics) {
       for (const log of broker.partitionsOf(name)) if (log.records.length > 0) this.#world.truncate(log, 1);
     }
   }
@@ -180,7 +180,7 @@ function findPending(world: World): string | undefined {
     if (depth > 0) return `${depth} messages in the outbox of ${name}`;
     const parked = disk.count("parked_outgoing");
     if (parked > 0) return `${parked} outgoing messages of ${name} are parked`;
-    for (const topic of storeTopics) {
+    for (const topic of messageTopics) {
       if (!process.hasRead(broker.partitionsOf(topic.name))) return `${name} has not read ${topic.name}`;
     }
   }

@@ -217,6 +217,7 @@ export const codeMutants: readonly CodeMutant[] = [
     file: "unit-of-work.ts",
     from: "outbox.confirmed(emitted);",
     to: "outbox.confirmed(outbox.last());",
+    test: "with a group what it emitted may be sent",
   },
   {
     name: "what a group changed is stored after its commit",

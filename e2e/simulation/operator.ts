@@ -76,6 +76,14 @@ export class Operator {
     this.#resolve(process, (letters) => letters.find(({ reason }) => reason !== "blocked"));
   }
 
+  /** Starts a process again that was refused because its owner seemed to live: a late copy of a claim looks like an answer. */
+  restartRefused(process: Process<unknown>): void {
+    const ownership = process.running?.messaging.ownership();
+    if (ownership?.state !== "refused" || ownership.reason !== "running-elsewhere") return;
+    this.#environment.trace.note("operator", `starts ${process.name} again, which was refused`);
+    process.restart(0);
+  }
+
   /** Sends the outgoing records again that the broker has refused. */
   retryOutgoing({ running, name }: Process<unknown>): void {
     if (running === undefined || running.stopping) return;

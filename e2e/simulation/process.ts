@@ -25,6 +25,8 @@ const MAX_SOON_MS = 1.5;
 const STOP_TIMEOUT_MS = 30_000;
 /** A process is paused for so long at a time, while another one takes its place. */
 const HOLD_MS = 100;
+/** After so long, a group coordinator has not heard of a paused process. */
+const SESSION_MS = 10_000;
 /** Mean time until a process that crashed or stopped is started again. */
 export const DOWN_MS = 300;
 /** The policy of half of the services: a message is parked soon. */
@@ -81,7 +83,10 @@ export class Process<Parts> {
   #incarnation: Incarnation | undefined;
   #running: Running<Parts> | undefined;
   #cancelStart = () => {};
-  /** Processes of the service on files that are not, or no longer, the service. */
+  /** Processes whose place another one has taken while they were paused. */
+  readonly #former = new Map<Incarnation, Disk>();
+  readonly #left = new Set<Disk>();
+  /** Second processes beside the one that runs. */
   readonly #others = new Map<Incarnation, Disk>();
 
   constructor(definition: ServiceDefinition<Parts>, environment: Environment, mutant: SeededFault) {
@@ -148,16 +153,26 @@ export class Process<Parts> {
   }
 
   #crashOf(incarnation: Incarnation, cause: string): void {
+    const disk = this.#others.get(incarnation) ?? this.#former.get(incarnation);
     if (incarnation === this.#incarnation) this.crash(cause);
-    else this.endOther(incarnation, cause);
+    else if (disk !== undefined) this.#endOther(incarnation, disk);
   }
 
   /** The process does nothing for some time, and does not know of it. */
   pause(forMs: number): void {
     const { scheduler, trace } = this.#environment;
-    if (this.#incarnation === undefined) return;
+    if (this.#incarnation === undefined || this.#running?.stopping === true) return;
     trace.note(this.name, `is paused for ${Math.round(forMs)} ms`);
     this.#incarnation.pausedUntilMs = scheduler.nowMs + forMs;
+    this.#expireSessionsOf(this.#incarnation);
+    this.endOthers();
+  }
+
+  #expireSessionsOf(paused: Incarnation): void {
+    const { scheduler, broker } = this.#environment;
+    scheduler.after(SESSION_MS, () => {
+      if (paused.alive && paused.pausedUntilMs > scheduler.nowMs) broker.expireSessions(paused);
+    });
   }
 
   /**
@@ -171,8 +186,9 @@ export class Process<Parts> {
     const paused = this.#incarnation;
     if (paused === undefined) return;
     trace.note(this.name, "is paused, and its file goes on elsewhere");
-    this.#others.set(paused, this.disk);
     this.#forget();
+    this.#former.set(paused, this.disk);
+    this.#expireSessionsOf(paused);
     this.disk = this.disk.copy();
     const hold = (untilMs: number) => {
       paused.pausedUntilMs = untilMs;
@@ -193,31 +209,35 @@ export class Process<Parts> {
   move(downMs: number): Disk {
     const left = this.disk;
     this.crash("its file goes on elsewhere", downMs);
+    this.#left.add(left);
     this.disk = left.copy();
     return left;
   }
 
-  /** Starts a second process of the service, on another file. @param owned called if it owns the service */
-  startOther(disk: Disk, owned: () => void): Incarnation {
-    const name = `${this.name} (another)`;
+  /**
+   * Starts a second process of the service, on another file. It ends when the first one does, or is paused: nobody would
+   * answer it, and its file may be an old one.
+   *
+   * @param owned called if it owns the service
+   */
+  startOther(disk: Disk, owned: () => void): void {
+    const name = `${this.name} (second)`;
     const incarnation: Incarnation = new Incarnation(name, (cause) => this.#crashOf(incarnation, cause));
     this.#others.set(incarnation, disk);
     this.#environment.trace.note(name, "starts");
     this.#run(incarnation, disk, owned);
-    return incarnation;
-  }
-
-  endOther(incarnation: Incarnation, cause: string): void {
-    const disk = this.#others.get(incarnation);
-    if (disk === undefined || !incarnation.alive) return;
-    this.#environment.trace.note(incarnation.process, `ends: ${cause}`);
-    incarnation.alive = false;
-    this.#environment.broker.disconnect(incarnation);
-    disk.rollBack();
   }
 
   endOthers(): void {
-    for (const incarnation of this.#others.keys()) this.endOther(incarnation, "all others end");
+    for (const [incarnation, disk] of this.#others) this.#endOther(incarnation, disk);
+  }
+
+  #endOther(incarnation: Incarnation, disk: Disk): void {
+    if (!incarnation.alive) return;
+    this.#environment.trace.note(incarnation.process, "ends");
+    incarnation.alive = false;
+    this.#environment.broker.disconnect(incarnation);
+    disk.rollBack();
   }
 
   /** Stops the process gracefully. It starts again later. */
@@ -253,7 +273,9 @@ export class Process<Parts> {
   close(): void {
     if (this.#incarnation !== undefined) this.#end(this.#incarnation);
     this.endOthers();
-    for (const disk of new Set([this.disk, ...this.#others.values()])) disk.close();
+    for (const [incarnation, disk] of this.#former) this.#endOther(incarnation, disk);
+    const disks = [this.disk, ...this.#left, ...this.#former.values(), ...this.#others.values()];
+    for (const disk of new Set(disks)) disk.close();
   }
 
   /** Composes the service as its `main.ts` does. */
@@ -352,6 +374,7 @@ export class Process<Parts> {
     this.#incarnation = undefined;
     this.#running = undefined;
     this.owns = false;
+    this.endOthers();
   }
 
   #startAfter(downMs: number): void {

@@ -38,6 +38,7 @@ export async function simulate(options: RunOptions): Promise<Report> {
     without: [...without],
     ...(mutant === undefined ? {} : { mutant: mutant.name }),
     violations: world.violations,
+    isAbandoned: world.isAbandoned,
     digest: world.trace.digest,
     accepted: world.workload.accepted.length,
     crashes: world.processes.reduce((sum, { crashes }) => sum + crashes, 0),
@@ -67,7 +68,7 @@ class Simulation {
       faults.enabled = true;
       injectRecurringFaults(this.#world);
       scheduler.after(workload.durationMs + FAULTS_AFTER_LAST_ORDER_MS, () => this.#endFaults());
-      while (!this.#finished && violations.length === 0) this.#step();
+      while (!this.#finished && violations.length === 0 && !this.#world.isAbandoned) this.#step();
     } finally {
       drainMicrotasks();
       for (const process of processes) process.close();
@@ -92,6 +93,7 @@ class Simulation {
     if (!broker.up) broker.startUp();
     const restart = prng.chance(0.5);
     for (const process of processes) {
+      process.endOthers();
       process.instrumented.repair();
       process.clockOffsetMs = CLOCK_OFFSET_AFTER_FAULTS_MS;
       if (restart) process.restart(0);
@@ -110,6 +112,7 @@ class Simulation {
         operator.retryOutgoing(process);
         operator.retryEffects(process);
         operator.resolveStops(process);
+        operator.restartRefused(process);
       }
       const pending = findPending(this.#world);
       quiescentPolls = pending === undefined ? quiescentPolls + 1 : 0;

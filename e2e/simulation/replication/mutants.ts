@@ -13,6 +13,7 @@ const REPLICA = "replication/replica.ts";
 const CAPTURE = "replication/capture.ts";
 const APPLY = "replication/apply.ts";
 const SNAPSHOTS = "replication/snapshots.ts";
+const OWNERSHIP = "ownership/ownership.ts";
 
 export const codeMutants: readonly CodeMutant[] = [
   {
@@ -427,5 +428,81 @@ export const codeMutants: readonly CodeMutant[] = [
     from: 'this.#failing.failed("taking",',
     to: 'throw error; this.#failing.failed("taking",',
     test: "while the store fails",
+  },
+  {
+    name: "a process owns the service once its claim was sent, without reading it",
+    file: OWNERSHIP,
+    from: "() => again(LOST_MS),",
+    to: "() => this.#own(this.#ownClaim(epoch, runtime.now())),",
+  },
+  {
+    name: "of two claims of owners with one epoch, the last counts",
+    file: "ownership/claim.ts",
+    from: "claim.epoch > before.epoch",
+    to: "claim.epoch >= before.epoch",
+  },
+  {
+    name: "another file than the owner's is the service",
+    file: OWNERSHIP,
+    from: 'if (owner.file !== file) return "another-file";',
+    to: "",
+  },
+  {
+    name: "a file with an older epoch is the service",
+    file: OWNERSHIP,
+    from: "const isLast = owner.epoch === epoch && owner.instance === instance;",
+    to: "const isLast = true;",
+  },
+  {
+    name: "a file that has handled less than the owner is the service",
+    file: OWNERSHIP,
+    from: "return isLast && owner.age <= age ?",
+    to: "return isLast ?",
+    test: "an older copy is recognised",
+  },
+  {
+    name: "a process elsewhere claims without asking",
+    file: OWNERSHIP,
+    from: "else if (!hasAnswered) this.#ask(owner);",
+    to: "else if (!hasAnswered) this.#claim();",
+  },
+  {
+    name: "an owner does not answer",
+    file: OWNERSHIP,
+    from: 'else if (this.#state.state === "owner") void this.#report();',
+    to: "",
+  },
+  {
+    name: "an owner whose place another one has taken goes on",
+    file: OWNERSHIP,
+    from: '} else if (isOwner) this.#refuse("taken-over", owner);',
+    to: "} else if (isOwner) return;",
+  },
+  {
+    name: "an owner that was paused goes on without having read the log",
+    file: OWNERSHIP,
+    from: "return this.#unread > 0 &&",
+    to: "return this.#unread < 0 &&",
+  },
+  {
+    name: "an owner that was paused goes on once it has read what was sent before",
+    file: OWNERSHIP,
+    from: "this.#unread = 2;",
+    to: "this.#unread = 1;",
+    test: "an owner that was paused for so long",
+  },
+  {
+    name: "an owner that could not answer does not answer again",
+    file: OWNERSHIP,
+    from: "this.#reported = -1;",
+    to: "",
+    test: "an owner that could not answer",
+  },
+  {
+    name: "a take-over is over before its claim counts",
+    file: OWNERSHIP,
+    from: "SET epoch = ?, instance = ?",
+    to: "SET epoch = ?, instance = ?, takes_over = 0",
+    test: "a take-over is not forgotten",
   },
 ];

@@ -434,24 +434,28 @@ export const codeMutants: readonly CodeMutant[] = [
     file: OWNERSHIP,
     from: "() => again(LOST_MS),",
     to: "() => this.#own(this.#ownClaim(epoch, runtime.now())),",
+    test: "a claim after another one with the same epoch",
   },
   {
     name: "of two claims of owners with one epoch, the last counts",
     file: "ownership/claim.ts",
     from: "claim.epoch > before.epoch",
     to: "claim.epoch >= before.epoch",
+    test: "a claim after another one with the same epoch",
   },
   {
     name: "another file than the owner's is the service",
     file: OWNERSHIP,
     from: 'if (owner.file !== file) return "another-file";',
     to: "",
+    test: "a second process, on an empty file",
   },
   {
     name: "a file with an older epoch is the service",
     file: OWNERSHIP,
     from: "const isLast = owner.epoch === epoch && owner.instance === instance;",
     to: "const isLast = true;",
+    test: "the file goes on elsewhere",
   },
   {
     name: "a file that has handled less than the owner is the service",
@@ -471,6 +475,7 @@ export const codeMutants: readonly CodeMutant[] = [
     file: OWNERSHIP,
     from: 'else if (this.#state.state === "owner") void this.#report();',
     to: "",
+    test: "a copy of the file waits for an answer",
   },
   {
     name: "an owner whose place another one has taken goes on",

@@ -45,6 +45,8 @@ class Process {
   readonly handled: string[] = [];
   /** What it publishes and reads is lost, as when it is paused. */
   isPaused = false;
+  /** Happens before its first claim is sent. */
+  beforeClaim: (() => Promise<void>) | undefined;
   /** The broker does not take its claims. */
   claimsFail = false;
   /** How far its monotonic clock is ahead, as after a pause. */
@@ -62,8 +64,11 @@ class Process {
     this.database = openDatabase(path);
     const transport: Transport = {
       publish: async (records) => {
-        if (isBrokerAway || (this.claimsFail && records.some(({ key }) => key === "claim")))
-          throw new Error("the broker is away");
+        const isClaim = records.some(({ key }) => key === "claim");
+        if (isBrokerAway || (this.claimsFail && isClaim)) throw new Error("the broker is away");
+        const { beforeClaim } = this;
+        if (isClaim) this.beforeClaim = undefined;
+        if (isClaim) await beforeClaim?.();
         if (!this.isPaused) await broker.publish(records);
       },
       subscribe: (options) => broker.subscribe(options),
@@ -354,6 +359,20 @@ test("of two claims with one epoch the first counts, and its owner repeats it, s
   await publish({ ...recordOf("reader", mine), value: JSON.stringify({ ...mine, epoch: "3" }) });
   await owner.write();
   expect(owner.reason).toBe("owner");
+});
+
+test("a claim after another one with the same epoch does not count, although it was sent", async () => {
+  const late = new Process(file());
+  late.beforeClaim = () =>
+    publish(
+      recordOf("reader", {
+        ...{ kind: "claim", file: "other", epoch: 1, instance: "other", place: "elsewhere" },
+        ...{ since: 0, age: 0, released: false },
+      }),
+    );
+  await late.until("another-file");
+  expect(claims().map(({ file: claimed }) => claimed === "other")).toEqual([true, false]);
+  expect(late.database.sql.query("SELECT owned FROM ownership").values()).toEqual([[0]]);
 });
 
 test("while the broker is away, requests are accepted, and nothing else is done until the claim is read", async () => {

@@ -47,7 +47,7 @@ function runBeside(
   if (process.running === undefined) return false;
   const owned = () => {
     if (owns === "unanswered" && !isAnswered(world, process.name)) world.abandon();
-    else world.violation(`a second process of ${process.name} owns it, on ${file.name}`);
+    else world.violation(`a second process of ${process.name} owns it`);
   };
   const startWhenOwned = () => {
     if (!faults.enabled) return;
@@ -130,18 +130,18 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
   },
   copiedFile: (world) => {
     const process = world.prng.pick(world.processes);
-    return runBeside(world, process, () => process.disk.copy(), "unanswered");
+    return runBeside(world, process, () => process.copyDisk(), "unanswered");
   },
   olderFile: (world) => {
     const process = world.prng.pick(world.processes);
     if (process.running === undefined) return false;
-    const older = process.disk.copy();
+    const older = process.copyDisk();
     return runBeside(world, process, () => older, "unanswered");
   },
   takeOverFromLiving: (world) => {
     const process = world.prng.pick(world.processes);
     const copy = () => {
-      const disk = process.disk.copy();
+      const disk = process.copyDisk();
       disk.database.sql.run("UPDATE ownership SET file = file || ' restored', takes_over = 1");
       return disk;
     };

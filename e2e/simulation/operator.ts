@@ -3,6 +3,7 @@ import {
   type DeadLetter,
   DeadLetterRefusal,
   type IncomingRecord,
+  NotOwner,
   PartitionRefusal,
   type PartitionStop,
   type StopAction,
@@ -219,6 +220,7 @@ export class Operator {
       error instanceof DeadLetterRefusal ||
       error instanceof PartitionRefusal ||
       error instanceof StorageError ||
+      error instanceof NotOwner ||
       isSqliteError(error)
     )
       return;

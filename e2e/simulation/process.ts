@@ -85,6 +85,7 @@ export class Process<Parts> {
   #cancelStart = () => {};
   /** Processes whose place another one has taken while they were paused. */
   readonly #former = new Map<Incarnation, Disk>();
+  /** Files that are not the service, whether a process runs on them or not. */
   readonly #left = new Set<Disk>();
   /** Second processes beside the one that runs. */
   readonly #others = new Map<Incarnation, Disk>();
@@ -97,6 +98,13 @@ export class Process<Parts> {
     this.#retry = environment.prng.chance(0.5) ? defaultRetryPolicy : QUICK_RETRY;
     this.instrumented = new InstrumentedHandlers({ service: this.name, mutant, ...environment });
     this.disk = this.emptyDisk();
+  }
+
+  /** Its file as it is now, in another place. */
+  copyDisk(): Disk {
+    const copy = this.disk.copy();
+    this.#left.add(copy);
+    return copy;
   }
 
   /** Undefined while the process is down, or paused: it answers nobody. */

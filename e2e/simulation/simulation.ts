@@ -15,8 +15,8 @@ const PRUNED_AFTER_MS = 150_000;
 const POLL_EVERY_MS = 500;
 /** At so many polls in a row nothing must be pending. */
 const QUIESCENT_POLLS = 4;
-/** Ten times the events of an ordinary run. */
-const MAX_STEPS = 20_000;
+/** Five times the events of a long run. */
+const MAX_STEPS = 50_000;
 const MAX_STEPS_PER_ORDER = 1_000;
 /** Ahead of what any clock has shown during the faults, so that every timer that was set is due. */
 const CLOCK_OFFSET_AFTER_FAULTS_MS = 3 * 24 * 60 * 60 * 1000;

@@ -488,13 +488,14 @@ export const codeMutants: readonly CodeMutant[] = [
     file: OWNERSHIP,
     from: "return this.#unread > 0 &&",
     to: "return this.#unread < 0 &&",
+    test: "an owner that was paused for long stores nothing",
   },
   {
     name: "an owner that was paused goes on once it has read what was sent before",
     file: OWNERSHIP,
     from: "this.#unread = 2;",
     to: "this.#unread = 1;",
-    test: "an owner that was paused for so long",
+    test: "an owner that was paused goes on once it has read the log twice",
   },
   {
     name: "an owner that could not answer does not answer again",

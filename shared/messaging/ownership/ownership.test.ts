@@ -255,64 +255,62 @@ test("an owner that was paused and reads the claim of another stops at once", as
   expect(broker.records(Answer.topic.name)).toEqual([]);
 });
 
-describe("an owner that was paused for so long that another one may have claimed", () => {
-  /** It has been paused, and woken; what it reads arrives when it is told to. */
-  const paused = async () => {
-    const owner = await new Process(file()).until("owner");
-    owner.isReadingLater = true;
-    owner.aheadMs += 6_000;
-    return owner;
-  };
-  const stored = ({ database }: Process) =>
-    database.sql.query("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").values().flat();
+/** It has been paused, and woken; what it reads arrives when it is told to. */
+const paused = async () => {
+  const owner = await new Process(file()).until("owner");
+  owner.isReadingLater = true;
+  owner.aheadMs += 6_000;
+  return owner;
+};
+const stored = ({ database }: Process) =>
+  database.sql.query("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").values().flat();
 
-  test("stores nothing, if it was", async () => {
-    const owner = await paused();
-    const written = owner.write();
-    await send("one");
-    const before = claims().at(-1);
-    if (before === undefined) throw new Error("no claim");
-    await publish(recordOf("reader", { ...before, epoch: 2, instance: "other", place: "elsewhere" }));
-    await Bun.sleep(100);
-    expect([owner.handled, stored(owner)]).toEqual([[], []]);
-    owner.isReadingLater = false;
-    for (let count = 0; count < 4; count += 1) owner.readNext();
-    expect(written).rejects.toBeInstanceOf(NotOwner);
-    await owner.until("taken-over");
-    expect([owner.handled, stored(owner)]).toEqual([[], []]);
-  });
+test("an owner that was paused for long stores nothing, if another one has claimed meanwhile", async () => {
+  const owner = await paused();
+  const written = owner.write();
+  await send("one");
+  const before = claims().at(-1);
+  if (before === undefined) throw new Error("no claim");
+  await publish(recordOf("reader", { ...before, epoch: 2, instance: "other", place: "elsewhere" }));
+  await Bun.sleep(100);
+  expect([owner.handled, stored(owner)]).toEqual([[], []]);
+  owner.isReadingLater = false;
+  for (let count = 0; count < 4; count += 1) owner.readNext();
+  expect(written).rejects.toBeInstanceOf(NotOwner);
+  await owner.until("taken-over");
+  expect([owner.handled, stored(owner)]).toEqual([[], []]);
+});
 
-  test("goes on once it has read the log twice, if it was not: the first answer may be older than the pause", async () => {
-    const owner = await paused();
-    const written = owner.write();
-    for (let count = 0; count < 2; count += 1) {
-      await publish(recordOf("reader", { kind: "question", instance: `${count}` }));
-      await eventually(() => broker.records(OWNERS.name).length > 0);
-      await Bun.sleep(20);
-    }
-    // A record, and that nothing is after it.
-    owner.readNext();
-    owner.readNext();
-    await Bun.sleep(50);
-    expect(stored(owner)).toEqual([]);
-    owner.readNext();
-    owner.readNext();
-    await written;
-    expect(stored(owner)).toEqual([1]);
-  });
+test("an owner that was paused goes on once it has read the log twice: the first answer may be older than the pause", async () => {
+  const owner = await paused();
+  const written = owner.write();
+  for (let count = 0; count < 2; count += 1) {
+    await publish(recordOf("reader", { kind: "question", instance: `${count}` }));
+    await eventually(() => broker.records(OWNERS.name).length > 0);
+    await Bun.sleep(20);
+  }
+  // A record, and that nothing is after it.
+  owner.readNext();
+  owner.readNext();
+  await Bun.sleep(50);
+  expect(stored(owner)).toEqual([]);
+  owner.readNext();
+  owner.readNext();
+  await written;
+  expect(stored(owner)).toEqual([1]);
+});
 
-  test("goes on after some time while the broker is away", async () => {
-    const owner = await paused();
-    isBrokerAway = true;
-    const written = owner.write();
-    await Bun.sleep(50);
-    expect(stored(owner)).toEqual([]);
-    owner.aheadMs += 3_000;
-    await Bun.sleep(50);
-    owner.aheadMs += 3_000;
-    await written;
-    expect(owner.reason).toBe("owner");
-  });
+test("an owner that was paused goes on after some time while the broker is away", async () => {
+  const owner = await paused();
+  isBrokerAway = true;
+  const written = owner.write();
+  await Bun.sleep(50);
+  expect(stored(owner)).toEqual([]);
+  owner.aheadMs += 3_000;
+  await Bun.sleep(50);
+  owner.aheadMs += 3_000;
+  await written;
+  expect(owner.reason).toBe("owner");
 });
 
 test("an owner that could not answer answers again, also if it has handled nothing since", async () => {

@@ -105,6 +105,10 @@ async function simulateAll(options: Options): Promise<number> {
   progress.clear();
   console.log(state());
   console.log(`faults: ${[...totals.faults].map(([name, count]) => `${name} ${count}`).join(", ")}`);
+  if (totals.abandoned > 0)
+    console.log(
+      `${totals.abandoned} runs ended early: a copy of a file took over from an owner that did not answer in time`,
+    );
   for (const seed of lost) console.log(`seed ${seed}: its run did not end, or ended its process`);
   for (const report of failed.slice(0, MAX_DESCRIBED)) console.log(describeFailure(await shrink(report)));
   return failed.length + lost.length === 0 ? 0 : 1;

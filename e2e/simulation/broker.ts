@@ -245,6 +245,13 @@ export class SimulatedBroker {
     for (const follower of this.#followers) if (follower.client === client) this.#followers.delete(follower);
   }
 
+  /** The group coordinator has not heard of a client for long: its partitions go to others, until it joins again. */
+  expireSessions(client: Incarnation): void {
+    for (const group of this.#groups.values()) {
+      for (const member of group.members) if (member.client === client) member.expire();
+    }
+  }
+
   shutDown(): void {
     this.up = false;
     this.options.trace.note("broker", "down");
@@ -437,11 +444,12 @@ export class SimulatedBroker {
     return records.filter((record) => !failures.has(record));
   }
 
-  /** What a client knows to be stored, it must not send again. Copies of dead letters may be equal. */
+  /** What a client knows to be stored, it must not send again. Copies of dead letters may be equal, and an owner repeats its claim. */
   #assertNotSentAgain(client: Incarnation, records: readonly OutgoingRecord[]): void {
     const known = this.#acknowledged.get(client);
     const again = records.find(
-      (record) => known?.has(contentOf(record)) === true && !/\.(dead-letters|changes)$/.test(record.topic),
+      (record) =>
+        known?.has(contentOf(record)) === true && !/\.(dead-letters|changes|owner)$/.test(record.topic),
     );
     if (again === undefined) return;
     const { topic, key } = again;
@@ -621,7 +629,7 @@ function hasNews({ log, next }: Reader): boolean {
   return next < log.end || next < log.start;
 }
 
-/** One member of a consumer group. Its session never expires: it leaves when it is stopped or its process ends. */
+/** One member of a consumer group. It leaves when it is stopped, its process ends, or its session expires. */
 class SimulatedSubscription implements Subscription {
   readonly client: Incarnation;
   readonly options: SubscribeOptions;
@@ -660,6 +668,19 @@ class SimulatedSubscription implements Subscription {
     this.stopped = true;
     this.revoke();
     if (this.#group.members.delete(this)) this.#group.rebalance();
+  }
+
+  /** Leaves the group until its client does something again. */
+  expire(): void {
+    this.revoke();
+    if (!this.#group.members.delete(this)) return;
+    this.#group.rebalance();
+    const join = () => {
+      if (this.stopped) return;
+      this.#group.members.add(this);
+      this.#group.rebalance();
+    };
+    this.#broker.options.scheduler.after(0, join, this.client);
   }
 
   /** Deliveries that are under way are dropped. */

@@ -1,15 +1,24 @@
 import { topics } from "@distributed-messaging/contracts";
-import { storeTopics } from "@distributed-messaging/services/registry";
+import { ownerTopic } from "@distributed-messaging/messaging";
+import { messageTopics, storeTopics } from "@distributed-messaging/services/registry";
 import { MAX_REQUEST_DELAY_MS } from "./broker.ts";
 import { type RecurringFault, recurringFaults } from "./faults.ts";
 import { drawPoison, POISON_HEADER, poisonTopics } from "./poison.ts";
-import { DOWN_MS } from "./process.ts";
+import { DOWN_MS, type Process } from "./process.ts";
+import type { Disk } from "./storage.ts";
 import type { World } from "./world.ts";
 
 /** Mean durations. */
 const LONG_DOWN_MS = 15_000;
 const DOWN_AFTER_RECREATION_MS = 8_000;
 const OUTAGE_MS = 3_000;
+const PAUSED_MS = 3_000;
+/** After the process that took its place owns the service. */
+const WOKEN_MS = 300;
+/** A second process asks for five seconds. */
+const MIN_BESIDE_MS = 6_000;
+const BESIDE_AFTER_MS = 2_000;
+const BESIDE_POLL_MS = 200;
 const MAX_TRUNCATED = 5;
 const MAX_UNDECODABLE = 3;
 const DOWN_BEFORE_RETENTION_MS = 10_000;
@@ -21,6 +30,44 @@ const COMPACTION_LAG_MS = MAX_REQUEST_DELAY_MS + 2_000;
 /** Events are kept for ever, so that only commands can be removed before they are read. */
 const commandTopics = [topics.orderCommands, topics.inventoryCommands].map(({ name }) => name);
 const deleteTopics = [...commandTopics, topics.orderEvents.name, topics.inventoryEvents.name];
+
+/**
+ * Starts a second process of a service for some time, once the first one owns the service.
+ *
+ * @param file on which it runs
+ * @param owns when it may own the service: never, or if its question was not answered in time
+ */
+function runBeside(
+  world: World,
+  process: Process<unknown>,
+  file: () => Disk,
+  owns: "never" | "unanswered",
+): boolean {
+  const { prng, scheduler, faults } = world;
+  if (process.running === undefined) return false;
+  const owned = () => {
+    if (owns === "unanswered" && !isAnswered(world, process.name)) world.abandon();
+    else world.violation(`a second process of ${process.name} owns it`);
+  };
+  const startWhenOwned = () => {
+    if (!faults.enabled) return;
+    if (process.running === undefined || !process.owns) {
+      scheduler.after(BESIDE_POLL_MS, startWhenOwned);
+      return;
+    }
+    process.startOther(file(), owned);
+    scheduler.after(prng.between(MIN_BESIDE_MS, 2 * MIN_BESIDE_MS), () => process.endOthers());
+  };
+  scheduler.after(prng.exponential(BESIDE_AFTER_MS), startWhenOwned);
+  return true;
+}
+
+/** Whether the owner has written a claim after the last question and before the claim of who asked. */
+function isAnswered({ broker }: World, service: string): boolean {
+  const [log] = broker.partitionsOf(ownerTopic(service).name);
+  const kinds = log?.records.map(({ key }) => key) ?? [];
+  return kinds.slice(kinds.lastIndexOf("question") + 1).length > 1;
+}
 
 /** What each recurring fault does. @returns whether there was anything to do it to */
 const injections: Readonly<Record<RecurringFault, (world: World, count: number) => boolean>> = {
@@ -49,6 +96,56 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
       if (!broker.up) broker.startUp();
     });
     return true;
+  },
+  pause: ({ processes, prng }) => {
+    const process = prng.pick(processes);
+    if (process.running === undefined) return false;
+    process.pause(prng.exponential(PAUSED_MS));
+    return true;
+  },
+  replaced: ({ processes, prng }) => {
+    const process = prng.pick(processes);
+    if (process.running === undefined || process.running.stopping || !process.owns) return false;
+    process.replace(prng.chance(0.5) ? 0 : prng.exponential(WOKEN_MS));
+    return true;
+  },
+  moved: (world) => {
+    const { processes, prng } = world;
+    const process = prng.pick(processes);
+    if (process.running === undefined) return false;
+    const left = process.move(prng.exponential(DOWN_MS));
+    runBeside(world, process, () => left, "never");
+    return true;
+  },
+  takeOver: ({ processes, prng }) => {
+    const process = prng.pick(processes);
+    if (process.running === undefined) return false;
+    process.move(prng.exponential(DOWN_MS));
+    process.disk.database.sql.run("UPDATE ownership SET file = file || ' restored', takes_over = 1");
+    return true;
+  },
+  emptyFile: (world) => {
+    const process = world.prng.pick(world.processes);
+    return runBeside(world, process, () => process.emptyDisk(), "never");
+  },
+  copiedFile: (world) => {
+    const process = world.prng.pick(world.processes);
+    return runBeside(world, process, () => process.copyDisk(), "unanswered");
+  },
+  olderFile: (world) => {
+    const process = world.prng.pick(world.processes);
+    if (process.running === undefined) return false;
+    const older = process.copyDisk();
+    return runBeside(world, process, () => older, "unanswered");
+  },
+  takeOverFromLiving: (world) => {
+    const process = world.prng.pick(world.processes);
+    const copy = () => {
+      const disk = process.copyDisk();
+      disk.database.sql.run("UPDATE ownership SET file = file || ' restored', takes_over = 1");
+      return disk;
+    };
+    return runBeside(world, process, copy, "unanswered");
   },
   rebalance: ({ broker, processes, prng }) => {
     broker.rebalance(prng.pick(processes).name);
@@ -90,7 +187,7 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
   },
   topicRecreated: (world) => {
     const { broker, prng, trace, incomplete, processes } = world;
-    const topic = prng.pick(storeTopics);
+    const topic = prng.pick(messageTopics);
     // Unread records would be lost by definition.
     if (!world.isRead(topic.name)) return false;
     trace.note("broker", `${topic.name} is deleted and created again`);
@@ -105,7 +202,7 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
   },
   logTruncated: (world) => {
     const { broker, prng } = world;
-    const log = prng.pick(storeTopics.flatMap(({ name }) => broker.partitionsOf(name)));
+    const log = prng.pick(messageTopics.flatMap(({ name }) => broker.partitionsOf(name)));
     // Records that nobody has read would be lost by definition.
     if (log.records.length === 0 || !world.isRead(log.topic)) return false;
     world.truncate(log, prng.between(1, MAX_TRUNCATED));

@@ -55,6 +55,17 @@ const faultTable = {
   orderlyRestart: { everyMs: 25_000 },
   longDowntime: { everyMs: 60_000 },
   brokerAway: { everyMs: 30_000 },
+  // A process does nothing for a while; or until another one, on a copy of its file in another place, has taken its place.
+  pause: { everyMs: 25_000 },
+  replaced: { everyMs: 30_000 },
+  // A process ends, and its file goes on in another place; or with another identity, and an operator has it take over.
+  moved: { everyMs: 30_000 },
+  takeOver: { everyMs: 40_000 },
+  // A second process beside the one that lives: on an empty file, a copy, an older copy, and one that is to take over.
+  emptyFile: { everyMs: 25_000 },
+  copiedFile: { everyMs: 25_000 },
+  olderFile: { everyMs: 25_000 },
+  takeOverFromLiving: { everyMs: 25_000 },
   rebalance: { everyMs: 12_000 },
   clockJump: { everyMs: 12_000 },
   poison: { everyMs: 6_000 },

@@ -3,17 +3,14 @@ import { allMessages } from "@distributed-messaging/contracts";
 import type {
   IncomingRecord,
   Message,
-  Publisher,
   StopReason,
   StoredId,
-  Subscriber,
   Transaction,
+  Transport,
 } from "@distributed-messaging/messaging";
 import { fingerprintOfBytes } from "@distributed-messaging/messaging/internal";
 import { type Static, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
-
-export type Transport = Publisher & Subscriber;
 
 /** The calls to a prepared statement that the kit and drizzle make. */
 export interface StatementCalls {
@@ -55,8 +52,8 @@ export const mutants: readonly Mutant[] = [
   }),
   { name: "offsets: stored outside of the transaction that has the effects", seed: offsetsOutside },
   mutant("relay: two publishes at once", {
-    transport: ({ subscribe, publish }) => ({
-      subscribe,
+    transport: ({ publish, ...others }) => ({
+      ...others,
       publish: async (records) => {
         const half = Math.ceil(records.length / 2);
         await Promise.all([records.slice(0, half), records.slice(half)].map((part) => publish(part)));
@@ -64,16 +61,16 @@ export const mutants: readonly Mutant[] = [
     }),
   }),
   mutant("relay: outbox rows are deleted before the broker has acknowledged their records", {
-    transport: ({ subscribe, publish }) => ({
-      subscribe,
+    transport: ({ publish, ...others }) => ({
+      ...others,
       publish: async (records) => {
         publish(records).catch(() => {});
       },
     }),
   }),
   mutant("relay: what was acknowledged is sent again because a neighbour failed", {
-    transport: ({ subscribe, publish }) => ({
-      subscribe,
+    transport: ({ publish, ...others }) => ({
+      ...others,
       publish: (records) =>
         publish(records).catch((error: unknown) => {
           throw new Error("the send failed", { cause: error });
@@ -110,8 +107,8 @@ export const mutants: readonly Mutant[] = [
       sql.startsWith("SELECT id FROM dead_letters WHERE topic = +? AND key = +?") ? { get: () => null } : {},
   }),
   mutant("log identity: a recreated topic is read from the offset in the old one", {
-    transport: ({ publish, subscribe }) => ({
-      publish,
+    transport: ({ subscribe, ...others }) => ({
+      ...others,
       subscribe: (options) =>
         subscribe({
           ...options,
@@ -277,8 +274,8 @@ function reading(
       return record;
     }
   };
-  return ({ publish, subscribe }) => ({
-    publish,
+  return ({ subscribe, ...others }) => ({
+    ...others,
     subscribe: (options) =>
       subscribe({
         ...options,

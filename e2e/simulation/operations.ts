@@ -1,6 +1,6 @@
 import type { ClientRequest, Decision, Status } from "@distributed-messaging/api-gateway/domain";
 import { carryOut } from "@distributed-messaging/api-gateway/http";
-import { type Cause, StorageError } from "@distributed-messaging/messaging";
+import { type Cause, NotOwner, StorageError } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import type { Prng } from "./prng.ts";
 import type { Environment, Process } from "./process.ts";
@@ -124,7 +124,8 @@ export abstract class Operation {
         (error: unknown) => {
           if (!incarnation.alive || error instanceof Crashed) return;
           if (error instanceof ServiceError) respond({ kind: "refused", code: error.code });
-          else if (error instanceof StorageError) respond({ kind: "unavailable" });
+          else if (error instanceof StorageError || error instanceof NotOwner)
+            respond({ kind: "unavailable" });
           else this.violation(`a request to ${incarnation.process} failed: ${String(error)}`);
         },
       );

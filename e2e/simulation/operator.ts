@@ -3,6 +3,7 @@ import {
   type DeadLetter,
   DeadLetterRefusal,
   type IncomingRecord,
+  NotOwner,
   PartitionRefusal,
   type PartitionStop,
   type StopAction,
@@ -74,6 +75,14 @@ export class Operator {
   /** Resolves the first dead letter that is not blocked by another one. */
   resolveFirst(process: Process<unknown>): void {
     this.#resolve(process, (letters) => letters.find(({ reason }) => reason !== "blocked"));
+  }
+
+  /** Starts a process again that was refused because its owner seemed to live: a late copy of a claim looks like an answer. */
+  restartRefused(process: Process<unknown>): void {
+    const ownership = process.running?.messaging.ownership();
+    if (ownership?.state !== "refused" || ownership.reason !== "running-elsewhere") return;
+    this.#environment.trace.note("operator", `starts ${process.name} again, which was refused`);
+    process.restart(0);
   }
 
   /** Sends the outgoing records again that the broker has refused. */
@@ -211,6 +220,7 @@ export class Operator {
       error instanceof DeadLetterRefusal ||
       error instanceof PartitionRefusal ||
       error instanceof StorageError ||
+      error instanceof NotOwner ||
       isSqliteError(error)
     )
       return;

@@ -1,15 +1,17 @@
 import {
   defaultRetryPolicy,
   type Logger,
+  NotOwner,
   type RetryPolicy,
   type Runtime,
+  type Transport,
 } from "@distributed-messaging/messaging";
 import { type Assembled, assemble, type Composition } from "@distributed-messaging/service/composition";
 import { type CommonConfig, loadConfig } from "@distributed-messaging/service/config";
 import type { PartitionLog, SimulatedBroker } from "./broker.ts";
 import type { Faults } from "./faults.ts";
 import { InstrumentedHandlers } from "./handlers.ts";
-import type { SeededFault, Transport } from "./mutants.ts";
+import type { SeededFault } from "./mutants.ts";
 import type { Prng } from "./prng.ts";
 import { Incarnation, type Scheduler, type Trace } from "./scheduler.ts";
 import { connect, Disk, isSqliteError } from "./storage.ts";
@@ -21,6 +23,10 @@ const MAX_SLOW_MS = 40;
 const MAX_SOON_MS = 1.5;
 /** Longer than any publish takes: a stop that is not done by then never is. */
 const STOP_TIMEOUT_MS = 30_000;
+/** A process is paused for so long at a time, while another one takes its place. */
+const HOLD_MS = 100;
+/** After so long, a group coordinator has not heard of a paused process. */
+const SESSION_MS = 10_000;
 /** Mean time until a process that crashed or stopped is started again. */
 export const DOWN_MS = 300;
 /** The policy of half of the services: a message is parked soon. */
@@ -58,12 +64,13 @@ export interface Running<Parts> extends Assembled<Parts> {
 /** A service: its database file, and its process, which is started again whenever it has ended. */
 export class Process<Parts> {
   readonly name: string;
-  readonly disk: Disk;
+  /** The one that is the service. */
+  disk: Disk;
   readonly instrumented: InstrumentedHandlers;
   /** Milliseconds by which the wall clock differs from virtual time. */
   clockOffsetMs = 0;
-  /** Undefined while the process is down. */
-  running: Running<Parts> | undefined;
+  /** Whether the process that runs has owned the service. */
+  owns = false;
   crashes = 0;
   /** The topics that the service reads, and the message types that it handles. */
   readonly topics = new Set<string>();
@@ -74,7 +81,14 @@ export class Process<Parts> {
   readonly #retry: RetryPolicy;
   /** The process that runs or starts. */
   #incarnation: Incarnation | undefined;
+  #running: Running<Parts> | undefined;
   #cancelStart = () => {};
+  /** Processes whose place another one has taken while they were paused. */
+  readonly #former = new Map<Incarnation, Disk>();
+  /** Files that are not the service, whether a process runs on them or not. */
+  readonly #left = new Set<Disk>();
+  /** Second processes beside the one that runs. */
+  readonly #others = new Map<Incarnation, Disk>();
 
   constructor(definition: ServiceDefinition<Parts>, environment: Environment, mutant: SeededFault) {
     this.name = definition.composition.name;
@@ -83,29 +97,56 @@ export class Process<Parts> {
     this.#mutant = mutant;
     this.#retry = environment.prng.chance(0.5) ? defaultRetryPolicy : QUICK_RETRY;
     this.instrumented = new InstrumentedHandlers({ service: this.name, mutant, ...environment });
-    this.disk = new Disk(this.name, definition.composition.migrations, mutant);
+    this.disk = this.emptyDisk();
+  }
+
+  /** Its file as it is now, in another place. */
+  copyDisk(): Disk {
+    const copy = this.disk.copy();
+    this.#left.add(copy);
+    return copy;
+  }
+
+  /** Undefined while the process is down, or paused: it answers nobody. */
+  get running(): Running<Parts> | undefined {
+    const isPaused = (this.#incarnation?.pausedUntilMs ?? 0) > this.#environment.scheduler.nowMs;
+    return isPaused ? undefined : this.#running;
+  }
+
+  emptyDisk(): Disk {
+    return Disk.create(this.name, this.#definition.composition.migrations, this.#mutant);
   }
 
   start(): void {
     this.#cancelStart();
     if (this.#incarnation !== undefined) return;
     this.#environment.trace.note(this.name, "starts");
-    const incarnation = new Incarnation(this.name, (cause) => this.crash(cause));
+    const incarnation: Incarnation = new Incarnation(this.name, (cause) => this.#crashOf(incarnation, cause));
     this.#incarnation = incarnation;
+    this.owns = false;
+    const running = this.#run(incarnation, this.disk, () => {
+      if (incarnation === this.#incarnation) this.owns = true;
+    });
+    if (incarnation === this.#incarnation) this.#running = running;
+  }
+
+  /** Composes and starts the service. @returns undefined if the process has ended by then */
+  #run(incarnation: Incarnation, disk: Disk, owned: () => void): Running<Parts> | undefined {
     try {
-      const running = this.#compose(incarnation);
-      if (!incarnation.alive) return;
-      this.running = running;
+      const running = this.#compose(incarnation, disk, owned);
+      if (!incarnation.alive) return undefined;
       running.messaging.start();
       running.rebuild?.resume();
       this.#started(running).catch((error: unknown) => {
-        incarnation.crash(`failed to start: ${String(error)}`);
+        if (!(error instanceof NotOwner)) incarnation.crash(`failed to start: ${String(error)}`);
       });
+      return running;
     } catch (error) {
-      if (!incarnation.alive) return;
+      if (!incarnation.alive) return undefined;
       if (!isSqliteError(error)) throw error;
       // `main.ts` logs the error and exits with 1.
-      this.crash(`failed to start: ${String(error)}`);
+      incarnation.crash(`failed to start: ${String(error)}`);
+      return undefined;
     }
   }
 
@@ -117,6 +158,94 @@ export class Process<Parts> {
     this.#end(this.#incarnation);
     this.disk.rollBack();
     this.#startAfter(downMs);
+  }
+
+  #crashOf(incarnation: Incarnation, cause: string): void {
+    const disk = this.#others.get(incarnation) ?? this.#former.get(incarnation);
+    if (incarnation === this.#incarnation) this.crash(cause);
+    else if (disk !== undefined) this.#endOther(incarnation, disk);
+  }
+
+  /** The process does nothing for some time, and does not know of it. */
+  pause(forMs: number): void {
+    const { scheduler, trace } = this.#environment;
+    if (this.#incarnation === undefined || this.#running?.stopping === true) return;
+    trace.note(this.name, `is paused for ${Math.round(forMs)} ms`);
+    this.#incarnation.pausedUntilMs = scheduler.nowMs + forMs;
+    this.#expireSessionsOf(this.#incarnation);
+    this.endOthers();
+  }
+
+  #expireSessionsOf(paused: Incarnation): void {
+    const { scheduler, broker } = this.#environment;
+    scheduler.after(SESSION_MS, () => {
+      if (paused.alive && paused.pausedUntilMs > scheduler.nowMs) broker.expireSessions(paused);
+    });
+  }
+
+  /**
+   * The process is paused, and another one takes its place, on a copy of its file in another place. The paused one is woken
+   * once the other owns the service.
+   *
+   * @param wokenAfterMs from then on
+   */
+  replace(wokenAfterMs: number): void {
+    const { scheduler, trace } = this.#environment;
+    const paused = this.#incarnation;
+    if (paused === undefined) return;
+    trace.note(this.name, "is paused, and its file goes on elsewhere");
+    this.#forget();
+    this.#former.set(paused, this.disk);
+    this.#expireSessionsOf(paused);
+    this.disk = this.disk.copy();
+    const hold = (untilMs: number) => {
+      paused.pausedUntilMs = untilMs;
+      if (untilMs <= scheduler.nowMs) return;
+      scheduler.after(HOLD_MS / 2, () => {
+        if (!this.owns || this.#incarnation === paused) hold(scheduler.nowMs + HOLD_MS);
+        else {
+          trace.note(this.name, "the paused process is woken");
+          paused.pausedUntilMs = scheduler.nowMs + wokenAfterMs;
+        }
+      });
+    };
+    hold(scheduler.nowMs + HOLD_MS);
+    this.start();
+  }
+
+  /** The process ends, and its file goes on in another place. @returns what is left in the former one */
+  move(downMs: number): Disk {
+    const left = this.disk;
+    this.crash("its file goes on elsewhere", downMs);
+    this.#left.add(left);
+    this.disk = left.copy();
+    return left;
+  }
+
+  /**
+   * Starts a second process of the service, on another file. It ends when the first one does, or is paused: nobody would
+   * answer it, and its file may be an old one.
+   *
+   * @param owned called if it owns the service
+   */
+  startOther(disk: Disk, owned: () => void): void {
+    const name = `${this.name} (second)`;
+    const incarnation: Incarnation = new Incarnation(name, (cause) => this.#crashOf(incarnation, cause));
+    this.#others.set(incarnation, disk);
+    this.#environment.trace.note(name, "starts");
+    this.#run(incarnation, disk, owned);
+  }
+
+  endOthers(): void {
+    for (const [incarnation, disk] of this.#others) this.#endOther(incarnation, disk);
+  }
+
+  #endOther(incarnation: Incarnation, disk: Disk): void {
+    if (!incarnation.alive) return;
+    this.#environment.trace.note(incarnation.process, "ends");
+    incarnation.alive = false;
+    this.#environment.broker.disconnect(incarnation);
+    disk.rollBack();
   }
 
   /** Stops the process gracefully. It starts again later. */
@@ -151,26 +280,30 @@ export class Process<Parts> {
 
   close(): void {
     if (this.#incarnation !== undefined) this.#end(this.#incarnation);
-    this.disk.close();
+    this.endOthers();
+    for (const [incarnation, disk] of this.#former) this.#endOther(incarnation, disk);
+    const disks = [this.disk, ...this.#left, ...this.#former.values(), ...this.#others.values()];
+    for (const disk of new Set(disks)) disk.close();
   }
 
   /** Composes the service as its `main.ts` does. */
-  #compose(incarnation: Incarnation): Running<Parts> {
+  #compose(incarnation: Incarnation, disk: Disk, owned: () => void): Running<Parts> {
     const { broker, faults, prng, trace, committed, violation } = this.#environment;
     const { name: service, instrumented } = this;
     const runtime = this.#runtime(incarnation);
     const database = connect({
-      disk: this.disk.database,
+      disk,
       incarnation,
       faults,
       prng,
       mutant: this.#mutant,
-      committed: () => committed(service),
+      committed: () => {
+        if (incarnation === this.#incarnation) committed(service);
+      },
       writtenOutside: (sql) => violation(`${service} writes outside of a transaction: ${sql}`),
     });
-    // Its database is in memory, so it has no place by which an owner would be known.
-    const { publish, subscribe } = broker.connect(incarnation);
-    const connection = { publish, subscribe };
+    const { publish, subscribe, follow } = broker.connect(incarnation);
+    const connection = { publish, subscribe, follow };
     const transport: Transport = this.#mutant.transport?.(connection) ?? connection;
     const { composition, env = {} } = this.#definition;
     const instrumentedComposition: typeof composition = {
@@ -192,7 +325,7 @@ export class Process<Parts> {
       },
     };
     const config = loadConfig(composition.config, env, service);
-    const log = loggerTo(trace, service);
+    const log = loggerTo(trace, incarnation.process, owned);
     const retry = this.#retry;
     return {
       ...assemble(instrumentedComposition, config, {
@@ -241,9 +374,15 @@ export class Process<Parts> {
 
   #end(incarnation: Incarnation): void {
     incarnation.alive = false;
-    this.#incarnation = undefined;
-    this.running = undefined;
+    this.#forget();
     this.#environment.broker.disconnect(incarnation);
+  }
+
+  #forget(): void {
+    this.#incarnation = undefined;
+    this.#running = undefined;
+    this.owns = false;
+    this.endOthers();
   }
 
   #startAfter(downMs: number): void {
@@ -261,7 +400,11 @@ function uuidV7(timeMs: number, prng: Prng): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-${version}-${variant}-${rest}`;
 }
 
-function loggerTo(trace: Trace, service: string): Logger {
-  const note = (_: object, text: string) => trace.note(service, text);
-  return { debug() {}, info: note, warn: note, error: note };
+function loggerTo(trace: Trace, process: string, owned: () => void): Logger {
+  const note = (_: object, text: string) => trace.note(process, text);
+  const info = (fields: object, text: string) => {
+    note(fields, text);
+    if (text === "this process owns the service") owned();
+  };
+  return { debug() {}, info, warn: note, error: note };
 }

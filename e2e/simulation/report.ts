@@ -9,6 +9,8 @@ export interface Report {
   readonly mutant?: string;
   /** Empty if every invariant held. */
   readonly violations: readonly string[];
+  /** Whether it ended because a copy of a file took over from an owner that did not answer in time. */
+  readonly isAbandoned: boolean;
   /** Equal for every run with equal options. */
   readonly digest: string;
   /** Orders whose clients have received that they are accepted. */
@@ -44,9 +46,11 @@ export class Totals {
   orders = 0;
   accepted = 0;
   crashes = 0;
+  abandoned = 0;
   readonly faults = new Map<FaultName, number>(faultNames.map((name) => [name, 0]));
 
-  add({ orders, accepted, crashes, faults }: Report): void {
+  add({ orders, accepted, crashes, faults, isAbandoned }: Report): void {
+    if (isAbandoned) this.abandoned += 1;
     this.runs += 1;
     this.orders += orders;
     this.accepted += accepted;

@@ -39,6 +39,8 @@ for (let index = 0; index < TESTS; index += 1) {
 test("over these seeds every fault occurs, and nearly all orders are accepted", () => {
   expect([...totals.faults].filter(([, count]) => count === 0)).toEqual([]);
   expect(totals.accepted).toBeGreaterThan(0.9 * totals.orders);
+  // They say little.
+  expect(totals.abandoned).toBeLessThan(0.1 * totals.runs);
 });
 
 slowTest(

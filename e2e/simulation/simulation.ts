@@ -1,5 +1,5 @@
 import { drainMicrotasks } from "bun:jsc";
-import { storeTopics } from "@distributed-messaging/services/registry";
+import { messageTopics } from "@distributed-messaging/services/registry";
 import { injectRecurringFaults } from "./fault-injection.ts";
 import { checkAtCommit, checkAtRest } from "./invariants.ts";
 import type { Report } from "./report.ts";
@@ -15,8 +15,8 @@ const PRUNED_AFTER_MS = 150_000;
 const POLL_EVERY_MS = 500;
 /** At so many polls in a row nothing must be pending. */
 const QUIESCENT_POLLS = 4;
-/** Ten times the events of an ordinary run. */
-const MAX_STEPS = 20_000;
+/** Five times the events of a long run. */
+const MAX_STEPS = 50_000;
 const MAX_STEPS_PER_ORDER = 1_000;
 /** Ahead of what any clock has shown during the faults, so that every timer that was set is due. */
 const CLOCK_OFFSET_AFTER_FAULTS_MS = 3 * 24 * 60 * 60 * 1000;
@@ -38,6 +38,7 @@ export async function simulate(options: RunOptions): Promise<Report> {
     without: [...without],
     ...(mutant === undefined ? {} : { mutant: mutant.name }),
     violations: world.violations,
+    isAbandoned: world.isAbandoned,
     digest: world.trace.digest,
     accepted: world.workload.accepted.length,
     crashes: world.processes.reduce((sum, { crashes }) => sum + crashes, 0),
@@ -67,7 +68,7 @@ class Simulation {
       faults.enabled = true;
       injectRecurringFaults(this.#world);
       scheduler.after(workload.durationMs + FAULTS_AFTER_LAST_ORDER_MS, () => this.#endFaults());
-      while (!this.#finished && violations.length === 0) this.#step();
+      while (!this.#finished && violations.length === 0 && !this.#world.isAbandoned) this.#step();
     } finally {
       drainMicrotasks();
       for (const process of processes) process.close();
@@ -92,6 +93,7 @@ class Simulation {
     if (!broker.up) broker.startUp();
     const restart = prng.chance(0.5);
     for (const process of processes) {
+      process.endOthers();
       process.instrumented.repair();
       process.clockOffsetMs = CLOCK_OFFSET_AFTER_FAULTS_MS;
       if (restart) process.restart(0);
@@ -110,6 +112,7 @@ class Simulation {
         operator.retryOutgoing(process);
         operator.retryEffects(process);
         operator.resolveStops(process);
+        operator.restartRefused(process);
       }
       const pending = findPending(this.#world);
       quiescentPolls = pending === undefined ? quiescentPolls + 1 : 0;
@@ -151,7 +154,7 @@ class Simulation {
   /** Every log loses its last record, which everybody has read. */
   #truncateAll(): void {
     const { broker } = this.#world;
-    for (const { name } of storeTopics) {
+    for (const { name } of messageTopics) {
       for (const log of broker.partitionsOf(name)) if (log.records.length > 0) this.#world.truncate(log, 1);
     }
   }
@@ -180,7 +183,7 @@ function findPending(world: World): string | undefined {
     if (depth > 0) return `${depth} messages in the outbox of ${name}`;
     const parked = disk.count("parked_outgoing");
     if (parked > 0) return `${parked} outgoing messages of ${name} are parked`;
-    for (const topic of storeTopics) {
+    for (const topic of messageTopics) {
       if (!process.hasRead(broker.partitionsOf(topic.name))) return `${name} has not read ${topic.name}`;
     }
   }

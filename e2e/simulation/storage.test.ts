@@ -16,7 +16,7 @@ function setUp() {
   });
   const prng = new Prng("storage");
   const database = connect({
-    disk,
+    disk: { database: disk, path: disk.path },
     incarnation,
     prng,
     faults: new Faults(prng, new Set()),

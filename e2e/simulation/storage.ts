@@ -1,4 +1,7 @@
-import type { Database, Statement } from "bun:sqlite";
+import { Database, type Statement } from "bun:sqlite";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   type Migration,
   migrate,
@@ -25,14 +28,31 @@ import { Crashed, type Incarnation } from "./scheduler.ts";
  */
 export class Disk {
   readonly database: ServiceDatabase;
+  /** An empty file: the place of the database, by which its owner is known. */
+  readonly path: string;
+  readonly #folder = mkdtempSync(join(tmpdir(), "simulation-"));
 
-  constructor(service: string, migrations: readonly Migration[], mutant: SeededFault) {
-    this.database = openDatabase(":memory:");
-    migrate(this.database, service, migrations);
-    migrate(this.database, "messaging", kitMigrations);
-    migrate(this.database, "simulation", ledgerMigrations);
-    mutant.schema?.(this.database.sql);
-    recordTables(this.database);
+  constructor(database: ServiceDatabase) {
+    this.database = database;
+    this.path = join(this.#folder, "database.sqlite");
+    writeFileSync(this.path, "");
+  }
+
+  static create(service: string, migrations: readonly Migration[], mutant: SeededFault): Disk {
+    const database = openDatabase(":memory:");
+    migrate(database, service, migrations);
+    migrate(database, "messaging", kitMigrations);
+    migrate(database, "simulation", ledgerMigrations);
+    mutant.schema?.(database.sql);
+    recordTables(database);
+    return new Disk(database);
+  }
+
+  /** The same content, in another place. */
+  copy(): Disk {
+    const sql = Database.deserialize(this.database.sql.serialize(), { strict: true });
+    sql.run("PRAGMA foreign_keys = ON");
+    return new Disk({ sql, orm: drizzle(sql), path: ":memory:", close: () => sql.close() });
   }
 
   /** How many rows a table has. */
@@ -74,11 +94,12 @@ export class Disk {
 
   close(): void {
     this.database.close();
+    rmSync(this.#folder, { recursive: true });
   }
 }
 
 interface ConnectionOptions {
-  readonly disk: ServiceDatabase;
+  readonly disk: Pick<Disk, "database" | "path">;
   readonly incarnation: Incarnation;
   readonly faults: Faults;
   readonly prng: Prng;
@@ -105,7 +126,7 @@ class Connection {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.#disk = options.disk.sql;
+    this.#disk = options.disk.database.sql;
   }
 
   /** A proxy, since only a real Database has the private fields of the class. */

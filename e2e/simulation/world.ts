@@ -63,6 +63,8 @@ export class World implements Environment {
   readonly shortRetention: boolean;
   /** There is enough of every product for every order. */
   restocked = false;
+  /** A copy of a file has taken a service over, whose owner did not answer in time: what that had handled since is lost. */
+  isAbandoned = false;
   readonly violations: string[] = [];
   readonly violation = (text: string): void => {
     this.trace.note("VIOLATION", text);
@@ -113,6 +115,11 @@ export class World implements Environment {
     this.operator = new Operator(this, this.removed);
     const client = { environment: this, gateway: this.gateway, prng: prng.fork("workload") };
     this.workload = new Workload(options.orders, this.products, client);
+  }
+
+  abandon(): void {
+    this.trace.note("simulation", "a copy takes over from an owner that does not answer");
+    this.isAbandoned = true;
   }
 
   /** A partition loses its last records, which every service has read. */

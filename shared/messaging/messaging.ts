@@ -210,6 +210,7 @@ export class Messaging {
     const observed = this.#observed;
     const unitOfWork = new UnitOfWork({
       ...{ database, outbox, timers, effects, observed, runtime, log, hasTopic, tracing },
+      isHeld: () => this.#ownership?.isHeld() ?? false,
     });
     this.unitOfWork = unitOfWork;
     // The change log of a replicated service says who leads it.

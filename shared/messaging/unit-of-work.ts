@@ -128,6 +128,8 @@ interface UnitOfWorkOptions {
   readonly tracing: Tracing | undefined;
   /** Whether records can be sent to a topic. */
   hasTopic(name: string): boolean;
+  /** Asked before each group: whether it waits, because it is not known whether this process is still the service. */
+  isHeld(): boolean;
 }
 
 interface Entry {
@@ -143,6 +145,8 @@ type Outcome = { readonly value: unknown } | { readonly error: unknown };
 const BUDGET_MS = 20;
 /** How long deferred work waits for a group. */
 const DEFER_MS = 100;
+/** How soon a group that waits is tried again. */
+const HELD_MS = 20;
 
 /**
  * The one writer of a database, with group commit: all work that is queued runs in one `BEGIN IMMEDIATE … COMMIT`,
@@ -251,7 +255,9 @@ export class UnitOfWork {
     this.#scheduled = true;
     this.#options.runtime.soon(() => {
       this.#scheduled = false;
-      if (!this.#closed) this.#flush();
+      if (this.#closed) return;
+      if (this.#options.isHeld()) this.#options.runtime.after(HELD_MS, () => this.#schedule());
+      else this.#flush();
     });
   }
 

@@ -77,16 +77,47 @@ export const migrations: readonly Migration[] = [
   },
 ];
 
-/** Adds up what was paid to an account, and tells the new balance. */
-export function handlersOf({ sql }: ServiceDatabase): readonly Handler[] {
+/** A step that versions without it can work with. */
+const notes: Migration = {
+  name: "notes",
+  additive: true,
+  sql: `
+    CREATE TABLE notes (payment TEXT NOT NULL PRIMARY KEY, note TEXT NOT NULL) STRICT;
+    ALTER TABLE accounts ADD COLUMN last TEXT;
+  `,
+};
+
+/** One that they cannot: from then on every payment has a note. */
+const everyNote: Migration = {
+  name: "every payment has a note",
+  sql: "INSERT OR IGNORE INTO notes SELECT payment, 'before' FROM payments;",
+};
+
+/** The versions of the service, by their schemas: each goes on with that of the one before. */
+export const versions: readonly [Version, Version, Version] = [
+  migrations,
+  [...migrations, notes],
+  [...migrations, notes, everyNote],
+];
+export type Version = readonly Migration[];
+
+/** Adds up what was paid to an account, and tells the new balance. A version that knows notes makes one. */
+export function handlersOf({ sql }: ServiceDatabase, version: Version): readonly Handler[] {
   const pay = sql.prepare("INSERT INTO payments (payment, account) VALUES (?, ?)");
   const add = sql.prepare<{ total: number }, [string, number]>(
     "INSERT INTO accounts (account, total) VALUES (?, ?) ON CONFLICT DO UPDATE SET total = total + excluded.total RETURNING total",
   );
+  const note = version.includes(notes)
+    ? [
+        sql.prepare("INSERT INTO notes VALUES (?1, 'paid to ' || ?2)"),
+        sql.prepare("UPDATE accounts SET last = ?1 WHERE account = ?2"),
+      ]
+    : [];
   return [
     on(Payment, ({ data: { account, payment, amount } }, transaction) => {
       pay.run(payment, account);
       const total = add.get(account, amount)?.total ?? 0;
+      for (const statement of note) statement.run(payment, account);
       transaction.emit(Balance, { account, payment, amount: total });
       if (amount % 3 === 0) {
         transaction.setTimer({ name: "reminder", key: payment, dueAt: transaction.now + 200, data: {} });

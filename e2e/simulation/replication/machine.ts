@@ -5,7 +5,7 @@ import { join } from "node:path";
 import {
   type Logger,
   Messaging,
-  type Migration,
+  MigrationMismatch,
   migrate,
   NotOwner,
   type OutgoingRecord,
@@ -22,11 +22,12 @@ import {
   definitions,
   EPOCH_MS,
   handlersOf,
-  migrations,
   owners,
   SERVICE,
   timersOf,
   topics,
+  type Version,
+  versions,
 } from "./ledger.ts";
 import { SimulatedStore } from "./store.ts";
 
@@ -99,8 +100,11 @@ export class Machine {
   #replica: Replica | undefined;
   #disks = 0;
   #ids = 0;
-  #schema: readonly Migration[] = migrations;
   #cancelStart = () => {};
+  /** Of the service, that runs here from the next start on. */
+  version: Version = versions[0];
+  /** How often it led on a schema with which its version cannot work. */
+  refusals = 0;
   /** How often it began with a snapshot. */
   restored = 0;
   /** What it follows delivers nothing to it. */
@@ -113,6 +117,8 @@ export class Machine {
   mayNotTrim = false;
   /** While it leads. */
   kit: Messaging | undefined;
+  /** Called after each COMMIT while it leads, before anything else. */
+  committed = () => {};
   /** Stores a request, as an interface of the service would. */
   ask: (request: string) => Promise<void> = () => Promise.reject(new Error("it does not lead"));
 
@@ -137,23 +143,25 @@ export class Machine {
     return database.query<Record<string, unknown>, []>(sql).all();
   }
 
-  /** Every row of what is replicated; but not that no id of a table has been used, which SQLite notes or does not. */
+  /**
+   * The schema and every row of what is replicated; but not that no id of a table has been used, which SQLite notes or
+   * does not.
+   */
   content(): string {
     const tables = this.read(
-      "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('replication', 'change_log', 'replication_triggers', 'ownership') ORDER BY name",
+      "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('replication', 'change_log', 'replication_triggers', 'ownership') ORDER BY name",
     );
     return tables
-      .flatMap(({ name }) => {
+      .flatMap(({ name, sql }) => {
         const rows = this.read(`SELECT * FROM "${name}"`).map((row) => JSON.stringify(row));
         const isIdle = (row: string) => name === "sqlite_sequence" && row.includes('"seq":0');
-        return [String(name), ...rows.filter((row) => !isIdle(row)).sort()];
+        return [String(sql), ...rows.filter((row) => !isIdle(row)).sort()];
       })
       .join("\n");
   }
 
-  /** @param schema of this version of the service */
-  start(schema: readonly Migration[] = this.#schema): void {
-    this.#schema = schema;
+  start(version = this.version): void {
+    this.version = version;
     this.#cancelStart();
     if (this.#incarnation !== undefined) return;
     const { broker, trace, store, snapshotEvery } = this.#world;
@@ -203,26 +211,45 @@ export class Machine {
       deposed: () => runtime.soon(() => incarnation.crash("deposed")),
     });
     this.#replica = replica;
-    replica
-      .leads()
-      .then((database) => {
-        migrate(database, SERVICE, schema);
-        const kit = new Messaging({
-          service: SERVICE,
-          ...{ database, transport, runtime, log, definitions },
-          handlers: handlersOf(database),
-          timers: timersOf(database),
-          deadLetterTopic: topics.deadLetters.name,
-        });
-        const insert = database.sql.prepare<unknown, [string]>("INSERT INTO requests VALUES (?)");
-        this.ask = (request) => kit.unitOfWork.run(() => void insert.run(request));
-        this.kit = kit;
-        kit.start();
-      })
-      .catch((error: unknown) => {
-        if (!(error instanceof StorageError || error instanceof NotOwner)) throw error;
-        trace.note(this.name, `does not lead: ${String(error)}`);
+    const lead = async () => {
+      const database = await replica.leads();
+      migrate(database, SERVICE, version, log);
+      const kit = new Messaging({
+        service: SERVICE,
+        ...{ database, transport, runtime, log, definitions },
+        handlers: handlersOf(database, version),
+        timers: timersOf(database),
+        deadLetterTopic: topics.deadLetters.name,
       });
+      const insert = database.sql.prepare<unknown, [string]>("INSERT INTO requests VALUES (?)");
+      this.ask = (request) => kit.unitOfWork.run(() => void insert.run(request));
+      this.kit = kit;
+      const run = database.sql.run.bind(database.sql);
+      database.sql.run = (sql, ...parameters) => {
+        const changes = run(sql, ...parameters);
+        if (sql === "COMMIT") this.committed();
+        return changes;
+      };
+      kit.start();
+    };
+    lead().catch((error: unknown) => {
+      trace.note(this.name, `does not lead: ${String(error)}`);
+      // It was stopped before that.
+      if (!incarnation.alive || error instanceof StorageError || error instanceof NotOwner) return;
+      if (error instanceof MigrationMismatch) this.refusals += 1;
+      else this.#world.violation(`${this.name} does not lead: ${String(error)}`);
+      this.stop(this.#world.prng.exponential(DOWN_MS));
+    });
+  }
+
+  /** An innocent message is parked, too, when its process ended three times while it was handled. */
+  replayDeadLetters(): void {
+    const { kit } = this;
+    const ids = kit?.deadLetterAdmin.list({ limit: 50, reason: "crash" }).map(({ id }) => id) ?? [];
+    if (kit === undefined || ids.length === 0) return;
+    kit.deadLetterAdmin.replay(ids, "operator").catch((error: unknown) => {
+      this.#world.trace.note(this.name, `dead letters are not replayed: ${String(error)}`);
+    });
   }
 
   /** Ends the process and what it had not committed. */

@@ -11,7 +11,11 @@ const MAX_SEEDS_PER_MUTANT = 150;
 describe("without a rule of the protocol a promise is broken", () => {
   const mutate = join(import.meta.dir, "mutate.ts");
   const detect = [process.execPath, "--preload", mutate, join(import.meta.dir, "detect.ts")];
-  const files = ["replica.test.ts", "snapshots.test.ts"].map((name) => join(import.meta.dir, name));
+  const kit = "../../../shared/messaging";
+  const files = [
+    ...["replica.test.ts", "snapshots.test.ts"],
+    ...[`${kit}/replication/changes.test.ts`, `${kit}/ownership/ownership.test.ts`],
+  ].map((name) => join(import.meta.dir, name));
   const tests = [process.execPath, "test", "--preload", mutate, ...files];
 
   for (const [index, { name, test: noticedBy }] of codeMutants.entries()) {

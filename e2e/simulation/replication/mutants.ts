@@ -5,13 +5,15 @@ export interface CodeMutant {
   readonly file: string;
   readonly from: string;
   readonly to: string;
-  /** The test of replica.test.ts or snapshots.test.ts that notices it, where the simulation would need too many runs. */
+  /** The test that notices it, of the files in mutants.test.ts, where the simulation would need too many runs. */
   readonly test?: string;
 }
 
 const REPLICA = "replication/replica.ts";
 const CAPTURE = "replication/capture.ts";
+const APPLY = "replication/apply.ts";
 const SNAPSHOTS = "replication/snapshots.ts";
+const OWNERSHIP = "ownership/ownership.ts";
 
 export const codeMutants: readonly CodeMutant[] = [
   {
@@ -152,8 +154,93 @@ export const codeMutants: readonly CodeMutant[] = [
     from: "this.#setPosition(seq);\n    if",
     to: "if",
   },
-  { name: "deletions are not captured", file: CAPTURE, from: 'on("delete", "OLD");', to: "" },
-  { name: "updates are not captured", file: CAPTURE, from: 'on("update", "OLD", "NEW");', to: "" },
+  {
+    name: "deletions are not captured",
+    file: CAPTURE,
+    from: 'on("delete", "OLD");',
+    to: 'sql.run("CREATE TEMP TRIGGER note_delete_" + index + " AFTER DELETE ON main." + name + " BEGIN SELECT 1; END");',
+  },
+  {
+    name: "updates are not captured",
+    file: CAPTURE,
+    from: 'on("update", "OLD", "NEW");',
+    to: 'sql.run("CREATE TEMP TRIGGER note_update_" + index + " AFTER UPDATE ON main." + name + " BEGIN SELECT 1; END");',
+  },
+  {
+    name: "insertions are not captured",
+    file: CAPTURE,
+    from: 'on("insert", "NEW");',
+    to: 'sql.run("CREATE TEMP TRIGGER note_insert_" + index + " AFTER INSERT ON main." + name + " BEGIN SELECT 1; END");',
+  },
+  {
+    name: "tables without rowid are not captured",
+    file: CAPTURE,
+    from: "replicatedTables(sql).map((table, index)",
+    to: "replicatedTables(sql).filter(({ name }) => !/WITHOUT ROWID/.test(String(sql.query('SELECT sql FROM sqlite_schema WHERE name = ?').values(name)))).map((table, index)",
+  },
+  {
+    name: "tables with rowid and a key of their own are not captured",
+    file: CAPTURE,
+    from: "replicatedTables(sql).map((table, index)",
+    to: "replicatedTables(sql).filter(({ name, countsIds }) => countsIds || /WITHOUT ROWID/.test(String(sql.query('SELECT sql FROM sqlite_schema WHERE name = ?').values(name)))).map((table, index)",
+  },
+  {
+    name: "tables that count their ids are not captured",
+    file: CAPTURE,
+    from: "replicatedTables(sql).map((table, index)",
+    to: "replicatedTables(sql).filter(({ countsIds }) => !countsIds).map((table, index)",
+  },
+  {
+    name: "the ids that a table has used are not captured",
+    file: CAPTURE,
+    from: "return countsIds\n",
+    to: "return countsIds && false\n",
+    test: "a copy that applies what transactions changed",
+  },
+  {
+    name: "a leader changes the schema without a record",
+    file: REPLICA,
+    from: "if (statements.length > 0) this.#file.add(",
+    to: "if (statements.length < 0) this.#file.add(",
+  },
+  {
+    name: "a follower applies a group without its change of the schema",
+    file: APPLY,
+    from: "      this.#sql.run(statement);\n",
+    to: "",
+  },
+  {
+    name: "which steps of the schema were applied is not in the record of a change",
+    file: CAPTURE,
+    from: "steps.map((table) => contentOf(sql, table)),",
+    to: "steps.slice(1).map((table) => contentOf(sql, table)),",
+  },
+  {
+    name: "a version leads with a schema that it does not know and cannot work with",
+    file: "database.ts",
+    from: "known === undefined ? row.additive === 1",
+    to: "known === undefined ? row.additive >= 0",
+  },
+  {
+    name: "nothing is captured after a change of the schema",
+    file: REPLICA,
+    from: "    } finally {\n      this.#capture.install();",
+    to: "    } finally {\n",
+  },
+  {
+    name: "with a group, what later groups emitted is confirmed, too",
+    file: "unit-of-work.ts",
+    from: "outbox.confirmed(emitted);",
+    to: "outbox.confirmed(outbox.last());",
+    test: "with a group what it emitted may be sent",
+  },
+  {
+    name: "what a group changed is stored after its commit",
+    file: "unit-of-work.ts",
+    from: 'replication?.store();\n    sql.run("COMMIT");',
+    to: 'sql.run("COMMIT");\n    replication?.store();',
+    test: "what a group changed is in the file with it",
+  },
   {
     name: "work is answered before its group is confirmed",
     file: "unit-of-work.ts",
@@ -369,5 +456,87 @@ export const codeMutants: readonly CodeMutant[] = [
     from: 'this.#failing.failed("taking",',
     to: 'throw error; this.#failing.failed("taking",',
     test: "while the store fails",
+  },
+  {
+    name: "a process owns the service once its claim was sent, without reading it",
+    file: OWNERSHIP,
+    from: "() => again(LOST_MS),",
+    to: "() => this.#own(this.#ownClaim(epoch, runtime.now())),",
+    test: "a claim after another one with the same epoch",
+  },
+  {
+    name: "of two claims of owners with one epoch, the last counts",
+    file: "ownership/claim.ts",
+    from: "claim.epoch > before.epoch",
+    to: "claim.epoch >= before.epoch",
+    test: "a claim after another one with the same epoch",
+  },
+  {
+    name: "another file than the owner's is the service",
+    file: OWNERSHIP,
+    from: 'if (owner.file !== file) return "another-file";',
+    to: "",
+    test: "a second process, on an empty file",
+  },
+  {
+    name: "a file with an older epoch is the service",
+    file: OWNERSHIP,
+    from: "const isLast = owner.epoch === epoch && owner.instance === instance;",
+    to: "const isLast = true;",
+    test: "the file goes on elsewhere",
+  },
+  {
+    name: "a file that has handled less than the owner is the service",
+    file: OWNERSHIP,
+    from: "return isLast && owner.age <= age ?",
+    to: "return isLast ?",
+    test: "an older copy is recognised",
+  },
+  {
+    name: "a process elsewhere claims without asking",
+    file: OWNERSHIP,
+    from: "else if (!hasAnswered) this.#ask(owner);",
+    to: "else if (!hasAnswered) this.#claim();",
+  },
+  {
+    name: "an owner does not answer",
+    file: OWNERSHIP,
+    from: 'else if (this.#state.state === "owner") void this.#report();',
+    to: "",
+    test: "a copy of the file waits for an answer",
+  },
+  {
+    name: "an owner whose place another one has taken goes on",
+    file: OWNERSHIP,
+    from: '} else if (isOwner) this.#refuse("taken-over", owner);',
+    to: "} else if (isOwner) return;",
+  },
+  {
+    name: "an owner that was paused goes on without having read the log",
+    file: OWNERSHIP,
+    from: "return this.#unread > 0 &&",
+    to: "return this.#unread < 0 &&",
+    test: "an owner that was paused for long stores nothing",
+  },
+  {
+    name: "an owner that was paused goes on once it has read what was sent before",
+    file: OWNERSHIP,
+    from: "this.#unread = 2;",
+    to: "this.#unread = 1;",
+    test: "an owner that was paused goes on once it has read the log twice",
+  },
+  {
+    name: "an owner that could not answer does not answer again",
+    file: OWNERSHIP,
+    from: "this.#reported = -1;",
+    to: "",
+    test: "an owner that could not answer",
+  },
+  {
+    name: "a take-over is over before its claim counts",
+    file: OWNERSHIP,
+    from: "SET epoch = ?, instance = ?",
+    to: "SET epoch = ?, instance = ?, takes_over = 0",
+    test: "a take-over is not forgotten",
   },
 ];

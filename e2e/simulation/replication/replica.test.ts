@@ -8,7 +8,7 @@ import {
   StorageError,
 } from "@distributed-messaging/messaging";
 import { CHANGE_LOG, kitMigrations } from "@distributed-messaging/messaging/internal";
-import { migrations, owners, payment, SERVICE, topics } from "./ledger.ts";
+import { migrations, owners, payment, SERVICE, topics, versions } from "./ledger.ts";
 import { type Machine, World } from "./machine.ts";
 
 /** How long a follower takes to lead after a crash of the leader, and after its stop in good order: virtual milliseconds. */
@@ -16,11 +16,14 @@ const AFTER_CRASH_MS = 10_000;
 const AFTER_STOP_MS = 2_000;
 const LONG_MS = 60_000;
 
-function start(machines: number): {
+function start(
+  machines: number,
+  seed = 1,
+): {
   readonly world: World;
   readonly all: readonly [Machine, Machine, ...Machine[]];
 } {
-  const world = new World(1, machines);
+  const world = new World(seed, machines);
   const [first, second, ...others] = world.machines;
   if (first === undefined || second === undefined) throw new Error("too few machines");
   first.start();
@@ -175,6 +178,40 @@ test("messages wait in the outbox until the log has their group", () => {
   first.groupsAreRefused = false;
   world.pass(1_000);
   expect(told(world)).toBe(1);
+});
+
+test("what a group changed is in the file with it, also if the process ends right after that", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first] = all;
+  const seqs: unknown[] = [];
+  first.committed = () => {
+    const [row] = first.read("SELECT max(seq) AS seq FROM change_log");
+    seqs.push(row?.seq);
+  };
+  pay(world, 0, 3);
+  world.pass(1_000);
+  expect(seqs.length).toBeGreaterThan(0);
+  expect(seqs.at(-1)).toBe(first.replica?.state().seq);
+});
+
+test("with a group what it emitted may be sent, and not what the next one did", () => {
+  // Whether the next one is stored before the first one is read back differs.
+  for (let seed = 1; seed <= 6; seed += 1) {
+    const { world, all } = start(2, seed);
+    using _ = world;
+    const [first, second] = all;
+    const payments = (machine: Machine) => machine.read("SELECT payment FROM payments").length;
+    const [log] = world.broker.partitionsOf(topics.changes.name);
+    const groups = () => log?.records.filter(({ headers }) => headers.kind === "group").length ?? 0;
+    const before = groups();
+    pay(world, 0, 1, "a");
+    while (groups() === before) world.pass(0.1);
+    first.groupsAreRefused = true;
+    pay(world, 1, 1, "c");
+    world.pass(500);
+    expect([payments(first), payments(second), told(world)]).toEqual([2, 1, 1]);
+  }
 });
 
 test("an instance leads once the log has what its file had before, and sends nothing until then", () => {
@@ -367,28 +404,46 @@ test("a follower gets the schema of a newer version from its leader, and an olde
   const { world, all } = start(2);
   using _ = world;
   const [first, second] = all;
-  const newer = [
-    ...migrations,
-    {
-      name: "notes",
-      additive: true,
-      sql: "CREATE TABLE notes (id INTEGER PRIMARY KEY, note TEXT) STRICT; ALTER TABLE accounts ADD COLUMN note TEXT;",
-    },
-  ];
   first.crash("a newer version", 100);
   world.pass(50);
-  first.start(newer);
+  first.start(versions[1]);
   world.pass(2_000);
   pay(world, 0, 3);
   world.pass(1_000);
   expect(roles(world)).toEqual(["leading", "following"]);
-  expect(second.read("SELECT * FROM accounts")).toEqual([{ account: "a", total: 3, note: null }]);
+  expect(second.read("SELECT * FROM accounts")).toEqual([{ account: "a", total: 3, last: "payment-2" }]);
   expect(second.content()).toBe(first.content());
   first.stop(LONG_MS);
   world.pass(AFTER_STOP_MS);
   pay(world, 3, 1);
   world.pass(1_000);
-  expect(second.read("SELECT * FROM accounts")).toEqual([{ account: "a", total: 4, note: null }]);
+  expect(second.read("SELECT * FROM accounts")).toEqual([{ account: "a", total: 4, last: "payment-2" }]);
+});
+
+test("a version that cannot work with the schema of a newer one follows it, and leads in no place of it", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first, second] = all;
+  first.stop(100);
+  second.stop(LONG_MS);
+  world.pass(50);
+  first.version = versions[2];
+  world.pass(2_000);
+  pay(world, 0, 3);
+  world.pass(1_000);
+  second.start();
+  world.pass(1_000);
+  expect(roles(world)).toEqual(["leading", "following"]);
+  expect(second.content()).toBe(first.content());
+  first.crash("for long", LONG_MS);
+  pay(world, 3, 1);
+  world.pass(2 * AFTER_CRASH_MS);
+  expect(second.refusals).toBeGreaterThan(0);
+  expect(second.read("SELECT total FROM accounts")).toEqual([{ total: 3 }]);
+  first.start();
+  world.pass(2 * AFTER_CRASH_MS);
+  expect(roles(world)[0]).toBe("leading");
+  expect(first.read("SELECT total FROM accounts")).toEqual([{ total: 4 }]);
 });
 
 test("a group of more than a record of the broker takes", async () => {

@@ -13,6 +13,9 @@ let leaders = 0;
 let restored = 0;
 let trimmed = 0;
 let answered = 0;
+let refusals = 0;
+/** How many runs ended with each schema, by its steps. */
+const schemas = new Map<number, number>();
 
 for (let index = 0; index < TESTS; index += 1) {
   const from = 1 + index * SEEDS_PER_TEST;
@@ -28,6 +31,8 @@ for (let index = 0; index < TESTS; index += 1) {
         restored += outcome.restored;
         if (outcome.trimmed > 0) trimmed += 1;
         answered += outcome.answered;
+        refusals += outcome.refusals;
+        schemas.set(outcome.steps, (schemas.get(outcome.steps) ?? 0) + 1);
       }
     },
     TIMEOUT_MS,
@@ -46,4 +51,10 @@ test("equal seeds give equal runs", () => {
   const { digest, ...first } = runReplication(3, PAYMENTS);
   expect(runReplication(3, PAYMENTS)).toEqual({ digest, ...first });
   expect(runReplication(4, PAYMENTS).digest).not.toBe(digest);
+});
+
+test("over these seeds versions are upgraded and rolled back, and older ones meet a schema that they do not know", () => {
+  expect(schemas.get(2)).toBeGreaterThan(TESTS);
+  expect(schemas.get(3)).toBeGreaterThan(TESTS);
+  expect(refusals).toBeGreaterThan(TESTS);
 });

@@ -1,4 +1,4 @@
-import { type PaymentData, payment, topics } from "./ledger.ts";
+import { type PaymentData, payment, SERVICE, topics, versions } from "./ledger.ts";
 import { type Machine, World } from "./machine.ts";
 
 const FAULTS_FOR_MS = 40_000;
@@ -15,6 +15,10 @@ export interface Outcome {
   readonly restored: number;
   /** Where the change log begins. */
   readonly trimmed: number;
+  /** How many steps of the schema were applied. */
+  readonly steps: number;
+  /** How often an instance led on a schema with which its version cannot work, and ended. */
+  readonly refusals: number;
   /** Requests. */
   readonly answered: number;
   /** Equal for runs in which the same things happened. */
@@ -41,6 +45,9 @@ class Run {
 
   run(payments: number): Outcome {
     const { scheduler, faults, prng, broker, machines, violations } = this.#world;
+    const [first] = machines;
+    // In some runs all versions can work with each other.
+    const released = versions.slice(0, prng.between(2, versions.length));
     for (const machine of machines) machine.start();
     for (let index = 0; index < payments; index += 1) {
       scheduler.after(prng.float() * FAULTS_FOR_MS, () => this.#pay(index));
@@ -52,6 +59,12 @@ class Run {
     this.#recur(9_000, () => prng.pick(machines).stop(prng.exponential(1_000)));
     this.#recur(12_000, () => prng.pick(machines).destroy(prng.exponential(2_000)));
     this.#recur(10_000, () => this.#harmNewest());
+    this.#recur(12_000, () => {
+      const machine = prng.pick(machines);
+      machine.version = prng.pick(released);
+      if (prng.chance(0.5)) machine.stop(prng.exponential(1_000));
+      else machine.crash("another version");
+    });
     this.#recur(15_000, () => {
       if (!broker.up) return;
       broker.shutDown();
@@ -60,6 +73,10 @@ class Run {
     while (scheduler.step(FAULTS_FOR_MS) && violations.length === 0);
     faults.enabled = false;
     if (!broker.up) broker.startUp();
+    // One that can work with every schema; the others are of any version.
+    const last = prng.pick(machines);
+    last.version = released.at(-1) ?? versions[0];
+    last.crash("the newest version");
     this.#becomeQuiet();
     if (violations.length === 0) this.#check();
     // What is in the store and in the log is the service.
@@ -68,11 +85,14 @@ class Run {
     if (violations.length === 0) this.#check();
     const epochs = machines.map(({ replica }) => replica?.state().epoch ?? 0);
     const restored = machines.reduce((sum, machine) => sum + machine.restored, 0);
+    const steps = first === undefined || violations.length > 0 ? 0 : stepsOf(first);
     for (const machine of machines) machine.end();
     return {
       violations,
       leaders: Math.max(...epochs),
       restored,
+      steps,
+      refusals: machines.reduce((sum, machine) => sum + machine.refusals, 0),
       trimmed: broker.partitionsOf(topics.changes.name)[0]?.start ?? 0,
       answered: this.#answered.size,
       digest: this.#world.trace.digest,
@@ -87,7 +107,10 @@ class Run {
     do {
       until += 1_000;
       while (scheduler.step(until));
-      for (const machine of machines) machine.start();
+      for (const machine of machines) {
+        machine.start();
+        machine.replayDeadLetters();
+      }
       if (until > latest) this.#world.violation(`it does not become quiet: ${this.#states()}`);
     } while (violations.length === 0 && !this.#isQuiet());
   }
@@ -164,9 +187,11 @@ class Run {
       if (other.content() !== content)
         this.#world.violation(`${other.name} and ${first.name} are not the same`);
     }
+    if (this.#world.violations.length > 0) return;
     const paid = first.read("SELECT payment FROM payments").map(({ payment }) => payment);
     if (new Set(paid).size !== this.#sent.length) this.#world.violation("payments are missing");
     for (const account of ACCOUNTS) this.#checkAccount(first, account);
+    if (stepsOf(first) === versions.length) this.#checkNotes(first);
     const requests = new Set(first.read("SELECT request FROM requests").map(({ request }) => request));
     for (const request of this.#answered) {
       if (!requests.has(request)) this.#world.violation(`${request} was answered, and is lost`);
@@ -176,6 +201,14 @@ class Run {
     if (reminders.length !== due.length || reminders.some(({ fired }) => fired !== 1)) {
       this.#world.violation(`${due.length} timers were set, ${JSON.stringify(reminders)} were fired`);
     }
+  }
+
+  /** Versions that make no notes do not work on a schema that says that every payment has one. */
+  #checkNotes(machine: Machine): void {
+    const without = machine.read(
+      "SELECT payment FROM payments WHERE payment NOT IN (SELECT payment FROM notes)",
+    );
+    if (without.length > 0) this.#world.violation(`payments have no note: ${JSON.stringify(without)}`);
   }
 
   /** What was told of an account is one history: each balance follows from the one before. */
@@ -217,4 +250,10 @@ class Run {
       this.#world.machines.map((machine) => ({ name: machine.name, ...machine.replica?.state() })),
     );
   }
+}
+
+/** How many steps of the service's schema a machine has. */
+function stepsOf(machine: Machine): number {
+  const [row] = machine.read(`SELECT count(*) AS steps FROM migrations WHERE scope = '${SERVICE}'`);
+  return Number(row?.steps);
 }

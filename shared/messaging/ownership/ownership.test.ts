@@ -45,6 +45,15 @@ class Process {
   readonly handled: string[] = [];
   /** What it publishes and reads is lost, as when it is paused. */
   isPaused = false;
+  /** Happens before its first claim is sent. */
+  beforeClaim: (() => Promise<void>) | undefined;
+  /** The broker does not take its claims. */
+  claimsFail = false;
+  /** How far its monotonic clock is ahead, as after a pause. */
+  aheadMs = 0;
+  /** Whether what it reads of the owners arrives later, and what has not arrived. */
+  isReadingLater = false;
+  readonly #unread: (() => void)[] = [];
   #ended = false;
 
   /** @param instance its name, if it is one of several */
@@ -55,16 +64,22 @@ class Process {
     this.database = openDatabase(path);
     const transport: Transport = {
       publish: async (records) => {
-        if (isBrokerAway) throw new Error("the broker is away");
+        const isClaim = records.some(({ key }) => key === "claim");
+        if (isBrokerAway || (this.claimsFail && isClaim)) throw new Error("the broker is away");
+        const { beforeClaim } = this;
+        if (isClaim) this.beforeClaim = undefined;
+        if (isClaim) await beforeClaim?.();
         if (!this.isPaused) await broker.publish(records);
       },
       subscribe: (options) => broker.subscribe(options),
-      follow: ({ deliver, ...options }) =>
+      follow: ({ deliver, caughtUp, ...options }) =>
         broker.follow({
           ...options,
-          deliver: (record) => {
-            if (!this.isPaused) deliver(record);
-          },
+          deliver: (record) =>
+            this.#whenRead(() => {
+              if (!this.isPaused) deliver(record);
+            }),
+          caughtUp: (end) => this.#whenRead(() => caughtUp(end)),
         }),
     };
     this.kit = new Messaging({
@@ -81,7 +96,7 @@ class Process {
         }),
       ],
       deadLetterTopic: parked.name,
-      runtime: hasty,
+      runtime: { ...hasty, monotonic: () => hasty.monotonic() + this.aheadMs },
       log: silentLogger,
     });
     this.kit.start();
@@ -96,6 +111,16 @@ class Process {
   async until(reason: string): Promise<this> {
     await eventually(() => this.reason === reason, `the process to be ${reason}, not ${this.reason}`);
     return this;
+  }
+
+  #whenRead(arrive: () => void): void {
+    if (this.isReadingLater) this.#unread.push(arrive);
+    else arrive();
+  }
+
+  /** What it should have read arrives, one at a time. */
+  readNext(): void {
+    this.#unread.shift()?.();
   }
 
   async write(): Promise<void> {
@@ -230,6 +255,97 @@ test("an owner that was paused and reads the claim of another stops at once", as
   expect(broker.records(Answer.topic.name)).toEqual([]);
 });
 
+/** It has been paused, and woken; what it reads arrives when it is told to. */
+const paused = async () => {
+  const owner = await new Process(file()).until("owner");
+  owner.isReadingLater = true;
+  owner.aheadMs += 6_000;
+  return owner;
+};
+const stored = ({ database }: Process) =>
+  database.sql.query("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").values().flat();
+
+test("an owner that was paused for long stores nothing, if another one has claimed meanwhile", async () => {
+  const owner = await paused();
+  const written = owner.write();
+  await send("one");
+  const before = claims().at(-1);
+  if (before === undefined) throw new Error("no claim");
+  await publish(recordOf("reader", { ...before, epoch: 2, instance: "other", place: "elsewhere" }));
+  await Bun.sleep(100);
+  expect([owner.handled, stored(owner)]).toEqual([[], []]);
+  owner.isReadingLater = false;
+  for (let count = 0; count < 4; count += 1) owner.readNext();
+  expect(written).rejects.toBeInstanceOf(NotOwner);
+  await owner.until("taken-over");
+  expect([owner.handled, stored(owner)]).toEqual([[], []]);
+});
+
+test("an owner that was paused goes on once it has read the log twice: the first answer may be older than the pause", async () => {
+  const owner = await paused();
+  const written = owner.write();
+  for (let count = 0; count < 2; count += 1) {
+    await publish(recordOf("reader", { kind: "question", instance: `${count}` }));
+    await eventually(() => broker.records(OWNERS.name).length > 0);
+    await Bun.sleep(20);
+  }
+  // A record, and that nothing is after it.
+  owner.readNext();
+  owner.readNext();
+  await Bun.sleep(50);
+  expect(stored(owner)).toEqual([]);
+  owner.readNext();
+  owner.readNext();
+  await written;
+  expect(stored(owner)).toEqual([1]);
+});
+
+test("an owner that was paused goes on after some time while the broker is away", async () => {
+  const owner = await paused();
+  isBrokerAway = true;
+  const written = owner.write();
+  await Bun.sleep(50);
+  expect(stored(owner)).toEqual([]);
+  owner.aheadMs += 3_000;
+  await Bun.sleep(50);
+  owner.aheadMs += 3_000;
+  await written;
+  expect(owner.reason).toBe("owner");
+});
+
+test("an owner that could not answer answers again, also if it has handled nothing since", async () => {
+  const owner = await new Process(file()).until("owner");
+  // What it stores when it begins is reported by then.
+  await Bun.sleep(200);
+  const before = claims().length;
+  isBrokerAway = true;
+  await publish(recordOf("reader", { kind: "question", instance: "other" }));
+  await Bun.sleep(100);
+  expect(claims().length).toBe(before);
+  isBrokerAway = false;
+  await eventually(() => claims().length > before, "an answer");
+  expect(owner.reason).toBe("owner");
+});
+
+test("a take-over is not forgotten when its claim was not sent", async () => {
+  const first = await new Process(file()).until("owner");
+  await first.kill();
+  const given = openDatabase(file("given"));
+  given.close();
+  await (await new Process(file("given")).until("another-file")).end();
+  const forced = openDatabase(file("given"));
+  forced.sql.run("UPDATE ownership SET takes_over = 1");
+  forced.close();
+  const failed = new Process(file("given"));
+  failed.claimsFail = true;
+  await eventually(
+    () => Number(failed.database.sql.query("SELECT epoch FROM ownership").values()[0]?.[0]) > 1,
+    "the epoch to be stored before it is sent",
+  );
+  await failed.kill();
+  await new Process(file("given")).until("owner");
+});
+
 test("of two claims with one epoch the first counts, and its owner repeats it, since compaction keeps the last", async () => {
   const owner = await new Process(file()).until("owner");
   const mine = claims().at(-1);
@@ -241,6 +357,20 @@ test("of two claims with one epoch the first counts, and its owner repeats it, s
   await publish({ ...recordOf("reader", mine), value: JSON.stringify({ ...mine, epoch: "3" }) });
   await owner.write();
   expect(owner.reason).toBe("owner");
+});
+
+test("a claim after another one with the same epoch does not count, although it was sent", async () => {
+  const late = new Process(file());
+  late.beforeClaim = () =>
+    publish(
+      recordOf("reader", {
+        ...{ kind: "claim", file: "other", epoch: 1, instance: "other", place: "elsewhere" },
+        ...{ since: 0, age: 0, released: false },
+      }),
+    );
+  await late.until("another-file");
+  expect(claims().map(({ file: claimed }) => claimed === "other")).toEqual([true, false]);
+  expect(late.database.sql.query("SELECT owned FROM ownership").values()).toEqual([[0]]);
 });
 
 test("while the broker is away, requests are accepted, and nothing else is done until the claim is read", async () => {

@@ -35,7 +35,8 @@ import {
  *   file that was used last; nor is one that has handled less than the owner has said. It is refused, and says what to do.
  * - Whether the owner has ended is known where it said so, or was on the file that this process has locked. Elsewhere, as
  *   after a move to another machine, the process asks, and claims if nobody answers for some time.
- * - An owner that reads the claim of another stops at once. So the owner that wakes up after a long pause does.
+ * - An owner that reads the claim of another stops at once. One that was paused for so long that another one may have
+ *   claimed stores nothing before it has read the log again.
  *
  * Of a service that runs as several instances, each has its own owner in the same topic. The file of one is made again from
  * the topics: an empty one takes the place of one that is lost, if nobody answers.
@@ -79,6 +80,12 @@ const RETRY_MS = 1_000;
 const LOST_MS = 10_000;
 /** How soon after a commit the owner says how much its file has handled. */
 const REPORT_MS = 1_000;
+/** An owner that has not run for so long asks the log whether it still is. */
+const PAUSED_MS = ANSWER_MS - 1_000;
+/** How long it waits for that: it works while the broker is away, too. */
+const HELD_MS = 5_000;
+/** How often it notes that it runs. */
+const BEAT_MS = 1_000;
 /** How long a stop waits until the broker has taken that it ended. */
 const RELEASE_MS = 1_000;
 
@@ -127,6 +134,8 @@ function hasOwners(sql: Database): boolean {
   return sql.query("SELECT 1 FROM sqlite_schema WHERE name = 'ownership'").get() !== null;
 }
 
+type TimerName = "answer" | "retry" | "report" | "beat" | "decide";
+
 interface OwnershipOptions {
   readonly service: string;
   /** Of a service that runs as several: the instance that is owned. */
@@ -162,7 +171,12 @@ export class Ownership {
   #following: Subscription | undefined;
   /** Why the last record was not stored. */
   #failure: string | undefined;
-  readonly #timers = new Map<"answer" | "retry" | "report", () => void>();
+  /** When this process was last known to run, and when it was found to have been paused: of the monotonic clock. */
+  #ranMs: number;
+  #wokenMs = Number.NEGATIVE_INFINITY;
+  /** How often the log has to be read to its end, after a pause, before work goes on. */
+  #unread = 0;
+  readonly #timers = new Map<TimerName, () => void>();
   #stopped = false;
 
   constructor(options: OwnershipOptions) {
@@ -172,6 +186,7 @@ export class Ownership {
     this.#instance = runtime.newId();
     this.#place = placeOf(database.path) ?? this.#instance;
     this.#failing = new RepeatedFailure(runtime, options.log);
+    this.#ranMs = runtime.monotonic();
     const { sql } = database;
     sql
       .transaction(() =>
@@ -180,8 +195,11 @@ export class Ownership {
       .immediate();
     this.#statements = {
       get: sql.prepare<Row, []>(GET),
-      set: sql.prepare("UPDATE ownership SET epoch = ?, instance = ?, takes_over = 0"),
-      own: sql.prepare("UPDATE ownership SET owned = 1 WHERE owned = 0"),
+      set: sql.prepare("UPDATE ownership SET epoch = ?, instance = ?"),
+      own: sql.prepare(
+        // Of a claim that was not sent, the next one takes over.
+        "UPDATE ownership SET owned = 1, takes_over = 0 WHERE owned = 0 OR takes_over = 1",
+      ),
       age: sql.prepare<{ age: number }, []>(AGE),
     };
   }
@@ -193,6 +211,27 @@ export class Ownership {
   /** Whether another claim would be read. */
   healthy(): boolean {
     return this.#following?.healthy() ?? false;
+  }
+
+  /** Whether nothing may be stored yet, because the process was paused and another one may be the owner. */
+  isHeld(): boolean {
+    this.#beat();
+    return this.#unread > 0 && this.#options.runtime.monotonic() - this.#wokenMs < HELD_MS;
+  }
+
+  #beat(): void {
+    const now = this.#options.runtime.monotonic();
+    if (this.#state.state === "owner" && now - this.#ranMs >= PAUSED_MS) {
+      this.#wokenMs = now;
+      // What arrives first may have been sent before the pause.
+      this.#unread = 2;
+    }
+    this.#ranMs = now;
+  }
+
+  #beatRegularly(): void {
+    this.#beat();
+    this.#after("beat", BEAT_MS, () => this.#beatRegularly());
   }
 
   /** Why the log of the owners cannot be written or read at the moment, in words. */
@@ -208,7 +247,8 @@ export class Ownership {
       deliver: (record) => this.#read(record),
       caughtUp: () => {
         this.#failing.over("reading", {}, "the owners of the service are read again");
-        this.#decide();
+        this.#unread = Math.max(0, this.#unread - 1);
+        this.#attempt(() => this.#decide());
       },
       failed: (error) => {
         const text = `the owners of the service are not read: ${errorText(error)}`;
@@ -264,6 +304,17 @@ export class Ownership {
     else if (this.#state.state === "owner") void this.#report();
   }
 
+  /** What cannot be read in the file, is read again later. */
+  #attempt(step: () => void): void {
+    try {
+      step();
+      this.#failing.over("deciding", {}, "the owner in this file is read again");
+    } catch (error) {
+      this.#failing.failed("deciding", error, {}, "the owner in this file cannot be read, it is tried again");
+      this.#after("decide", RETRY_MS, () => this.#attempt(() => this.#decide()));
+    }
+  }
+
   /** The log has been read to its end. */
   #decide(): void {
     if (this.#hasOwned || this.#claimed !== undefined || this.#stopped) return;
@@ -299,8 +350,8 @@ export class Ownership {
       // A log that cannot be read says nothing: what it has by then is decided when it has been read to its end.
       if (this.#following?.healthy() !== true) return;
       if (this.#question === "answered") this.#refuse("running-elsewhere", this.#owner ?? owner);
-      else if (this.#question === "in-log") this.#claim();
-      else this.#decide();
+      else if (this.#question === "in-log") this.#attempt(() => this.#claim());
+      else this.#attempt(() => this.#decide());
     });
   }
 
@@ -316,7 +367,7 @@ export class Ownership {
     const again = (delayMs: number) =>
       this.#after("retry", delayMs, () => {
         this.#claimed = undefined;
-        if (this.#following?.healthy() === true) this.#decide();
+        if (this.#following?.healthy() === true) this.#attempt(() => this.#decide());
       });
     publish().then(
       () => again(LOST_MS),
@@ -334,6 +385,8 @@ export class Ownership {
     // Nothing is handled or emitted before that is stored: both come after it in the order of the units of work.
     this.#options.unitOfWork.run(() => this.#statements.own.run()).catch(() => {});
     this.#options.log.info({ epoch }, "this process owns the service");
+    this.#ranMs = this.#options.runtime.monotonic();
+    this.#beatRegularly();
     this.#options.owned();
   }
 
@@ -365,19 +418,28 @@ export class Ownership {
   #reportSoon(): void {
     if (this.#state.state !== "owner" || this.#timers.has("report") || this.#stopped) return;
     this.#after("report", REPORT_MS, () => {
-      if (this.#age() > this.#reported) void this.#report();
+      if (this.#wantsToReport()) void this.#report();
     });
+  }
+
+  #wantsToReport(): boolean {
+    try {
+      return this.#age() > this.#reported;
+    } catch {
+      // The file cannot be read: the report, which fails as well, is tried again.
+      return true;
+    }
   }
 
   /** Repeats the own claim, as it is now. */
   async #report(released = false): Promise<void> {
     const owner = this.#owner;
     if (owner === undefined || owner.instance !== this.#instance) return;
-    const before = this.#reported;
     try {
       await this.#publish(this.#ownClaim(owner.epoch, owner.since, released));
     } catch {
-      this.#reported = before;
+      // Also if nothing was handled meanwhile: somebody may have asked.
+      this.#reported = -1;
       this.#reportSoon();
     }
   }
@@ -399,12 +461,12 @@ export class Ownership {
     }
   }
 
-  #cancel(name: "answer" | "retry" | "report"): void {
+  #cancel(name: TimerName): void {
     this.#timers.get(name)?.();
     this.#timers.delete(name);
   }
 
-  #after(name: "answer" | "retry" | "report", delayMs: number, callback: () => void): void {
+  #after(name: TimerName, delayMs: number, callback: () => void): void {
     const cancel = this.#options.runtime.after(delayMs, () => {
       this.#timers.delete(name);
       if (!this.#stopped) callback();

@@ -107,6 +107,8 @@ export class Machine {
   groupsAreRefused = false;
   /** Whether the broker takes no claims of it. */
   claimsAreRefused = false;
+  /** How long it takes to leave its consumer group. */
+  leavesGroupMs = 0;
   /** Whether it may not delete what a topic has. */
   mayNotTrim = false;
   /** While it leads. */
@@ -122,6 +124,11 @@ export class Machine {
   /** Its file. */
   get path(): string {
     return join(this.#world.directory, `${this.name}-${this.#disks}.sqlite`);
+  }
+
+  /** Where it would answer requests. */
+  get address(): string {
+    return `http://${this.name}`;
   }
 
   /** Of its process; undefined while that is down. */
@@ -172,6 +179,17 @@ export class Machine {
             if (!this.readsNothing) options.caughtUp(end);
           },
         }),
+      subscribe: (options) => {
+        const subscription = connection.subscribe(options);
+        return {
+          healthy: () => subscription.healthy(),
+          stop: async () => {
+            await subscription.stop();
+            if (this.leavesGroupMs === 0) return;
+            await new Promise<void>((resolve) => runtime.after(this.leavesGroupMs, resolve));
+          },
+        };
+      },
       trim: (topic, before) =>
         this.mayNotTrim ? Promise.reject(new Error("not authorized")) : connection.trim(topic, before),
       publish: (records) => {
@@ -194,7 +212,8 @@ export class Machine {
       service: SERVICE,
       path: this.path,
       synchronous: "OFF",
-      ...{ transport, runtime, log, ownership: this.#world.ownership },
+      ...{ transport, runtime, log, ownership: this.#world.ownership, migrations: schema },
+      address: this.address,
       ...(snapshotEvery === undefined
         ? {}
         : { snapshots: { store: store.connect(incarnation), every: snapshotEvery } }),

@@ -112,6 +112,19 @@ test("a leader that stops hands over before it has left its consumer group, and 
   expect(first.content()).toBe(before);
 });
 
+test("a leader that has ended is asked for nothing more, also where nobody leads after it yet", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first, second] = all;
+  second.claimsAreRefused = true;
+  first.stop(LONG_MS);
+  world.pass(AFTER_STOP_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "following", leader: undefined });
+  second.claimsAreRefused = false;
+  world.pass(AFTER_STOP_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "leading", leader: second.address });
+});
+
 test("the only instance stops although nobody leads after it, and leads when it is started", () => {
   const world = new World(1, 1);
   using _ = world;

@@ -209,8 +209,8 @@ export class Replica {
 
   state(): ReplicaState {
     const { epoch, seq, leader } = this.#file.position;
-    const hasEnded = leader === this.#instance && this.#state !== "leading";
-    const { address } = hasEnded ? (this.#successor ?? { address: "" }) : this.#file.position;
+    const isOver = this.#hasEnded || (leader === this.#instance && this.#state !== "leading");
+    const { address } = isOver ? (this.#successor ?? { address: "" }) : this.#file.position;
     return {
       ...{ role: this.#state, epoch, seq, leader: address === "" ? undefined : address },
       ...{ isCurrent: this.#isAtEnd, lacks: this.#isBehind(), isForeign: this.#owner?.allows() === false },

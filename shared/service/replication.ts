@@ -5,6 +5,7 @@ import {
   ownerTopic,
   Replica,
   type ReplicaState,
+  type Role,
   type ServiceDatabase,
   systemRuntime,
   type Topic,
@@ -106,8 +107,17 @@ const OWN_PATHS: ReadonlySet<string> = new Set(["/liveness", "/readiness", "/met
 function followerApp(http: HttpAppOptions, state: () => ReplicaState | undefined): AnyElysia {
   return createHttpApp(http).onRequest(({ request }) => {
     if (OWN_PATHS.has(new URL(request.url).pathname)) return;
-    return forward(request, http.app, () => state()?.leader);
+    return forward(request, http.app, () => leaderIn(state()));
   });
+}
+
+/** Roles in which an instance reads who leads. */
+const READING: ReadonlySet<Role> = new Set<Role>(["following", "leading", "released"]);
+
+/** @returns null where no other leader will be known */
+function leaderIn(state: ReplicaState | undefined): string | undefined | null {
+  if (state === undefined) return undefined;
+  return state.leader ?? (READING.has(state.role) ? undefined : null);
 }
 
 function addReplicationMetrics(metrics: Metrics, replica: Replica): void {

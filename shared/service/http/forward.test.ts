@@ -6,7 +6,7 @@ import { forward } from "./forward.ts";
 const ANSWERS_TO_NAME = { allowed: { hosts: ["test"] } };
 
 /** A server that has every request answered by another one. */
-const forwarding = (leader: () => string | undefined, limitMs?: number): Promise<TestServer> =>
+const forwarding = (leader: () => string | undefined | null, limitMs?: number): Promise<TestServer> =>
   serveForTest(
     (app) => app.onRequest(({ request }) => forward(request, "test", leader, limitMs)),
     ANSWERS_TO_NAME,
@@ -78,6 +78,16 @@ test("without a leader, and with one that does not answer, it is 503", async () 
   expect(await problemOf(none)).toEqual(NO_LEADER);
   await using gone = await forwarding(() => none.url.replace(/\d+$/, "1"), SHORT_MS);
   expect(await problemOf(gone)).toEqual(NO_LEADER);
+});
+
+test("an instance that will know of no leader does not wait for one", async () => {
+  let count = 0;
+  await using stopped = await forwarding(() => {
+    count += 1;
+    return null;
+  });
+  expect(await problemOf(stopped)).toEqual(NO_LEADER);
+  expect(count).toBe(1);
 });
 
 test("two that take each other for the leader answer 503", async () => {

@@ -27,14 +27,15 @@ const NOT_FORWARDED = [
  * the next leader. Whatever may have been done is not asked for again.
  *
  * @param name of the service, by which every instance may be addressed
- * @param leader its address at the moment; undefined where nobody leads, or it has not said so
+ * @param leader its address at the moment; undefined where nobody leads, or it has not said so; null where this instance will
+ *   know of none
  * @param limitMs for the wait and the answer together
  * @throws ServiceError unavailable: no-leader
  */
 export async function forward(
   request: Request,
   name: string,
-  leader: () => string | undefined,
+  leader: () => string | undefined | null,
   limitMs = TIMEOUT_MS,
 ): Promise<Response> {
   const exchange = exchangeOf(request);
@@ -53,7 +54,9 @@ export async function forward(
   const body = request.body === null ? {} : { body: Buffer.from(await readBounded(request)) };
   let failure: unknown;
   while (!limit.aborted && !request.signal.aborted) {
-    const address = leader()?.replace(/\/$/, "");
+    const found = leader();
+    if (found === null) break;
+    const address = found?.replace(/\/$/, "");
     try {
       const answer =
         address === undefined

@@ -92,10 +92,12 @@ describe("stop", () => {
 
 test("an app that is replaced answers the requests that it had, and none of the later ones", async () => {
   const { opened, reached } = gate();
+  const order: string[] = [];
   await using server = await serveForTest((app) => {
     app.get("/slow", async () => {
       reached.resolve();
       await opened.promise;
+      order.push("former");
       return "former";
     });
   });
@@ -111,9 +113,11 @@ test("an app that is replaced answers the requests that it had, and none of the 
   const ofNext = fetch(`${server.url}/slow`);
   await later.reached.promise;
   await replaced.answered(0);
-  const answered = replaced.answered(60_000);
+  const answered = replaced.answered(60_000).then(() => order.push("answered"));
+  await fetch(`${server.url}/liveness`);
   opened.resolve();
   await answered;
+  expect(order).toEqual(["former", "answered"]);
   expect(await (await slow).text()).toBe("former");
   later.opened.resolve();
   expect(await (await ofNext).text()).toBe("next");

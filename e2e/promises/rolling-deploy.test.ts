@@ -16,8 +16,8 @@ import type { Notification, Status } from "../support/answers.ts";
 import { untilEqual } from "../support/copies.ts";
 import { Customer } from "../support/customer.ts";
 import { LoadBalancer } from "../support/load-balancer.ts";
-import { makeNewerVersion } from "../support/newer-version.ts";
-import { describeOwn, useOwnStore } from "../support/own-store.ts";
+import { makeNewerVersion, makeVersionWithStep } from "../support/newer-version.ts";
+import { describeOwn, type OwnStore, useOwnStore } from "../support/own-store.ts";
 
 const LIMIT_MS = 480_000;
 const PAPER = "PRODUCT_006";
@@ -44,14 +44,9 @@ describeSlow("a rolling deploy of two instances of each service", () => {
   let newer: StoreSupervisor;
 
   beforeAll(async () => {
-    makeNewerVersion(join(folder, "newer"));
-    const version: typeof import("@distributed-messaging/supervisor/store") = await import(
-      join(folder, "newer/services/supervisor/store.ts")
-    );
-    newer = new version.StoreSupervisor({
-      ...{ dataDir: store.dataDir, brokers: store.brokers, ports: older.ports, replicas: 2 },
-      env: { AUTOMATION_TESTING: "true", DEMO_SIGN_IN: "true", ...env },
-    });
+    const root = join(folder, "newer");
+    makeNewerVersion(root);
+    newer = await versionAt(root, store, env);
   }, LIMIT_MS);
   afterAll(async () => {
     await newer.stopAll();
@@ -66,11 +61,6 @@ describeSlow("a rolling deploy of two instances of each service", () => {
         .map((instance) => ({ version, instance, process: version.process(instance.name) })),
     );
   const isReplicated = (name: ServiceName) => replicableServices.includes(name);
-
-  async function leads({ url }: Instance): Promise<boolean> {
-    const text = await fetch(`${url}/metrics`, { keepalive: false }).then((answer) => answer.text());
-    return metricIn(text, "replication_leads") === 1;
-  }
 
   /** The version whose instance leads, and the name of that. */
   function leaderOf(name: ServiceName): Promise<{ version: StoreSupervisor; instance: Instance }> {
@@ -98,7 +88,7 @@ describeSlow("a rolling deploy of two instances of each service", () => {
   }
 
   test(
-    "orders refused while a newer version comes and goes: 0",
+    "refused orders during a rolling deploy: 0",
     async () => {
       await store.seed();
       using traffic = new Traffic(
@@ -180,6 +170,91 @@ describeSlow("a rolling deploy of two instances of each service", () => {
     LIMIT_MS,
   );
 });
+
+describeSlow("a rolling deploy of a change that is not additive", () => {
+  const store = useOwnStore({ replicas: 2 });
+  const older = store.supervisor;
+  const folder = mkdtempSync(join(tmpdir(), "rolling-deploy-"));
+  let newer: StoreSupervisor;
+
+  beforeAll(async () => {
+    const root = join(folder, "newer");
+    makeVersionWithStep(root, { name: "further", sql: "CREATE UNIQUE INDEX further ON orders (order_id)" });
+    newer = await versionAt(root, store);
+  }, LIMIT_MS);
+  afterAll(async () => {
+    await newer.stopAll();
+    rmSync(folder, { recursive: true, force: true });
+  }, LIMIT_MS);
+
+  test(
+    "goes on with the newer version only, and a version back stops at its first instance",
+    async () => {
+      await store.seed();
+      const customer = await store.signIn("CUSTOMER_change");
+      const place = async (orderId: string) => {
+        await customer.place({ orderId, items: [{ productId: PAPER, quantity: 1 }] });
+        await customer.until(orderId, "confirmed");
+      };
+      const isLeader = await Promise.all(
+        older.instances.filter(({ service }) => service === WRITER).map(leads),
+      );
+      const [leader = "", follower = ""] = isLeader[0] ? [WRITER, `${WRITER}-2`] : [`${WRITER}-2`, WRITER];
+      await older.process(follower).stop();
+      await newer.process(follower).start();
+      await older.process(leader).stop();
+      // The newer version leads by now, and has changed the schema.
+      older
+        .process(leader)
+        .start()
+        .catch(() => {});
+      const { url } = older.instances.find(({ name }) => name === leader) ?? {};
+      await eventually(async () => {
+        const answer = await fetch(`${url}/readiness`);
+        expect([answer.status, await answer.json()]).toEqual([
+          503,
+          expect.objectContaining({
+            problems: [
+              {
+                check: "replication",
+                detail: expect.stringContaining('was applied as "further", this version has no such step'),
+                remedy: "Replace this instance by that version, or by a later one.",
+              },
+            ],
+          }),
+        ]);
+        return true;
+      }, "the older version to say which one it needs");
+      await place("beside");
+      await older.process(leader).stop();
+      await newer.process(leader).start();
+      await place("after");
+      await untilEqual(newer.instances.filter(({ service }) => service === WRITER));
+    },
+    LIMIT_MS,
+  );
+});
+
+/** Another version of a store, none of whose processes runs, on its data and its broker. */
+async function versionAt(
+  root: string,
+  store: OwnStore,
+  env: Readonly<Record<string, string>> = {},
+): Promise<StoreSupervisor> {
+  const version: typeof import("@distributed-messaging/supervisor/store") = await import(
+    join(root, "services/supervisor/store.ts")
+  );
+  const { dataDir, brokers, supervisor } = store;
+  return new version.StoreSupervisor({
+    ...{ dataDir, brokers, ports: supervisor.ports, replicas: 2 },
+    env: { AUTOMATION_TESTING: "true", DEMO_SIGN_IN: "true", LOG_LEVEL: "warn", ...env },
+  });
+}
+
+async function leads({ url }: Instance): Promise<boolean> {
+  const text = await fetch(`${url}/metrics`, { keepalive: false }).then((answer) => answer.text());
+  return metricIn(text, "replication_leads") === 1;
+}
 
 /** @param ends by `topic/partition` */
 function isReadUpTo(file: string, ends: Readonly<Record<string, number>>): boolean {

@@ -1,4 +1,16 @@
+import type { Migration } from "@distributed-messaging/messaging";
 import { copyRepository, editCopy, linkPackages } from "./repository-copy.ts";
+
+/**
+ * Makes a newer version of the store: a copy of what is in version control, with a further step of the order service's schema.
+ *
+ * @param root a folder that may not exist yet
+ */
+export function makeVersionWithStep(root: string, step: Migration): void {
+  copyRepository(root);
+  linkPackages(root);
+  editCopy(root, "services/order/migrations/index.ts", "\n];", `\n  ${JSON.stringify(step)},\n];`);
+}
 
 /**
  * Makes a newer version of the store: a copy of what is in version control, with a second version of OrderPlaced, which the
@@ -7,8 +19,8 @@ import { copyRepository, editCopy, linkPackages } from "./repository-copy.ts";
  * @param root a folder that may not exist yet
  */
 export function makeNewerVersion(root: string): void {
-  copyRepository(root);
-  linkPackages(root);
+  const sql = "ALTER TABLE orders ADD COLUMN channel TEXT NOT NULL DEFAULT 'web'";
+  makeVersionWithStep(root, { name: "channels", additive: true, sql });
   const edit = (path: string, before: string, after: string) => editCopy(root, path, before, after);
   const data = "{ orderId: OrderId, customerId: CustomerId, items: lines(PricedLine), total: Money }";
   const definition = `  type: "store.order.placed.v1",
@@ -30,11 +42,5 @@ export function makeNewerVersion(root: string): void {
     "services/order/domain.ts",
     "emission(OrderPlaced, data)",
     'emission(OrderPlaced, { ...data, channel: "web" })',
-  );
-  const sql = `ALTER TABLE orders ADD COLUMN channel TEXT NOT NULL DEFAULT 'web'`;
-  edit(
-    "services/order/migrations/index.ts",
-    "\n];",
-    `\n  { name: "channels", additive: true, sql: "${sql}" },\n];`,
   );
 }

@@ -8,8 +8,8 @@ import { eventually } from "@distributed-messaging/messaging/testing";
 import { service as order } from "@distributed-messaging/order/service";
 import { forEachService, type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
 import { type Ports, ROOT, type StoreSupervisor } from "@distributed-messaging/supervisor/store";
+import { makeNewerVersion } from "../support/newer-version.ts";
 import { describeOwn } from "../support/own-store.ts";
-import { copyRepository, editCopy, linkPackages } from "../support/repository-copy.ts";
 import { runToEnd } from "../support/run-to-end.ts";
 import { Store } from "../support/store.ts";
 
@@ -40,9 +40,7 @@ describeSlow("a version back, and forward again", () => {
   }
 
   beforeAll(() => {
-    copyRepository(newerRoot);
-    linkPackages(newerRoot);
-    makeNewer(newerRoot);
+    makeNewerVersion(newerRoot);
   }, LIMIT_MS);
   afterAll(async () => {
     await running?.stopAll();
@@ -152,35 +150,3 @@ describeOwn("a version back over a change", () => {
     LIMIT_MS,
   );
 });
-
-/** Gives a copy of the repository a second version of OrderPlaced, which the order service sends, and a new column. */
-function makeNewer(root: string): void {
-  const edit = (path: string, before: string, after: string) => editCopy(root, path, before, after);
-  const data = "{ orderId: OrderId, customerId: CustomerId, items: lines(PricedLine), total: Money }";
-  const definition = `  type: "store.order.placed.v1",
-  kind: "event",
-  source: "order",
-  topic: topics.orderEvents,
-  key: "orderId",
-  data: Type.Object(
-    ${data},
-    closed,
-  ),
-`;
-  const newerDefinition = definition
-    .replace(".v1", ".v2")
-    .replace("total: Money }", "total: Money, channel: Type.String() }");
-  const upcast = `type: "store.order.placed.v1", data: Type.Object(${data}, closed), lift: (old) => ({ ...old, channel: "web" })`;
-  edit("shared/contracts/orders.ts", definition, `${newerDefinition}  upcasts: [{ ${upcast} }],\n`);
-  edit(
-    "services/order/domain.ts",
-    "emission(OrderPlaced, data)",
-    'emission(OrderPlaced, { ...data, channel: "web" })',
-  );
-  const sql = `ALTER TABLE orders ADD COLUMN channel TEXT NOT NULL DEFAULT 'web'`;
-  edit(
-    "services/order/migrations/index.ts",
-    "\n];",
-    `\n  { name: "channels", additive: true, sql: "${sql}" },\n];`,
-  );
-}

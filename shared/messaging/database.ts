@@ -34,6 +34,8 @@ export interface GroupLog {
   changeSchema(change: (store: (statements: readonly string[]) => void) => void): void;
   /** The process stops: waits for what is not confirmed, but not for long. From then on nobody waits longer; whoever does, gets an error. */
   drain(): Promise<void>;
+  /** The work of the service has ended, and nothing is stored any more: another instance may lead. May be called again. */
+  release(): Promise<void>;
   /** Called when another instance leads. */
   onLost(listener: (reason: NotOwner) => void): void;
 }
@@ -151,22 +153,9 @@ export function migrate(
     if (sql.query(column).get() === null) {
       sql.run("ALTER TABLE migrations ADD COLUMN additive INTEGER NOT NULL DEFAULT 0");
     }
-    const applied = sql
-      .query<{ name: string; checksum: string; additive: 0 | 1 }, [string]>(
-        "SELECT name, checksum, additive FROM migrations WHERE scope = ? ORDER BY step",
-      )
-      .all(scope);
-    for (const [index, row] of applied.entries()) {
-      const known = migrations[index];
-      if (known === undefined ? row.additive === 1 : checksum(known) === row.checksum) continue;
-      const here =
-        known === undefined
-          ? "no such step, and cannot work with it: start the version that applied it, or a later one"
-          : `"${known.name}", which differs`;
-      throw new MigrationMismatch(
-        `${database.path}: step ${index + 1} of the ${scope} schema was applied as "${row.name}", this version has ${here}`,
-      );
-    }
+    const applied = appliedSteps(database, scope);
+    const mismatch = mismatchOf(database, scope, migrations);
+    if (mismatch !== undefined) throw new MigrationMismatch(`${database.path}: ${mismatch}`);
     for (const [index, migration] of [...migrations.entries()].slice(applied.length)) {
       const { name, additive = false } = migration;
       if (additive) refuseChanges(migration);
@@ -184,6 +173,40 @@ export function migrate(
   if (replication === undefined) change(() => {});
   else replication.changeSchema(change);
   if (newer.length > 0) log.warn({ scope, steps: newer }, "a newer version has added to this database");
+}
+
+interface AppliedStep {
+  readonly name: string;
+  readonly checksum: string;
+  readonly additive: 0 | 1;
+}
+
+function appliedSteps({ sql }: Pick<ServiceDatabase, "sql">, scope: string): AppliedStep[] {
+  return sql
+    .query<AppliedStep, [string]>(
+      "SELECT name, checksum, additive FROM migrations WHERE scope = ? ORDER BY step",
+    )
+    .all(scope);
+}
+
+/** Why this version of the code cannot work with the schema of a database; undefined when it can. */
+export function mismatchOf(
+  database: Pick<ServiceDatabase, "sql">,
+  scope: string,
+  migrations: readonly Migration[],
+): string | undefined {
+  const column = "SELECT 1 FROM pragma_table_info('migrations') WHERE name = 'additive'";
+  if (database.sql.query(column).get() === null) return undefined;
+  for (const [index, row] of appliedSteps(database, scope).entries()) {
+    const known = migrations[index];
+    if (known === undefined ? row.additive === 1 : checksum(known) === row.checksum) continue;
+    const here =
+      known === undefined
+        ? "no such step, and cannot work with it: start the version that applied it, or a later one"
+        : `"${known.name}", which differs`;
+    return `step ${index + 1} of the ${scope} schema was applied as "${row.name}", this version has ${here}`;
+  }
+  return undefined;
 }
 
 /** What a version that knows nothing of it need not know. A unique index or a trigger would concern what it writes. */

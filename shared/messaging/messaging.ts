@@ -396,7 +396,8 @@ export class Messaging {
 
   /**
    * Ends everything: finishes what is being handled and commits what is queued. What has not been sent stays in the
-   * outbox. The database stays open; whoever opened it closes it afterwards.
+   * outbox. The database stays open; whoever opened it closes it afterwards. Of a replicated service another instance leads
+   * then.
    */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
@@ -420,6 +421,9 @@ export class Messaging {
     await stopped.catch((error: unknown) => {
       if (!(error instanceof NotOwner)) this.#options.log.warn({ err: error }, "the stop was not recorded");
     });
+    // Nothing is stored any more. To leave the group may take seconds, for which no other instance has to wait.
+    await this.#options.database.replication?.release();
+    await this.consumer.left();
     this.#ownership?.close();
     const { outbox, parked, outboxAdmin, timers, effects, deadLetters, deadLetterAdmin } = this;
     const parts = [

@@ -33,6 +33,7 @@ describe("loadConfig", () => {
       ALLOW_INSECURE: [],
       DATA_DIR: ".data",
       LOG_LEVEL: "info",
+      DRAIN: 0,
       AUTOMATION_TESTING: false,
       SQLITE_SYNCHRONOUS: "FULL",
       INBOX_RETENTION: 7 * 24 * 3_600_000,

@@ -270,6 +270,11 @@ export const commonSettings = {
   }),
   DATA_DIR: Path(".data", "the directory of the databases and keys, and of the embedded broker's records"),
   LOG_LEVEL: oneOf(logLevels, { default: "info", description: "the least severe lines that are logged" }),
+  DRAIN: Duration("0s", {
+    maximum: 300_000,
+    description:
+      "for how long a service that was told to stop is not ready and answers as before, so that load balancers send nothing to it when it ends",
+  }),
   AUTOMATION_TESTING: Type.Boolean({
     default: false,
     description:

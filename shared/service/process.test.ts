@@ -157,6 +157,37 @@ describe("a running process", () => {
     expect(stderr).toMatch(/^order: did not stop in time: .*relay\n$/);
   });
 
+  test("drains before its parts are stopped, and answers meanwhile", async () => {
+    const main = `${SERVE}
+      lifecycle.drain = async () => {
+        log.info("draining");
+        await new Promise((resolve) => app.get("/drained", () => { resolve(); return "drained"; }));
+        log.info("drained");
+      };
+      return { port: server.port };`;
+    const { child, out, result } = run(main);
+    const { port } = await out.wait("ready");
+    child.kill("SIGTERM");
+    await out.wait("draining");
+    const answer = await fetch(`http://127.0.0.1:${port}/drained`);
+    expect([answer.status, await answer.text()]).toEqual([200, "drained"]);
+    const { code, stderr, lines } = await result();
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(lines.map(({ msg }) => msg).slice(1)).toEqual([
+      ...["stopping", "draining", "drained", "database stopped"],
+    ]);
+  });
+
+  test("exits immediately on a second signal while it drains", async () => {
+    const main = `${SERVE} lifecycle.drain = () => new Promise(() => log.info("draining")); return {};`;
+    const { child, out, result } = run(main);
+    await out.wait("ready");
+    child.kill("SIGTERM");
+    await out.wait("draining");
+    child.kill("SIGTERM");
+    expect((await result()).code).toBe(1);
+  });
+
   test("exits immediately on a second signal", async () => {
     const { child, out, result } = run(
       `${SERVE} lifecycle.add("relay", { stop: () => { log.info("hanging"); return new Promise(() => {}); } });

@@ -32,8 +32,8 @@ const STOP_DEADLINE_MS = 10_000;
  *
  * - When `main` throws a ConfigError, a StartError or anything else: a line for each problem on stderr, exit code 1.
  *   The stack is logged at `debug` only.
- * - On SIGTERM or SIGINT: every part is stopped in reverse order, within the deadline. Exit code 0, or 1 with a line
- *   on stderr that names the parts that did not stop. A second signal ends the process immediately.
+ * - On SIGTERM or SIGINT: it drains, then every part is stopped in reverse order, within the deadline. Exit code 0, or 1
+ *   with a line on stderr that names the parts that did not stop. A second signal ends the process immediately.
  * - On an uncaught exception or rejection: it is logged, every part is stopped, exit code 1.
  */
 export async function runProcess(
@@ -75,11 +75,13 @@ function linesOf(error: unknown): readonly string[] {
 type End = (exitCode: number) => Promise<void>;
 
 function onSignals(lifecycle: Lifecycle, log: Logger, end: End): void {
+  let isSignalled = false;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {
-      if (lifecycle.stopping) process.exit(1);
+      if (isSignalled || lifecycle.stopping) process.exit(1);
+      isSignalled = true;
       log.info({ signal }, "stopping");
-      void end(0);
+      void lifecycle.drain().then(() => end(0));
     });
   }
 }
@@ -109,6 +111,8 @@ const MIN_STOP_MS = 50;
 export class Lifecycle {
   readonly #log: Logger;
   readonly #parts: { readonly name: string; readonly part: Stoppable }[] = [];
+  /** What the process does before its parts are stopped, once it was told to stop. */
+  drain: () => Promise<void> = async () => {};
   #stopping: Promise<readonly string[]> | undefined;
 
   constructor(log: Logger) {

@@ -19,7 +19,7 @@ import { MemoryBroker } from "@distributed-messaging/messaging/memory";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { Type } from "@sinclair/typebox";
 import { runChecks } from "./http/health.ts";
-import { readinessChecks } from "./readiness.ts";
+import { drainCheck, readinessChecks } from "./readiness.ts";
 import { addReadinessMetric, createMetrics } from "./telemetry/metrics.ts";
 
 const letters: Topic = { name: "letters", key: "name", partitions: 1, config: {} };
@@ -47,6 +47,7 @@ interface Given {
   readonly topics?: readonly Topic[];
   readonly ownership?: boolean;
   readonly isOneOfSeveral?: boolean;
+  readonly reachesBroker?: boolean;
 }
 
 /** A service that reads and writes letters. @returns its broker, and what GET /readiness says */
@@ -57,6 +58,7 @@ function start({
   topics,
   ownership = false,
   isOneOfSeveral = false,
+  reachesBroker = false,
 }: Given = {}) {
   database = openDatabase(":memory:");
   migrate(database, "reader", migrations);
@@ -68,7 +70,7 @@ function start({
   });
   messaging.start();
   const checked = { name: "reader", database, migrations, messaging, brokerRequired, gaps };
-  const checks = readinessChecks({ ...checked, isOneOfSeveral });
+  const checks = readinessChecks({ ...checked, isOneOfSeveral, reachesBroker: () => reachesBroker });
   const asked = async () => {
     const checked = await runChecks(checks);
     return {
@@ -134,6 +136,34 @@ test("one of several instances with a new database is not ready before it has re
   isAway = false;
   await send("b");
   await until(asked, []);
+});
+
+test("a consumer that joins its group is a problem, but where the broker is known to answer; one that fails is", async () => {
+  /** Delivers nothing, as while the group is rebalanced. */
+  const joining = (failure: string | undefined) => (broker: MemoryBroker) => ({
+    publish: (records: Parameters<Transport["publish"]>[0]) => broker.publish(records),
+    subscribe: () => ({ healthy: () => false, failure: () => failure, stop: async () => {} }),
+  });
+  for (const [reachesBroker, failure, down] of [
+    [false, undefined, ["broker"]],
+    [true, undefined, []],
+    [true, "not authorized", ["broker", "rights"]],
+  ] as const) {
+    const { asked } = start({ reachesBroker, wrap: joining(failure) });
+    expect((await asked()).down).toEqual([...down]);
+    await messaging.stop();
+    database.close();
+  }
+  start();
+});
+
+test("a process that was told to stop is not ready", async () => {
+  start();
+  const { check, begin } = drainCheck();
+  expect(await runChecks([check])).toMatchObject([{ name: "stopping", required: true, found: [] }]);
+  begin();
+  const [{ found } = { found: [] }] = await runChecks([check]);
+  expect(found).toHaveLength(1);
 });
 
 describe("a process that is not the service", () => {

@@ -19,11 +19,20 @@ interface Checked {
   readonly gaps: "stop" | "continue";
   /** Whether other instances work at the same time: requests go there while this one has nothing to show. */
   readonly isOneOfSeveral?: boolean;
+  /**
+   * Of a replicated service: whether its change log is read. The broker answers then, and an instance that has just begun to
+   * lead is ready before its consumer has joined the group.
+   */
+  readonly reachesBroker?: () => boolean;
 }
 
 const CATCHING_UP: Problem = {
   detail: "Its database is new, and the topics have not been read to their ends yet.",
   remedy: "It goes on by itself, once the broker answers.",
+};
+const STOPPING: Problem = {
+  detail: "The process was told to stop. It still answers.",
+  remedy: "It ends by itself. Send requests to another instance.",
 };
 /** For how long it is shown that something was lost or old, which needs no decision for the service to go on. */
 const SHOWN_MS = 24 * 60 * 60 * 1000;
@@ -32,6 +41,17 @@ const FORBIDDEN = /not authori[sz]ed|authori[sz]ation failed|authentication fail
 /** Host names, addresses and paths stay in the log: anybody may ask for the readiness. */
 const PLACES =
   /\b(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:]+\]|[\w.-]+):\d{2,5}\b|(?:^|(?<=[\s'"(]))\/[^\s'"]+/gi;
+
+/** The check of a process that was told to stop. */
+export function drainCheck(): { readonly check: HealthCheck; begin(): void } {
+  let isStopping = false;
+  return {
+    check: { name: "stopping", required: true, problems: () => (isStopping ? [STOPPING] : []) },
+    begin() {
+      isStopping = true;
+    },
+  };
+}
 
 /**
  * The checks of `GET /readiness`. Each problem says what happened and what to do about it.
@@ -43,6 +63,10 @@ const PLACES =
 export function readinessChecks(checked: Checked): HealthCheck[] {
   const { name, database, migrations, messaging, brokerRequired, gaps, isOneOfSeveral = false } = checked;
   const { partitionStops } = messaging;
+  const joins = () => {
+    const { sending, reading } = messaging.failures();
+    return checked.reachesBroker?.() === true && sending === undefined && reading === undefined;
+  };
   const stops = () => partitionStops.list();
   return [
     {
@@ -69,7 +93,9 @@ export function readinessChecks(checked: Checked): HealthCheck[] {
       required: brokerRequired,
       // A process that is not the service asks for no messages.
       problems: () =>
-        messaging.healthy() || messaging.ownership()?.state === "refused" ? [] : [brokerProblem(messaging)],
+        messaging.healthy() || messaging.ownership()?.state === "refused" || joins()
+          ? []
+          : [brokerProblem(messaging)],
     },
     {
       name: "partitions",

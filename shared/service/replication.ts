@@ -5,6 +5,7 @@ import {
   ownerTopic,
   Replica,
   type ReplicaState,
+  type Role,
   type ServiceDatabase,
   systemRuntime,
   type Topic,
@@ -37,22 +38,33 @@ interface InstanceOptions {
   readonly metrics: Metrics;
   /** Of the app that a follower serves. */
   readonly http: HttpAppOptions;
+  /** Checks beside that of the replication. */
+  readonly further: readonly HealthCheck[];
   connect(clientId: string, topics: readonly Topic[]): Transport;
   listen(app: AnyElysia): Promise<Listening>;
-  /** Starts the work of the service, once this instance leads. @param check of the replication */
-  lead(database: ServiceDatabase, check: HealthCheck): Promise<AnyElysia>;
+  /** Starts the work of the service, once this instance leads. */
+  lead(database: ServiceDatabase, health: ReplicaHealth): Promise<AnyElysia>;
+}
+
+export interface ReplicaHealth {
+  readonly check: HealthCheck;
+  /** Whether the change log is read. */
+  reads(): boolean;
 }
 
 /** Starts an instance, which follows until it leads. @returns its port */
 export async function startInstance(options: InstanceOptions): Promise<{ readonly port: number }> {
-  const { composition, config, log, lifecycle, end, metrics, http } = options;
+  const { composition, config, log, lifecycle, end, metrics, http, further } = options;
   const { name, migrations } = composition;
   let replica: Replica | undefined;
   const state = () => replica?.state();
-  const check = replicationCheck(() => ({ state: state(), reads: replica?.healthy() ?? false }));
+  const reads = () => replica?.healthy() ?? false;
+  const check = replicationCheck(() => ({ state: state(), reads: reads() }));
   const transport = options.connect(`${name}-changes`, [changesTopic(name), ownerTopic(name)]);
-  addReadinessMetric(metrics, [check]);
-  const server = await options.listen(followerApp({ ...http, checks: [check] }, state));
+  const checks = [check, ...further];
+  addReadinessMetric(metrics, checks);
+  const follower = followerApp({ ...http, checks }, state);
+  const server = await options.listen(follower);
   lifecycle.add("http", server);
   const snapshots = snapshotOptions(config);
   const opened = inStorage(
@@ -61,7 +73,11 @@ export async function startInstance(options: InstanceOptions): Promise<{ readonl
     (path) =>
       new Replica({
         ...{ service: name, path, transport, runtime: systemRuntime, log, ownership: true },
-        ...{ synchronous: config.SQLITE_SYNCHRONOUS, address: config.ADVERTISED_URL ?? server.url },
+        ...{
+          synchronous: config.SQLITE_SYNCHRONOUS,
+          address: config.ADVERTISED_URL ?? server.url,
+          migrations,
+        },
         ...(snapshots === undefined ? {} : { snapshots }),
         deposed: end,
       }),
@@ -72,9 +88,10 @@ export async function startInstance(options: InstanceOptions): Promise<{ readonl
   const lead = async () => {
     const database = await opened.leads();
     migrate(database, name, migrations, log);
-    await server.replace(await options.lead(database, check));
-    // It is stopped before the parts that answer its requests.
-    lifecycle.add("requests", server);
+    await server.replace(await options.lead(database, { check, reads }));
+    // Before the parts that answer them: what comes now waits for the next leader.
+    const stop = async (remainingMs: number) => (await server.replace(follower)).answered(remainingMs);
+    lifecycle.add("requests", { stop });
   };
   lead().catch((error: unknown) => {
     if (lifecycle.stopping) return;
@@ -90,9 +107,17 @@ const OWN_PATHS: ReadonlySet<string> = new Set(["/liveness", "/readiness", "/met
 function followerApp(http: HttpAppOptions, state: () => ReplicaState | undefined): AnyElysia {
   return createHttpApp(http).onRequest(({ request }) => {
     if (OWN_PATHS.has(new URL(request.url).pathname)) return;
-    const { role, leader } = state() ?? {};
-    return forward(request, http.app, role === "following" ? leader : undefined);
+    return forward(request, http.app, () => leaderIn(state()));
   });
+}
+
+/** Roles in which an instance reads who leads. */
+const READING: ReadonlySet<Role> = new Set<Role>(["following", "leading", "released"]);
+
+/** @returns null where no other leader will be known */
+function leaderIn(state: ReplicaState | undefined): string | undefined | null {
+  if (state === undefined) return undefined;
+  return state.leader ?? (READING.has(state.role) ? undefined : null);
 }
 
 /** @param every groups after which a snapshot is made; 0 where none are */
@@ -142,7 +167,7 @@ function replicationCheck(read: () => { state: ReplicaState | undefined; reads: 
 const STARTING: Problem = { detail: "It starts.", remedy: "It goes on by itself." };
 
 function problemOf(state: ReplicaState, reads: boolean): Problem | undefined {
-  const { role, epoch, isCurrent, lacks, isForeign, isRestoring } = state;
+  const { role, epoch, isCurrent, lacks, isForeign, isRestoring, outdated } = state;
   if (role === "refused") {
     return {
       detail: "Its database is not one of this change log. It does nothing.",
@@ -154,6 +179,12 @@ function problemOf(state: ReplicaState, reads: boolean): Problem | undefined {
       detail:
         "The service has another database, and no change log with its content. This instance does not lead.",
       remedy: "Start the instance that has that database. If it is lost for good: `bun run owner take-over`.",
+    };
+  }
+  if (outdated !== undefined) {
+    return {
+      detail: `A newer version has changed the schema, and this one does not lead: ${outdated}.`,
+      remedy: "Replace this instance by that version, or by a later one.",
     };
   }
   if (isRestoring && !lacks) {

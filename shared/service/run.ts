@@ -28,12 +28,11 @@ import {
 } from "./config.ts";
 import { StartError } from "./errors.ts";
 import { allowedSources, createHttpApp, type HttpAppOptions, listen } from "./http/app.ts";
-import type { HealthCheck } from "./http/health.ts";
 import type { TokenVerifier } from "./identity.ts";
 import { ensureOperatorKey, operatorKeyPath } from "./operator.ts";
 import { runProcess } from "./process.ts";
-import { readinessChecks } from "./readiness.ts";
-import { startInstance } from "./replication.ts";
+import { drainCheck, readinessChecks } from "./readiness.ts";
+import { type ReplicaHealth, startInstance } from "./replication.ts";
 import { ensureDataDir, openStorage } from "./storage.ts";
 import {
   addMessagingMetrics,
@@ -96,14 +95,21 @@ export function runService<Config extends CommonConfig, Parts>(
       allowed: allowedSources(name, config, composition.pagePort?.(config)),
       ...tracer,
     };
-    const listenWith = (app: AnyElysia) =>
-      listen(app, { host: config.HOST, port: portOf(name, config), setting: portSetting(name) });
+    const drain = drainCheck();
+    const listenWith = async (app: AnyElysia) => {
+      const server = await listen(app, {
+        ...{ host: config.HOST, port: portOf(name, config), setting: portSetting(name) },
+      });
+      lifecycle.drain = async () => {
+        drain.begin();
+        server.drain();
+        if (config.DRAIN > 0) await Bun.sleep(config.DRAIN);
+      };
+      return server;
+    };
 
-    /** Starts the work on a database. @param further checks */
-    const work = async (
-      database: ServiceDatabase,
-      ...further: readonly HealthCheck[]
-    ): Promise<AnyElysia> => {
+    /** Starts the work on a database. @param replica of a replicated service */
+    const work = async (database: ServiceDatabase, replica?: ReplicaHealth): Promise<AnyElysia> => {
       const service = assemble(composition, config, {
         ...{ database, connect, runtime: systemRuntime, log },
         ...tracer,
@@ -130,7 +136,8 @@ export function runService<Config extends CommonConfig, Parts>(
       const checks = readinessChecks({
         ...{ name, database, migrations, messaging, brokerRequired, gaps: config.GAPS },
         isOneOfSeveral: instanceOf(config) !== undefined,
-      }).concat(further);
+        ...(replica === undefined ? {} : { reachesBroker: replica.reads }),
+      }).concat(replica?.check ?? [], drain.check);
       addReadinessMetric(metrics, checks);
       const app = serviceApp(
         { ...http, checks, asyncApi: asyncApiOf(composition, service) },
@@ -145,7 +152,7 @@ export function runService<Config extends CommonConfig, Parts>(
     if (only === undefined) {
       return startInstance({
         ...{ composition, config, log, lifecycle, end, metrics, http, connect },
-        ...{ listen: listenWith, lead: work },
+        ...{ listen: listenWith, lead: work, further: [drain.check] },
       });
     }
     const server = await listenWith(await work(only));

@@ -5,7 +5,6 @@ import { join } from "node:path";
 import {
   type Logger,
   Messaging,
-  MigrationMismatch,
   migrate,
   NotOwner,
   type OutgoingRecord,
@@ -103,8 +102,6 @@ export class Machine {
   #cancelStart = () => {};
   /** Of the service, that runs here from the next start on. */
   version: Version = versions[0];
-  /** How often it led on a schema with which its version cannot work. */
-  refusals = 0;
   /** How often it began with a snapshot. */
   restored = 0;
   /** What it follows delivers nothing to it. */
@@ -113,6 +110,8 @@ export class Machine {
   groupsAreRefused = false;
   /** Whether the broker takes no claims of it. */
   claimsAreRefused = false;
+  /** How long it takes to leave its consumer group. */
+  leavesGroupMs = 0;
   /** Whether it may not delete what a topic has. */
   mayNotTrim = false;
   /** While it leads. */
@@ -130,6 +129,11 @@ export class Machine {
   /** Its file. */
   get path(): string {
     return join(this.#world.directory, `${this.name}-${this.#disks}.sqlite`);
+  }
+
+  /** Where it would answer requests. */
+  get address(): string {
+    return `http://${this.name}`;
   }
 
   /** Of its process; undefined while that is down. */
@@ -182,6 +186,17 @@ export class Machine {
             if (!this.readsNothing) options.caughtUp(end);
           },
         }),
+      subscribe: (options) => {
+        const subscription = connection.subscribe(options);
+        return {
+          healthy: () => subscription.healthy(),
+          stop: async () => {
+            await subscription.stop();
+            if (this.leavesGroupMs === 0) return;
+            await new Promise<void>((resolve) => runtime.after(this.leavesGroupMs, resolve));
+          },
+        };
+      },
       trim: (topic, before) =>
         this.mayNotTrim ? Promise.reject(new Error("not authorized")) : connection.trim(topic, before),
       publish: (records) => {
@@ -204,7 +219,8 @@ export class Machine {
       service: SERVICE,
       path: this.path,
       synchronous: "OFF",
-      ...{ transport, runtime, log, ownership: this.#world.ownership },
+      ...{ transport, runtime, log, ownership: this.#world.ownership, migrations: version },
+      address: this.address,
       ...(snapshotEvery === undefined
         ? {}
         : { snapshots: { store: store.connect(incarnation), every: snapshotEvery } }),
@@ -236,9 +252,7 @@ export class Machine {
       trace.note(this.name, `does not lead: ${String(error)}`);
       // It was stopped before that.
       if (!incarnation.alive || error instanceof StorageError || error instanceof NotOwner) return;
-      if (error instanceof MigrationMismatch) this.refusals += 1;
-      else this.#world.violation(`${this.name} does not lead: ${String(error)}`);
-      this.stop(this.#world.prng.exponential(DOWN_MS));
+      this.#world.violation(`${this.name} does not lead: ${String(error)}`);
     });
   }
 

@@ -98,6 +98,50 @@ test("a leader that has stopped in good order follows with the file that it had"
   expect(readdirSync(world.directory).filter((name) => name.includes("set-aside"))).toEqual([]);
 });
 
+test("a leader that stops hands over before it has left its consumer group, and knows who leads then", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first, second] = all;
+  first.leavesGroupMs = LONG_MS;
+  expect(first.replica?.state().leader).toBe(first.address);
+  first.stop(LONG_MS);
+  world.pass(AFTER_STOP_MS);
+  expect(roles(world)).toEqual(["released", "leading"]);
+  expect(first.replica?.state().leader).toBe(second.address);
+  const before = first.content();
+  pay(world, 0, 1);
+  world.pass(1_000);
+  expect(second.read("SELECT total FROM accounts")).toEqual([{ total: 1 }]);
+  expect(first.content()).toBe(before);
+});
+
+test("a leader that has ended is asked for nothing more, also where nobody leads after it yet", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first, second] = all;
+  second.claimsAreRefused = true;
+  first.stop(LONG_MS);
+  world.pass(AFTER_STOP_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "following", leader: undefined });
+  second.claimsAreRefused = false;
+  world.pass(AFTER_STOP_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "leading", leader: second.address });
+});
+
+test("the only instance stops although nobody leads after it, and leads when it is started", () => {
+  const world = new World(1, 1);
+  using _ = world;
+  const [only] = world.machines;
+  only?.start();
+  world.pass(500);
+  pay(world, 0, 1);
+  world.pass(1_000);
+  only?.stop(100);
+  world.pass(AFTER_STOP_MS);
+  expect(roles(world)).toEqual(["leading"]);
+  expect(only?.read("SELECT total FROM accounts")).toEqual([{ total: 1 }]);
+});
+
 test("after a crash of the leader a follower leads, and one that comes back follows it", () => {
   const { world, all } = start(2);
   using _ = world;
@@ -438,12 +482,36 @@ test("a version that cannot work with the schema of a newer one follows it, and 
   first.crash("for long", LONG_MS);
   pay(world, 3, 1);
   world.pass(2 * AFTER_CRASH_MS);
-  expect(second.refusals).toBeGreaterThan(0);
+  expect(second.replica?.state()).toMatchObject({ role: "following", outdated: expect.any(String) });
   expect(second.read("SELECT total FROM accounts")).toEqual([{ total: 3 }]);
   first.start();
   world.pass(2 * AFTER_CRASH_MS);
   expect(roles(world)[0]).toBe("leading");
   expect(first.read("SELECT total FROM accounts")).toEqual([{ total: 4 }]);
+});
+
+test("a follower whose version cannot work with the schema of a newer one says so, and does not lead", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first, second] = all;
+  const newer = [...migrations, { name: "notes", sql: "CREATE UNIQUE INDEX notes ON payments (payment)" }];
+  first.crash("a newer version", 100);
+  world.pass(50);
+  first.start(newer);
+  world.pass(2_000);
+  expect(roles(world)).toEqual(["leading", "following"]);
+  expect(second.replica?.state().outdated).toContain('"notes", this version has no such step');
+  first.stop(LONG_MS);
+  world.pass(2 * AFTER_CRASH_MS);
+  const [log] = world.broker.partitionsOf(topics.changes.name);
+  const claims = log?.records.filter(({ headers }) => headers.kind === "claim").length;
+  expect([second.replica?.state().role, claims]).toEqual(["following", 2]);
+  // Replaced by the newer version, it leads.
+  second.stop(LONG_MS);
+  world.pass(AFTER_STOP_MS);
+  second.start(newer);
+  world.pass(AFTER_STOP_MS);
+  expect(second.replica?.state()).toMatchObject({ role: "leading", outdated: undefined });
 });
 
 test("a group of more than a record of the broker takes", async () => {

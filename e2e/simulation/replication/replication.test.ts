@@ -13,7 +13,7 @@ let leaders = 0;
 let restored = 0;
 let trimmed = 0;
 let answered = 0;
-let refusals = 0;
+let outdated = 0;
 /** How many runs ended with each schema, by its steps. */
 const schemas = new Map<number, number>();
 
@@ -31,7 +31,7 @@ for (let index = 0; index < TESTS; index += 1) {
         restored += outcome.restored;
         if (outcome.trimmed > 0) trimmed += 1;
         answered += outcome.answered;
-        refusals += outcome.refusals;
+        outdated += outcome.outdated;
         schemas.set(outcome.steps, (schemas.get(outcome.steps) ?? 0) + 1);
       }
     },
@@ -56,5 +56,5 @@ test("equal seeds give equal runs", () => {
 test("over these seeds versions are upgraded and rolled back, and older ones meet a schema that they do not know", () => {
   expect(schemas.get(2)).toBeGreaterThan(TESTS);
   expect(schemas.get(3)).toBeGreaterThan(TESTS);
-  expect(refusals).toBeGreaterThan(TESTS);
+  expect(outdated).toBeGreaterThan(TESTS);
 });

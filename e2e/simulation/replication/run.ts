@@ -17,8 +17,8 @@ export interface Outcome {
   readonly trimmed: number;
   /** How many steps of the schema were applied. */
   readonly steps: number;
-  /** How often an instance led on a schema with which its version cannot work, and ended. */
-  readonly refusals: number;
+  /** How often an instance was seen that follows a schema with which its version cannot work. */
+  readonly outdated: number;
   /** Requests. */
   readonly answered: number;
   /** Equal for runs in which the same things happened. */
@@ -48,6 +48,7 @@ class Run {
     const [first] = machines;
     // In some runs all versions can work with each other.
     const released = versions.slice(0, prng.between(2, versions.length));
+    let outdated = 0;
     for (const machine of machines) machine.start();
     for (let index = 0; index < payments; index += 1) {
       scheduler.after(prng.float() * FAULTS_FOR_MS, () => this.#pay(index));
@@ -64,6 +65,9 @@ class Run {
       machine.version = prng.pick(released);
       if (prng.chance(0.5)) machine.stop(prng.exponential(1_000));
       else machine.crash("another version");
+    });
+    this.#recur(1_000, () => {
+      outdated += machines.filter(({ replica }) => replica?.state().outdated !== undefined).length;
     });
     this.#recur(15_000, () => {
       if (!broker.up) return;
@@ -92,7 +96,7 @@ class Run {
       leaders: Math.max(...epochs),
       restored,
       steps,
-      refusals: machines.reduce((sum, machine) => sum + machine.refusals, 0),
+      outdated,
       trimmed: broker.partitionsOf(topics.changes.name)[0]?.start ?? 0,
       answered: this.#answered.size,
       digest: this.#world.trace.digest,

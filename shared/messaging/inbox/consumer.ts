@@ -80,8 +80,11 @@ export class Consumer {
   /** What was handled of each partition when it was assigned. */
   readonly #assignedAt = new Map<string, number>();
   readonly #waits: RepeatedFailure;
+  /** Batches that are being handled. */
+  readonly #handling = new Set<Promise<Progress>>();
   #subscription: Subscription | undefined;
   #stopped = false;
+  #left: Promise<void> | undefined;
 
   constructor(options: ConsumerOptions) {
     this.#options = options;
@@ -126,7 +129,7 @@ export class Consumer {
       fetchIntervalMs,
       handle: async (batch) => {
         this.#lag.fetched(batch, runtime.now());
-        const progress = await this.#handle(batch);
+        const progress = await this.#whileRunning(batch);
         this.#lag.handled(batch, progress.next, runtime.now());
         this.#follow(batch, progress);
         return progress;
@@ -160,7 +163,7 @@ export class Consumer {
    */
   #compare(topic: string, partition: number, committed: number): void {
     const next = this.#assignedAt.get(topicPartition(topic, partition)) ?? 0;
-    if (next >= committed) return;
+    if (next >= committed || this.#stopped) return;
     const { unitOfWork, partitionStops, log } = this.#options;
     unitOfWork
       .run((transaction) => partitionStops.foundOlder({ topic, partition, next, committed }, transaction))
@@ -182,12 +185,27 @@ export class Consumer {
   /** Resolves when no message is being handled any more: the rest of a batch is left to the next process. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await this.#subscription?.stop();
+    this.#left ??= this.#subscription?.stop();
+    await Promise.allSettled(this.#handling);
+  }
+
+  /** After `stop`: resolves when it has left its group, which may take as long as the broker does. */
+  async left(): Promise<void> {
+    await this.#left;
     this.#subscription = undefined;
   }
 
   healthy(): boolean {
     return this.#subscription?.healthy() ?? false;
+  }
+
+  async #whileRunning(batch: Batch): Promise<Progress> {
+    if (this.#stopped) {
+      return { next: batch.records[0]?.offset ?? batch.undecodable?.offset ?? batch.start };
+    }
+    const handling = this.#handle(batch);
+    this.#handling.add(handling);
+    return handling.finally(() => this.#handling.delete(handling));
   }
 
   async #handle(batch: Batch): Promise<Progress> {

@@ -453,6 +453,7 @@ export class Recovery {
       committed: (callback) => callback(),
       changeSchema: (change) => this.#sql.transaction(() => change(() => {})).immediate(),
       drain: async () => {},
+      release: async () => {},
       onLost: () => {},
     };
   }

@@ -2,10 +2,18 @@ import { Database } from "bun:sqlite";
 import { createHash } from "node:crypto";
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { changesTopic } from "../contract/define.ts";
-import { type GroupLog, type OpenOptions, openDatabase, type ServiceDatabase } from "../database.ts";
+import {
+  type GroupLog,
+  type Migration,
+  mismatchOf,
+  type OpenOptions,
+  openDatabase,
+  type ServiceDatabase,
+} from "../database.ts";
 import { errorText, NotOwner, StorageError, UsageError } from "../errors.ts";
 import { RepeatedFailure } from "../repeated-failure.ts";
 import type { Logger, Runtime } from "../runtime.ts";
+import { kitMigrations } from "../schema.ts";
 import type { IncomingRecord, Subscription, Transport } from "../transport/transport.ts";
 import { Applier } from "./apply.ts";
 import { Capture, everythingIn, schemaChanges } from "./capture.ts";
@@ -45,7 +53,10 @@ const LOST_MS = 10_000;
 const RETRY_MS = 500;
 /** How often an instance that lacks something looks for a snapshot that has it. */
 const LOOK_MS = 30_000;
-/** How long anybody waits during a stop: for what is not confirmed, and for the broker to take that the leader has ended. */
+/**
+ * How long anybody waits during a stop: for what is not confirmed, for the broker to take that the leader has ended, and for
+ * the next one to lead.
+ */
 const STOP_MS = 1_000;
 /** Groups in one send. */
 const BATCH = 200;
@@ -69,14 +80,14 @@ interface Position {
   next: number;
 }
 
-/** `refused`: its database is another one than that of the service. */
-export type Role = "following" | "leading" | "deposed" | "refused" | "stopped";
+/** `refused`: its database is another one than that of the service. `released`: it has led, and another instance may lead. */
+export type Role = "following" | "leading" | "released" | "deposed" | "refused" | "stopped";
 
 export interface ReplicaState {
   readonly role: Role;
   /** Of the last leader that is known; 0 where there was none. */
   readonly epoch: number;
-  /** Where that answers requests, as it says; undefined where it does not. */
+  /** Where that answers requests, as it says; undefined where it does not, or has ended. */
   readonly leader: string | undefined;
   /** The last group in the database. */
   readonly seq: number;
@@ -90,6 +101,8 @@ export interface ReplicaState {
   readonly snapshot: { readonly seq: number; readonly bytes: number } | undefined;
   /** Whether the log of the owners says that the service has another file, and no change log. Such an instance does not lead. */
   readonly isForeign: boolean;
+  /** Why this version cannot work with the schema of the database, which a newer one has changed. Such an instance does not lead. */
+  readonly outdated: string | undefined;
 }
 
 export interface ReplicaOptions extends OpenOptions {
@@ -114,6 +127,13 @@ export interface ReplicaOptions extends OpenOptions {
    * @defaultValue none: the change log is kept whole
    */
   readonly snapshots?: SnapshotOptions;
+  /**
+   * The schema of this version of the service. While the database has steps of a newer one that are not additive, the
+   * instance follows and does not lead.
+   *
+   * @defaultValue none: it leads with any schema
+   */
+  readonly migrations?: readonly Migration[];
   /** Called once, when another instance leads in place of this one: to follow it, the process has to start again. */
   deposed?(): void;
 }
@@ -155,6 +175,13 @@ export class Replica {
   /** Stands for the subscription whose calls count. */
   #reading: object | undefined;
   #leadership: Leadership | undefined;
+  #released: Promise<void> | undefined;
+  /** The last claim after this one has led and has ended. */
+  #successor: Pick<Notice, "epoch" | "address"> | undefined;
+  /** Resolves once there is one. */
+  readonly #succeeded = Promise.withResolvers<void>();
+  /** Whether this version can lead, as of a group. */
+  #checked: { readonly seq: number; readonly outdated: string | undefined } | undefined;
   #cancelCheck: () => void = () => {};
   #stopped: Promise<void> | undefined;
 
@@ -183,11 +210,14 @@ export class Replica {
   }
 
   state(): ReplicaState {
-    const { epoch, seq, address } = this.#file.position;
+    const { epoch, seq, leader } = this.#file.position;
+    const isOver = this.#hasEnded || (leader === this.#instance && this.#state !== "leading");
+    const { address } = isOver ? (this.#successor ?? { address: "" }) : this.#file.position;
     return {
       ...{ role: this.#state, epoch, seq, leader: address === "" ? undefined : address },
       ...{ isCurrent: this.#isAtEnd, lacks: this.#isBehind(), isForeign: this.#owner?.allows() === false },
       ...{ isRestoring: this.#isRestoring, snapshot: this.#snapshots?.newest },
+      outdated: this.#outdated(),
     };
   }
 
@@ -203,17 +233,42 @@ export class Replica {
   }
 
   async #stop(): Promise<void> {
-    const wasLeading = this.#state === "leading";
-    this.#state = "stopped";
+    // A follower claims no more.
+    if (this.#state !== "leading" && this.#state !== "released") this.#state = "stopped";
     this.#cancelCheck();
     this.#cancelLook();
     this.#leads.promise.catch(() => {});
     this.#leads.reject(new StorageError("the instance was stopped before it led"));
-    await this.#leadership?.end(wasLeading);
+    await this.#release();
+    if (this.#state === "released") await this.#untilSucceeded();
+    this.#state = "stopped";
+    await this.#leadership?.end(false);
     await this.#owner?.stop();
     await this.#following?.stop();
     await this.#snapshots?.stop();
     this.#file.close();
+  }
+
+  /** A leader says that it has ended, once what it has stored is confirmed. It reads on, to know who leads after it. */
+  #release(): Promise<void> {
+    this.#released ??= this.#endLeading();
+    return this.#released;
+  }
+
+  async #endLeading(): Promise<void> {
+    if (this.#state !== "leading") return;
+    await this.#leadership?.drain();
+    // Another one may lead by now.
+    if (this.#state !== "leading") return;
+    this.#state = "released";
+    await this.#leadership?.end(true);
+  }
+
+  /** What others ask of this instance until then, it can have the next leader answer. */
+  async #untilSucceeded(): Promise<void> {
+    const cancel = this.#options.runtime.after(STOP_MS, this.#succeeded.resolve);
+    await this.#succeeded.promise;
+    cancel();
   }
 
   /** Closes the database at once, without a word, as the end of the process would. */
@@ -254,6 +309,7 @@ export class Replica {
       from: this.#file.position.next,
       deliver: (record) => {
         if (isCurrent()) this.#attempt(() => this.#read(record));
+        else if (this.#reading === reading && this.#state === "released") this.#readSuccessor(record);
       },
       caughtUp: (end) => {
         if (!isCurrent()) return;
@@ -433,6 +489,15 @@ export class Replica {
     else if (isOwn && !this.#isBehind()) this.#lead();
   }
 
+  /** Of an instance that has led and has ended: its file stays as it is. */
+  #readSuccessor(record: IncomingRecord): void {
+    const entry = entryOf(record);
+    if (entry?.kind !== "claim" || this.#isOfAnother(entry)) return;
+    if (entry.epoch <= (this.#successor ?? this.#file.position).epoch) return;
+    this.#successor = entry;
+    this.#succeeded.resolve();
+  }
+
   #readOfLeader(entry: Entry): void {
     const { position } = this.#file;
     this.#heardMs = this.#options.runtime.monotonic();
@@ -494,6 +559,19 @@ export class Replica {
     return this.#lacks || this.#behind > this.#file.position.confirmed;
   }
 
+  /** Why this version cannot lead; undefined when it can. */
+  #outdated(): string | undefined {
+    const { migrations, service } = this.#options;
+    if (migrations === undefined || this.#state !== "following") return undefined;
+    const { database, position } = this.#file;
+    if (this.#checked?.seq !== position.seq) {
+      const found =
+        mismatchOf(database, "messaging", kitMigrations) ?? mismatchOf(database, service, migrations);
+      this.#checked = { seq: position.seq, outdated: found };
+    }
+    return this.#checked?.outdated;
+  }
+
   /** Claims the service if it has no leader. */
   #claimIfFree(): void {
     const { runtime, service, transport } = this.#options;
@@ -505,7 +583,7 @@ export class Replica {
     if (this.#state !== "following" || this.#claim !== undefined || !canRead || this.#isBehind()) return;
     if (this.#owner !== undefined && this.#owner.allows() !== true) return;
     const isFree = epoch === 0 || this.#hasEnded || now - this.#heardMs >= SILENT_MS;
-    if (!isFree) return;
+    if (!isFree || this.#outdated() !== undefined) return;
     const claim = { epoch: epoch + 1, atMs: now };
     this.#claim = claim;
     transport
@@ -529,7 +607,9 @@ export class Replica {
   #lead(): void {
     const { log } = this.#options;
     const { epoch, seq } = this.#file.position;
-    const leadership = new Leadership(this.#options, this.#instance, this.#file, this.#owner);
+    const leadership = new Leadership(this.#options, this.#instance, this.#file, this.#owner, () =>
+      this.#release(),
+    );
     this.#leadership = leadership;
     this.#state = "leading";
     log.info({ epoch, seq }, "this instance leads");
@@ -873,6 +953,7 @@ class Leadership implements GroupLog {
     instance: string,
     file: ReplicaFile,
     owner: OwnerOfReplicas | undefined,
+    readonly release: () => Promise<void>,
   ) {
     this.#options = options;
     this.#instance = instance;
@@ -1006,7 +1087,6 @@ class Leadership implements GroupLog {
   }
 
   async end(says: boolean): Promise<void> {
-    if (says && this.#ended === undefined) await this.drain();
     const { runtime } = this.#options;
     const isLeader = this.#ended === undefined;
     this.#close(new StorageError("the instance was stopped"));

@@ -110,7 +110,8 @@ function refuseOtherTypes(request: Request): void {
   }
 }
 
-async function readBounded(request: Request): Promise<Uint8Array> {
+/** A body as it is. @throws ServiceError too-large */
+export async function readBounded(request: Request): Promise<Uint8Array> {
   // The declared length was checked, and the body ends there (RFC 9112 §6.3).
   if (request.headers.has("content-length")) return request.bytes();
   if (request.body === null) return new Uint8Array();

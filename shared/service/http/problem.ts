@@ -137,7 +137,12 @@ function respond(body: Problem, headers: Readonly<Record<string, string>> = {}):
 export function problem(status: number, code: string, detail: string): Problem {
   const words = code.replaceAll("-", " ");
   const title = words.charAt(0).toUpperCase() + words.slice(1);
-  return { type: `urn:problem-type:${code}`, title, status, detail };
+  return { type: problemType(code), title, status, detail };
+}
+
+/** @param code of the problem, `no-leader` */
+export function problemType(code: string): string {
+  return `urn:problem-type:${code}`;
 }
 
 /** RFC 6750 §3.1. */

@@ -90,6 +90,49 @@ describe("stop", () => {
   });
 });
 
+test("an app that is replaced answers the requests that it had, and none of the later ones", async () => {
+  const { opened, reached } = gate();
+  const order: string[] = [];
+  await using server = await serveForTest((app) => {
+    app.get("/slow", async () => {
+      reached.resolve();
+      await opened.promise;
+      order.push("former");
+      return "former";
+    });
+  });
+  const slow = fetch(`${server.url}/slow`);
+  await reached.promise;
+  const later = gate();
+  const next = newApp().get("/slow", async () => {
+    later.reached.resolve();
+    await later.opened.promise;
+    return "next";
+  });
+  const replaced = await server.listening.replace(next);
+  const ofNext = fetch(`${server.url}/slow`);
+  await later.reached.promise;
+  await replaced.answered(0);
+  const answered = replaced.answered(60_000).then(() => order.push("answered"));
+  await fetch(`${server.url}/liveness`);
+  opened.resolve();
+  await answered;
+  expect(order).toEqual(["former", "answered"]);
+  expect(await (await slow).text()).toBe("former");
+  later.opened.resolve();
+  expect(await (await ofNext).text()).toBe("next");
+});
+
+test("a server that drains ends each connection with its answer", async () => {
+  await using server = await serveForTest(() => {});
+  const { port } = server.listening;
+  const request = "GET /liveness HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  expect(await rawRequest(port, request, '"UP"}')).not.toMatch(/^connection: close\r$/im);
+  server.listening.drain();
+  // Read until the server ends it.
+  expect(await rawRequest(port, request)).toMatch(/^connection: close\r$/im);
+});
+
 describe("an invalid HTTP request", () => {
   test.each([
     ["a Host with a path", "GET /orders HTTP/1.1\r\nHost: a/b\r\n\r\n"],

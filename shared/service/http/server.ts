@@ -7,12 +7,19 @@ export interface Listening {
   readonly port: number;
   readonly url: string;
   /** Serves another app from now on, in place of this one. Requests that run are finished by the former. */
-  replace(app: AnyElysia): Promise<void>;
+  replace(app: AnyElysia): Promise<Replaced>;
+  /** The process is about to stop: from now on each answer ends its connection, so that the next request goes elsewhere. */
+  drain(): void;
   /**
    * Accepts no more connections, closes WebSockets (1001), lets running requests finish until the deadline, and
    * then closes their connections. Resolves when the port is free. A second call waits for the first.
    */
   stop(deadlineMs: number): Promise<void>;
+}
+
+interface Replaced {
+  /** Resolves when the former app has answered the requests that it had, or at the deadline. */
+  answered(deadlineMs: number): Promise<void>;
 }
 
 interface ListenOptions {
@@ -44,8 +51,20 @@ const GOING_AWAY = 1001;
 export async function listen(app: AnyElysia, options: ListenOptions): Promise<Listening> {
   await app.modules;
   const sockets = new Set<Bun.ServerWebSocket<SocketData>>();
+  const running = new Set<Promise<unknown>>();
   let current = app;
-  const server = serve((request) => current.fetch(request), options, sockets);
+  let isDraining = false;
+  const answer = async (request: Request) => {
+    const response = await current.fetch(request);
+    if (isDraining) response?.headers.set("connection", "close");
+    return response;
+  };
+  const track = (request: Request) => {
+    const answered = answer(request);
+    running.add(answered);
+    return answered.finally(() => running.delete(answered));
+  };
+  const server = serve(track, options, sockets);
   app.server = server;
   const { port } = server;
   if (port === undefined) throw new StartError(`${options.host} gave no port`);
@@ -57,6 +76,11 @@ export async function listen(app: AnyElysia, options: ListenOptions): Promise<Li
       await next.modules;
       next.server = server;
       current = next;
+      const former = [...running];
+      return { answered: (deadlineMs) => within(deadlineMs, Promise.allSettled(former)) };
+    },
+    drain() {
+      isDraining = true;
     },
     stop(deadlineMs) {
       stopped ??= stop(server, sockets, deadlineMs);
@@ -124,13 +148,18 @@ function cannotListen(error: unknown, { host, port, setting }: ListenOptions): S
   );
 }
 
+/** Resolves when it ends, or at the deadline. */
+async function within(deadlineMs: number, ending: Promise<unknown>): Promise<void> {
+  const deadline = Promise.withResolvers<void>();
+  const timer = setTimeout(deadline.resolve, Math.max(0, deadlineMs));
+  await Promise.race([ending, deadline.promise]);
+  clearTimeout(timer);
+}
+
 async function stop(server: Bun.Server<SocketData>, sockets: Set<Socket>, deadlineMs: number): Promise<void> {
   const drained = server.stop();
   for (const socket of sockets) socket.close(GOING_AWAY, "the service is stopping");
-  const deadline = Promise.withResolvers<void>();
-  const timer = setTimeout(deadline.resolve, Math.max(0, deadlineMs));
-  await Promise.race([drained, deadline.promise]);
-  clearTimeout(timer);
+  await within(deadlineMs, drained);
   // Closes the connections of requests that are still running.
   await server.stop(true);
 }

@@ -14,9 +14,10 @@ const USAGE = `usage: bun run chaos [options]
 Runs a store under load while its processes are killed, paused for longer than their sessions last, and stopped, at
 random, up to two at a time. Then starts every process and checks the promises.
 
-With several instances of each service, one at a time is hit. It may also be destroyed, which is to be killed, with its database
-deleted; be removed, for good or until it comes back; and one more may be added. At the end all instances of a service have the same rows
-and show the same. An order that only a gateway had, as its answer said, may be missing if that gateway was destroyed: those are counted.
+With several instances of a service, one at a time is hit. It may also be destroyed: it is killed, and its database deleted. It
+may be removed, until it is added again; one more than there were may be added, with an empty database. At the end all instances of a
+service have the same rows and show the same. An order that only a gateway's disk had, as its answer said, may be missing if that disk was
+deleted later: such orders are counted.
 
   --minutes N   how long (5)
   --rate N      orders a second, as far as the store takes them (as many as six customers place one after the other)

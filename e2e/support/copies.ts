@@ -4,6 +4,7 @@ import { activeActiveServices } from "@distributed-messaging/services/registry";
 import type { Instance } from "@distributed-messaging/supervisor/store";
 
 const LIMIT_MS = 60_000;
+const EXAMPLE_CHARACTERS = 300;
 
 /** What each instance of a replicated service has of its own. */
 const OWN_OF_REPLICATED: readonly string[] = [
@@ -24,6 +25,8 @@ const OWN_OF_ACTIVE: readonly string[] = [
   // The requests that it has answered, and the topics that it has sent to.
   "idempotency_keys",
   "topic_partitions",
+  // That a new file reads again what its name had read before, and other decisions about what it reads.
+  "partition_actions",
 ];
 
 /** What of a table follows from the topics, where that is not all of it. Numbers, and when something was stored, do not. */
@@ -54,15 +57,24 @@ export async function untilEqual(instances: readonly Instance[]): Promise<void> 
   );
 }
 
-/** The tables in which instances differ from the first one. */
+/** The tables in which instances differ from the first one, with a row that one of them has not. */
 export function differences(instances: readonly Instance[]): string[] {
   const [first, ...others] = instances.map((instance) => ({ ...instance, content: contentOf(instance) }));
   if (first === undefined) throw new TypeError("there is no instance");
   return others.flatMap(({ name, content }) =>
     [...new Set([...Object.keys(first.content), ...Object.keys(content)])]
       .filter((table) => !Bun.deepEquals(first.content[table], content[table]))
-      .map((table) => `${name} and ${first.name} differ in ${table}`),
+      .map(
+        (table) =>
+          `${name} and ${first.name} differ in ${table}${example(first.content[table], content[table])}`,
+      ),
   );
+}
+
+function example(one: readonly string[] = [], other: readonly string[] = []): string {
+  const [of, among] = [new Set(one), new Set(other)];
+  const row = one.find((each) => !among.has(each)) ?? other.find((each) => !of.has(each));
+  return row === undefined ? "" : `: ${row.slice(0, EXAMPLE_CHARACTERS)}`;
 }
 
 /** The rows of every table that all instances have in common, sorted. */

@@ -1,0 +1,64 @@
+import { afterAll, beforeAll, expect } from "bun:test";
+import { eventually } from "@distributed-messaging/messaging/testing";
+import { activeActiveServices, replicableServices } from "@distributed-messaging/services/registry";
+import { Prng } from "../simulation/prng.ts";
+import { describeOwn, OwnStore } from "../support/own-store.ts";
+import { runsSlowTests, slowTest } from "../support/slow-test.ts";
+import { Disks } from "./disks.ts";
+import { Faults, RECOVERY_LIMIT_MS } from "./faults.ts";
+import { Load } from "./load.ts";
+import { verdict } from "./verdict.ts";
+
+const LIMIT_MS = 300_000;
+const RATE = 20;
+
+describeOwn("chaos with two instances of each service", () => {
+  const disks = new Disks();
+  const prng = new Prng("chaos");
+  const log: string[] = [];
+  let store: OwnStore;
+  let faults: Faults;
+
+  beforeAll(async () => {
+    if (!runsSlowTests) return;
+    store = new OwnStore({ replicas: 2, timings: { readyTimeoutMs: RECOVERY_LIMIT_MS } });
+    const say = (line: string) => log.push(line);
+    faults = new Faults({ store, disks, prng: prng.fork("faults"), log: say, replicas: 2 });
+    await store.startAll();
+    await store.seed();
+  }, LIMIT_MS);
+  afterAll(() => store?.dispose(), LIMIT_MS);
+
+  slowTest(
+    "instances of every service are added, removed and destroyed under load, and every promise holds",
+    async () => {
+      const load = await Load.start(store, disks, prng.fork("load"), RATE);
+      const untilAccepted = (count: number) => {
+        const wanted = load.accepted.size + count;
+        return eventually(() => load.accepted.size >= wanted, "further orders to be accepted");
+      };
+      await untilAccepted(RATE);
+      await Promise.all(
+        [...activeActiveServices, ...replicableServices].map(async (name) => {
+          expect(await faults.inject("add", name)).toBe(`${name}-3`);
+          await faults.inject("destroy and remove", name);
+          await untilAccepted(RATE);
+          await faults.inject("destroy", `${name}-2`);
+          // With an empty database, too.
+          expect(await faults.inject("add", `${name}-2`)).toBe(name);
+          await faults.inject("stop and remove", `${name}-3`);
+          await faults.inject("kill and remove", `${name}-2`);
+          await untilAccepted(RATE);
+        }),
+      );
+      await faults.bringBack();
+      await untilAccepted(RATE);
+      await load.stop();
+      const states = store.supervisor.report().map(({ state }) => state);
+      expect(new Set(states)).toEqual(new Set(["ready"]));
+      expect(log).toHaveLength(6 * (activeActiveServices.length + replicableServices.length));
+      expect((await verdict(store, load)).violations).toEqual([]);
+    },
+    LIMIT_MS,
+  );
+});

@@ -124,16 +124,9 @@ export class Faults {
 
   /** What may happen to an instance of a group. */
   #possible(group: string, running: readonly string[]): readonly Kind[] {
-    const replicas = this.#replicas;
     const mayBeSeveral = [...activeActiveServices, ...replicableServices].some((name) => name === group);
-    if (replicas === undefined || !mayBeSeveral) return kinds;
-    const left = running.filter((name) => groupOf(name) === group).length - 1;
-    return [
-      ...kinds,
-      ...kindsOfSeveral.filter((kind) => left >= (kind === "destroy" ? 1 : Math.max(1, replicas - 1))),
-      // So often that about as many are added as are removed.
-      ...(left < replicas ? (["add", "add", "add"] as const) : []),
-    ];
+    const count = running.filter((name) => groupOf(name) === group).length;
+    return possibleKinds(count, mayBeSeveral ? this.#replicas : undefined);
   }
 
   /** Of the service of an instance, one that was removed, or a new one with an empty database. */
@@ -215,6 +208,24 @@ export class Faults {
   #between([least, most]: readonly [number, number]): number {
     return this.#prng.between(least, most);
   }
+}
+
+/**
+ * What may happen to one of the instances of a service: as few run as one less than at the beginning, and as many as one more.
+ * The last one that runs is neither removed nor destroyed.
+ *
+ * @param running how many run
+ * @param replicas how many there were at the beginning; unless given, there is one at all times
+ */
+export function possibleKinds(running: number, replicas: number | undefined): readonly Kind[] {
+  if (replicas === undefined) return kinds;
+  const left = running - 1;
+  return [
+    ...kinds,
+    ...kindsOfSeveral.filter((kind) => left >= (kind === "destroy" ? 1 : Math.max(1, replicas - 1))),
+    // As often as all of these together: about as many are added as are removed.
+    ...(running <= replicas ? (["add", "add", "add"] as const) : []),
+  ];
 }
 
 /** The service of an instance: later ones have a number. All brokers are one group. */

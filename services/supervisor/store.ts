@@ -122,7 +122,8 @@ export class StoreSupervisor extends Supervisor {
   }
 
   /**
-   * One more instance of a service, which does not run yet.
+   * One more instance of a service, which does not run yet. An admin panel that is served already shows its process, and not
+   * how far its group is behind.
    *
    * @throws WrongState when there cannot be several: it is not made for that, or the store was made without `replicas`
    */

@@ -78,6 +78,12 @@ test("of instances that all work, what follows from the topics is compared", () 
   expect(between("api-gateway", inbox("x'0a'", 1), inbox("x'0b'", 1))).toEqual(
     differ("api-gateway", "inbox"),
   );
+  // A copy of the whole has these, too.
+  expect(between("order", inbox("x'0a'", 1), inbox("x'0a'", 2))).toEqual(differ("order", "inbox"));
+  const keys = (key: number) =>
+    `CREATE TABLE idempotency_keys (key); INSERT INTO idempotency_keys VALUES (${key});`;
+  expect(between("api-gateway", keys(1), keys(2))).toEqual([]);
+  expect(between("order", keys(1), keys(2))).toEqual(differ("order", "idempotency_keys"));
   // A table that nobody has described is compared as it is.
   const unknown = (value: number) => `CREATE TABLE unknown (x); INSERT INTO unknown VALUES (${value});`;
   expect(between("api-gateway", unknown(1), unknown(2))).toEqual(differ("api-gateway", "unknown"));

@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect } from "bun:test";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { activeActiveServices, replicableServices } from "@distributed-messaging/services/registry";
@@ -42,6 +43,16 @@ describeOwn("chaos with two instances of each service", () => {
     return onlyThere();
   }
 
+  /** Changes the database of an instance, which is stopped meanwhile. */
+  async function change(name: string, sql: string): Promise<void> {
+    const process = store.process(name);
+    await process.stop();
+    const database = new Database(process.spec.file ?? "");
+    expect(database.run(sql).changes).toBeGreaterThan(0);
+    database.close();
+    await process.start();
+  }
+
   slowTest(
     "instances of every service are added, removed and destroyed under load, and only what one disk had is lost with it",
     async () => {
@@ -73,6 +84,26 @@ describeOwn("chaos with two instances of each service", () => {
       const { violations, lost } = await verdict(store, load);
       expect(violations).toEqual([]);
       expect(lost).toEqual(expect.arrayContaining(onlyThere));
+
+      // The same finds what is wrong, once something is.
+      const columns = 'customer_id, order_id, type, message, at, partition, "offset", generation';
+      await change(
+        "notification-2",
+        `INSERT INTO notifications (notification_id, ${columns})
+         SELECT 'again', ${columns} FROM notifications WHERE seq = 1`,
+      );
+      await change("api-gateway-3", "UPDATE order_steps SET at = at + 1 WHERE generation IS NOT NULL");
+      load.accepted.set("NEVER", { isReplicated: true, disk: disks.of("api-gateway-2") });
+      const wrong = (await verdict(store, load)).violations;
+      expect(wrong).toContain("NEVER was accepted and is lost");
+      for (const found of [
+        /^notification-2: CHAOS_\d+: order\.[a-z]+ was told twice$/,
+        /^notification-2 and notification do not show the same again$/,
+        /^notification-2 and notification differ in notifications: /,
+        /^api-gateway-3 and api-gateway do not show the same CHAOS_\d+$/,
+        /^api-gateway-3 and api-gateway differ in order_steps: /,
+      ])
+        expect(wrong).toContainEqual(expect.stringMatching(found));
     },
     LIMIT_MS,
   );

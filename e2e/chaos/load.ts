@@ -1,5 +1,7 @@
+import { eventually } from "@distributed-messaging/messaging/testing";
+import { Type } from "@sinclair/typebox";
 import type { Prng } from "../simulation/prng.ts";
-import type { Notification } from "../support/answers.ts";
+import { type Notification, Product, read, request } from "../support/answers.ts";
 import type { Customer, OrderRequest } from "../support/customer.ts";
 import type { OwnStore } from "../support/own-store.ts";
 import { Balancer } from "./balancer.ts";
@@ -88,6 +90,15 @@ export class Load {
     const names = Array.from({ length: CUSTOMERS }, (_, index) => `CUSTOMER_${index}`);
     const customers = await Promise.all(names.map((name) => store.signIn(name)));
     const products = (await store.products()).map(({ productId }) => productId);
+    // What one gateway sells, another one may not know yet.
+    for (const { service, url } of store.supervisor.instances) {
+      if (service !== "api-gateway") continue;
+      const sold = async () => read(Type.Array(Product), await request(`${url}/products`));
+      await eventually(
+        async () => (await sold()).length === products.length,
+        "every gateway to sell the same",
+      );
+    }
     const admin = await store.signIn("CHAOS_ADMIN", "admin");
     return new Load(store, disks, customers, admin, products, prng, perSecond);
   }

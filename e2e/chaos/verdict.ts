@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import type { ServiceName } from "@distributed-messaging/services/registry";
+import { replicableServices, type ServiceName } from "@distributed-messaging/services/registry";
 import type { Notification } from "../support/answers.ts";
 import { differences, untilEqual } from "../support/copies.ts";
 import type { Customer } from "../support/customer.ts";
@@ -86,8 +86,10 @@ async function databases(store: OwnStore): Promise<string[]> {
       .all();
     for (const { reason, error } of letters) wrong.push(`${name}: dead letter, ${reason}: ${error}`);
   }
-  for (const instances of Map.groupBy(store.supervisor.instances, ({ service }) => service).values()) {
-    await untilEqual(instances).catch(() => wrong.push(...differences(instances)));
+  for (const [service, instances] of Map.groupBy(store.supervisor.instances, (one) => one.service)) {
+    // A follower may still apply what its leader did last; the others have read everything.
+    if (replicableServices.includes(service)) await untilEqual(instances).catch(() => {});
+    wrong.push(...differences(instances));
   }
   return wrong;
 }

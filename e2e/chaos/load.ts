@@ -11,7 +11,7 @@ const CUSTOMERS = 6;
 /** Between two orders, where no rate is asked for. */
 const PAUSE_MS = 20;
 /** Where one is, each place in which orders are placed one after the other has so many a second. */
-const PLACE_RATE = 10;
+export const PLACE_RATE = 10;
 /** What that comes to. */
 const USUAL_RATE = 200;
 const RETRY_MS = 100;

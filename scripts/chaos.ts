@@ -1,4 +1,5 @@
-import { Faults } from "@distributed-messaging/e2e/chaos/faults";
+import { Disks } from "@distributed-messaging/e2e/chaos/disks";
+import { Faults, RECOVERY_LIMIT_MS } from "@distributed-messaging/e2e/chaos/faults";
 import { Load } from "@distributed-messaging/e2e/chaos/load";
 import { verdict } from "@distributed-messaging/e2e/chaos/verdict";
 import { Prng } from "@distributed-messaging/e2e/simulation/prng";
@@ -13,8 +14,10 @@ const USAGE = `usage: bun run chaos [options]
 Runs a store under load while its processes are killed, paused for longer than their sessions last, and stopped, at
 random, up to two at a time. Then starts every process and checks the promises.
 
-With several instances of a service, one at a time is hit, or destroyed: it is killed, and its database deleted. At the end
-all databases of a service have the same rows.
+With several instances of a service, one at a time is hit. It may also be destroyed: it is killed, and its database deleted. It
+may be removed, until it is added again; one more than there were may be added, with an empty database. At the end all instances of a
+service have the same rows and show the same. An order that only a gateway's disk had, as its answer said, may be missing if that disk was
+deleted later: such orders are counted.
 
   --minutes N   how long (5)
   --rate N      orders a second, as far as the store takes them (as many as six customers place one after the other)
@@ -84,24 +87,32 @@ async function main(args: readonly string[]): Promise<number> {
     env: { LOG_LEVEL: "warn", MAX_WAITING_ORDERS: "1000000" },
     ...(kafka === undefined ? {} : { brokers: kafka.address }),
     ...(replicas === undefined ? {} : { replicas }),
+    timings: { readyTimeoutMs: RECOVERY_LIMIT_MS },
   });
-  let failures: string[] = [];
+  let failures: readonly string[] = [];
   try {
     say(`chaos: ${minutes} minutes, seed ${seed}`);
     await store.startAll();
     await store.seed();
-    const load = await Load.start(store, prng.fork("load"), rate);
+    const disks = new Disks();
+    const load = await Load.start(store, disks, prng.fork("load"), rate);
     const brokers = (kafka?.nodes ?? []).map((node, index) => ({
       name: `kafka-${index + 1}`,
       kill: () => node.kill(),
       restart: () => node.restart(),
     }));
-    const faults = new Faults(store, prng.fork("faults"), say, brokers);
+    const faults = new Faults({ store, disks, prng: prng.fork("faults"), log: say, brokers, replicas });
     const limitMs = minutes * 60_000;
     await withProgress(limitMs, load, faults.injectFor(limitMs));
     await load.stop();
     say(`${load.accepted.size} orders were accepted; ${faults.summary()}`);
-    failures = await verdict(store, load);
+    const { violations, lost } = await verdict(store, load);
+    const unreplicated = [...load.accepted.values()].filter(({ isReplicated }) => !isReplicated).length;
+    if (replicas !== undefined)
+      say(`${unreplicated} of them were on the disk of a gateway only when it answered`);
+    if (lost.length > 0)
+      say(`${lost.length} of these were lost with it when it was destroyed: ${lost.join(", ")}`);
+    failures = violations;
   } catch (error) {
     failures = [error instanceof Error ? (error.stack ?? error.message) : String(error)];
     say(`aborted: ${failures[0]}`);

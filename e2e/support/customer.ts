@@ -33,6 +33,8 @@ export const demoOrders = {
 interface Addresses {
   readonly gateway: string;
   readonly notification: string;
+  /** After which the client gives a request up. */
+  readonly limitMs?: number;
 }
 
 /** A client that is signed in. */
@@ -47,6 +49,11 @@ export class Customer {
     return new Customer(read(Session, await request(`${at.gateway}/sessions`, init), 201), at);
   }
 
+  /** The same client, at other addresses: a token is valid at every instance. */
+  via(at: Addresses): Customer {
+    return new Customer(this.session, at);
+  }
+
   get id(): string {
     return this.session.customerId;
   }
@@ -58,7 +65,7 @@ export class Customer {
   /** Sends any JSON as an order. */
   tryToPlace(order: unknown, headers: Record<string, string> = {}): Promise<Answer> {
     const body = jsonBody(order, { ...this.authorization, ...headers });
-    return request(`${this.at.gateway}/orders`, { method: "POST", ...body });
+    return this.#request(`${this.at.gateway}/orders`, { method: "POST", ...body });
   }
 
   /** Places an order. @throws when it is not accepted */
@@ -74,17 +81,17 @@ export class Customer {
   /** Requests the cancellation of an order. */
   cancel(orderId: string, headers: Record<string, string> = {}): Promise<Answer> {
     const url = `${this.at.gateway}/orders/${orderId}/cancel`;
-    return request(url, { method: "POST", headers: { ...this.authorization, ...headers } });
+    return this.#request(url, { method: "POST", headers: { ...this.authorization, ...headers } });
   }
 
   /** Restocks a product, as an admin. */
   restock(productId: string, quantity: number, headers: Record<string, string> = {}): Promise<Answer> {
     const body = jsonBody({ quantity }, { ...this.authorization, ...headers });
-    return request(`${this.at.gateway}/products/${productId}/restock`, { method: "POST", ...body });
+    return this.#request(`${this.at.gateway}/products/${productId}/restock`, { method: "POST", ...body });
   }
 
   askForOrder(orderId: string, headers: Record<string, string> = {}): Promise<Answer> {
-    return request(`${this.at.gateway}/orders/${orderId}`, {
+    return this.#request(`${this.at.gateway}/orders/${orderId}`, {
       headers: { ...this.authorization, ...headers },
     });
   }
@@ -95,7 +102,7 @@ export class Customer {
 
   /** A page of orders, newest first. @param query `?limit=2&after=…` */
   async orders(query = ""): Promise<Order[]> {
-    const answer = await request(`${this.at.gateway}/orders${query}`, { headers: this.authorization });
+    const answer = await this.#request(`${this.at.gateway}/orders${query}`, { headers: this.authorization });
     return read(Type.Array(Order), answer);
   }
 
@@ -127,7 +134,7 @@ export class Customer {
     const all: Notification[] = [];
     for (let seq = after; ; ) {
       const url = `${this.at.notification}/notifications?after=${seq}`;
-      const page = read(Type.Array(Notification), await request(url, { headers: this.authorization }));
+      const page = read(Type.Array(Notification), await this.#request(url, { headers: this.authorization }));
       all.push(...page);
       const last = page.at(-1);
       if (last === undefined) return all;
@@ -140,7 +147,7 @@ export class Customer {
     const all: Notification[] = [];
     for (let after = cursor; ; ) {
       const url = `${this.at.notification}/notifications?after=${after}`;
-      const page = read(Type.Array(Notification), await request(url, { headers: this.authorization }));
+      const page = read(Type.Array(Notification), await this.#request(url, { headers: this.authorization }));
       const last = page.at(-1);
       if (last === undefined) return all;
       all.push(...page);
@@ -158,6 +165,11 @@ export class Customer {
   listen(after = 0): Listener {
     const url = `${this.at.notification.replace(/^http/, "ws")}/notifications?after=${after}`;
     return new Listener(url, ["bearer", this.session.token]);
+  }
+
+  #request(url: string, init: RequestInit = {}): Promise<Answer> {
+    const { limitMs } = this.at;
+    return request(url, limitMs === undefined ? init : { ...init, signal: AbortSignal.timeout(limitMs) });
   }
 }
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { forEachService, type ServiceName } from "@distributed-messaging/services/registry";
 import { serveAdminPanel } from "@distributed-messaging/supervisor/http";
-import type { ManagedProcess } from "@distributed-messaging/supervisor/process";
+import type { ManagedProcess, ProcessTimings } from "@distributed-messaging/supervisor/process";
 import { metricIn } from "@distributed-messaging/supervisor/services";
 import { type Ports, StoreSupervisor } from "@distributed-messaging/supervisor/store";
 import { request } from "./answers.ts";
@@ -21,6 +21,7 @@ interface OwnStoreOptions {
   readonly ports?: Ports;
   /** How many instances of each service that may have several. */
   readonly replicas?: number;
+  readonly timings?: Partial<ProcessTimings>;
 }
 
 /** A store of the test's own: the embedded broker and every service, each in a process, on free ports. */
@@ -102,15 +103,16 @@ export class OwnStore extends Store {
     return this.#lines.get(name) ?? [];
   }
 
-  /** Queries a service's database, whether or not the service runs. */
-  rows<Row>(name: ServiceName, sql: string, ...bindings: SQLQueryBindings[]): Row[] {
-    using database = new Database(join(this.dataDir, `${name}.sqlite`), { readonly: true });
+  /** Queries the database of a service, or of a later instance with its number, whether or not it runs. */
+  rows<Row>(name: string, sql: string, ...bindings: SQLQueryBindings[]): Row[] {
+    const { file = "" } = this.supervisor.instances.find((instance) => instance.name === name) ?? {};
+    using database = new Database(file, { readonly: true });
     using statement = database.prepare<Row, SQLQueryBindings[]>(sql);
     return statement.all(...bindings);
   }
 
-  /** How many messages a service has emitted, sent or not. */
-  emitted(name: ServiceName): number {
+  /** How many messages a service, or one of its instances, has emitted, sent or not. */
+  emitted(name: string): number {
     const [row] = this.rows<{ seq: number }>(name, "SELECT seq FROM sqlite_sequence WHERE name = 'outbox'");
     return row?.seq ?? 0;
   }

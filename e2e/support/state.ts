@@ -1,7 +1,7 @@
 import { expect } from "bun:test";
 import { topicPartition } from "@distributed-messaging/messaging";
 import { eventually } from "@distributed-messaging/messaging/testing";
-import { type ServiceName, serviceNames } from "@distributed-messaging/services/registry";
+import { serviceNames } from "@distributed-messaging/services/registry";
 import type { Notification, Order, Stock } from "./answers.ts";
 import type { Customer } from "./customer.ts";
 import type { OwnStore } from "./own-store.ts";
@@ -31,33 +31,40 @@ export async function stateOf(store: OwnStore, customers: readonly Customer[]): 
 /**
  * Waits until no message is in transit: every outbox is empty, and every consumer has handled its topics to their
  * ends. Without a further request, the state of the store does not change after that.
+ *
+ * @param limitMs of `eventually`
  */
-export async function untilIdle(store: OwnStore): Promise<void> {
-  await eventually(async () => {
-    const before = emitted(store);
-    for (const name of serviceNames)
-      expect({ name, unsent: unsent(store, name) }).toEqual({ name, unsent: 0 });
-    for (const name of serviceNames) {
-      const topics = await store.records.readBy(name);
-      expect({ name, topics }).not.toEqual({ name, topics: [] });
-      const ends = await Promise.all(topics.map((topic) => store.records.ends(topic)));
-      expect(positions(store, name)).toMatchObject(Object.assign({}, ...ends));
-    }
-    // Handling the last messages has emitted no others.
-    return Bun.deepEquals(emitted(store), before);
-  }, "no message in transit");
+export async function untilIdle(store: OwnStore, limitMs?: number): Promise<void> {
+  const { instances } = store.supervisor;
+  await eventually(
+    async () => {
+      const before = emitted(store);
+      for (const { name } of instances)
+        expect({ name, unsent: unsent(store, name) }).toEqual({ name, unsent: 0 });
+      for (const { name, group } of instances) {
+        const topics = await store.records.readBy(group);
+        expect({ name, topics }).not.toEqual({ name, topics: [] });
+        const ends = await Promise.all(topics.map((topic) => store.records.ends(topic)));
+        expect({ name, ...positions(store, name) }).toMatchObject(Object.assign({}, ...ends));
+      }
+      // Handling the last messages has emitted no others.
+      return Bun.deepEquals(emitted(store), before);
+    },
+    "no message in transit",
+    limitMs,
+  );
 }
 
 function emitted(store: OwnStore): number[] {
-  return serviceNames.map((name) => store.emitted(name));
+  return store.supervisor.instances.map(({ name }) => store.emitted(name));
 }
 
-function unsent(store: OwnStore, name: ServiceName): number {
+function unsent(store: OwnStore, name: string): number {
   return store.rows<{ count: number }>(name, "SELECT count(*) AS count FROM outbox")[0]?.count ?? 0;
 }
 
-/** A service's offsets, by `topic/partition`. */
-function positions(store: OwnStore, name: ServiceName): Record<string, number> {
+/** The offsets of an instance, by `topic/partition`. */
+function positions(store: OwnStore, name: string): Record<string, number> {
   const rows = store.rows<{ topic: string; partition: number; next_offset: number }>(
     name,
     "SELECT topic, partition, next_offset FROM consumer_offsets",

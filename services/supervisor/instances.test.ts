@@ -6,6 +6,7 @@ import {
   activeActiveServices,
   replicableServices,
   serviceNames,
+  services,
 } from "@distributed-messaging/services/registry";
 import { readFigures } from "./http/services.ts";
 import { StoreSupervisor } from "./store.ts";
@@ -59,6 +60,40 @@ describe("a store with two instances of each service", () => {
     expect(other.AUTH_JWKS_FILE).toBeUndefined();
     const files = store.instances.map(({ file }) => file);
     expect(new Set(files).size).toBe(files.length);
+  });
+
+  test("one more instance is made as the others are, and does not run by itself", () => {
+    const store = new StoreSupervisor({ dataDir, brokers: "127.0.0.1:1", replicas: 2 });
+    const before = store.instances.length;
+    for (const name of [...activeActiveServices, ...replicableServices]) {
+      const added = store.addInstance(name);
+      expect(added).toMatchObject({ name: `${name}-3`, service: name });
+      expect(store.process(added.name).state).toBe("stopped");
+      // But for what is its own, as the second one.
+      const [second, third] = [envOf(store, `${name}-2`), envOf(store, added.name)];
+      const port = services[name].setting;
+      expect(third).toEqual({
+        ...second,
+        ...{ DATA_DIR: join(dataDir, "replica-3"), [port]: new URL(added.url).port },
+        ...(second.INSTANCE === undefined ? {} : { INSTANCE: "3" }),
+      });
+      expect(third[port]).not.toBe(second[port]);
+      expect(store.process(added.name).spec.file).toBe(join(dataDir, "replica-3", `${name}.sqlite`));
+    }
+    expect(store.addInstance("order").name).toBe("order-4");
+    const { length } = [...activeActiveServices, ...replicableServices];
+    expect(store.instances).toHaveLength(before + length + 1);
+    expect(new Set(store.instances.map(({ url }) => url)).size).toBe(store.instances.length);
+    expect(store.report().map(({ name }) => name)).toEqual(store.instances.map(({ name }) => name));
+  });
+
+  test("a service that runs once gets no further instance", () => {
+    const single = new StoreSupervisor({ dataDir, brokers: "127.0.0.1:1" });
+    expect(() => single.addInstance("order")).toThrow("order runs once in this store");
+    expect(single.instances).toHaveLength(serviceNames.length);
+    const store = new StoreSupervisor({ dataDir, brokers: "127.0.0.1:1", replicas: 2 });
+    for (const name of others)
+      expect(() => store.addInstance(name)).toThrow(`${name} runs once in this store`);
   });
 
   test("uses the signing key of its settings", () => {

@@ -15,7 +15,7 @@ import {
   storeTopics,
 } from "@distributed-messaging/services/registry";
 import { freePorts } from "./ports.ts";
-import type { ProcessSpec } from "./process.ts";
+import { type ProcessSpec, WrongState } from "./process.ts";
 import { type Stage, Supervisor, type SupervisorOptions } from "./supervisor.ts";
 
 /** The root of the repository. */
@@ -61,10 +61,8 @@ export class StoreSupervisor extends Supervisor {
   readonly ports: Ports;
   /** The value of KAFKA_BROKERS. */
   readonly brokers: string;
-  /** Every process of every service, in the order in which they are shown. */
-  readonly instances: readonly Instance[];
-  /** The file of the key that all gateways sign tokens with, where there are several. */
-  readonly #signingKey: string | undefined;
+  readonly #instances: Instance[];
+  readonly #making: Making;
 
   constructor(options: StoreOptions) {
     const host = options.env?.HOST || process.env.HOST || "127.0.0.1";
@@ -91,38 +89,52 @@ export class StoreSupervisor extends Supervisor {
         }
       },
     };
-    const instances = serviceNames.flatMap((service) =>
-      instancesOf(service, host, ports[service], dataDir, options.replicas),
-    );
-    const signingKey = options.replicas === undefined ? undefined : join(dataDir, "api-gateway.jwk");
-    const processes = instances.map((instance) => {
-      const isPlural = signingKey !== undefined && mayBeSeveral(instance.service);
-      const { name, service, url, file } = instance;
-      const own = {
-        ...env,
-        ...options.envOf?.(service),
-        [services[service].setting]: new URL(url).port || "80",
-      };
-      return {
-        ...{ name, entry: join(ROOT, "services", service, "main.ts") },
-        env: isPlural ? instanceEnv(own, instance, dataDir, signingKey) : own,
-        ready: { kind: "http", url: `${url}/readiness` } as const,
-        ...(isPlural ? { file } : {}),
-      };
+    const making: Making = {
+      ...{ host, dataDir, env },
+      ...(options.envOf === undefined ? {} : { envOf: options.envOf }),
+      ...(options.replicas === undefined ? {} : { signingKey: join(dataDir, "api-gateway.jwk") }),
+    };
+    const instances = serviceNames.flatMap((service) => {
+      const count = isPlural(making, service) ? (options.replicas ?? 1) : 1;
+      const all = [ports[service], ...freePorts(count - 1, host)];
+      return all.map((port, index) => instanceOf(making, service, index + 1, port));
     });
+    const processes = instances.map((instance) => specOf(making, instance));
     super([...(options.brokers === undefined ? [broker] : []), { processes }], options);
     this.ports = ports;
     this.brokers = brokers;
-    this.instances = instances;
-    this.#signingKey = signingKey;
+    this.#instances = instances;
+    this.#making = making;
+  }
+
+  /** Every process of every service; those that were added are the last ones. */
+  get instances(): readonly Instance[] {
+    return this.#instances;
   }
 
   override async startAll(): Promise<void> {
-    if (this.#signingKey !== undefined) {
-      mkdirSync(dirname(this.#signingKey), { recursive: true, mode: 0o700 });
-      await ensureSigningKeyFile(this.#signingKey);
+    const { signingKey } = this.#making;
+    if (signingKey !== undefined) {
+      mkdirSync(dirname(signingKey), { recursive: true, mode: 0o700 });
+      await ensureSigningKeyFile(signingKey);
     }
     await super.startAll();
+  }
+
+  /**
+   * One more instance of a service, which does not run yet. An admin panel that is served already shows its process, and not
+   * how far its group is behind.
+   *
+   * @throws WrongState when there cannot be several: it is not made for that, or the store was made without `replicas`
+   */
+  addInstance(service: ServiceName): Instance {
+    if (!isPlural(this.#making, service)) throw new WrongState(`${service} runs once in this store`);
+    const number = this.#instances.filter((one) => one.service === service).length + 1;
+    const [port = 0] = freePorts(1, this.#making.host);
+    const instance = instanceOf(this.#making, service, number, port);
+    this.addProcess(specOf(this.#making, instance));
+    this.#instances.push(instance);
+    return instance;
   }
 
   /** The address of a service, without a slash at its end: of several instances, of one that is ready. */
@@ -133,23 +145,45 @@ export class StoreSupervisor extends Supervisor {
   }
 }
 
-function instancesOf(
-  service: ServiceName,
-  host: string,
-  port: number,
-  dataDir: string,
-  replicas: number | undefined,
-): Instance[] {
-  const count = mayBeSeveral(service) ? (replicas ?? 1) : 1;
-  const ports = [port, ...freePorts(count - 1, host)];
-  const isNamed = replicas !== undefined && activeActiveServices.includes(service);
-  return ports.map((own, index) => ({
-    name: index === 0 ? service : `${service}-${index + 1}`,
+/** What the processes of a store have in common. */
+interface Making {
+  readonly host: string;
+  readonly dataDir: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly envOf?: (name: ServiceName) => Readonly<Record<string, string>>;
+  /** The file of the key that all gateways sign tokens with, where there may be several. */
+  readonly signingKey?: string;
+}
+
+/** @param number from 1 */
+function instanceOf(making: Making, service: ServiceName, number: number, port: number): Instance {
+  const { host, dataDir } = making;
+  const isNamed = isPlural(making, service) && activeActiveServices.includes(service);
+  return {
+    name: number === 1 ? service : `${service}-${number}`,
     service,
-    url: urlOf(host, own),
-    file: join(index === 0 ? dataDir : join(dataDir, `replica-${index + 1}`), `${service}.sqlite`),
-    group: groupOf(service, isNamed ? String(index + 1) : undefined),
-  }));
+    url: urlOf(host, port),
+    file: join(number === 1 ? dataDir : join(dataDir, `replica-${number}`), `${service}.sqlite`),
+    group: groupOf(service, isNamed ? String(number) : undefined),
+  };
+}
+
+function specOf(making: Making, instance: Instance): ProcessSpec {
+  const { dataDir, env, envOf, signingKey } = making;
+  const { name, service, url, file } = instance;
+  const own = { ...env, ...envOf?.(service), [services[service].setting]: new URL(url).port || "80" };
+  const isOneOfSeveral = signingKey !== undefined && mayBeSeveral(service);
+  return {
+    ...{ name, entry: join(ROOT, "services", service, "main.ts") },
+    env: isOneOfSeveral ? instanceEnv(own, instance, dataDir, signingKey) : own,
+    ready: { kind: "http", url: `${url}/readiness` },
+    ...(isOneOfSeveral ? { file } : {}),
+  };
+}
+
+/** Whether several instances of a service may run in a store. */
+function isPlural({ signingKey }: Making, service: ServiceName): boolean {
+  return signingKey !== undefined && mayBeSeveral(service);
 }
 
 /** Whether several instances of a service may run. A service that was added may know of no other. */

@@ -31,13 +31,15 @@ export class UnknownProcess extends Error {
 /** Starts processes in stages, restarts those that crash, and stops them in reverse order. */
 export class Supervisor {
   readonly #stages: readonly { processes: ManagedProcess[]; onReady: () => Promise<void> }[];
-  readonly #byName: ReadonlyMap<string, ManagedProcess>;
+  readonly #byName: Map<string, ManagedProcess>;
+  readonly #newProcess: (spec: ProcessSpec) => ManagedProcess;
   /** Counts the calls of stopAll(): a start in progress does not continue after one. */
   #stops = 0;
 
   constructor(stages: readonly Stage[], { onLog = () => {}, timings = {} }: SupervisorOptions = {}) {
+    this.#newProcess = (spec) => new ManagedProcess(spec, { ...defaultTimings, ...timings }, onLog);
     this.#stages = stages.map(({ processes, onReady = async () => {} }) => ({
-      processes: processes.map((spec) => new ManagedProcess(spec, { ...defaultTimings, ...timings }, onLog)),
+      processes: processes.map(this.#newProcess),
       onReady,
     }));
     const all = this.#stages.flatMap((stage) => stage.processes);
@@ -104,6 +106,13 @@ export class Supervisor {
     const stopped = all.map((process) => process.stop());
     await Promise.allSettled(all.map((process) => process.kill()));
     await Promise.all(stopped);
+  }
+
+  /** One more process of the last stage. It does not run yet. */
+  protected addProcess(spec: ProcessSpec): void {
+    const process = this.#newProcess(spec);
+    this.#stages.at(-1)?.processes.push(process);
+    this.#byName.set(spec.name, process);
   }
 
   /** @throws UnknownProcess */

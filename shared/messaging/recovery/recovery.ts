@@ -93,6 +93,44 @@ const MAX_DIFFERENCES = 20;
 /** Of the ids that are derived: those of timers and effects are. */
 const DERIVED = /^[0-9a-f]{8}-[0-9a-f]{4}-8/;
 
+/** How many of one partition are tried before a message of another one, of all by time, and combinations of all. */
+const MAX_OTHERS = 8;
+const MAX_BY_TIME = 50;
+const MAX_COMBINATIONS = 300;
+
+/** A message that is handled or a timer that is fired together with others. */
+interface Step {
+  readonly at: number;
+  run(): Promise<boolean>;
+  done(): void;
+}
+
+/** Beginnings of some chains, together: the first of all by time, one more each time; then those with the fewest steps. */
+function* combinations(chains: readonly (readonly Step[])[]): Generator<Step[]> {
+  const byTime = chains.flat().sort((one, other) => one.at - other.at);
+  for (let count = 1; count <= byTime.length && count <= MAX_BY_TIME; count += 1)
+    yield byTime.slice(0, count);
+  let level: number[][] = [chains.map(() => 0)];
+  let left = MAX_COMBINATIONS;
+  while (level.length > 0) {
+    const next = new Map<string, number[]>();
+    for (const counts of level) {
+      for (const [index, chain] of chains.entries()) {
+        if ((counts[index] ?? 0) >= chain.length) continue;
+        const more = counts.with(index, (counts[index] ?? 0) + 1);
+        next.set(more.join(), more);
+      }
+    }
+    level = [...next.values()].slice(0, left);
+    for (const counts of level) {
+      left -= 1;
+      const steps = chains.flatMap((chain, index) => chain.slice(0, counts[index]));
+      yield steps.sort((one, other) => one.at - other.at);
+    }
+    if (left <= 0) return;
+  }
+}
+
 interface OutboxRow {
   readonly seq: number;
   readonly topic: string;
@@ -144,7 +182,8 @@ export class Recovery {
     this.#sql = database.sql;
     this.#reads = new Readers(logs);
     this.database = { ...database, replication: this.#gate() };
-    this.runtime = { ...systemRuntime, now: () => this.#now, after: () => () => {} };
+    // What is handled together is one group, however long it takes.
+    this.runtime = { ...systemRuntime, now: () => this.#now, monotonic: () => 0, after: () => () => {} };
     this.transport = {
       publish: () => Promise.reject(new Error("a recovery sends nothing")),
       subscribe: (reading) => {
@@ -302,6 +341,8 @@ export class Recovery {
     let isThere = this.#reads.placeOf(id) !== undefined || this.#hasTimer(id);
     while (!this.#reads.isPassed(id) && (isThere || DERIVED.test(id))) {
       if (await this.#try(outputs, STRICT)) return;
+      if (await this.#tryWithOthers(outputs)) return;
+      // No few of them suffice: one that emits nothing is taken for one that came before.
       if (!(await this.#handleOther(outputs))) break;
       isThere ||= this.#hasTimer(id);
     }
@@ -312,11 +353,14 @@ export class Recovery {
       last.number - outputs.first.number < LAST_SEND;
     if (isThere && isLastSend && (await this.#try(outputs, AT_THE_END))) return;
     if (isThere && (await this.#try(outputs, ANY))) return;
-    if (this.#options.hasProjections === true && !isThere) this.#counts.requests += 1;
-    else
-      this.#differ(
-        `${named(outputs)} was published because of ${id}, which is in no topic that the service reads`,
-      );
+    if (!isThere && this.#options.hasProjections === true) {
+      this.#counts.requests += 1;
+      return;
+    }
+    const why = this.#reads.isPassed(id)
+      ? `when the dead letter ${id} was replayed`
+      : `because of ${id}, which is in no topic that the service reads`;
+    this.#differ(`${named(outputs)} was published ${why}`);
   }
 
   /** @returns whether what it emits was accepted */
@@ -336,27 +380,94 @@ export class Recovery {
   }
 
   /**
-   * Handles one message, or fires one timer, of which nothing was published, before something of which something was.
-   *
-   * @returns whether there was one that emits nothing
+   * Handles a message with others of other partitions before it, of which nothing was published, in one transaction: as few as
+   * possible, because the rest of them came later. None of them is handled unless it is accepted with them.
    */
-  async #handleOther(outputs: Outputs): Promise<boolean> {
+  async #tryWithOthers(outputs: Outputs): Promise<boolean> {
     const own = this.#reads.placeOf(outputs.id)?.reader;
+    const head = await own?.head();
+    // What is before it in its own partition comes first.
+    if (head !== undefined && idOf(head) !== outputs.id) return false;
+    const last =
+      own === undefined || head === undefined
+        ? this.#firing(outputs.id, outputs.now)
+        : this.#handling(own, head);
+    const chains = await this.#othersBefore(outputs, own);
+    for (const steps of combinations(chains)) {
+      const all = [...steps, last];
+      const isDone = await this.#within(outputs, STRICT, async () => {
+        const results = await Promise.all(all.map(({ run }) => run()));
+        for (const [index, { done }] of all.entries()) if (results[index] === true) done();
+        return results.at(-1) === true;
+      });
+      if (isDone) return true;
+    }
+    return false;
+  }
+
+  /** What may have been handled before a message: by partition, in order, and each timer that was due. */
+  async #othersBefore(outputs: Outputs, own: Reader | undefined): Promise<Step[][]> {
     const until = outputs.now + CLOCKS_MS;
-    const candidates: { readonly at: number; readonly run: () => Promise<boolean> }[] = [];
+    const chains: Step[][] = [];
     for (const reader of this.#reads.all) {
-      const head = reader === own ? undefined : await reader.head();
-      if (head === undefined || head.timestampMs > until) continue;
-      const run = () => this.#handle(reader, head, undefined, STRICT);
-      candidates.push({ at: head.timestampMs, run });
+      if (reader === own) continue;
+      const steps: Step[] = [];
+      for (const record of await reader.ahead(MAX_OTHERS)) {
+        if (record.timestampMs > until || this.#hasTurn(idOf(record))) break;
+        steps.push(this.#handling(reader, record));
+      }
+      if (steps.length > 0) chains.push(steps);
     }
     for (const { id, dueAt } of this.#messaging?.timers.dueAt(outputs.now) ?? []) {
-      if (id === outputs.id) continue;
-      candidates.push({ at: dueAt, run: () => this.#fire(id, undefined, STRICT) });
+      if (id !== outputs.id && !this.#hasTurn(id)) chains.push([this.#firing(id, dueAt)]);
     }
-    candidates.sort((one, other) => one.at - other.at);
-    for (const { run } of candidates) if (await run()) return true;
+    return chains;
+  }
+
+  #handling(reader: Reader, record: IncomingRecord): Step {
+    const { topic, partition, earliest: start, latest: end } = reader;
+    return {
+      at: record.timestampMs,
+      run: async () => {
+        const batch = { topic, partition, records: [record], start, end, epoch: 0 };
+        return ((await this.#reading?.handle(batch))?.next ?? 0) > record.offset;
+      },
+      done: () => {
+        reader.pass(record);
+        this.#counts.read += 1;
+      },
+    };
+  }
+
+  #firing(id: string, at: number): Step {
+    return {
+      at,
+      run: async () => {
+        const { unitOfWork, timers } = this.#messaging ?? {};
+        const fired = unitOfWork?.run((transaction) => timers?.fire(id, transaction) === true);
+        return (await fired?.catch(() => false)) ?? false;
+      },
+      done: () => {
+        this.#counts.timersFired += 1;
+      },
+    };
+  }
+
+  /** Handles one of the others, by its time. @returns whether there was one that emits nothing */
+  async #handleOther(outputs: Outputs): Promise<boolean> {
+    const chains = await this.#othersBefore(outputs, this.#reads.placeOf(outputs.id)?.reader);
+    const firsts = chains.flatMap(([first]) => (first === undefined ? [] : [first]));
+    for (const { run, done } of firsts.sort((one, other) => one.at - other.at)) {
+      if (!(await this.#within(undefined, STRICT, run))) continue;
+      done();
+      return true;
+    }
     return false;
+  }
+
+  /** Whether something was published of it, so that it would be refused before its turn. */
+  #hasTurn(id: string | undefined): boolean {
+    return id !== undefined && this.#pending.has(id);
   }
 
   /** What the service had handled last, as it told the broker, and published nothing of. */
@@ -559,7 +670,7 @@ export class Recovery {
 /** One partition that the service reads. */
 class Reader {
   #records: AsyncGenerator<IncomingRecord>;
-  #head: IncomingRecord | undefined;
+  readonly #ahead: IncomingRecord[] = [];
   /** The last record that was handled again. */
   passed = -1;
 
@@ -590,12 +701,21 @@ class Reader {
 
   /** The next record that was not handled. */
   async head(): Promise<IncomingRecord | undefined> {
-    this.#head ??= (await this.#records.next()).value ?? undefined;
-    return this.#head;
+    return (await this.ahead(1))[0];
+  }
+
+  /** The next records that were not handled. */
+  async ahead(count: number): Promise<readonly IncomingRecord[]> {
+    while (this.#ahead.length < count) {
+      const { value } = await this.#records.next();
+      if (value === undefined) break;
+      this.#ahead.push(value);
+    }
+    return this.#ahead.slice(0, count);
   }
 
   pass({ offset }: IncomingRecord): void {
-    this.#head = undefined;
+    this.#ahead.shift();
     this.passed = offset;
   }
 }

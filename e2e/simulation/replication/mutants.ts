@@ -75,6 +75,13 @@ export const codeMutants: readonly CodeMutant[] = [
     test: "a leader that stops hands over before it has left its consumer group, and knows who leads then",
   },
   {
+    name: "a leader that has ended is still asked",
+    file: REPLICA,
+    from: "const isOver = this.#hasEnded || (",
+    to: "const isOver = (",
+    test: "a leader that has ended is asked for nothing more, also where nobody leads after it yet",
+  },
+  {
     name: "an instance waits without a limit for another one to lead after it",
     file: REPLICA,
     from: "this.#options.runtime.after(STOP_MS, this.#succeeded.resolve)",

@@ -26,8 +26,8 @@ import { before, digestOf, type Outputs, type Published, readPublished, type Seq
  * service emitted. The clock says what it said then.
  *
  * A message or timer of which nothing was published has no place in that order. It is handled when the next message of its
- * own partition needs it, or when one of another partition comes out differently without it; never if it would emit
- * something that was not published then.
+ * own partition needs it, or together with one of another partition that comes out differently without it; never if it
+ * would emit something that was not published then.
  *
  * Nothing is sent and no effect is performed meanwhile. What was published is not in the outbox afterwards.
  */

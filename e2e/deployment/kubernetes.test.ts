@@ -376,9 +376,9 @@ describeSlow.each(["demo", "cluster", "production"])("the overlay %s", (overlay)
           expect([maxSkew, matchLabelKeys]).toEqual([1, ["app.kubernetes.io/name"]]);
           expect(podOf(service).metadata.labels).toMatchObject(labelSelector.matchLabels);
         }
-        // A stop takes up to ten seconds.
-        const { seconds } = containerOf(service).lifecycle.preStop.sleep;
-        expect(terminationGracePeriodSeconds).toBeGreaterThanOrEqual(seconds + 10);
+        // A stop takes up to ten seconds more.
+        expect(environmentOf(service).DRAIN).toBe("5s");
+        expect(terminationGracePeriodSeconds).toBeGreaterThanOrEqual(5 + 10);
       }
     });
   }

@@ -7,7 +7,7 @@ import type { Messaging } from "../messaging.ts";
 import { hasChangeLog } from "../replication/tables.ts";
 import { type Runtime, systemRuntime } from "../runtime.ts";
 import { storedId } from "../stored-id.ts";
-import { type LogBounds, type Logs, recordsFrom } from "../transport/logs.ts";
+import type { LogBounds, Logs } from "../transport/logs.ts";
 import {
   type IncomingRecord,
   type SubscribeOptions,
@@ -15,6 +15,7 @@ import {
   topicPartition,
 } from "../transport/transport.ts";
 import { before, digestOf, type Outputs, type Published, readPublished, type Sequence } from "./published.ts";
+import { idOf, type Reader, Readers } from "./readers.ts";
 
 /*
  * Brings an older copy of a service's database to the best state that can be reached.
@@ -665,111 +666,6 @@ export class Recovery {
     if (this.#differences.length < MAX_DIFFERENCES) this.#differences.push(text);
     else this.#furtherDifferences += 1;
   }
-}
-
-/** One partition that the service reads. */
-class Reader {
-  #records: AsyncGenerator<IncomingRecord>;
-  readonly #ahead: IncomingRecord[] = [];
-  /** The last record that was handled again. */
-  passed = -1;
-
-  constructor(
-    logs: Logs,
-    readonly topic: string,
-    readonly bounds: LogBounds,
-    from: number,
-    /** One past the last offset that the service had handled, as far as the broker was told. */
-    readonly handledTo: number,
-    /** The last record that the copy has handled, if the log has it. */
-    readonly known: readonly IncomingRecord[],
-  ) {
-    this.#records = recordsFrom(logs, topic, bounds, from);
-  }
-
-  get partition(): number {
-    return this.bounds.partition;
-  }
-
-  get earliest(): number {
-    return this.bounds.earliest;
-  }
-
-  get latest(): number {
-    return this.bounds.latest;
-  }
-
-  /** The next record that was not handled. */
-  async head(): Promise<IncomingRecord | undefined> {
-    return (await this.ahead(1))[0];
-  }
-
-  /** The next records that were not handled. */
-  async ahead(count: number): Promise<readonly IncomingRecord[]> {
-    while (this.#ahead.length < count) {
-      const { value } = await this.#records.next();
-      if (value === undefined) break;
-      this.#ahead.push(value);
-    }
-    return this.#ahead.slice(0, count);
-  }
-
-  pass({ offset }: IncomingRecord): void {
-    this.#ahead.shift();
-    this.passed = offset;
-  }
-}
-
-/** Every partition that the service reads. */
-class Readers {
-  readonly all: Reader[] = [];
-  readonly #logs: Logs;
-  readonly #places = new Map<string, { readonly reader: Reader; readonly offset: number }>();
-  readonly #known = new Map<string, IncomingRecord>();
-
-  constructor(logs: Logs) {
-    this.#logs = logs;
-  }
-
-  knownRecord(topic: string, partition: number, record: IncomingRecord | undefined): void {
-    if (record !== undefined) this.#known.set(topicPartition(topic, partition), record);
-  }
-
-  /** @param wanted the messages that are to be found */
-  async open(
-    topic: string,
-    bounds: LogBounds,
-    from: number,
-    handledTo: number,
-    wanted: ReadonlyMap<string, unknown>,
-  ): Promise<void> {
-    const known = this.#known.get(topicPartition(topic, bounds.partition));
-    const reader = new Reader(this.#logs, topic, bounds, from, handledTo, known === undefined ? [] : [known]);
-    this.all.push(reader);
-    for await (const record of recordsFrom(this.#logs, topic, bounds, from)) {
-      const id = idOf(record);
-      // One that was sent again is a duplicate.
-      if (id !== undefined && wanted.has(id) && !this.#places.has(id)) {
-        this.#places.set(id, { reader, offset: record.offset });
-      }
-    }
-  }
-
-  /** Where a message is. */
-  placeOf(id: string) {
-    return this.#places.get(id);
-  }
-
-  /** Whether a message was handled again: it was parked, or had been sent again. */
-  isPassed(id: string): boolean {
-    const place = this.#places.get(id);
-    return place !== undefined && place.reader.passed >= place.offset;
-  }
-}
-
-function idOf(record: IncomingRecord): string | undefined {
-  const message = readCloudEvent(record);
-  return typeof message === "string" ? undefined : message.id;
 }
 
 function messageIn({ topic, key, value, headers }: OutboxRow) {

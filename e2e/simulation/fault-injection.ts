@@ -51,7 +51,7 @@ function runBeside(
   };
   const startWhenOwned = () => {
     if (!faults.enabled) return;
-    if (process.running === undefined || !process.owns) {
+    if (process.running === undefined || process.running.stopping || !process.owns) {
       scheduler.after(BESIDE_POLL_MS, startWhenOwned);
       return;
     }

@@ -223,7 +223,7 @@ export class Process<Parts> {
   }
 
   /**
-   * Starts a second process of the service, on another file. It ends when the first one does, or is paused: nobody would
+   * Starts a second process of the service, on another file. It ends when the first one stops, or is paused: nobody would
    * answer it, and its file may be an old one.
    *
    * @param owned called if it owns the service
@@ -256,6 +256,8 @@ export class Process<Parts> {
     const { incarnation } = running;
     running.stopping = true;
     trace.note(this.name, "stopping");
+    // It says that it has ended: a copy would take its place at once.
+    this.endOthers();
     const cancelTimeout = scheduler.after(
       STOP_TIMEOUT_MS,
       () => violation(`${this.name} does not stop within ${STOP_TIMEOUT_MS} ms`),

@@ -10,6 +10,8 @@ export interface CodeMutant {
 }
 
 const REPLICA = "replication/replica.ts";
+const REPLICA_FILE = "replication/replica-file.ts";
+const LEADERSHIP = "replication/leadership.ts";
 const CAPTURE = "replication/capture.ts";
 const APPLY = "replication/apply.ts";
 const SNAPSHOTS = "replication/snapshots.ts";
@@ -18,7 +20,7 @@ const OWNERSHIP = "ownership/ownership.ts";
 export const codeMutants: readonly CodeMutant[] = [
   {
     name: "a group is confirmed when the broker has acknowledged it, without being read back",
-    file: REPLICA,
+    file: LEADERSHIP,
     from: "this.#sentMs = runtime.monotonic();",
     to: "this.#sentMs = runtime.monotonic(); this.#file.position.confirmed = Math.max(this.#file.position.confirmed, last.seq); this.confirmed();",
     test: "what the broker has acknowledged is not confirmed before it was read in the log",
@@ -55,7 +57,7 @@ export const codeMutants: readonly CodeMutant[] = [
   },
   {
     name: "a deposed leader stores groups",
-    file: REPLICA,
+    file: LEADERSHIP,
     from: "if (this.#ended !== undefined) throw this.#ended;",
     to: "",
     test: "an instance that reads its own claim and another one together",
@@ -103,7 +105,7 @@ export const codeMutants: readonly CodeMutant[] = [
   },
   {
     name: "a new leader does not send what its file has and the log has not",
-    file: REPLICA,
+    file: LEADERSHIP,
     from: "this.#sent = file.position.confirmed;",
     to: "this.#sent = file.position.seq;",
   },
@@ -165,7 +167,7 @@ export const codeMutants: readonly CodeMutant[] = [
   },
   {
     name: "the change log is not the owner of the service",
-    file: REPLICA,
+    file: LEADERSHIP,
     from: "if (error === undefined) this.#owner?.claim();",
     to: "",
     test: "until its content is in the log",
@@ -179,13 +181,13 @@ export const codeMutants: readonly CodeMutant[] = [
   },
   {
     name: "a group that could not be sent is not sent again",
-    file: REPLICA,
+    file: LEADERSHIP,
     from: "this.#sent = Math.min(before, this.#sent);",
     to: "",
   },
   {
     name: "the position is not stored with the rows",
-    file: REPLICA,
+    file: REPLICA_FILE,
     from: "this.#setPosition(seq);\n    if",
     to: "if",
   },
@@ -234,7 +236,7 @@ export const codeMutants: readonly CodeMutant[] = [
   },
   {
     name: "a leader changes the schema without a record",
-    file: REPLICA,
+    file: LEADERSHIP,
     from: "if (statements.length > 0) this.#file.add(",
     to: "if (statements.length < 0) this.#file.add(",
   },
@@ -258,7 +260,7 @@ export const codeMutants: readonly CodeMutant[] = [
   },
   {
     name: "nothing is captured after a change of the schema",
-    file: REPLICA,
+    file: LEADERSHIP,
     from: "    } finally {\n      this.#capture.install();",
     to: "    } finally {\n",
   },
@@ -445,7 +447,7 @@ export const codeMutants: readonly CodeMutant[] = [
   },
   {
     name: "a file that is set aside takes the place of one that was",
-    file: REPLICA,
+    file: REPLICA_FILE,
     from: "for (let count = 2; existsSync(aside); count += 1)",
     to: "for (let count = 2; count < 2; count += 1)",
     test: "an instance that lacks something with a snapshot",

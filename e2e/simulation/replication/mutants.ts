@@ -36,6 +36,7 @@ export const codeMutants: readonly CodeMutant[] = [
     file: REPLICA,
     from: "if (epoch <= position.epoch) return;",
     to: "if (epoch < position.epoch) return;",
+    test: "of two claims to lead with one epoch the first counts",
   },
   {
     name: "an instance leads once its claim was sent, without reading it",
@@ -54,6 +55,7 @@ export const codeMutants: readonly CodeMutant[] = [
     file: REPLICA,
     from: 'if (this.#state === "leading") this.#depose();\n    else if',
     to: "if (false) this.#depose();\n    else if",
+    test: "a leader that was paused for longer than its followers wait stops at once",
   },
   {
     name: "a deposed leader stores groups",
@@ -572,8 +574,8 @@ export const codeMutants: readonly CodeMutant[] = [
   {
     name: "a take-over is over before its claim counts",
     file: OWNERSHIP,
-    from: "SET epoch = ?, instance = ?",
-    to: "SET epoch = ?, instance = ?, takes_over = 0",
+    from: 'prepare("UPDATE ownership SET epoch = ?, instance = ?"',
+    to: 'prepare("UPDATE ownership SET epoch = ?, instance = ?, takes_over = 0"',
     test: "a take-over is not forgotten",
   },
 ];

@@ -301,6 +301,23 @@ test("a group is applied after the one before it only", () => {
   expect(second.replica?.state().lacks).toBe(false);
 });
 
+test("of two claims to lead with one epoch the first counts", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first, second] = all;
+  pay(world, 0, 1);
+  world.pass(1_000);
+  const [log] = world.broker.partitionsOf(topics.changes.name);
+  const claim = log?.records.find(({ headers }) => headers.kind === "claim")?.headers ?? {};
+  const headers = { ...claim, instance: "late", address: "http://late" };
+  world.broker.store([{ topic: topics.changes.name, key: null, value: null, headers }]);
+  pay(world, 1, 1);
+  world.pass(1_000);
+  expect(roles(world)).toEqual(["leading", "following"]);
+  expect(second.replica?.state()).toMatchObject({ leader: first.address, epoch: 1 });
+  expect(second.read("SELECT total FROM accounts")).toEqual([{ total: 2 }]);
+});
+
 test("an instance that reads its own claim and another one together stores nothing, and follows that one", async () => {
   const { world, all } = start(2);
   using _ = world;

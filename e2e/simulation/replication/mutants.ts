@@ -277,6 +277,13 @@ export const codeMutants: readonly CodeMutant[] = [
     test: "what a group changed is in the file with it",
   },
   {
+    name: "what a kit stores when it is made is in the log with the next group only",
+    file: "database.ts",
+    from: "change();\n      replication?.store();",
+    to: "change();",
+    test: "what a kit stores when it is made",
+  },
+  {
     name: "work is answered before its group is confirmed",
     file: "unit-of-work.ts",
     from: "database.replication.committed((error) => {",

@@ -265,7 +265,7 @@ export const codeMutants: readonly CodeMutant[] = [
   {
     name: "with a group, what later groups emitted is confirmed, too",
     file: "unit-of-work.ts",
-    from: "outbox.confirmed(emitted);",
+    from: "outbox.confirmed(group.emittedUpTo);",
     to: "outbox.confirmed(outbox.last());",
     test: "with a group what it emitted may be sent",
   },

@@ -7,6 +7,8 @@ export interface CodeMutant {
   readonly to: string;
   /** The test that notices it, of the files in mutants.test.ts, where the simulation would need too many runs. */
   readonly test?: string;
+  /** The simulation of the store with replicas notices it. */
+  readonly store?: true;
 }
 
 const REPLICA = "replication/replica.ts";
@@ -113,6 +115,7 @@ export const codeMutants: readonly CodeMutant[] = [
     from: "this.#after.iterate(seq, this.#confirmed, limit)",
     to: "this.#after.iterate(seq, Number.MAX_SAFE_INTEGER, limit)",
     test: "messages wait in the outbox",
+    store: true,
   },
   {
     name: "an instance leads before its own former groups are confirmed",
@@ -282,6 +285,13 @@ export const codeMutants: readonly CodeMutant[] = [
     from: "change();\n      replication?.store();",
     to: "change();",
     test: "what a kit stores when it is made",
+  },
+  {
+    name: "the result of an effect that is stored and not confirmed is applied again",
+    file: "effects/effects.ts",
+    from: "if (this.#statements.remove.run(key).changes > 0) {",
+    to: "this.#statements.remove.run(key); {",
+    store: true,
   },
   {
     name: "work is answered before its group is confirmed",

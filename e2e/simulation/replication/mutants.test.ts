@@ -14,7 +14,9 @@ describe("without a rule of the protocol a promise is broken", () => {
   const kit = "../../../shared/messaging";
   const files = [
     ...["replica.test.ts", "snapshots.test.ts"],
-    ...[`${kit}/replication/changes.test.ts`, `${kit}/ownership/ownership.test.ts`],
+    ...["replication/changes", "ownership/ownership", "effects/effects"].map(
+      (name) => `${kit}/${name}.test.ts`,
+    ),
   ].map((name) => join(import.meta.dir, name));
   const tests = [process.execPath, "test", "--preload", mutate, ...files];
 

@@ -285,13 +285,14 @@ export const codeMutants: readonly CodeMutant[] = [
     from: "change();\n      replication?.store();",
     to: "change();",
     test: "what a kit stores when it is made",
+    store: true,
   },
   {
     name: "the result of an effect that is stored and not confirmed is applied again",
     file: "effects/effects.ts",
     from: "if (this.#statements.remove.run(key).changes > 0) {",
     to: "this.#statements.remove.run(key); {",
-    store: true,
+    test: "the result of an effect is applied once, also",
   },
   {
     name: "work is answered before its group is confirmed",

@@ -1,5 +1,6 @@
 import { topics } from "@distributed-messaging/contracts";
-import { ownerTopic } from "@distributed-messaging/messaging";
+import { type IncomingRecord, ownerTopic } from "@distributed-messaging/messaging";
+import { CHANGE_LOG } from "@distributed-messaging/messaging/internal";
 import { messageTopics, storeTopics } from "@distributed-messaging/services/registry";
 import { MAX_REQUEST_DELAY_MS } from "./broker.ts";
 import { type RecurringFault, recurringFaults } from "./faults.ts";
@@ -70,6 +71,14 @@ function isAnswered({ broker }: World, service: string): boolean {
   const [log] = broker.partitionsOf(ownerTopic(service).name);
   const kinds = log?.records.map(({ key }) => key) ?? [];
   return kinds.slice(kinds.lastIndexOf("question") + 1).length > 1;
+}
+
+/** Whether the log of the owners says that a service has a change log: no other process may own it from then on. */
+function isOfChangeLog({ broker }: World, service: string): boolean {
+  const [log] = broker.partitionsOf(ownerTopic(service).name);
+  const fileIn = ({ value }: IncomingRecord) =>
+    (JSON.parse(Buffer.from(value ?? []).toString()) as { file?: string }).file;
+  return log?.records.some((record) => fileIn(record) === CHANGE_LOG) === true;
 }
 
 /** What each recurring fault does. @returns whether there was anything to do it to */
@@ -161,8 +170,17 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
   leaderPaused: ({ replicated, prng }) => {
     if (replicated.length === 0) return false;
     const service = prng.pick(replicated);
-    if (service.running === undefined) return false;
+    if (service.running === undefined || service.running.stopping) return false;
     service.pauseLeader(LATE_MS + prng.exponential(PAUSED_MS));
+    return true;
+  },
+  unreplicated: (world) => {
+    const { replicated, prng, scheduler } = world;
+    if (replicated.length === 0) return false;
+    const service = prng.pick(replicated);
+    if (!isOfChangeLog(world, service.name)) return false;
+    service.startOther(() => world.violation(`a process of ${service.name} without replication owns it`));
+    scheduler.after(prng.between(MIN_BESIDE_MS, 2 * MIN_BESIDE_MS), () => service.endOthers());
     return true;
   },
   rebalance: ({ broker, processes, prng }) => {

@@ -13,7 +13,7 @@ import type { PartitionLog } from "./broker.ts";
 import type { SeededFault } from "./mutants.ts";
 import { Instance } from "./replication/instance.ts";
 import { SimulatedStore } from "./replication/store.ts";
-import type { Incarnation } from "./scheduler.ts";
+import { Incarnation } from "./scheduler.ts";
 import {
   Clock,
   DOWN_MS,
@@ -154,6 +154,8 @@ export class ReplicatedService<Parts> extends SimulatedService<Parts> {
   /** How often an instance began to lead. */
   leaders = 0;
   readonly #directory = mkdtempSync(join(tmpdir(), "simulation-"));
+  /** Processes without replication, on files of their own. */
+  readonly #others = new Map<Incarnation, Disk>();
 
   constructor(
     definition: ServiceDefinition<Parts>,
@@ -277,6 +279,35 @@ export class ReplicatedService<Parts> extends SimulatedService<Parts> {
     for (const instance of this.instances) instance.destroy(downMs);
   }
 
+  /**
+   * Starts a process of the service without replication, on an empty file, beside the instances.
+   *
+   * @param owned called if it owns the service
+   */
+  startOther(owned: () => void): void {
+    const { composition } = this.definition;
+    const incarnation: Incarnation = new Incarnation(`${this.name} (unreplicated)`, () =>
+      this.#endOther(incarnation),
+    );
+    const disk = Disk.create(this.name, composition.migrations, this.mutant);
+    this.#others.set(incarnation, disk);
+    this.environment.trace.note(incarnation.process, "starts");
+    const runtime = this.runtime(incarnation, new Clock());
+    this.run({ incarnation, disk, runtime, owned, committed: () => {} });
+  }
+
+  override endOthers(): void {
+    for (const incarnation of this.#others.keys()) this.#endOther(incarnation);
+  }
+
+  #endOther(incarnation: Incarnation): void {
+    if (!incarnation.alive) return;
+    this.environment.trace.note(incarnation.process, "ends");
+    incarnation.alive = false;
+    this.environment.broker.disconnect(incarnation);
+    this.#others.get(incarnation)?.rollBack();
+  }
+
   #pick(): StoreInstance<Parts> | undefined {
     const up = this.instances.filter(({ replica, work }) => replica !== undefined && !work?.running.stopping);
     return up.length === 0 ? undefined : this.environment.prng.pick(up);
@@ -284,6 +315,8 @@ export class ReplicatedService<Parts> extends SimulatedService<Parts> {
 
   close(): void {
     for (const instance of this.instances) instance.end();
+    this.endOthers();
+    for (const disk of this.#others.values()) disk.close();
     rmSync(this.#directory, { recursive: true, force: true });
   }
 }

@@ -9,9 +9,8 @@ const ORDERS = 12;
 const seeds = Number(process.argv[2]);
 const mutant = codeMutants[Number(process.env.MUTANT)];
 // Replicated services have their owners in their change logs: what keeps two files apart is seen in the store.
-const isOfOwners = mutant?.file.startsWith("ownership/") === true;
-const isOfStore = isOfOwners || mutant?.store === true;
-const replicas = isOfOwners ? 1 : 2;
+const isOfStore = mutant?.store === true || mutant?.file.startsWith("ownership/") === true;
+const replicas = mutant?.store === true ? 2 : 1;
 for (let seed = 1; seed <= seeds; seed += 1) {
   const { violations } = isOfStore
     ? await runSeed({ orders: ORDERS, replicas, without: [], mutant: undefined }, seed)

@@ -532,6 +532,13 @@ export const codeMutants: readonly CodeMutant[] = [
     test: "a second process, on an empty file",
   },
   {
+    name: "a process without replication is the service although that has a change log",
+    file: OWNERSHIP,
+    from: 'if (owner.file === CHANGE_LOG) return "replicated";',
+    to: "if (owner.file === CHANGE_LOG) return undefined;",
+    store: true,
+  },
+  {
     name: "a file with an older epoch is the service",
     file: OWNERSHIP,
     from: "const isLast = owner.epoch === epoch && owner.instance === instance;",

@@ -22,6 +22,7 @@ code is 0 only if there was no violation.
   --seeds N       number of runs (200)
   --from S        first seed (1)
   --orders M      orders in each run (50)
+  --replicas N    instances of each service that can be replicated (1: none is replicated)
   --workers W     worker processes (one per core)
   --without A,B   faults to leave out, of: ${faultNames.join(", ")}
   --trace         print the trace of one run
@@ -42,6 +43,7 @@ function readOptions(args: readonly string[]): Options {
     seeds: text,
     from: text,
     orders: text,
+    replicas: text,
     workers: text,
     without: text,
     "take-away": text,
@@ -51,6 +53,7 @@ function readOptions(args: readonly string[]): Options {
     seeds: readCount("seeds", values.seeds, 200),
     from: readCount("from", values.from, 1),
     orders: readCount("orders", values.orders, 50),
+    replicas: readCount("replicas", values.replicas, 1),
     workers: readCount("workers", values.workers, availableParallelism()),
     without: (values.without?.split(",") ?? []).map(readFault),
     mutant: values["take-away"] === undefined ? undefined : readMutant(values["take-away"]),

@@ -8,6 +8,8 @@ export interface Campaign {
   readonly from: number;
   readonly seeds: number;
   readonly orders: number;
+  /** Instances of each service that can be replicated. @defaultValue 1: none is replicated */
+  readonly replicas?: number;
   readonly without: readonly FaultName[];
   /** The name of a mutant. */
   readonly mutant: string | undefined;
@@ -26,7 +28,7 @@ const MAX_SHRINK_RUNS = 80;
 
 /** One run of a campaign. */
 export function runSeed(
-  { orders, without, mutant: name }: Omit<Campaign, "from" | "seeds">,
+  { orders, replicas = 1, without, mutant: name }: Omit<Campaign, "from" | "seeds">,
   seed: number,
   print?: (line: string) => void,
 ): Promise<Report> {
@@ -34,6 +36,7 @@ export function runSeed(
   return simulate({
     seed,
     orders,
+    replicas,
     without: new Set(without),
     ...(mutant === undefined ? {} : { mutant }),
     ...(print === undefined ? {} : { print }),
@@ -103,7 +106,10 @@ export async function shrink(failed: Report): Promise<Report> {
   const tryRun = async (orders: number, without: readonly FaultName[]): Promise<boolean> => {
     if (runs >= MAX_SHRINK_RUNS || orders < 1) return false;
     runs += 1;
-    const report = await runSeed({ orders, without, mutant: failed.mutant }, failed.seed);
+    const report = await runSeed(
+      { orders, replicas: failed.replicas, without, mutant: failed.mutant },
+      failed.seed,
+    );
     if (brokenBy(report).isDisjointFrom(broken)) return false;
     smallest = report;
     return true;

@@ -1,10 +1,12 @@
 import { topics } from "@distributed-messaging/contracts";
-import { ownerTopic } from "@distributed-messaging/messaging";
+import { type IncomingRecord, ownerTopic } from "@distributed-messaging/messaging";
+import { CHANGE_LOG } from "@distributed-messaging/messaging/internal";
 import { messageTopics, storeTopics } from "@distributed-messaging/services/registry";
 import { MAX_REQUEST_DELAY_MS } from "./broker.ts";
 import { type RecurringFault, recurringFaults } from "./faults.ts";
 import { drawPoison, POISON_HEADER, poisonTopics } from "./poison.ts";
-import { DOWN_MS, type Process } from "./process.ts";
+import type { Process } from "./process.ts";
+import { DOWN_MS } from "./simulated-service.ts";
 import type { Disk } from "./storage.ts";
 import type { World } from "./world.ts";
 
@@ -22,8 +24,10 @@ const BESIDE_POLL_MS = 200;
 const MAX_TRUNCATED = 5;
 const MAX_UNDECODABLE = 3;
 const DOWN_BEFORE_RETENTION_MS = 10_000;
-/** The most by which a clock is wrong, either way: far less than the inbox retention. */
-const MAX_CLOCK_OFFSET_MS = 2 * 24 * 60 * 60 * 1000;
+/** In this time another instance leads. */
+const LATE_MS = 5_500;
+/** How often all machines of a service are lost, instead of one. */
+const ALL_LOST = 0.3;
 /** `min.compaction.lag.ms`. Longer than a request may be late: an older state would otherwise supersede a newer one. */
 const COMPACTION_LAG_MS = MAX_REQUEST_DELAY_MS + 2_000;
 
@@ -69,6 +73,14 @@ function isAnswered({ broker }: World, service: string): boolean {
   return kinds.slice(kinds.lastIndexOf("question") + 1).length > 1;
 }
 
+/** Whether the log of the owners says that a service has a change log: no other process may own it from then on. */
+function isOfChangeLog({ broker }: World, service: string): boolean {
+  const [log] = broker.partitionsOf(ownerTopic(service).name);
+  const fileIn = ({ value }: IncomingRecord) =>
+    (JSON.parse(Buffer.from(value ?? []).toString()) as { file?: string }).file;
+  return log?.records.some((record) => fileIn(record) === CHANGE_LOG) === true;
+}
+
 /** What each recurring fault does. @returns whether there was anything to do it to */
 const injections: Readonly<Record<RecurringFault, (world: World, count: number) => boolean>> = {
   crash: ({ processes, prng }) => {
@@ -103,49 +115,73 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
     process.pause(prng.exponential(PAUSED_MS));
     return true;
   },
-  replaced: ({ processes, prng }) => {
-    const process = prng.pick(processes);
+  replaced: ({ single, prng }) => {
+    const process = prng.pick(single);
     if (process.running === undefined || process.running.stopping || !process.owns) return false;
     process.replace(prng.chance(0.5) ? 0 : prng.exponential(WOKEN_MS));
     return true;
   },
   moved: (world) => {
-    const { processes, prng } = world;
-    const process = prng.pick(processes);
+    const { single, prng } = world;
+    const process = prng.pick(single);
     if (process.running === undefined) return false;
     const left = process.move(prng.exponential(DOWN_MS));
     runBeside(world, process, () => left, "never");
     return true;
   },
-  takeOver: ({ processes, prng }) => {
-    const process = prng.pick(processes);
+  takeOver: ({ single, prng }) => {
+    const process = prng.pick(single);
     if (process.running === undefined) return false;
     process.move(prng.exponential(DOWN_MS));
     process.disk.database.sql.run("UPDATE ownership SET file = file || ' restored', takes_over = 1");
     return true;
   },
   emptyFile: (world) => {
-    const process = world.prng.pick(world.processes);
+    const process = world.prng.pick(world.single);
     return runBeside(world, process, () => process.emptyDisk(), "never");
   },
   copiedFile: (world) => {
-    const process = world.prng.pick(world.processes);
+    const process = world.prng.pick(world.single);
     return runBeside(world, process, () => process.copyDisk(), "unanswered");
   },
   olderFile: (world) => {
-    const process = world.prng.pick(world.processes);
+    const process = world.prng.pick(world.single);
     if (process.running === undefined) return false;
     const older = process.copyDisk();
     return runBeside(world, process, () => older, "unanswered");
   },
   takeOverFromLiving: (world) => {
-    const process = world.prng.pick(world.processes);
+    const process = world.prng.pick(world.single);
     const copy = () => {
       const disk = process.copyDisk();
       disk.database.sql.run("UPDATE ownership SET file = file || ' restored', takes_over = 1");
       return disk;
     };
     return runBeside(world, process, copy, "unanswered");
+  },
+  instanceDestroyed: ({ replicated, prng }) => {
+    if (replicated.length === 0) return false;
+    const service = prng.pick(replicated);
+    const downMs = prng.exponential(DOWN_MS);
+    if (prng.chance(ALL_LOST)) service.destroyAll(downMs);
+    else service.destroy(downMs);
+    return true;
+  },
+  leaderPaused: ({ replicated, prng }) => {
+    if (replicated.length === 0) return false;
+    const service = prng.pick(replicated);
+    if (service.running === undefined || service.running.stopping) return false;
+    service.pauseLeader(LATE_MS + prng.exponential(PAUSED_MS));
+    return true;
+  },
+  unreplicated: (world) => {
+    const { replicated, prng, scheduler } = world;
+    if (replicated.length === 0) return false;
+    const service = prng.pick(replicated);
+    if (!isOfChangeLog(world, service.name)) return false;
+    service.startOther(() => world.violation(`a process of ${service.name} without replication owns it`));
+    scheduler.after(prng.between(MIN_BESIDE_MS, 2 * MIN_BESIDE_MS), () => service.endOthers());
+    return true;
   },
   rebalance: ({ broker, processes, prng }) => {
     broker.rebalance(prng.pick(processes).name);
@@ -154,8 +190,9 @@ const injections: Readonly<Record<RecurringFault, (world: World, count: number) 
   clockJump: ({ processes, prng, trace }) => {
     const process = prng.pick(processes);
     const jumpMs = 10 ** (1 + prng.float() * 7) * (prng.chance(0.5) ? 1 : -1);
-    const offsetMs = process.clockOffsetMs + jumpMs;
-    process.clockOffsetMs = Math.max(-MAX_CLOCK_OFFSET_MS, Math.min(MAX_CLOCK_OFFSET_MS, offsetMs));
+    const [only, ...others] = process.clocks;
+    const clock = others.length === 0 ? only : prng.pick(process.clocks);
+    clock?.jump(jumpMs);
     trace.note(process.name, `clock jumps by ${Math.round(jumpMs)} ms`);
     return true;
   },

@@ -66,6 +66,11 @@ const faultTable = {
   copiedFile: { everyMs: 25_000 },
   olderFile: { everyMs: 25_000 },
   takeOverFromLiving: { everyMs: 25_000 },
+  // Only with replicas: machines are lost with their disks; a leader does nothing until another instance leads; a process
+  // without replication runs beside the instances.
+  instanceDestroyed: { everyMs: 15_000 },
+  leaderPaused: { everyMs: 15_000 },
+  unreplicated: { everyMs: 25_000 },
   rebalance: { everyMs: 12_000 },
   clockJump: { everyMs: 12_000 },
   poison: { everyMs: 6_000 },
@@ -88,6 +93,8 @@ type OpportunityFault = {
 export type RecurringFault = Exclude<FaultName, OpportunityFault>;
 
 export const faultNames = Object.keys(faultTable) as readonly FaultName[];
+/** Those that occur with replicas only. */
+export const replicaFaults: readonly FaultName[] = ["instanceDestroyed", "leaderPaused", "unreplicated"];
 export const recurringFaults = faultNames.filter(isRecurring);
 
 export function isFaultName(text: string): text is FaultName {

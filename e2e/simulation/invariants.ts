@@ -1,4 +1,5 @@
 import {
+  copiesAreEqual,
   discardedForGood,
   effectsCompleteOnce,
   handledOnceInOrder,
@@ -45,6 +46,7 @@ const atRest: Readonly<Record<string, Invariant>> = {
   "timers fire once": timersFireOnce,
   "effects are completed once, under one key": effectsCompleteOnce,
   "rebuilt projections are complete": rebuildsAreComplete,
+  "all instances of a service have the same rows": copiesAreEqual,
   "accepted orders are kept": acceptedOrdersAreKept,
   "all services agree on every order": servicesAgree,
   "orders are cancelled for a reason": cancelledWithReason,

@@ -1,7 +1,7 @@
 import type { IncomingRecord, ServiceDatabase } from "@distributed-messaging/messaging";
 import { decidedBy, discardedBy, handledBy } from "./ledger.ts";
 import { POISON_HEADER } from "./poison.ts";
-import type { Process } from "./process.ts";
+import type { SimulatedService } from "./simulated-service.ts";
 
 /** Who decides in the simulation. */
 export const OPERATOR = "operator";
@@ -18,7 +18,7 @@ export interface Lost {
  *
  * @param removed every record that retention has removed
  */
-export function lostBy({ disk }: Process<unknown>, removed: readonly IncomingRecord[]): Lost[] {
+export function lostBy({ disk }: SimulatedService<unknown>, removed: readonly IncomingRecord[]): Lost[] {
   const isLeftOut = leftOutBy(disk.database);
   return [
     ...discardedBy(disk.database).filter(({ wasHandled }) => !wasHandled),
@@ -30,7 +30,10 @@ export function lostBy({ disk }: Process<unknown>, removed: readonly IncomingRec
 }
 
 /** The ids of the lost messages of which no copy was handled. */
-export function missingAt(process: Process<unknown>, removed: readonly IncomingRecord[]): Set<string> {
+export function missingAt(
+  process: SimulatedService<unknown>,
+  removed: readonly IncomingRecord[],
+): Set<string> {
   const handled = new Set(handledBy(process.disk.database).map(({ messageId }) => messageId));
   return new Set(lostBy(process, removed).map(({ id }) => id)).difference(handled);
 }

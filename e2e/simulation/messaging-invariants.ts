@@ -1,5 +1,6 @@
 import { isCompacted } from "@distributed-messaging/messaging/contract";
 import { storeTopics } from "@distributed-messaging/services/registry";
+import { differences } from "../support/copies.ts";
 import {
   decidedBy,
   discardedBy,
@@ -221,5 +222,12 @@ export function* rebuildsAreComplete({ processes, restocked, incomplete }: World
     else if (status.unaccounted > 0) {
       yield `${name} has ${status.unaccounted} rows that no message accounts for`;
     }
+  }
+}
+
+/** The databases of all instances of a replicated service have the same rows in every table. */
+export function* copiesAreEqual({ replicated }: World): Iterable<string> {
+  for (const { name: service, instances } of replicated) {
+    yield* differences(instances.map(({ name, path }) => ({ service, name, file: path })));
   }
 }

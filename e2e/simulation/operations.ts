@@ -3,9 +3,9 @@ import { carryOut } from "@distributed-messaging/api-gateway/http";
 import { type Cause, NotOwner, StorageError } from "@distributed-messaging/messaging";
 import { ServiceError } from "@distributed-messaging/service/errors";
 import type { Prng } from "./prng.ts";
-import type { Environment, Process } from "./process.ts";
 import { Crashed } from "./scheduler.ts";
 import type { GatewayParts } from "./services.ts";
+import type { Environment, SimulatedService } from "./simulated-service.ts";
 
 /** A client waits for a response this long. */
 const TIMEOUT_MS = 2_000;
@@ -27,7 +27,7 @@ type Response =
 /** What a client needs to send requests. */
 export interface Client {
   readonly environment: Environment;
-  readonly gateway: Process<GatewayParts>;
+  readonly gateway: SimulatedService<GatewayParts>;
   readonly prng: Prng;
 }
 

@@ -11,7 +11,7 @@ import {
 } from "@distributed-messaging/messaging";
 import { discardedBy, hasHandled } from "./ledger.ts";
 import { genuineIdOf, lostBy, OPERATOR } from "./losses.ts";
-import type { Environment, Process, Running } from "./process.ts";
+import type { Environment, Running, SimulatedService } from "./simulated-service.ts";
 import { isSqliteError } from "./storage.ts";
 
 const SAFE_ALWAYS = ["park-older"] as const;
@@ -55,7 +55,7 @@ export class Operator {
   }
 
   /** Resolves a random dead letter, also a blocked one. */
-  resolveAny(process: Process<unknown>): void {
+  resolveAny(process: SimulatedService<unknown>): void {
     this.#resolve(process, (letters) => {
       const left = letters.filter(
         ({ id }) => (this.#replays.get(`${process.name} ${id}`) ?? 0) < MAX_REPLAYS,
@@ -65,7 +65,7 @@ export class Operator {
   }
 
   /** Lets dead effects be tried again: three processes may have ended during one. */
-  retryEffects({ running }: Process<unknown>): void {
+  retryEffects({ running }: SimulatedService<unknown>): void {
     if (running === undefined || running.stopping || running.messaging.effects.counts().dead === 0) return;
     running.messaging.effectAdmin
       .retryAll(undefined, OPERATOR)
@@ -73,12 +73,12 @@ export class Operator {
   }
 
   /** Resolves the first dead letter that is not blocked by another one. */
-  resolveFirst(process: Process<unknown>): void {
+  resolveFirst(process: SimulatedService<unknown>): void {
     this.#resolve(process, (letters) => letters.find(({ reason }) => reason !== "blocked"));
   }
 
   /** Starts a process again that was refused because its owner seemed to live: a late copy of a claim looks like an answer. */
-  restartRefused(process: Process<unknown>): void {
+  restartRefused(process: SimulatedService<unknown>): void {
     const ownership = process.running?.messaging.ownership();
     if (ownership?.state !== "refused" || ownership.reason !== "running-elsewhere") return;
     this.#environment.trace.note("operator", `starts ${process.name} again, which was refused`);
@@ -86,7 +86,7 @@ export class Operator {
   }
 
   /** Sends the outgoing records again that the broker has refused. */
-  retryOutgoing({ running, name }: Process<unknown>): void {
+  retryOutgoing({ running, name }: SimulatedService<unknown>): void {
     if (running === undefined || running.stopping) return;
     const failed = (error: unknown) => this.#failed(running, error);
     try {
@@ -99,12 +99,12 @@ export class Operator {
   }
 
   /** Decides at once how every stopped partition of a service goes on. */
-  resolveStops(process: Process<unknown>): void {
+  resolveStops(process: SimulatedService<unknown>): void {
     for (const stop of this.#stopsOf(process)) this.#decide(process, stop, this.#actionFor(process, stop));
   }
 
   /** Looks at one stopped partition and decides later, sometimes twice, sometimes while the process restarts. */
-  lookAtStops(process: Process<unknown>): void {
+  lookAtStops(process: SimulatedService<unknown>): void {
     const { prng, scheduler } = this.#environment;
     const stops = this.#stopsOf(process);
     if (stops.length === 0) return;
@@ -120,7 +120,7 @@ export class Operator {
     if (prng.chance(TWICE_CHANCE)) decideLater();
   }
 
-  #stopsOf({ running }: Process<unknown>): PartitionStop[] {
+  #stopsOf({ running }: SimulatedService<unknown>): PartitionStop[] {
     if (running === undefined || running.stopping) return [];
     try {
       return running.messaging.partitionStops.list();
@@ -131,12 +131,12 @@ export class Operator {
   }
 
   /** As one decides who knows what was handled. */
-  #actionFor(process: Process<unknown>, stop: PartitionStop): StopAction {
+  #actionFor(process: SimulatedService<unknown>, stop: PartitionStop): StopAction {
     if (stop.reason !== "unverifiable") return "skip";
     return this.#environment.prng.pick(this.#allHandled(process, stop) ? SAFE_IF_HANDLED : SAFE_ALWAYS);
   }
 
-  #decide({ running, name }: Process<unknown>, stop: PartitionStop, action: StopAction): void {
+  #decide({ running, name }: SimulatedService<unknown>, stop: PartitionStop, action: StopAction): void {
     if (running === undefined || running.stopping) return;
     const { topic, partition, reason, offset, nextOffset } = stop;
     this.#environment.trace.note(
@@ -150,7 +150,7 @@ export class Operator {
   }
 
   /** Whether a service has handled all messages of a partition that it takes. */
-  #allHandled(process: Process<unknown>, { topic, partition }: PartitionStop): boolean {
+  #allHandled(process: SimulatedService<unknown>, { topic, partition }: PartitionStop): boolean {
     const records = this.#environment.broker.partitionsOf(topic)[partition]?.records ?? [];
     return records
       .filter((record) => genuineIdOf(record) !== undefined)
@@ -159,14 +159,14 @@ export class Operator {
   }
 
   /** Rebuilds the service's projections, if it has any. */
-  rebuild({ running, name }: Process<unknown>, dropUnaccounted: boolean): void {
+  rebuild({ running, name }: SimulatedService<unknown>, dropUnaccounted: boolean): void {
     if (running?.rebuild === undefined || running.stopping) return;
     this.#environment.trace.note("operator", `starts a rebuild at ${name}`);
     running.rebuild.begin(dropUnaccounted).catch((error: unknown) => this.#failed(running, error));
   }
 
   #resolve(
-    process: Process<unknown>,
+    process: SimulatedService<unknown>,
     choose: (letters: readonly DeadLetter[]) => DeadLetter | undefined,
   ): void {
     const { running, name } = process;
@@ -185,7 +185,7 @@ export class Operator {
   }
 
   async #discardOrReplay(
-    process: Process<unknown>,
+    process: SimulatedService<unknown>,
     { messaging }: Running<unknown>,
     letter: DeadLetter,
   ): Promise<void> {
@@ -206,7 +206,7 @@ export class Operator {
   }
 
   /** A command that was refused, after an earlier one of its key was lost. */
-  #isHopeless(process: Process<unknown>, { reason, topic, key }: DeadLetter): boolean {
+  #isHopeless(process: SimulatedService<unknown>, { reason, topic, key }: DeadLetter): boolean {
     if (reason !== "domain" || !commandTopics.has(topic)) return false;
     return lostBy(process, this.#removed).some((lost) => lost.topic === topic && lost.key === key);
   }
@@ -229,6 +229,6 @@ export class Operator {
 }
 
 /** Whether a message was handled or discarded: it must not take effect any more. */
-function isDone({ disk }: Process<unknown>, id: string): boolean {
+function isDone({ disk }: SimulatedService<unknown>, id: string): boolean {
   return hasHandled(disk.database, id) || discardedBy(disk.database).some((discarded) => discarded.id === id);
 }

@@ -4,6 +4,8 @@ import { type FaultName, faultNames } from "./faults.ts";
 export interface Report {
   readonly seed: number;
   readonly orders: number;
+  /** Instances of each replicated service; 1: none was replicated. */
+  readonly replicas: number;
   readonly without: readonly FaultName[];
   /** The name of the mutant, if the run had one. */
   readonly mutant?: string;
@@ -16,6 +18,8 @@ export interface Report {
   /** Orders whose clients have received that they are accepted. */
   readonly accepted: number;
   readonly crashes: number;
+  /** How often another instance of a replicated service began to lead. */
+  readonly leaders: number;
   /** Events that happened. */
   readonly steps: number;
   /** How long the run took in virtual time. */
@@ -27,8 +31,10 @@ export interface Report {
 }
 
 /** A failed run: its violations, the command that repeats it, and the end of its trace. */
-export function describeFailure({ seed, orders, without, mutant, violations, tail, digest }: Report): string {
+export function describeFailure(report: Report): string {
+  const { seed, orders, replicas, without, mutant, violations, tail, digest } = report;
   const options = [`--seeds 1 --from ${seed} --orders ${orders}`];
+  if (replicas > 1) options.push(`--replicas ${replicas}`);
   if (without.length > 0) options.push(`--without ${without.join(",")}`);
   if (mutant !== undefined) options.push(`--take-away "${mutant}"`);
   return [
@@ -46,15 +52,17 @@ export class Totals {
   orders = 0;
   accepted = 0;
   crashes = 0;
+  leaders = 0;
   abandoned = 0;
   readonly faults = new Map<FaultName, number>(faultNames.map((name) => [name, 0]));
 
-  add({ orders, accepted, crashes, faults, isAbandoned }: Report): void {
+  add({ orders, accepted, crashes, leaders, faults, isAbandoned }: Report): void {
     if (isAbandoned) this.abandoned += 1;
     this.runs += 1;
     this.orders += orders;
     this.accepted += accepted;
     this.crashes += crashes;
+    this.leaders += leaders;
     for (const [name, count] of faults) this.faults.set(name, (this.faults.get(name) ?? 0) + count);
   }
 }

@@ -6,7 +6,7 @@ import { service as notificationService } from "@distributed-messaging/notificat
 import { service as orderService } from "@distributed-messaging/order/service";
 import type { PartsOf } from "@distributed-messaging/service/composition";
 import { serviceNames, services } from "@distributed-messaging/services/registry";
-import type { ServiceDefinition } from "./process.ts";
+import type { ServiceDefinition } from "./simulated-service.ts";
 
 /** A product in the inventory's initial stock. */
 export interface StockedProduct {

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { runsSlowTests, slowTest } from "../support/slow-test.ts";
 import { runSeed, shrink } from "./campaign.ts";
-import { faultNames } from "./faults.ts";
+import { faultNames, replicaFaults } from "./faults.ts";
 import { mutants } from "./mutants.ts";
 import { describeFailure, type Report, Totals } from "./report.ts";
 
@@ -16,8 +16,12 @@ const TESTS = runsSlowTests ? 5 : 1;
 /** Of the mutants without the slow tests, every n-th. */
 const MUTANTS_APART = runsSlowTests ? 1 : 24;
 const MAX_SEEDS_PER_MUTANT = 150;
+/** Of runs in which services are replicated, which take longer. */
+const REPLICATED_SEEDS_PER_TEST = runsSlowTests ? 20 : 6;
+const REPLICAS = 2;
 
 const totals = new Totals();
+const replicatedTotals = new Totals();
 
 const run = (seed: number, mutant?: string) => runSeed({ orders: ORDERS, without: [], mutant }, seed);
 
@@ -37,10 +41,35 @@ for (let index = 0; index < TESTS; index += 1) {
 }
 
 test("over these seeds every fault occurs, and nearly all orders are accepted", () => {
-  expect([...totals.faults].filter(([, count]) => count === 0)).toEqual([]);
+  const never = [...totals.faults].filter(([, count]) => count === 0);
+  expect(never.map(([name]) => name)).toEqual([...replicaFaults]);
   expect(totals.accepted).toBeGreaterThan(0.9 * totals.orders);
   // They say little.
   expect(totals.abandoned).toBeLessThan(0.1 * totals.runs);
+});
+
+for (let index = 0; index < TESTS; index += 1) {
+  const from = 1 + index * REPLICATED_SEEDS_PER_TEST;
+  test(
+    `every invariant holds where services are replicated: seeds ${from} to ${from + REPLICATED_SEEDS_PER_TEST - 1}`,
+    async () => {
+      for (let seed = from; seed < from + REPLICATED_SEEDS_PER_TEST; seed += 1) {
+        const report = await runSeed(
+          { orders: ORDERS, replicas: REPLICAS, without: [], mutant: undefined },
+          seed,
+        );
+        if (report.violations.length > 0) throw new Error(describeFailure(report));
+        replicatedTotals.add(report);
+      }
+    },
+    TIMEOUT_MS,
+  );
+}
+
+test("over these seeds machines are lost, leaders are paused, and nearly all orders are accepted", () => {
+  for (const fault of replicaFaults) expect(replicatedTotals.faults.get(fault)).toBeGreaterThan(0);
+  expect(replicatedTotals.accepted).toBeGreaterThan(0.9 * replicatedTotals.orders);
+  expect(replicatedTotals.leaders).toBeGreaterThan(5 * replicatedTotals.runs);
 });
 
 slowTest(
@@ -49,6 +78,8 @@ slowTest(
     const first = await run(7);
     expect(await run(7)).toEqual(first);
     expect((await run(8)).digest).not.toBe(first.digest);
+    const replicated = { orders: ORDERS, replicas: REPLICAS, without: [], mutant: undefined };
+    expect((await runSeed(replicated, 7)).digest).toBe((await runSeed(replicated, 7)).digest);
     const script = join(import.meta.dir, "../../scripts/simulate.ts");
     const { stdout } = Bun.spawnSync([
       ...[process.execPath, script, "--trace"],

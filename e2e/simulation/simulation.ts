@@ -2,6 +2,7 @@ import { drainMicrotasks } from "bun:jsc";
 import { messageTopics } from "@distributed-messaging/services/registry";
 import { injectRecurringFaults } from "./fault-injection.ts";
 import { checkAtCommit, checkAtRest } from "./invariants.ts";
+import { ReplicatedService } from "./replicated-service.ts";
 import type { Report } from "./report.ts";
 import { Crashed } from "./scheduler.ts";
 import { type RunOptions, World } from "./world.ts";
@@ -24,7 +25,7 @@ const TAIL_LINES = 60;
 
 /** Runs the whole store in virtual time. Equal options give equal reports, on every machine. */
 export async function simulate(options: RunOptions): Promise<Report> {
-  const { seed, orders, without = new Set(), mutant } = options;
+  const { seed, orders, replicas = 1, without = new Set(), mutant } = options;
   const world = new World(options, checkAtCommit);
   const onRejection = (error: unknown) => world.violation(`unhandled rejection: ${withStack(error)}`);
   process.on("unhandledRejection", onRejection);
@@ -35,6 +36,7 @@ export async function simulate(options: RunOptions): Promise<Report> {
   return {
     seed,
     orders,
+    replicas,
     without: [...without],
     ...(mutant === undefined ? {} : { mutant: mutant.name }),
     violations: world.violations,
@@ -42,6 +44,7 @@ export async function simulate(options: RunOptions): Promise<Report> {
     digest: world.trace.digest,
     accepted: world.workload.accepted.length,
     crashes: world.processes.reduce((sum, { crashes }) => sum + crashes, 0),
+    leaders: world.replicated.reduce((sum, { leaders }) => sum + leaders, 0),
     steps: world.scheduler.steps,
     virtualMs: world.scheduler.nowMs,
     faults: [...world.faults.counts],
@@ -54,6 +57,8 @@ class Simulation {
   readonly #world: World;
   readonly #maxSteps: number;
   #finished = false;
+  /** Whether all machines of replicated services were lost after everything else had been checked. */
+  #areLost = false;
 
   constructor(world: World, maxSteps: number) {
     this.#world = world;
@@ -95,9 +100,9 @@ class Simulation {
     for (const process of processes) {
       process.endOthers();
       process.instrumented.repair();
-      process.clockOffsetMs = CLOCK_OFFSET_AFTER_FAULTS_MS;
+      for (const clock of process.clocks) clock.offsetMs = CLOCK_OFFSET_AFTER_FAULTS_MS;
       if (restart) process.restart(0);
-      if (process.running === undefined) process.start();
+      if (process.running === undefined || process instanceof ReplicatedService) process.start();
     }
     this.#awaitQuiescence();
   }
@@ -128,8 +133,12 @@ class Simulation {
   }
 
   #check(): void {
-    const { scheduler, faults } = this.#world;
+    const { scheduler, faults, replicated } = this.#world;
     checkAtRest(this.#world);
+    if (this.#world.restocked && replicated.length > 0 && !this.#areLost) {
+      this.#loseMachines();
+      return;
+    }
     this.#finished = this.#world.restocked;
     if (this.#finished) return;
     this.#world.restocked = true;
@@ -151,6 +160,13 @@ class Simulation {
     this.#awaitQuiescence();
   }
 
+  /** What is in the change logs is all that the services know. */
+  #loseMachines(): void {
+    this.#areLost = true;
+    for (const service of this.#world.replicated) service.destroyAll(0);
+    this.#awaitQuiescence();
+  }
+
   /** Every log loses its last record, which everybody has read. */
   #truncateAll(): void {
     const { broker } = this.#world;
@@ -166,8 +182,9 @@ function findPending(world: World): string | undefined {
   if (workload.unfinished > 0) return `${workload.unfinished} client operations are not finished`;
   if (broker.inFlight > 0) return `${broker.inFlight} requests to the broker are in flight`;
   for (const process of processes) {
-    const { running, name, disk } = process;
+    const { running, name } = process;
     if (running === undefined || running.stopping) return `${name} is down`;
+    const { disk } = process;
     const phase = running.rebuild?.status().phase;
     if (phase === "reading" || phase === "checking") return `${name} rebuilds its projections`;
     const stops = disk.count("partition_stops");

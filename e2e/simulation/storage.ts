@@ -22,37 +22,12 @@ import type { SeededFault, StatementCalls } from "./mutants.ts";
 import type { Prng } from "./prng.ts";
 import { Crashed, type Incarnation } from "./scheduler.ts";
 
-/**
- * A service's database file, which outlives its processes, as it is seen from outside of them. It is in memory: whether
- * a commit is durable is up to the simulation, and no fsync slows it down.
- */
-export class Disk {
+/** The database of a service, as it is seen from outside of its processes. */
+export class StoredState {
   readonly database: ServiceDatabase;
-  /** An empty file: the place of the database, by which its owner is known. */
-  readonly path: string;
-  readonly #folder = mkdtempSync(join(tmpdir(), "simulation-"));
 
   constructor(database: ServiceDatabase) {
     this.database = database;
-    this.path = join(this.#folder, "database.sqlite");
-    writeFileSync(this.path, "");
-  }
-
-  static create(service: string, migrations: readonly Migration[], mutant: SeededFault): Disk {
-    const database = openDatabase(":memory:");
-    migrate(database, service, migrations);
-    migrate(database, "messaging", kitMigrations);
-    migrate(database, "simulation", ledgerMigrations);
-    mutant.schema?.(database.sql);
-    recordTables(database);
-    return new Disk(database);
-  }
-
-  /** The same content, in another place. */
-  copy(): Disk {
-    const sql = Database.deserialize(this.database.sql.serialize(), { strict: true });
-    sql.run("PRAGMA foreign_keys = ON");
-    return new Disk({ sql, orm: drizzle(sql), path: ":memory:", close: () => sql.close() });
   }
 
   /** How many rows a table has. */
@@ -91,6 +66,49 @@ export class Disk {
     const { sql } = this.database;
     if (sql.inTransaction) sql.run("ROLLBACK");
   }
+}
+
+/** Makes the tables of a service, of the kit and of the simulation in a database without any. */
+export function createTables(
+  database: ServiceDatabase,
+  service: string,
+  migrations: readonly Migration[],
+  mutant: SeededFault,
+): void {
+  migrate(database, service, migrations);
+  migrate(database, "messaging", kitMigrations);
+  migrate(database, "simulation", ledgerMigrations);
+  mutant.schema?.(database.sql);
+  recordTables(database);
+}
+
+/**
+ * A service's database file, which outlives its processes. It is in memory: whether a commit is durable is up to the
+ * simulation, and no fsync slows it down.
+ */
+export class Disk extends StoredState {
+  /** An empty file: the place of the database, by which its owner is known. */
+  readonly path: string;
+  readonly #folder = mkdtempSync(join(tmpdir(), "simulation-"));
+
+  constructor(database: ServiceDatabase) {
+    super(database);
+    this.path = join(this.#folder, "database.sqlite");
+    writeFileSync(this.path, "");
+  }
+
+  static create(service: string, migrations: readonly Migration[], mutant: SeededFault): Disk {
+    const database = openDatabase(":memory:");
+    createTables(database, service, migrations, mutant);
+    return new Disk(database);
+  }
+
+  /** The same content, in another place. */
+  copy(): Disk {
+    const sql = Database.deserialize(this.database.sql.serialize(), { strict: true });
+    sql.run("PRAGMA foreign_keys = ON");
+    return new Disk({ sql, orm: drizzle(sql), path: ":memory:", close: () => sql.close() });
+  }
 
   close(): void {
     this.database.close();
@@ -98,8 +116,11 @@ export class Disk {
   }
 }
 
+/** What a process connects to. */
+export type Connectable = Pick<Disk, "database" | "path">;
+
 interface ConnectionOptions {
-  readonly disk: Pick<Disk, "database" | "path">;
+  readonly disk: Connectable;
   readonly incarnation: Incarnation;
   readonly faults: Faults;
   readonly prng: Prng;
@@ -116,7 +137,9 @@ interface ConnectionOptions {
  */
 export function connect(options: ConnectionOptions): ServiceDatabase {
   const sql = new Connection(options).proxy();
-  return { sql, orm: drizzle(sql), path: options.disk.path, close() {} };
+  const { path, database } = options.disk;
+  const { replication } = database;
+  return { sql, orm: drizzle(sql), path, ...(replication && { replication }), close() {} };
 }
 
 class Connection {
@@ -252,6 +275,12 @@ const statements = new WeakMap<Database, Map<string, Statement>>();
 function preparedOn(database: Database, sql: string): Statement {
   const prepared = statements.getOrInsertComputed(database, () => new Map());
   return prepared.getOrInsertComputed(sql, () => database.prepare(sql));
+}
+
+/** Ends the statements that stay prepared, which would keep a file open that is closed. */
+export function finalizeStatements(database: Database): void {
+  for (const statement of statements.get(database)?.values() ?? []) statement.finalize();
+  statements.delete(database);
 }
 
 function sqliteError(code: string, text: string): Error {

@@ -1,20 +1,24 @@
 import type { OrderView } from "@distributed-messaging/api-gateway/domain";
 import type { QueuePolicy } from "@distributed-messaging/inventory/domain";
 import type { IncomingRecord, OutgoingRecord } from "@distributed-messaging/messaging";
-import { storeTopics } from "@distributed-messaging/services/registry";
+import { changeLogTopics, replicableServices, storeTopics } from "@distributed-messaging/services/registry";
 import { type PartitionLog, SimulatedBroker } from "./broker.ts";
 import { type FaultName, Faults } from "./faults.ts";
 import type { Mutant } from "./mutants.ts";
 import { Operator } from "./operator.ts";
 import { Prng } from "./prng.ts";
-import { type Environment, Process, type ServiceDefinition } from "./process.ts";
+import { Process } from "./process.ts";
+import { ReplicatedService } from "./replicated-service.ts";
 import { Scheduler, Trace } from "./scheduler.ts";
 import * as services from "./services.ts";
+import type { Environment, ServiceDefinition, SimulatedService } from "./simulated-service.ts";
 import { drawProducts, Workload } from "./workload.ts";
 
 export interface RunOptions {
   readonly seed: number;
   readonly orders: number;
+  /** Instances of each service that can be replicated. @defaultValue 1: none is replicated */
+  readonly replicas?: number;
   /** Faults that never occur in this run. */
   readonly without?: ReadonlySet<FaultName>;
   readonly mutant?: Mutant;
@@ -42,11 +46,15 @@ export class World implements Environment {
   readonly products: readonly services.StockedProduct[];
   readonly backordersExpire: boolean;
   readonly queuePolicy: QueuePolicy;
-  readonly gateway: Process<services.GatewayParts>;
-  readonly order: Process<services.OrderParts>;
-  readonly inventory: Process<services.InventoryParts>;
-  readonly notification: Process<services.NotificationParts>;
-  readonly processes: readonly Process<unknown>[];
+  readonly gateway: SimulatedService<services.GatewayParts>;
+  readonly order: SimulatedService<services.OrderParts>;
+  readonly inventory: SimulatedService<services.InventoryParts>;
+  readonly notification: SimulatedService<services.NotificationParts>;
+  readonly processes: readonly SimulatedService<unknown>[];
+  /** Those with one process and one file. */
+  readonly single: readonly Process<unknown>[];
+  /** Those with several instances. */
+  readonly replicated: readonly ReplicatedService<unknown>[];
   readonly workload: Workload;
   readonly operator: Operator;
   /** The poison that was put into topics. */
@@ -84,12 +92,18 @@ export class World implements Environment {
     this.products = drawProducts(prng.fork("products"), options.orders);
     this.shortRetention = prng.fork("retention").chance(0.4);
     const retention = this.shortRetention ? { INBOX_RETENTION: SHORT_RETENTION } : {};
-    const create = <Parts>(definition: ServiceDefinition<Parts>) =>
-      new Process(
-        { ...definition, env: { ...definition.env, ...retention } },
-        { ...this, prng: prng.fork(definition.composition.name) },
-        options.mutant?.seed() ?? {},
-      );
+    const { replicas = 1 } = options;
+    if (replicas > 1) this.broker.createTopics(changeLogTopics);
+    const create = <Parts>(definition: ServiceDefinition<Parts>): SimulatedService<Parts> => {
+      const { name } = definition.composition;
+      const withSettings = { ...definition, env: { ...definition.env, ...retention } };
+      const environment = { ...this, prng: prng.fork(name) };
+      const fault = options.mutant?.seed() ?? {};
+      const isReplicated = replicas > 1 && replicableServices.some((service) => service === name);
+      return isReplicated
+        ? new ReplicatedService(withSettings, environment, fault, replicas)
+        : new Process(withSettings, environment, fault);
+    };
     const backorders = prng.fork("backorders");
     this.backordersExpire = backorders.chance(0.5);
     const backorderTtlMs = this.backordersExpire
@@ -112,6 +126,8 @@ export class World implements Environment {
       this.notification,
       ...services.others.map((definition) => create(definition)),
     ];
+    this.single = this.processes.filter((process) => process instanceof Process);
+    this.replicated = this.processes.filter((process) => process instanceof ReplicatedService);
     this.operator = new Operator(this, this.removed);
     const client = { environment: this, gateway: this.gateway, prng: prng.fork("workload") };
     this.workload = new Workload(options.orders, this.products, client);
@@ -137,11 +153,11 @@ export class World implements Environment {
 
   /** The offset up to which every service that reads a partition has handled it; undefined if one is not known to. */
   readUpTo(log: PartitionLog): number | undefined {
-    const nexts = this.readersOf(log.topic).map(({ disk }) => disk.nextIn(log));
+    const nexts = this.readersOf(log.topic).map((process) => process.nextIn(log));
     return nexts.includes(undefined) ? undefined : Math.min(...nexts.map((next) => next ?? 0));
   }
 
-  readersOf(topic: string): Process<unknown>[] {
+  readersOf(topic: string): SimulatedService<unknown>[] {
     return this.processes.filter(({ topics }) => topics.has(topic));
   }
 
@@ -161,7 +177,7 @@ export class World implements Environment {
 }
 
 /** The parts that a service is composed of. @throws if its process is down */
-export function partsOf<Parts>({ name, running }: Process<Parts>): Parts {
+export function partsOf<Parts>({ name, running }: SimulatedService<Parts>): Parts {
   if (running === undefined) throw new Error(`${name} is down`);
   return running.parts;
 }

@@ -1,10 +1,17 @@
 import { Database } from "bun:sqlite";
 import { eventually } from "@distributed-messaging/messaging/testing";
 import { activeActiveServices } from "@distributed-messaging/services/registry";
-import type { Instance } from "@distributed-messaging/supervisor/store";
 
 const LIMIT_MS = 60_000;
 const EXAMPLE_CHARACTERS = 300;
+
+/** The database of an instance. */
+interface Copy {
+  /** Of the instance. */
+  readonly name: string;
+  readonly service: string;
+  readonly file: string;
+}
 
 /** What each instance of a replicated service has of its own. */
 const OWN_OF_REPLICATED: readonly string[] = [
@@ -45,7 +52,7 @@ const FROM_TOPICS: Readonly<Record<string, string>> = {
 };
 
 /** Waits until all instances of a service have the same rows in every table, as they have once nothing happens. */
-export async function untilEqual(instances: readonly Instance[]): Promise<void> {
+export async function untilEqual(instances: readonly Copy[]): Promise<void> {
   await eventually(
     () => {
       const wrong = differences(instances);
@@ -58,7 +65,7 @@ export async function untilEqual(instances: readonly Instance[]): Promise<void> 
 }
 
 /** The tables in which instances differ from the first one, with a row that one of them has not. */
-export function differences(instances: readonly Instance[]): string[] {
+export function differences(instances: readonly Copy[]): string[] {
   const [first, ...others] = instances.map((instance) => ({ ...instance, content: contentOf(instance) }));
   if (first === undefined) throw new TypeError("there is no instance");
   return others.flatMap(({ name, content }) =>
@@ -78,8 +85,8 @@ function example(one: readonly string[] = [], other: readonly string[] = []): st
 }
 
 /** The rows of every table that all instances have in common, sorted. */
-function contentOf({ service, file }: Instance): Record<string, readonly string[]> {
-  const isActive = activeActiveServices.includes(service);
+function contentOf({ service, file }: Copy): Record<string, readonly string[]> {
+  const isActive = activeActiveServices.some((name) => name === service);
   const own = isActive ? OWN_OF_ACTIVE : OWN_OF_REPLICATED;
   using database = new Database(file, { readonly: true });
   const tables = database

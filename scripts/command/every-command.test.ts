@@ -61,7 +61,7 @@ const WRONG_CALLS: Readonly<Record<string, string>> = {
   "soak-broker": "--minutes 0; --rate 0",
   "fuzz-requests": "--requests 0",
   sbom: "--output no-such-folder/file; --output",
-  simulate: `--seeds 0; --from x; --orders 0; --workers 0; --without no-such-fault;
+  simulate: `--seeds 0; --from x; --orders 0; --replicas 0; --workers 0; --without no-such-fault;
     --take-away no-such-mutant`,
   access: "(nothing); print --tool x; apply --tool x; print --principal x; print --instances 0,,1",
 };

@@ -175,6 +175,22 @@ export function migrate(
   if (newer.length > 0) log.warn({ scope, steps: newer }, "a newer version has added to this database");
 }
 
+/**
+ * Changes rows before there is a unit of work: in a transaction of its own which, of a replicated service, is a group, too.
+ * Otherwise the change would be in the change log with the next group only, and not at all if the process ends before that.
+ *
+ * @throws NotOwner when another instance leads: nothing is changed
+ */
+export function changeRows({ sql, replication }: ServiceDatabase, change: () => void): void {
+  sql
+    .transaction(() => {
+      change();
+      replication?.store();
+    })
+    .immediate();
+  replication?.committed(() => {});
+}
+
 interface AppliedStep {
   readonly name: string;
   readonly checksum: string;

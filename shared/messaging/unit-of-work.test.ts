@@ -4,6 +4,7 @@ import { openDatabase, type ServiceDatabase } from "./database.ts";
 import { StorageError, UsageError } from "./errors.ts";
 import { type Runtime, silentLogger, systemRuntime } from "./runtime.ts";
 import { eventually, failureOf } from "./testing/eventually.ts";
+import { groupLog } from "./testing/group-log.ts";
 import { Answer, TestService } from "./testing/kit.ts";
 import type { Transaction } from "./unit-of-work.ts";
 
@@ -55,6 +56,19 @@ test("the text of a raw record is sent as UTF-8", async () => {
     "01ff",
     null,
   ]);
+});
+
+test("of a replicated service, a read that fails at a commit fails its group, and the next one is stored", async () => {
+  const { outbox, unitOfWork } = service.kit;
+  Object.assign(service.database, { replication: groupLog((callback) => callback()) });
+  const last = outbox.last.bind(outbox);
+  outbox.last = () => {
+    outbox.last = last;
+    throw Object.assign(new Error("disk I/O error"), { code: "SQLITE_IOERR" });
+  };
+  expect(await failureOf(unitOfWork.run(add("lost")))).toBe("StorageError: disk I/O error");
+  await unitOfWork.run(add("stored"));
+  expect(notes()).toEqual(["stored"]);
 });
 
 test("what is queued at once is one transaction, and each caller gets the result of its own work", async () => {

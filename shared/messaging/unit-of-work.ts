@@ -290,10 +290,9 @@ export class UnitOfWork {
       this.#answer(entries, outcomes, group);
       return;
     }
-    const emitted = outbox.last();
     database.replication.committed((error) => {
       if (error === undefined) {
-        outbox.confirmed(emitted);
+        outbox.confirmed(group.emittedUpTo);
         this.#answer(entries, outcomes, group);
       } else for (const entry of entries.slice(0, outcomes.length)) entry.reject(error);
     });
@@ -341,7 +340,7 @@ export class UnitOfWork {
       group.forget();
       return this.#commitWithSavepoints(entries.slice(0, outcomes.length + 1), group);
     }
-    this.#end();
+    this.#end(group);
     return outcomes;
   }
 
@@ -371,12 +370,15 @@ export class UnitOfWork {
         outcomes.push({ error });
       }
     }
-    this.#end();
+    this.#end(group);
     return outcomes;
   }
 
-  #end(): void {
-    const { sql, replication } = this.#options.database;
+  #end(group: Group): void {
+    const { database, outbox } = this.#options;
+    const { sql, replication } = database;
+    // Here a read that fails fails the group, and nothing that is committed.
+    group.emittedUpTo = replication === undefined ? 0 : outbox.last();
     replication?.store();
     sql.run("COMMIT");
   }
@@ -399,6 +401,8 @@ class Group {
   emitted = false;
   timersSet = false;
   effectsEnqueued = false;
+  /** Of a replicated service: the last record in the outbox at the commit. */
+  emittedUpTo = 0;
   /** By topic and key, the last state that is still to be added to the outbox, in the order of emission. */
   readonly #states = new Map<string, OutgoingRecord>();
   readonly #options: UnitOfWorkOptions;

@@ -7,11 +7,13 @@ import { runReplication } from "./run.ts";
 const PAYMENTS = 30;
 const ORDERS = 12;
 const seeds = Number(process.argv[2]);
+const mutant = codeMutants[Number(process.env.MUTANT)];
 // Replicated services have their owners in their change logs: what keeps two files apart is seen in the store.
-const isOfOwners = codeMutants[Number(process.env.MUTANT)]?.file.startsWith("ownership/") === true;
+const isOfStore = mutant?.store === true || mutant?.file.startsWith("ownership/") === true;
+const replicas = mutant?.store === true ? 2 : 1;
 for (let seed = 1; seed <= seeds; seed += 1) {
-  const { violations } = isOfOwners
-    ? await runSeed({ orders: ORDERS, without: [], mutant: undefined }, seed)
+  const { violations } = isOfStore
+    ? await runSeed({ orders: ORDERS, replicas, without: [], mutant: undefined }, seed)
     : runReplication(seed, PAYMENTS);
   if (violations[0] === undefined) continue;
   process.stdout.write(`seed ${seed}: ${violations[0]}\n`);

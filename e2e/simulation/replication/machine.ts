@@ -16,7 +16,8 @@ import {
 import { SimulatedBroker } from "../broker.ts";
 import { type FaultName, Faults, recurringFaults } from "../faults.ts";
 import { Prng } from "../prng.ts";
-import { Incarnation, Scheduler, Trace } from "../scheduler.ts";
+import { type Incarnation, Scheduler, Trace } from "../scheduler.ts";
+import { Instance } from "./instance.ts";
 import {
   definitions,
   EPOCH_MS,
@@ -30,7 +31,6 @@ import {
 } from "./ledger.ts";
 import { SimulatedStore } from "./store.ts";
 
-const DOWN_MS = 500;
 /** In this time another instance leads. */
 const LATE_MS = 5_500;
 
@@ -91,15 +91,10 @@ export class World implements Disposable {
   }
 }
 
-/** A machine with an instance of the service: its file, and its process, which is started again whenever it has ended. */
-export class Machine {
-  readonly name: string;
+/** A machine with an instance of the ledger. */
+export class Machine extends Instance {
   readonly #world: World;
-  #incarnation: Incarnation | undefined;
-  #replica: Replica | undefined;
-  #disks = 0;
   #ids = 0;
-  #cancelStart = () => {};
   /** Of the service, that runs here from the next start on. */
   version: Version = versions[0];
   /** How often it began with a snapshot. */
@@ -122,23 +117,8 @@ export class Machine {
   ask: (request: string) => Promise<void> = () => Promise.reject(new Error("it does not lead"));
 
   constructor(name: string, world: World) {
-    this.name = name;
+    super(name, world);
     this.#world = world;
-  }
-
-  /** Its file. */
-  get path(): string {
-    return join(this.#world.directory, `${this.name}-${this.#disks}.sqlite`);
-  }
-
-  /** Where it would answer requests. */
-  get address(): string {
-    return `http://${this.name}`;
-  }
-
-  /** Of its process; undefined while that is down. */
-  get replica(): Replica | undefined {
-    return this.#replica;
   }
 
   /** Reads its file, as it is on disk. */
@@ -164,14 +144,14 @@ export class Machine {
       .join("\n");
   }
 
-  start(version = this.version): void {
+  override start(version = this.version): void {
     this.version = version;
-    this.#cancelStart();
-    if (this.#incarnation !== undefined) return;
+    super.start();
+  }
+
+  protected follow(incarnation: Incarnation): Replica {
+    const { version } = this;
     const { broker, trace, store, snapshotEvery } = this.#world;
-    const incarnation = new Incarnation(this.name, (cause) => this.crash(cause));
-    this.#incarnation = incarnation;
-    trace.note(this.name, "starts");
     const runtime = this.#runtime(incarnation);
     const connection = broker.connect(incarnation);
     const transport: Transport = {
@@ -226,7 +206,6 @@ export class Machine {
         : { snapshots: { store: store.connect(incarnation), every: snapshotEvery } }),
       deposed: () => runtime.soon(() => incarnation.crash("deposed")),
     });
-    this.#replica = replica;
     const lead = async () => {
       const database = await replica.leads();
       migrate(database, SERVICE, version, log);
@@ -254,6 +233,7 @@ export class Machine {
       if (!incarnation.alive || error instanceof StorageError || error instanceof NotOwner) return;
       this.#world.violation(`${this.name} does not lead: ${String(error)}`);
     });
+    return replica;
   }
 
   /** An innocent message is parked, too, when its process ended three times while it was handled. */
@@ -263,48 +243,6 @@ export class Machine {
     if (kit === undefined || ids.length === 0) return;
     kit.deadLetterAdmin.replay(ids, "operator").catch((error: unknown) => {
       this.#world.trace.note(this.name, `dead letters are not replayed: ${String(error)}`);
-    });
-  }
-
-  /** Ends the process and what it had not committed. */
-  crash(cause: string, downMs = this.#world.prng.exponential(DOWN_MS)): void {
-    if (this.#incarnation === undefined) return;
-    this.#world.trace.note(this.name, `crashes: ${cause}`);
-    this.#end();
-    this.#cancelStart = this.#world.scheduler.after(downMs, () => this.start());
-  }
-
-  /** Ends the process, and loses its disk. */
-  destroy(downMs: number): void {
-    this.crash("with its disk", downMs);
-    this.#disks += 1;
-  }
-
-  /** The process does nothing for some time, and does not know of it. */
-  pause(forMs: number): void {
-    if (this.#incarnation === undefined) return;
-    this.#world.trace.note(this.name, `is paused for ${Math.round(forMs)} ms`);
-    this.#incarnation.pausedUntilMs = this.#world.scheduler.nowMs + forMs;
-  }
-
-  /** Stops the process in good order. */
-  stop(downMs: number): void {
-    const { kit } = this;
-    const incarnation = this.#incarnation;
-    const replica = this.#replica;
-    if (incarnation === undefined || replica === undefined) return;
-    this.#world.trace.note(this.name, "stops");
-    const stopped = async () => {
-      await kit?.stop();
-      await replica.stop();
-      if (!incarnation.alive) return;
-      this.#world.trace.note(this.name, "stopped");
-      this.#replica = undefined;
-      this.#end();
-      this.#cancelStart = this.#world.scheduler.after(downMs, () => this.start());
-    };
-    stopped().catch((error: unknown) => {
-      if (incarnation.alive) this.#world.violation(`${this.name} does not stop: ${String(error)}`);
     });
   }
 
@@ -326,20 +264,12 @@ export class Machine {
     });
   }
 
-  end(): void {
-    this.#cancelStart();
-    this.#end();
+  protected async finish(): Promise<void> {
+    await this.kit?.stop();
   }
 
-  #end(): void {
-    if (this.#incarnation !== undefined) {
-      this.#incarnation.alive = false;
-      this.#world.broker.disconnect(this.#incarnation);
-    }
-    this.#incarnation = undefined;
+  protected ended(): void {
     this.kit = undefined;
-    this.#replica?.close();
-    this.#replica = undefined;
   }
 
   #runtime(incarnation: Incarnation): Runtime {

@@ -14,30 +14,35 @@ describe("without a rule of the protocol a promise is broken", () => {
   const kit = "../../../shared/messaging";
   const files = [
     ...["replica.test.ts", "snapshots.test.ts"],
-    ...[`${kit}/replication/changes.test.ts`, `${kit}/ownership/ownership.test.ts`],
+    ...["replication/changes", "ownership/ownership", "effects/effects"].map(
+      (name) => `${kit}/${name}.test.ts`,
+    ),
   ].map((name) => join(import.meta.dir, name));
   const tests = [process.execPath, "test", "--preload", mutate, ...files];
 
-  for (const [index, { name, test: noticedBy }] of codeMutants.entries()) {
-    slowTest(
-      name,
-      async () => {
-        const command =
-          noticedBy === undefined
-            ? [...detect, String(MAX_SEEDS_PER_MUTANT)]
-            : [...tests, "--test-name-pattern", noticedBy];
-        const { exitCode, stdout, stderr } = await runToEnd(command, {
-          cwd: import.meta.dir,
-          env: { ...process.env, MUTANT: String(index) },
-        });
-        if (noticedBy === undefined) {
-          expect([exitCode, stdout]).toEqual([3, expect.stringMatching(/^seed \d+: /)]);
-        } else {
+  for (const [index, { name, test: noticedBy, store }] of codeMutants.entries()) {
+    const run = (command: readonly string[]) =>
+      runToEnd([...command], { cwd: import.meta.dir, env: { ...process.env, MUTANT: String(index) } });
+    if (noticedBy !== undefined) {
+      slowTest(
+        name,
+        async () => {
+          const { exitCode, stderr } = await run([...tests, "--test-name-pattern", noticedBy]);
           expect([exitCode, stderr]).toEqual([1, expect.stringMatching(/^ 1 fail$/m)]);
           expect(stderr).toContain(`(fail) ${noticedBy}`);
-        }
-      },
-      TIMEOUT_MS,
-    );
+        },
+        TIMEOUT_MS,
+      );
+    }
+    if (noticedBy === undefined || store === true) {
+      slowTest(
+        store === true ? `${name}, in the store` : name,
+        async () => {
+          const { exitCode, stdout } = await run([...detect, String(MAX_SEEDS_PER_MUTANT)]);
+          expect([exitCode, stdout]).toEqual([3, expect.stringMatching(/^seed \d+: /)]);
+        },
+        TIMEOUT_MS,
+      );
+    }
   }
 });

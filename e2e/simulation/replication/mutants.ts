@@ -7,6 +7,8 @@ export interface CodeMutant {
   readonly to: string;
   /** The test that notices it, of the files in mutants.test.ts, where the simulation would need too many runs. */
   readonly test?: string;
+  /** The simulation of the store with replicas notices it. */
+  readonly store?: true;
 }
 
 const REPLICA = "replication/replica.ts";
@@ -117,6 +119,7 @@ export const codeMutants: readonly CodeMutant[] = [
     from: "this.#after.iterate(seq, this.#confirmed, limit)",
     to: "this.#after.iterate(seq, Number.MAX_SAFE_INTEGER, limit)",
     test: "messages wait in the outbox",
+    store: true,
   },
   {
     name: "an instance leads before its own former groups are confirmed",
@@ -269,7 +272,7 @@ export const codeMutants: readonly CodeMutant[] = [
   {
     name: "with a group, what later groups emitted is confirmed, too",
     file: "unit-of-work.ts",
-    from: "outbox.confirmed(emitted);",
+    from: "outbox.confirmed(group.emittedUpTo);",
     to: "outbox.confirmed(outbox.last());",
     test: "with a group what it emitted may be sent",
   },
@@ -279,6 +282,21 @@ export const codeMutants: readonly CodeMutant[] = [
     from: 'replication?.store();\n    sql.run("COMMIT");',
     to: 'sql.run("COMMIT");\n    replication?.store();',
     test: "what a group changed is in the file with it",
+  },
+  {
+    name: "what a kit stores when it is made is in the log with the next group only",
+    file: "database.ts",
+    from: "change();\n      replication?.store();",
+    to: "change();",
+    test: "what a kit stores when it is made",
+    store: true,
+  },
+  {
+    name: "the result of an effect that is stored and not confirmed is applied again",
+    file: "effects/effects.ts",
+    from: "if (this.#statements.remove.run(key).changes > 0) {",
+    to: "this.#statements.remove.run(key); {",
+    test: "the result of an effect is applied once, also",
   },
   {
     name: "work is answered before its group is confirmed",
@@ -516,6 +534,13 @@ export const codeMutants: readonly CodeMutant[] = [
     from: 'if (owner.file !== file) return "another-file";',
     to: "",
     test: "a second process, on an empty file",
+  },
+  {
+    name: "a process without replication is the service although that has a change log",
+    file: OWNERSHIP,
+    from: 'if (owner.file === CHANGE_LOG) return "replicated";',
+    to: "if (owner.file === CHANGE_LOG) return undefined;",
+    store: true,
   },
   {
     name: "a file with an older epoch is the service",

@@ -239,6 +239,21 @@ test("what a group changed is in the file with it, also if the process ends righ
   expect(seqs.at(-1)).toBe(first.replica?.state().seq);
 });
 
+test("what a kit stores when it is made is in the log, also if the process ends before anything else is stored", () => {
+  using world = new World(1, 2);
+  const [first, second] = world.machines;
+  if (first === undefined || second === undefined) throw new Error("too few machines");
+  first.start();
+  while (first.kit === undefined) world.scheduler.step();
+  first.crash("test", 100);
+  world.pass(AFTER_CRASH_MS);
+  second.start();
+  world.pass(1_000);
+  expect(roles(world)).toEqual(["leading", "following"]);
+  expect(second.read("SELECT * FROM inbox_horizon")).toEqual(first.read("SELECT * FROM inbox_horizon"));
+  expect(second.content()).toBe(first.content());
+});
+
 test("with a group what it emitted may be sent, and not what the next one did", () => {
   // Whether the next one is stored before the first one is read back differs.
   for (let seed = 1; seed <= 6; seed += 1) {

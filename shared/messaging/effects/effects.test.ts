@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { Type } from "@sinclair/typebox";
 import { closed } from "../contract/define.ts";
-import { DomainError } from "../errors.ts";
+import { DomainError, StorageError } from "../errors.ts";
 import type { MessagingOptions } from "../messaging.ts";
 import { systemRuntime } from "../runtime.ts";
 import { eventually, failureOf } from "../testing/eventually.ts";
+import { groupLog } from "../testing/group-log.ts";
 import { Answer, letter, TestService } from "../testing/kit.ts";
 import { defineEffect, type EffectContext } from "./define.ts";
 
@@ -207,6 +208,35 @@ test("a stop does not wait for a disk that fails to store a result", async () =>
   resolve("done");
   await service.kit.stop();
   expect(service.applied()).toEqual([]);
+});
+
+/** From now on the service is replicated, and it is not known whether its next commit is confirmed. */
+function doubtNextCommit(): { readonly commits: () => number } {
+  let commits = 0;
+  const replication = groupLog((callback) => {
+    commits += 1;
+    callback(commits === 1 ? new StorageError("the change log does not have it yet") : undefined);
+  });
+  Object.assign(service.database, { replication });
+  return { commits: () => commits };
+}
+
+test.each([
+  ["the result", async () => "done", "done"],
+  ["the last failure", () => Promise.reject(new DomainError("no")), "failed: DomainError: no"],
+])("%s of an effect is applied once, also if it is not known whether it was stored", async (_, end, text) => {
+  const ended = Promise.withResolvers<void>();
+  respond = () => ended.promise.then(end);
+  start();
+  await enqueue();
+  await eventually(() => calls.length === 1);
+  const { commits } = doubtNextCommit();
+  ended.resolve();
+  await eventually(() => commits() >= 2);
+  await eventually(() => answers().length > 0);
+  await service.kit.stop();
+  expect(answers().map((answer) => answer.text)).toEqual([text]);
+  expect(service.applied()).toEqual(text === "done" ? ["a:done"] : []);
 });
 
 test("what reacts to each failure and to the result of an effect has an id of its own", async () => {

@@ -120,7 +120,7 @@ export class Effects {
       begin: sql.prepare("UPDATE durable_effects SET crashes = crashes + 1 WHERE key = ?"),
       interrupt: sql.prepare("UPDATE durable_effects SET crashes = 0 WHERE key = ?"),
       fail: sql.prepare(
-        "UPDATE durable_effects SET due_at = ?, error = ?, attempts = ?, crashes = 0 WHERE key = ?",
+        "UPDATE durable_effects SET due_at = ?, error = ?, attempts = ?, crashes = 0 WHERE key = ? AND attempts = ? AND retries = ?",
       ),
       remove: sql.prepare("DELETE FROM durable_effects WHERE key = ?"),
       counts: sql.prepare<{ pending: number; dead: number }, []>(
@@ -313,6 +313,10 @@ export class Effects {
     }
   }
 
+  /**
+   * Stores an outcome. Of a replicated service it may be stored already: a commit that fails to be confirmed in time is in
+   * the file.
+   */
   #settle(row: EffectRow, outcome: Outcome, transaction: Transaction): void {
     const { key, name, correlationId } = row;
     const definition = this.#definitions.get(name);
@@ -321,13 +325,14 @@ export class Effects {
         this.#statements.interrupt.run(key);
         return;
       case "completed":
-        this.#statements.remove.run(key);
-        resultOfWork(
-          definition?.completed?.(outcome.output, JSON.parse(row.input), transaction),
-          `the function for the result of effect ${name}`,
-          this.#sql,
-          this.#log,
-        );
+        if (this.#statements.remove.run(key).changes > 0) {
+          resultOfWork(
+            definition?.completed?.(outcome.output, JSON.parse(row.input), transaction),
+            `the function for the result of effect ${name}`,
+            this.#sql,
+            this.#log,
+          );
+        }
         transaction.afterCommit(() => {
           this.totals.completed += 1;
           this.#log.debug({ effect: name, key, correlationId }, "an effect is completed");
@@ -344,7 +349,7 @@ export class Effects {
   }
 
   #fail(
-    { key, name, input, attempts, correlationId }: EffectRow,
+    { key, name, input, attempts, retries, correlationId }: EffectRow,
     { error, isLast, note = "" }: Extract<Outcome, { status: "failed" }>,
     definition: Effect | undefined,
     transaction: Transaction,
@@ -357,7 +362,7 @@ export class Effects {
         : limitsFor(error, definition.retry);
     if (limits !== "park" && tries < limits.attempts) {
       const delayMs = backoffMs(limits.backoff, tries, () => this.#runtime.random());
-      this.#statements.fail.run(transaction.now + delayMs, text, tries, key);
+      this.#statements.fail.run(transaction.now + delayMs, text, tries, key, attempts, retries);
       transaction.afterCommit(() => {
         this.totals.retried += 1;
         const fields = { effect: name, key, correlationId, tries, delayMs };
@@ -365,8 +370,8 @@ export class Effects {
       });
       return;
     }
-    this.#statements.fail.run(null, text, tries, key);
-    if (note === "") {
+    const { changes } = this.#statements.fail.run(null, text, tries, key, attempts, retries);
+    if (note === "" && changes > 0) {
       const result = definition?.failed?.(error, JSON.parse(input), transaction);
       resultOfWork(result, `the function for the failure of effect ${name}`, this.#sql, this.#log);
     }

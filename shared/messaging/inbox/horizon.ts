@@ -1,4 +1,4 @@
-import type { ServiceDatabase } from "../database.ts";
+import { changeRows, type ServiceDatabase } from "../database.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Transaction } from "../unit-of-work.ts";
 
@@ -36,13 +36,12 @@ export class Horizon {
   #steppedAtMs = Number.NEGATIVE_INFINITY;
 
   /** @param retentionMs how long claims are kept, by the clock */
-  constructor({ sql }: ServiceDatabase, retentionMs: number, runtime: Runtime) {
+  constructor(database: ServiceDatabase, retentionMs: number, runtime: Runtime) {
+    const { sql } = database;
     this.#runtime = runtime;
     // Claims that an earlier version of the kit deleted were older than this.
     const time = runtime.now() - retentionMs;
-    sql
-      .transaction(() => sql.run("UPDATE inbox_horizon SET time = ? WHERE time IS NULL", [time]))
-      .immediate();
+    changeRows(database, () => sql.run("UPDATE inbox_horizon SET time = ? WHERE time IS NULL", [time]));
     this.#statements = {
       rereads: sql.prepare<{ count: number }, []>("SELECT count(*) AS count FROM rereads"),
       get: sql.prepare<{ time: number }, []>("SELECT time FROM inbox_horizon"),

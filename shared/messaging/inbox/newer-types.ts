@@ -1,6 +1,6 @@
 import { type ReadRecord, readCloudEvent } from "../contract/cloud-event.ts";
 import { type MessageDefinition, VERSIONED } from "../contract/define.ts";
-import type { ServiceDatabase } from "../database.ts";
+import { changeRows, type ServiceDatabase } from "../database.ts";
 
 /** Where messages of a type come from. */
 interface Origin {
@@ -18,7 +18,8 @@ export class NewerTypes {
   readonly #handled: ReadonlyMap<string, Origin & { readonly version: number }>;
 
   /** Records the types of the handlers, for older versions that the database is given to. */
-  constructor({ sql }: ServiceDatabase, definitions: readonly MessageDefinition[]) {
+  constructor(database: ServiceDatabase, definitions: readonly MessageDefinition[]) {
+    const { sql } = database;
     const origins = definitions.map(({ type, topic, source }) => ({ type, topic: topic.name, source }));
     using select = sql.prepare<Origin & { type: string }, []>(
       "SELECT type, topic, source FROM handled_types",
@@ -34,11 +35,9 @@ export class NewerTypes {
     };
     const added = origins.filter((origin) => !isRecorded(origin));
     if (added.length > 0) {
-      sql
-        .transaction(() => {
-          for (const { type, topic, source } of added) record.run(type, topic, source);
-        })
-        .immediate();
+      changeRows(database, () => {
+        for (const { type, topic, source } of added) record.run(type, topic, source);
+      });
     }
     this.#handled = new Map(
       origins.flatMap(({ type, ...origin }) => {

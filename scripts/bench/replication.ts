@@ -8,7 +8,8 @@ const ONE = "one of each";
 
 /**
  * The latencies and the highest rate of a store whose order and inventory have two instances, beside one without
- * replication, and what an order takes in the change logs. The second instances use the processors of the same machine.
+ * replication, and what an order takes in the change logs. The second instances use the processors of the same machine. The
+ * gateway and the notification service run once in both, and the gateway answers once an order is on its disk.
  *
  * @param onLimit called with what limits the worth of the figures
  * @throws CommandFailed unless every order was confirmed
@@ -21,7 +22,7 @@ export async function measureReplication(
   const comparisons = await compare([REPLICATED, ONE], rounds, report, async (subject, round) => {
     await using system = await System.start("store", {
       broker,
-      ...(subject === REPLICATED ? { replicas: 2 } : {}),
+      isReplicated: subject === REPLICATED,
     });
     const measuring = {
       ...{ system, lengths },

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { serviceNames } from "@distributed-messaging/services/registry";
+import { activeActiveServices, serviceNames } from "@distributed-messaging/services/registry";
 import { freePorts } from "@distributed-messaging/supervisor/ports";
 import {
   brokerProcess,
@@ -15,7 +15,7 @@ import { Supervisor } from "@distributed-messaging/supervisor/supervisor";
 import { GatewayClient, seedCatalogue } from "../command/client.ts";
 import { CommandFailed } from "../command/command.ts";
 import type { OtherBroker } from "./other-broker.ts";
-import { canReadUsage, type Usage, usageOf } from "./usage.ts";
+import { canReadUsage, sumOf, type Usage, usageOf } from "./usage.ts";
 
 export const systemNames = ["store", "floor"] as const;
 export type SystemName = (typeof systemNames)[number];
@@ -33,8 +33,8 @@ interface SystemOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Without it, an embedded broker is one of the processes. */
   readonly broker?: OtherBroker | undefined;
-  /** How many instances of each service of a store that may have several; unless given, one that is not replicated. */
-  readonly replicas?: number;
+  /** Whether the replicated services of a store have two instances each; all others run once. */
+  readonly isReplicated?: boolean;
 }
 
 type Started = SystemOptions & { readonly dataDir: string };
@@ -74,6 +74,11 @@ export class System implements AsyncDisposable {
       await system.#supervisor.startAll();
       system.#startUpMs = performance.now() - startedAt;
       if (system.#supervisor instanceof StoreSupervisor) {
+        // What works at the same time would not only cost, but work, too.
+        const further = system.#supervisor.instances.filter(
+          ({ name: own, service }) => own !== service && activeActiveServices.includes(service),
+        );
+        await Promise.all(further.map(({ name: own }) => system.#supervisor.process(own).stop()));
         await seedCatalogue(system.#supervisor.url("inventory"));
         await untilSold(system.gateway);
       }
@@ -91,10 +96,11 @@ export class System implements AsyncDisposable {
       ...{ RATE_LIMIT_ORDERS: "0" },
       ...started.env,
     };
-    const { dataDir, broker, replicas } = started;
+    const { dataDir, broker, isReplicated = false } = started;
     const supervisor = new StoreSupervisor({
-      ...{ dataDir, env: { ...env, HOST } },
-      ...(replicas === undefined ? {} : { replicas }),
+      // A gateway answers as that of a store without replication does.
+      ...{ dataDir, env: { ACCEPT: "local", ...env, HOST } },
+      ...(isReplicated ? { replicas: 2 } : {}),
       ...(broker === undefined ? {} : { brokers: broker.address }),
     });
     const urls = { gateway: supervisor.url("api-gateway"), notification: supervisor.url("notification") };
@@ -152,16 +158,30 @@ export class System implements AsyncDisposable {
     await Promise.all(names.map((name) => this.#supervisor.process(name).start()));
   }
 
-  /** What each process has used; none where that cannot be read. @throws Error when one was restarted or has ended */
+  /** What each part has used, with all its instances; none where that cannot be read. @throws Error when one was restarted or has ended */
   usage(): ReadonlyMap<ProcessName, Usage> {
     if (!canReadUsage) return new Map();
     return new Map(
       this.processes.map((name) => {
-        const { pid, restarts } = this.#supervisor.process(name);
-        if (pid === undefined || restarts > 0) throw new Error(`${name} has crashed`);
-        return [name, usageOf(pid)];
+        const pids = this.#instancesOf(name).map(({ pid, restarts }) => {
+          if (pid === undefined || restarts > 0) throw new Error(`${name} has crashed`);
+          return pid;
+        });
+        return [name, sumOf(pids.map(usageOf))];
       }),
     );
+  }
+
+  #instancesOf(name: ProcessName) {
+    const supervisor = this.#supervisor;
+    const further =
+      supervisor instanceof StoreSupervisor
+        ? supervisor.instances.filter(({ name: own, service }) => service === name && own !== name)
+        : [];
+    const running = further
+      .map(({ name: own }) => supervisor.process(own))
+      .filter(({ state }) => state !== "stopped");
+    return [supervisor.process(name), ...running];
   }
 
   readonly #interrupt = () => {

@@ -39,9 +39,15 @@ export function usageOfTree(pid: number): Usage {
   const all = children.filter((child) => child !== "").flatMap((child) => usageIfRunning(Number(child)));
   all.push(usageOf(pid));
   const ended = fieldsOf(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  const { cpuMs, ...memory } = sumOf(all);
+  return { ...memory, cpuMs: cpuMs + (Number(ended[13]) + Number(ended[14])) * TICK_MS };
+}
+
+/** Of several processes. */
+export function sumOf(all: readonly Usage[]): Usage {
   const sum = (of: (usage: Usage) => number) => all.reduce((total, usage) => total + of(usage), 0);
   return {
-    cpuMs: sum(({ cpuMs }) => cpuMs) + (Number(ended[13]) + Number(ended[14])) * TICK_MS,
+    cpuMs: sum(({ cpuMs }) => cpuMs),
     memoryMb: sum(({ memoryMb }) => memoryMb),
     peakMb: sum(({ peakMb }) => peakMb),
   };

@@ -32,6 +32,7 @@ export const codeMutants: readonly CodeMutant[] = [
     file: REPLICA,
     from: "entry.epoch === epoch",
     to: "entry.epoch >= 0",
+    test: "a group of a deposed leader that comes late is applied by nobody",
   },
   {
     name: "of two claims with one epoch, the last counts",

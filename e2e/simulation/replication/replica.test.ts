@@ -333,6 +333,34 @@ test("of two claims to lead with one epoch the first counts", () => {
   expect(second.read("SELECT total FROM accounts")).toEqual([{ total: 2 }]);
 });
 
+test("a group of a deposed leader that comes late is applied by nobody", () => {
+  const { world, all } = start(2);
+  using _ = world;
+  const [first, second] = all;
+  const groups = () => {
+    const [log] = world.broker.partitionsOf(topics.changes.name);
+    return log?.records.filter(({ headers }) => headers.kind === "group") ?? [];
+  };
+  const before = groups().length;
+  pay(world, 0, 1);
+  world.pass(1_000);
+  // It has the balance of then.
+  const late = groups()[before];
+  pay(world, 1, 1);
+  world.pass(1_000);
+  first.crash("test", AFTER_CRASH_MS);
+  world.pass(2 * AFTER_CRASH_MS);
+  expect(roles(world)).toEqual(["following", "leading"]);
+  const headers = { ...late?.headers, seq: String(Number(groups().at(-1)?.headers.seq) + 1) };
+  world.broker.store([{ topic: topics.changes.name, key: null, value: late?.value ?? null, headers }]);
+  world.pass(1_000);
+  pay(world, 2, 1);
+  world.pass(1_000);
+  expect(roles(world)).toEqual(["following", "leading"]);
+  expect(first.read("SELECT total FROM accounts")).toEqual([{ total: 3 }]);
+  expect(first.content()).toBe(second.content());
+});
+
 test("an instance that reads its own claim and another one together stores nothing, and follows that one", async () => {
   const { world, all } = start(2);
   using _ = world;

@@ -1,4 +1,5 @@
 import { escapeInvisible } from "@distributed-messaging/messaging/visible-text";
+import type { Movement } from "@distributed-messaging/supervisor/reports";
 
 /** The description of a message type in a timeline. */
 interface MessageDescription {
@@ -133,4 +134,15 @@ export const services: readonly string[] = [
 /** The description of a type. An unknown type is described by the type and its sender. */
 export function describeMessage(type: string, sender: string): MessageDescription {
   return messageDescriptions[type] ?? describe(escapeInvisible(type), "", escapeInvisible(sender), [], "");
+}
+
+/** The last message that moved; undefined where only other records did, such as those of the services' owners. */
+export function lastMessage(
+  movements: readonly Movement[],
+): { readonly type: string; readonly sender: string } | undefined {
+  return movements
+    .flatMap(({ sample }) => sample)
+    .sort((one, other) => one.at - other.at)
+    .flatMap(({ type, sender }) => (type === null || sender === null ? [] : [{ type, sender }]))
+    .at(-1);
 }

@@ -3,7 +3,7 @@ import { signal, useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { hasSupervisor } from "../api/supervisor.ts";
 import { count, plural } from "../parts/format.ts";
-import { describeMessage } from "../parts/message-descriptions.ts";
+import { describeMessage, lastMessage } from "../parts/message-descriptions.ts";
 import { ProcessButtons } from "../parts/process-buttons.tsx";
 import { waitingForSignIn } from "../state/checkout.ts";
 import { figures, instanceOf } from "../state/figures.ts";
@@ -327,9 +327,9 @@ function LastMessage() {
       listenToTraffic({
         onHop: () => {},
         onMovements: (movements) => {
-          const messages = movements.flatMap(({ sample }) => sample).sort((one, other) => one.at - other.at);
-          const { type, sender } = messages.at(-1) ?? {};
-          if (typeof type !== "string" || typeof sender !== "string") return;
+          const last = lastMessage(movements);
+          if (last === undefined) return;
+          const { type, sender } = last;
           const { name, to } = describeMessage(type, sender);
           const receivers = to.length === 0 ? "" : ` for ${to.join(", ")}`;
           const stored = movements.reduce((sum, movement) => sum + movement.stored, 0);

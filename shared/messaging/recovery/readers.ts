@@ -4,21 +4,29 @@ import { type IncomingRecord, topicPartition } from "../transport/transport.ts";
 
 /** One partition that the service reads. */
 export class Reader {
-  #records: AsyncGenerator<IncomingRecord>;
+  readonly topic: string;
+  readonly bounds: LogBounds;
+  /** One past the last offset that the service had handled, as far as the broker was told. */
+  readonly handledTo: number;
+  /** The last record that the copy has handled, if the log has it. */
+  readonly known: readonly IncomingRecord[];
+  readonly #records: AsyncGenerator<IncomingRecord>;
   readonly #ahead: IncomingRecord[] = [];
   /** The last record that was handled again. */
   passed = -1;
 
   constructor(
     logs: Logs,
-    readonly topic: string,
-    readonly bounds: LogBounds,
+    topic: string,
+    bounds: LogBounds,
     from: number,
-    /** One past the last offset that the service had handled, as far as the broker was told. */
-    readonly handledTo: number,
-    /** The last record that the copy has handled, if the log has it. */
-    readonly known: readonly IncomingRecord[],
+    handledTo: number,
+    known: readonly IncomingRecord[],
   ) {
+    this.topic = topic;
+    this.bounds = bounds;
+    this.handledTo = handledTo;
+    this.known = known;
     this.#records = recordsFrom(logs, topic, bounds, from);
   }
 

@@ -38,6 +38,7 @@ interface LeadershipOptions {
 
 /** What the leader does: stores, sends and confirms groups. */
 export class Leadership implements GroupLog {
+  readonly release: () => Promise<void>;
   readonly #options: LeadershipOptions;
   readonly #instance: string;
   readonly #file: ReplicaFile;
@@ -64,8 +65,9 @@ export class Leadership implements GroupLog {
     instance: string,
     file: ReplicaFile,
     owner: OwnerOfReplicas | undefined,
-    readonly release: () => Promise<void>,
+    release: () => Promise<void>,
   ) {
+    this.release = release;
     this.#options = options;
     this.#instance = instance;
     this.#file = file;

@@ -4,8 +4,8 @@ import type { Prng } from "../simulation/prng.ts";
 import { type Notification, Product, read, request } from "../support/answers.ts";
 import type { Customer, OrderRequest } from "../support/customer.ts";
 import type { OwnStore } from "../support/own-store.ts";
-import { Balancer } from "./balancer.ts";
 import type { Disk, Disks } from "./disks.ts";
+import { RoundRobin } from "./round-robin.ts";
 
 const CUSTOMERS = 6;
 /** Between two orders, where no rate is asked for. */
@@ -47,8 +47,8 @@ export class Load {
   readonly readers: readonly Reader[];
   /** The orders that were answered with 202, by orderId. */
   readonly accepted = new Map<string, Acceptance>();
-  readonly #gateways: Balancer;
-  readonly #notifications: Balancer;
+  readonly #gateways: RoundRobin;
+  readonly #notifications: RoundRobin;
   readonly #disks: Disks;
   readonly #prng: Prng;
   readonly #products: readonly string[];
@@ -66,8 +66,8 @@ export class Load {
     perSecond: number | undefined,
   ) {
     this.readers = customers.map((customer) => ({ customer, told: [] }));
-    this.#gateways = new Balancer(store, "api-gateway");
-    this.#notifications = new Balancer(store, "notification");
+    this.#gateways = new RoundRobin(store, "api-gateway");
+    this.#notifications = new RoundRobin(store, "notification");
     this.#disks = disks;
     this.#products = products;
     this.#prng = prng;

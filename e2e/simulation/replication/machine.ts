@@ -13,7 +13,7 @@ import {
   StorageError,
   type Transport,
 } from "@distributed-messaging/messaging";
-import { SimulatedBroker } from "../broker.ts";
+import { type PartitionLog, SimulatedBroker } from "../broker.ts";
 import { type FaultName, Faults, recurringFaults } from "../faults.ts";
 import { Prng } from "../prng.ts";
 import { type Incarnation, Scheduler, Trace } from "../scheduler.ts";
@@ -70,6 +70,18 @@ export class World implements Disposable {
     this.broker.createTopics([...Object.values(topics), ...(ownership ? [owners] : [])]);
     this.store = new SimulatedStore(this);
     this.machines = Array.from({ length: machines }, (_, index) => new Machine(`machine-${index}`, this));
+  }
+
+  /** The partition of the change log. @throws when the topic does not exist */
+  get changeLog(): PartitionLog {
+    const [log] = this.broker.partitionsOf(topics.changes.name);
+    if (log === undefined) throw new Error("there is no change log");
+    return log;
+  }
+
+  /** What the change log has of one kind, oldest first. */
+  changes(kind: "claim" | "group"): PartitionLog["records"] {
+    return this.changeLog.records.filter(({ headers }) => headers.kind === kind);
   }
 
   violation(text: string): void {

@@ -261,8 +261,7 @@ test("with a group what it emitted may be sent, and not what the next one did", 
     using _ = world;
     const [first, second] = all;
     const payments = (machine: Machine) => machine.read("SELECT payment FROM payments").length;
-    const [log] = world.broker.partitionsOf(topics.changes.name);
-    const groups = () => log?.records.filter(({ headers }) => headers.kind === "group").length ?? 0;
+    const groups = () => world.changes("group").length;
     const before = groups();
     pay(world, 0, 1, "a");
     while (groups() === before) world.pass(0.1);
@@ -298,8 +297,7 @@ test("a group is applied after the one before it only", () => {
   const [first, second] = all;
   pay(world, 0, 1);
   world.pass(1_000);
-  const [log] = world.broker.partitionsOf(topics.changes.name);
-  const group = log?.records.findLast(({ headers }) => headers.kind === "group");
+  const group = world.changes("group").at(-1);
   if (group === undefined) throw new Error("there is no group");
   const seq = Number(group.headers.seq);
   // As when the group before it were lost by the broker.
@@ -322,9 +320,8 @@ test("of two claims to lead with one epoch the first counts", () => {
   const [first, second] = all;
   pay(world, 0, 1);
   world.pass(1_000);
-  const [log] = world.broker.partitionsOf(topics.changes.name);
-  const claim = log?.records.find(({ headers }) => headers.kind === "claim")?.headers ?? {};
-  const headers = { ...claim, instance: "late", address: "http://late" };
+  const [claim] = world.changes("claim");
+  const headers = { ...claim?.headers, instance: "late", address: "http://late" };
   world.broker.store([{ topic: topics.changes.name, key: null, value: null, headers }]);
   pay(world, 1, 1);
   world.pass(1_000);
@@ -337,21 +334,17 @@ test("a group of a deposed leader that comes late is applied by nobody", () => {
   const { world, all } = start(2);
   using _ = world;
   const [first, second] = all;
-  const groups = () => {
-    const [log] = world.broker.partitionsOf(topics.changes.name);
-    return log?.records.filter(({ headers }) => headers.kind === "group") ?? [];
-  };
-  const before = groups().length;
+  const before = world.changes("group").length;
   pay(world, 0, 1);
   world.pass(1_000);
   // It has the balance of then.
-  const late = groups()[before];
+  const late = world.changes("group")[before];
   pay(world, 1, 1);
   world.pass(1_000);
   first.crash("test", AFTER_CRASH_MS);
   world.pass(2 * AFTER_CRASH_MS);
   expect(roles(world)).toEqual(["following", "leading"]);
-  const headers = { ...late?.headers, seq: String(Number(groups().at(-1)?.headers.seq) + 1) };
+  const headers = { ...late?.headers, seq: String(Number(world.changes("group").at(-1)?.headers.seq) + 1) };
   world.broker.store([{ topic: topics.changes.name, key: null, value: late?.value ?? null, headers }]);
   world.pass(1_000);
   pay(world, 2, 1);
@@ -367,9 +360,8 @@ test("an instance that reads its own claim and another one together stores nothi
   const [first, second] = all;
   pay(world, 0, 5);
   world.pass(1_000);
-  const [log] = world.broker.partitionsOf(topics.changes.name);
   first.crash("test", 100);
-  while (log?.records.at(-1)?.headers.epoch !== "2") world.scheduler.step();
+  while (world.changeLog.records.at(-1)?.headers.epoch !== "2") world.scheduler.step();
   first.pause(AFTER_CRASH_MS);
   while (first.replica?.state().role !== "deposed") world.scheduler.step();
   expect(second.replica?.state()).toMatchObject({ role: "leading", epoch: 3 });
@@ -563,8 +555,7 @@ test("a follower whose version cannot work with the schema of a newer one says s
   expect(second.replica?.state().outdated).toContain('"notes", this version has no such step');
   first.stop(LONG_MS);
   world.pass(2 * AFTER_CRASH_MS);
-  const [log] = world.broker.partitionsOf(topics.changes.name);
-  const claims = log?.records.filter(({ headers }) => headers.kind === "claim").length;
+  const claims = world.changes("claim").length;
   expect([second.replica?.state().role, claims]).toEqual(["following", 2]);
   // Replaced by the newer version, it leads.
   second.stop(LONG_MS);
@@ -581,8 +572,7 @@ test("a group of more than a record of the broker takes", async () => {
   const random = Array.from({ length: 250_000 }, () => world.prng.bits().toString(36)).join("");
   expect(await settled(world, first.ask(random))).toBe("resolved");
   world.pass(1_000);
-  const parts =
-    world.broker.partitionsOf(topics.changes.name)[0]?.records.map(({ headers }) => headers.part) ?? [];
+  const parts = world.changes("group").map(({ headers }) => headers.part);
   expect(second.content()).toBe(first.content());
   expect(parts.some((part) => part?.startsWith("2/"))).toBe(true);
 });
@@ -594,18 +584,18 @@ test("an instance that lacks what was removed from the log does not lead, and sa
   third?.destroy(LONG_MS);
   pay(world, 0, 5);
   world.pass(1_000);
-  const [log] = world.broker.partitionsOf(topics.changes.name);
-  if (log !== undefined) world.broker.trim(log, log.end - 1);
+  const log = world.changeLog;
+  world.broker.trim(log, log.end - 1);
   third?.start();
   world.pass(3_000);
   expect(third?.replica?.state()).toMatchObject({ role: "following", lacks: true });
   first.crash("test", LONG_MS);
   second.crash("test", LONG_MS);
-  const end = log?.end;
+  const { end } = log;
   world.pass(3 * AFTER_CRASH_MS);
   expect(third?.replica?.state()).toMatchObject({ role: "following", lacks: true });
   // Nor does it claim.
-  expect(log?.end).toBe(end ?? -1);
+  expect(log.end).toBe(end);
 });
 
 test("an instance that lacks what was removed from the log lacks it after a restart, too", () => {
@@ -616,20 +606,19 @@ test("an instance that lacks what was removed from the log lacks it after a rest
   third.crash("test", LONG_MS);
   pay(world, 0, 5);
   world.pass(1_000);
-  const [log] = world.broker.partitionsOf(topics.changes.name);
+  const log = world.changeLog;
   first.crash("test", 2 * LONG_MS);
   world.pass(AFTER_CRASH_MS);
   expect(second.replica?.state()).toMatchObject({ role: "leading", epoch: 2 });
-  const claim = log?.records.findLast(({ headers }) => headers.kind === "claim");
-  if (log !== undefined && claim !== undefined) world.broker.trim(log, claim.offset);
+  world.broker.trim(log, world.changes("claim").at(-1)?.offset ?? 0);
   third.start();
   while (third.replica?.state().isCurrent !== true) world.scheduler.step();
   expect(third.replica.state()).toMatchObject({ epoch: 2, lacks: true });
   // So nobody writes any more.
   second.crash("test", LONG_MS);
   third.crash("test", 100);
-  const end = log?.end;
+  const { end } = log;
   world.pass(2 * AFTER_CRASH_MS);
   expect(third.replica?.state()).toMatchObject({ role: "following", lacks: true });
-  expect(log?.end).toBe(end ?? -1);
+  expect(log.end).toBe(end);
 });

@@ -97,7 +97,7 @@ class Run {
       restored,
       steps,
       outdated,
-      trimmed: broker.partitionsOf(topics.changes.name)[0]?.start ?? 0,
+      trimmed: this.#world.changeLog.start,
       answered: this.#answered.size,
       digest: this.#world.trace.digest,
       trace: this.#world.trace.tail(150),
@@ -121,8 +121,8 @@ class Run {
 
   /** One of the two that are kept may be lost, or damaged. */
   #harmNewest(): void {
-    const { store, prng, broker, trace } = this.#world;
-    const start = broker.partitionsOf(topics.changes.name)[0]?.start ?? 0;
+    const { store, prng, changeLog, trace } = this.#world;
+    const { start } = changeLog;
     const kept = store.snapshots().slice(-2);
     const newest = kept[1];
     if (newest === undefined || kept.some(({ name, next }) => store.damaged.has(name) || next < start))

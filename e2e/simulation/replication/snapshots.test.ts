@@ -41,12 +41,6 @@ function pay(world: World, count: number, waitMs = 20_000): void {
   world.pass(waitMs);
 }
 
-function log(world: World) {
-  const [found] = world.broker.partitionsOf(topics.changes.name);
-  if (found === undefined) throw new Error("there is no change log");
-  return found;
-}
-
 /** What is in a snapshot. */
 function read(world: World, { name }: Snapshot, sql: string): unknown[] {
   using database = new Database(world.store.path(name), { readonly: true });
@@ -68,7 +62,7 @@ test("a new instance begins with the newest snapshot and the rest of the log: it
   pay(world, 3 * EVERY);
   pay(world, 3 * EVERY);
   pay(world, 3);
-  expect(log(world).start).toBeGreaterThan(0);
+  expect(world.changeLog.start).toBeGreaterThan(0);
   second.destroy(100);
   world.pass(5_000);
   expect(second.replica?.state()).toMatchObject({ role: "following", isCurrent: true, lacks: false });
@@ -90,7 +84,7 @@ test("a follower makes snapshots, the leader only where no follower does", () =>
   pay(world, EVERY + 5);
   expect(world.store.snapshots().length).toBe(1);
   // Another one may be needed, if this one is lost.
-  expect(log(world).start).toBe(0);
+  expect(world.changeLog.start).toBe(0);
   const seq = Number(second.replica?.state().seq);
   second.crash("for long", 10 * LONG_MS);
   pay(world, EVERY - 5);
@@ -188,7 +182,7 @@ test("the log is trimmed to the last but one: the newest may be lost or damaged"
   for (let index = 0; index < 4; index += 1) pay(world, EVERY);
   const kept = world.store.snapshots();
   expect(kept.length).toBe(2);
-  expect(log(world).start).toBe(kept[0]?.next ?? -1);
+  expect(world.changeLog.start).toBe(kept[0]?.next ?? -1);
   world.store.damage(newest(world).name);
   second.start();
   world.pass(5_000);
@@ -244,7 +238,7 @@ test.each(["group", "claim"])(
     const { world, first, second } = start({ runs: 2, every: EVERY });
     using _ = world;
     pay(world, 1);
-    const last = log(world).records.findLast(({ headers }) => headers.kind === kind);
+    const last = world.changeLog.records.findLast(({ headers }) => headers.kind === kind);
     if (last === undefined) throw new Error(`there is no ${kind}`);
     const { epoch, seq } = last.headers;
     const next = kind === "claim" ? { epoch: String(Number(epoch) + 1) } : { seq: String(Number(seq) + 1) };
@@ -283,7 +277,7 @@ test("what is not whole is none of the snapshots that are kept, and nothing is t
   pay(world, EVERY);
   expect(world.store.snapshots().map((snapshot) => snapshot.seq)).toEqual([seq, newest(world).seq]);
   expect(newest(world).seq).toBeGreaterThan(seq + 1);
-  expect(log(world).start).toBe(next);
+  expect(world.changeLog.start).toBe(next);
 });
 
 test("an instance that lacks what was removed from the log sets its file aside, and begins with a snapshot", () => {
@@ -293,7 +287,7 @@ test("an instance that lacks what was removed from the log sets its file aside, 
   second.crash("for long", 10 * LONG_MS);
   const [before] = second.read("SELECT total FROM accounts");
   for (let index = 0; index < 4; index += 1) pay(world, EVERY);
-  expect(log(world).start).toBeGreaterThan(Number(second.read("SELECT next FROM replication")[0]?.next));
+  expect(world.changeLog.start).toBeGreaterThan(Number(second.read("SELECT next FROM replication")[0]?.next));
   second.start();
   world.pass(5_000);
   expect(second.content()).toBe(first.content());
@@ -309,7 +303,7 @@ test("without a snapshot that leads to the end of the log an instance does not l
   using _ = world;
   pay(world, EVERY);
   // As by hand: more than the snapshots have.
-  world.broker.trim(log(world), log(world).end - 1);
+  world.broker.trim(world.changeLog, world.changeLog.end - 1);
   second.start();
   world.pass(5 * LONG_MS);
   expect(second.replica?.state()).toMatchObject({ role: "following", lacks: true, seq: 0 });
@@ -327,7 +321,7 @@ test("an instance that lacks something with a snapshot, too, begins once with ea
   world.pass(15_000);
   expect(second.replica?.state().role).toBe("leading");
   // The broker has lost the claim behind the snapshots.
-  const all = log(world);
+  const all = world.changeLog;
   all.records = all.records.filter(({ headers }) => headers.kind !== "claim");
   pay(world, 1, 0);
   first.start();
@@ -349,7 +343,7 @@ test("while the store fails everything else goes on, and a snapshot is made late
   second.destroy(100);
   world.pass(5_000);
   expect(second.content()).toBe(first.content());
-  expect(log(world).start).toBe(0);
+  expect(world.changeLog.start).toBe(0);
   world.store.isDown = false;
   world.pass(30_000);
   expect(world.store.snapshots().length).toBeGreaterThan(0);
@@ -362,10 +356,10 @@ test("without the right to delete, snapshots are made, and the log grows", () =>
   for (let index = 0; index < 3; index += 1) pay(world, EVERY);
   const kept = world.store.snapshots();
   expect(kept.length).toBe(2);
-  expect(log(world).start).toBe(0);
+  expect(world.changeLog.start).toBe(0);
   first.mayNotTrim = false;
   pay(world, EVERY);
-  expect(log(world).start).toBe(kept[1]?.next ?? -1);
+  expect(world.changeLog.start).toBe(kept[1]?.next ?? -1);
 });
 
 test("what an instance makes and trims that was paused for long does no harm", () => {
@@ -381,11 +375,11 @@ test("what an instance makes and trims that was paused for long does no harm", (
   for (let index = 0; index < 3; index += 1) pay(world, 2 * EVERY);
   const kept = world.store.snapshots();
   expect(kept.length).toBe(2);
-  expect(log(world).start).toBeGreaterThan(0);
+  expect(world.changeLog.start).toBeGreaterThan(0);
   world.pass(3 * LONG_MS);
   const names = (snapshots: readonly Snapshot[]) => snapshots.map(({ name }) => name);
   expect(names(world.store.snapshots())).toEqual(expect.arrayContaining([names(kept)[1] ?? ""]));
-  expect(world.store.snapshots().filter(({ next }) => next >= log(world).start).length).toBe(2);
+  expect(world.store.snapshots().filter(({ next }) => next >= world.changeLog.start).length).toBe(2);
   expect(second.content()).toBe(first.content());
 });
 
@@ -395,7 +389,7 @@ test("a follower that ends after a part of a group reads it anew", async () => {
   const random = Array.from({ length: 250_000 }, () => world.prng.bits().toString(36)).join("");
   first.ask(random).catch(() => {});
   world.pass(2_000);
-  const all = log(world);
+  const all = world.changeLog;
   const part = all.records.findIndex(({ headers }) => headers.part?.startsWith("1/2") === true);
   const { records, end } = all;
   // The log as it was when only the first part had arrived.
@@ -419,7 +413,7 @@ function recreateLog({ broker }: World): void {
 
 /** The names that records of a kind have. */
 const namesOf = (world: World, kind: string) => [
-  ...new Set(log(world).records.flatMap(({ headers }) => (headers.kind === kind ? [headers.log] : []))),
+  ...new Set(world.changeLog.records.flatMap(({ headers }) => (headers.kind === kind ? [headers.log] : []))),
 ];
 
 test("where the log and all instances are lost, each begins with a copy of the last snapshot, and the log has a new name", () => {
@@ -491,7 +485,7 @@ test("of two claims on an empty log that are read together, the first names it, 
   const { world, first, second } = start({ runs: 2 });
   using _ = world;
   pay(world, 5);
-  const [claim] = log(world).records;
+  const [claim] = world.changeLog.records;
   const { epoch, seq } = second.replica?.state() ?? {};
   if (claim === undefined) throw new Error("nobody has claimed");
   first.destroy(10 * LONG_MS);
@@ -560,7 +554,7 @@ test("a snapshot is found for a log that begins with records of a version withou
   const { world, first, second } = start({ runs: 2 });
   using _ = world;
   pay(world, EVERY + 5);
-  const all = log(world);
+  const all = world.changeLog;
   all.records = all.records.map((record, index) =>
     index < 5 ? { ...record, headers: { ...record.headers, log: "" } } : record,
   );
@@ -576,7 +570,7 @@ test("an instance that misses a group that nobody sends again begins with a snap
   pay(world, 5);
   second.crash("for long", 10 * LONG_MS);
   pay(world, 3);
-  const all = log(world);
+  const all = world.changeLog;
   const lost = all.records.findLast(({ headers }) => headers.kind === "group");
   // The broker has lost it after the leader had read it.
   all.records = all.records.map((record) => (record === lost ? { ...record, headers: {} } : record));
@@ -629,6 +623,6 @@ test.each(["answers", "never answers"])(
     expect(second.replica).toBeUndefined();
     expect(made()).toEqual([]);
     expect(world.store.snapshots().length).toBe(answers ? 2 : 1);
-    expect(log(world).start > 0).toBe(answers);
+    expect(world.changeLog.start > 0).toBe(answers);
   },
 );

@@ -1,14 +1,14 @@
 import { expect, test } from "bun:test";
 import type { ProcessState } from "@distributed-messaging/supervisor/reports";
-import { Balancer } from "./balancer.ts";
+import { RoundRobin } from "./round-robin.ts";
 
-type Balanced = ConstructorParameters<typeof Balancer>[0];
+type Store = ConstructorParameters<typeof RoundRobin>[0];
 
-/** A store of which the balancer sees these instances. */
-function storeOf(states: Record<string, ProcessState>): Balanced {
+/** A store with these instances. */
+function storeOf(states: Record<string, ProcessState>): Store {
   const instances = Object.keys(states).map((name) => ({ name, service: name.replace(/-\d$/, "") }));
   const supervisor = { instances, process: (name: string) => ({ state: states[name] }) };
-  return { supervisor } as unknown as Balanced;
+  return { supervisor } as unknown as Store;
 }
 
 test("requests go to one instance after the other, and to none that is not ready", () => {
@@ -18,9 +18,9 @@ test("requests go to one instance after the other, and to none that is not ready
     notification: "ready",
     "api-gateway-3": "starting",
   };
-  const balancer = new Balancer(storeOf(states), "api-gateway");
+  const turns = new RoundRobin(storeOf(states), "api-gateway");
   const next = (count: number) =>
-    Array.from({ length: count }, () => balancer.next()?.name).toSorted((one = "", other = "") =>
+    Array.from({ length: count }, () => turns.next()?.name).toSorted((one = "", other = "") =>
       one < other ? -1 : 1,
     );
   expect(next(4)).toEqual(["api-gateway", "api-gateway", "api-gateway-2", "api-gateway-2"]);
@@ -33,5 +33,5 @@ test("requests go to one instance after the other, and to none that is not ready
   }
   states["api-gateway"] = "stopped";
   states["api-gateway-3"] = "stopped";
-  expect(balancer.next()).toBeUndefined();
+  expect(turns.next()).toBeUndefined();
 });

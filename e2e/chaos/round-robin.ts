@@ -7,7 +7,7 @@ import type { OwnStore } from "../support/own-store.ts";
 const CHOSEN: readonly ProcessState[] = ["ready", "paused"];
 
 /** Chooses one instance of a service after the other, as a load balancer does, and none that is not ready. */
-export class Balancer {
+export class RoundRobin {
   readonly #store: Pick<OwnStore, "supervisor">;
   readonly #service: ServiceName;
   #turn = 0;
